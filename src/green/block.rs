@@ -1,0 +1,580 @@
+#![allow(unsafe_code, reason = "the control block and its references")]
+//! The control block of a green thread and counted references to it. The invariants G1 to G5 and the table
+//! of states are in `mod.rs`.
+
+use std::any::Any;
+use std::cell::{Cell, UnsafeCell};
+use std::fmt;
+use std::num::NonZeroU64;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+};
+
+use super::blocks;
+use super::body::{Body, Outcome};
+use super::completion::{Completion, Finished};
+use super::fiber::Fiber;
+use super::home::{Home, Mailbox};
+use super::mailbox::Mail;
+use super::reason::Reason;
+use super::scope::ScopeState;
+use super::unparker::Unparker;
+use crate::stack::Stack;
+use crate::sys::clock::{NEVER, Tick};
+
+/// The payload with which a cancelled green thread unwinds, and which its `join` gives.
+///
+/// A green thread is cancelled when the [`run`](crate::run) that it belongs to has ended.
+///
+/// ```
+/// let result = rustlet::run(|| {
+///     rustlet::spawn(|| 5).join()
+/// });
+/// assert!(!result.is_err_and(|payload| payload.is::<rustlet::Cancelled>()));
+/// ```
+#[derive(Debug)]
+pub struct Cancelled(pub(super) ());
+
+impl Cancelled {
+    pub(crate) fn new() -> Cancelled {
+        Cancelled(())
+    }
+}
+
+impl fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the green thread was cancelled")
+    }
+}
+
+impl std::error::Error for Cancelled {}
+
+/// See the table in `mod.rs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum State {
+    New,
+    Ready,
+    Running,
+    Parked,
+    Done,
+}
+
+/// The mark of a thread that is in no timer heap.
+pub(crate) const NO_TIMER: u32 = u32::MAX;
+
+/// Ids are given out in batches, so that spawning does not share a counter.
+pub(crate) fn next_id() -> NonZeroU64 {
+    const BATCH: u64 = 1024;
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    thread_local! {
+        static MINE: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
+    }
+    let (next, end) = MINE.get();
+    let (next, end) = if next < end {
+        (next, end)
+    } else {
+        let start = NEXT.fetch_add(BATCH, Ordering::Relaxed);
+        (start, start + BATCH)
+    };
+    MINE.set((next + 1, end));
+    NonZeroU64::new(next).unwrap_or(NonZeroU64::MIN)
+}
+
+/// The control block.
+#[repr(C, align(64))]
+pub(crate) struct Green {
+    // The link of messages comes first: a message is turned back into its thread by a cast.
+    mail: Mail,
+    pub(crate) run_next: Cell<*const Green>,
+    state: AtomicU8,
+    reason: AtomicU8,
+    pub(crate) pending: Cell<bool>,
+    pub(crate) elapsed: Cell<bool>,
+    pub(crate) timer: Cell<u32>,
+    pub(crate) deadline: Cell<Tick>,
+    pub(crate) shield: Cell<u32>,
+    pub(crate) raises: Cell<u32>,
+    fiber: UnsafeCell<Option<Fiber>>,
+    home: AtomicPtr<Mailbox>,
+    since: AtomicU64,
+    at: AtomicPtr<Location<'static>>,
+    cancelled: AtomicBool,
+    token: AtomicBool,
+    refs: AtomicU32,
+    completion: Completion,
+    // Cold from here on.
+    pub(super) chunk: Cell<*mut blocks::Chunk>,
+    group: AtomicUsize,
+    id: AtomicU64,
+    born_at: AtomicPtr<Location<'static>>,
+    name: UnsafeCell<Option<Box<str>>>,
+    locals: UnsafeCell<Option<Box<dyn Any>>>,
+    scope: UnsafeCell<Option<Arc<ScopeState>>>,
+    /// A stack taken at spawn, for sizes that the pools do not keep.
+    stack: UnsafeCell<Option<Stack>>,
+    body: Body,
+}
+
+// SAFETY: G2 to G5 say who touches which field when.
+unsafe impl Send for Green {}
+// SAFETY: as above.
+unsafe impl Sync for Green {}
+
+/// What a spawner decides about a thread.
+#[derive(Debug)]
+pub(crate) struct Birth {
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) at: &'static Location<'static>,
+    pub(crate) group: usize,
+    pub(crate) scope: Option<Arc<ScopeState>>,
+    pub(crate) stack: Option<Stack>,
+}
+
+impl Green {
+    pub(super) fn empty() -> Green {
+        Green {
+            mail: Mail::new(),
+            run_next: Cell::new(ptr::null()),
+            state: AtomicU8::new(State::Done as u8),
+            reason: AtomicU8::new(0),
+            pending: Cell::new(false),
+            elapsed: Cell::new(false),
+            timer: Cell::new(NO_TIMER),
+            deadline: Cell::new(NEVER),
+            shield: Cell::new(0),
+            raises: Cell::new(0),
+            fiber: UnsafeCell::new(None),
+            home: AtomicPtr::new(ptr::null_mut()),
+            since: AtomicU64::new(0),
+            at: AtomicPtr::new(ptr::null_mut()),
+            cancelled: AtomicBool::new(false),
+            token: AtomicBool::new(false),
+            refs: AtomicU32::new(0),
+            completion: Completion::new(),
+            chunk: Cell::new(ptr::null_mut()),
+            group: AtomicUsize::new(0),
+            id: AtomicU64::new(0),
+            born_at: AtomicPtr::new(ptr::null_mut()),
+            name: UnsafeCell::new(None),
+            locals: UnsafeCell::new(None),
+            scope: UnsafeCell::new(None),
+            stack: UnsafeCell::new(None),
+            body: Body::empty(),
+        }
+    }
+
+    /// A new green thread, with two references: the first is the scheduler's, the second the handle's.
+    ///
+    /// # Safety
+    ///
+    /// `F` and `T` outlive the thread (B3).
+    pub(crate) unsafe fn new<F: FnOnce() -> T, T>(
+        birth: Birth,
+        closure: F,
+    ) -> (GreenRef, GreenRef) {
+        let block = blocks::take();
+        // SAFETY: blocks are never null, and this one is ours alone (G1, G2).
+        let green = unsafe { block.as_ref() };
+        green.set_state(State::New);
+        green.pending.set(false);
+        green.elapsed.set(false);
+        green.timer.set(NO_TIMER);
+        green.deadline.set(NEVER);
+        green.shield.set(0);
+        green.raises.set(0);
+        green.cancelled.store(false, Ordering::Relaxed);
+        green.token.store(false, Ordering::Relaxed);
+        green.completion.reset();
+        green.group.store(birth.group, Ordering::Relaxed);
+        green.id.store(next_id().get(), Ordering::Relaxed);
+        green
+            .born_at
+            .store(ptr::from_ref(birth.at).cast_mut(), Ordering::Relaxed);
+        green.note(
+            Reason::None,
+            birth.at,
+            Home::of_thread().map_or(0, |home| home.now.get()),
+        );
+        // SAFETY: ours alone.
+        unsafe { *green.name.get() = birth.name };
+        // SAFETY: ours alone.
+        unsafe { *green.scope.get() = birth.scope };
+        // SAFETY: ours alone.
+        unsafe { *green.stack.get() = birth.stack };
+        // SAFETY: B2, ours alone; B3 by the contract.
+        unsafe { green.body.set(closure) };
+        // Release: pairs with the Acquire of `try_ref`; a dump that gets a reference sees all of the above.
+        green.refs.store(2, Ordering::Release);
+        (GreenRef(block), GreenRef(block))
+    }
+
+    // --- state, by the worker ---
+
+    #[inline(always)]
+    pub(crate) fn state(&self) -> State {
+        match self.state.load(Ordering::Relaxed) {
+            0 => State::New,
+            1 => State::Ready,
+            2 => State::Running,
+            3 => State::Parked,
+            _ => State::Done,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_state(&self, state: State) {
+        self.state.store(state as u8, Ordering::Relaxed);
+    }
+
+    /// Notes for dumps what it waits for.
+    #[inline(always)]
+    pub(crate) fn note(&self, reason: Reason, at: &'static Location<'static>, since: Tick) {
+        self.reason.store(reason as u8, Ordering::Relaxed);
+        self.at
+            .store(ptr::from_ref(at).cast_mut(), Ordering::Relaxed);
+        self.since.store(since, Ordering::Relaxed);
+    }
+
+    /// Where its messages go; null before its start and after its end.
+    #[inline(always)]
+    pub(crate) fn home(&self) -> *const Mailbox {
+        self.home.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has a stack.
+    #[inline(always)]
+    pub(crate) fn has_started(&self) -> bool {
+        // SAFETY: G5, the caller is its worker.
+        unsafe { (*self.fiber.get()).is_some() }
+    }
+
+    /// Binds it to `mailbox`'s worker: from here on it can be woken, and it is never stolen.
+    pub(crate) fn adopt(&self, mailbox: &'static Mailbox) {
+        self.home
+            .store(ptr::from_ref(mailbox).cast_mut(), Ordering::SeqCst);
+        // Pairs with the fences of `give_token` and `cancel`: they see the home, or we see what they set.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Takes the stack out that was taken for it at spawn.
+    pub(crate) fn take_own_stack(&self) -> Option<Stack> {
+        // SAFETY: G2, the caller is its worker.
+        unsafe { (*self.stack.get()).take() }
+    }
+
+    /// Gives it a stack. False: the stack is unusable.
+    pub(crate) fn set_up(&self, stack: Stack) -> bool {
+        let this: *const Green = self;
+        let fiber = Fiber::new(stack, move |started| {
+            // SAFETY: the scheduler's reference lives until the fiber has ended (G1).
+            let green = unsafe { &*this };
+            // SAFETY: G5.
+            if let Some(fiber) = unsafe { (*green.fiber.get()).as_ref() } {
+                started.attach(fiber);
+            }
+            green.live();
+        });
+        let usable = fiber.is_some();
+        // SAFETY: G5.
+        unsafe { *self.fiber.get() = fiber };
+        usable
+    }
+
+    /// From the first step to the last, on its own stack.
+    fn live(&self) {
+        if self.is_cancelled() {
+            // SAFETY: B2, not run yet.
+            unsafe { self.body.cancel() };
+        } else {
+            // SAFETY: B2.
+            unsafe { self.body.run() };
+        }
+        // What the destructors of its locals do wrong must not take the worker along.
+        let _caught = catch_unwind(AssertUnwindSafe(|| self.drop_locals()));
+        // SAFETY: B2, the handle may not look before `finish`.
+        let failed = unsafe { self.body.failed() };
+        match self.completion.finish::<Unparker>() {
+            Finished::Kept => {}
+            Finished::Joined(waiter) => waiter.unpark(),
+            Finished::Detached => {
+                // SAFETY: C2.
+                let _caught = catch_unwind(AssertUnwindSafe(|| unsafe { self.body.drop_result() }));
+                self.tell_scope(failed);
+            }
+        }
+        // SAFETY: G2.
+        if let Some(scope) = unsafe { (*self.scope.get()).as_ref() } {
+            scope.leave();
+        }
+    }
+
+    fn tell_scope(&self, failed: bool) {
+        // SAFETY: written before publication; taken out when the last reference goes.
+        if let Some(scope) = unsafe { (*self.scope.get()).as_ref() }
+            && failed
+        {
+            scope.note_failure();
+        }
+    }
+
+    fn drop_locals(&self) {
+        // A destructor may use locals again, which makes new ones.
+        for _ in 0..5 {
+            // SAFETY: G2; the reference ends before the destructors run.
+            let locals = unsafe { (*self.locals.get()).take() };
+            if locals.is_none() {
+                return;
+            }
+            drop(locals);
+        }
+    }
+
+    /// The storage of its locals. The caller runs on it and lets go before anything else of it runs.
+    pub(crate) fn locals(&self) -> *mut Option<Box<dyn Any>> {
+        self.locals.get()
+    }
+
+    /// Runs it until it waits (false) or has ended (true).
+    ///
+    /// # Safety
+    ///
+    /// F1: the caller is its worker, and it is set up and not running.
+    #[inline(always)]
+    pub(crate) unsafe fn resume(&self) -> bool {
+        self.set_state(State::Running);
+        // SAFETY: G5.
+        match unsafe { (*self.fiber.get()).as_ref() } {
+            // SAFETY: by the contract.
+            Some(fiber) => unsafe { fiber.resume() },
+            None => true,
+        }
+    }
+
+    /// Switches from it to its worker.
+    ///
+    /// # Safety
+    ///
+    /// F2: the caller runs on it.
+    #[inline(always)]
+    pub(crate) unsafe fn suspend(&self) {
+        // SAFETY: G5.
+        if let Some(fiber) = unsafe { (*self.fiber.get()).as_ref() } {
+            // SAFETY: by the contract.
+            unsafe { fiber.suspend() };
+        }
+    }
+
+    /// The worker, when it has ended: its stack.
+    pub(crate) fn bury(&self) -> Option<Stack> {
+        self.set_state(State::Done);
+        self.home.store(ptr::null_mut(), Ordering::Relaxed);
+        // SAFETY: G5, it has ended.
+        unsafe { (*self.fiber.get()).take() }.map(Fiber::into_stack)
+    }
+
+    // --- from anywhere ---
+
+    #[inline(always)]
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Unwinds it from its present or next wait; if it has not started, it never runs.
+    pub(crate) fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+        // Pairs with the fence of `adopt`.
+        fence(Ordering::SeqCst);
+        self.wake();
+    }
+
+    /// Ends its present wait, or its next.
+    #[inline]
+    pub(crate) fn wake(&self) {
+        let home = self.home.load(Ordering::Acquire);
+        // SAFETY: mailboxes are never freed.
+        let Some(mailbox) = (unsafe { home.as_ref() }) else {
+            return;
+        };
+        match Home::of_thread() {
+            Some(here) if ptr::eq(here.mailbox, mailbox) => here.wake(self),
+            _ => self.post(mailbox),
+        }
+    }
+
+    #[cold]
+    fn post(&self, mailbox: &'static Mailbox) {
+        if self.mail.claim() {
+            let message = self.to_ref().into_raw();
+            // SAFETY: claimed just now (M1); the reference goes with it (M2).
+            unsafe { mailbox.inbox.push(message.cast()) };
+            mailbox.bell.ring();
+        }
+    }
+
+    /// The thread of a message that came out of an inbox, with the reference that came with it.
+    pub(super) fn from_mail(mail: NonNull<Mail>) -> GreenRef {
+        // `mail` is the first field.
+        // SAFETY: M2, `post` put that reference there.
+        unsafe { GreenRef::from_raw(mail.cast()) }
+    }
+
+    /// `Thread::unpark`: a token that `park` takes.
+    pub(crate) fn give_token(&self) {
+        self.token.store(true, Ordering::Release);
+        // Pairs with the fence of `adopt`.
+        fence(Ordering::SeqCst);
+        self.wake();
+    }
+
+    #[inline]
+    pub(crate) fn take_token(&self) -> bool {
+        // A read-modify-write: it sees every token given before the wake-up that brought us here.
+        self.token.load(Ordering::Relaxed) && self.token.swap(false, Ordering::Acquire)
+    }
+
+    pub(crate) fn completion(&self) -> &Completion {
+        &self.completion
+    }
+
+    /// The result of a thread that has ended.
+    ///
+    /// # Safety
+    ///
+    /// C2: the caller is the handle and has seen `DONE`; `T` is that of `new`.
+    pub(crate) unsafe fn take_result<T>(&self) -> Outcome<T> {
+        // SAFETY: by the contract.
+        unsafe { self.body.take_result() }
+    }
+
+    /// The handle goes away.
+    pub(crate) fn detach(&self) {
+        if self.completion.detach() {
+            // SAFETY: C2; it is gone already if it was joined.
+            let failed = unsafe { self.body.drop_result() };
+            self.tell_scope(failed);
+        }
+    }
+
+    pub(crate) fn id(&self) -> NonZeroU64 {
+        NonZeroU64::new(self.id.load(Ordering::Relaxed)).unwrap_or(NonZeroU64::MIN)
+    }
+
+    pub(crate) fn name(&self) -> Option<&str> {
+        // SAFETY: G4.
+        unsafe { (*self.name.get()).as_deref() }
+    }
+
+    pub(crate) fn group(&self) -> usize {
+        self.group.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn reason(&self) -> Reason {
+        Reason::from_u8(self.reason.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn since(&self) -> Tick {
+        self.since.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn at(&self) -> Option<&'static Location<'static>> {
+        // SAFETY: it points to a location, which is static, or is null.
+        unsafe { self.at.load(Ordering::Relaxed).as_ref() }
+    }
+
+    pub(crate) fn born_at(&self) -> Option<&'static Location<'static>> {
+        // SAFETY: as in `at`.
+        unsafe { self.born_at.load(Ordering::Relaxed).as_ref() }
+    }
+
+    /// A further reference. The caller has one, or runs on the thread.
+    #[inline]
+    pub(crate) fn to_ref(&self) -> GreenRef {
+        self.refs.fetch_add(1, Ordering::Relaxed);
+        GreenRef(NonNull::from(self))
+    }
+
+    /// A reference, unless there is none any more: for the registry.
+    pub(super) fn try_ref(&self) -> Option<GreenRef> {
+        // Acquire: pairs with the Release of `new`.
+        self.refs
+            .fetch_update(Ordering::Acquire, Ordering::Relaxed, |refs| {
+                (refs > 0).then(|| refs + 1)
+            })
+            .ok()?;
+        Some(GreenRef(NonNull::from(self)))
+    }
+
+    /// The last reference is gone.
+    fn recycle(&self) {
+        // SAFETY: nobody else has it (G1).
+        drop(unsafe { (*self.name.get()).take() });
+        // SAFETY: as above.
+        drop(unsafe { (*self.scope.get()).take() });
+        // SAFETY: as above.
+        drop(unsafe { (*self.stack.get()).take() });
+        blocks::give(NonNull::from(self));
+    }
+}
+
+/// A counted reference to a green thread.
+pub(crate) struct GreenRef(NonNull<Green>);
+
+// SAFETY: G1, and `Green` is `Sync`.
+unsafe impl Send for GreenRef {}
+// SAFETY: as above.
+unsafe impl Sync for GreenRef {}
+
+impl GreenRef {
+    #[inline]
+    pub(crate) fn into_raw(self) -> NonNull<Green> {
+        std::mem::ManuallyDrop::new(self).0
+    }
+
+    /// # Safety
+    ///
+    /// `raw` came from [`GreenRef::into_raw`], and not more often than it went there.
+    #[inline]
+    pub(crate) unsafe fn from_raw(raw: NonNull<Green>) -> GreenRef {
+        GreenRef(raw)
+    }
+}
+
+impl std::ops::Deref for GreenRef {
+    type Target = Green;
+    #[inline(always)]
+    fn deref(&self) -> &Green {
+        // SAFETY: G1.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Clone for GreenRef {
+    #[inline]
+    fn clone(&self) -> GreenRef {
+        self.to_ref()
+    }
+}
+
+impl Drop for GreenRef {
+    #[inline]
+    fn drop(&mut self) {
+        if self.refs.fetch_sub(1, Ordering::Release) == 1 {
+            fence(Ordering::Acquire);
+            self.recycle();
+        }
+    }
+}
+
+impl fmt::Debug for GreenRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Green")
+            .field("id", &self.id())
+            .field("name", &self.name())
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,293 @@
+#![allow(unsafe_code, reason = "recycled memory for control blocks")]
+//! The memory of control blocks: chunks, a depot for the process, a cache for each worker.
+//!
+//! The allocator stays off the spawn path, and the registry walks the chunks to find every green thread
+//! that there is, at no cost to those.
+//!
+//! D1. A block is in one place: referenced, in one worker's cache, or in its chunk's free list.
+//! D2. Free lists and chunk counts are touched under the depot's lock only.
+//! D3. A chunk's blocks are initialised when it is made, and stay so until it is freed; it is freed under
+//!     the lock, when all of its blocks are in its free list.
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::cell::Cell;
+use std::ptr::{self, NonNull};
+use std::sync::Mutex;
+
+use super::{Green, GreenRef, Home};
+use crate::shim::lock;
+
+const PER_CHUNK: usize = 200;
+const BATCH: usize = 64;
+const CACHED: usize = 4 * BATCH;
+
+/// A run of blocks.
+pub(crate) struct Chunk {
+    free: Cell<*const Green>,
+    count: Cell<usize>,
+    listed: Cell<bool>,
+    blocks: [Green; PER_CHUNK],
+}
+
+struct Depot {
+    chunks: Vec<NonNull<Chunk>>,
+    /// Chunks with free blocks.
+    partial: Vec<NonNull<Chunk>>,
+    free: usize,
+    /// The least that was free since the last trim.
+    low: usize,
+}
+
+// SAFETY: D2.
+unsafe impl Send for Depot {}
+
+static DEPOT: Mutex<Depot> = Mutex::new(Depot {
+    chunks: Vec::new(),
+    partial: Vec::new(),
+    free: 0,
+    low: 0,
+});
+
+/// A worker's free blocks.
+pub(crate) struct Cache {
+    head: Cell<*const Green>,
+    count: Cell<usize>,
+}
+
+impl Cache {
+    pub(crate) fn new() -> Cache {
+        Cache {
+            head: Cell::new(ptr::null()),
+            count: Cell::new(0),
+        }
+    }
+
+    #[inline]
+    fn push(&self, block: NonNull<Green>) {
+        // SAFETY: D1, it is ours now.
+        unsafe { block.as_ref() }.run_next.set(self.head.get());
+        self.head.set(block.as_ptr());
+        self.count.set(self.count.get() + 1);
+    }
+
+    #[inline]
+    fn pop(&self) -> Option<NonNull<Green>> {
+        let block = NonNull::new(self.head.get().cast_mut())?;
+        // SAFETY: D1.
+        self.head.set(unsafe { block.as_ref() }.run_next.get());
+        self.count.set(self.count.get() - 1);
+        Some(block)
+    }
+
+    /// Gives all but `keep` back to the depot.
+    pub(crate) fn shrink(&self, keep: usize) {
+        if self.count.get() > keep {
+            let mut depot = lock(&DEPOT);
+            while self.count.get() > keep
+                && let Some(block) = self.pop()
+            {
+                depot.put(block);
+            }
+        }
+    }
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        self.shrink(0);
+    }
+}
+
+impl Depot {
+    fn put(&mut self, block: NonNull<Green>) {
+        // SAFETY: D1.
+        let green = unsafe { block.as_ref() };
+        let Some(chunk) = NonNull::new(green.chunk.get()) else {
+            return;
+        };
+        // SAFETY: D3, a chunk outlives its blocks.
+        let home = unsafe { chunk.as_ref() };
+        green.run_next.set(home.free.replace(block.as_ptr()));
+        home.count.set(home.count.get() + 1);
+        self.free += 1;
+        if !home.listed.replace(true) {
+            self.partial.push(chunk);
+        }
+    }
+
+    fn get(&mut self) -> NonNull<Green> {
+        loop {
+            let Some(&chunk) = self.partial.last() else {
+                self.grow();
+                continue;
+            };
+            // SAFETY: D3.
+            let home = unsafe { chunk.as_ref() };
+            let Some(block) = NonNull::new(home.free.get().cast_mut()) else {
+                home.listed.set(false);
+                self.partial.pop();
+                continue;
+            };
+            // SAFETY: D1.
+            home.free.set(unsafe { block.as_ref() }.run_next.get());
+            home.count.set(home.count.get() - 1);
+            self.free -= 1;
+            self.low = self.low.min(self.free);
+            return block;
+        }
+    }
+
+    fn grow(&mut self) {
+        let layout = Layout::new::<Chunk>();
+        // SAFETY: the layout is not empty.
+        let memory = unsafe { alloc(layout) }.cast::<Chunk>();
+        let Some(chunk) = NonNull::new(memory) else {
+            handle_alloc_error(layout);
+        };
+        for index in 0..PER_CHUNK {
+            let green = Green::empty();
+            green.chunk.set(memory);
+            // SAFETY: within the chunk.
+            let block = unsafe { (&raw mut (*memory).blocks).cast::<Green>().add(index) };
+            // SAFETY: fresh memory, aligned by the layout.
+            unsafe { block.write(green) };
+        }
+        // SAFETY: fresh memory.
+        unsafe { (&raw mut (*memory).free).write(Cell::new(ptr::null())) };
+        // SAFETY: fresh memory.
+        unsafe { (&raw mut (*memory).count).write(Cell::new(0)) };
+        // SAFETY: fresh memory.
+        unsafe { (&raw mut (*memory).listed).write(Cell::new(true)) };
+        self.chunks.push(chunk);
+        self.partial.push(chunk);
+        // SAFETY: written in full just now.
+        for block in unsafe { &chunk.as_ref().blocks }.iter().rev() {
+            self.put(NonNull::from(block));
+        }
+    }
+
+    /// Frees chunks that nobody needed since the last time, down to half of what is too much. True: a later
+    /// call may free more.
+    fn trim(&mut self) -> bool {
+        let mut surplus = self.low.div_ceil(2);
+        self.low = self.free;
+        if surplus < PER_CHUNK {
+            return self.free >= 2 * PER_CHUNK;
+        }
+        let mut freed = 0;
+        self.partial.retain(|&chunk| {
+            // SAFETY: D3.
+            let whole = unsafe { chunk.as_ref() }.count.get() == PER_CHUNK;
+            if !whole || surplus < PER_CHUNK {
+                return true;
+            }
+            surplus -= PER_CHUNK;
+            freed += PER_CHUNK;
+            // SAFETY: D2; the mark tells `chunks.retain` below.
+            unsafe { chunk.as_ref() }.count.set(usize::MAX);
+            false
+        });
+        self.chunks.retain(|&chunk| {
+            // SAFETY: D3, not freed yet.
+            if unsafe { chunk.as_ref() }.count.get() != usize::MAX {
+                return true;
+            }
+            // SAFETY: D3: all of its blocks were in its free list, so none has references.
+            unsafe { dealloc(chunk.as_ptr().cast(), Layout::new::<Chunk>()) };
+            false
+        });
+        self.free -= freed;
+        self.low = self.free;
+        // Chunks with a block in use cannot go: give up when a call frees nothing.
+        freed > 0
+    }
+}
+
+/// A free block, the caller's alone.
+#[inline]
+pub(super) fn take() -> NonNull<Green> {
+    match Home::of_thread() {
+        Some(home) => home.spare.pop().unwrap_or_else(|| refill(&home.spare)),
+        None => lock(&DEPOT).get(),
+    }
+}
+
+#[cold]
+fn refill(cache: &Cache) -> NonNull<Green> {
+    let mut depot = lock(&DEPOT);
+    for _ in 1..BATCH {
+        cache.push(depot.get());
+    }
+    depot.get()
+}
+
+/// A block without references comes back.
+#[inline]
+pub(super) fn give(block: NonNull<Green>) {
+    match Home::of_thread() {
+        Some(home) => {
+            home.spare.push(block);
+            if home.spare.count.get() > CACHED {
+                home.spare.shrink(CACHED - 2 * BATCH);
+            }
+        }
+        None => lock(&DEPOT).put(block),
+    }
+}
+
+/// Called by workers about once a second: memory follows demand. True: call again.
+pub(crate) fn trim() -> bool {
+    lock(&DEPOT).trim()
+}
+
+/// Every green thread of the process that has not been forgotten by everybody.
+pub(crate) fn all() -> Vec<GreenRef> {
+    let depot = lock(&DEPOT);
+    let mut found = Vec::new();
+    for chunk in &depot.chunks {
+        // SAFETY: D3, under the lock.
+        let blocks = unsafe { &chunk.as_ref().blocks };
+        found.extend(blocks.iter().filter_map(Green::try_ref));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_come_back_and_chunks_are_freed() {
+        let mut depot = Depot {
+            chunks: Vec::new(),
+            partial: Vec::new(),
+            free: 0,
+            low: 0,
+        };
+        let taken: Vec<_> = (0..3 * PER_CHUNK).map(|_| depot.get()).collect();
+        assert_eq!((depot.chunks.len(), depot.free), (3, 0));
+        for block in taken {
+            depot.put(block);
+        }
+        assert_eq!(depot.free, 3 * PER_CHUNK);
+        depot.trim();
+        assert_eq!(
+            depot.chunks.len(),
+            3,
+            "they were needed since the last trim"
+        );
+        while depot.chunks.len() > 1 {
+            let before = depot.chunks.len();
+            depot.trim();
+            assert!(depot.chunks.len() < before);
+            assert_eq!(depot.free, depot.chunks.len() * PER_CHUNK);
+        }
+        let again = depot.get();
+        depot.put(again);
+    }
+
+    #[test]
+    fn a_block_is_small() {
+        assert!(size_of::<Green>() <= 448, "{}", size_of::<Green>());
+    }
+}

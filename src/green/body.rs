@@ -1,0 +1,211 @@
+#![allow(unsafe_code, reason = "closures and results of any type in one block")]
+//! What a green thread runs and what it leaves: a closure, then a result, in the same few words.
+//!
+//! B1. `stage` says what the slot holds. `Closure`: an `F` (or a box of it); `Result`: a
+//!     `thread::Result<T>` (or a box of it), for the `F` and `T` that `set` was called with; `Empty`: nothing.
+//! B2. The body belongs to one party at a time: the spawner until it publishes the block, the worker until
+//!     the completion word says `DONE`, then whom the completion word names (C2 in `completion.rs`).
+//! B3. The types of a scoped thread may borrow: its scope does not end before the closure has run and, if
+//!     the handle is gone, its result was dropped (`scope.rs`).
+
+use std::any::Any;
+use std::cell::{Cell, UnsafeCell};
+use std::mem::{MaybeUninit, align_of, size_of};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::Cancelled;
+
+const WORDS: usize = 8;
+
+type Slot = UnsafeCell<MaybeUninit<[u64; WORDS]>>;
+
+/// As in `std::thread`: what `join` gives.
+pub(crate) type Outcome<T> = Result<T, Box<dyn Any + Send + 'static>>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Empty,
+    Closure,
+    Result,
+}
+
+struct Vtable {
+    run: unsafe fn(&Slot),
+    cancel: unsafe fn(&Slot),
+    is_err: unsafe fn(&Slot) -> bool,
+    drop_result: unsafe fn(&Slot),
+}
+
+/// The slot.
+pub(crate) struct Body {
+    vtable: Cell<&'static Vtable>,
+    stage: Cell<Stage>,
+    slot: Slot,
+}
+
+const fn fits<V>() -> bool {
+    size_of::<V>() <= WORDS * 8 && align_of::<V>() <= align_of::<u64>()
+}
+
+/// # Safety: the slot is empty.
+unsafe fn put<V>(slot: &Slot, value: V) {
+    if fits::<V>() {
+        // SAFETY: it fits, and by B2 nobody else looks.
+        unsafe { slot.get().cast::<V>().write(value) };
+    } else {
+        let boxed = Box::new(value);
+        // SAFETY: a box fits.
+        unsafe { slot.get().cast::<Box<V>>().write(boxed) };
+    }
+}
+
+/// # Safety: the slot holds a `V` that was `put` there, and is empty afterwards.
+unsafe fn take<V>(slot: &Slot) -> V {
+    if fits::<V>() {
+        // SAFETY: by the contract.
+        unsafe { slot.get().cast::<V>().read() }
+    } else {
+        // SAFETY: by the contract.
+        *unsafe { slot.get().cast::<Box<V>>().read() }
+    }
+}
+
+/// # Safety: the slot holds a `V` that was `put` there.
+unsafe fn peek<V>(slot: &Slot) -> &V {
+    if fits::<V>() {
+        // SAFETY: by the contract.
+        unsafe { &*slot.get().cast::<V>() }
+    } else {
+        // SAFETY: by the contract.
+        unsafe { &*slot.get().cast::<Box<V>>() }
+    }
+}
+
+struct Typed<F, T>(std::marker::PhantomData<(F, T)>);
+
+impl<F: FnOnce() -> T, T> Typed<F, T> {
+    const VTABLE: &'static Vtable = &Vtable {
+        run: Self::run,
+        cancel: Self::cancel,
+        is_err: Self::is_err,
+        drop_result: Self::drop_result,
+    };
+
+    unsafe fn run(slot: &Slot) {
+        // SAFETY: B1, the stage was `Closure`.
+        let closure = unsafe { take::<F>(slot) };
+        let outcome: Outcome<T> = catch_unwind(AssertUnwindSafe(closure));
+        // SAFETY: B1, the slot was emptied.
+        unsafe { put(slot, outcome) };
+    }
+
+    unsafe fn cancel(slot: &Slot) {
+        // SAFETY: B1, the stage was `Closure`.
+        let closure = unsafe { take::<F>(slot) };
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(closure)));
+        let outcome: Outcome<T> = Err(dropped.err().unwrap_or_else(|| Box::new(Cancelled(()))));
+        // SAFETY: B1, the slot was emptied.
+        unsafe { put(slot, outcome) };
+    }
+
+    unsafe fn is_err(slot: &Slot) -> bool {
+        // SAFETY: B1, the stage is `Result`.
+        unsafe { peek::<Outcome<T>>(slot) }.is_err()
+    }
+
+    unsafe fn drop_result(slot: &Slot) {
+        // SAFETY: B1, the stage was `Result`.
+        drop(unsafe { take::<Outcome<T>>(slot) });
+    }
+}
+
+impl Body {
+    pub(crate) fn empty() -> Body {
+        Body {
+            vtable: Cell::new(Typed::<fn(), ()>::VTABLE),
+            stage: Cell::new(Stage::Empty),
+            slot: UnsafeCell::new(MaybeUninit::uninit()),
+        }
+    }
+
+    /// Puts a closure in.
+    ///
+    /// # Safety
+    ///
+    /// B2: the caller is the spawner. B3: `F` and `T` outlive the green thread.
+    pub(crate) unsafe fn set<F: FnOnce() -> T, T>(&self, closure: F) {
+        debug_assert_eq!(self.stage.get(), Stage::Empty);
+        self.vtable.set(Typed::<F, T>::VTABLE);
+        // SAFETY: B1, the stage is `Empty`.
+        unsafe { put(&self.slot, closure) };
+        self.stage.set(Stage::Closure);
+    }
+
+    /// Runs the closure; its result, or its panic, takes its place.
+    ///
+    /// # Safety
+    ///
+    /// B2: the caller runs on the green thread.
+    pub(crate) unsafe fn run(&self) {
+        debug_assert_eq!(self.stage.get(), Stage::Closure);
+        self.stage.set(Stage::Empty);
+        // SAFETY: B1, the stage was `Closure`.
+        unsafe { (self.vtable.get().run)(&self.slot) };
+        self.stage.set(Stage::Result);
+    }
+
+    /// Drops the closure unrun; the result is [`Cancelled`].
+    ///
+    /// # Safety
+    ///
+    /// B2: the caller is the worker that would have started it, or the spawner.
+    pub(crate) unsafe fn cancel(&self) {
+        debug_assert_eq!(self.stage.get(), Stage::Closure);
+        self.stage.set(Stage::Empty);
+        // SAFETY: B1, the stage was `Closure`.
+        unsafe { (self.vtable.get().cancel)(&self.slot) };
+        self.stage.set(Stage::Result);
+    }
+
+    /// Takes the result out.
+    ///
+    /// # Safety
+    ///
+    /// B2 by C2; `T` is that of `set`.
+    pub(crate) unsafe fn take_result<T>(&self) -> Outcome<T> {
+        assert_eq!(
+            self.stage.replace(Stage::Empty),
+            Stage::Result,
+            "the result is there once"
+        );
+        // SAFETY: B1, the stage was `Result`.
+        unsafe { take::<Outcome<T>>(&self.slot) }
+    }
+
+    /// Drops the result, if it is there; true if it was a panic or a cancellation.
+    ///
+    /// # Safety
+    ///
+    /// B2 by C2.
+    pub(crate) unsafe fn drop_result(&self) -> bool {
+        if self.stage.replace(Stage::Empty) != Stage::Result {
+            return false;
+        }
+        let vtable = self.vtable.get();
+        // SAFETY: B1, the stage was `Result`.
+        let failed = unsafe { (vtable.is_err)(&self.slot) };
+        // SAFETY: as above.
+        unsafe { (vtable.drop_result)(&self.slot) };
+        failed
+    }
+
+    /// Whether the result is a panic or a cancellation.
+    ///
+    /// # Safety
+    ///
+    /// B2 by C2.
+    pub(crate) unsafe fn failed(&self) -> bool {
+        // SAFETY: B1.
+        self.stage.get() == Stage::Result && unsafe { (self.vtable.get().is_err)(&self.slot) }
+    }
+}

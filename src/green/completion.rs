@@ -1,0 +1,215 @@
+#![allow(unsafe_code, reason = "a waiter travels through one word")]
+//! The end of a green thread, as its handle and its worker see it: one word.
+//!
+//! | word | means | who leaves it |
+//! |---|---|---|
+//! | `OPEN` | runs, nobody waits | finisher to `DONE`, joiner to a pointer, handle to `DETACHED` |
+//! | a waiter | runs, its joiner is parked | finisher to `DONE`, joiner back to `OPEN` |
+//! | `DETACHED` | runs, its handle is gone | finisher to `DONE` |
+//! | `DONE` | has ended, the result is written | nobody |
+//!
+//! C1. The finisher writes the result before it sets `DONE` (Release); who reads `DONE` (Acquire) may
+//!     take it.
+//! C2. The result has one owner: the handle if it saw `DONE` or the finisher did not see `DETACHED`; the
+//!     finisher if it saw `DETACHED`.
+//! C3. A waiter in the word carries a reference; who takes it out of the word owns that reference.
+
+use crate::shim::{AtomicUsize, Ordering};
+
+const OPEN: usize = 0;
+const DETACHED: usize = 2;
+const DONE: usize = 4;
+
+/// Something that can be put into one word and taken out again; its word is aligned to 8, or that plus 1.
+pub(crate) trait Waiter: Sized {
+    /// The word: never 0, 2 or 4.
+    fn into_word(self) -> usize;
+    /// The waiter back.
+    ///
+    /// # Safety
+    ///
+    /// `word` came from [`Waiter::into_word`] and has not been turned back before.
+    unsafe fn from_word(word: usize) -> Self;
+}
+
+/// The word.
+#[derive(Debug)]
+pub(crate) struct Completion {
+    word: AtomicUsize,
+}
+
+/// Who owns the result now that the thread has ended (C2), and whom to wake.
+#[derive(Debug)]
+pub(crate) enum Finished<W> {
+    /// The handle will come for the result.
+    Kept,
+    /// The handle's owner is parked: wake it.
+    Joined(W),
+    /// The handle is gone: the finisher drops the result.
+    Detached,
+}
+
+impl Completion {
+    pub(crate) fn new() -> Completion {
+        Completion {
+            word: AtomicUsize::new(OPEN),
+        }
+    }
+
+    /// For a recycled block, before it is published.
+    pub(crate) fn reset(&self) {
+        self.word.store(OPEN, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.word.load(Ordering::Acquire) == DONE
+    }
+
+    /// The finisher, once, when the result is written (C1).
+    pub(crate) fn finish<W: Waiter>(&self) -> Finished<W> {
+        match self.word.swap(DONE, Ordering::AcqRel) {
+            OPEN => Finished::Kept,
+            DETACHED => Finished::Detached,
+            // SAFETY: C3, the swap took it out.
+            word => Finished::Joined(unsafe { W::from_word(word) }),
+        }
+    }
+
+    /// The handle is dropped. True: the thread had ended, and the handle drops the result (C2).
+    pub(crate) fn detach(&self) -> bool {
+        self.word
+            .compare_exchange(OPEN, DETACHED, Ordering::AcqRel, Ordering::Acquire)
+            .is_err()
+    }
+
+    /// The handle's owner wants to be woken at the end. False: it has come already.
+    pub(crate) fn enter<W: Waiter>(&self, waiter: W) -> bool {
+        let word = waiter.into_word();
+        let entered = self
+            .word
+            .compare_exchange(OPEN, word, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok();
+        if !entered {
+            // SAFETY: C3, it never got in.
+            drop(unsafe { W::from_word(word) });
+        }
+        entered
+    }
+
+    /// The handle's owner, which had entered, goes away before the end (or finds that it has come).
+    pub(crate) fn leave<W: Waiter>(&self) {
+        let word = self.word.load(Ordering::Acquire);
+        if !matches!(word, OPEN | DETACHED | DONE)
+            && self
+                .word
+                .compare_exchange(word, OPEN, Ordering::AcqRel, Ordering::Acquire)
+                .is_ok()
+        {
+            // SAFETY: C3, the exchange took it out; only the handle's owner puts waiters in.
+            drop(unsafe { W::from_word(word) });
+        }
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    struct Parked(Arc<(loom::sync::Mutex<bool>, loom::sync::Condvar)>);
+
+    impl Waiter for Parked {
+        fn into_word(self) -> usize {
+            Arc::into_raw(self.0) as usize
+        }
+        unsafe fn from_word(word: usize) -> Parked {
+            // SAFETY: passed on to the caller.
+            Parked(unsafe { Arc::from_raw(word as *const _) })
+        }
+    }
+
+    struct Shared {
+        completion: Completion,
+        result: loom::cell::UnsafeCell<Option<u32>>,
+    }
+
+    // SAFETY: the result is handed over by the completion word; that is what the model checks.
+    unsafe impl Send for Shared {}
+    // SAFETY: as above.
+    unsafe impl Sync for Shared {}
+
+    fn shared() -> Arc<Shared> {
+        Arc::new(Shared {
+            completion: Completion::new(),
+            result: loom::cell::UnsafeCell::new(None),
+        })
+    }
+
+    fn finish(shared: &Shared) {
+        // SAFETY: C1.
+        shared
+            .result
+            .with_mut(|result| unsafe { *result = Some(7) });
+        match shared.completion.finish::<Parked>() {
+            Finished::Kept => {}
+            Finished::Joined(parked) => {
+                *parked.0.0.lock().unwrap() = true;
+                parked.0.1.notify_one();
+            }
+            // SAFETY: C2.
+            Finished::Detached => {
+                drop(shared.result.with_mut(|result| unsafe { (*result).take() }))
+            }
+        }
+    }
+
+    #[test]
+    fn loom_join_gets_the_result() {
+        loom::model(|| {
+            let shared = shared();
+            let other = shared.clone();
+            let finisher = thread::spawn(move || finish(&other));
+            let parked = Arc::new((loom::sync::Mutex::new(false), loom::sync::Condvar::new()));
+            if shared.completion.enter(Parked(parked.clone())) {
+                let mut woken = parked.0.lock().unwrap();
+                while !*woken {
+                    woken = parked.1.wait(woken).unwrap();
+                }
+            }
+            assert!(shared.completion.is_done());
+            // SAFETY: C1.
+            assert_eq!(
+                shared.result.with_mut(|result| unsafe { (*result).take() }),
+                Some(7)
+            );
+            finisher.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn loom_join_gives_up() {
+        loom::model(|| {
+            let shared = shared();
+            let other = shared.clone();
+            let finisher = thread::spawn(move || finish(&other));
+            let parked = Arc::new((loom::sync::Mutex::new(false), loom::sync::Condvar::new()));
+            if shared.completion.enter(Parked(parked.clone())) {
+                shared.completion.leave::<Parked>();
+            }
+            if shared.completion.detach() {
+                // SAFETY: C2.
+                assert_eq!(
+                    shared.result.with_mut(|result| unsafe { (*result).take() }),
+                    Some(7)
+                );
+            }
+            finisher.join().unwrap();
+            // SAFETY: both threads have ended.
+            assert_eq!(
+                shared.result.with_mut(|result| unsafe { (*result).take() }),
+                None
+            );
+        });
+    }
+}

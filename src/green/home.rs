@@ -1,0 +1,210 @@
+#![allow(
+    unsafe_code,
+    reason = "a thread-local pointer to the worker, and an intrusive queue"
+)]
+//! The part of a worker that green threads see: who runs, who is ready, where messages go.
+//!
+//! H1. `HOME` of an OS thread points to a `Home` exactly while that thread is inside [`Home::enter`]; the
+//!     `Home` outlives that call. A started green thread never leaves its OS thread, so a reference got
+//!     on it stays good across suspensions.
+//! H2. The run queue links only green threads in state `Ready` of this home, each once; the scheduler's
+//!     reference keeps each alive.
+//! H3. `current` is set exactly while a green thread runs, by the worker, to that thread.
+
+use std::cell::Cell;
+use std::ptr;
+
+use super::mailbox::{Bell, Inbox};
+use super::{Green, GreenRef, State};
+use crate::sys::clock::Tick;
+use crate::sys::event::EventFd;
+
+/// Where messages for a worker go. Process-wide, recycled, never freed: a stale pointer to one is harmless.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    pub(crate) inbox: Inbox,
+    pub(crate) bell: Bell<EventFd>,
+}
+
+impl super::mailbox::Line for EventFd {
+    fn signal(&self) {
+        EventFd::signal(self);
+    }
+}
+
+static SPARE: std::sync::Mutex<Vec<&'static Mailbox>> = std::sync::Mutex::new(Vec::new());
+
+impl Mailbox {
+    /// One that nobody uses, with a line of its own.
+    pub(crate) fn open() -> std::io::Result<&'static Mailbox> {
+        let line = EventFd::new()?;
+        let spare = crate::shim::lock(&SPARE).pop();
+        let mailbox = spare.unwrap_or_else(|| {
+            Box::leak(Box::new(Mailbox {
+                inbox: Inbox::new(),
+                bell: Bell::new(None),
+            }))
+        });
+        mailbox.bell.set_line(Some(line));
+        Ok(mailbox)
+    }
+
+    /// Gives it back. Messages that come later are dropped by whoever gets it next.
+    pub(crate) fn close(&'static self) {
+        drop(self.bell.set_line(None));
+        self.bell.awake();
+        for mail in self.inbox.take() {
+            drop(Green::from_mail(mail));
+        }
+        crate::shim::lock(&SPARE).push(self);
+    }
+}
+
+thread_local! {
+    static HOME: Cell<*const Home> = const { Cell::new(ptr::null()) };
+}
+
+/// A worker, as its green threads see it.
+pub(crate) struct Home {
+    current: Cell<*const Green>,
+    head: Cell<*const Green>,
+    tail: Cell<*const Green>,
+    ready: Cell<usize>,
+    spent: Cell<u32>,
+    pub(crate) mailbox: &'static Mailbox,
+    /// The time when the worker last looked at the clock.
+    pub(crate) now: Cell<Tick>,
+    pub(crate) spare: super::blocks::Cache,
+    /// What layer 3 keeps beside it.
+    pub(crate) owner: Cell<*const ()>,
+}
+
+impl Home {
+    pub(crate) fn new(mailbox: &'static Mailbox) -> Home {
+        Home {
+            current: Cell::new(ptr::null()),
+            head: Cell::new(ptr::null()),
+            tail: Cell::new(ptr::null()),
+            ready: Cell::new(0),
+            spent: Cell::new(0),
+            mailbox,
+            now: Cell::new(0),
+            spare: super::blocks::Cache::new(),
+            owner: Cell::new(ptr::null()),
+        }
+    }
+
+    /// Makes the calling OS thread this home's for the length of `f`.
+    pub(crate) fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+        struct Reset(*const Home);
+        impl Drop for Reset {
+            fn drop(&mut self) {
+                HOME.set(self.0);
+            }
+        }
+        let _reset = Reset(HOME.replace(self));
+        f()
+    }
+
+    /// The home of the green thread that calls; none on an OS thread (and in the worker's own code).
+    #[inline(always)]
+    pub(crate) fn get() -> Option<&'static Home> {
+        Home::of_thread().filter(|home| !home.current.get().is_null())
+    }
+
+    /// The home of the calling OS thread, whether a green thread runs or the worker's own code.
+    #[inline(always)]
+    pub(crate) fn of_thread() -> Option<&'static Home> {
+        let home = HOME.get();
+        // SAFETY: H1.
+        unsafe { home.as_ref() }
+    }
+
+    /// Who runs. Only called by green threads.
+    #[inline(always)]
+    pub(crate) fn current(&self) -> &Green {
+        debug_assert!(!self.current.get().is_null());
+        // SAFETY: H3.
+        unsafe { &*self.current.get() }
+    }
+
+    /// Who runs, as an address to compare with; null if nobody does.
+    pub(crate) fn current_ptr(&self) -> *const Green {
+        self.current.get()
+    }
+
+    /// One operation that did not have to wait: after many of them, the others get a turn.
+    #[inline]
+    pub(crate) fn spend(&self, at: &'static std::panic::Location<'static>) {
+        const BUDGET: u32 = 128;
+        let spent = self.spent.get().wrapping_add(1);
+        self.spent.set(spent);
+        if spent % BUDGET == 0 {
+            super::park::yield_now(at);
+        }
+    }
+
+    /// The worker: `green` is about to run, or none does any more.
+    #[inline(always)]
+    pub(crate) fn set_current(&self, green: *const Green) {
+        self.current.set(green);
+    }
+
+    /// Puts a thread of this home at the end of the run queue.
+    #[inline(always)]
+    pub(crate) fn make_ready(&self, green: &Green) {
+        green.set_state(State::Ready);
+        green.run_next.set(ptr::null());
+        let tail = self.tail.replace(green);
+        // SAFETY: H2.
+        match unsafe { tail.as_ref() } {
+            Some(tail) => tail.run_next.set(green),
+            None => self.head.set(green),
+        }
+        self.ready.set(self.ready.get() + 1);
+    }
+
+    /// Takes the thread that has been ready longest.
+    #[inline(always)]
+    pub(crate) fn pop_ready(&self) -> Option<&'static Green> {
+        // SAFETY: H2.
+        let green = unsafe { self.head.get().as_ref() }?;
+        let next = green.run_next.get();
+        self.head.set(next);
+        if next.is_null() {
+            self.tail.set(ptr::null());
+        }
+        self.ready.set(self.ready.get() - 1);
+        Some(green)
+    }
+
+    /// How many are ready.
+    #[inline(always)]
+    pub(crate) fn ready(&self) -> usize {
+        self.ready.get()
+    }
+
+    /// Wakes a thread of this home.
+    #[inline]
+    pub(crate) fn wake(&self, green: &Green) {
+        match green.state() {
+            State::Parked => self.make_ready(green),
+            State::Running | State::Ready => green.pending.set(true),
+            State::New | State::Done => {}
+        }
+    }
+
+    /// Delivers the messages that have come.
+    pub(crate) fn collect(&self) {
+        if self.mailbox.inbox.is_empty() {
+            return;
+        }
+        for mail in self.mailbox.inbox.take() {
+            let green: GreenRef = Green::from_mail(mail);
+            // A message for a thread that ended in the meantime, or that was for an earlier user of this mailbox.
+            if ptr::eq(green.home(), self.mailbox) {
+                self.wake(&green);
+            }
+        }
+    }
+}

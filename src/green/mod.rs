@@ -1,0 +1,62 @@
+#![cfg_attr(
+    not(loom),
+    allow(unsafe_code, reason = "the control block and its references")
+)]
+//! What a green thread is: its control block, its life, its wake-ups.
+//!
+//! Invariants of the control block:
+//!
+//! G1. A block that has references is not recycled; its memory is given back only under the depot's
+//!     lock, when no block of its chunk has references (`blocks.rs`).
+//! G2. Fields in `Cell`s belong to one OS thread at a time: the spawner's until the block is published,
+//!     then the worker's that starts it. Publication (an unstarted queue) synchronises the two.
+//! G3. What others read while the worker writes is atomic and relaxed: state, reason, place, since. A dump
+//!     sees each of them whole, not all of them from one moment.
+//! G4. Name, id and place of birth are written before publication and stay until the last reference goes.
+//! G5. The fiber is there from the first step until the thread has ended; only its worker touches it.
+//!
+//! | state | means | run queue | who changes it |
+//! |---|---|---|---|
+//! | `New` | not started, no stack | no (unstarted queue), or yes if local | start → `Running` |
+//! | `Ready` | may run | yes | worker → `Running` |
+//! | `Running` | runs | no | itself → `Ready` (yield), `Parked`, `Done` |
+//! | `Parked` | waits | no | a wake-up, by its worker → `Ready` |
+//! | `Done` | has ended | no | – |
+//!
+//! A wake-up that finds `Ready` or `Running` sets `pending`, which the next park consumes.
+
+pub(crate) mod completion;
+pub(crate) mod mailbox;
+
+#[cfg(not(loom))]
+mod block;
+#[cfg(not(loom))]
+pub(crate) mod blocks;
+#[cfg(not(loom))]
+mod body;
+#[cfg(not(loom))]
+mod fiber;
+#[cfg(not(loom))]
+pub(crate) mod home;
+#[cfg(not(loom))]
+pub(crate) mod park;
+#[cfg(not(loom))]
+pub(crate) mod reason;
+#[cfg(not(loom))]
+pub(crate) mod scope;
+#[cfg(not(loom))]
+pub(crate) mod thread;
+#[cfg(not(loom))]
+pub(crate) mod unparker;
+
+#[cfg(not(loom))]
+pub use self::block::Cancelled;
+#[cfg(not(loom))]
+pub(crate) use self::{
+    block::{Birth, Green, GreenRef, NO_TIMER, State, next_id},
+    body::Outcome,
+    home::Home,
+    park::{OnCancel, Wait, Wake, park},
+    reason::Reason,
+    unparker::Unparker,
+};

@@ -1,0 +1,96 @@
+//! `Thread` and `ThreadId`: a thread, green or not, as its handle.
+
+use std::fmt;
+use std::num::NonZeroU64;
+
+use super::Unparker;
+
+/// A handle to a thread: a green one, or an ordinary OS thread that has called [`current`](crate::thread::current).
+///
+/// As [`std::thread::Thread`]. Cloning it is cheap.
+///
+/// ```
+/// rustlet::run(|| {
+///     let parked = rustlet::spawn(rustlet::park);
+///     parked.thread().unpark();
+///     parked.join().unwrap();
+/// });
+/// ```
+#[derive(Clone)]
+pub struct Thread {
+    inner: Unparker,
+}
+
+/// A number that no two threads of a process share, green or not.
+///
+/// As [`std::thread::ThreadId`], with which it has nothing to do.
+///
+/// ```
+/// rustlet::run(|| {
+///     let other = rustlet::spawn(|| rustlet::current().id()).join().unwrap();
+///     assert_ne!(other, rustlet::current().id());
+/// });
+/// ```
+#[derive(Clone, Copy, Eq, PartialEq, Hash)]
+pub struct ThreadId(pub(crate) NonZeroU64);
+
+impl fmt::Debug for ThreadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ThreadId({})", self.0)
+    }
+}
+
+impl Thread {
+    pub(crate) fn new(inner: Unparker) -> Thread {
+        Thread { inner }
+    }
+
+    pub(crate) fn current() -> Thread {
+        Thread::new(Unparker::current())
+    }
+
+    pub(crate) fn unparker(&self) -> &Unparker {
+        &self.inner
+    }
+
+    /// The thread's number.
+    #[must_use]
+    pub fn id(&self) -> ThreadId {
+        ThreadId(match &self.inner {
+            Unparker::Green(green) => green.id(),
+            Unparker::Os(thread) => thread.id,
+        })
+    }
+
+    /// The thread's name, if it was given one. The first green thread of a [`run`](crate::run) is called `main`.
+    ///
+    /// ```
+    /// rustlet::run(|| assert_eq!(rustlet::current().name(), Some("main")));
+    /// ```
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        match &self.inner {
+            Unparker::Green(green) => green.name(),
+            Unparker::Os(thread) => thread.name.as_deref(),
+        }
+    }
+
+    /// Lets the thread's present [`park`](crate::thread::park) return, or its next one. Never suspends.
+    ///
+    /// What happened before the call is visible to the thread after its `park`.
+    pub fn unpark(&self) {
+        match &self.inner {
+            Unparker::Green(green) => green.give_token(),
+            Unparker::Os(thread) => thread.give_token(),
+        }
+    }
+}
+
+impl fmt::Debug for Thread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Thread")
+            .field("id", &self.id())
+            .field("name", &self.name())
+            .finish_non_exhaustive()
+    }
+}

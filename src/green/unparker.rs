@@ -1,0 +1,150 @@
+#![allow(unsafe_code, reason = "two kinds of waiter in one word")]
+//! Who waits: a green thread or an ordinary OS thread, behind one handle of one word.
+//!
+//! U1. A word with bit 0 clear is a [`GreenRef`], with bit 0 set an `Arc<OsThread>`; each carries one
+//!     reference. Blocks are aligned to 64 and the `Arc`'s content to 8, so bit 0 is free.
+
+use std::cell::Cell;
+use std::mem::ManuallyDrop;
+use std::num::NonZeroU64;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use super::completion::Waiter;
+use super::park::{Wait, Wake};
+use super::{Green, GreenRef, Home};
+use crate::sys::clock;
+
+/// Wakes one waiter.
+#[derive(Clone, Debug)]
+pub(crate) enum Unparker {
+    Green(GreenRef),
+    Os(Arc<OsThread>),
+}
+
+impl Unparker {
+    /// That of the calling thread, green or not.
+    #[inline]
+    pub(crate) fn current() -> Unparker {
+        match Home::get() {
+            Some(home) => Unparker::Green(home.current().to_ref()),
+            None => Unparker::Os(OsThread::current()),
+        }
+    }
+
+    /// Ends the present wait of the thread, or its next one. Waits check what they wait for, in a loop.
+    #[inline]
+    pub(crate) fn unpark(&self) {
+        match self {
+            Unparker::Green(green) => green.wake(),
+            Unparker::Os(thread) => thread.wake(),
+        }
+    }
+}
+
+impl Waiter for Unparker {
+    #[inline]
+    fn into_word(self) -> usize {
+        match self {
+            Unparker::Green(green) => green.into_raw().as_ptr() as usize,
+            Unparker::Os(thread) => Arc::into_raw(thread) as usize | 1,
+        }
+    }
+
+    #[inline]
+    unsafe fn from_word(word: usize) -> Unparker {
+        if word & 1 == 0 {
+            let green = NonNull::new(word as *mut Green).expect("a waiter's word is never zero");
+            // SAFETY: U1.
+            Unparker::Green(unsafe { GreenRef::from_raw(green) })
+        } else {
+            // SAFETY: U1.
+            Unparker::Os(unsafe { Arc::from_raw((word & !1) as *const OsThread) })
+        }
+    }
+}
+
+/// An ordinary OS thread as a waiter.
+#[derive(Debug)]
+#[repr(align(8))]
+pub(crate) struct OsThread {
+    pub(crate) id: NonZeroU64,
+    pub(crate) name: Option<Box<str>>,
+    /// `Thread::unpark` was called and `park` has not seen it.
+    token: AtomicBool,
+    woken: Mutex<bool>,
+    wakes: Condvar,
+}
+
+impl OsThread {
+    pub(crate) fn current() -> Arc<OsThread> {
+        thread_local! {
+            static CURRENT: Cell<Option<ManuallyDrop<Arc<OsThread>>>> = const { Cell::new(None) };
+            static KEEPER: Keeper = const { Keeper };
+        }
+        /// Drops what `CURRENT` holds when the OS thread ends; later calls make a new one each.
+        struct Keeper;
+        impl Drop for Keeper {
+            fn drop(&mut self) {
+                drop(CURRENT.take().map(ManuallyDrop::into_inner));
+            }
+        }
+        if let Some(held) = CURRENT.take() {
+            let thread = Arc::clone(&held);
+            CURRENT.set(Some(held));
+            return thread;
+        }
+        let thread = Arc::new(OsThread {
+            id: super::next_id(),
+            name: std::thread::current().name().map(Box::from),
+            token: AtomicBool::new(false),
+            woken: Mutex::new(false),
+            wakes: Condvar::new(),
+        });
+        if KEEPER.try_with(|_| ()).is_ok() {
+            CURRENT.set(Some(ManuallyDrop::new(Arc::clone(&thread))));
+        }
+        thread
+    }
+
+    pub(crate) fn wake(&self) {
+        *self.woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.wakes.notify_one();
+    }
+
+    /// Blocks the calling OS thread, which is this one.
+    pub(crate) fn park(&self, wait: &Wait) -> Wake {
+        let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if std::mem::take(&mut *woken) {
+                return Wake::Event;
+            }
+            if wait.deadline == clock::NEVER {
+                woken = self
+                    .wakes
+                    .wait(woken)
+                    .unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let left = wait.deadline.saturating_sub(clock::now());
+            if left == 0 {
+                return Wake::Elapsed;
+            }
+            let left = std::time::Duration::from_nanos(left);
+            let waited = self.wakes.wait_timeout(woken, left);
+            woken = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// For `park`.
+    pub(crate) fn take_token(&self) -> bool {
+        self.token.swap(false, Ordering::Acquire)
+    }
+
+    /// For `Thread::unpark`.
+    pub(crate) fn give_token(&self) {
+        self.token.store(true, Ordering::Release);
+        self.wake();
+    }
+}

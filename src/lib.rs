@@ -1,0 +1,80 @@
+//! **The std you know, a million threads.**
+//!
+//! `rustlet` runs your program on *green threads*: threads with stacks of their own that a scheduler in the
+//! library switches between. What looks like a blocking call, on a socket, a lock, a timer, suspends only the green
+//! thread that makes it. There is no `async`, no `yield`, and no function colours: code written against
+//! `std::{thread, net}` becomes green by writing `rustlet::` where it wrote `std::`.
+//!
+//! ```
+//! use rustlet::net::{TcpListener, TcpStream};
+//! use std::io::{Read, Write};
+//!
+//! rustlet::run(|| {
+//!     let listener = TcpListener::bind("127.0.0.1:0")?;
+//!     let address = listener.local_addr()?;
+//!     rustlet::spawn(move || {
+//!         for stream in listener.incoming() {
+//!             let mut stream = stream.unwrap();
+//!             // One green thread a connection.
+//!             rustlet::spawn(move || {
+//!                 let mut buffer = [0; 1024];
+//!                 while let Ok(count @ 1..) = stream.read(&mut buffer) {
+//!                     stream.write_all(&buffer[..count]).unwrap();
+//!                 }
+//!             });
+//!         }
+//!     });
+//!
+//!     let mut client = TcpStream::connect(address)?;
+//!     client.write_all(b"hello")?;
+//!     let mut answer = [0; 5];
+//!     client.read_exact(&mut answer)?;
+//!     assert_eq!(&answer, b"hello");
+//!     std::io::Result::Ok(())
+//! })?;
+//! # std::io::Result::Ok(())
+//! ```
+//!
+//! # What to know
+//!
+//! - A green thread that has started stays on its worker (an OS thread) for life, so what it holds across a wait
+//!   need not be [`Send`]. [`spawn`] itself takes `Send` closures, because any worker may start them.
+//! - Nothing preempts a green thread. One that computes for long holds up the others of its worker.
+//! - Every wait may unwind: that is how the threads that are left when [`run`] returns are ended ([`Cancelled`]). Their
+//!   destructors run.
+//! - `std`'s own blocking calls (its sockets, its `Mutex` held across a wait) block the worker, and everything on it.
+//! - Stacks are 256 KiB of address space, guarded, and a page of memory until more is used. An overflow is
+//!   reported with the thread's name, and aborts.
+//! - With `panic = "abort"` nothing can unwind: a panic, and a cancellation, end the process.
+
+#![cfg_attr(
+    loom,
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "under loom only the protocols are built"
+    )
+)]
+
+mod green;
+#[cfg(not(loom))]
+mod retry;
+pub mod runtime;
+mod shim;
+#[cfg(not(loom))]
+mod stack;
+#[cfg(not(loom))]
+mod sys;
+
+#[cfg(not(loom))]
+pub mod thread;
+
+#[cfg(not(loom))]
+pub use crate::{
+    green::Cancelled,
+    runtime::{Builder, Runtime, run, run_all},
+    thread::{
+        JoinHandle, current, park, park_timeout, scope, sleep, sleep_until, spawn, spawn_local,
+        yield_now,
+    },
+};

@@ -1,0 +1,210 @@
+//! The one loop that retries on `WouldBlock`: every operation on every descriptor goes through it.
+//!
+//! The call is tried first. If it would block, a green thread waits for its source's direction, an OS thread
+//! in `poll(2)`. A green thread whose operations never have to wait gives way after a budget of them.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::panic::Location;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+
+use crate::green::{Cancelled, Home, OnCancel, Reason, Wait, Wake};
+use crate::runtime::source::{Source, Way};
+use crate::sys::clock::{self, NEVER, Tick};
+
+/// How an operation waits.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Mode {
+    /// For at most so long.
+    pub(crate) timeout: Option<Duration>,
+    /// Not at all.
+    pub(crate) nonblocking: bool,
+}
+
+/// The error of a timeout, as std has it on Unix.
+fn would_block() -> io::Error {
+    rustix::io::Errno::AGAIN.into()
+}
+
+/// An operation that waits until its source is readable. `drained` says of a success whether it has taken all
+/// there was.
+///
+/// # Errors
+///
+/// Those of `op`; `WouldBlock` when the time is up or the mode is nonblocking; one that carries [`Cancelled`], in a
+/// cancelled thread that is unwinding.
+#[track_caller]
+#[inline]
+pub(crate) fn read<T>(
+    source: &Source,
+    reason: Reason,
+    mode: Mode,
+    mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+    drained: impl Fn(&T) -> bool,
+) -> io::Result<T> {
+    let Some(home) = Home::get() else {
+        return on_os_thread(source, PollFlags::IN, mode, op);
+    };
+    home.spend(Location::caller());
+    let direction = source.direction(Way::Read);
+    let mut wait = None;
+    loop {
+        // Not ready: the last operation has taken all there was, and no event came since.
+        if direction.is_ready() || mode.nonblocking {
+            direction.take();
+            match op(source.fd()) {
+                Ok(value) => {
+                    if !(drained(&value) && source.short_read_drains()) {
+                        direction.set_ready();
+                    }
+                    return Ok(value);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if mode.nonblocking {
+                        // Nobody waits, so nobody would be told: leave it to the next to try.
+                        direction.set_ready();
+                        return Err(error);
+                    }
+                }
+                Err(error) => {
+                    direction.set_ready();
+                    if error.kind() == io::ErrorKind::Interrupted {
+                        continue;
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        wait_once(
+            source,
+            home,
+            Way::Read,
+            &mut wait,
+            reason,
+            mode,
+            Location::caller(),
+        )?;
+    }
+}
+
+/// An operation that waits until its source is writable.
+///
+/// # Errors
+///
+/// As [`read`].
+#[track_caller]
+#[inline]
+pub(crate) fn write<T>(
+    source: &Source,
+    reason: Reason,
+    mode: Mode,
+    mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+) -> io::Result<T> {
+    let Some(home) = Home::get() else {
+        return on_os_thread(source, PollFlags::OUT, mode, op);
+    };
+    home.spend(Location::caller());
+    let mut wait = None;
+    let mut taken = false;
+    loop {
+        match op(source.fd()) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && !mode.nonblocking => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            result => {
+                if taken {
+                    source.direction(Way::Write).set_ready();
+                }
+                return result;
+            }
+        }
+        if !taken {
+            // Writes seldom block, so they do not take the readiness beforehand; an event may have come since.
+            source.direction(Way::Write).take();
+            taken = true;
+            continue;
+        }
+        wait_once(
+            source,
+            home,
+            Way::Write,
+            &mut wait,
+            reason,
+            mode,
+            Location::caller(),
+        )?;
+        source.direction(Way::Write).take();
+    }
+}
+
+/// Waits until `source` is ready one way, without an operation: the caller makes it.
+///
+/// # Errors
+///
+/// As [`read`].
+#[track_caller]
+fn wait_once(
+    source: &Source,
+    home: &Home,
+    way: Way,
+    wait: &mut Option<Wait>,
+    reason: Reason,
+    mode: Mode,
+    at: &'static Location<'static>,
+) -> io::Result<()> {
+    let wait = wait.get_or_insert_with(|| Wait {
+        reason,
+        at,
+        deadline: mode.timeout.map_or(NEVER, clock::after),
+        on_cancel: OnCancel::Report,
+    });
+    match source.wait(home, way, wait)? {
+        Wake::Event => Ok(()),
+        Wake::Elapsed if wait.deadline <= clock::now() => Err(would_block()),
+        Wake::Elapsed => Ok(()),
+        Wake::Cancelled => Err(io::Error::other(Cancelled::new())),
+    }
+}
+
+fn on_os_thread<T>(
+    source: &Source,
+    flags: PollFlags,
+    mode: Mode,
+    mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+) -> io::Result<T> {
+    let mut deadline = None;
+    loop {
+        match op(source.fd()) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && !mode.nonblocking => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            result => return result,
+        }
+        let deadline = *deadline.get_or_insert_with(|| mode.timeout.map_or(NEVER, clock::after));
+        poll(source.fd(), flags, deadline)?;
+    }
+}
+
+/// Blocks the calling OS thread until `fd` is ready.
+fn poll(fd: BorrowedFd<'_>, flags: PollFlags, deadline: Tick) -> io::Result<()> {
+    loop {
+        let timeout = match deadline {
+            NEVER => None,
+            deadline => {
+                let left = deadline.saturating_sub(clock::now());
+                if left == 0 {
+                    return Err(would_block());
+                }
+                Some(Timespec {
+                    tv_sec: (left / 1_000_000_000) as _,
+                    tv_nsec: (left % 1_000_000_000) as _,
+                })
+            }
+        };
+        match rustix::event::poll(&mut [PollFd::new(&fd, flags)], timeout.as_ref()) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

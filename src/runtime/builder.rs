@@ -1,0 +1,120 @@
+//! What can be decided about a runtime before it starts.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use super::life::Runtime;
+use super::shared::Config;
+use crate::stack::StackSize;
+
+/// Settings of a [`Runtime`]; each has a default.
+///
+/// ```
+/// use rustlet::runtime::Builder;
+///
+/// let runtime = Builder::new().workers(2).stack_size(512 * 1024).max_threads(10_000).build()?;
+/// assert_eq!(runtime.run(|| 6 * 7), 42);
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct Builder {
+    workers: Option<usize>,
+    stack_size: Option<usize>,
+    name: Option<String>,
+    max_threads: Option<usize>,
+    blocking_threads: Option<usize>,
+    shutdown_timeout: Option<Duration>,
+}
+
+impl Builder {
+    /// All defaults.
+    pub fn new() -> Builder {
+        Builder::default()
+    }
+
+    /// How many OS threads run green threads. The default is the environment variable `RUSTLET_WORKERS`, else
+    /// [`available_parallelism`](std::thread::available_parallelism). 0 counts as 1.
+    pub fn workers(mut self, count: usize) -> Builder {
+        self.workers = Some(count);
+        self
+    }
+
+    /// How many bytes of stack a green thread can use, at least: rounded up to a workable size. The default is the
+    /// environment variable `RUSTLET_STACK_SIZE`, else 192 KiB (256 KiB of address space less a guard of 64 KiB).
+    ///
+    /// Stacks are address space: memory is used for what is touched only. `thread::Builder::stack_size` sets it for one thread.
+    pub fn stack_size(mut self, bytes: usize) -> Builder {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    /// The OS threads are called this, a hyphen and a number. The default is `rustlet`.
+    pub fn name(mut self, prefix: impl Into<String>) -> Builder {
+        self.name = Some(prefix.into());
+        self
+    }
+
+    /// How many green threads may be alive at once; past that, [`thread::Builder::spawn`](crate::thread::Builder::spawn)
+    /// gives an error and [`spawn`](crate::spawn) panics. The default is no limit.
+    pub fn max_threads(mut self, count: usize) -> Builder {
+        self.max_threads = Some(count);
+        self
+    }
+
+    /// How many OS threads may run blocking calls (name look-ups) at once; further ones queue. The default is 512.
+    pub fn blocking_threads(mut self, max: usize) -> Builder {
+        self.blocking_threads = Some(max);
+        self
+    }
+
+    /// How long the end of a runtime waits for cancelled green threads to unwind, counted from the last one that
+    /// did. What has not ended by then is named on stderr and left behind with its OS thread. The default is five seconds.
+    pub fn shutdown_timeout(mut self, patience: Duration) -> Builder {
+        self.shutdown_timeout = Some(patience);
+        self
+    }
+
+    /// Starts the workers.
+    ///
+    /// # Errors
+    ///
+    /// No OS thread, epoll instance or eventfd can be had (see `ulimit -u` and `ulimit -n`), or `RUSTLET_WORKERS` or
+    /// `RUSTLET_STACK_SIZE` is set to something that is not a positive number (`InvalidInput`).
+    pub fn build(self) -> io::Result<Runtime> {
+        let workers = match self.workers {
+            Some(count) => count.max(1),
+            None => from_environment("RUSTLET_WORKERS")?.map_or_else(
+                || std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+                NonZeroUsize::get,
+            ),
+        };
+        let stack = match self.stack_size {
+            Some(bytes) => StackSize::from_usable(bytes),
+            None => from_environment("RUSTLET_STACK_SIZE")?.map_or(StackSize::DEFAULT, |bytes| {
+                StackSize::from_usable(bytes.get())
+            }),
+        };
+        let config = Config {
+            stack,
+            max_threads: self.max_threads.unwrap_or(usize::MAX),
+            blocking_threads: self.blocking_threads.unwrap_or(512),
+            shutdown_timeout: self.shutdown_timeout.unwrap_or(Duration::from_secs(5)),
+        };
+        Runtime::start(workers, self.name.as_deref().unwrap_or("rustlet"), config)
+    }
+}
+
+fn from_environment(name: &str) -> io::Result<Option<NonZeroUsize>> {
+    let Some(value) = std::env::var_os(name) else {
+        return Ok(None);
+    };
+    match value.to_str().and_then(|text| text.trim().parse().ok()) {
+        Some(number) => Ok(Some(number)),
+        None => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("the environment variable {name} is {value:?}, which is not a positive number"),
+        )),
+    }
+}

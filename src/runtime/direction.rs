@@ -1,0 +1,297 @@
+#![allow(unsafe_code, reason = "a waiter travels through one word")]
+//! One direction of a source: is it ready, or who waits? Go's `netpoll.go` draws the same three states.
+//!
+//! | word | means |
+//! |---|---|
+//! | `EMPTY` | nothing since the last operation that used it up |
+//! | `READY` | an operation may succeed: try it |
+//! | a waiter | empty, and one thread waits: it has the *turn* |
+//!
+//! An operation: [`take`](Direction::take) (`READY` → `EMPTY`), then the system call. If that leaves
+//! something, [`set_ready`](Direction::set_ready). If it would block, [`enter`](Direction::enter), which
+//! either finds `READY` (an event came in between: try again) or leaves the waiter in the word.
+//! The reactor calls `set_ready` for an event, which wakes the waiter.
+//!
+//! N1. No event is lost: `set_ready` leaves `READY` behind, and only `take`, which comes before the
+//!     system call of its caller, removes it.
+//! N2. A waiter in the word carries its reference; who takes it out owns it.
+//! N3. While somebody has the turn, others that would wait line up in `others`. Who gives the turn up, for
+//!     whatever reason, wakes the first of them *after* that ([`leave`](Direction::leave)); who lines up
+//!     looks at the word again *after* that. Each is a write, a full fence and a read, crosswise, so the
+//!     line never stands with the turn free.
+
+use std::collections::VecDeque;
+
+use crate::green::completion::Waiter;
+use crate::shim::{AtomicUsize, Mutex, Ordering, fence, lock};
+
+const EMPTY: usize = 0;
+const READY: usize = 2;
+
+/// What a waiter in the word can be told, besides travelling.
+pub(crate) trait Wakeable: Waiter + Clone {
+    /// Wakes it.
+    fn wake(self);
+    /// Whether two of them are the same thread.
+    fn is_same(&self, other: &Self) -> bool;
+}
+
+/// One direction.
+#[derive(Debug)]
+pub(crate) struct Direction<W> {
+    word: AtomicUsize,
+    crowd: AtomicUsize,
+    others: Mutex<VecDeque<W>>,
+}
+
+impl<W: Wakeable> Direction<W> {
+    /// Ready: the first operation is tried.
+    pub(crate) fn new() -> Direction<W> {
+        Direction {
+            word: AtomicUsize::new(READY),
+            crowd: AtomicUsize::new(0),
+            others: Mutex::new(VecDeque::new()),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_ready(&self) -> bool {
+        self.word.load(Ordering::Acquire) == READY
+    }
+
+    /// Whether somebody waits: a hint.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        !matches!(self.word.load(Ordering::Relaxed), EMPTY | READY)
+            || self.crowd.load(Ordering::Relaxed) > 0
+    }
+
+    /// Before an operation.
+    #[inline]
+    pub(crate) fn take(&self) {
+        // Acquire: pairs with the Release of `set_ready`. If it is not READY there is nothing to take.
+        let _was = self
+            .word
+            .compare_exchange(READY, EMPTY, Ordering::AcqRel, Ordering::Relaxed);
+    }
+
+    /// An event came, or an operation left something.
+    #[inline]
+    pub(crate) fn set_ready(&self) {
+        // READY already: whoever takes it afterwards makes its system call after our event (N1).
+        if self.word.load(Ordering::Relaxed) == READY {
+            return;
+        }
+        match self.word.swap(READY, Ordering::AcqRel) {
+            EMPTY | READY => {}
+            // SAFETY: N2, the swap took it out.
+            word => unsafe { W::from_word(word) }.wake(),
+        }
+    }
+
+    /// An operation would block. True: `waiter` will be woken, and its owner must call
+    /// [`leave`](Direction::leave) when it has been or goes away. False: try again.
+    pub(crate) fn enter(&self, waiter: W) -> bool {
+        let word = waiter.clone().into_word();
+        let was = self
+            .word
+            .compare_exchange(EMPTY, word, Ordering::AcqRel, Ordering::Acquire);
+        let Err(was) = was else {
+            return true;
+        };
+        // SAFETY: N2, it never got in.
+        drop(unsafe { W::from_word(word) });
+        if was == READY {
+            return false;
+        }
+        lock(&self.others).push_back(waiter);
+        self.crowd.fetch_add(1, Ordering::Relaxed);
+        // N3.
+        fence(Ordering::SeqCst);
+        if matches!(self.word.load(Ordering::Relaxed), EMPTY | READY) {
+            self.pass_on();
+        }
+        true
+    }
+
+    /// The waiter was woken and has tried again, or goes away.
+    pub(crate) fn leave(&self, waiter: &W) {
+        let word = self.word.load(Ordering::Acquire);
+        if !matches!(word, EMPTY | READY) {
+            // Only the waiter's own thread puts it in and calls this, so if the word names it, it is there still.
+            let mine = waiter.clone().into_word();
+            // SAFETY: the clone never went anywhere else.
+            drop(unsafe { W::from_word(mine) });
+            if mine == word
+                && self
+                    .word
+                    .compare_exchange(word, EMPTY, Ordering::AcqRel, Ordering::Relaxed)
+                    .is_ok()
+            {
+                // SAFETY: N2, the exchange took it out.
+                drop(unsafe { W::from_word(word) });
+            }
+        }
+        // N3.
+        fence(Ordering::SeqCst);
+        if self.crowd.load(Ordering::Relaxed) > 0 {
+            let mut others = lock(&self.others);
+            let before = others.len();
+            others.retain(|other| !other.is_same(waiter));
+            self.crowd
+                .fetch_sub(before - others.len(), Ordering::Relaxed);
+            drop(others);
+            self.pass_on();
+        }
+    }
+
+    /// Wakes the first in line: it tries again.
+    fn pass_on(&self) {
+        let mut others = lock(&self.others);
+        let Some(next) = others.pop_front() else {
+            return;
+        };
+        self.crowd.fetch_sub(1, Ordering::Relaxed);
+        drop(others);
+        next.wake();
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use loom::sync::atomic::AtomicUsize as Count;
+    use loom::sync::{Arc, Condvar, Mutex as LoomMutex};
+    use loom::thread;
+
+    #[derive(Clone)]
+    struct Sleeper(Arc<(LoomMutex<bool>, Condvar)>);
+
+    impl Sleeper {
+        fn new() -> Sleeper {
+            Sleeper(Arc::new((LoomMutex::new(false), Condvar::new())))
+        }
+        fn park(&self) {
+            let mut woken = self.0.0.lock().unwrap();
+            while !*woken {
+                woken = self.0.1.wait(woken).unwrap();
+            }
+            *woken = false;
+        }
+    }
+
+    impl Waiter for Sleeper {
+        fn into_word(self) -> usize {
+            Arc::into_raw(self.0) as usize
+        }
+        unsafe fn from_word(word: usize) -> Sleeper {
+            // SAFETY: passed on to the caller.
+            Sleeper(unsafe { Arc::from_raw(word as *const _) })
+        }
+    }
+
+    impl Wakeable for Sleeper {
+        fn wake(self) {
+            *self.0.0.lock().unwrap() = true;
+            self.0.1.notify_one();
+        }
+        fn is_same(&self, other: &Sleeper) -> bool {
+            Arc::ptr_eq(&self.0, &other.0)
+        }
+    }
+
+    /// A socket: bytes in the kernel, and an edge for each arrival, delivered by whoever sent it.
+    struct World {
+        bytes: Count,
+        read: Direction<Sleeper>,
+    }
+
+    impl World {
+        fn new(ready: bool) -> Arc<World> {
+            let world = World {
+                bytes: Count::new(0),
+                read: Direction::new(),
+            };
+            if !ready {
+                world.read.take();
+            }
+            Arc::new(world)
+        }
+
+        fn arrive(&self) {
+            self.bytes.fetch_add(1, Ordering::SeqCst);
+            self.read.set_ready();
+        }
+
+        /// Reads one byte, as `retry::read` does: a system call that takes a byte, or would block.
+        fn read(&self) {
+            let me = Sleeper::new();
+            let mut waited = false;
+            loop {
+                if self.read.is_ready() || waited {
+                    self.read.take();
+                    let got =
+                        self.bytes
+                            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |bytes| {
+                                bytes.checked_sub(1)
+                            });
+                    if got.is_ok() {
+                        self.read.set_ready();
+                        return;
+                    }
+                }
+                if self.read.enter(me.clone()) {
+                    me.park();
+                    waited = true;
+                }
+                self.read.leave(&me);
+            }
+        }
+    }
+
+    #[test]
+    fn loom_one_reader() {
+        loom::model(|| {
+            let world = World::new(true);
+            let reader = world.clone();
+            let reader = thread::spawn(move || reader.read());
+            world.arrive();
+            reader.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn loom_two_readers_one_direction() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(2);
+        model.check(|| {
+            let world = World::new(false);
+            let readers = [(); 2].map(|()| {
+                let world = world.clone();
+                thread::spawn(move || world.read())
+            });
+            world.arrive();
+            world.arrive();
+            for reader in readers {
+                reader.join().unwrap();
+            }
+        });
+    }
+
+    #[test]
+    fn loom_a_waiter_that_gives_up_passes_the_turn_on() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| {
+            let world = World::new(false);
+            let quitter = Sleeper::new();
+            assert!(world.read.enter(quitter.clone()));
+            let reader = world.clone();
+            let reader = thread::spawn(move || reader.read());
+            let sender = world.clone();
+            let sender = thread::spawn(move || sender.arrive());
+            world.read.leave(&quitter);
+            sender.join().unwrap();
+            reader.join().unwrap();
+        });
+    }
+}

@@ -1,0 +1,149 @@
+#![allow(unsafe_code, reason = "takes results of any type")]
+//! Handles that own the result of a green thread.
+//!
+//! J1. A [`Joiner`] is the handle of C2 in `completion.rs`, and its `T` is that of the spawn.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use crate::green::thread::Thread;
+use crate::green::{GreenRef, Outcome, Reason, Unparker, Wait, park};
+
+/// What [`JoinHandle`] and [`ScopedJoinHandle`](crate::thread::ScopedJoinHandle) have in common.
+pub(crate) struct Joiner<T> {
+    thread: Thread,
+    green: GreenRef,
+    // Covariant, and `Send` and `Sync` whatever `T` is, as std's: the result goes to whoever joins.
+    result: PhantomData<fn() -> T>,
+}
+
+impl<T> Joiner<T> {
+    /// # Safety
+    ///
+    /// J1: `green` is the handle's reference that its spawn gave, and `T` the type of its result.
+    pub(crate) unsafe fn new(green: GreenRef) -> Joiner<T> {
+        Joiner {
+            thread: Thread::new(Unparker::Green(green.clone())),
+            green,
+            result: PhantomData,
+        }
+    }
+
+    pub(crate) fn thread(&self) -> &Thread {
+        &self.thread
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.green.completion().is_done()
+    }
+
+    pub(crate) fn cancel(&self) {
+        self.green.cancel();
+    }
+
+    /// Waits for the end. Unwinding out of it, cancelled, is as dropping the handle.
+    #[inline]
+    pub(crate) fn join(self, wait: &Wait) -> Outcome<T> {
+        let completion = self.green.completion();
+        if !completion.is_done() && completion.enter(Unparker::current()) {
+            while !completion.is_done() {
+                park(wait);
+            }
+        }
+        // SAFETY: J1; it is done.
+        unsafe { self.green.take_result() }
+    }
+}
+
+impl<T> Drop for Joiner<T> {
+    fn drop(&mut self) {
+        self.green.completion().leave::<Unparker>();
+        self.green.detach();
+    }
+}
+
+/// The right to join a green thread: to wait for its end, and to have its result.
+///
+/// As [`std::thread::JoinHandle`]. Dropping it detaches the thread, which goes on until it ends or its runtime does.
+///
+/// ```
+/// rustlet::run(|| {
+///     let thread = rustlet::spawn(|| 6 * 7);
+///     assert_eq!(thread.join().unwrap(), 42);
+/// });
+/// ```
+pub struct JoinHandle<T>(Joiner<T>);
+
+impl<T> JoinHandle<T> {
+    /// # Safety
+    ///
+    /// J1.
+    pub(crate) unsafe fn new(green: GreenRef) -> JoinHandle<T> {
+        // SAFETY: J1.
+        JoinHandle(unsafe { Joiner::new(green) })
+    }
+
+    /// The thread.
+    #[must_use]
+    pub fn thread(&self) -> &Thread {
+        self.0.thread()
+    }
+
+    /// Waits until the thread has ended, and gives its result. Suspends the calling green thread, or blocks the
+    /// calling OS thread.
+    ///
+    /// Cancelled meanwhile, the caller unwinds and the thread is detached.
+    ///
+    /// # Errors
+    ///
+    /// The payload of its panic, if it panicked; [`Cancelled`](crate::Cancelled), if it was cancelled.
+    ///
+    /// ```
+    /// rustlet::run(|| {
+    ///     let thread = rustlet::spawn(|| -> u32 { std::panic::resume_unwind(Box::new("no")) });
+    ///     let payload = thread.join().unwrap_err();
+    ///     assert_eq!(payload.downcast_ref::<&str>(), Some(&"no"));
+    /// });
+    /// ```
+    #[track_caller]
+    #[inline]
+    pub fn join(self) -> Outcome<T> {
+        self.0.join(&Wait::new(Reason::Join))
+    }
+
+    /// Whether the thread has ended. Never suspends.
+    ///
+    /// ```
+    /// rustlet::run(|| {
+    ///     let thread = rustlet::spawn(|| ());
+    ///     assert!(!thread.is_finished());
+    ///     while !thread.is_finished() {
+    ///         rustlet::yield_now();
+    ///     }
+    /// });
+    /// ```
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+
+    /// Cancels the thread: it unwinds from its present wait or its next one, running destructors, and its `join`
+    /// gives [`Cancelled`](crate::Cancelled). If it has not started, it never runs. Never suspends; `join` waits for the end.
+    ///
+    /// ```
+    /// rustlet::run(|| {
+    ///     let thread = rustlet::spawn(rustlet::park);
+    ///     thread.cancel();
+    ///     assert!(thread.join().unwrap_err().is::<rustlet::Cancelled>());
+    /// });
+    /// ```
+    pub fn cancel(&self) {
+        self.0.cancel();
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle").finish_non_exhaustive()
+    }
+}

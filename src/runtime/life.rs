@@ -1,0 +1,402 @@
+#![allow(unsafe_code, reason = "the first thread of a run may borrow")]
+//! The life of a runtime: started by a builder, ended by `run`, `shutdown` or a drop.
+//!
+//! The end, in steps: the phase goes to `Closing`, and each worker cancels what lives on it; what is spawned
+//! from then on is cancelled as it starts. When nothing is alive, or nothing has ended for as long as the
+//! patience lasts, the phase goes to `Ended`, and workers on which nothing lives go. One on which something
+//! lives stays, with its threads and their stacks: others may have borrowed from them.
+//!
+//! L1. The first thread of `run` may borrow: `run` does not return before that thread has ended and its result was
+//!     taken.
+
+use std::fmt;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::panic::resume_unwind;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::JoinHandle as OsJoinHandle;
+use std::time::Duration;
+
+use super::builder::Builder;
+use super::join::{JoinHandle, Joiner};
+use super::reactor::Reactor;
+use super::registry;
+use super::shared::{Config, Peer, Phase, Shared};
+use super::spawn::{Order, spawn, spawn_on};
+use super::worker::Worker;
+use crate::green::home::Mailbox;
+use crate::green::{Home, OnCancel, Outcome, Reason, Wait};
+use crate::shim::lock;
+
+/// Workers, and the green threads on them.
+///
+/// Dropping it cancels the green threads that are still alive and waits for them, as
+/// [`shutdown`](Runtime::shutdown) with the builder's `shutdown_timeout` does.
+///
+/// ```
+/// let runtime = rustlet::runtime::Builder::new().workers(1).build()?;
+/// let greeting = runtime.spawn(|| "hello");
+/// assert_eq!(greeting.join().unwrap(), "hello");
+/// # std::io::Result::Ok(())
+/// ```
+pub struct Runtime {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<OsJoinHandle<()>>>,
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime")
+            .field("metrics", &self.metrics())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Spawns on a runtime from anywhere, without keeping it alive.
+///
+/// ```
+/// let runtime = rustlet::runtime::Builder::new().workers(1).build()?;
+/// let handle = runtime.handle();
+/// let thread = std::thread::spawn(move || handle.spawn(|| 5).join().unwrap());
+/// assert_eq!(thread.join().unwrap(), 5);
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("metrics", &metrics(&self.shared))
+            .finish()
+    }
+}
+
+impl Handle {
+    /// Spawns a green thread on the runtime. On one that has ended, its `join` gives [`Cancelled`](crate::Cancelled).
+    ///
+    /// # Panics
+    ///
+    /// A limit is reached; [`thread::Builder::spawn`](crate::thread::Builder::spawn) gives an error instead.
+    #[track_caller]
+    pub fn spawn<F, T>(&self, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        spawn_or_panic(&self.shared, f)
+    }
+}
+
+#[track_caller]
+fn spawn_or_panic<F, T>(shared: &Arc<Shared>, f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    match spawn_on(shared, Order::new(), f) {
+        Ok(handle) => handle,
+        Err(error) => panic!("failed to spawn green thread: {error}"),
+    }
+}
+
+/// Numbers about a runtime, each read at a slightly different moment.
+///
+/// ```
+/// let runtime = rustlet::runtime::Builder::new().workers(2).build()?;
+/// assert_eq!(runtime.metrics().workers, 2);
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// Workers.
+    pub workers: usize,
+    /// Green threads that are alive: spawned and not ended.
+    pub live: usize,
+    /// Green threads that have ended.
+    pub ended: usize,
+    /// Per worker, how many green threads live there or wait there to be started.
+    pub live_per_worker: Vec<usize>,
+}
+
+fn metrics(shared: &Shared) -> Metrics {
+    Metrics {
+        workers: shared.peers.len(),
+        live: shared.live(),
+        ended: shared.buried(),
+        live_per_worker: shared.peers.iter().map(Peer::live).collect(),
+    }
+}
+
+impl Runtime {
+    pub(super) fn start(workers: usize, prefix: &str, config: Config) -> io::Result<Runtime> {
+        crate::stack::overflow::install(registry::describe_overflow)?;
+        let mailboxes = (0..workers)
+            .map(|_| Mailbox::open())
+            .collect::<io::Result<Vec<_>>>()?;
+        let peers = mailboxes.into_iter().map(Peer::new).collect();
+        let shared = Arc::new(Shared::new(peers, config));
+        let runtime = Runtime {
+            threads: Mutex::new(Vec::with_capacity(workers)),
+            shared,
+        };
+        for index in 0..workers {
+            let thread = runtime.start_worker(index, format!("{prefix}-{index}"));
+            match thread {
+                Ok(thread) => lock(&runtime.threads).push(thread),
+                Err(error) => {
+                    return Err(io::Error::new(
+                        error.kind(),
+                        format!(
+                            "worker {index} of {workers} cannot be started: {error}; see `ulimit -u` and `ulimit -n`"
+                        ),
+                    ));
+                }
+            }
+        }
+        Ok(runtime)
+    }
+
+    fn start_worker(&self, index: usize, name: String) -> io::Result<OsJoinHandle<()>> {
+        let shared = Arc::clone(&self.shared);
+        let mailbox = shared.peers[index].mailbox;
+        let reactor = Reactor::new(mailbox)?;
+        std::thread::Builder::new().name(name).spawn(move || {
+            if let Err(error) = crate::stack::overflow::prepare_thread() {
+                eprintln!(
+                    "rustlet: no alternate signal stack, so overflows will not be reported: {error}"
+                );
+            }
+            let worker = Worker::new(shared, index, reactor);
+            worker.work();
+            drop(worker);
+            mailbox.close();
+        })
+    }
+
+    /// Runs `f` as a green thread and blocks the calling OS thread until it ends; gives its value, or resumes its
+    /// panic. `f` may borrow. Other green threads of the runtime go on.
+    ///
+    /// # Panics
+    ///
+    /// The caller is a green thread (call `f` instead, or spawn it), `f` panics, or the runtime has been shut down.
+    #[track_caller]
+    pub fn run<F, T>(&self, f: F) -> T
+    where
+        F: FnOnce() -> T + Send,
+        T: Send,
+    {
+        refuse_inside();
+        match first(&self.shared, f) {
+            Ok(value) => value,
+            Err(payload) if payload.is::<crate::Cancelled>() => {
+                panic!("run: the runtime was shut down before the function had ended")
+            }
+            Err(payload) => resume_unwind(payload),
+        }
+    }
+
+    /// Spawns a green thread.
+    ///
+    /// # Panics
+    ///
+    /// A limit is reached; [`thread::Builder::spawn`](crate::thread::Builder::spawn) gives an error instead.
+    #[track_caller]
+    pub fn spawn<F, T>(&self, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        spawn_or_panic(&self.shared, f)
+    }
+
+    /// Something to spawn with from elsewhere.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// Numbers about it.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        metrics(&self.shared)
+    }
+
+    /// Cancels what is alive and waits until it has unwound, for at most `patience` after the last one that
+    /// did. What has not ended by then is named on stderr and left behind with its OS thread; true if there is none.
+    ///
+    /// # Panics
+    ///
+    /// The caller is a green thread: it would wait for itself.
+    #[track_caller]
+    pub fn shutdown(self, patience: Duration) -> bool {
+        refuse_inside();
+        self.end(patience)
+    }
+
+    /// Blocks the calling OS thread until every green thread has ended.
+    fn wait_all(&self) {
+        self.shared.await_quiet(None);
+    }
+
+    fn end(&self, patience: Duration) -> bool {
+        self.shared.advance(Phase::Closing);
+        let quiet = self.shared.await_quiet(Some(patience));
+        if !quiet {
+            registry::report_left(self.shared.group, patience);
+        }
+        self.shared.advance(Phase::Ended);
+        self.shared.pool.close();
+        for thread in lock(&self.threads).drain(..) {
+            // Those on which something lives are left alone. The others see the phase, and go.
+            if quiet {
+                // A worker does not unwind: a panic in it is a bug that it has reported.
+                let _ended = thread.join();
+            }
+        }
+        quiet
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        if Home::get().is_some() {
+            // Waiting here would wait for the caller. The workers end by themselves.
+            self.shared.advance(Phase::Closing);
+            self.shared.advance(Phase::Ended);
+            self.shared.pool.close();
+            eprintln!(
+                "rustlet: a Runtime was dropped inside a green thread: its threads are cancelled, but not waited for"
+            );
+            return;
+        }
+        if self.shared.phase() != Phase::Ended {
+            self.end(self.shared.config.shutdown_timeout);
+        }
+    }
+}
+
+#[track_caller]
+fn refuse_inside() {
+    assert!(
+        Home::get().is_none(),
+        "run: called inside a green thread, whose worker it would block; call the function itself, or spawn it and join"
+    );
+}
+
+/// Runs `f` on `shared` and blocks the calling OS thread until it has ended.
+#[track_caller]
+fn first<F, T>(shared: &Arc<Shared>, f: F) -> Outcome<T>
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    let order = Order {
+        name: Some("main".into()),
+        ..Order::new()
+    };
+    // SAFETY: SP1 by L1: this function takes the result below, and nothing in between unwinds.
+    let green = match unsafe { spawn(shared, order, f) } {
+        Ok(green) => green,
+        Err(error) => panic!("run: no green thread for the function: {error}"),
+    };
+    // SAFETY: J1.
+    let joiner = unsafe { Joiner::new(green) };
+    joiner.join(&Wait::new(Reason::Join).on_cancel(OnCancel::Shield))
+}
+
+/// Runs `f` as the first green thread of a runtime of its own, and returns its value when it has ended.
+///
+/// `f` may borrow from the caller. Green threads that are still alive when `f` returns are cancelled: they unwind
+/// from where they wait, running their destructors, and `run` returns when they have. A program of green
+/// threads ends when its `main` does, as one of OS threads. To wait for all of them, use [`run_all`].
+///
+/// `run` may be called again, and by several OS threads at once. The calling OS thread is blocked meanwhile.
+///
+/// # Panics
+///
+/// With the panic of `f`, if it panics; if the caller is a green thread itself; if no OS thread, epoll
+/// instance or stack can be had (a [`Builder`] gives an error instead).
+///
+/// ```
+/// let greeting = String::from("hello");
+/// let length = rustlet::run(|| greeting.len());
+/// assert_eq!(length, 5);
+/// ```
+#[track_caller]
+pub fn run<F, T>(f: F) -> T
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    refuse_inside();
+    let runtime = start_or_panic();
+    let outcome = first(&runtime.shared, f);
+    drop(runtime);
+    outcome.unwrap_or_else(|payload| resume_unwind(payload))
+}
+
+/// As [`run`], but waits until every green thread has ended by itself.
+///
+/// If `f` panics, the others still run to their end before the panic goes on.
+///
+/// # Panics
+///
+/// As [`run`].
+///
+/// ```
+/// use std::sync::atomic::{AtomicU32, Ordering};
+///
+/// static DONE: AtomicU32 = AtomicU32::new(0);
+/// rustlet::run_all(|| {
+///     for _ in 0..10 {
+///         rustlet::spawn(|| DONE.fetch_add(1, Ordering::Relaxed));
+///     }
+/// });
+/// assert_eq!(DONE.load(Ordering::Relaxed), 10);
+/// ```
+#[track_caller]
+pub fn run_all<F, T>(f: F) -> T
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    refuse_inside();
+    let runtime = start_or_panic();
+    let outcome = first(&runtime.shared, f);
+    runtime.wait_all();
+    drop(runtime);
+    outcome.unwrap_or_else(|payload| resume_unwind(payload))
+}
+
+#[track_caller]
+fn start_or_panic() -> Runtime {
+    match Builder::new().build() {
+        Ok(runtime) => runtime,
+        Err(error) => panic!("rustlet: the runtime cannot be started: {error}"),
+    }
+}
+
+/// The process-wide runtime, started at its first use. It never ends.
+pub(crate) fn global() -> io::Result<Arc<Shared>> {
+    static GLOBAL: OnceLock<ManuallyDrop<Runtime>> = OnceLock::new();
+    static STARTING: Mutex<()> = Mutex::new(());
+    if let Some(runtime) = GLOBAL.get() {
+        return Ok(Arc::clone(&runtime.shared));
+    }
+    let _starting = lock(&STARTING);
+    if GLOBAL.get().is_none() {
+        let runtime = Builder::new().name("rustlet-global").build()?;
+        // `STARTING` is held: nobody else has set it.
+        let _set = GLOBAL.set(ManuallyDrop::new(runtime));
+    }
+    match GLOBAL.get() {
+        Some(runtime) => Ok(Arc::clone(&runtime.shared)),
+        None => Err(io::Error::other("the process-wide runtime did not start")),
+    }
+}

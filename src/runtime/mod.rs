@@ -1,0 +1,50 @@
+//! Runtimes: how many workers, which limits, and when they end.
+//!
+//! Most programs need [`run`](crate::run) only. A [`Builder`] sets what `run` leaves at its defaults, and
+//! gives a [`Runtime`] that can be kept, shared, and shut down by hand.
+//!
+//! ```
+//! use rustlet::runtime::Builder;
+//!
+//! let runtime = Builder::new().workers(1).build()?;
+//! let sum = runtime.run(|| {
+//!     let threads: Vec<_> = (1..=4).map(|n| rustlet::spawn(move || n * n)).collect();
+//!     threads.into_iter().map(|t| t.join().unwrap()).sum::<i32>()
+//! });
+//! assert_eq!(sum, 30);
+//! # std::io::Result::Ok(())
+//! ```
+
+#[cfg(not(loom))]
+pub(crate) mod blocking;
+#[cfg(not(loom))]
+mod builder;
+pub(crate) mod direction;
+#[cfg(not(loom))]
+pub(crate) mod join;
+#[cfg(not(loom))]
+mod life;
+#[cfg(not(loom))]
+pub(crate) mod reactor;
+#[cfg(not(loom))]
+mod registry;
+#[cfg(not(loom))]
+pub(crate) mod shared;
+#[cfg(not(loom))]
+pub(crate) mod source;
+#[cfg(not(loom))]
+pub(crate) mod spawn;
+#[cfg(not(loom))]
+mod timer;
+#[cfg(not(loom))]
+pub(crate) mod worker;
+
+#[cfg(not(loom))]
+pub use self::{
+    builder::Builder,
+    life::{Handle, Metrics, Runtime, run, run_all},
+    registry::{ThreadInfo, ThreadState, threads},
+};
+
+#[cfg(not(loom))]
+pub(crate) use self::life::global;

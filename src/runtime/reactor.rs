@@ -1,0 +1,179 @@
+//! A worker's reactor: the only file that names polling.
+//!
+//! polling owns the poller's descriptor; on Linux registration and the wait are one system call each on
+//! that descriptor (`sys::epoll` says why), elsewhere both go through polling. Either way a source is
+//! registered once, edge-triggered, in both directions, under the address of its core.
+//!
+//! R1. The reactor dereferences the key of an event while it delivers a batch, and at no other time; no
+//!     green thread runs on its worker meanwhile.
+//! R2. A source's core that was registered is dropped by its worker's thread outside of a delivery, or
+//!     handed to [`Port::retire`], which keeps it until the worker has finished the batch that it may be in. A
+//!     source is deleted from the poller first, so later batches do not name it.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::{Arc, Mutex};
+
+use polling::Poller;
+
+use super::source::Core;
+use crate::green::home::Mailbox;
+use crate::shim::lock;
+use crate::sys::clock::{NEVER, Tick};
+
+/// The key of the bell; no core has that address.
+const BELL: usize = 0;
+
+/// The part of a reactor that other threads may use.
+#[derive(Debug)]
+pub(crate) struct Port {
+    poller: Poller,
+    mailbox: &'static Mailbox,
+    /// Cores that other threads have dropped; none once the worker has ended.
+    retired: Mutex<Option<Vec<Arc<Core>>>>,
+}
+
+impl Port {
+    /// Registers a source for both directions.
+    pub(crate) fn register(&self, fd: BorrowedFd<'_>, core: &Arc<Core>) -> io::Result<()> {
+        register(&self.poller, fd, Arc::as_ptr(core) as usize)
+    }
+
+    /// Deletes a source. Errors mean that it is gone already.
+    pub(crate) fn deregister(&self, fd: BorrowedFd<'_>) {
+        let _gone = self.poller.delete(fd);
+    }
+
+    /// R2, from another thread, after [`Port::deregister`].
+    pub(crate) fn retire(&self, core: Arc<Core>) {
+        const MANY: usize = 64;
+        let mut retired = lock(&self.retired);
+        if let Some(list) = &mut *retired {
+            list.push(core);
+            if list.len() % MANY == 0 {
+                drop(retired);
+                self.mailbox.bell.ring();
+            }
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        lock(&self.retired).is_none()
+    }
+}
+
+/// The reactor, its worker's alone.
+pub(crate) struct Reactor {
+    port: Arc<Port>,
+    events: Events,
+}
+
+impl Reactor {
+    /// A reactor that the bell of `mailbox` wakes.
+    pub(crate) fn new(mailbox: &'static Mailbox) -> io::Result<Reactor> {
+        let poller = Poller::new()?;
+        mailbox.bell.with_line(|line| match line {
+            Some(line) => register(&poller, std::os::fd::AsFd::as_fd(line), BELL),
+            None => Ok(()),
+        })?;
+        Ok(Reactor {
+            port: Arc::new(Port {
+                poller,
+                mailbox,
+                retired: Mutex::new(Some(Vec::new())),
+            }),
+            events: new_events(),
+        })
+    }
+
+    pub(crate) fn port(&self) -> &Arc<Port> {
+        &self.port
+    }
+
+    /// Waits for at most `timeout` nanoseconds and delivers what has happened.
+    pub(crate) fn poll(&mut self, timeout: Tick) -> io::Result<()> {
+        wait(&self.port.poller, &mut self.events, timeout)?;
+        deliver(&self.events);
+        Ok(())
+    }
+
+    /// Drops what other threads have retired. Not during a delivery (R2).
+    pub(crate) fn sweep(&self) {
+        let cores = lock(&self.port.retired).as_mut().map(std::mem::take);
+        drop(cores);
+    }
+
+    /// The worker ends: nobody waits here any more.
+    pub(crate) fn close(&self) {
+        let cores = lock(&self.port.retired).take();
+        drop(cores);
+    }
+}
+
+#[cfg(all(target_os = "linux", not(rustlet_portable)))]
+mod by_platform {
+    use super::*;
+    use crate::sys::epoll;
+    use std::os::fd::AsFd;
+
+    pub(super) type Events = epoll::Events;
+
+    pub(super) fn new_events() -> Events {
+        Events::with_capacity(1024)
+    }
+
+    pub(super) fn register(poller: &Poller, fd: BorrowedFd<'_>, key: usize) -> io::Result<()> {
+        epoll::register(poller.as_fd(), fd, key)
+    }
+
+    pub(super) fn wait(poller: &Poller, events: &mut Events, timeout: Tick) -> io::Result<()> {
+        events.wait(poller.as_fd(), timeout)
+    }
+
+    pub(super) fn deliver(events: &Events) {
+        for event in events.iter().filter(|event| event.key != BELL) {
+            Core::deliver(event.key, event.readable, event.writable, event.ended);
+        }
+    }
+}
+
+#[cfg(not(all(target_os = "linux", not(rustlet_portable))))]
+mod by_platform {
+    #![allow(
+        unsafe_code,
+        reason = "polling asks that a source is deleted before it is closed"
+    )]
+    use super::*;
+    use polling::{Event, PollMode};
+    use std::os::fd::AsRawFd;
+    use std::time::Duration;
+
+    pub(super) type Events = polling::Events;
+
+    pub(super) fn new_events() -> Events {
+        Events::new()
+    }
+
+    pub(super) fn register(poller: &Poller, fd: BorrowedFd<'_>, key: usize) -> io::Result<()> {
+        // SAFETY: R2, a source is deleted before it is closed.
+        unsafe { poller.add_with_mode(fd.as_raw_fd(), Event::all(key), PollMode::Edge) }
+    }
+
+    pub(super) fn wait(poller: &Poller, events: &mut Events, timeout: Tick) -> io::Result<()> {
+        events.clear();
+        let timeout = (timeout != NEVER).then(|| Duration::from_nanos(timeout));
+        poller.wait(events, timeout).map(|_| ())
+    }
+
+    pub(super) fn deliver(events: &Events) {
+        for event in events.iter().filter(|event| event.key != BELL) {
+            // Without RDHUP nothing tells a short read from the last one: never take it for drained.
+            Core::deliver(event.key, event.readable, event.writable, true);
+        }
+    }
+}
+
+use by_platform::{Events, deliver, new_events, register, wait};
+
+/// No timeout.
+pub(crate) const FOREVER: Tick = NEVER;

@@ -1,0 +1,164 @@
+//! Who is alive, where, and why: the list of green threads, and what is said of those that went wrong.
+
+use std::fmt;
+use std::panic::Location;
+use std::time::Duration;
+
+use crate::green::thread::ThreadId;
+use crate::green::{Green, Home, Reason, State, blocks};
+use crate::stack::overflow::{Overflowed, SignalWriter};
+use crate::sys::clock;
+
+/// What a green thread is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ThreadState {
+    /// It has not started: no worker has got to it yet.
+    Unstarted,
+    /// It may run and waits for its turn.
+    Ready,
+    /// It runs.
+    Running,
+    /// It waits for something.
+    Waiting,
+}
+
+/// A green thread, as it was at some moment of the call of [`threads`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ThreadInfo {
+    /// Its number.
+    pub id: ThreadId,
+    /// Its name, if it has one.
+    pub name: Option<String>,
+    /// Where it was spawned.
+    pub spawned_at: Option<&'static Location<'static>>,
+    /// What it is doing.
+    pub state: ThreadState,
+    /// What it waits in ("read", "sleep", …), or waited in last.
+    pub waits_in: &'static str,
+    /// Where that wait was called for.
+    pub waits_at: Option<&'static Location<'static>>,
+    /// For how long, about: workers look at the clock now and then only.
+    pub since: Duration,
+}
+
+impl fmt::Display for ThreadInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "green thread ")?;
+        if let Some(name) = &self.name {
+            write!(f, "'{name}' ")?;
+        }
+        write!(f, "{:?}", self.id)?;
+        if let Some(at) = self.spawned_at {
+            write!(f, ", spawned at {at}")?;
+        }
+        match self.state {
+            ThreadState::Unstarted => write!(f, ", has not started"),
+            ThreadState::Ready => write!(f, ", ready to run"),
+            ThreadState::Running => write!(f, ", running"),
+            ThreadState::Waiting => {
+                write!(f, ", waits in {}", self.waits_in)?;
+                if let Some(at) = self.waits_at {
+                    write!(f, " at {at}")?;
+                }
+                write!(f, " for {:?}", self.since)
+            }
+        }
+    }
+}
+
+/// Every green thread of the process that is alive, of all runtimes, by number. For dumps and diagnosis: it looks at each
+/// of them, and takes a lock that spawning rarely needs.
+///
+/// ```
+/// rustlet::run(|| {
+///     let sleeper = rustlet::thread::Builder::new().name("sleeper".into()).spawn(rustlet::park).unwrap();
+///     rustlet::yield_now();
+///     let found = rustlet::runtime::threads();
+///     assert!(found.iter().any(|thread| thread.name.as_deref() == Some("sleeper")));
+///     sleeper.thread().unpark();
+///     sleeper.join().unwrap();
+/// });
+/// ```
+#[must_use]
+pub fn threads() -> Vec<ThreadInfo> {
+    let now = clock::now();
+    let mut list: Vec<_> = blocks::all()
+        .iter()
+        .filter_map(|green| describe(green, now))
+        .collect();
+    list.sort_by_key(|info| info.id.0);
+    list
+}
+
+fn describe(green: &Green, now: clock::Tick) -> Option<ThreadInfo> {
+    let state = match green.state() {
+        State::New => ThreadState::Unstarted,
+        State::Ready if green.reason() == Reason::None => ThreadState::Unstarted,
+        State::Ready => ThreadState::Ready,
+        State::Running => ThreadState::Running,
+        State::Parked => ThreadState::Waiting,
+        State::Done => return None,
+    };
+    Some(ThreadInfo {
+        id: ThreadId(green.id()),
+        name: green.name().map(String::from),
+        spawned_at: green.born_at(),
+        state,
+        waits_in: green.reason().text(),
+        waits_at: green.at(),
+        since: Duration::from_nanos(now.saturating_sub(green.since())),
+    })
+}
+
+/// Names on stderr what has not ended of the runtime `group`.
+pub(super) fn report_left(group: usize, patience: Duration) {
+    let now = clock::now();
+    let left: Vec<_> = blocks::all()
+        .iter()
+        .filter(|green| green.group() == group)
+        .filter_map(|green| describe(green, now))
+        .collect();
+    eprintln!(
+        "rustlet: {} green threads were cancelled and have not ended within {patience:?}; they are left behind:",
+        left.len()
+    );
+    const SHOWN: usize = 20;
+    for info in left.iter().take(SHOWN) {
+        eprintln!("  {info}");
+    }
+    if left.len() > SHOWN {
+        eprintln!("  … and {} more", left.len() - SHOWN);
+    }
+}
+
+/// For the report of an overflow, in a signal handler: no locks, no allocation.
+pub(super) fn describe_overflow(writer: &mut SignalWriter, overflowed: Overflowed) {
+    let Some(home) = Home::get() else {
+        writer.text(
+            "a thread that is not green, reaching into the guard of a stack that is not its own,",
+        );
+        return;
+    };
+    let green = home.current();
+    writer.text("green thread ");
+    if let Some(name) = green.name() {
+        writer.text("'");
+        writer.text(name);
+        writer.text("' ");
+    }
+    writer.text("ThreadId(");
+    writer.number(green.id().get());
+    writer.text(")");
+    if let Some(at) = green.born_at() {
+        writer.text(", spawned at ");
+        writer.text(at.file());
+        writer.text(":");
+        writer.number(at.line().into());
+        writer.text(":");
+        writer.number(at.column().into());
+        writer.text(",");
+    }
+    let _stack = overflowed.limit;
+}

@@ -1,0 +1,377 @@
+//! What the workers of one runtime share: who they are, what waits to be started, who sleeps, and how far
+//! the runtime's life has come.
+//!
+//! Two kinds of queue, two types. What has not started is an [`Unstarted`] in some worker's `unstarted`
+//! queue, where any worker may take it; starting consumes it, and what has started is known to its own
+//! worker's run queue only. So a started thread cannot be stolen.
+//!
+//! Counting: each worker counts what it spawned and what it buried, each counter written by its worker
+//! alone. Threads that were spawned from outside are counted in `external`.
+//!
+//! Q1. [`Shared::is_quiet`] reads all that was buried *before* all that was spawned. A thread is counted as
+//!     spawned before it can end, and what it spawned is counted before it is buried; so if the sums are
+//!     equal, nothing was alive at the moment between the two readings (Mattern's counting argument,
+//!     "Algorithms for distributed termination detection", 1987).
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+use crossbeam_queue::SegQueue;
+
+use super::blocking::Pool;
+use crate::green::GreenRef;
+use crate::green::home::Mailbox;
+use crate::shim::lock;
+use crate::stack::StackSize;
+
+/// A green thread that has not started: any worker may start it. It carries the scheduler's reference.
+#[derive(Debug)]
+pub(crate) struct Unstarted(pub(crate) GreenRef);
+
+/// What others may know of a worker, and give it.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) unstarted: SegQueue<Unstarted>,
+    pub(crate) mailbox: &'static Mailbox,
+    pub(crate) spawned: AtomicUsize,
+    pub(crate) buried: AtomicUsize,
+    /// How many were started here: how the sentinel sees that nothing moves.
+    pub(crate) started: AtomicUsize,
+    /// Thousandths of the recent past that were spent running green threads.
+    pub(crate) busy: AtomicU32,
+    pub(crate) switches: AtomicU64,
+}
+
+impl Peer {
+    pub(crate) fn new(mailbox: &'static Mailbox) -> Peer {
+        Peer {
+            unstarted: SegQueue::new(),
+            mailbox,
+            spawned: AtomicUsize::new(0),
+            buried: AtomicUsize::new(0),
+            started: AtomicUsize::new(0),
+            busy: AtomicU32::new(0),
+            switches: AtomicU64::new(0),
+        }
+    }
+
+    /// How many green threads live here or will start here.
+    pub(crate) fn live(&self) -> usize {
+        let buried = self.buried.load(Ordering::Relaxed);
+        self.started.load(Ordering::Relaxed).saturating_sub(buried) + self.unstarted.len()
+    }
+}
+
+/// How far the life of a runtime has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    /// Threads run.
+    Open,
+    /// Whatever lives is cancelled.
+    Closing,
+    /// Workers with nothing left go.
+    Ended,
+}
+
+/// What the builder decided.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) stack: StackSize,
+    pub(crate) max_threads: usize,
+    pub(crate) blocking_threads: usize,
+    pub(crate) shutdown_timeout: Duration,
+}
+
+/// Shared by the workers, the handles and the runtime itself.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) peers: Box<[Peer]>,
+    pub(crate) config: Config,
+    pub(crate) pool: Arc<Pool>,
+    /// This runtime among those of the process.
+    pub(crate) group: usize,
+    pub(crate) external: AtomicUsize,
+    /// Alive or reserved, counted only if there is a limit.
+    limited: AtomicUsize,
+    phase: AtomicU8,
+    /// How many workers sleep or are about to.
+    pub(crate) asleep: AtomicUsize,
+    /// A sleeping worker looks up from time to time for what waits too long in others' queues.
+    pub(crate) sentinel: AtomicBool,
+    /// Somebody waits in `await_quiet`: workers that fall asleep tell.
+    watched: AtomicUsize,
+    quiet: Mutex<()>,
+    quieter: Condvar,
+    turn: AtomicUsize,
+}
+
+impl Shared {
+    pub(crate) fn new(peers: Box<[Peer]>, config: Config) -> Shared {
+        static GROUPS: AtomicUsize = AtomicUsize::new(1);
+        Shared {
+            peers,
+            pool: Arc::new(Pool::new(config.blocking_threads)),
+            config,
+            group: GROUPS.fetch_add(1, Ordering::Relaxed),
+            external: AtomicUsize::new(0),
+            limited: AtomicUsize::new(0),
+            phase: AtomicU8::new(Phase::Open as u8),
+            asleep: AtomicUsize::new(0),
+            sentinel: AtomicBool::new(false),
+            watched: AtomicUsize::new(0),
+            quiet: Mutex::new(()),
+            quieter: Condvar::new(),
+            turn: AtomicUsize::new(0),
+        }
+    }
+
+    // --- life ---
+
+    #[inline]
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Open,
+            1 => Phase::Closing,
+            _ => Phase::Ended,
+        }
+    }
+
+    /// Goes on to `phase`, and wakes every worker to see it.
+    pub(crate) fn advance(&self, phase: Phase) {
+        self.phase.fetch_max(phase as u8, Ordering::AcqRel);
+        for peer in &self.peers {
+            peer.mailbox.bell.ring();
+        }
+    }
+
+    pub(crate) fn buried(&self) -> usize {
+        self.peers
+            .iter()
+            .map(|peer| peer.buried.load(Ordering::Acquire))
+            .sum()
+    }
+
+    fn spawned(&self) -> usize {
+        let inside: usize = self
+            .peers
+            .iter()
+            .map(|peer| peer.spawned.load(Ordering::Acquire))
+            .sum();
+        inside + self.external.load(Ordering::Acquire)
+    }
+
+    /// How many green threads are alive; exact when nothing moves.
+    pub(crate) fn live(&self) -> usize {
+        let buried = self.buried();
+        self.spawned().saturating_sub(buried)
+    }
+
+    /// Whether nothing was alive at some moment of this call (Q1).
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.live() == 0
+    }
+
+    /// A worker has nothing to do: somebody may want to know.
+    pub(crate) fn tell_quiet(&self) {
+        if self.watched.load(Ordering::Relaxed) > 0 && self.is_quiet() {
+            drop(lock(&self.quiet));
+            self.quieter.notify_all();
+        }
+    }
+
+    /// Blocks the calling OS thread until nothing is alive, or until nothing has ended for `patience`.
+    pub(crate) fn await_quiet(&self, patience: Option<Duration>) -> bool {
+        self.watched.fetch_add(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        // Workers that slept already look again, and tell.
+        for peer in &self.peers {
+            peer.mailbox.bell.ring();
+        }
+        let guard: MutexGuard<'_, ()> = self
+            .quiet
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let quiet = self.await_quiet_locked(guard, patience);
+        self.watched.fetch_sub(1, Ordering::Relaxed);
+        quiet
+    }
+
+    fn await_quiet_locked(
+        &self,
+        mut guard: MutexGuard<'_, ()>,
+        patience: Option<Duration>,
+    ) -> bool {
+        let mut buried = self.buried();
+        let mut left = patience;
+        loop {
+            if self.is_quiet() {
+                return true;
+            }
+            guard = match left {
+                None => self
+                    .quieter
+                    .wait(guard)
+                    .unwrap_or_else(std::sync::PoisonError::into_inner),
+                Some(time) => {
+                    let waited = self.quieter.wait_timeout(guard, time);
+                    let (guard, timeout) =
+                        waited.unwrap_or_else(std::sync::PoisonError::into_inner);
+                    if timeout.timed_out() {
+                        let now = self.buried();
+                        if now == buried {
+                            return self.is_quiet();
+                        }
+                        // The patience counts from the last one that ended.
+                        buried = now;
+                        left = patience;
+                    }
+                    guard
+                }
+            };
+        }
+    }
+
+    // --- the limit ---
+
+    /// Counts a thread that is about to be spawned; false: the limit is reached.
+    #[inline]
+    pub(crate) fn admit(&self) -> bool {
+        let limit = self.config.max_threads;
+        if limit == usize::MAX {
+            return true;
+        }
+        self.limited
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |live| {
+                (live < limit).then_some(live + 1)
+            })
+            .is_ok()
+    }
+
+    /// A thread has ended, or was not spawned after all.
+    #[inline]
+    pub(crate) fn dismiss(&self) {
+        if self.config.max_threads != usize::MAX {
+            self.limited.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    // --- placement ---
+
+    /// Wakes one sleeping worker other than `except`, if there is one and no sentinel is up.
+    #[inline]
+    pub(crate) fn rouse(&self, except: usize) {
+        // Pairs with the fence of a worker that falls asleep: it sees the queue, or we see it asleep.
+        fence(Ordering::SeqCst);
+        if self.asleep.load(Ordering::Relaxed) > 0 && !self.sentinel.load(Ordering::Relaxed) {
+            self.rouse_slow(except);
+        }
+    }
+
+    #[cold]
+    fn rouse_slow(&self, except: usize) {
+        let count = self.peers.len();
+        for offset in 1..count {
+            if self.peers[(except + offset) % count].mailbox.bell.ring() {
+                return;
+            }
+        }
+    }
+
+    /// The worker for something that will live long: the less busy of two, ties by how many live there.
+    /// (Mitzenmacher, "The power of two choices in randomized load balancing".)
+    pub(crate) fn place(&self) -> usize {
+        const TIE: u32 = 50;
+        let count = self.peers.len();
+        if count == 1 {
+            return 0;
+        }
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let one = turn % count;
+        // Over `count - 1` turns of `one`, `other` meets each of the others.
+        let other = (one + 1 + (turn / count) % (count - 1)) % count;
+        let busy = |index: usize| {
+            let peer = &self.peers[index];
+            if peer.mailbox.bell.is_asleep() {
+                0
+            } else {
+                peer.busy.load(Ordering::Relaxed)
+            }
+        };
+        let (busy_one, busy_other) = (busy(one), busy(other));
+        if busy_one.abs_diff(busy_other) > TIE {
+            return if busy_one < busy_other { one } else { other };
+        }
+        if self.peers[one].live() <= self.peers[other].live() {
+            one
+        } else {
+            other
+        }
+    }
+
+    /// Hands a thread to the worker `index`, and wakes it.
+    pub(crate) fn push_to(&self, index: usize, unstarted: Unstarted) {
+        let peer = &self.peers[index];
+        peer.unstarted.push(unstarted);
+        peer.mailbox.bell.ring();
+    }
+
+    /// A thread from outside: to a sleeping worker if there is one, else as [`Shared::place`] says.
+    pub(crate) fn push_external(&self, unstarted: Unstarted) {
+        self.external.fetch_add(1, Ordering::Release);
+        let asleep = self
+            .peers
+            .iter()
+            .position(|peer| peer.mailbox.bell.is_asleep());
+        self.push_to(asleep.unwrap_or_else(|| self.place()), unstarted);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shared(workers: usize) -> Shared {
+        let peers = (0..workers)
+            .map(|_| Peer::new(Mailbox::open().expect("an eventfd")))
+            .collect();
+        let config = Config {
+            stack: StackSize::DEFAULT,
+            max_threads: 2,
+            blocking_threads: 1,
+            shutdown_timeout: Duration::ZERO,
+        };
+        Shared::new(peers, config)
+    }
+
+    #[test]
+    fn equal_workers_are_filled_evenly() {
+        let shared = shared(3);
+        for _ in 0..300 {
+            shared.peers[shared.place()]
+                .started
+                .fetch_add(1, Ordering::Relaxed);
+        }
+        for peer in &shared.peers {
+            assert!((95..=105).contains(&peer.live()), "{}", peer.live());
+        }
+    }
+
+    #[test]
+    fn the_less_busy_worker_is_chosen() {
+        let shared = shared(2);
+        shared.peers[0].busy.store(900, Ordering::Relaxed);
+        assert!((0..10).all(|_| shared.place() == 1));
+    }
+
+    #[test]
+    fn the_limit_admits_and_dismisses() {
+        let shared = shared(1);
+        assert!(shared.admit());
+        assert!(shared.admit());
+        assert!(!shared.admit());
+        shared.dismiss();
+        assert!(shared.admit());
+    }
+}

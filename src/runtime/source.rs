@@ -1,0 +1,235 @@
+#![allow(unsafe_code, reason = "events name sources by address")]
+//! A descriptor that green threads wait for.
+//!
+//! A source has a home: the worker where it first waited, whose reactor it is registered with. When a
+//! thread of another worker waits on it alone, it moves there; when its home has ended, it is registered
+//! anew. Ordinary OS threads do not use the registration at all: they `poll(2)`.
+//!
+//! SO1. The address of a registered core stays good until it is retired (R2 in `reactor.rs`).
+//! SO2. `ended` is set before the direction becomes ready, so a reader that was woken by the event sees it.
+
+use std::io;
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::direction::{Direction, Wakeable};
+use super::reactor::Port;
+use super::worker::Worker;
+use crate::green::{Home, Unparker, Wait, Wake, park};
+use crate::shim::lock;
+
+/// What a short read of a source means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It is drained, unless the peer has closed.
+    TcpStream,
+    /// Nothing.
+    Other,
+}
+
+/// Which way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Read,
+    Write,
+}
+
+impl Wakeable for Unparker {
+    fn wake(self) {
+        self.unpark();
+    }
+    fn is_same(&self, other: &Unparker) -> bool {
+        match (self, other) {
+            (Unparker::Green(one), Unparker::Green(other)) => {
+                std::ptr::eq(&raw const **one, &raw const **other)
+            }
+            (Unparker::Os(one), Unparker::Os(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+}
+
+/// What the reactor sees of a source.
+#[derive(Debug)]
+pub(crate) struct Core {
+    read: Direction<Unparker>,
+    write: Direction<Unparker>,
+    ended: AtomicBool,
+    /// That of `registration`, for a look without the lock.
+    port: AtomicPtr<Port>,
+    registration: Mutex<Option<Arc<Port>>>,
+}
+
+impl Core {
+    /// The reactor: an event for the source whose core is at `key`.
+    pub(super) fn deliver(key: usize, readable: bool, writable: bool, ended: bool) {
+        // SAFETY: SO1, and R1: this is the delivery.
+        let core = unsafe { &*(key as *const Core) };
+        if ended && !core.ended.load(Ordering::Relaxed) {
+            // SO2; Release and Acquire are those of the direction.
+            core.ended.store(true, Ordering::Relaxed);
+        }
+        if readable {
+            core.read.set_ready();
+        }
+        if writable {
+            core.write.set_ready();
+        }
+    }
+}
+
+/// A descriptor, and its registration once it has one.
+#[derive(Debug)]
+pub(crate) struct Source {
+    fd: ManuallyDrop<OwnedFd>,
+    core: ManuallyDrop<Arc<Core>>,
+    kind: Kind,
+}
+
+impl Source {
+    /// Takes a descriptor that is `O_NONBLOCK`. No system call: it is registered when it first waits.
+    pub(crate) fn new(fd: OwnedFd, kind: Kind) -> Source {
+        Source {
+            fd: ManuallyDrop::new(fd),
+            core: ManuallyDrop::new(Arc::new(Core {
+                read: Direction::new(),
+                write: Direction::new(),
+                ended: AtomicBool::new(false),
+                port: AtomicPtr::new(std::ptr::null_mut()),
+                registration: Mutex::new(None),
+            })),
+            kind,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// The descriptor back, deregistered.
+    pub(crate) fn into_fd(self) -> OwnedFd {
+        let mut this = ManuallyDrop::new(self);
+        this.retire();
+        // SAFETY: `this` is never dropped, and the field is taken once.
+        unsafe { ManuallyDrop::take(&mut this.fd) }
+    }
+
+    #[inline]
+    pub(crate) fn direction(&self, way: Way) -> &Direction<Unparker> {
+        match way {
+            Way::Read => &self.core.read,
+            Way::Write => &self.core.write,
+        }
+    }
+
+    /// Whether a read that did not fill its buffer has taken all there is, so that the next must wait.
+    #[inline]
+    pub(crate) fn short_read_drains(&self) -> bool {
+        self.kind == Kind::TcpStream
+            // Unregistered, no event would tell of what comes next.
+            && !self.core.port.load(Ordering::Relaxed).is_null()
+            && !self.core.ended.load(Ordering::Relaxed)
+    }
+
+    /// Waits, on a green thread, until an operation may succeed. The operation has just said that it would
+    /// block, and was preceded by `take`.
+    ///
+    /// # Errors
+    ///
+    /// What the registration fails with: `ENOSPC` (the limit `fs.epoll.max_user_watches`), `ENOMEM`, or
+    /// `EPERM` for a descriptor that cannot be waited for.
+    pub(crate) fn wait(&self, home: &Home, way: Way, wait: &Wait) -> io::Result<Wake> {
+        self.settle(home)?;
+        let direction = self.direction(way);
+        let turn = Turn {
+            direction,
+            waiter: Unparker::Green(home.current().to_ref()),
+        };
+        if !direction.enter(turn.waiter.clone()) {
+            return Ok(Wake::Event);
+        }
+        Ok(park(wait))
+    }
+
+    /// Sees to it that some living worker's reactor watches it, best the one of `home`.
+    #[inline]
+    fn settle(&self, home: &Home) -> io::Result<()> {
+        let Some(worker) = Worker::of(home) else {
+            return Err(io::Error::other("rustlet: this thread has no reactor"));
+        };
+        let port = worker.port();
+        if std::ptr::eq(self.core.port.load(Ordering::Relaxed), Arc::as_ptr(port)) {
+            return Ok(());
+        }
+        self.move_to(port)
+    }
+
+    #[cold]
+    fn move_to(&self, port: &Arc<Port>) -> io::Result<()> {
+        let mut registration = lock(&self.core.registration);
+        if let Some(old) = &*registration {
+            let closed = old.is_closed();
+            if Arc::ptr_eq(old, port)
+                || (!closed && (self.core.read.is_waited_for() || self.core.write.is_waited_for()))
+            {
+                return Ok(());
+            }
+            old.deregister(self.fd());
+            // Its worker may be in the middle of a delivery that names the core (R2).
+            old.retire(Arc::clone(&self.core));
+            *registration = None;
+            self.core
+                .port
+                .store(std::ptr::null_mut(), Ordering::Relaxed);
+        }
+        // The registration itself makes an event for what is ready already: nothing is lost in between.
+        port.register(self.fd(), &self.core)?;
+        self.core
+            .port
+            .store(Arc::as_ptr(port).cast_mut(), Ordering::Relaxed);
+        *registration = Some(Arc::clone(port));
+        Ok(())
+    }
+
+    /// Deletes it from its reactor; the core goes as R2 says.
+    fn retire(&mut self) {
+        // SAFETY: called once, by `drop` or `into_fd`.
+        let core = unsafe { ManuallyDrop::take(&mut self.core) };
+        if core.port.load(Ordering::Relaxed).is_null() {
+            return;
+        }
+        let Some(port) = lock(&core.registration).take() else {
+            return;
+        };
+        port.deregister(self.fd.as_fd());
+        let here = Home::of_thread()
+            .and_then(Worker::of)
+            .is_some_and(|worker| Arc::ptr_eq(worker.port(), &port));
+        if !here {
+            port.retire(core);
+        }
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        self.retire();
+        // SAFETY: dropped once, here; deleted from the poller before it is closed.
+        unsafe { ManuallyDrop::drop(&mut self.fd) };
+    }
+}
+
+/// A place in a direction, given up on every way out, unwinding included.
+struct Turn<'a> {
+    direction: &'a Direction<Unparker>,
+    waiter: Unparker,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.direction.leave(&self.waiter);
+    }
+}

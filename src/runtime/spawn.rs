@@ -1,0 +1,187 @@
+#![allow(
+    unsafe_code,
+    reason = "erases the types of closures, and hands references to the scheduler"
+)]
+//! From a closure to a thread in a queue: every way to spawn comes through [`spawn`].
+//!
+//! SP1. `F` and `T` outlive the thread: they are `'static`, or the caller waits for the thread's end.
+
+use std::io;
+use std::panic::Location;
+use std::sync::Arc;
+
+use super::join::JoinHandle;
+use super::shared::{Shared, Unstarted};
+use super::worker::Worker;
+use crate::green::scope::ScopeState;
+use crate::green::{Birth, Green, GreenRef, Home};
+use crate::stack::{self, StackSize};
+
+/// What the ways to spawn differ in.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) stack: Option<StackSize>,
+    pub(crate) scope: Option<Arc<ScopeState>>,
+    pub(crate) at: &'static Location<'static>,
+}
+
+impl Order {
+    /// A thread without a name, called for at the caller's caller.
+    #[track_caller]
+    pub(crate) fn new() -> Order {
+        Order {
+            name: None,
+            stack: None,
+            scope: None,
+            at: Location::caller(),
+        }
+    }
+}
+
+fn refuse(shared: &Shared) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::WouldBlock,
+        format!(
+            "the limit of {} green threads (runtime::Builder::max_threads) is reached",
+            shared.config.max_threads
+        ),
+    )
+}
+
+/// Takes a stack now, for a thread whose size the pools do not keep.
+fn own_stack(order: &Order, shared: &Shared) -> io::Result<Option<stack::Stack>> {
+    match order.stack {
+        Some(size) if size != shared.config.stack => stack::take_sized(size).map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn birth(order: Order, stack: Option<stack::Stack>, shared: &Shared) -> Birth {
+    Birth {
+        name: order.name,
+        at: order.at,
+        group: shared.group,
+        scope: order.scope,
+        stack,
+    }
+}
+
+/// Spawns on `shared`, from one of its own green threads or from anywhere else.
+///
+/// # Errors
+///
+/// The limit of threads, of memory or of mappings is reached.
+///
+/// # Safety
+///
+/// SP1.
+#[inline]
+pub(crate) unsafe fn spawn<F, T>(shared: &Arc<Shared>, order: Order, f: F) -> io::Result<GreenRef>
+where
+    F: FnOnce() -> T,
+{
+    let worker = Worker::current().filter(|worker| Arc::ptr_eq(worker.shared(), shared));
+    if !shared.admit() {
+        return Err(refuse(shared));
+    }
+    let dismiss = |error| {
+        shared.dismiss();
+        error
+    };
+    let stack = own_stack(&order, shared).map_err(dismiss)?;
+    if stack.is_none() {
+        let reserved = match worker {
+            Some(worker) => worker.reserve(),
+            None => stack::reserve_shared(shared.config.stack),
+        };
+        reserved.map_err(dismiss)?;
+    }
+    // SAFETY: SP1.
+    let (scheduled, handle) = unsafe { Green::new(birth(order, stack, shared), f) };
+    match worker {
+        Some(worker) => worker.push(Unstarted(scheduled)),
+        None => shared.push_external(Unstarted(scheduled)),
+    }
+    Ok(handle)
+}
+
+/// Spawns on the calling green thread's own worker.
+///
+/// # Errors
+///
+/// As [`spawn`].
+///
+/// # Panics
+///
+/// The caller is not a green thread.
+pub(crate) fn spawn_local<F, T>(order: Order, f: F) -> io::Result<JoinHandle<T>>
+where
+    F: FnOnce() -> T + 'static,
+    T: 'static,
+{
+    let Some(worker) = Home::get().and_then(Worker::of) else {
+        panic!(
+            "spawn_local: the caller is not a green thread, so there is no worker for the new one to stay on"
+        );
+    };
+    let shared = worker.shared();
+    if !shared.admit() {
+        return Err(refuse(shared));
+    }
+    let dismiss = |error| {
+        shared.dismiss();
+        error
+    };
+    let stack = own_stack(&order, shared).map_err(dismiss)?;
+    if stack.is_none() {
+        worker.reserve().map_err(dismiss)?;
+    }
+    // SAFETY: SP1, both are `'static`.
+    let (scheduled, handle) = unsafe { Green::new(birth(order, stack, shared), f) };
+    worker.push_local(scheduled);
+    // SAFETY: J1.
+    Ok(unsafe { JoinHandle::new(handle) })
+}
+
+/// Spawns what borrows nothing, on the runtime of the caller, else on the process-wide one.
+///
+/// # Errors
+///
+/// As [`spawn`].
+#[inline]
+pub(crate) fn spawn_static<F, T>(order: Order, f: F) -> io::Result<JoinHandle<T>>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    match Worker::current() {
+        Some(worker) => spawn_on(worker.shared(), order, f),
+        None => spawn_on(&super::global()?, order, f),
+    }
+}
+
+/// Spawns what borrows nothing on `shared`.
+///
+/// # Errors
+///
+/// As [`spawn`].
+#[inline]
+pub(crate) fn spawn_on<F, T>(shared: &Arc<Shared>, order: Order, f: F) -> io::Result<JoinHandle<T>>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    // SAFETY: SP1, both are `'static`.
+    let handle = unsafe { spawn(shared, order, f) }?;
+    // SAFETY: J1.
+    Ok(unsafe { JoinHandle::new(handle) })
+}
+
+/// The runtime of the caller, else the process-wide one.
+pub(crate) fn here() -> io::Result<Arc<Shared>> {
+    match Worker::current() {
+        Some(worker) => Ok(Arc::clone(worker.shared())),
+        None => super::global(),
+    }
+}

@@ -1,0 +1,154 @@
+#![allow(unsafe_code, reason = "the heap names green threads by pointer")]
+//! The deadlines of a worker: a 4-ary heap, lazily kept.
+//!
+//! A green thread waits for one thing at a time, so it has one deadline, in its control block, and at
+//! most one entry here. An entry may be *early*: when a wait ends, its entry stays; when the next wait has
+//! a later deadline (as the next read of a connection with a read timeout has) the entry stays as it is,
+//! and when it comes up the true deadline is looked at. So a timeout that is set and cancelled at each
+//! read costs two stores, and one entry per timeout period, instead of two heap operations a read.
+//! The idea is old: BSD's and Linux's TCP keep their keepalive timers so.
+//!
+//! T1. An entry's thread is alive: it is removed when the thread ends ([`Timers::forget`]).
+//! T2. `green.timer` is the index of its entry, or `NO_TIMER`; only this file changes it.
+//! T3. An entry is never later than its thread's deadline.
+
+use std::ptr::NonNull;
+
+use crate::green::{Green, NO_TIMER};
+use crate::sys::clock::{NEVER, Tick};
+
+const WIDTH: usize = 4;
+
+#[derive(Clone, Copy)]
+struct Entry {
+    at: Tick,
+    green: NonNull<Green>,
+}
+
+/// The heap.
+#[derive(Default)]
+pub(crate) struct Timers {
+    heap: Vec<Entry>,
+}
+
+impl Timers {
+    /// When the next entry comes up; [`NEVER`] if there is none.
+    #[inline]
+    pub(crate) fn next(&self) -> Tick {
+        self.heap.first().map_or(NEVER, |entry| entry.at)
+    }
+
+    /// How many entries there are.
+    pub(crate) fn len(&self) -> usize {
+        self.heap.len()
+    }
+
+    /// `green` has parked with a deadline.
+    #[inline]
+    pub(crate) fn arm(&mut self, green: &Green) {
+        let at = green.deadline.get();
+        let index = green.timer.get();
+        if index == NO_TIMER {
+            self.push(at, green);
+        } else {
+            let index = index as usize;
+            if at < self.heap[index].at {
+                self.heap[index].at = at;
+                self.rise(index);
+            }
+        }
+    }
+
+    /// Takes the next thread whose deadline has passed at `now`; entries that were early are put right.
+    pub(crate) fn expire(&mut self, now: Tick) -> Option<&'static Green> {
+        loop {
+            let entry = *self.heap.first().filter(|entry| entry.at <= now)?;
+            // SAFETY: T1.
+            let green = unsafe { entry.green.as_ref() };
+            let deadline = green.deadline.get();
+            if deadline > now && deadline != NEVER {
+                self.heap[0].at = deadline;
+                self.sink(0);
+                continue;
+            }
+            self.remove(0);
+            if deadline != NEVER {
+                return Some(green);
+            }
+        }
+    }
+
+    /// `green` ends.
+    #[inline]
+    pub(crate) fn forget(&mut self, green: &Green) {
+        let index = green.timer.get();
+        if index != NO_TIMER {
+            self.remove(index as usize);
+        }
+    }
+
+    fn push(&mut self, at: Tick, green: &Green) {
+        let index = self.heap.len();
+        self.heap.push(Entry {
+            at,
+            green: NonNull::from(green),
+        });
+        green.timer.set(index as u32);
+        self.rise(index);
+    }
+
+    fn remove(&mut self, index: usize) {
+        let gone = self.heap.swap_remove(index);
+        // SAFETY: T1.
+        unsafe { gone.green.as_ref() }.timer.set(NO_TIMER);
+        if index < self.heap.len() {
+            self.note(index);
+            self.sink(index);
+            self.rise(index);
+        }
+        if self.heap.len() * 4 < self.heap.capacity() && self.heap.capacity() > 4096 {
+            self.heap.shrink_to(self.heap.len() * 2);
+        }
+    }
+
+    /// T2 for the entry at `index`.
+    #[inline]
+    fn note(&self, index: usize) {
+        // SAFETY: T1.
+        unsafe { self.heap[index].green.as_ref() }
+            .timer
+            .set(index as u32);
+    }
+
+    fn rise(&mut self, mut index: usize) {
+        while index > 0 {
+            let parent = (index - 1) / WIDTH;
+            if self.heap[parent].at <= self.heap[index].at {
+                break;
+            }
+            self.heap.swap(parent, index);
+            self.note(index);
+            index = parent;
+        }
+        self.note(index);
+    }
+
+    fn sink(&mut self, mut index: usize) {
+        loop {
+            let first = index * WIDTH + 1;
+            let end = (first + WIDTH).min(self.heap.len());
+            let Some(least) = (first..end).min_by_key(|&child| self.heap[child].at) else {
+                break;
+            };
+            if self.heap[index].at <= self.heap[least].at {
+                break;
+            }
+            self.heap.swap(least, index);
+            self.note(index);
+            index = least;
+        }
+        if index < self.heap.len() {
+            self.note(index);
+        }
+    }
+}

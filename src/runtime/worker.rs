@@ -1,0 +1,537 @@
+#![allow(
+    unsafe_code,
+    reason = "resumes fibers; a pointer from the home to its worker"
+)]
+//! A worker: one OS thread that runs green threads. Its loop is [`Worker::work`].
+//!
+//! W1. `home.owner` points to the `Worker` that contains the home, for as long as the home is entered.
+//! W2. A thread in state `Ready` of this home is set up or new, and not running: the worker may resume it.
+//!     It is the only one who does.
+//! W3. The scheduler's reference is in the unstarted queue, and from the start on it is the worker's, until
+//!     the thread is buried.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::reactor::{Port, Reactor};
+use super::shared::{Peer, Phase, Shared, Unstarted};
+use super::timer::Timers;
+use crate::green::{Green, GreenRef, Home, blocks};
+use crate::stack::StackPool;
+use crate::sys::clock::{self, NEVER, Tick};
+
+/// After so many steps in a row the worker looks around: messages, timers, the reactor.
+const ROUND: u32 = 64;
+/// In a round that the ready threads have used up, so many new ones are started all the same.
+const STARTS: u32 = 16;
+/// While there is always something to run, the reactor is asked this often.
+const POLL_EVERY: Tick = 50_000;
+/// Memory that is not needed is given back this often.
+const TRIM_EVERY: Tick = 1_000_000_000;
+/// How far back "recently busy" goes.
+const BUSY_WINDOW: Tick = 10_000_000;
+/// How long a thread may wait to be started before another worker takes it: about what waking one costs.
+const AGED: Tick = 50_000;
+/// So many unstarted threads are worth a second worker at once.
+const MANY: usize = 64;
+const NAP_MAX: Tick = 2_000_000;
+/// A sentinel that has seen nothing for so long lies down.
+const QUIET_MAX: Tick = 20_000_000;
+
+/// What a worker remembers as a sentinel.
+struct Watch {
+    /// Per peer: how many it had started when we last saw it with a queue, or none.
+    seen: Box<[Option<usize>]>,
+    looked: Tick,
+    nap: Tick,
+    quiet: Tick,
+}
+
+/// See the module's text.
+pub(crate) struct Worker {
+    home: Home,
+    shared: Arc<Shared>,
+    index: usize,
+    stacks: RefCell<StackPool>,
+    timers: RefCell<Timers>,
+    reactor: RefCell<Reactor>,
+    port: Arc<Port>,
+    watch: RefCell<Watch>,
+    is_sentinel: Cell<bool>,
+    cancelled: Cell<bool>,
+    short_of_stacks: Cell<bool>,
+    polled: Cell<Tick>,
+    trimmed: Cell<Tick>,
+    /// There may be memory that nobody has needed for a while: do not sleep through the next trim.
+    has_spare: Cell<bool>,
+    busy_since: Cell<Tick>,
+    window: Cell<Tick>,
+    worked: Cell<Tick>,
+    switches: Cell<u64>,
+    /// The next thread that the running one spawns goes to this worker.
+    destination: Cell<Option<(*const Green, usize)>>,
+}
+
+impl Worker {
+    pub(crate) fn new(shared: Arc<Shared>, index: usize, reactor: Reactor) -> Worker {
+        let mailbox = shared.peers[index].mailbox;
+        let stack = shared.config.stack;
+        let now = clock::now();
+        Worker {
+            home: Home::new(mailbox),
+            index,
+            stacks: RefCell::new(StackPool::new(stack)),
+            timers: RefCell::new(Timers::default()),
+            port: Arc::clone(reactor.port()),
+            reactor: RefCell::new(reactor),
+            watch: RefCell::new(Watch {
+                seen: vec![None; shared.peers.len()].into_boxed_slice(),
+                looked: 0,
+                nap: AGED,
+                quiet: 0,
+            }),
+            shared,
+            is_sentinel: Cell::new(false),
+            cancelled: Cell::new(false),
+            short_of_stacks: Cell::new(false),
+            polled: Cell::new(now),
+            trimmed: Cell::new(now),
+            has_spare: Cell::new(false),
+            busy_since: Cell::new(now),
+            window: Cell::new(now),
+            worked: Cell::new(0),
+            switches: Cell::new(0),
+            destination: Cell::new(None),
+        }
+    }
+
+    /// The worker whose home this is.
+    #[inline(always)]
+    pub(crate) fn of(home: &Home) -> Option<&Worker> {
+        // SAFETY: W1.
+        unsafe { home.owner.get().cast::<Worker>().as_ref() }
+    }
+
+    /// The worker on whose OS thread the caller is.
+    #[inline(always)]
+    pub(crate) fn current() -> Option<&'static Worker> {
+        Home::of_thread().and_then(Worker::of)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn port(&self) -> &Arc<Port> {
+        &self.port
+    }
+
+    fn peer(&self) -> &Peer {
+        &self.shared.peers[self.index]
+    }
+
+    /// Runs green threads until the runtime has ended and none is left here.
+    pub(crate) fn work(&self) {
+        self.home.owner.set(ptr::from_ref(self).cast());
+        self.home.now.set(clock::now());
+        self.home.enter(|| {
+            loop {
+                let tired = self.round();
+                self.home.collect();
+                if self.shared.phase() != Phase::Open && self.close() {
+                    break;
+                }
+                if tired {
+                    self.look_around();
+                } else if !self.has_work() {
+                    self.rest();
+                }
+            }
+        });
+        self.reactor.borrow().close();
+    }
+
+    /// Runs what is ready, and starts what is new. True: there may be more.
+    #[inline]
+    fn round(&self) -> bool {
+        let unstarted = &self.peer().unstarted;
+        for _ in 0..ROUND {
+            if let Some(green) = self.home.pop_ready() {
+                self.step(green);
+            } else if self.short_of_stacks.get() {
+                return false;
+            } else if let Some(new) = unstarted.pop() {
+                self.start(new);
+            } else {
+                return false;
+            }
+        }
+        for _ in 0..STARTS {
+            match unstarted.pop() {
+                Some(new) => self.start(new),
+                None => break,
+            }
+        }
+        true
+    }
+
+    /// One step of a ready thread.
+    #[inline(always)]
+    fn step(&self, green: &'static Green) {
+        if !green.has_started() && !self.set_up(green) {
+            self.home.make_ready(green);
+            return;
+        }
+        self.home.set_current(green);
+        // SAFETY: W2.
+        let ended = unsafe { green.resume() };
+        self.home.set_current(ptr::null());
+        if ended {
+            self.bury(green);
+        } else if green.deadline.get() != NEVER {
+            self.timers.borrow_mut().arm(green);
+        }
+    }
+
+    /// The first step of a thread.
+    fn start(&self, new: Unstarted) {
+        // SAFETY: a reference is never null; W3.
+        let green: &'static Green = unsafe { new.0.into_raw().as_ref() };
+        if !self.set_up(green) {
+            // SAFETY: W3, it goes back to where it came from.
+            self.peer().unstarted.push(Unstarted(unsafe {
+                GreenRef::from_raw(NonNull::from(green))
+            }));
+            return;
+        }
+        self.adopt(green);
+        self.step(green);
+    }
+
+    /// It is this worker's from now on.
+    fn adopt(&self, green: &Green) {
+        green.adopt(self.home.mailbox);
+        bump(&self.peer().started, 1);
+        if self.shared.phase() != Phase::Open {
+            green.cancel();
+        }
+    }
+
+    /// Gives a thread its stack. False: there is none now; some will be free when others have ended.
+    fn set_up(&self, green: &Green) -> bool {
+        let stack = match green.take_own_stack() {
+            Some(stack) => Ok(stack),
+            None => self.stacks.borrow_mut().take(),
+        };
+        let ready = stack.is_ok_and(|stack| green.set_up(stack));
+        self.short_of_stacks.set(!ready);
+        ready
+    }
+
+    /// A thread has ended.
+    #[inline]
+    fn bury(&self, green: &'static Green) {
+        self.timers.borrow_mut().forget(green);
+        if let Some(stack) = green.bury() {
+            let mut stacks = self.stacks.borrow_mut();
+            if stack.size() == self.shared.config.stack {
+                stacks.give(stack);
+                stacks.unreserve();
+            }
+            self.short_of_stacks.set(false);
+        }
+        self.shared.dismiss();
+        bump(&self.peer().buried, 1);
+        self.has_spare.set(true);
+        // SAFETY: W3.
+        drop(unsafe { GreenRef::from_raw(NonNull::from(green)) });
+    }
+
+    // --- spawning, by green threads of this worker ---
+
+    /// The right to a stack of the usual size for one more thread.
+    pub(crate) fn reserve(&self) -> io::Result<()> {
+        self.stacks.borrow_mut().reserve()
+    }
+
+    /// Takes in a thread that any worker may start.
+    #[inline]
+    pub(crate) fn push(&self, unstarted: Unstarted) {
+        bump(&self.peer().spawned, 1);
+        if let Some((spawner, index)) = self.destination.take()
+            && ptr::eq(self.home.current_ptr(), spawner)
+            && index != self.index
+            && self.shared.phase() == Phase::Open
+        {
+            self.shared.push_to(index, unstarted);
+            return;
+        }
+        self.peer().unstarted.push(unstarted);
+        if self.shared.peers.len() > 1 {
+            self.shared.rouse(self.index);
+        }
+    }
+
+    /// Takes in a thread that stays here.
+    pub(crate) fn push_local(&self, green: GreenRef) {
+        bump(&self.peer().spawned, 1);
+        // SAFETY: a reference is never null; W3.
+        let green: &'static Green = unsafe { green.into_raw().as_ref() };
+        self.adopt(green);
+        self.home.make_ready(green);
+    }
+
+    /// The running thread has accepted a connection: what it spawns next is placed where there is room.
+    pub(crate) fn place_next(&self) {
+        if self.shared.peers.len() > 1 {
+            let current = self.home.current_ptr();
+            self.destination.set(Some((current, self.shared.place())));
+        }
+    }
+
+    // --- looking around ---
+
+    fn has_work(&self) -> bool {
+        self.home.ready() > 0 || (!self.short_of_stacks.get() && !self.peer().unstarted.is_empty())
+    }
+
+    /// Between rounds of a worker that always has something to run.
+    fn look_around(&self) {
+        let now = self.tick();
+        if now.saturating_sub(self.polled.get()) >= POLL_EVERY {
+            self.poll(0);
+        }
+    }
+
+    /// Reads the clock, and does what is due.
+    fn tick(&self) -> Tick {
+        let now = clock::now();
+        self.home.now.set(now);
+        self.expire(now);
+        let window = now.saturating_sub(self.window.get());
+        if window >= BUSY_WINDOW {
+            let worked = self.worked.take() + now.saturating_sub(self.busy_since.replace(now));
+            let share = (worked.min(window) * 1000 / window) as u32;
+            let busy = &self.peer().busy;
+            busy.store(
+                (busy.load(Ordering::Relaxed) + share) / 2,
+                Ordering::Relaxed,
+            );
+            self.window.set(now);
+        }
+        if now.saturating_sub(self.trimmed.get()) >= TRIM_EVERY {
+            self.trimmed.set(now);
+            let stacks = self.stacks.borrow_mut().trim();
+            self.home.spare.shrink(64);
+            let blocks = blocks::trim();
+            self.has_spare.set(stacks || blocks);
+        }
+        now
+    }
+
+    fn expire(&self, now: Tick) {
+        let mut timers = self.timers.borrow_mut();
+        while let Some(green) = timers.expire(now) {
+            green.elapsed.set(true);
+            self.home.wake(green);
+        }
+    }
+
+    /// Asks the reactor, for at most `timeout`.
+    fn poll(&self, timeout: Tick) {
+        let mut reactor = self.reactor.borrow_mut();
+        if let Err(error) = reactor.poll(timeout) {
+            // The descriptor and the buffer are ours and valid: there is nothing that a caller could mend.
+            panic!("rustlet: waiting for events failed: {error}");
+        }
+        reactor.sweep();
+        drop(reactor);
+        self.polled.set(self.home.now.get());
+        self.home.collect();
+    }
+
+    /// There is nothing to run: sleeps until there is. The steps are those of `mailbox.rs`.
+    fn rest(&self) {
+        let now = self.tick();
+        if self.has_work() {
+            return;
+        }
+        self.worked
+            .set(self.worked.get() + now.saturating_sub(self.busy_since.get()));
+        self.shared.asleep.fetch_add(1, Ordering::Relaxed);
+        // Step 7. The fence also pairs with that of `Shared::rouse`.
+        self.home.mailbox.bell.prepare();
+        let nap = self.keep_watch(now);
+        // Step 8.
+        let wait = if nap == 0
+            || !self.home.mailbox.inbox.is_empty()
+            || self.has_work()
+            || self.has_news()
+        {
+            0
+        } else {
+            self.shared.tell_quiet();
+            let timer = self.timers.borrow().next().saturating_sub(now);
+            let spare = if self.has_spare.get() {
+                TRIM_EVERY
+            } else {
+                NEVER
+            };
+            let short = if self.short_of_stacks.replace(false) {
+                1_000_000
+            } else {
+                NEVER
+            };
+            timer.min(nap).min(spare).min(short)
+        };
+        // Step 9.
+        self.poll(wait);
+        self.home.mailbox.bell.awake();
+        self.shared.asleep.fetch_sub(1, Ordering::Relaxed);
+        let now = clock::now();
+        self.home.now.set(now);
+        self.polled.set(now);
+        self.busy_since.set(now);
+        self.expire(now);
+    }
+
+    /// The runtime's phase has changed and this worker has not acted on it.
+    fn has_news(&self) -> bool {
+        match self.shared.phase() {
+            Phase::Open => false,
+            Phase::Closing => !self.cancelled.get(),
+            Phase::Ended => !self.cancelled.get() || self.lives() == 0,
+        }
+    }
+
+    // --- the sentinel ---
+
+    /// Looks whether threads wait too long to be started elsewhere, and takes half of those that do. Gives
+    /// how long this worker may sleep: `NEVER` unless it is the sentinel, 0 if it took some.
+    ///
+    /// While one worker is awake and others sleep, the first to be roused by a spawn becomes the sentinel: it
+    /// looks up every 50 µs while there are queues, ever more rarely when there are none, and lies down after
+    /// 20 ms without any. A queue is old if its worker has started nothing between two looks.
+    fn keep_watch(&self, now: Tick) -> Tick {
+        if self.shared.peers.len() == 1 {
+            return NEVER;
+        }
+        if !self.is_sentinel.get() {
+            if !self.others_have_unstarted() || self.shared.sentinel.swap(true, Ordering::Relaxed) {
+                return NEVER;
+            }
+            self.is_sentinel.set(true);
+            let mut watch = self.watch.borrow_mut();
+            watch.seen.fill(None);
+            watch.nap = AGED;
+            watch.quiet = 0;
+            watch.looked = now;
+        }
+        let mut watch = self.watch.borrow_mut();
+        let since = now.saturating_sub(watch.looked);
+        let mut queues = false;
+        let mut taken = 0;
+        for (index, peer) in self.shared.peers.iter().enumerate() {
+            if index == self.index || peer.unstarted.is_empty() {
+                watch.seen[index] = None;
+                continue;
+            }
+            queues = true;
+            let waiting = peer.unstarted.len();
+            let started = peer.started.load(Ordering::Relaxed);
+            let aged = since >= AGED && watch.seen[index] == Some(started);
+            if aged || waiting >= MANY {
+                taken += self.steal(peer, waiting.div_ceil(2));
+            }
+            if since >= AGED || watch.seen[index].is_none() {
+                watch.seen[index] = Some(started);
+            }
+        }
+        if since >= AGED {
+            watch.looked = now;
+        }
+        if taken > 0 {
+            self.stand_down();
+            return 0;
+        }
+        if queues {
+            watch.quiet = 0;
+            watch.nap = AGED;
+        } else {
+            watch.quiet += since;
+            watch.nap = (watch.nap * 2).min(NAP_MAX);
+            if watch.quiet > QUIET_MAX {
+                self.stand_down();
+                // A spawner that saw the sentinel up has not roused anybody: look once more.
+                std::sync::atomic::fence(Ordering::SeqCst);
+                if self.others_have_unstarted()
+                    && !self.shared.sentinel.swap(true, Ordering::Relaxed)
+                {
+                    self.is_sentinel.set(true);
+                    watch.quiet = 0;
+                    watch.nap = AGED;
+                    return AGED;
+                }
+                return NEVER;
+            }
+        }
+        watch.nap
+    }
+
+    fn stand_down(&self) {
+        self.is_sentinel.set(false);
+        self.shared.sentinel.store(false, Ordering::Relaxed);
+    }
+
+    fn others_have_unstarted(&self) -> bool {
+        let others = self.shared.peers.iter().enumerate();
+        others
+            .filter(|&(index, _)| index != self.index)
+            .any(|(_, peer)| !peer.unstarted.is_empty())
+    }
+
+    fn steal(&self, victim: &Peer, most: usize) -> usize {
+        for taken in 0..most {
+            match victim.unstarted.pop() {
+                Some(new) => self.peer().unstarted.push(new),
+                None => return taken,
+            }
+        }
+        most
+    }
+
+    // --- the end ---
+
+    fn lives(&self) -> usize {
+        self.peer().live()
+    }
+
+    /// The runtime closes: cancels what lives here, once. True: this worker may go.
+    fn close(&self) -> bool {
+        if !self.cancelled.replace(true) {
+            for green in blocks::all() {
+                if ptr::eq(green.home(), self.home.mailbox) {
+                    green.cancel();
+                }
+            }
+        }
+        self.shared.phase() == Phase::Ended && self.lives() == 0 && self.home.ready() == 0
+    }
+}
+
+/// Adds to a counter that only this worker writes.
+#[inline]
+fn bump(counter: &std::sync::atomic::AtomicUsize, by: usize) {
+    counter.store(counter.load(Ordering::Relaxed) + by, Ordering::Release);
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if self.is_sentinel.get() {
+            self.stand_down();
+        }
+    }
+}

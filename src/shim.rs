@@ -1,0 +1,23 @@
+//! Atomics and locks, real or loom's, so that the protocols are model-checked on their real source.
+//!
+//! Only the files that hold a protocol between OS threads import from here; under `--cfg loom` only
+//! those files are built (see `lib.rs`). No policy lives here.
+
+#[cfg(loom)]
+pub(crate) use loom::{
+    sync::Mutex,
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering, fence},
+};
+
+#[cfg(not(loom))]
+pub(crate) use std::{
+    sync::Mutex,
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering, fence},
+};
+
+/// A lock whose holders never leave broken state behind: a panic in one of them is not passed on.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> impl std::ops::DerefMut<Target = T> + '_ {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,516 @@
+//! The free stacks and the credits of one worker: the path of every green thread, without atomics.
+//!
+//! A [`StackPool`] belongs to one worker and is called on its thread only.
+//!
+//! - **P1** A pool has as many credits as its list may have slots ([`StackPool::room`]), beside those
+//!   in `credits`. So what waits in a list is never promised to somebody else (S4).
+//! - **P2** The last [`MARK`] of the highest page of a free stack, untouched since it was written, shows
+//!   that no frame reached the next page. The converse does not hold: a frame may step over the mark.
+//!
+//! Taking is popping, giving is pushing, last in first out, so that a steady stream of short green threads runs on few
+//! stacks, which are in the cache. Memory goes back in three ways:
+//!
+//! 1. [`StackPool::give`] looks at the mark. When the stack was deep, the pages below its highest are
+//!    released, if the pool can afford it: each stack that is given pays one token, a release costs
+//!    [`DEEP_COST`]. If deep threads are rare, each is cleaned up after; if all are deep, releasing would
+//!    only make the next one fault the same pages in again, and the cost stays bounded.
+//! 2. [`StackPool::trim`] passes on what the list held all the time since the last trim.
+//! 3. It then releases blindly below the highest page of the few stacks at the end of the list,
+//!    which are the busy ones, in case that a mark was stepped over.
+#![allow(
+    unsafe_code,
+    reason = "reads and writes the marks of free stacks, releases their pages"
+)]
+
+use std::fmt;
+use std::io;
+use std::ptr;
+use std::sync::Mutex;
+
+use super::guard::Guarding;
+use super::reserve::{self, RESERVE, Reserve};
+use super::{GUARD, Slot, Stack, StackSize};
+use crate::sys::mem;
+
+/// One cache line. No word of it is a plausible address, count or zero.
+type Mark = [u64; 8];
+const MARK: Mark = [0x5AFE_57AC_0000_5AFE; 8];
+
+/// Tokens that releasing the pages of a deep stack costs: about a microsecond in 64 stacks given.
+const DEEP_COST: u32 = 64;
+/// Tokens that can be saved up, for the end of a burst.
+const MOST_TOKENS: u32 = 16 * DEEP_COST;
+
+/// Stacks at the end of the list that each trim releases below the highest page.
+const BLIND: usize = 32;
+
+/// Slots in the list and slots fetched at once, with lightweight guards.
+const ROOM: usize = 256;
+const BATCH: usize = 64;
+/// The same where a slot costs two mappings, of which there are few.
+const PROTECTED_ROOM: usize = 64;
+const PROTECTED_BATCH: usize = 16;
+
+/// The free stacks of one worker, all of one size, and its credits.
+pub(crate) struct StackPool {
+    list: Vec<Slot>,
+    size: StackSize,
+    /// How long `list` may be; 0 until the pool has got the credits for it (P1).
+    room: usize,
+    credits: usize,
+    tokens: u32,
+    /// The shortest that `list` was since the last trim.
+    fewest: usize,
+    /// The period of the reserve that the last trim saw.
+    period: u64,
+    batch: usize,
+    reserve: &'static Mutex<Reserve>,
+}
+
+impl StackPool {
+    /// An empty pool for stacks of `size`. Costs nothing until the first green thread.
+    pub(crate) fn new(size: StackSize) -> StackPool {
+        StackPool::with_reserve(size, &RESERVE)
+    }
+
+    fn with_reserve(size: StackSize, reserve: &'static Mutex<Reserve>) -> StackPool {
+        StackPool {
+            list: Vec::new(),
+            size,
+            room: 0,
+            credits: 0,
+            tokens: MOST_TOKENS,
+            fewest: 0,
+            period: 0,
+            batch: BATCH,
+            reserve,
+        }
+    }
+
+    /// The size of its stacks.
+    pub(crate) fn size(&self) -> StackSize {
+        self.size
+    }
+
+    /// Takes a stack. The caller has a credit, from [`StackPool::reserve`] of any pool of this size
+    /// or from [`super::reserve_shared`].
+    ///
+    /// # Errors
+    ///
+    /// With a credit, only when the kernel has no memory for a guard.
+    #[inline]
+    pub(crate) fn take(&mut self) -> io::Result<Stack> {
+        match self.list.pop() {
+            Some(slot) => {
+                self.fewest = self.fewest.min(self.list.len());
+                Ok(Stack { slot })
+            }
+            None => self.refill(),
+        }
+    }
+
+    /// Gives a stack back on which nothing runs any more. One of another size goes to the reserve.
+    #[inline]
+    pub(crate) fn give(&mut self, stack: Stack) {
+        if stack.size() != self.size {
+            return drop(stack);
+        }
+        let slot = stack.into_slot();
+        self.tokens = (self.tokens + 1).min(MOST_TOKENS);
+        if read_mark(slot) != MARK {
+            self.marked(slot);
+        }
+        if self.list.len() < self.room {
+            self.list.push(slot);
+        } else {
+            self.spill(slot);
+        }
+    }
+
+    /// Takes a credit: the right to one stack, so that running out shows at spawn.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no more address space or mappings; the text names the limit.
+    #[inline]
+    pub(crate) fn reserve(&mut self) -> io::Result<()> {
+        if self.credits == 0 {
+            self.fetch_credits()?;
+        }
+        self.credits -= 1;
+        Ok(())
+    }
+
+    /// Gives a credit back, at the end of a green thread, when its stack has been given back.
+    #[inline]
+    pub(crate) fn unreserve(&mut self) {
+        self.credits += 1;
+        if self.credits > 2 * self.batch {
+            self.return_credits(self.batch);
+        }
+    }
+
+    /// Begins to give back what was not needed in the recent past, and does a first
+    /// [`StackPool::trim_step`]. The worker calls it about once a second.
+    pub(crate) fn trim(&mut self) -> bool {
+        self.period = reserve::lock(self.reserve).begin_period(self.period);
+        self.pass_on(self.fewest - self.fewest / 4);
+        self.fewest = self.list.len();
+        for slot in self.list.iter().rev().take(BLIND) {
+            release_deep(*slot);
+        }
+        self.trim_step()
+    }
+
+    /// Gives back a little more, for about a millisecond. True when there may be more to do:
+    /// call it again at an idle moment, and between green threads some times a second.
+    pub(crate) fn trim_step(&mut self) -> bool {
+        reserve::trim_step(self.reserve)
+    }
+
+    #[cold]
+    fn refill(&mut self) -> io::Result<Stack> {
+        self.join();
+        let want = self.batch.min(self.room).max(1);
+        reserve::take(self.reserve, self.size, want, &mut self.list)?;
+        self.fewest = 0;
+        match self.list.pop() {
+            Some(slot) => Ok(Stack { slot }),
+            None => Err(io::ErrorKind::OutOfMemory.into()),
+        }
+    }
+
+    /// Gets the credits for a list (P1). Without them the pool works, but keeps nothing.
+    fn join(&mut self) {
+        if self.room > 0 {
+            return;
+        }
+        let mut reserve = reserve::lock(self.reserve);
+        let (room, batch) = match reserve.guarding() {
+            Guarding::Light => (ROOM, BATCH),
+            Guarding::Protected => (PROTECTED_ROOM, PROTECTED_BATCH),
+        };
+        self.batch = batch;
+        self.room = reserve.grant(self.size, room).unwrap_or(0);
+        drop(reserve);
+        self.list.reserve(self.room);
+    }
+
+    #[cold]
+    fn fetch_credits(&mut self) -> io::Result<()> {
+        self.join();
+        self.credits += reserve::lock(self.reserve).grant(self.size, self.batch)?;
+        Ok(())
+    }
+
+    #[cold]
+    fn return_credits(&mut self, count: usize) {
+        self.credits -= count;
+        reserve::lock(self.reserve).ungrant(self.size, count);
+    }
+
+    /// The list is full: the older half goes to the reserve.
+    #[cold]
+    fn spill(&mut self, slot: Slot) {
+        self.pass_on(self.list.len().div_ceil(2));
+        if self.list.len() < self.room {
+            self.list.push(slot);
+        } else {
+            reserve::lock(self.reserve).put(&[slot]);
+        }
+    }
+
+    /// Passes the oldest `count` slots of the list on to the reserve.
+    fn pass_on(&mut self, count: usize) {
+        if count > 0 {
+            reserve::lock(self.reserve).put(&self.list[..count]);
+            self.list.drain(..count);
+            self.fewest = self.fewest.min(self.list.len());
+        }
+    }
+
+    /// The mark of a stack in our hands is not there: it is new, or it was deep.
+    #[cold]
+    fn marked(&mut self, slot: Slot) {
+        let deep = read_mark(slot) != [0; 8];
+        if deep {
+            if self.tokens < DEEP_COST {
+                // Left as it is, it will be found again.
+                return;
+            }
+            self.tokens -= DEEP_COST;
+            release_deep(slot);
+        }
+        write_mark(slot);
+    }
+}
+
+impl Drop for StackPool {
+    fn drop(&mut self) {
+        self.pass_on(self.list.len());
+        self.return_credits(self.credits + self.room);
+        self.credits = 0;
+        self.room = 0;
+    }
+}
+
+impl fmt::Debug for StackPool {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("StackPool")
+            .field("size", &self.size)
+            .field("free", &self.list.len())
+            .field("credits", &self.credits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Cleans up a stack that goes to the reserve without a pool.
+pub(super) fn settle(slot: Slot) {
+    if read_mark(slot) != MARK {
+        release_deep(slot);
+        write_mark(slot);
+    }
+}
+
+fn mark_of(slot: Slot) -> *mut Mark {
+    ptr::with_exposed_provenance_mut(slot.end() - mem::page_size())
+}
+
+#[inline]
+fn read_mark(slot: Slot) -> Mark {
+    // SAFETY: the slot is ours (S1), and its highest page is readable memory (S5).
+    unsafe { mark_of(slot).read() }
+}
+
+fn write_mark(slot: Slot) {
+    // SAFETY: the slot is ours (S1), nothing runs on it, and its highest page is writable (S5).
+    unsafe { mark_of(slot).write(MARK) }
+}
+
+/// Releases all pages but the highest.
+fn release_deep(slot: Slot) {
+    let from = slot.limit() + GUARD;
+    let until = slot.end() - mem::page_size();
+    if until > from {
+        // SAFETY: the slot is ours (S1), and nothing runs on it. On failure only memory is lost.
+        let _released = unsafe { mem::release(from, until - from) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stack::UNIT;
+
+    fn own_reserve(guarding: Option<Guarding>) -> &'static Mutex<Reserve> {
+        Box::leak(Box::new(Mutex::new(Reserve::new(guarding))))
+    }
+
+    fn own_pool() -> StackPool {
+        StackPool::with_reserve(StackSize::DEFAULT, own_reserve(None))
+    }
+
+    fn touch(stack: &Stack, pages: usize) {
+        for page in 0..pages {
+            let address = stack.top() - 64 - page * mem::page_size();
+            let byte: *mut u8 = ptr::with_exposed_provenance_mut(address);
+            // SAFETY: the stack is the test's own, and the address lies in its usable bytes.
+            unsafe { byte.write_volatile(1) };
+        }
+    }
+
+    /// Writes over the mark, as a frame does that reaches below the highest page.
+    fn spoil(stack: &Stack) {
+        // SAFETY: the stack is the test's own.
+        unsafe { mark_of(stack.slot).write([7; 8]) };
+    }
+
+    fn resident(stack: &Stack) -> usize {
+        mem::resident_pages(stack.limit() + GUARD, stack.size().usable())
+    }
+
+    fn take_many(pool: &mut StackPool, count: usize) -> Vec<Stack> {
+        let take = |_| {
+            pool.reserve().unwrap();
+            pool.take().unwrap()
+        };
+        (0..count).map(take).collect()
+    }
+
+    fn give_all(pool: &mut StackPool, stacks: Vec<Stack>) {
+        for stack in stacks {
+            pool.give(stack);
+            pool.unreserve();
+        }
+    }
+
+    #[test]
+    fn the_last_given_is_the_next_taken() {
+        let mut pool = own_pool();
+        let stacks = take_many(&mut pool, 3);
+        let limits: Vec<usize> = stacks.iter().map(Stack::limit).collect();
+        give_all(&mut pool, stacks);
+        let again = take_many(&mut pool, 3);
+        assert!(again.iter().map(Stack::limit).eq(limits.into_iter().rev()));
+        give_all(&mut pool, again);
+    }
+
+    #[test]
+    fn every_slot_is_guarded_once_and_owned_once() {
+        for guarding in [None, Some(Guarding::Protected)] {
+            let mut pool = StackPool::with_reserve(StackSize::DEFAULT, own_reserve(guarding));
+            let stacks = take_many(&mut pool, 300);
+            let mut limits: Vec<usize> = stacks.iter().map(Stack::limit).collect();
+            limits.sort_unstable();
+            limits.dedup();
+            assert_eq!(limits.len(), 300);
+            for stack in &stacks {
+                assert!(mem::faults(stack.limit()).unwrap(), "{guarding:?}");
+                assert!(mem::faults(stack.limit() + UNIT - 1).unwrap());
+                assert!(!mem::faults(stack.limit() + UNIT).unwrap());
+            }
+            give_all(&mut pool, stacks);
+        }
+    }
+
+    #[test]
+    fn guards_survive_the_release_of_pages() {
+        let mut pool = own_pool();
+        let stacks = take_many(&mut pool, 200);
+        let slab = stacks[0].slot.slab;
+        for stack in &stacks {
+            touch(stack, 1);
+        }
+        give_all(&mut pool, stacks);
+        for _ in 0..12 {
+            while pool.trim() {}
+        }
+        let again = take_many(&mut pool, 200);
+        for stack in &again {
+            assert_eq!((stack.slot.slab, resident(stack)), (slab, 0));
+            assert!(mem::faults(stack.limit()).unwrap());
+        }
+        give_all(&mut pool, again);
+    }
+
+    #[test]
+    fn a_deep_stack_gives_its_pages_back_and_a_shallow_one_keeps_its_page() {
+        let mut pool = own_pool();
+        let stack = take_many(&mut pool, 1).remove(0);
+        touch(&stack, 1);
+        pool.give(stack);
+        let stack = pool.take().unwrap();
+        assert_eq!(resident(&stack), 1);
+
+        let deep = stack.size().usable() / mem::page_size();
+        touch(&stack, deep);
+        spoil(&stack);
+        assert_eq!(resident(&stack), deep);
+        pool.give(stack);
+        let stack = pool.take().unwrap();
+        assert_eq!(resident(&stack), 1);
+        give_all(&mut pool, vec![stack]);
+    }
+
+    #[test]
+    fn cleaning_up_is_paid_for_by_many_stacks() {
+        let mut pool = own_pool();
+        if StackSize::DEFAULT.usable() / mem::page_size() < 4 {
+            return;
+        }
+        pool.tokens = 0;
+        let mut stack = take_many(&mut pool, 1).remove(0);
+        let mut cleaned = 0;
+        for _ in 0..4 * DEEP_COST {
+            touch(&stack, 3);
+            spoil(&stack);
+            pool.give(stack);
+            stack = pool.take().unwrap();
+            cleaned += usize::from(resident(&stack) == 1);
+        }
+        assert_eq!(cleaned, 4);
+        give_all(&mut pool, vec![stack]);
+    }
+
+    #[test]
+    fn memory_follows_demand_down() {
+        let mut pool = own_pool();
+        let stacks = take_many(&mut pool, 3_000);
+        let survivor = stacks.iter().min_by_key(|stack| stack.slot.slab).unwrap();
+        let survivor = survivor.slot;
+        for stack in &stacks {
+            touch(stack, 1);
+        }
+        let most = reserve::lock(pool.reserve).counts(pool.size);
+        assert!(most.slabs >= 3 && most.slots >= 3_000);
+        let (kept, ended): (Vec<_>, Vec<_>) =
+            stacks.into_iter().partition(|stack| stack.slot == survivor);
+        give_all(&mut pool, ended);
+
+        // The first two only learn that nobody needs them.
+        for _ in 0..8 {
+            pool.trim();
+            while pool.trim_step() {}
+        }
+        let left = reserve::lock(pool.reserve).counts(pool.size);
+        assert!(left.slots < most.slots / 2, "{left:?} of {most:?}");
+        assert!(left.warm <= 4, "{left:?}");
+        assert!(pool.list.len() <= 4);
+        give_all(&mut pool, kept);
+    }
+
+    #[test]
+    fn what_is_in_use_every_period_is_kept() {
+        let mut pool = own_pool();
+        for _ in 0..6 {
+            let stacks = take_many(&mut pool, 100);
+            stacks.iter().for_each(|stack| touch(stack, 1));
+            give_all(&mut pool, stacks);
+            pool.trim();
+            while pool.trim_step() {}
+        }
+        let stacks = take_many(&mut pool, 100);
+        assert!(stacks.iter().all(|stack| resident(stack) == 1));
+        give_all(&mut pool, stacks);
+    }
+
+    #[test]
+    fn credits_are_slots_that_exist_and_all_come_back() {
+        let reserve = own_reserve(None);
+        let size = StackSize::DEFAULT;
+        let mut one = StackPool::with_reserve(size, reserve);
+        let mut two = StackPool::with_reserve(size, reserve);
+        for _ in 0..5_000 {
+            one.reserve().unwrap();
+        }
+        let counts = reserve::lock(reserve).counts(size);
+        assert!(counts.slots >= counts.promised && counts.promised >= 5_000 + ROOM);
+        // Started and ended on another worker than where they were spawned.
+        let stacks: Vec<Stack> = (0..5_000).map(|_| two.take().unwrap()).collect();
+        let after = reserve::lock(reserve).counts(size);
+        assert!(after.slots >= after.promised);
+        give_all(&mut two, stacks);
+        assert!(two.credits <= 2 * BATCH);
+        drop(two);
+        drop(one);
+        assert_eq!(reserve::lock(reserve).counts(size).promised, 0);
+    }
+
+    #[test]
+    fn stacks_and_pools_may_be_sent() {
+        fn sendable<T: Send>() {}
+        sendable::<Stack>();
+        sendable::<StackPool>();
+    }
+
+    #[test]
+    fn a_stack_of_another_size_does_not_enter_the_list() {
+        let mut pool = StackPool::new(StackSize::DEFAULT);
+        let other = StackSize::from_usable(1 << 20);
+        super::super::reserve_shared(other).unwrap();
+        pool.give(super::super::take_sized(other).unwrap());
+        assert!(pool.list.is_empty());
+        super::super::unreserve_shared(other);
+    }
+}

@@ -1,0 +1,575 @@
+//! The process-wide reserve: all slabs, their free slots, and the credits that promise slots.
+//!
+//! Owns everything that is not in a pool or in use. The functions take the mutex of the reserve, some of
+//! them twice, and make their system calls on single slots without it; only mapping a slab happens
+//! under it, so that two threads do not map one each.
+//!
+//! A credit is a promise of one slot. Green threads hold one each; a pool holds some for the spawns
+//! to come and one for each place in its list, since a slot that waits there serves nobody else; a
+//! trim holds one for each slot in its hands. S4 is the sum.
+//!
+//! What goes back to the system is decided by **low-water marks**: the fewest warm free slots, and the
+//! fewest unpromised slots, since the last period. That many were not needed by anyone. Three quarters
+//! of them are given back in the period that follows, so that a burst that repeats finds something.
+//! Slots come from the oldest slab that has any, slabs are given back youngest first.
+#![allow(unsafe_code, reason = "guards, releases and unmaps slots")]
+
+use std::io;
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::guard::{self, Guarding};
+use super::shortage;
+use super::slab::{Slab, Taken};
+use super::{GUARD, Slot, StackSize};
+use crate::sys::mem;
+
+/// The reserve of the process.
+pub(super) static RESERVE: Mutex<Reserve> = Mutex::new(Reserve::new(None));
+
+/// Locks a reserve. Nothing under the lock panics half way, so a poisoned one is as good.
+pub(super) fn lock(reserve: &Mutex<Reserve>) -> MutexGuard<'_, Reserve> {
+    reserve.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const MIB: usize = 1 << 20;
+
+/// The first slab of a size, in bytes; each further one is as large as all before together …
+const FIRST_SLAB: usize = 64 * MIB;
+/// … up to this. Unmapping a slab of 2,048 used slots takes about a millisecond.
+const LARGEST_SLAB: usize = 512 * MIB;
+/// The same where each slot costs two mappings and two microseconds at once.
+const FIRST_PROTECTED_SLAB: usize = 16 * MIB;
+const LARGEST_PROTECTED_SLAB: usize = 64 * MIB;
+
+/// When a large slab is refused, smaller ones are tried, down to this many slots.
+const FEWEST_SLOTS: u32 = 8;
+
+/// Mappings that protected slabs leave to the rest of the process, so that it does not die of
+/// a failed allocation because there are many green threads.
+const SPARE_MAPPINGS: u64 = 1_000;
+
+/// How many slots one call of [`trim`] works on, about a millisecond.
+const TRIM_STEP: usize = 1_024;
+
+pub(super) struct Reserve {
+    slabs: Vec<Option<Slab>>,
+    classes: Vec<Class>,
+    /// Counts the periods; see [`Reserve::begin_period`].
+    period: u64,
+    protected_slots: u64,
+    /// For tests: guard in this way, whatever the kernel can do.
+    guarding: Option<Guarding>,
+}
+
+/// All slabs of one size of stack.
+#[derive(Debug)]
+struct Class {
+    size: StackSize,
+    /// Numbers of slabs, oldest first.
+    slabs: Vec<u32>,
+    /// No slab before this position has a warm free slot.
+    first_warm: usize,
+    /// No slab before this position has a free slot.
+    first_free: usize,
+    slots: usize,
+    promised: usize,
+    warm: usize,
+    fewest_warm: usize,
+    fewest_unpromised: usize,
+    /// Warm slots that are still to be released, and slots that may still be unmapped, in this period.
+    release: usize,
+    unmap: usize,
+}
+
+/// A piece of work that a trim does without the lock. It owns the slots (S1).
+pub(super) enum Order {
+    Unmap {
+        start: usize,
+        bytes: usize,
+    },
+    Release {
+        slab: u32,
+        start: usize,
+        slot: usize,
+        slots: Vec<u32>,
+    },
+}
+
+impl Class {
+    fn unpromised(&self) -> usize {
+        self.slots - self.promised
+    }
+
+    fn note(&mut self) {
+        self.fewest_warm = self.fewest_warm.min(self.warm);
+        self.fewest_unpromised = self.fewest_unpromised.min(self.unpromised());
+    }
+}
+
+impl Reserve {
+    pub(super) const fn new(guarding: Option<Guarding>) -> Reserve {
+        Reserve {
+            slabs: Vec::new(),
+            classes: Vec::new(),
+            period: 0,
+            protected_slots: 0,
+            guarding,
+        }
+    }
+
+    pub(super) fn guarding(&self) -> Guarding {
+        self.guarding.unwrap_or_else(guard::choice)
+    }
+
+    fn class(&mut self, size: StackSize) -> &mut Class {
+        let at = match self.classes.iter().position(|class| class.size == size) {
+            Some(at) => at,
+            None => {
+                self.classes.push(Class {
+                    size,
+                    slabs: Vec::new(),
+                    first_warm: 0,
+                    first_free: 0,
+                    slots: 0,
+                    promised: 0,
+                    warm: 0,
+                    fewest_warm: 0,
+                    fewest_unpromised: 0,
+                    release: 0,
+                    unmap: 0,
+                });
+                self.classes.len() - 1
+            }
+        };
+        &mut self.classes[at]
+    }
+
+    /// Grants between 1 and `want` credits; maps a slab if none is left.
+    pub(super) fn grant(&mut self, size: StackSize, want: usize) -> io::Result<usize> {
+        if self.class(size).unpromised() == 0 {
+            self.map_slab(size)?;
+        }
+        let class = self.class(size);
+        let granted = want.min(class.unpromised());
+        class.promised += granted;
+        class.note();
+        Ok(granted)
+    }
+
+    pub(super) fn ungrant(&mut self, size: StackSize, count: usize) {
+        let class = self.class(size);
+        debug_assert!(class.promised >= count, "more credits back than were given");
+        class.promised -= count;
+    }
+
+    fn map_slab(&mut self, size: StackSize) -> io::Result<()> {
+        let guarding = self.guarding();
+        let (first, largest) = match guarding {
+            Guarding::Light => (FIRST_SLAB, LARGEST_SLAB),
+            Guarding::Protected => (FIRST_PROTECTED_SLAB, LARGEST_PROTECTED_SLAB),
+        };
+        let so_far = self.class(size).slots.saturating_mul(size.bytes());
+        let mut slots = (so_far.clamp(first, largest) / size.bytes()).max(1) as u32;
+        let fewest = FEWEST_SLOTS.min(slots);
+        let slab = loop {
+            let result = self
+                .leave_mappings(guarding, slots)
+                .and_then(|()| Slab::map(size, slots, guarding));
+            match result {
+                Ok(slab) => break slab,
+                Err(_) if slots > fewest => slots = (slots / 2).max(fewest),
+                Err(error) => return Err(shortage::explain(&error, size, slots, guarding)),
+            }
+        };
+        if guarding == Guarding::Protected {
+            self.protected_slots += u64::from(slots);
+        }
+        let number = match self.slabs.iter().position(Option::is_none) {
+            Some(hole) => {
+                self.slabs[hole] = Some(slab);
+                hole
+            }
+            None => {
+                self.slabs.push(Some(slab));
+                self.slabs.len() - 1
+            }
+        };
+        let class = self.class(size);
+        class.slabs.push(number as u32);
+        class.slots += slots as usize;
+        let position = class.slabs.len() - 1;
+        if let Some(slab) = &mut self.slabs[number] {
+            slab.position = position;
+        }
+        Ok(())
+    }
+
+    fn leave_mappings(&self, guarding: Guarding, slots: u32) -> io::Result<()> {
+        if guarding == Guarding::Light {
+            return Ok(());
+        }
+        let needed = 2 * (self.protected_slots + u64::from(slots)) + SPARE_MAPPINGS;
+        match crate::sys::limits::max_map_count() {
+            Some(most) if needed > most => Err(io::ErrorKind::OutOfMemory.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes between 1 and `want` slots of one kind, or none when there are none.
+    fn take(&mut self, size: StackSize, want: usize, out: &mut Vec<Slot>) -> (u32, Taken) {
+        let at = self.classes.iter().position(|class| class.size == size);
+        let Some(class) = at.map(|at| &mut self.classes[at]) else {
+            return (0, Taken::Nothing);
+        };
+        let position = if class.warm > 0 {
+            &mut class.first_warm
+        } else {
+            &mut class.first_free
+        };
+        while let Some(&number) = class.slabs.get(*position) {
+            if let Some(slab) = &mut self.slabs[number as usize] {
+                let suits = match class.warm {
+                    0 => slab.free() > 0,
+                    _ => !slab.warm.is_empty(),
+                };
+                if suits {
+                    let taken = slab.take(number, want, out);
+                    if let Taken::Ready { warm } = taken {
+                        class.warm -= warm;
+                        class.note();
+                    }
+                    return (number, taken);
+                }
+            }
+            *position += 1;
+        }
+        (0, Taken::Nothing)
+    }
+
+    /// Takes back slots that were in use, so they count as warm.
+    pub(super) fn put(&mut self, slots: &[Slot]) {
+        for slot in slots {
+            let Some(slab) = self.slab(slot.slab) else {
+                debug_assert!(false, "a slot outlived its slab");
+                continue;
+            };
+            let position = slab.position;
+            slab.warm.push(slab.index(*slot));
+            let class = self.class(slot.size);
+            class.warm += 1;
+            class.first_warm = class.first_warm.min(position);
+            class.first_free = class.first_free.min(position);
+        }
+    }
+
+    fn slab(&mut self, number: u32) -> Option<&mut Slab> {
+        self.slabs.get_mut(number as usize)?.as_mut()
+    }
+
+    /// Starts a period if `seen` is the present one: then its pool has called a second time since.
+    ///
+    /// Every pool calls about once a second; in this way the quickest of them sets the pace,
+    /// however many there are. Returns the present period.
+    pub(super) fn begin_period(&mut self, seen: u64) -> u64 {
+        if seen == self.period {
+            self.period += 1;
+            for class in &mut self.classes {
+                class.release = most_of(class.fewest_warm);
+                class.unmap = most_of(class.fewest_unpromised);
+                class.fewest_warm = class.warm;
+                class.fewest_unpromised = class.unpromised();
+            }
+        }
+        self.period
+    }
+
+    /// The next piece of work of this period.
+    pub(super) fn order(&mut self) -> Option<Order> {
+        (0..self.classes.len())
+            .find_map(|at| self.order_unmap(at).or_else(|| self.order_release(at)))
+    }
+
+    fn order_unmap(&mut self, at: usize) -> Option<Order> {
+        let class = &mut self.classes[at];
+        let most = class.unmap.min(class.unpromised());
+        if most == 0 {
+            return None;
+        }
+        let slabs = &mut self.slabs;
+        let idle = |number: &u32| {
+            let slab = slabs.get(*number as usize).and_then(Option::as_ref);
+            slab.is_some_and(|slab| slab.slots() <= most && slab.free() == slab.slots())
+        };
+        let Some(position) = class.slabs.iter().rposition(idle) else {
+            class.unmap = 0;
+            return None;
+        };
+        let number = class.slabs.remove(position);
+        let slab = slabs[number as usize].take()?;
+        for later in &class.slabs[position..] {
+            if let Some(slab) = &mut slabs[*later as usize] {
+                slab.position -= 1;
+            }
+        }
+        // Where the searches began may have moved by one.
+        class.first_warm = class.first_warm.saturating_sub(1);
+        class.first_free = class.first_free.saturating_sub(1);
+        class.slots -= slab.slots();
+        class.unmap -= slab.slots();
+        class.warm -= slab.warm.len();
+        class.release = class.release.saturating_sub(slab.warm.len());
+        class.note();
+        if slab.guarding() == Guarding::Protected {
+            self.protected_slots -= slab.slots() as u64;
+        }
+        let (start, bytes) = slab.retire();
+        Some(Order::Unmap { start, bytes })
+    }
+
+    fn order_release(&mut self, at: usize) -> Option<Order> {
+        let class = &mut self.classes[at];
+        // Slots in the hands of a trim serve nobody: they may not be promised to anybody (S4).
+        let most = class
+            .release
+            .min(class.warm)
+            .min(class.unpromised())
+            .min(TRIM_STEP);
+        if most == 0 {
+            return None;
+        }
+        let (number, slab) = class.slabs.iter().rev().find_map(|number| {
+            let slab = self.slabs[*number as usize].as_ref()?;
+            (!slab.warm.is_empty()).then_some((*number, slab))
+        })?;
+        let count = most.min(slab.warm.len());
+        class.release -= count;
+        class.warm -= count;
+        class.promised += count;
+        class.note();
+        // The oldest of the list have been free for the longest time.
+        let slab = self.slab(number)?;
+        let mut slots: Vec<u32> = slab.warm.drain(..count).collect();
+        slots.sort_unstable();
+        Some(Order::Release {
+            slab: number,
+            start: slab.limit(0),
+            slot: slab.size().bytes(),
+            slots,
+        })
+    }
+
+    /// Takes back the slots of an [`Order::Release`] that was done.
+    fn released(&mut self, number: u32, slots: &[u32]) {
+        if let Some((size, position)) = self.slab(number).map(|slab| {
+            slab.cold.extend_from_slice(slots);
+            (slab.size(), slab.position)
+        }) {
+            let class = self.class(size);
+            class.promised -= slots.len();
+            class.first_free = class.first_free.min(position);
+        }
+    }
+
+    /// Takes back slots whose guards could not be installed.
+    fn unguarded(&mut self, number: u32, slots: Range<u32>) {
+        if let Some((size, position)) = self.slab(number).map(|slab| {
+            slab.unguarded.extend(slots);
+            (slab.size(), slab.position)
+        }) {
+            let class = self.class(size);
+            class.first_free = class.first_free.min(position);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn counts(&mut self, size: StackSize) -> Counts {
+        let class = self.class(size);
+        Counts {
+            slots: class.slots,
+            promised: class.promised,
+            warm: class.warm,
+            slabs: class.slabs.len(),
+        }
+    }
+}
+
+#[cfg(test)]
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) slots: usize,
+    pub(super) promised: usize,
+    pub(super) warm: usize,
+    pub(super) slabs: usize,
+}
+
+/// What is given back of `unneeded` slots in one period.
+fn most_of(unneeded: usize) -> usize {
+    unneeded - unneeded / 4
+}
+
+/// Takes between 1 and `want` slots that are guarded (S2) and appends them to `out`.
+///
+/// The caller has as many credits, so one is there (S4); without a credit, a slab may be mapped.
+pub(super) fn take(
+    reserve: &Mutex<Reserve>,
+    size: StackSize,
+    want: usize,
+    out: &mut Vec<Slot>,
+) -> io::Result<()> {
+    let (number, taken) = {
+        let mut reserve = lock(reserve);
+        match reserve.take(size, want, out) {
+            (_, Taken::Nothing) => {
+                reserve.map_slab(size)?;
+                reserve.take(size, want, out)
+            }
+            found => found,
+        }
+    };
+    let Taken::Bare { limit, slots } = taken else {
+        return Ok(());
+    };
+    let before = out.len();
+    // Backwards, because a pool takes from the end of its list: neighbours are used in order.
+    for index in slots.clone().rev() {
+        let limit = limit + (index - slots.start) as usize * size.bytes();
+        // SAFETY: the slot was never used, and it is in our hands (S1).
+        if let Err(error) = unsafe { guard::install(limit) } {
+            lock(reserve).unguarded(number, slots.start..index + 1);
+            return if out.len() > before {
+                Ok(())
+            } else {
+                Err(shortage::explain_guard(&error))
+            };
+        }
+        out.push(Slot::new(limit, index, number, size));
+    }
+    Ok(())
+}
+
+/// Does one step of the work of this period, about a millisecond. False when there is none.
+pub(super) fn trim_step(reserve: &Mutex<Reserve>) -> bool {
+    let order = lock(reserve).order();
+    match order {
+        None => false,
+        Some(Order::Unmap { start, bytes }) => {
+            // SAFETY: the slab has left the reserve and the table with all its slots free (S3).
+            let _unmapped = unsafe { mem::unmap(start, bytes) };
+            true
+        }
+        Some(Order::Release {
+            slab,
+            start,
+            slot,
+            slots,
+        }) => {
+            // Neighbours go in one call: the guards between them stay (S2), and it costs a third.
+            for run in slots.chunk_by(|one, next| one + 1 == *next) {
+                let from = start + run.first().map_or(0, |index| *index as usize * slot);
+                // SAFETY: the slots are in our hands (S1), and a free slot holds nothing of value.
+                // If the call fails, the pages stay: nothing is lost but memory.
+                let _released = unsafe { mem::release(from + GUARD, run.len() * slot - GUARD) };
+            }
+            lock(reserve).released(slab, &slots);
+            true
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::limits;
+    use crate::test_child;
+
+    #[test]
+    fn a_refused_reservation_names_the_limit() {
+        test_child::run(
+            "stack::reserve::tests::a_refused_reservation_names_the_limit",
+            || {
+                let (used, _) = limits::address_space_in_use().unwrap();
+                let limit = used + (300 << 20);
+                limits::set_address_space(limit);
+                if limits::address_space() != Some(limit) {
+                    // User-mode emulators leave the limit alone.
+                    return;
+                }
+                let mut reserve = Reserve::new(None);
+                let size = StackSize::DEFAULT;
+                let mut granted = 0;
+                let error = loop {
+                    match reserve.grant(size, 64) {
+                        Ok(count) => granted += count,
+                        Err(error) => break error,
+                    }
+                };
+                // Smaller slabs are tried when a large one is refused: most of the 300 MiB was used.
+                assert!(granted * size.bytes() > 200 << 20, "{granted}");
+                assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
+                let text = error.to_string();
+                let named = format!("RLIMIT_AS, {} MiB", limit >> 20);
+                assert!(
+                    text.contains(&named) && text.contains("ulimit -v"),
+                    "{text}"
+                );
+                // What was granted is still there to be taken.
+                let reserve = Mutex::new(reserve);
+                let mut slots = Vec::new();
+                while slots.len() < granted {
+                    take(&reserve, size, granted - slots.len(), &mut slots).unwrap();
+                }
+            },
+        );
+    }
+
+    #[test]
+    fn protected_stacks_end_before_the_mappings_do() {
+        test_child::run(
+            "stack::reserve::tests::protected_stacks_end_before_the_mappings_do",
+            || {
+                let most = limits::max_map_count().unwrap_or(u64::MAX);
+                if most > 300_000 {
+                    return;
+                }
+                let mut reserve = Reserve::new(Some(Guarding::Protected));
+                let mut granted = 0;
+                let error = loop {
+                    match reserve.grant(StackSize::DEFAULT, 64) {
+                        Ok(count) => granted += count as u64,
+                        Err(error) => break error,
+                    }
+                };
+                assert!(2 * granted < most && 2 * granted + 2 * SPARE_MAPPINGS > most);
+                let text = error.to_string();
+                assert!(
+                    text.contains(&format!("vm.max_map_count = {most}")),
+                    "{text}"
+                );
+                for _ in 0..100 {
+                    mem::reserve(mem::page_size()).unwrap();
+                }
+            },
+        );
+    }
+
+    #[test]
+    fn big_stacks_come_in_small_slabs() {
+        let mut reserve = Reserve::new(None);
+        let size = StackSize::from_usable(1 << 30);
+        reserve.grant(size, 1).unwrap();
+        assert_eq!(reserve.counts(size).slots, 1);
+        reserve.grant(size, 1).unwrap();
+        assert_eq!(reserve.counts(size).slots, 2);
+    }
+
+    #[test]
+    fn periods_follow_the_quickest_pool() {
+        let mut reserve = Reserve::new(None);
+        let quick = reserve.begin_period(0);
+        let slow = reserve.begin_period(0);
+        assert_eq!((quick, slow), (1, 1));
+        assert_eq!(reserve.begin_period(quick), 2);
+        assert_eq!(reserve.begin_period(slow), 2);
+    }
+}

@@ -1,0 +1,67 @@
+//! The one place that reads the time. Monotonic; everything else asks here.
+//!
+//! A deadline inside the runtime is a [`Tick`]: nanoseconds since the first use in this process, in
+//! 64 bits (584 years), with [`NEVER`] for "no deadline". Sums that overflow mean never.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// Nanoseconds since the process first asked.
+pub(crate) type Tick = u64;
+
+/// The deadline that never comes.
+pub(crate) const NEVER: Tick = Tick::MAX;
+
+fn epoch() -> Instant {
+    static EPOCH: OnceLock<Instant> = OnceLock::new();
+    *EPOCH.get_or_init(instant)
+}
+
+/// The time, as std tells it.
+#[inline]
+#[allow(clippy::disallowed_methods, reason = "this is the one place")]
+pub(crate) fn instant() -> Instant {
+    Instant::now()
+}
+
+/// The time in ticks.
+#[inline]
+pub(crate) fn now() -> Tick {
+    ticks(instant())
+}
+
+/// When `at` is, in ticks; what lies before the epoch has passed, what lies past the range never comes.
+pub(crate) fn ticks(at: Instant) -> Tick {
+    span(at.saturating_duration_since(epoch()))
+}
+
+/// How many ticks `span` lasts.
+pub(crate) fn span(span: Duration) -> Tick {
+    Tick::try_from(span.as_nanos()).unwrap_or(NEVER)
+}
+
+/// The deadline that comes when `wait` has passed from now.
+#[inline]
+pub(crate) fn after(wait: Duration) -> Tick {
+    now().saturating_add(span(wait))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overflow_means_never() {
+        assert_eq!(after(Duration::MAX), NEVER);
+        assert_eq!(span(Duration::MAX), NEVER);
+        assert!(after(Duration::ZERO) < NEVER);
+    }
+
+    #[test]
+    fn instants_and_ticks_agree() {
+        let before = now();
+        let at = instant();
+        let after = now();
+        assert!((before..=after).contains(&ticks(at)));
+    }
+}

@@ -1,0 +1,197 @@
+//! Address space and pages: the calls that reserve, guard, release and unmap the memory of stacks.
+//!
+//! Owns no state but the page size. Everything here may be called from any thread.
+//!
+//! - **M1** An address that [`reserve`] returned is the start of a private, zeroed, readable and writable
+//!   mapping of the length asked for, which nothing else in the process knows of, until [`unmap`].
+//! - **M2** The kernel checks addresses itself: a call on a range that is not mapped gives an error and
+//!   changes nothing. The danger of these calls is to take memory from someone who still uses it, and
+//!   the caller rules that out.
+#![allow(unsafe_code, reason = "wraps mmap, madvise, mprotect and munmap")]
+
+use std::ffi::c_void;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// `MADV_GUARD_INSTALL` of Linux 6.13; the libc crate does not name it on every target.
+#[cfg(target_os = "linux")]
+const MADV_GUARD_INSTALL: libc::c_int = 102;
+
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+const MAP_FLAGS: libc::c_int = libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_NORESERVE;
+#[cfg(target_os = "openbsd")]
+const MAP_FLAGS: libc::c_int = libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_STACK;
+#[cfg(not(any(
+    target_os = "linux",
+    target_os = "android",
+    target_vendor = "apple",
+    target_os = "openbsd"
+)))]
+const MAP_FLAGS: libc::c_int = libc::MAP_PRIVATE | libc::MAP_ANON;
+
+/// Bytes of a page of memory: 4 KiB on x86_64; 4, 16 or 64 KiB on aarch64.
+pub(crate) fn page_size() -> usize {
+    static PAGE: AtomicUsize = AtomicUsize::new(0);
+    // Relaxed: every thread computes the same value, and nothing else is published with it.
+    let known = PAGE.load(Ordering::Relaxed);
+    if known != 0 {
+        return known;
+    }
+    // SAFETY: sysconf has no precondition.
+    let asked = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    let page = usize::try_from(asked)
+        .ok()
+        .filter(|bytes| bytes.is_power_of_two())
+        .unwrap_or(4096);
+    PAGE.store(page, Ordering::Relaxed);
+    page
+}
+
+/// Reserves `bytes` of address space, readable and writable, without memory behind it (M1).
+///
+/// Huge pages are kept off: with them the first byte of a stack would make 2 MiB resident.
+pub(crate) fn reserve(bytes: usize) -> io::Result<usize> {
+    // SAFETY: an anonymous mapping at an address of the kernel's choice replaces nothing.
+    let start = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            bytes,
+            libc::PROT_READ | libc::PROT_WRITE,
+            MAP_FLAGS,
+            -1,
+            0,
+        )
+    };
+    if start == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    #[cfg(target_os = "linux")]
+    {
+        // A kernel built without huge pages answers EINVAL, which is what is wanted anyway.
+        // SAFETY: the range is the mapping made above (M1); the advice changes no content.
+        let _advice = unsafe { libc::madvise(start, bytes, libc::MADV_NOHUGEPAGE) };
+    }
+    Ok(start.expose_provenance())
+}
+
+/// Gives `[address, address + bytes)` back to the kernel, pages, guards and page tables.
+///
+/// # Safety
+///
+/// The range lies within one mapping made by [`reserve`], and nothing refers to it any more.
+pub(crate) unsafe fn unmap(address: usize, bytes: usize) -> io::Result<()> {
+    // SAFETY: the caller's promise.
+    check(unsafe { libc::munmap(at(address), bytes) })
+}
+
+/// Lets the pages of `[address, address + bytes)` go. The range stays mapped; lightweight guards in
+/// it stay too. What is read from it afterwards is unspecified (zeros on Linux).
+///
+/// # Safety
+///
+/// The range lies within one mapping made by [`reserve`], and nobody needs what it holds.
+pub(crate) unsafe fn release(address: usize, bytes: usize) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    const ADVICE: libc::c_int = libc::MADV_DONTNEED;
+    #[cfg(not(target_os = "linux"))]
+    const ADVICE: libc::c_int = libc::MADV_FREE;
+    // SAFETY: the caller's promise.
+    check(unsafe { libc::madvise(at(address), bytes, ADVICE) })
+}
+
+/// Makes `[address, address + bytes)` fault on every access, without splitting the mapping.
+///
+/// Success proves nothing: user-mode emulators answer 0 to advice that they do not know.
+/// [`faults`] tells. On systems without lightweight guards the error is `EINVAL`, as from an old Linux.
+///
+/// # Safety
+///
+/// As for [`release`].
+pub(crate) unsafe fn install_guard(address: usize, bytes: usize) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        // SAFETY: the caller's promise.
+        check(unsafe { libc::madvise(at(address), bytes, MADV_GUARD_INSTALL) })
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let (_, _) = (address, bytes);
+        Err(io::Error::from_raw_os_error(libc::EINVAL))
+    }
+}
+
+/// Makes `[address, address + bytes)` fault on every access by taking its protection bits away,
+/// which costs two mappings of the process's `vm.max_map_count`.
+///
+/// # Safety
+///
+/// As for [`release`].
+pub(crate) unsafe fn deny(address: usize, bytes: usize) -> io::Result<()> {
+    // SAFETY: the caller's promise.
+    check(unsafe { libc::mprotect(at(address), bytes, libc::PROT_NONE) })
+}
+
+/// Whether the byte at `address` faults when the kernel reads it.
+///
+/// The byte is written into a pipe, which must copy it; `/dev/null` would accept it unread.
+pub(crate) fn faults(address: usize) -> io::Result<bool> {
+    let (_reader, writer) = io::pipe()?;
+    // SAFETY: the kernel copies one byte, or says EFAULT if the address cannot be read (M2).
+    let written = unsafe { libc::write(writer.as_raw_fd(), at(address), 1) };
+    if written == 1 {
+        return Ok(false);
+    }
+    let error = io::Error::last_os_error();
+    if error.raw_os_error() == Some(libc::EFAULT) {
+        Ok(true)
+    } else {
+        Err(error)
+    }
+}
+
+/// How many pages of `[address, address + bytes)` are in memory.
+#[cfg(test)]
+pub(crate) fn resident_pages(address: usize, bytes: usize) -> usize {
+    let mut pages = vec![0_u8; bytes.div_ceil(page_size())];
+    // SAFETY: the vector has one byte for each page of the range; the range itself is only asked about.
+    let answer = unsafe { libc::mincore(at(address), bytes, pages.as_mut_ptr().cast()) };
+    check(answer).expect("mincore of a mapped range");
+    pages.iter().filter(|page| **page & 1 == 1).count()
+}
+
+fn at(address: usize) -> *mut c_void {
+    ptr::with_exposed_provenance_mut(address)
+}
+
+fn check(answer: libc::c_int) -> io::Result<()> {
+    if answer == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reserved_page_is_readable_and_a_denied_one_faults() {
+        let page = page_size();
+        let start = reserve(2 * page).unwrap();
+        assert!(!faults(start).unwrap());
+        // SAFETY: the mapping is this test's own.
+        unsafe { deny(start, page) }.unwrap();
+        assert!(faults(start).unwrap());
+        assert!(!faults(start + page).unwrap());
+        // SAFETY: as above, and nothing refers to it.
+        unsafe { unmap(start, 2 * page) }.unwrap();
+    }
+
+    #[test]
+    fn an_absurd_length_is_an_error() {
+        assert!(reserve(usize::MAX & !(page_size() - 1)).is_err());
+    }
+}

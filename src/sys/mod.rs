@@ -1,0 +1,9 @@
+//! The operating system: all that is named `libc` is below here.
+
+pub(crate) mod clock;
+#[cfg(target_os = "linux")]
+pub(crate) mod epoll;
+pub(crate) mod event;
+pub(crate) mod limits;
+pub(crate) mod mem;
+pub(crate) mod segv;

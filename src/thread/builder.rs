@@ -1,0 +1,130 @@
+//! Spawning with a name, a stack size, and an error instead of a panic.
+
+use std::io;
+
+use super::{JoinHandle, Scope, ScopedJoinHandle};
+use crate::runtime::spawn::{self as start, Order};
+use crate::stack::StackSize;
+
+/// Settings of a green thread. As [`std::thread::Builder`].
+///
+/// ```
+/// use rustlet::thread::Builder;
+///
+/// rustlet::run(|| {
+///     let thread = Builder::new()
+///         .name("deep".into())
+///         .stack_size(1024 * 1024)
+///         .spawn(|| rustlet::current().name().map(String::from))?;
+///     assert_eq!(thread.join().unwrap().as_deref(), Some("deep"));
+///     std::io::Result::Ok(())
+/// })?;
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Debug, Default)]
+#[must_use = "a builder does nothing until it spawns"]
+pub struct Builder {
+    name: Option<Box<str>>,
+    stack_size: Option<usize>,
+}
+
+impl Builder {
+    /// Without a name, with the stack size of the runtime.
+    pub fn new() -> Builder {
+        Builder::default()
+    }
+
+    /// Names the thread: in reports, dumps and [`Thread::name`](super::Thread::name).
+    ///
+    /// # Panics
+    ///
+    /// When it is spawned, if the name contains a NUL byte, as std's.
+    pub fn name(mut self, name: String) -> Builder {
+        self.name = Some(name.into_boxed_str());
+        self
+    }
+
+    /// How many bytes of stack it can use, at least; rounded up to a workable size (64 KiB). Other sizes than the
+    /// runtime's are a little slower to spawn.
+    pub fn stack_size(mut self, bytes: usize) -> Builder {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    #[track_caller]
+    fn order(self) -> Order {
+        if let Some(name) = &self.name {
+            assert!(
+                !name.contains('\0'),
+                "thread name may not contain interior null bytes"
+            );
+        }
+        Order {
+            name: self.name,
+            stack: self.stack_size.map(StackSize::from_usable),
+            ..Order::new()
+        }
+    }
+
+    /// As [`spawn`](super::spawn), with an error instead of a panic. Never suspends.
+    ///
+    /// # Errors
+    ///
+    /// `max_threads` is reached (`WouldBlock`), or address space or mappings have run out (`OutOfMemory`); the text names
+    /// the limit and how to raise it. Or the process-wide runtime cannot be started.
+    ///
+    /// ```
+    /// use rustlet::{runtime, thread};
+    ///
+    /// let runtime = runtime::Builder::new().workers(1).max_threads(1).build()?;
+    /// runtime.run(|| {
+    ///     let error = thread::Builder::new().spawn(|| ()).unwrap_err();
+    ///     assert!(error.to_string().contains("max_threads"));
+    /// });
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[track_caller]
+    pub fn spawn<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        start::spawn_static(self.order(), f)
+    }
+
+    /// As [`spawn_local`](super::spawn_local), with an error instead of a panic.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::spawn`].
+    ///
+    /// # Panics
+    ///
+    /// The caller is not a green thread.
+    #[track_caller]
+    pub fn spawn_local<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + 'static,
+        T: 'static,
+    {
+        start::spawn_local(self.order(), f)
+    }
+
+    /// As [`Scope::spawn`], with an error instead of a panic.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::spawn`].
+    #[track_caller]
+    pub fn spawn_scoped<'scope, F, T>(
+        self,
+        scope: &'scope Scope<'scope, '_>,
+        f: F,
+    ) -> io::Result<ScopedJoinHandle<'scope, T>>
+    where
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        scope.spawn_with(self.order(), f)
+    }
+}

@@ -1,0 +1,346 @@
+#![allow(
+    unsafe_code,
+    reason = "values of any type under the addresses of their keys"
+)]
+//! Storage of the *green* thread, with the names of `std::thread_local!`.
+//!
+//! Each green thread (and each OS thread) has a list of the values that it has used, found by the address of the key.
+//! A green thread has a handful of them at most, so the list is searched from its start.
+//!
+//! V1. A value is boxed: growing the list does not move it. It is dropped only at the end of its thread, by that
+//!     thread, after the list was taken away, so that no `with` finds it any more.
+//! V2. An entry under the address of a `LocalKey<T>` holds a `T`: a static has one type and one address.
+//! V3. The list is borrowed for a look or a push only; no code of the user runs meanwhile.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::ptr;
+
+use crate::green::Home;
+
+/// A key of storage that each thread, green or not, has its own value for. As [`std::thread::LocalKey`]; made by
+/// [`thread_local!`](crate::thread_local).
+///
+/// Unlike with std's, an initialiser that suspends is sound: another green thread has a value of its own.
+///
+/// ```
+/// use std::cell::Cell;
+///
+/// rustlet::thread_local! {
+///     static VISITS: Cell<u32> = const { Cell::new(0) };
+/// }
+///
+/// rustlet::run(|| {
+///     VISITS.set(7);
+///     rustlet::spawn(|| assert_eq!(VISITS.get(), 0)).join().unwrap();
+///     assert_eq!(VISITS.get(), 7);
+/// });
+/// ```
+pub struct LocalKey<T: 'static> {
+    init: fn() -> T,
+}
+
+/// The thread's values are being dropped. As [`std::thread::AccessError`].
+#[derive(Clone, Copy, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct AccessError;
+
+impl fmt::Debug for AccessError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessError").finish()
+    }
+}
+
+impl fmt::Display for AccessError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("already destroyed")
+    }
+}
+
+impl std::error::Error for AccessError {}
+
+enum Slot {
+    Alive(Box<dyn Any>),
+    /// Its destructor runs or has run: std says `AccessError` from then on.
+    Destroyed,
+}
+
+#[derive(Default)]
+struct Locals {
+    entries: Vec<(usize, Slot)>,
+}
+
+/// What is kept where: dropped when the thread ends, last made first.
+struct Keeper(RefCell<Locals>);
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.drop_values();
+    }
+}
+
+impl Keeper {
+    fn drop_values(&self) {
+        let mut index = 0;
+        loop {
+            let mut locals = self.0.borrow_mut();
+            let Some((_, slot)) = locals.entries.get_mut(index) else {
+                return;
+            };
+            let value = std::mem::replace(slot, Slot::Destroyed);
+            drop(locals);
+            // V3: the user's destructor may use other keys, and thereby add entries behind this one.
+            drop(value);
+            index += 1;
+        }
+    }
+
+    fn find<T: 'static>(&self, key: usize) -> Option<Result<*const T, AccessError>> {
+        let locals = self.0.borrow();
+        let (_, slot) = locals.entries.iter().find(|(entry, _)| *entry == key)?;
+        Some(match slot {
+            // V2.
+            Slot::Alive(value) => value
+                .downcast_ref::<T>()
+                .map(ptr::from_ref)
+                .ok_or(AccessError),
+            Slot::Destroyed => Err(AccessError),
+        })
+    }
+}
+
+/// A green thread's list goes where its control block keeps it; dropping that runs the destructors.
+fn with_keeper<R>(f: impl FnOnce(&Keeper) -> R) -> Result<R, AccessError> {
+    thread_local_of_os! {
+        static OS: Keeper = const { Keeper(RefCell::new(Locals { entries: Vec::new() })) };
+    }
+    let Some(home) = Home::get() else {
+        return OS.try_with(f).map_err(|_| AccessError);
+    };
+    let place = home.current().locals();
+    // SAFETY: the caller runs on that thread, and the reference ends before the next statement.
+    let keeper = unsafe { &mut *place }.get_or_insert_with(|| Box::new(Keeper(RefCell::default())));
+    let keeper: *const dyn Any = &raw const **keeper;
+    // SAFETY: V1: the keeper is boxed, and is dropped by this thread at its end only.
+    match unsafe { &*keeper }.downcast_ref::<Keeper>() {
+        Some(keeper) => Ok(f(keeper)),
+        None => Err(AccessError),
+    }
+}
+
+use std::thread_local as thread_local_of_os;
+
+impl<T: 'static> LocalKey<T> {
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn __new(init: fn() -> T) -> LocalKey<T> {
+        LocalKey { init }
+    }
+
+    fn key(&'static self) -> usize {
+        ptr::from_ref(self).addr()
+    }
+
+    /// Calls `f` with the thread's value, which is made at its first use.
+    ///
+    /// # Panics
+    ///
+    /// The value has been destroyed: the thread is ending.
+    pub fn with<F, R>(&'static self, f: F) -> R
+    where
+        F: FnOnce(&T) -> R,
+    {
+        match self.try_with(f) {
+            Ok(result) => result,
+            Err(error) => panic!(
+                "cannot access a green thread's local value during or after destruction: {error}"
+            ),
+        }
+    }
+
+    /// As [`LocalKey::with`], with an error instead of a panic.
+    ///
+    /// # Errors
+    ///
+    /// The value has been destroyed: the thread is ending.
+    pub fn try_with<F, R>(&'static self, f: F) -> Result<R, AccessError>
+    where
+        F: FnOnce(&T) -> R,
+    {
+        let value = match with_keeper(|keeper| keeper.find::<T>(self.key()))? {
+            Some(found) => found?,
+            None => {
+                // May suspend, may use this very key (the inner value is then replaced, as in std).
+                let fresh: Box<dyn Any> = Box::new((self.init)());
+                self.insert(fresh)?
+            }
+        };
+        // SAFETY: V1; the thread that could drop it is the one that runs `f`.
+        Ok(f(unsafe { &*value }))
+    }
+
+    /// Keeps a value, unless the initialiser has made one meanwhile, which then stays: references to it may be out.
+    fn insert(&'static self, value: Box<dyn Any>) -> Result<*const T, AccessError> {
+        with_keeper(|keeper| {
+            if let Some(found) = keeper.find::<T>(self.key()) {
+                return found;
+            }
+            let mut locals = keeper.0.borrow_mut();
+            locals.entries.push((self.key(), Slot::Alive(value)));
+            drop(locals);
+            keeper.find::<T>(self.key()).unwrap_or(Err(AccessError))
+        })?
+    }
+}
+
+impl<T: 'static> LocalKey<Cell<T>> {
+    /// Sets the value, as [`Cell::set`].
+    ///
+    /// # Panics
+    ///
+    /// As [`LocalKey::with`].
+    pub fn set(&'static self, value: T) {
+        self.with(|cell| cell.set(value));
+    }
+
+    /// A copy of the value, as [`Cell::get`].
+    ///
+    /// # Panics
+    ///
+    /// As [`LocalKey::with`].
+    pub fn get(&'static self) -> T
+    where
+        T: Copy,
+    {
+        self.with(Cell::get)
+    }
+
+    /// Takes the value, as [`Cell::take`].
+    ///
+    /// # Panics
+    ///
+    /// As [`LocalKey::with`].
+    pub fn take(&'static self) -> T
+    where
+        T: Default,
+    {
+        self.with(Cell::take)
+    }
+
+    /// Replaces the value, as [`Cell::replace`].
+    ///
+    /// # Panics
+    ///
+    /// As [`LocalKey::with`].
+    pub fn replace(&'static self, value: T) -> T {
+        self.with(|cell| cell.replace(value))
+    }
+}
+
+impl<T: 'static> LocalKey<RefCell<T>> {
+    /// Calls `f` with a shared borrow of the value.
+    ///
+    /// # Panics
+    ///
+    /// The value is mutably borrowed, or as [`LocalKey::with`].
+    pub fn with_borrow<F, R>(&'static self, f: F) -> R
+    where
+        F: FnOnce(&T) -> R,
+    {
+        self.with(|cell| f(&cell.borrow()))
+    }
+
+    /// Calls `f` with a mutable borrow of the value.
+    ///
+    /// # Panics
+    ///
+    /// The value is borrowed, or as [`LocalKey::with`].
+    pub fn with_borrow_mut<F, R>(&'static self, f: F) -> R
+    where
+        F: FnOnce(&mut T) -> R,
+    {
+        self.with(|cell| f(&mut cell.borrow_mut()))
+    }
+
+    /// Sets the value.
+    ///
+    /// # Panics
+    ///
+    /// The value is borrowed, or as [`LocalKey::with`].
+    pub fn set(&'static self, value: T) {
+        self.with(|cell| *cell.borrow_mut() = value);
+    }
+
+    /// Takes the value, as [`RefCell::take`].
+    ///
+    /// # Panics
+    ///
+    /// The value is borrowed, or as [`LocalKey::with`].
+    pub fn take(&'static self) -> T
+    where
+        T: Default,
+    {
+        self.with(RefCell::take)
+    }
+
+    /// Replaces the value, as [`RefCell::replace`].
+    ///
+    /// # Panics
+    ///
+    /// The value is borrowed, or as [`LocalKey::with`].
+    pub fn replace(&'static self, value: T) -> T {
+        self.with(|cell| cell.replace(value))
+    }
+}
+
+impl<T: 'static> fmt::Debug for LocalKey<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalKey").finish_non_exhaustive()
+    }
+}
+
+/// Declares storage of the green thread, with the syntax of [`std::thread_local!`].
+///
+/// Destructors run at the end of the green thread, on its own stack: they may suspend.
+///
+/// ```
+/// use std::cell::RefCell;
+///
+/// rustlet::thread_local! {
+///     pub static LINES: RefCell<Vec<String>> = RefCell::new(Vec::new());
+///     static DEPTH: std::cell::Cell<u8> = const { std::cell::Cell::new(1) };
+/// }
+///
+/// rustlet::run(|| {
+///     LINES.with_borrow_mut(|lines| lines.push("one".into()));
+///     assert_eq!(LINES.take().len(), usize::from(DEPTH.get()));
+/// });
+/// ```
+#[macro_export]
+macro_rules! thread_local {
+    () => {};
+    ($(#[$attr:meta])* $vis:vis static $name:ident : $t:ty = const $init:block; $($rest:tt)*) => {
+        $crate::thread_local!(@key $(#[$attr])* $vis $name, $t, $init);
+        $crate::thread_local!($($rest)*);
+    };
+    ($(#[$attr:meta])* $vis:vis static $name:ident : $t:ty = const $init:block) => {
+        $crate::thread_local!(@key $(#[$attr])* $vis $name, $t, $init);
+    };
+    ($(#[$attr:meta])* $vis:vis static $name:ident : $t:ty = $init:expr; $($rest:tt)*) => {
+        $crate::thread_local!(@key $(#[$attr])* $vis $name, $t, $init);
+        $crate::thread_local!($($rest)*);
+    };
+    ($(#[$attr:meta])* $vis:vis static $name:ident : $t:ty = $init:expr) => {
+        $crate::thread_local!(@key $(#[$attr])* $vis $name, $t, $init);
+    };
+    (@key $(#[$attr:meta])* $vis:vis $name:ident, $t:ty, $init:expr) => {
+        $(#[$attr])*
+        $vis static $name: $crate::thread::LocalKey<$t> = {
+            fn init() -> $t {
+                $init
+            }
+            $crate::thread::LocalKey::__new(init)
+        };
+    };
+}

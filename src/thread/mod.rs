@@ -1,0 +1,280 @@
+//! Green threads with the names of [`std::thread`].
+//!
+//! Everything here works on green threads, which it suspends, and unless it says otherwise on ordinary OS threads,
+//! which it blocks.
+//!
+//! ```
+//! use rustlet::thread;
+//! use std::time::Duration;
+//!
+//! rustlet::run(|| {
+//!     let thread = thread::spawn(|| {
+//!         thread::sleep(Duration::from_millis(1));
+//!         "done"
+//!     });
+//!     assert_eq!(thread.join().unwrap(), "done");
+//! });
+//! ```
+
+mod builder;
+mod local;
+mod scoped;
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::panic::Location;
+use std::time::{Duration, Instant};
+
+pub use self::builder::Builder;
+pub use self::local::{AccessError, LocalKey};
+pub use self::scoped::{Scope, ScopedJoinHandle, scope};
+pub use crate::green::thread::{Thread, ThreadId};
+pub use crate::runtime::join::JoinHandle;
+pub use crate::thread_local;
+
+use crate::green::park::yield_now as yield_green;
+use crate::green::{Home, Reason, Unparker, Wait, Wake, park as wait_for};
+use crate::runtime::spawn::{self as start, Order};
+use crate::sys::clock::{self, NEVER, Tick};
+
+/// What [`JoinHandle::join`] gives: as [`std::thread::Result`].
+///
+/// ```
+/// let result: rustlet::thread::Result<u8> = rustlet::run(|| rustlet::spawn(|| 1).join());
+/// assert_eq!(result.unwrap(), 1);
+/// ```
+pub type Result<T> = std::thread::Result<T>;
+
+/// Spawns a green thread: on the runtime of the calling green thread, else on the process-wide one, which is started at its
+/// first use.
+///
+/// `f` may start on any worker; once it has started it stays there. Never suspends.
+///
+/// # Panics
+///
+/// A limit is reached (`max_threads`, address space, mappings); [`Builder::spawn`] gives an error instead.
+///
+/// ```
+/// rustlet::run(|| {
+///     let thread = rustlet::spawn(|| 1 + 1);
+///     assert_eq!(thread.join().unwrap(), 2);
+/// });
+/// ```
+///
+/// What is not [`Send`] cannot be taken along, because another worker may start the thread:
+///
+/// ```compile_fail,E0277
+/// let counter = std::rc::Rc::new(5);
+/// rustlet::spawn(move || println!("{counter}"));
+/// ```
+///
+/// [`spawn_local`] takes it:
+///
+/// ```
+/// rustlet::run(|| {
+///     let counter = std::rc::Rc::new(5);
+///     let thread = rustlet::spawn_local(move || *counter);
+///     assert_eq!(thread.join().unwrap(), 5);
+/// });
+/// ```
+#[track_caller]
+#[inline]
+pub fn spawn<F, T>(f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    match start::spawn_static(Order::new(), f) {
+        Ok(handle) => handle,
+        Err(error) => spawn_failed(&error),
+    }
+}
+
+#[cold]
+#[track_caller]
+fn spawn_failed(error: &io::Error) -> ! {
+    panic!("failed to spawn green thread: {error}")
+}
+
+/// Spawns a green thread that starts and stays on the worker of the calling one; `f` need not be [`Send`]. Never suspends.
+///
+/// # Panics
+///
+/// The caller is not a green thread, or a limit is reached.
+///
+/// ```
+/// use std::{cell::Cell, rc::Rc};
+///
+/// rustlet::run(|| {
+///     let shared = Rc::new(Cell::new(1));
+///     let theirs = Rc::clone(&shared);
+///     rustlet::spawn_local(move || theirs.set(2)).join().unwrap();
+///     assert_eq!(shared.get(), 2);
+/// });
+/// ```
+#[track_caller]
+pub fn spawn_local<F, T>(f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + 'static,
+    T: 'static,
+{
+    match start::spawn_local(Order::new(), f) {
+        Ok(handle) => handle,
+        Err(error) => spawn_failed(&error),
+    }
+}
+
+/// Lets the other green threads of this worker that are ready run first. On an OS thread, [`std::thread::yield_now`].
+///
+/// A cancellation is raised here.
+///
+/// ```
+/// rustlet::run(|| {
+///     let other = rustlet::spawn_local(|| ());
+///     rustlet::yield_now();
+///     assert!(other.is_finished());
+/// });
+/// ```
+#[track_caller]
+#[inline(always)]
+pub fn yield_now() {
+    yield_green(Location::caller());
+}
+
+/// Suspends the calling green thread for at least `duration`; blocks, on an OS thread. [`Duration::MAX`] is for ever.
+///
+/// A cancellation is raised here.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// rustlet::run(|| {
+///     let start = Instant::now();
+///     rustlet::sleep(Duration::from_millis(2));
+///     assert!(start.elapsed() >= Duration::from_millis(2));
+/// });
+/// ```
+#[track_caller]
+pub fn sleep(duration: Duration) {
+    sleep_to(Wait::new(Reason::Sleep), clock::after(duration));
+}
+
+/// Suspends the calling green thread until `deadline`; blocks, on an OS thread. Returns at once if it has passed.
+///
+/// A cancellation is raised here.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// rustlet::run(|| {
+///     let deadline = Instant::now() + Duration::from_millis(2);
+///     rustlet::sleep_until(deadline);
+///     assert!(Instant::now() >= deadline);
+/// });
+/// ```
+#[track_caller]
+pub fn sleep_until(deadline: Instant) {
+    sleep_to(Wait::new(Reason::Sleep), clock::ticks(deadline));
+}
+
+fn sleep_to(wait: Wait, deadline: Tick) {
+    let wait = wait.until(deadline);
+    loop {
+        if deadline != NEVER && clock::now() >= deadline {
+            return;
+        }
+        wait_for(&wait);
+    }
+}
+
+fn take_token(waiter: &Unparker) -> bool {
+    match waiter {
+        Unparker::Green(green) => green.take_token(),
+        Unparker::Os(thread) => thread.take_token(),
+    }
+}
+
+/// Suspends the calling thread until [`Thread::unpark`] is called for it; returns at once if it was since the last
+/// `park`. As [`std::thread::park`], but never spuriously.
+///
+/// A cancellation is raised here.
+///
+/// ```
+/// rustlet::run(|| {
+///     let main = rustlet::current();
+///     let other = rustlet::spawn(move || main.unpark());
+///     rustlet::park();
+///     other.join().unwrap();
+/// });
+/// ```
+#[track_caller]
+pub fn park() {
+    let wait = Wait::new(Reason::Park);
+    park_until(&wait);
+}
+
+/// As [`park`], for at most `duration`. [`Duration::MAX`] is for ever.
+///
+/// A cancellation is raised here.
+///
+/// ```
+/// rustlet::run(|| rustlet::thread::park_timeout(std::time::Duration::from_millis(1)));
+/// ```
+#[track_caller]
+pub fn park_timeout(duration: Duration) {
+    let wait = Wait::new(Reason::Park).until(clock::after(duration));
+    park_until(&wait);
+}
+
+fn park_until(wait: &Wait) {
+    // On a green thread no reference is needed: it is the running one.
+    let os = match Home::get() {
+        Some(_) => None,
+        None => Some(Unparker::current()),
+    };
+    loop {
+        let taken = match (&os, Home::get()) {
+            (None, Some(home)) => home.current().take_token(),
+            (Some(waiter), _) => take_token(waiter),
+            (None, None) => return,
+        };
+        if taken || (wait_for(wait) == Wake::Elapsed && wait.deadline <= clock::now()) {
+            return;
+        }
+    }
+}
+
+/// The calling thread: a green one, or an ordinary OS thread. Never suspends.
+///
+/// ```
+/// rustlet::run(|| assert_eq!(rustlet::current().id(), rustlet::current().id()));
+/// ```
+#[must_use]
+pub fn current() -> Thread {
+    Thread::current()
+}
+
+/// As [`std::thread::available_parallelism`]: how many workers a runtime has unless told otherwise.
+///
+/// # Errors
+///
+/// As std's.
+///
+/// ```
+/// assert!(rustlet::thread::available_parallelism().is_ok());
+/// ```
+pub fn available_parallelism() -> io::Result<NonZeroUsize> {
+    std::thread::available_parallelism()
+}
+
+/// Whether the calling thread is unwinding, as [`std::thread::panicking`].
+///
+/// It is also true while *another* green thread of the same worker is suspended in a destructor during its unwinding.
+///
+/// ```
+/// rustlet::run(|| assert!(!rustlet::thread::panicking()));
+/// ```
+#[must_use]
+pub fn panicking() -> bool {
+    std::thread::panicking()
+}
