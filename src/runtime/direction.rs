@@ -13,7 +13,8 @@
 //! The reactor calls `set_ready` for an event, which wakes the waiter.
 //!
 //! N1. No event is lost: `set_ready` leaves `READY` behind, and only `take`, which comes before the
-//!     system call of its caller, removes it.
+//!     system call of its caller, removes it. An event of something that this call did not see comes after
+//!     it in the order of the kernel's own locks, so whoever delivers the event sees the `take`.
 //! N2. A waiter in the word carries its reference; who takes it out owns it.
 //! N3. While somebody has the turn, others that would wait line up in `others`. Who gives the turn up, for
 //!     whatever reason, wakes the first of them *after* that ([`leave`](Direction::leave)); who lines up
@@ -159,7 +160,6 @@ impl<W: Wakeable> Direction<W> {
 #[cfg(all(test, loom))]
 mod loom_tests {
     use super::*;
-    use loom::sync::atomic::AtomicUsize as Count;
     use loom::sync::{Arc, Condvar, Mutex as LoomMutex};
     use loom::thread;
 
@@ -199,16 +199,16 @@ mod loom_tests {
         }
     }
 
-    /// A socket: bytes in the kernel, and an edge for each arrival, delivered by whoever sent it.
+    /// A socket: bytes in the kernel, under its lock, and an edge for each arrival, delivered by who sent it.
     struct World {
-        bytes: Count,
+        bytes: LoomMutex<usize>,
         read: Direction<Sleeper>,
     }
 
     impl World {
         fn new(ready: bool) -> Arc<World> {
             let world = World {
-                bytes: Count::new(0),
+                bytes: LoomMutex::new(0),
                 read: Direction::new(),
             };
             if !ready {
@@ -218,7 +218,7 @@ mod loom_tests {
         }
 
         fn arrive(&self) {
-            self.bytes.fetch_add(1, Ordering::SeqCst);
+            *self.bytes.lock().unwrap() += 1;
             self.read.set_ready();
         }
 
@@ -229,12 +229,11 @@ mod loom_tests {
             loop {
                 if self.read.is_ready() || waited {
                     self.read.take();
-                    let got =
-                        self.bytes
-                            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |bytes| {
-                                bytes.checked_sub(1)
-                            });
-                    if got.is_ok() {
+                    let mut bytes = self.bytes.lock().unwrap();
+                    let got = bytes.checked_sub(1);
+                    *bytes = got.unwrap_or(0);
+                    drop(bytes);
+                    if got.is_some() {
                         self.read.set_ready();
                         return;
                     }
