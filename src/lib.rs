@@ -58,6 +58,8 @@
 
 mod green;
 #[cfg(not(loom))]
+pub mod net;
+#[cfg(not(loom))]
 mod retry;
 pub mod runtime;
 mod shim;

@@ -5,6 +5,7 @@
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
+use std::mem::offset_of;
 use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::{self, NonNull};
@@ -87,26 +88,27 @@ pub(crate) fn next_id() -> NonZeroU64 {
 /// The control block.
 #[repr(C, align(64))]
 pub(crate) struct Green {
-    // The link of messages comes first: a message is turned back into its thread by a cast.
-    mail: Mail,
-    pub(crate) run_next: Cell<*const Green>,
+    // The first two cache lines are what a turn of the thread touches.
     state: AtomicU8,
     reason: AtomicU8,
     pub(crate) pending: Cell<bool>,
     pub(crate) elapsed: Cell<bool>,
-    pub(crate) timer: Cell<u32>,
-    pub(crate) deadline: Cell<Tick>,
-    pub(crate) shield: Cell<u32>,
-    pub(crate) raises: Cell<u32>,
-    fiber: UnsafeCell<Option<Fiber>>,
-    home: AtomicPtr<Mailbox>,
-    since: AtomicU64,
-    at: AtomicPtr<Location<'static>>,
     cancelled: AtomicBool,
     token: AtomicBool,
+    pub(crate) timer: Cell<u32>,
     refs: AtomicU32,
+    pub(crate) deadline: Cell<Tick>,
+    since: AtomicU64,
+    at: AtomicPtr<Location<'static>>,
+    home: AtomicPtr<Mailbox>,
     completion: Completion,
+    fiber: UnsafeCell<Option<Fiber>>,
     // Cold from here on.
+    mail: Mail,
+    /// The link of free lists.
+    pub(super) free_next: Cell<*const Green>,
+    pub(crate) shield: Cell<u32>,
+    pub(crate) raises: Cell<u32>,
     pub(super) chunk: Cell<*mut blocks::Chunk>,
     group: AtomicUsize,
     id: AtomicU64,
@@ -138,7 +140,7 @@ impl Green {
     pub(super) fn empty() -> Green {
         Green {
             mail: Mail::new(),
-            run_next: Cell::new(ptr::null()),
+            free_next: Cell::new(ptr::null()),
             state: AtomicU8::new(State::Done as u8),
             reason: AtomicU8::new(0),
             pending: Cell::new(false),
@@ -354,6 +356,15 @@ impl Green {
         }
     }
 
+    /// It will run soon: asks for the lines of its stack that its turn will touch.
+    #[inline(always)]
+    pub(super) fn prefetch_stack(&self) {
+        // SAFETY: G5.
+        if let Some(fiber) = unsafe { (*self.fiber.get()).as_ref() } {
+            fiber.prefetch();
+        }
+    }
+
     /// Switches from it to its worker.
     ///
     /// # Safety
@@ -409,17 +420,20 @@ impl Green {
     fn post(&self, mailbox: &'static Mailbox) {
         if self.mail.claim() {
             let message = self.to_ref().into_raw();
+            // SAFETY: within the block.
+            let mail = unsafe { message.byte_add(offset_of!(Green, mail)) };
             // SAFETY: claimed just now (M1); the reference goes with it (M2).
-            unsafe { mailbox.inbox.push(message.cast()) };
+            unsafe { mailbox.inbox.push(mail.cast()) };
             mailbox.bell.ring();
         }
     }
 
     /// The thread of a message that came out of an inbox, with the reference that came with it.
     pub(super) fn from_mail(mail: NonNull<Mail>) -> GreenRef {
-        // `mail` is the first field.
+        // SAFETY: it is that field of a block.
+        let green = unsafe { mail.byte_sub(offset_of!(Green, mail)) };
         // SAFETY: M2, `post` put that reference there.
-        unsafe { GreenRef::from_raw(mail.cast()) }
+        unsafe { GreenRef::from_raw(green.cast()) }
     }
 
     /// `Thread::unpark`: a token that `park` takes.

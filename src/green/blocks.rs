@@ -65,7 +65,7 @@ impl Cache {
     #[inline]
     fn push(&self, block: NonNull<Green>) {
         // SAFETY: D1, it is ours now.
-        unsafe { block.as_ref() }.run_next.set(self.head.get());
+        unsafe { block.as_ref() }.free_next.set(self.head.get());
         self.head.set(block.as_ptr());
         self.count.set(self.count.get() + 1);
     }
@@ -74,7 +74,7 @@ impl Cache {
     fn pop(&self) -> Option<NonNull<Green>> {
         let block = NonNull::new(self.head.get().cast_mut())?;
         // SAFETY: D1.
-        self.head.set(unsafe { block.as_ref() }.run_next.get());
+        self.head.set(unsafe { block.as_ref() }.free_next.get());
         self.count.set(self.count.get() - 1);
         Some(block)
     }
@@ -107,7 +107,7 @@ impl Depot {
         };
         // SAFETY: D3, a chunk outlives its blocks.
         let home = unsafe { chunk.as_ref() };
-        green.run_next.set(home.free.replace(block.as_ptr()));
+        green.free_next.set(home.free.replace(block.as_ptr()));
         home.count.set(home.count.get() + 1);
         self.free += 1;
         if !home.listed.replace(true) {
@@ -129,7 +129,7 @@ impl Depot {
                 continue;
             };
             // SAFETY: D1.
-            home.free.set(unsafe { block.as_ref() }.run_next.get());
+            home.free.set(unsafe { block.as_ref() }.free_next.get());
             home.count.set(home.count.get() - 1);
             self.free -= 1;
             self.low = self.low.min(self.free);

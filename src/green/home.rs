@@ -15,6 +15,7 @@ use std::cell::Cell;
 use std::ptr;
 
 use super::mailbox::{Bell, Inbox};
+use super::queue::RunQueue;
 use super::{Green, GreenRef, State};
 use crate::sys::clock::Tick;
 use crate::sys::event::EventFd;
@@ -67,9 +68,7 @@ thread_local! {
 /// A worker, as its green threads see it.
 pub(crate) struct Home {
     current: Cell<*const Green>,
-    head: Cell<*const Green>,
-    tail: Cell<*const Green>,
-    ready: Cell<usize>,
+    queue: RunQueue,
     spent: Cell<u32>,
     pub(crate) mailbox: &'static Mailbox,
     /// The time when the worker last looked at the clock.
@@ -83,9 +82,7 @@ impl Home {
     pub(crate) fn new(mailbox: &'static Mailbox) -> Home {
         Home {
             current: Cell::new(ptr::null()),
-            head: Cell::new(ptr::null()),
-            tail: Cell::new(ptr::null()),
-            ready: Cell::new(0),
+            queue: RunQueue::new(),
             spent: Cell::new(0),
             mailbox,
             now: Cell::new(0),
@@ -154,34 +151,25 @@ impl Home {
     #[inline(always)]
     pub(crate) fn make_ready(&self, green: &Green) {
         green.set_state(State::Ready);
-        green.run_next.set(ptr::null());
-        let tail = self.tail.replace(green);
-        // SAFETY: H2.
-        match unsafe { tail.as_ref() } {
-            Some(tail) => tail.run_next.set(green),
-            None => self.head.set(green),
-        }
-        self.ready.set(self.ready.get() + 1);
+        self.queue.push(green);
     }
 
     /// Takes the thread that has been ready longest.
     #[inline(always)]
     pub(crate) fn pop_ready(&self) -> Option<&'static Green> {
-        // SAFETY: H2.
-        let green = unsafe { self.head.get().as_ref() }?;
-        let next = green.run_next.get();
-        self.head.set(next);
-        if next.is_null() {
-            self.tail.set(ptr::null());
-        }
-        self.ready.set(self.ready.get() - 1);
-        Some(green)
+        self.queue.pop()
     }
 
     /// How many are ready.
     #[inline(always)]
     pub(crate) fn ready(&self) -> usize {
-        self.ready.get()
+        self.queue.len()
+    }
+
+    /// Gives back memory that a crowd has left.
+    pub(crate) fn shrink(&self) {
+        self.queue.shrink();
+        self.spare.shrink(64);
     }
 
     /// Wakes a thread of this home.

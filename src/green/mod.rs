@@ -41,6 +41,8 @@ pub(crate) mod home;
 #[cfg(not(loom))]
 pub(crate) mod park;
 #[cfg(not(loom))]
+mod queue;
+#[cfg(not(loom))]
 pub(crate) mod reason;
 #[cfg(not(loom))]
 pub(crate) mod scope;

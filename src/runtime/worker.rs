@@ -325,7 +325,7 @@ impl Worker {
         if now.saturating_sub(self.trimmed.get()) >= TRIM_EVERY {
             self.trimmed.set(now);
             let stacks = self.stacks.borrow_mut().trim();
-            self.home.spare.shrink(64);
+            self.home.shrink();
             let blocks = blocks::trim();
             self.has_spare.set(stacks || blocks);
         }

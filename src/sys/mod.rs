@@ -1,5 +1,6 @@
 //! The operating system: all that is named `libc` is below here.
 
+pub(crate) mod cache;
 pub(crate) mod clock;
 #[cfg(target_os = "linux")]
 pub(crate) mod epoll;
@@ -7,3 +8,4 @@ pub(crate) mod event;
 pub(crate) mod limits;
 pub(crate) mod mem;
 pub(crate) mod segv;
+pub(crate) mod sock;

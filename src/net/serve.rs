@@ -1,0 +1,431 @@
+//! `serve` and `Server`: one green thread a connection, and an accept loop that outlives what can go wrong.
+//!
+//! - **V1** `Shared::live` counts the connections whose handler has not ended: raised by the accepting thread before
+//!   the spawn, lowered by `Connection::drop`, which also runs when the handler panics, is cancelled, or never starts.
+//! - **V2** The accepting thread sets `waiting`, then looks at the state, then parks; whoever changes the state
+//!   changes it first and then looks at `waiting`. All four are `SeqCst`, so one of the two sees the other's store and no
+//!   wake-up is lost.
+//! - **V3** The listening socket is the server's own: nobody else has a handle to it, so shutting it down, which
+//!   is what ends a wait in `accept`, disturbs nobody else.
+//!
+//! `serve` runs on one thread, green or not; a handle may be used from any.
+
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use super::{TcpListener, TcpStream, ToSocketAddrs};
+use crate::sys::sock;
+use crate::thread::{self, Thread};
+
+/// The pause after a failure that time may heal: the first, and the longest that doubling leads to.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Listens on `addr` and runs `handler` for each connection, in a green thread of its own, for ever.
+///
+/// It goes on after what a server has to survive: a peer that leaves before it is accepted; a lack of descriptors,
+/// memory or threads (with pauses from 5 ms, doubling to 1 s, cut short when a connection ends);
+/// a handler that panics, which ends that connection only. A connection for which no thread can be
+/// had is closed.
+///
+/// The calling thread suspends (an OS thread blocks) in here. For a limit on connections, or to stop, see [`Server`].
+///
+/// # Errors
+///
+/// When the address cannot be had, as [`TcpListener::bind`], or when the listener fails for good. It never returns `Ok`.
+///
+/// # Examples
+///
+/// ```no_run
+/// use rustlet::net;
+/// use std::io;
+///
+/// fn main() -> io::Result<()> {
+///     rustlet::run(|| {
+///         net::serve("127.0.0.1:7777", |stream| {
+///             let _ = io::copy(&mut &stream, &mut &stream);
+///         })
+///     })
+/// }
+/// ```
+#[track_caller]
+pub fn serve<A, H>(addr: A, handler: H) -> io::Result<()>
+where
+    A: ToSocketAddrs,
+    H: Fn(TcpStream) + Send + Sync + 'static,
+{
+    Server::bind(addr)?.serve(handler)
+}
+
+/// [`serve`] with an address to ask for, a limit on connections, and a [handle](ServerHandle) that stops it.
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::net::{Server, TcpStream};
+/// use rustlet::thread;
+/// use std::io::{Read, Write};
+///
+/// # fn main() -> std::io::Result<()> {
+/// rustlet::run(|| {
+///     let server = Server::bind("127.0.0.1:0")?.max_connections(100);
+///     let addr = server.local_addr()?;
+///     let handle = server.handle();
+///     let serving = thread::spawn(move || {
+///         server.serve(|mut stream| stream.write_all(b"hello").unwrap())
+///     });
+///
+///     let mut text = String::new();
+///     TcpStream::connect(addr)?.read_to_string(&mut text)?;
+///     assert_eq!(text, "hello");
+///
+///     handle.shutdown();
+///     serving.join().unwrap()
+/// })
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "a server does nothing until `serve` is called"]
+pub struct Server {
+    shared: Arc<Shared>,
+    max_connections: usize,
+}
+
+/// Stops a [`Server`], from any thread. Clones stop the same one.
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::net::Server;
+///
+/// # fn main() -> std::io::Result<()> {
+/// rustlet::run(|| {
+///     let server = Server::bind("127.0.0.1:0")?;
+///     let handle = server.handle();
+///     handle.shutdown();
+///     assert_eq!(handle.connections(), 0);
+///     server.serve(|_| unreachable!("it was stopped before it began"))
+/// })
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct ServerHandle {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    listener: TcpListener,
+    live: AtomicUsize,
+    stopping: AtomicBool,
+    waiting: AtomicBool,
+    acceptor: OnceLock<Thread>,
+}
+
+impl Server {
+    /// Listens on `addr`, as [`TcpListener::bind`] does; connections queue up until [`serve`](Server::serve) is called.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TcpListener::bind`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let server = rustlet::net::Server::bind("127.0.0.1:0")?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<Server> {
+        let shared = Shared {
+            listener: TcpListener::bind(addr)?,
+            live: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+            waiting: AtomicBool::new(false),
+            acceptor: OnceLock::new(),
+        };
+        Ok(Server {
+            shared: Arc::new(shared),
+            max_connections: usize::MAX,
+        })
+    }
+
+    /// Serves at most `max` connections at a time; 0 counts as 1. Others wait in the system's queue until one ends.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let server = rustlet::net::Server::bind("127.0.0.1:0")?.max_connections(10_000);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn max_connections(mut self, max: usize) -> Server {
+        self.max_connections = max.max(1);
+        self
+    }
+
+    /// The address that the server listens on: with the port that the system chose, when 0 was asked for.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system; none is known.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let server = rustlet::net::Server::bind("127.0.0.1:0")?;
+    /// assert_ne!(server.local_addr()?.port(), 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.shared.listener.local_addr()
+    }
+
+    /// A handle to stop the server with.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let handle = rustlet::net::Server::bind("127.0.0.1:0")?.handle();
+    /// assert_eq!(handle.connections(), 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// Runs `handler` for each connection, as the function [`serve`](crate::net::serve()) does, until it is stopped: then it
+    /// accepts no more, waits until the handlers of all connections have ended, and returns `Ok`.
+    ///
+    /// # Errors
+    ///
+    /// When the listener fails for good. Connections that are open then go on.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use rustlet::net::Server;
+    ///
+    /// fn main() -> std::io::Result<()> {
+    ///     rustlet::run(|| Server::bind("127.0.0.1:7777")?.serve(|stream| println!("{stream:?}")))
+    /// }
+    /// ```
+    #[track_caller]
+    pub fn serve<H>(self, handler: H) -> io::Result<()>
+    where
+        H: Fn(TcpStream) + Send + Sync + 'static,
+    {
+        let shared = self.shared;
+        let handler = Arc::new(handler);
+        let mut pause = FIRST_PAUSE;
+        // The only call: it consumes the server.
+        shared.acceptor.get_or_init(thread::current);
+
+        loop {
+            shared.wait_until(|| shared.is_stopping() || shared.live() < self.max_connections);
+            if shared.is_stopping() {
+                shared.wait_until(|| shared.live() == 0);
+                return Ok(());
+            }
+            let served = match shared.listener.accept() {
+                Ok((stream, _)) => start(&shared, &handler, stream),
+                Err(error) => Err(error),
+            };
+            match served {
+                Ok(()) => pause = FIRST_PAUSE,
+                Err(_) if shared.is_stopping() => {}
+                Err(error) => match Outlook::of(&error) {
+                    Outlook::ThatConnectionOnly => {}
+                    Outlook::MayHeal => {
+                        shared.pause(pause);
+                        pause = (pause * 2).min(LONGEST_PAUSE);
+                    }
+                    Outlook::Hopeless => return Err(error),
+                },
+            }
+        }
+    }
+}
+
+/// Gives a connection its thread; both are gone when there is none to be had.
+fn start<H>(shared: &Arc<Shared>, handler: &Arc<H>, stream: TcpStream) -> io::Result<()>
+where
+    H: Fn(TcpStream) + Send + Sync + 'static,
+{
+    let connection = Connection::new(shared);
+    let handler = Arc::clone(handler);
+    let serve_one = move || {
+        let _connection = connection;
+        handler(stream);
+    };
+    match thread::Builder::new().spawn(serve_one) {
+        Ok(_detached) => Ok(()),
+        // Whatever the runtime calls it, threads come back when others end.
+        Err(_) => Err(Errno::NOMEM.into()),
+    }
+}
+
+impl ServerHandle {
+    /// Stops the server: it accepts no more connections, and [`Server::serve`] returns when those that are open have
+    /// ended. Does not wait. A server that does not serve yet will return at once when it is told to.
+    ///
+    /// # Examples
+    ///
+    /// See [`Server`].
+    pub fn shutdown(&self) {
+        let shared = &self.shared;
+        shared.stopping.store(true, SeqCst);
+        // V3. Where a listening socket cannot be shut down (not Linux), a connection of our own ends the wait.
+        if sock::shutdown(shared.listener.as_fd(), Shutdown::Both).is_err()
+            && let Ok(addr) = shared.listener.local_addr()
+        {
+            drop(TcpStream::connect(addr));
+        }
+        shared.wake();
+    }
+
+    /// How many connections are being served: accepted, and their handler has not ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let handle = rustlet::net::Server::bind("127.0.0.1:0")?.handle();
+    /// println!("{} connections", handle.connections());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.live()
+    }
+}
+
+impl Shared {
+    fn live(&self) -> usize {
+        self.live.load(SeqCst)
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(SeqCst)
+    }
+
+    /// V2, on the accepting thread.
+    #[track_caller]
+    fn wait_until(&self, condition: impl Fn() -> bool) {
+        if condition() {
+            return;
+        }
+        self.waiting.store(true, SeqCst);
+        while !condition() {
+            thread::park();
+        }
+        self.waiting.store(false, SeqCst);
+    }
+
+    /// V2, on the accepting thread: a pause that ends early when a connection ends or the server is stopped.
+    #[track_caller]
+    fn pause(&self, pause: Duration) {
+        self.waiting.store(true, SeqCst);
+        if !self.is_stopping() {
+            thread::park_timeout(pause);
+        }
+        self.waiting.store(false, SeqCst);
+    }
+
+    /// V2, on any thread, after the state was changed.
+    fn wake(&self) {
+        if self.waiting.load(SeqCst)
+            && let Some(acceptor) = self.acceptor.get()
+        {
+            acceptor.unpark();
+        }
+    }
+}
+
+/// One in `Shared::live` (V1).
+struct Connection {
+    shared: Arc<Shared>,
+}
+
+impl Connection {
+    fn new(shared: &Arc<Shared>) -> Connection {
+        shared.live.fetch_add(1, SeqCst);
+        Connection {
+            shared: Arc::clone(shared),
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.shared.live.fetch_sub(1, SeqCst);
+        self.shared.wake();
+    }
+}
+
+/// What an error of `accept` means for the calls after it.
+#[derive(Debug, PartialEq)]
+enum Outlook {
+    /// The connection that was to be taken is gone; the next may be good. Also what is worth asking again at once.
+    ThatConnectionOnly,
+    /// Something has run out, and may be there again later.
+    MayHeal,
+    Hopeless,
+}
+
+impl Outlook {
+    /// The groups are those of the Linux manual, accept(2). EPERM is a firewall's refusal of one connection.
+    fn of(error: &io::Error) -> Outlook {
+        let Some(errno) = Errno::from_io_error(error) else {
+            return Outlook::Hopeless;
+        };
+        match errno {
+            Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM => Outlook::MayHeal,
+            Errno::CONNABORTED
+            | Errno::CONNRESET
+            | Errno::PERM
+            | Errno::PROTO
+            | Errno::NOPROTOOPT
+            | Errno::TIMEDOUT
+            | Errno::NETDOWN
+            | Errno::NETUNREACH
+            | Errno::HOSTDOWN
+            | Errno::HOSTUNREACH
+            | Errno::INTR
+            | Errno::AGAIN => Outlook::ThatConnectionOnly,
+            #[cfg(target_os = "linux")]
+            Errno::NONET => Outlook::ThatConnectionOnly,
+            _ => Outlook::Hopeless,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_sorted() {
+        let outlook = |errno: Errno| Outlook::of(&errno.into());
+        assert_eq!(outlook(Errno::MFILE), Outlook::MayHeal);
+        assert_eq!(outlook(Errno::CONNABORTED), Outlook::ThatConnectionOnly);
+        assert_eq!(outlook(Errno::INVAL), Outlook::Hopeless);
+        assert_eq!(outlook(Errno::BADF), Outlook::Hopeless);
+    }
+
+    #[test]
+    fn a_connection_is_counted_until_it_ends() {
+        let server = Server::bind("127.0.0.1:0").unwrap();
+        let connection = Connection::new(&server.shared);
+        assert_eq!(server.handle().connections(), 1);
+        drop(connection);
+        assert_eq!(server.handle().connections(), 0);
+    }
+}

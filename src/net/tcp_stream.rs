@@ -1,0 +1,594 @@
+//! `TcpStream`: std's, with waits that suspend the calling green thread only.
+//!
+//! How it is read and written is in `tcp_transfer`. Any thread, green or not, may use a stream, and any number of them at once.
+
+use std::fmt;
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use rustix::net::sockopt;
+
+use super::ToSocketAddrs;
+use super::addr::no_addresses;
+use super::socket::{Socket, descriptor_traits, refuse_zero};
+use crate::green::Reason;
+use crate::retry::{self, Mode};
+use crate::sys::sock;
+
+/// A TCP stream between a local and a remote socket: [`std::net::TcpStream`] for green threads.
+///
+/// Made by [`connect`](TcpStream::connect) or by [`TcpListener::accept`](super::TcpListener::accept), read and written through
+/// [`Read`](io::Read) and [`Write`](io::Write), also through `&TcpStream`, so that one green thread can read while another writes. Dropping it
+/// closes the connection. It may be sent to any thread at any time, half way through a conversation too.
+///
+/// [`read`](io::Read::read), [`write`](io::Write::write), [`peek`](TcpStream::peek) and [`connect`](TcpStream::connect) suspend the calling green thread until
+/// they can go on. On an ordinary OS thread they block, as std's do. Everything else is immediate.
+///
+/// As with a blocking stream of std, `write` returns when all of the buffer has been given to the system, and with
+/// less only when an error or a timeout stopped it half way.
+///
+/// # Conversions
+///
+/// From and into [`std::net::TcpStream`], [`OwnedFd`] and raw descriptors, with the state that std would have: timeouts and
+/// the nonblocking flag are taken over and handed over. While the socket is ours its open file is
+/// `O_NONBLOCK` under the hood, whatever [`set_nonblocking`](TcpStream::set_nonblocking) says, except when it came in as descriptor 0, 1 or 2, whose
+/// flags belong to other programs too; they stay as they are. A clone made before a stream went out as std's stays usable.
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::net::{TcpListener, TcpStream};
+/// use rustlet::thread;
+/// use std::io::{Read, Write};
+///
+/// # fn main() -> std::io::Result<()> {
+/// rustlet::run(|| {
+///     let listener = TcpListener::bind("127.0.0.1:0")?;
+///     let addr = listener.local_addr()?;
+///     let server = thread::spawn(move || -> std::io::Result<()> {
+///         let (mut stream, _) = listener.accept()?;
+///         stream.write_all(b"hello")
+///     });
+///
+///     let mut stream = TcpStream::connect(addr)?;
+///     let mut text = String::new();
+///     stream.read_to_string(&mut text)?;
+///     assert_eq!(text, "hello");
+///     server.join().unwrap()
+/// })
+/// # }
+/// ```
+pub struct TcpStream {
+    pub(super) socket: Socket,
+}
+
+impl TcpStream {
+    /// Opens a connection to a remote host, trying each address that `addr` gives until one accepts.
+    ///
+    /// Suspends while names are resolved (on the pool of blocking OS threads) and while the connection is made.
+    ///
+    /// # Errors
+    ///
+    /// That of the last address tried, such as [`ConnectionRefused`](io::ErrorKind::ConnectionRefused);
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when there was no address at all.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::net::{TcpListener, TcpStream};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// rustlet::run(|| {
+    ///     let listener = TcpListener::bind("127.0.0.1:0")?;
+    ///     let stream = TcpStream::connect(listener.local_addr()?)?;
+    ///     assert_eq!(stream.peer_addr()?, listener.local_addr()?);
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn connect<A: ToSocketAddrs>(addr: A) -> io::Result<TcpStream> {
+        let mut last = None;
+        for addr in addr.to_socket_addrs()? {
+            match TcpStream::connect_one(&addr, None) {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(no_addresses))
+    }
+
+    /// Opens a connection to one address, and gives up after `timeout`.
+    ///
+    /// Suspends until it is connected, refused, or out of time.
+    ///
+    /// # Errors
+    ///
+    /// [`TimedOut`](io::ErrorKind::TimedOut) after `timeout`, [`InvalidInput`](io::ErrorKind::InvalidInput) when it is zero; else as [`connect`](TcpStream::connect).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::net::{TcpListener, TcpStream};
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// rustlet::run(|| {
+    ///     let listener = TcpListener::bind("127.0.0.1:0")?;
+    ///     let addr = listener.local_addr()?;
+    ///     TcpStream::connect_timeout(&addr, Duration::from_secs(5))?;
+    ///
+    ///     let refused = TcpStream::connect_timeout(&addr, Duration::ZERO).unwrap_err();
+    ///     assert_eq!(refused.kind(), std::io::ErrorKind::InvalidInput);
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn connect_timeout(addr: &SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
+        refuse_zero(Some(timeout))?;
+        TcpStream::connect_one(addr, Some(timeout)).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => {
+                io::Error::new(io::ErrorKind::TimedOut, "connection timed out")
+            }
+            _ => error,
+        })
+    }
+
+    #[track_caller]
+    fn connect_one(addr: &SocketAddr, timeout: Option<Duration>) -> io::Result<TcpStream> {
+        let socket = Socket::stream(sock::open(addr)?);
+        let mut started = false;
+        let mode = Mode {
+            timeout,
+            nonblocking: false,
+        };
+        retry::write(socket.source(), Reason::Connect, mode, |fd| {
+            let done = if started {
+                sock::connected(fd)
+            } else {
+                sock::connect(fd, addr)
+            };
+            started = true;
+            if done? {
+                Ok(())
+            } else {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+        })?;
+        Ok(TcpStream { socket })
+    }
+
+    /// The address of the other end.
+    ///
+    /// # Errors
+    ///
+    /// [`NotConnected`](io::ErrorKind::NotConnected) when the connection is gone.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use rustlet::net::TcpStream;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let stream = TcpStream::connect("127.0.0.1:8080")?;
+    /// assert_eq!(stream.peer_addr()?.port(), 8080);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        sock::peer_addr(self.socket.fd())
+    }
+
+    /// The address of this end.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system; none on an open stream.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use rustlet::net::TcpStream;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let stream = TcpStream::connect("127.0.0.1:8080")?;
+    /// assert!(stream.local_addr()?.ip().is_loopback());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        sock::local_addr(self.socket.fd())
+    }
+
+    /// Shuts down the read half, the write half, or both. Whoever waits in a read or a write of a half that is
+    /// shut down, in any thread and through any clone, goes on at once.
+    ///
+    /// # Errors
+    ///
+    /// [`NotConnected`](io::ErrorKind::NotConnected) when the other end has closed the connection completely.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::net::{Shutdown, TcpListener, TcpStream};
+    /// use std::io::Read;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// rustlet::run(|| {
+    ///     let listener = TcpListener::bind("127.0.0.1:0")?;
+    ///     let client = TcpStream::connect(listener.local_addr()?)?;
+    ///     client.shutdown(Shutdown::Write)?;
+    ///
+    ///     let (mut server, _) = listener.accept()?;
+    ///     assert_eq!(server.read(&mut [0; 8])?, 0);
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        sock::shutdown(self.socket.fd(), how)
+    }
+
+    /// A second handle to the same stream: same data, same options, closed when the last handle is.
+    ///
+    /// # Errors
+    ///
+    /// When the process is out of descriptors.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use rustlet::net::TcpStream;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let mut reader = TcpStream::connect("127.0.0.1:8080")?;
+    /// let mut writer = reader.try_clone()?;
+    /// rustlet::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
+    /// std::io::Write::write_all(&mut writer, b"ping")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn try_clone(&self) -> io::Result<TcpStream> {
+        Ok(TcpStream {
+            socket: self.socket.duplicate()?,
+        })
+    }
+
+    /// Sets how long a read may wait; `None` is for ever. It holds for all clones of the stream, from the next
+    /// read on, and any duration is good, [`Duration::MAX`] too. A read that is out of time fails with
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock), as std's does on Unix. No system call is made.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a zero duration.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::net::{TcpListener, TcpStream};
+    /// use std::io::{ErrorKind, Read};
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// rustlet::run(|| {
+    ///     let listener = TcpListener::bind("127.0.0.1:0")?;
+    ///     let mut stream = TcpStream::connect(listener.local_addr()?)?;
+    ///     stream.set_read_timeout(Some(Duration::from_millis(1)))?;
+    ///     assert_eq!(stream.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    pub fn set_read_timeout(&self, dur: Option<Duration>) -> io::Result<()> {
+        self.socket.set_read_timeout(dur)
+    }
+
+    /// Sets how long a write may wait for room; `None` is for ever. As [`set_read_timeout`](TcpStream::set_read_timeout), but a write that
+    /// has given a part of its buffer to the system when its time is up returns the length of that part.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a zero duration.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use rustlet::net::TcpStream;
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let stream = TcpStream::connect("127.0.0.1:8080")?;
+    /// stream.set_write_timeout(Some(Duration::from_secs(30)))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set_write_timeout(&self, dur: Option<Duration>) -> io::Result<()> {
+        self.socket.set_write_timeout(dur)
+    }
+
+    /// The read timeout that was set, to the nanosecond.
+    ///
+    /// # Errors
+    ///
+    /// None; the signature is std's.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use rustlet::net::TcpStream;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let stream = TcpStream::connect("127.0.0.1:8080")?;
+    /// assert_eq!(stream.read_timeout()?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
+        Ok(self.socket.read_timeout())
+    }
+
+    /// The write timeout that was set, to the nanosecond.
+    ///
+    /// # Errors
+    ///
+    /// None; the signature is std's.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use rustlet::net::TcpStream;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let stream = TcpStream::connect("127.0.0.1:8080")?;
+    /// assert_eq!(stream.write_timeout()?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
+        Ok(self.socket.write_timeout())
+    }
+
+    /// Receives data without taking it from the queue: the next read or peek gives it again. Suspends, like a
+    /// read and with its timeout, until there is some, or the end of the stream (0).
+    ///
+    /// # Errors
+    ///
+    /// Those of a read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::net::{TcpListener, TcpStream};
+    /// use std::io::{Read, Write};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// rustlet::run(|| {
+    ///     let listener = TcpListener::bind("127.0.0.1:0")?;
+    ///     TcpStream::connect(listener.local_addr()?)?.write_all(b"x")?;
+    ///
+    ///     let (mut stream, _) = listener.accept()?;
+    ///     let mut byte = [0];
+    ///     assert_eq!(stream.peek(&mut byte)?, 1);
+    ///     assert_eq!(stream.read(&mut byte)?, 1);
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.receive(|fd| sock::peek(fd, buf), |_| false)
+    }
+
+    /// Sets `SO_LINGER`, in whole seconds: with `Some`, closing waits that long for unsent data to go out, and
+    /// `Some(Duration::ZERO)` resets the connection instead of ending it politely.
+    ///
+    /// Not stable in std yet; this is its unstable signature. A linger above zero makes the *drop* of the last handle block its
+    /// OS thread, and the green threads beside it, while there is unsent data. Drop such a stream inside `unblock`.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system; none on an open stream.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use rustlet::net::TcpStream;
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let stream = TcpStream::connect("127.0.0.1:8080")?;
+    /// stream.set_linger(Some(Duration::ZERO))?;
+    /// drop(stream); // the peer sees a reset
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
+        let longest = i32::MAX.unsigned_abs().into();
+        let linger = linger.map(|linger| Duration::from_secs(linger.as_secs().min(longest)));
+        Ok(sockopt::set_socket_linger(self.socket.fd(), linger)?)
+    }
+
+    /// The value of `SO_LINGER`; see [`set_linger`](TcpStream::set_linger).
+    ///
+    /// # Errors
+    ///
+    /// Those of the system; none on an open stream.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use rustlet::net::TcpStream;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// assert_eq!(TcpStream::connect("127.0.0.1:8080")?.linger()?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn linger(&self) -> io::Result<Option<Duration>> {
+        Ok(sockopt::socket_linger(self.socket.fd())?)
+    }
+
+    /// Sets `TCP_NODELAY`: small writes are sent at once instead of being gathered while earlier data is on its way.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system; none on an open stream.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use rustlet::net::TcpStream;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let stream = TcpStream::connect("127.0.0.1:8080")?;
+    /// stream.set_nodelay(true)?;
+    /// assert!(stream.nodelay()?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        Ok(sockopt::set_tcp_nodelay(self.socket.fd(), nodelay)?)
+    }
+
+    /// The value of `TCP_NODELAY`; see [`set_nodelay`](TcpStream::set_nodelay).
+    ///
+    /// # Errors
+    ///
+    /// Those of the system; none on an open stream.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use rustlet::net::TcpStream;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// assert!(!TcpStream::connect("127.0.0.1:8080")?.nodelay()?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn nodelay(&self) -> io::Result<bool> {
+        Ok(sockopt::tcp_nodelay(self.socket.fd())?)
+    }
+
+    /// Sets `IP_TTL`: how many routers a packet from this socket may pass.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a number that the system does not take (Linux: 1 to 255).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use rustlet::net::TcpStream;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let stream = TcpStream::connect("127.0.0.1:8080")?;
+    /// stream.set_ttl(100)?;
+    /// assert_eq!(stream.ttl()?, 100);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        Ok(sockopt::set_ip_ttl(self.socket.fd(), ttl)?)
+    }
+
+    /// The value of `IP_TTL`; see [`set_ttl`](TcpStream::set_ttl).
+    ///
+    /// # Errors
+    ///
+    /// Those of the system; none on an open stream.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use rustlet::net::TcpStream;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// println!("{}", TcpStream::connect("127.0.0.1:8080")?.ttl()?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn ttl(&self) -> io::Result<u32> {
+        Ok(sockopt::ip_ttl(self.socket.fd())?)
+    }
+
+    /// Takes the pending error of the socket (`SO_ERROR`), which is then cleared.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system; none on an open stream.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use rustlet::net::TcpStream;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// assert!(TcpStream::connect("127.0.0.1:8080")?.take_error()?.is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        match self.socket.take_failure() {
+            Ok(()) => sock::take_error(self.socket.fd()),
+            Err(error) => Ok(Some(error)),
+        }
+    }
+
+    /// With `true`, what would wait fails with [`WouldBlock`](io::ErrorKind::WouldBlock) instead, through any clone.
+    ///
+    /// You do not need it for green threads: waiting blocks nobody else. It is a flag of ours, kept apart from the system's
+    /// `O_NONBLOCK`, which is set anyway; the two are brought together when the stream is converted into std's or into a descriptor.
+    ///
+    /// # Errors
+    ///
+    /// None; the signature is std's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::net::{TcpListener, TcpStream};
+    /// use std::io::{ErrorKind, Read};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// rustlet::run(|| {
+    ///     let listener = TcpListener::bind("127.0.0.1:0")?;
+    ///     let mut stream = TcpStream::connect(listener.local_addr()?)?;
+    ///     stream.set_nonblocking(true)?;
+    ///     assert_eq!(stream.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.socket.set_nonblocking(nonblocking);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for TcpStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("TcpStream");
+        if let Ok(addr) = self.local_addr() {
+            out.field("addr", &addr);
+        }
+        if let Ok(peer) = self.peer_addr() {
+            out.field("peer", &peer);
+        }
+        out.field("fd", &self.as_raw_fd()).finish()
+    }
+}
+
+impl TcpStream {
+    /// A connection that `listener` accepted.
+    pub(super) fn accepted(listener: &Socket, fd: OwnedFd) -> TcpStream {
+        TcpStream {
+            socket: listener.accepted(fd),
+        }
+    }
+}
+
+descriptor_traits!(TcpStream, stream: true);

@@ -1,0 +1,218 @@
+//! System calls on sockets, typed, each a single call (or the fewest that the platform allows).
+//!
+//! Owns nothing; any thread may call any of these.
+//!
+//! - **K1** No call here waits: transfers carry `MSG_DONTWAIT`, and sockets that we open or accept are
+//!   `O_NONBLOCK` from birth. A transfer therefore never blocks a worker, even when somebody else has cleared
+//!   `O_NONBLOCK`, which belongs to the open file and not to our descriptor.
+//! - **K2** No call here raises `SIGPIPE`: `MSG_NOSIGNAL`, or `SO_NOSIGPIPE` where there is no such flag.
+//! - **K3** Descriptors are close-on-exec from birth (on Apple systems: right after it, there is no such call).
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::fs::OFlags;
+use rustix::net::sockopt::{self, Timeout};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrAny, SocketType};
+
+/// The most buffers that one vectored call takes (`IOV_MAX`); std cuts off there too.
+pub(crate) const MAX_BUFFERS: usize = 1024;
+
+#[cfg(not(target_vendor = "apple"))]
+const SEND: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+#[cfg(target_vendor = "apple")]
+const SEND: SendFlags = SendFlags::DONTWAIT;
+
+/// Opens a TCP socket of the family of `addr`.
+pub(crate) fn open(addr: &SocketAddr) -> io::Result<OwnedFd> {
+    let family = if addr.is_ipv4() {
+        AddressFamily::INET
+    } else {
+        AddressFamily::INET6
+    };
+    #[cfg(not(target_vendor = "apple"))]
+    {
+        use rustix::net::SocketFlags;
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        Ok(rustix::net::socket_with(
+            family,
+            SocketType::STREAM,
+            flags,
+            None,
+        )?)
+    }
+    #[cfg(target_vendor = "apple")]
+    {
+        prepare(rustix::net::socket(family, SocketType::STREAM, None)?)
+    }
+}
+
+/// Takes one connection from the queue of the listening socket.
+pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)> {
+    #[cfg(not(target_vendor = "apple"))]
+    let (stream, peer) = {
+        use rustix::net::SocketFlags;
+        rustix::net::acceptfrom_with(fd, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?
+    };
+    #[cfg(target_vendor = "apple")]
+    let (stream, peer) = {
+        let (stream, peer) = rustix::net::acceptfrom(fd)?;
+        (prepare(stream)?, peer)
+    };
+    Ok((stream, internet(peer)?))
+}
+
+/// What the calls without flags leave to do: K1, K2, K3.
+#[cfg(target_vendor = "apple")]
+fn prepare(fd: OwnedFd) -> io::Result<OwnedFd> {
+    rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(&fd, true)?;
+    sockopt::set_socket_nosigpipe(&fd, true)?;
+    Ok(fd)
+}
+
+/// Starts to connect: `true` when the connection already stands, `false` when it is under way.
+pub(crate) fn connect(fd: BorrowedFd<'_>, addr: &SocketAddr) -> io::Result<bool> {
+    use rustix::io::Errno;
+    match rustix::net::connect(fd, addr) {
+        Ok(()) | Err(Errno::ISCONN) => Ok(true),
+        Err(Errno::INPROGRESS | Errno::INTR) => Ok(false),
+        // Here it means that something has run out, and nothing would wake us.
+        Err(Errno::AGAIN) => Err(Errno::ADDRNOTAVAIL.into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether the connection that [`connect`] started stands by now; the reason when it failed.
+pub(crate) fn connected(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    sockopt::socket_error(fd)??;
+    match rustix::net::getpeername(fd) {
+        Ok(_) => Ok(true),
+        Err(rustix::io::Errno::NOTCONN) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Binds and listens, with the longest queue that the system allows (it clamps the number).
+pub(crate) fn bind_and_listen(fd: BorrowedFd<'_>, addr: &SocketAddr) -> io::Result<()> {
+    rustix::net::bind(fd, addr)?;
+    Ok(rustix::net::listen(fd, i32::MAX)?)
+}
+
+pub(crate) fn recv(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
+    let (received, _) = rustix::net::recv(fd, buf, RecvFlags::DONTWAIT)?;
+    Ok(received)
+}
+
+pub(crate) fn peek(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
+    let (received, _) = rustix::net::recv(fd, buf, RecvFlags::DONTWAIT | RecvFlags::PEEK)?;
+    Ok(received)
+}
+
+/// `bufs` holds at most [`MAX_BUFFERS`].
+pub(crate) fn recv_vectored(fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+    let mut control = rustix::net::RecvAncillaryBuffer::default();
+    let message = rustix::net::recvmsg(fd, bufs, &mut control, RecvFlags::DONTWAIT)?;
+    Ok(message.bytes)
+}
+
+pub(crate) fn send(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
+    Ok(rustix::net::send(fd, buf, SEND)?)
+}
+
+/// `bufs` holds at most [`MAX_BUFFERS`].
+pub(crate) fn send_vectored(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    let mut control = rustix::net::SendAncillaryBuffer::default();
+    Ok(rustix::net::sendmsg(fd, bufs, &mut control, SEND)?)
+}
+
+pub(crate) fn shutdown(fd: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {
+    let how = match how {
+        Shutdown::Read => rustix::net::Shutdown::Read,
+        Shutdown::Write => rustix::net::Shutdown::Write,
+        Shutdown::Both => rustix::net::Shutdown::Both,
+    };
+    Ok(rustix::net::shutdown(fd, how)?)
+}
+
+pub(crate) fn local_addr(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
+    internet(Some(rustix::net::getsockname(fd)?))
+}
+
+pub(crate) fn peer_addr(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
+    internet(rustix::net::getpeername(fd)?)
+}
+
+/// A second descriptor of the same open socket; like std's, never 0, 1 or 2.
+pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    Ok(rustix::io::fcntl_dupfd_cloexec(fd, 3)?)
+}
+
+pub(crate) fn is_nonblocking(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(rustix::fs::fcntl_getfl(fd)?.contains(OFlags::NONBLOCK))
+}
+
+pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> {
+    Ok(rustix::io::ioctl_fionbio(fd, nonblocking)?)
+}
+
+/// Whether a call of [`accept`] would find a connection, or an error, right now.
+pub(crate) fn is_readable(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+    Ok(poll(
+        &mut fds,
+        Some(&Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        }),
+    )? > 0)
+}
+
+/// Standard input, output and error: other programs share their open files, flags included.
+pub(crate) fn is_standard(fd: BorrowedFd<'_>) -> bool {
+    (0..=2).contains(&fd.as_raw_fd())
+}
+
+/// Whether this is TCP for certain. A raw descriptor may be anything.
+pub(crate) fn is_tcp(fd: BorrowedFd<'_>) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        matches!(
+            sockopt::socket_protocol(fd),
+            Ok(Some(rustix::net::ipproto::TCP))
+        )
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = fd;
+        false
+    }
+}
+
+/// `SO_RCVTIMEO` and `SO_SNDTIMEO`, which std's streams use; ours keep timeouts themselves.
+pub(crate) fn timeouts(fd: BorrowedFd<'_>) -> io::Result<[Option<Duration>; 2]> {
+    let read = sockopt::socket_timeout(fd, Timeout::Recv)?;
+    let write = sockopt::socket_timeout(fd, Timeout::Send)?;
+    Ok([read, write])
+}
+
+pub(crate) fn set_timeouts(
+    fd: BorrowedFd<'_>,
+    [read, write]: [Option<Duration>; 2],
+) -> io::Result<()> {
+    sockopt::set_socket_timeout(fd, Timeout::Recv, read)?;
+    Ok(sockopt::set_socket_timeout(fd, Timeout::Send, write)?)
+}
+
+/// The pending error of the socket, cleared.
+pub(crate) fn take_error(fd: BorrowedFd<'_>) -> io::Result<Option<io::Error>> {
+    Ok(sockopt::socket_error(fd)?.err().map(io::Error::from))
+}
+
+fn internet(addr: Option<SocketAddrAny>) -> io::Result<SocketAddr> {
+    addr.and_then(|addr| SocketAddr::try_from(addr).ok())
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "invalid argument"))
+}

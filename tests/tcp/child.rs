@@ -1,0 +1,134 @@
+//! Cases that change the whole process, each in a child: the test binary runs itself with one test and a variable set.
+
+#![allow(unsafe_code, reason = "signals can be reset in no other way")]
+
+use super::net::{Server, TcpListener, TcpStream};
+use super::pair::echo;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::io::{BufRead, BufReader, ErrorKind, IoSlice, Read, Write};
+use std::process::{Child, Command, Stdio};
+
+const IN_CHILD: &str = "RUSTLET_TEST_CHILD";
+
+fn is_child() -> bool {
+    std::env::var_os(IN_CHILD).is_some()
+}
+
+fn child(test: &str) -> Child {
+    let path = format!("{}::{test}", module_path!().split_once("::").unwrap().1);
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", &path, "--nocapture", "--test-threads=1"])
+        .env(IN_CHILD, "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn serve_goes_on_when_descriptors_run_out() {
+    const LIMIT: u64 = 64;
+    const CLIENTS: usize = 2 * LIMIT as usize;
+    if is_child() {
+        let hard = getrlimit(Resource::Nofile).maximum;
+        setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: Some(LIMIT),
+                maximum: hard,
+            },
+        )
+        .unwrap();
+        rustlet::run(|| {
+            let server = Server::bind("127.0.0.1:0").unwrap();
+            println!("\nport {}", server.local_addr().unwrap().port());
+            server.serve(|stream| echo(&stream)).unwrap();
+        });
+        return;
+    }
+
+    let mut child = child("serve_goes_on_when_descriptors_run_out");
+    let port: u16 = BufReader::new(child.stdout.take().unwrap())
+        .lines()
+        .find_map(|line| line.unwrap().strip_prefix("port ")?.parse().ok())
+        .expect("the child's port");
+    let connect = || std::net::TcpStream::connect(("127.0.0.1", port));
+    // More than the child can hold at once. They are served in the order in which they came.
+    let clients: Vec<_> = (0..CLIENTS).map(|_| connect().unwrap()).collect();
+    for mut client in clients {
+        client.write_all(b"?").unwrap();
+        let mut answer = [0];
+        client.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"?");
+    }
+    assert!(child.try_wait().unwrap().is_none(), "the server has ended");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_closed_peer_does_not_kill_a_program_that_reset_sigpipe() {
+    if is_child() {
+        // SAFETY: setting a signal to its default runs no code of ours.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+        rustlet::run(|| {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            drop(listener.accept().unwrap());
+            while (&client).write(b"x").is_ok() {}
+            assert_eq!(
+                (&client).write(b"x").unwrap_err().kind(),
+                ErrorKind::BrokenPipe
+            );
+            let bufs = [IoSlice::new(b"x"), IoSlice::new(b"y")];
+            let error = (&client).write_vectored(&bufs).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+        });
+        return;
+    }
+    let status = child("a_closed_peer_does_not_kill_a_program_that_reset_sigpipe")
+        .wait_with_output()
+        .unwrap()
+        .status;
+    assert!(status.success(), "{status}");
+}
+
+/// As a server that inetd starts: the connection is its standard input.
+#[test]
+fn the_standard_descriptors_keep_their_flags() {
+    use rustix::fs::{OFlags, fcntl_getfl};
+    use std::os::fd::FromRawFd;
+
+    if is_child() {
+        // SAFETY: 0 is open, and nothing else in this child uses standard input.
+        let mut stream = unsafe { TcpStream::from_raw_fd(0) };
+        assert!(!fcntl_getfl(&stream).unwrap().contains(OFlags::NONBLOCK));
+        rustlet::run(move || {
+            // A second green thread on the same worker goes on while this one waits.
+            let other = rustlet::spawn(|| 5);
+            stream.read_exact(&mut [0]).unwrap();
+            assert_eq!(other.join().unwrap(), 5);
+            stream.write_all(b"y").unwrap();
+            assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+            let back = std::net::TcpStream::from(stream);
+            assert!(!fcntl_getfl(&back).unwrap().contains(OFlags::NONBLOCK));
+        });
+        return;
+    }
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut ours = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (theirs, _) = listener.accept().unwrap();
+    let test = "the_standard_descriptors_keep_their_flags";
+    let path = format!("{}::{test}", module_path!().split_once("::").unwrap().1);
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", &path, "--test-threads=1"])
+        .env(IN_CHILD, "1")
+        .stdin(std::os::fd::OwnedFd::from(theirs))
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    ours.write_all(b"x").unwrap();
+    ours.read_exact(&mut [0]).unwrap();
+    ours.shutdown(std::net::Shutdown::Write).unwrap();
+    assert!(child.wait().unwrap().success());
+}

@@ -1,0 +1,156 @@
+//! `net::serve` and `net::Server`.
+
+use super::net::{self, Server, SocketAddr, TcpStream};
+use super::pair::echo;
+use super::{enter, thread};
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+fn ask(stream: &mut TcpStream) {
+    stream.write_all(b"?").unwrap();
+    let mut answer = [0];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"?");
+}
+
+fn bind() -> (Server, SocketAddr) {
+    let server = Server::bind("127.0.0.1:0").unwrap();
+    let addr = server.local_addr().unwrap();
+    (server, addr)
+}
+
+#[test]
+fn serve_reports_an_address_that_it_cannot_have() {
+    enter(|| {
+        let (_server, addr) = bind();
+        let error = net::serve(addr, |_| ()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    });
+}
+
+#[test]
+fn each_connection_has_its_own_thread() {
+    enter(|| {
+        let (server, addr) = bind();
+        let handle = server.handle();
+        let serving = thread::spawn(move || server.serve(|stream| echo(&stream)));
+        // All open at once, asked in turns.
+        let mut clients: Vec<_> = (0..50).map(|_| TcpStream::connect(addr).unwrap()).collect();
+        for _ in 0..3 {
+            clients.iter_mut().for_each(ask);
+        }
+        assert_eq!(handle.connections(), 50);
+        drop(clients);
+        handle.shutdown();
+        serving.join().unwrap().unwrap();
+        assert_eq!(handle.connections(), 0);
+    });
+}
+
+#[test]
+fn from_an_os_thread() {
+    let (server, addr) = bind();
+    let handle = server.handle();
+    let serving = std::thread::spawn(move || server.serve(|stream| echo(&stream)));
+    ask(&mut TcpStream::connect(addr).unwrap());
+    handle.shutdown();
+    serving.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_panic_ends_its_connection_only() {
+    enter(|| {
+        let (server, addr) = bind();
+        let handle = server.handle();
+        let serving = thread::spawn(move || {
+            server.serve(|mut stream| {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                assert_ne!(&byte, b"!", "asked to panic (this is part of a test)");
+                stream.write_all(&byte).unwrap();
+            })
+        });
+        for _ in 0..3 {
+            let mut victim = TcpStream::connect(addr).unwrap();
+            victim.write_all(b"!").unwrap();
+            assert_eq!(victim.read(&mut [0]).unwrap(), 0);
+            ask(&mut TcpStream::connect(addr).unwrap());
+        }
+        while handle.connections() > 0 {
+            thread::yield_now();
+        }
+        handle.shutdown();
+        serving.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn no_more_connections_than_allowed() {
+    enter(|| {
+        let (server, addr) = bind();
+        let server = server.max_connections(3);
+        let handle = server.handle();
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let counters = (Arc::clone(&now), Arc::clone(&most));
+        let serving = thread::spawn(move || {
+            server.serve(move |stream| {
+                let (now, most) = &counters;
+                most.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
+                echo(&stream);
+                now.fetch_sub(1, SeqCst);
+            })
+        });
+        let clients: Vec<_> = (0..30)
+            .map(|_| {
+                thread::spawn(move || {
+                    let mut stream = TcpStream::connect(addr).unwrap();
+                    ask(&mut stream);
+                    thread::yield_now();
+                    ask(&mut stream);
+                })
+            })
+            .collect();
+        for client in clients {
+            client.join().unwrap();
+        }
+        handle.shutdown();
+        serving.join().unwrap().unwrap();
+        assert!((1..=3).contains(&most.load(SeqCst)), "{most:?}");
+        assert_eq!(now.load(SeqCst), 0);
+    });
+}
+
+#[test]
+fn a_stopped_server_lets_open_connections_end() {
+    enter(|| {
+        let (server, addr) = bind();
+        let handle = server.handle();
+        let serving = thread::spawn(move || server.serve(|stream| echo(&stream)));
+        let mut open = TcpStream::connect(addr).unwrap();
+        ask(&mut open);
+        handle.shutdown();
+        handle.clone().shutdown();
+        ask(&mut open);
+        assert!(!serving.is_finished());
+        assert!(TcpStream::connect(addr).is_err());
+        drop(open);
+        serving.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn stopping_ends_the_wait_for_a_free_place() {
+    enter(|| {
+        let (server, addr) = bind();
+        let server = server.max_connections(1);
+        let handle = server.handle();
+        let serving = thread::spawn(move || server.serve(|stream| echo(&stream)));
+        let mut only = TcpStream::connect(addr).unwrap();
+        ask(&mut only);
+        let _queued = TcpStream::connect(addr).unwrap();
+        handle.shutdown();
+        drop(only);
+        serving.join().unwrap().unwrap();
+    });
+}
