@@ -113,11 +113,8 @@ pub(crate) struct Green {
     group: AtomicUsize,
     id: AtomicU64,
     born_at: AtomicPtr<Location<'static>>,
-    name: UnsafeCell<Option<Box<str>>>,
     locals: UnsafeCell<Option<Box<dyn Any>>>,
-    scope: UnsafeCell<Option<Arc<ScopeState>>>,
-    /// A stack taken at spawn, for sizes that the pools do not keep.
-    stack: UnsafeCell<Option<Stack>>,
+    rare: UnsafeCell<Option<Box<Rare>>>,
     body: Body,
 }
 
@@ -125,6 +122,14 @@ pub(crate) struct Green {
 unsafe impl Send for Green {}
 // SAFETY: as above.
 unsafe impl Sync for Green {}
+
+/// What most threads do without.
+struct Rare {
+    name: Option<Box<str>>,
+    scope: Option<Arc<ScopeState>>,
+    /// A stack taken at spawn, for sizes that the pools do not keep.
+    stack: Option<Stack>,
+}
 
 /// What a spawner decides about a thread.
 #[derive(Debug)]
@@ -161,10 +166,8 @@ impl Green {
             group: AtomicUsize::new(0),
             id: AtomicU64::new(0),
             born_at: AtomicPtr::new(ptr::null_mut()),
-            name: UnsafeCell::new(None),
             locals: UnsafeCell::new(None),
-            scope: UnsafeCell::new(None),
-            stack: UnsafeCell::new(None),
+            rare: UnsafeCell::new(None),
             body: Body::empty(),
         }
     }
@@ -201,12 +204,15 @@ impl Green {
             birth.at,
             Home::of_thread().map_or(0, |home| home.now.get()),
         );
-        // SAFETY: ours alone.
-        unsafe { *green.name.get() = birth.name };
-        // SAFETY: ours alone.
-        unsafe { *green.scope.get() = birth.scope };
-        // SAFETY: ours alone.
-        unsafe { *green.stack.get() = birth.stack };
+        if birth.name.is_some() || birth.scope.is_some() || birth.stack.is_some() {
+            let rare = Box::new(Rare {
+                name: birth.name,
+                scope: birth.scope,
+                stack: birth.stack,
+            });
+            // SAFETY: ours alone.
+            unsafe { *green.rare.get() = Some(rare) };
+        }
         // SAFETY: B2, ours alone; B3 by the contract.
         unsafe { green.body.set(closure) };
         // Release: pairs with the Acquire of `try_ref`; a dump that gets a reference sees all of the above.
@@ -265,7 +271,7 @@ impl Green {
     /// Takes the stack out that was taken for it at spawn.
     pub(crate) fn take_own_stack(&self) -> Option<Stack> {
         // SAFETY: G2, the caller is its worker.
-        unsafe { (*self.stack.get()).take() }
+        unsafe { (*self.rare.get()).as_mut() }.and_then(|rare| rare.stack.take())
     }
 
     /// Gives it a stack. False: the stack is unusable.
@@ -308,17 +314,19 @@ impl Green {
                 self.tell_scope(failed);
             }
         }
-        // SAFETY: G2.
-        if let Some(scope) = unsafe { (*self.scope.get()).as_ref() } {
+        if let Some(scope) = self.scope() {
             scope.leave();
         }
     }
 
+    fn scope(&self) -> Option<&ScopeState> {
+        // SAFETY: G4.
+        let rare = unsafe { (*self.rare.get()).as_ref() }?;
+        rare.scope.as_deref()
+    }
+
     fn tell_scope(&self, failed: bool) {
-        // SAFETY: written before publication; taken out when the last reference goes.
-        if let Some(scope) = unsafe { (*self.scope.get()).as_ref() }
-            && failed
-        {
+        if failed && let Some(scope) = self.scope() {
             scope.note_failure();
         }
     }
@@ -479,7 +487,8 @@ impl Green {
 
     pub(crate) fn name(&self) -> Option<&str> {
         // SAFETY: G4.
-        unsafe { (*self.name.get()).as_deref() }
+        let rare = unsafe { (*self.rare.get()).as_ref() }?;
+        rare.name.as_deref()
     }
 
     pub(crate) fn group(&self) -> usize {
@@ -525,11 +534,7 @@ impl Green {
     /// The last reference is gone.
     fn recycle(&self) {
         // SAFETY: nobody else has it (G1).
-        drop(unsafe { (*self.name.get()).take() });
-        // SAFETY: as above.
-        drop(unsafe { (*self.scope.get()).take() });
-        // SAFETY: as above.
-        drop(unsafe { (*self.stack.get()).take() });
+        drop(unsafe { (*self.rare.get()).take() });
         blocks::give(NonNull::from(self));
     }
 }

@@ -19,7 +19,10 @@ use crate::shim::lock;
 
 const PER_CHUNK: usize = 200;
 const BATCH: usize = 64;
-const CACHED: usize = 4 * BATCH;
+/// A worker keeps so many; what it has not needed for a second it gives back (`Cache::trim`).
+const CACHED: usize = 128 * 1024;
+/// At a time, lest the worker stops for long.
+const TRIMMED: usize = 8 * 1024;
 
 /// A run of blocks.
 pub(crate) struct Chunk {
@@ -52,6 +55,8 @@ static DEPOT: Mutex<Depot> = Mutex::new(Depot {
 pub(crate) struct Cache {
     head: Cell<*const Green>,
     count: Cell<usize>,
+    /// The least there was since the last trim.
+    low: Cell<usize>,
 }
 
 impl Cache {
@@ -59,6 +64,7 @@ impl Cache {
         Cache {
             head: Cell::new(ptr::null()),
             count: Cell::new(0),
+            low: Cell::new(0),
         }
     }
 
@@ -75,12 +81,22 @@ impl Cache {
         let block = NonNull::new(self.head.get().cast_mut())?;
         // SAFETY: D1.
         self.head.set(unsafe { block.as_ref() }.free_next.get());
-        self.count.set(self.count.get() - 1);
+        let left = self.count.get() - 1;
+        self.count.set(left);
+        self.low.set(self.low.get().min(left));
         Some(block)
     }
 
+    /// Gives back half of what was not needed since the last time. True: a later call may give back more.
+    pub(crate) fn trim(&self) -> bool {
+        let surplus = self.low.get().div_ceil(2).min(TRIMMED);
+        self.shrink(self.count.get() - surplus);
+        self.low.set(self.count.get());
+        self.count.get() > 0
+    }
+
     /// Gives all but `keep` back to the depot.
-    pub(crate) fn shrink(&self, keep: usize) {
+    fn shrink(&self, keep: usize) {
         if self.count.get() > keep {
             let mut depot = lock(&DEPOT);
             while self.count.get() > keep
@@ -228,7 +244,7 @@ pub(super) fn give(block: NonNull<Green>) {
         Some(home) => {
             home.spare.push(block);
             if home.spare.count.get() > CACHED {
-                home.spare.shrink(CACHED - 2 * BATCH);
+                home.spare.shrink(CACHED - BATCH);
             }
         }
         None => lock(&DEPOT).put(block),

@@ -77,9 +77,11 @@ impl Completion {
 
     /// The handle is dropped. True: the thread had ended, and the handle drops the result (C2).
     pub(crate) fn detach(&self) -> bool {
-        self.word
-            .compare_exchange(OPEN, DETACHED, Ordering::AcqRel, Ordering::Acquire)
-            .is_err()
+        self.is_done()
+            || self
+                .word
+                .compare_exchange(OPEN, DETACHED, Ordering::AcqRel, Ordering::Acquire)
+                .is_err()
     }
 
     /// The handle's owner wants to be woken at the end. False: it has come already.

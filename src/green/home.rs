@@ -166,10 +166,10 @@ impl Home {
         self.queue.len()
     }
 
-    /// Gives back memory that a crowd has left.
-    pub(crate) fn shrink(&self) {
+    /// Gives back memory that a crowd has left. True: a later call may give back more.
+    pub(crate) fn trim(&self) -> bool {
         self.queue.shrink();
-        self.spare.shrink(64);
+        self.spare.trim()
     }
 
     /// Wakes a thread of this home.

@@ -15,6 +15,7 @@ use super::socket::{Socket, descriptor_traits};
 use super::{TcpStream, ToSocketAddrs};
 use crate::green::Reason;
 use crate::retry;
+use crate::runtime::worker::place_next;
 use crate::sys::sock;
 
 /// A TCP socket that listens for connections: [`std::net::TcpListener`] for green threads.
@@ -207,6 +208,7 @@ impl TcpListener {
             take,
             |_| false,
         )?;
+        place_next();
         Ok((TcpStream::accepted(socket, fd), peer))
     }
 

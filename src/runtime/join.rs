@@ -7,12 +7,11 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use crate::green::thread::Thread;
-use crate::green::{GreenRef, Outcome, Reason, Unparker, Wait, park};
+use crate::green::{Green, GreenRef, Outcome, Reason, Unparker, Wait, park};
 
 /// What [`JoinHandle`] and [`ScopedJoinHandle`](crate::thread::ScopedJoinHandle) have in common.
 pub(crate) struct Joiner<T> {
     thread: Thread,
-    green: GreenRef,
     // Covariant, and `Send` and `Sync` whatever `T` is, as std's: the result goes to whoever joins.
     result: PhantomData<fn() -> T>,
 }
@@ -23,8 +22,7 @@ impl<T> Joiner<T> {
     /// J1: `green` is the handle's reference that its spawn gave, and `T` the type of its result.
     pub(crate) unsafe fn new(green: GreenRef) -> Joiner<T> {
         Joiner {
-            thread: Thread::new(Unparker::Green(green.clone())),
-            green,
+            thread: Thread::new(Unparker::Green(green)),
             result: PhantomData,
         }
     }
@@ -33,32 +31,40 @@ impl<T> Joiner<T> {
         &self.thread
     }
 
+    #[inline(always)]
+    fn green(&self) -> &Green {
+        match self.thread.unparker() {
+            Unparker::Green(green) => green,
+            Unparker::Os(_) => unreachable!("a joiner is made of a green thread"),
+        }
+    }
+
     pub(crate) fn is_finished(&self) -> bool {
-        self.green.completion().is_done()
+        self.green().completion().is_done()
     }
 
     pub(crate) fn cancel(&self) {
-        self.green.cancel();
+        self.green().cancel();
     }
 
     /// Waits for the end. Unwinding out of it, cancelled, is as dropping the handle.
     #[inline]
     pub(crate) fn join(self, wait: &Wait) -> Outcome<T> {
-        let completion = self.green.completion();
+        let completion = self.green().completion();
         if !completion.is_done() && completion.enter(Unparker::current()) {
             while !completion.is_done() {
                 park(wait);
             }
         }
         // SAFETY: J1; it is done.
-        unsafe { self.green.take_result() }
+        unsafe { self.green().take_result() }
     }
 }
 
 impl<T> Drop for Joiner<T> {
     fn drop(&mut self) {
-        self.green.completion().leave::<Unparker>();
-        self.green.detach();
+        self.green().completion().leave::<Unparker>();
+        self.green().detach();
     }
 }
 

@@ -19,7 +19,7 @@ use polling::Poller;
 use super::source::Core;
 use crate::green::home::Mailbox;
 use crate::shim::lock;
-use crate::sys::clock::{NEVER, Tick};
+use crate::sys::clock::Tick;
 
 /// The key of the bell; no core has that address.
 const BELL: usize = 0;
@@ -144,6 +144,7 @@ mod by_platform {
         reason = "polling asks that a source is deleted before it is closed"
     )]
     use super::*;
+    use crate::sys::clock::NEVER;
     use polling::{Event, PollMode};
     use std::os::fd::AsRawFd;
     use std::time::Duration;
@@ -174,6 +175,3 @@ mod by_platform {
 }
 
 use by_platform::{Events, deliver, new_events, register, wait};
-
-/// No timeout.
-pub(crate) const FOREVER: Tick = NEVER;

@@ -13,7 +13,7 @@
 //!     equal, nothing was alive at the moment between the two readings (Mattern's counting argument,
 //!     "Algorithms for distributed termination detection", 1987).
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -40,7 +40,6 @@ pub(crate) struct Peer {
     pub(crate) started: AtomicUsize,
     /// Thousandths of the recent past that were spent running green threads.
     pub(crate) busy: AtomicU32,
-    pub(crate) switches: AtomicU64,
 }
 
 impl Peer {
@@ -52,7 +51,6 @@ impl Peer {
             buried: AtomicUsize::new(0),
             started: AtomicUsize::new(0),
             busy: AtomicU32::new(0),
-            switches: AtomicU64::new(0),
         }
     }
 

@@ -38,11 +38,6 @@ impl Timers {
         self.heap.first().map_or(NEVER, |entry| entry.at)
     }
 
-    /// How many entries there are.
-    pub(crate) fn len(&self) -> usize {
-        self.heap.len()
-    }
-
     /// `green` has parked with a deadline.
     #[inline]
     pub(crate) fn arm(&mut self, green: &Green) {

@@ -70,7 +70,6 @@ pub(crate) struct Worker {
     busy_since: Cell<Tick>,
     window: Cell<Tick>,
     worked: Cell<Tick>,
-    switches: Cell<u64>,
     /// The next thread that the running one spawns goes to this worker.
     destination: Cell<Option<(*const Green, usize)>>,
 }
@@ -103,7 +102,6 @@ impl Worker {
             busy_since: Cell::new(now),
             window: Cell::new(now),
             worked: Cell::new(0),
-            switches: Cell::new(0),
             destination: Cell::new(None),
         }
     }
@@ -325,9 +323,9 @@ impl Worker {
         if now.saturating_sub(self.trimmed.get()) >= TRIM_EVERY {
             self.trimmed.set(now);
             let stacks = self.stacks.borrow_mut().trim();
-            self.home.shrink();
+            let cached = self.home.trim();
             let blocks = blocks::trim();
-            self.has_spare.set(stacks || blocks);
+            self.has_spare.set(stacks || cached || blocks);
         }
         now
     }
@@ -533,5 +531,13 @@ impl Drop for Worker {
         if self.is_sentinel.get() {
             self.stand_down();
         }
+    }
+}
+
+/// The calling green thread has accepted a connection: what it spawns next will live long, and is placed on a
+/// worker that has room.
+pub(crate) fn place_next() {
+    if let Some(worker) = Home::get().and_then(Worker::of) {
+        worker.place_next();
     }
 }

@@ -9,8 +9,9 @@
 //! trim holds one for each slot in its hands. S4 is the sum.
 //!
 //! What goes back to the system is decided by **low-water marks**: the fewest warm free slots, and the
-//! fewest unpromised slots, since the last period. That many were not needed by anyone. Three quarters
-//! of them are given back in the period that follows, so that a burst that repeats finds something.
+//! fewest unpromised slots, since the last period. That many were not needed by anyone. Of the warm
+//! ones, three quarters are released in the period that follows, so that a burst that repeats finds
+//! something; of the slots, all whose slab is wholly free and not warmer than that are unmapped.
 //! Slots come from the oldest slab that has any, slabs are given back youngest first.
 #![allow(unsafe_code, reason = "guards, releases and unmaps slots")]
 
@@ -276,7 +277,7 @@ impl Reserve {
             self.period += 1;
             for class in &mut self.classes {
                 class.release = most_of(class.fewest_warm);
-                class.unmap = most_of(class.fewest_unpromised);
+                class.unmap = class.fewest_unpromised;
                 class.fewest_warm = class.warm;
                 class.fewest_unpromised = class.unpromised();
             }
@@ -296,15 +297,16 @@ impl Reserve {
         if most == 0 {
             return None;
         }
+        let most_warm = class.release;
         let slabs = &mut self.slabs;
         let idle = |number: &u32| {
             let slab = slabs.get(*number as usize).and_then(Option::as_ref);
-            slab.is_some_and(|slab| slab.slots() <= most && slab.free() == slab.slots())
+            slab.is_some_and(|slab| {
+                let free = slab.free() == slab.slots();
+                free && slab.slots() <= most && slab.warm.len() <= most_warm
+            })
         };
-        let Some(position) = class.slabs.iter().rposition(idle) else {
-            class.unmap = 0;
-            return None;
-        };
+        let position = class.slabs.iter().rposition(idle)?;
         let number = class.slabs.remove(position);
         let slab = slabs[number as usize].take()?;
         for later in &class.slabs[position..] {

@@ -1,0 +1,306 @@
+//! The load driver: one OS thread and one epoll that keep many connections to an echo server busy.
+//!
+//! Each connection has a fixed number of messages in flight and sends the next one when one has come
+//! back, so the server is never without work, and a latency is the time from handing a message to the
+//! kernel to reading the last byte of its echo. That is a closed loop: with n messages in flight over
+//! all connections and r answers a second the mean latency is n / r, and a server that stalls is asked less meanwhile.
+//!
+//! It talks to loopback only, for a bounded time, and checks every byte that it gets back.
+
+use hdrhistogram::Histogram;
+use rustix::event::{Timespec, epoll};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+/// What to do to a server.
+#[derive(Clone, Debug)]
+pub(crate) struct Load {
+    pub(crate) address: SocketAddr,
+    pub(crate) connections: usize,
+    /// Messages under way on each connection.
+    pub(crate) in_flight: usize,
+    /// The size of a message in bytes.
+    pub(crate) message: usize,
+    /// Load that is not counted, before the part that is.
+    pub(crate) warm_up: Duration,
+    pub(crate) duration: Duration,
+    /// Ends the counted part early, after so many answers.
+    pub(crate) requests: u64,
+}
+
+/// The edges of the part that counts; for reading the server's clocks there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Edge {
+    Begin,
+    End,
+}
+
+/// What the clients saw in the part that counts.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) answers: u64,
+    pub(crate) elapsed: Duration,
+    /// In nanoseconds.
+    pub(crate) latency: Histogram<u64>,
+    /// Connections that the server ended, or answered with what it was not sent.
+    pub(crate) failed: usize,
+    /// Answers on the connection that got fewest of them, and most.
+    pub(crate) fewest: u64,
+    pub(crate) most: u64,
+}
+
+impl Outcome {
+    pub(crate) fn per_second(&self) -> f64 {
+        self.answers as f64 / self.elapsed.as_secs_f64()
+    }
+
+    /// The latency, in microseconds, that this part of the answers did not exceed.
+    pub(crate) fn quantile(&self, part: f64) -> f64 {
+        self.latency.value_at_quantile(part) as f64 / 1000.0
+    }
+}
+
+/// Refuses what is not on this machine: the driver is a load, and not to be let loose on others.
+pub(crate) fn loopback_only(address: SocketAddr) -> io::Result<SocketAddr> {
+    if address.ip().is_loopback() {
+        return Ok(address);
+    }
+    let text = format!("{address} is not a loopback address, and the driver loads no other");
+    Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+}
+
+/// Connects, loads the server, and says how it did; calls `edge` at both ends of the part that counts.
+pub(crate) fn run(load: &Load, mut edge: impl FnMut(Edge)) -> io::Result<Outcome> {
+    let mut clients = Clients::new(load.message, load.in_flight)?;
+    for _ in 0..load.connections {
+        clients.connect(load.address)?;
+    }
+    clients.drive(Instant::now() + load.warm_up, u64::MAX, |_| Ok(()))?;
+    clients.forget();
+    edge(Edge::Begin);
+    let begin = Instant::now();
+    clients.drive(begin + load.duration, load.requests, |_| Ok(()))?;
+    let elapsed = begin.elapsed();
+    edge(Edge::End);
+    Ok(clients.outcome(elapsed))
+}
+
+/// Connections of one load, and what they have seen.
+pub(crate) struct Clients {
+    epoll: OwnedFd,
+    connections: Vec<Option<Connection>>,
+    /// For each tag, as many bytes as a connection may have in flight.
+    patterns: Vec<Vec<u8>>,
+    buffer: Vec<u8>,
+    message: usize,
+    in_flight: usize,
+    latency: Histogram<u64>,
+    answers: u64,
+    failed: usize,
+}
+
+struct Connection {
+    stream: TcpStream,
+    /// Bytes that are to be sent, and did not fit into the socket's buffer.
+    unsent: usize,
+    /// Bytes of the message that is coming back which are here already.
+    received: usize,
+    /// When each message in flight was handed over, oldest first.
+    sent: VecDeque<Instant>,
+    answers: u64,
+}
+
+/// Tags are told apart by one byte; a prime number of them keeps neighbours apart.
+const TAGS: usize = 251;
+
+/// Latencies from 100 ns to a minute, to three digits.
+fn histogram() -> io::Result<Histogram<u64>> {
+    Histogram::new_with_bounds(100, 60_000_000_000, 3).map_err(io::Error::other)
+}
+
+impl Clients {
+    pub(crate) fn new(message: usize, in_flight: usize) -> io::Result<Clients> {
+        if message == 0 || in_flight == 0 {
+            let text = "a message has at least one byte, and one message is in flight";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        Ok(Clients {
+            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            connections: Vec::new(),
+            patterns: (0..TAGS)
+                .map(|tag| vec![tag as u8; message * in_flight])
+                .collect(),
+            buffer: vec![0; 64 * 1024],
+            message,
+            in_flight,
+            latency: histogram()?,
+            answers: 0,
+            failed: 0,
+        })
+    }
+
+    /// Opens one more connection.
+    pub(crate) fn connect(&mut self, address: SocketAddr) -> io::Result<()> {
+        let stream = TcpStream::connect(loopback_only(address)?)?;
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
+        let key = epoll::EventData::new_u64(self.connections.len() as u64);
+        // A socket is writable at once, so that its first turn comes without our doing.
+        epoll::add(&self.epoll, &stream, key, flags)?;
+        self.connections.push(Some(Connection {
+            stream,
+            unsent: 0,
+            received: 0,
+            sent: VecDeque::with_capacity(self.in_flight),
+            answers: 0,
+        }));
+        Ok(())
+    }
+
+    /// Serves the connections until a time or a number of answers is reached; calls `between` after each wait, at least every 10 ms.
+    pub(crate) fn drive(
+        &mut self,
+        until: Instant,
+        answers: u64,
+        mut between: impl FnMut(Instant) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let pause = Timespec {
+            tv_sec: 0,
+            tv_nsec: 10_000_000,
+        };
+        let mut events = Vec::with_capacity(1024);
+        loop {
+            events.clear();
+            match epoll::wait(
+                &self.epoll,
+                rustix::buffer::spare_capacity(&mut events),
+                Some(&pause),
+            ) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            for event in &events {
+                self.turn(event.data.u64() as usize);
+            }
+            let now = Instant::now();
+            if now >= until || self.answers >= answers {
+                return Ok(());
+            }
+            if self.failed == self.connections.len() {
+                return Err(io::Error::other("the server has ended every connection"));
+            }
+            between(now)?;
+        }
+    }
+
+    /// Reads what has come for a connection, and sends what may now be sent.
+    fn turn(&mut self, number: usize) {
+        let Some(connection) = self.connections[number].as_mut() else {
+            return;
+        };
+        let pattern = &self.patterns[number % TAGS];
+        let turn = connection.receive(&mut self.buffer, pattern, self.message);
+        let sent = turn.and_then(|(now, messages)| {
+            for _ in 0..messages {
+                if let Some(then) = connection.sent.pop_front() {
+                    self.latency
+                        .saturating_record((now - then).as_nanos() as u64);
+                }
+            }
+            connection.answers += messages;
+            self.answers += messages;
+            let missing = self.in_flight - connection.sent.len();
+            connection.sent.extend(std::iter::repeat_n(now, missing));
+            connection.unsent += missing * self.message;
+            connection.flush(pattern)
+        });
+        if sent.is_err() {
+            self.failed += 1;
+            self.connections[number] = None;
+        }
+    }
+
+    /// Starts counting anew.
+    pub(crate) fn forget(&mut self) {
+        self.latency.reset();
+        self.answers = 0;
+        for connection in self.connections.iter_mut().flatten() {
+            connection.answers = 0;
+        }
+    }
+
+    /// Closes all connections and says what they have seen.
+    pub(crate) fn outcome(self, elapsed: Duration) -> Outcome {
+        let alive = || {
+            self.connections
+                .iter()
+                .flatten()
+                .map(|connection| connection.answers)
+        };
+        Outcome {
+            answers: self.answers,
+            elapsed,
+            failed: self.failed,
+            fewest: alive().min().unwrap_or(0),
+            most: alive().max().unwrap_or(0),
+            latency: self.latency,
+        }
+    }
+}
+
+impl Connection {
+    /// Reads until nothing is left; says when, and how many messages that completed.
+    fn receive(
+        &mut self,
+        buffer: &mut [u8],
+        pattern: &[u8],
+        message: usize,
+    ) -> io::Result<(Instant, u64)> {
+        let mut messages = 0;
+        loop {
+            let length = match recv(&self.stream, &mut *buffer, RecvFlags::empty()) {
+                Ok((0, _)) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok((length, _)) => length,
+                Err(Errno::AGAIN) => break,
+                Err(Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            // All bytes of a connection are the same, so it does not matter where in a message they are.
+            if buffer[..length]
+                .chunks(pattern.len())
+                .any(|chunk| chunk != &pattern[..chunk.len()])
+            {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            self.received += length;
+            messages += self.received / message;
+            self.received %= message;
+            if messages > self.sent.len() {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            if length < buffer.len() {
+                break;
+            }
+        }
+        Ok((Instant::now(), messages as u64))
+    }
+
+    fn flush(&mut self, pattern: &[u8]) -> io::Result<()> {
+        while self.unsent > 0 {
+            match send(&self.stream, &pattern[..self.unsent], SendFlags::NOSIGNAL) {
+                Ok(length) => self.unsent -= length,
+                Err(Errno::AGAIN) => break,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
