@@ -120,7 +120,10 @@ mod tests {
             }
             for _ in 0..(round * 5) % 29 {
                 let popped = queue.pop().map(ptr::from_ref);
-                assert_eq!(popped, expected.pop_front().map(|index| &raw const greens[index]));
+                assert_eq!(
+                    popped,
+                    expected.pop_front().map(|index| &raw const greens[index])
+                );
             }
             if round % 10 == 0 {
                 queue.shrink();

@@ -20,6 +20,7 @@ pub(crate) mod blocking;
 #[cfg(not(loom))]
 mod builder;
 pub(crate) mod direction;
+pub(crate) mod idle;
 #[cfg(not(loom))]
 pub(crate) mod join;
 #[cfg(not(loom))]

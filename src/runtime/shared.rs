@@ -13,13 +13,14 @@
 //!     equal, nothing was alive at the moment between the two readings (Mattern's counting argument,
 //!     "Algorithms for distributed termination detection", 1987).
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use crossbeam_queue::SegQueue;
 
 use super::blocking::Pool;
+use super::idle::Idle;
 use crate::green::GreenRef;
 use crate::green::home::Mailbox;
 use crate::shim::lock;
@@ -94,10 +95,7 @@ pub(crate) struct Shared {
     /// Alive or reserved, counted only if there is a limit.
     limited: AtomicUsize,
     phase: AtomicU8,
-    /// How many workers sleep or are about to.
-    pub(crate) asleep: AtomicUsize,
-    /// A sleeping worker looks up from time to time for what waits too long in others' queues.
-    pub(crate) sentinel: AtomicBool,
+    pub(crate) idle: Idle,
     /// Somebody waits in `await_quiet`: workers that fall asleep tell.
     watched: AtomicUsize,
     quiet: Mutex<()>,
@@ -116,8 +114,7 @@ impl Shared {
             external: AtomicUsize::new(0),
             limited: AtomicUsize::new(0),
             phase: AtomicU8::new(Phase::Open as u8),
-            asleep: AtomicUsize::new(0),
-            sentinel: AtomicBool::new(false),
+            idle: Idle::new(),
             watched: AtomicUsize::new(0),
             quiet: Mutex::new(()),
             quieter: Condvar::new(),
@@ -260,9 +257,7 @@ impl Shared {
     /// Wakes one sleeping worker other than `except`, if there is one and no sentinel is up.
     #[inline]
     pub(crate) fn rouse(&self, except: usize) {
-        // Pairs with the fence of a worker that falls asleep: it sees the queue, or we see it asleep.
-        fence(Ordering::SeqCst);
-        if self.asleep.load(Ordering::Relaxed) > 0 && !self.sentinel.load(Ordering::Relaxed) {
+        if self.idle.should_rouse() {
             self.rouse_slow(except);
         }
     }

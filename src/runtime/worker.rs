@@ -359,8 +359,8 @@ impl Worker {
         }
         self.worked
             .set(self.worked.get() + now.saturating_sub(self.busy_since.get()));
-        self.shared.asleep.fetch_add(1, Ordering::Relaxed);
-        // Step 7. The fence also pairs with that of `Shared::rouse`.
+        self.shared.idle.enter();
+        // Step 7; step 3 of `idle.rs` too.
         self.home.mailbox.bell.prepare();
         let nap = self.keep_watch(now);
         // Step 8.
@@ -388,7 +388,7 @@ impl Worker {
         // Step 9.
         self.poll(wait);
         self.home.mailbox.bell.awake();
-        self.shared.asleep.fetch_sub(1, Ordering::Relaxed);
+        self.shared.idle.leave();
         let now = clock::now();
         self.home.now.set(now);
         self.polled.set(now);
@@ -418,7 +418,7 @@ impl Worker {
             return NEVER;
         }
         if !self.is_sentinel.get() {
-            if !self.others_have_unstarted() || self.shared.sentinel.swap(true, Ordering::Relaxed) {
+            if !self.others_have_unstarted() || !self.shared.idle.stand_up() {
                 return NEVER;
             }
             self.is_sentinel.set(true);
@@ -464,10 +464,7 @@ impl Worker {
             if watch.quiet > QUIET_MAX {
                 self.stand_down();
                 // A spawner that saw the sentinel up has not roused anybody: look once more.
-                std::sync::atomic::fence(Ordering::SeqCst);
-                if self.others_have_unstarted()
-                    && !self.shared.sentinel.swap(true, Ordering::Relaxed)
-                {
+                if self.others_have_unstarted() && self.shared.idle.stand_up() {
                     self.is_sentinel.set(true);
                     watch.quiet = 0;
                     watch.nap = AGED;
@@ -481,7 +478,7 @@ impl Worker {
 
     fn stand_down(&self) {
         self.is_sentinel.set(false);
-        self.shared.sentinel.store(false, Ordering::Relaxed);
+        self.shared.idle.lie_down();
     }
 
     fn others_have_unstarted(&self) -> bool {

@@ -3,7 +3,7 @@
 use super::net::{TcpListener, TcpStream};
 use super::pair::{LOCAL, echo, listen, pair};
 use super::{enter, thread};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{BufWriter, ErrorKind, Read, Write};
 use std::time::Duration;
 
 #[test]
@@ -121,4 +121,171 @@ fn timeouts_are_exact() {
             assert_eq!(client.read_timeout().unwrap(), Some(timeout));
         }
     });
+}
+
+/// Waits on `stream` in vain, so that whatever watches it has been told to.
+fn wait_a_little(stream: &TcpStream) {
+    stream
+        .set_read_timeout(Some(Duration::from_micros(100)))
+        .unwrap();
+    assert_eq!(
+        (&mut &*stream).read(&mut [0]).unwrap_err().kind(),
+        ErrorKind::WouldBlock
+    );
+    stream.set_read_timeout(None).unwrap();
+}
+
+/// Waits on `stream` until the other end sends a byte.
+fn wait_for_a_byte(stream: &TcpStream, other: &TcpStream) {
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            (&mut &*other).read_exact(&mut [0]).unwrap();
+            (&mut &*other).write_all(b"x").unwrap();
+        });
+        (&mut &*stream).write_all(b"r").unwrap();
+        (&mut &*stream).read_exact(&mut [0]).unwrap();
+    });
+}
+
+#[test]
+fn streams_outlive_their_runtime() {
+    let (one, other) = rustlet::run(|| {
+        let (one, other) = pair();
+        wait_a_little(&one);
+        wait_for_a_byte(&one, &other);
+        (one, other)
+    });
+    for round in 0..3 {
+        // On a thread without a runtime, then in another runtime.
+        if round > 0 {
+            wait_a_little(&one);
+            wait_for_a_byte(&one, &other);
+        }
+        rustlet::run(|| {
+            wait_for_a_byte(&other, &one);
+            wait_for_a_byte(&one, &other);
+            wait_a_little(&one);
+        });
+    }
+}
+
+#[test]
+fn two_runtimes_and_an_os_thread_share_a_stream() {
+    const EACH: usize = 300;
+    let (one, other) = pair();
+    // Each reader takes its share, one byte at a time; there are exactly enough.
+    let take = || {
+        for _ in 0..EACH {
+            (&one).read_exact(&mut [0]).unwrap();
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            rustlet::run(|| {
+                thread::scope(|scope| {
+                    scope.spawn(take);
+                    scope.spawn(take);
+                })
+            })
+        });
+        scope.spawn(|| rustlet::run(take));
+        scope.spawn(take);
+        for _ in 0..4 * EACH {
+            (&other).write_all(b"x").unwrap();
+            std::thread::yield_now();
+        }
+    });
+    one.set_nonblocking(true).unwrap();
+    assert_eq!(
+        (&one).read(&mut [0]).unwrap_err().kind(),
+        ErrorKind::WouldBlock
+    );
+}
+
+#[test]
+fn a_stream_that_was_waited_on_can_be_converted_and_waited_on_again() {
+    enter(|| {
+        let (mut one, other) = pair();
+        for _ in 0..20 {
+            wait_a_little(&one);
+            wait_for_a_byte(&one, &other);
+            one = std::net::TcpStream::from(one).into();
+        }
+    });
+}
+
+#[test]
+fn nonblocking_reads_see_data_without_giving_way() {
+    enter(|| {
+        let (one, other) = pair();
+        wait_for_a_byte(&one, &other);
+        one.set_nonblocking(true).unwrap();
+        for _ in 0..100 {
+            (&other).write_all(b"ab").unwrap();
+            // Nothing in here suspends.
+            let mut got = 0;
+            while got < 2 {
+                match (&one).read(&mut [0; 8]) {
+                    Ok(count) => got += count,
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+                }
+            }
+        }
+    });
+}
+
+/// Streams that are made, waited on and dropped on different workers, while events for them come in.
+#[test]
+fn streams_come_and_go_on_many_workers() {
+    rustlet::Builder::new().workers(4).build().unwrap().run(|| {
+        let (listener, addr) = listen();
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                let listener = &listener;
+                scope.spawn(move || {
+                    for round in 0..200 {
+                        let client = TcpStream::connect(addr).unwrap();
+                        let (server, _) = listener.accept().unwrap();
+                        // Not the other end of `client`, most often.
+                        (&client).write_all(b"x").unwrap();
+                        (&server).read_exact(&mut [0]).unwrap();
+                        if round % 3 == 0 {
+                            thread::spawn(move || drop(server));
+                        }
+                    }
+                });
+            }
+        });
+    });
+}
+
+#[test]
+fn the_end_of_a_runtime_closes_what_waits_in_it() {
+    let (mut reading, mut writing, addr) = rustlet::run(|| {
+        let (reader, reading) = pair();
+        thread::spawn(move || {
+            (&reader).write_all(b"r").unwrap();
+            (&reader).read(&mut [0]).map(drop)
+        });
+        // It gets stuck, and tries to write the rest when it is dropped.
+        let (writer, writing) = pair();
+        thread::spawn(move || {
+            let mut writer = BufWriter::new(writer);
+            loop {
+                writer.write_all(b"w").unwrap();
+            }
+        });
+        let (listener, addr) = listen();
+        thread::spawn(move || listener.accept().map(drop));
+        (&reading).read_exact(&mut [0]).unwrap();
+        (&writing).read_exact(&mut [0]).unwrap();
+        thread::yield_now();
+        (reading, writing, addr)
+    });
+    assert_eq!(reading.read(&mut [0]).unwrap(), 0);
+    assert!(std::io::copy(&mut writing, &mut std::io::sink()).unwrap() > 0);
+    assert_eq!(
+        TcpStream::connect(addr).unwrap_err().kind(),
+        ErrorKind::ConnectionRefused
+    );
 }

@@ -8,10 +8,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 fn ask(stream: &mut TcpStream) {
-    stream.write_all(b"?").unwrap();
+    try_to_ask(stream).unwrap();
+}
+
+fn try_to_ask(stream: &mut TcpStream) -> io::Result<()> {
+    stream.write_all(b"?")?;
     let mut answer = [0];
-    stream.read_exact(&mut answer).unwrap();
+    stream.read_exact(&mut answer)?;
     assert_eq!(&answer, b"?");
+    Ok(())
 }
 
 fn bind() -> (Server, SocketAddr) {
@@ -151,6 +156,35 @@ fn stopping_ends_the_wait_for_a_free_place() {
         let _queued = TcpStream::connect(addr).unwrap();
         handle.shutdown();
         drop(only);
+        serving.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn serve_goes_on_when_threads_run_out() {
+    let runtime = rustlet::Builder::new()
+        .workers(1)
+        .max_threads(10)
+        .build()
+        .unwrap();
+    runtime.run(|| {
+        let (server, addr) = bind();
+        let handle = server.handle();
+        let serving = thread::spawn(move || server.serve(|stream| echo(&stream)));
+        let mut clients = Vec::new();
+        loop {
+            let mut client = TcpStream::connect(addr).unwrap();
+            match try_to_ask(&mut client) {
+                Ok(()) => clients.push(client),
+                // Closed: there is no thread for it.
+                Err(_) => break,
+            }
+        }
+        assert!((1..10).contains(&clients.len()), "{}", clients.len());
+        clients.iter_mut().for_each(ask);
+        drop(clients);
+        while try_to_ask(&mut TcpStream::connect(addr).unwrap()).is_err() {}
+        handle.shutdown();
         serving.join().unwrap().unwrap();
     });
 }

@@ -280,6 +280,33 @@ fn half_closed_echo() {
     });
 }
 
+/// A read stops short at urgent data, though more lies behind it.
+#[test]
+fn urgent_data_in_between() {
+    enter(|| {
+        let (client, mut server) = pair();
+        thread::scope(|scope| {
+            let reader = scope.spawn(move || {
+                // It has waited when the rest comes.
+                server.write_all(b"r").unwrap();
+                server.read_exact(&mut [0]).unwrap();
+                let mut all = Vec::new();
+                let mut buf = [0; 16];
+                while all.len() < 6 {
+                    let count = server.read(&mut buf).unwrap();
+                    all.extend_from_slice(&buf[..count]);
+                }
+                all
+            });
+            (&client).read_exact(&mut [0]).unwrap();
+            (&client).write_all(b"xabc").unwrap();
+            rustix::net::send(&client, b"!", rustix::net::SendFlags::OOB).unwrap();
+            (&client).write_all(b"def").unwrap();
+            assert_eq!(reader.join().unwrap(), b"abcdef");
+        });
+    });
+}
+
 fn until_peeked(stream: &TcpStream, count: usize) {
     let mut buf = vec![0; count];
     while stream.peek(&mut buf).unwrap() < count {
