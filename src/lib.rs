@@ -67,6 +67,8 @@ mod shim;
 mod stack;
 #[cfg(not(loom))]
 mod sys;
+#[cfg(all(test, not(loom)))]
+mod test_child;
 
 #[cfg(not(loom))]
 pub mod thread;

@@ -177,7 +177,7 @@ impl Green {
     /// # Safety
     ///
     /// `F` and `T` outlive the thread (B3).
-    pub(crate) unsafe fn new<F: FnOnce() -> T, T>(
+    pub(crate) unsafe fn spawn<F: FnOnce() -> T, T>(
         birth: Birth,
         closure: F,
     ) -> (GreenRef, GreenRef) {

@@ -9,7 +9,6 @@
 //! D3. A chunk's blocks are initialised when it is made, and stay so until it is freed; it is freed under
 //!     the lock, when all of its blocks are in its free list.
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
 use std::sync::Mutex;
@@ -29,7 +28,7 @@ pub(crate) struct Chunk {
     free: Cell<*const Green>,
     count: Cell<usize>,
     listed: Cell<bool>,
-    blocks: [Green; PER_CHUNK],
+    blocks: Box<[Green]>,
 }
 
 struct Depot {
@@ -154,30 +153,17 @@ impl Depot {
     }
 
     fn grow(&mut self) {
-        let layout = Layout::new::<Chunk>();
-        // SAFETY: the layout is not empty.
-        let memory = unsafe { alloc(layout) }.cast::<Chunk>();
-        let Some(chunk) = NonNull::new(memory) else {
-            handle_alloc_error(layout);
-        };
-        for index in 0..PER_CHUNK {
-            let green = Green::empty();
-            green.chunk.set(memory);
-            // SAFETY: within the chunk.
-            let block = unsafe { (&raw mut (*memory).blocks).cast::<Green>().add(index) };
-            // SAFETY: fresh memory, aligned by the layout.
-            unsafe { block.write(green) };
-        }
-        // SAFETY: fresh memory.
-        unsafe { (&raw mut (*memory).free).write(Cell::new(ptr::null())) };
-        // SAFETY: fresh memory.
-        unsafe { (&raw mut (*memory).count).write(Cell::new(0)) };
-        // SAFETY: fresh memory.
-        unsafe { (&raw mut (*memory).listed).write(Cell::new(true)) };
-        self.chunks.push(chunk);
-        self.partial.push(chunk);
-        // SAFETY: written in full just now.
-        for block in unsafe { &chunk.as_ref().blocks }.iter().rev() {
+        let leaked = NonNull::from(Box::leak(Box::new(Chunk {
+            free: Cell::new(ptr::null()),
+            count: Cell::new(0),
+            listed: Cell::new(true),
+            blocks: (0..PER_CHUNK).map(|_| Green::empty()).collect(),
+        })));
+        self.chunks.push(leaked);
+        self.partial.push(leaked);
+        // SAFETY: D3.
+        for block in unsafe { leaked.as_ref() }.blocks.iter().rev() {
+            block.chunk.set(leaked.as_ptr());
             self.put(NonNull::from(block));
         }
     }
@@ -208,8 +194,8 @@ impl Depot {
             if unsafe { chunk.as_ref() }.count.get() != usize::MAX {
                 return true;
             }
-            // SAFETY: D3: all of its blocks were in its free list, so none has references.
-            unsafe { dealloc(chunk.as_ptr().cast(), Layout::new::<Chunk>()) };
+            // SAFETY: D3: all of its blocks were in its free list, so none has references; `grow` leaked it.
+            drop(unsafe { Box::from_raw(chunk.as_ptr()) });
             false
         });
         self.free -= freed;

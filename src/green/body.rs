@@ -47,7 +47,9 @@ const fn fits<V>() -> bool {
     size_of::<V>() <= WORDS * 8 && align_of::<V>() <= align_of::<u64>()
 }
 
-/// # Safety: the slot is empty.
+/// # Safety
+///
+/// The slot is empty.
 unsafe fn put<V>(slot: &Slot, value: V) {
     if fits::<V>() {
         // SAFETY: it fits, and by B2 nobody else looks.
@@ -59,7 +61,9 @@ unsafe fn put<V>(slot: &Slot, value: V) {
     }
 }
 
-/// # Safety: the slot holds a `V` that was `put` there, and is empty afterwards.
+/// # Safety
+///
+/// The slot holds a `V` that was `put` there, and is empty afterwards.
 unsafe fn take<V>(slot: &Slot) -> V {
     if fits::<V>() {
         // SAFETY: by the contract.
@@ -70,7 +74,9 @@ unsafe fn take<V>(slot: &Slot) -> V {
     }
 }
 
-/// # Safety: the slot holds a `V` that was `put` there.
+/// # Safety
+///
+/// The slot holds a `V` that was `put` there.
 unsafe fn peek<V>(slot: &Slot) -> &V {
     if fits::<V>() {
         // SAFETY: by the contract.

@@ -136,7 +136,7 @@ impl Home {
         const BUDGET: u32 = 128;
         let spent = self.spent.get().wrapping_add(1);
         self.spent.set(spent);
-        if spent % BUDGET == 0 {
+        if spent.is_multiple_of(BUDGET) {
             super::park::yield_now(at);
         }
     }

@@ -98,7 +98,7 @@ where
         reserved.map_err(dismiss)?;
     }
     // SAFETY: SP1.
-    let (scheduled, handle) = unsafe { Green::new(birth(order, stack, shared), f) };
+    let (scheduled, handle) = unsafe { Green::spawn(birth(order, stack, shared), f) };
     match worker {
         Some(worker) => worker.push(Unstarted(scheduled)),
         None => shared.push_external(Unstarted(scheduled)),
@@ -138,7 +138,7 @@ where
         worker.reserve().map_err(dismiss)?;
     }
     // SAFETY: SP1, both are `'static`.
-    let (scheduled, handle) = unsafe { Green::new(birth(order, stack, shared), f) };
+    let (scheduled, handle) = unsafe { Green::spawn(birth(order, stack, shared), f) };
     worker.push_local(scheduled);
     // SAFETY: J1.
     Ok(unsafe { JoinHandle::new(handle) })
