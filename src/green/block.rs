@@ -141,6 +141,19 @@ pub(crate) struct Birth {
     pub(crate) stack: Option<Stack>,
 }
 
+impl Birth {
+    #[inline]
+    pub(crate) fn plain(at: &'static Location<'static>, group: usize) -> Birth {
+        Birth {
+            name: None,
+            at,
+            group,
+            scope: None,
+            stack: None,
+        }
+    }
+}
+
 impl Green {
     pub(super) fn empty() -> Green {
         Green {
@@ -177,6 +190,7 @@ impl Green {
     /// # Safety
     ///
     /// `F` and `T` outlive the thread (B3).
+    #[inline]
     pub(crate) unsafe fn spawn<F: FnOnce() -> T, T>(
         birth: Birth,
         closure: F,

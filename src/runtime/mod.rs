@@ -36,6 +36,8 @@ pub(crate) mod source;
 #[cfg(not(loom))]
 pub(crate) mod spawn;
 #[cfg(not(loom))]
+mod start_queue;
+#[cfg(not(loom))]
 mod timer;
 #[cfg(not(loom))]
 pub(crate) mod worker;

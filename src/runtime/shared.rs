@@ -17,10 +17,9 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use crossbeam_queue::SegQueue;
-
 use super::blocking::Pool;
 use super::idle::Idle;
+use super::start_queue::StartQueue;
 use crate::green::GreenRef;
 use crate::green::home::Mailbox;
 use crate::shim::lock;
@@ -33,7 +32,7 @@ pub(crate) struct Unstarted(pub(crate) GreenRef);
 /// What others may know of a worker, and give it.
 #[derive(Debug)]
 pub(crate) struct Peer {
-    pub(crate) unstarted: SegQueue<Unstarted>,
+    pub(crate) unstarted: StartQueue,
     pub(crate) mailbox: &'static Mailbox,
     pub(crate) spawned: AtomicUsize,
     pub(crate) buried: AtomicUsize,
@@ -46,7 +45,7 @@ pub(crate) struct Peer {
 impl Peer {
     pub(crate) fn new(mailbox: &'static Mailbox) -> Peer {
         Peer {
-            unstarted: SegQueue::new(),
+            unstarted: StartQueue::new(),
             mailbox,
             spawned: AtomicUsize::new(0),
             buried: AtomicUsize::new(0),
@@ -229,6 +228,11 @@ impl Shared {
     }
 
     // --- the limit ---
+
+    #[inline]
+    pub(crate) fn has_no_limit(&self) -> bool {
+        self.config.max_threads == usize::MAX
+    }
 
     /// Counts a thread that is about to be spawned; false: the limit is reached.
     #[inline]

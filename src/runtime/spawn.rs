@@ -161,6 +161,34 @@ where
     }
 }
 
+/// As [`spawn_static`] for a thread without any wishes: the short way, which nearly all spawns go.
+///
+/// # Errors
+///
+/// As [`spawn`].
+#[inline]
+pub(crate) fn spawn_plain<F, T>(at: &'static Location<'static>, f: F) -> io::Result<JoinHandle<T>>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let Some(worker) = Worker::current().filter(|worker| worker.shared().has_no_limit()) else {
+        let order = Order {
+            name: None,
+            stack: None,
+            scope: None,
+            at,
+        };
+        return spawn_static(order, f);
+    };
+    worker.reserve()?;
+    // SAFETY: SP1, both are `'static`.
+    let (scheduled, handle) = unsafe { Green::spawn(Birth::plain(at, worker.shared().group), f) };
+    worker.push(Unstarted(scheduled));
+    // SAFETY: J1.
+    Ok(unsafe { JoinHandle::new(handle) })
+}
+
 /// Spawns what borrows nothing on `shared`.
 ///
 /// # Errors

@@ -84,7 +84,7 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    match start::spawn_static(Order::new(), f) {
+    match start::spawn_plain(Location::caller(), f) {
         Ok(handle) => handle,
         Err(error) => spawn_failed(&error),
     }
