@@ -372,7 +372,10 @@ impl Worker {
             0
         } else {
             self.shared.tell_quiet();
-            let timer = self.timers.borrow().next().saturating_sub(now);
+            let timer = match self.timers.borrow().next() {
+                NEVER => NEVER,
+                at => at.saturating_sub(now),
+            };
             let spare = if self.has_spare.get() {
                 TRIM_EVERY
             } else {

@@ -159,7 +159,7 @@ pub fn sleep(duration: Duration) {
     sleep_to(Wait::new(Reason::Sleep), clock::after(duration));
 }
 
-/// Suspends the calling green thread until `deadline`; blocks, on an OS thread. Returns at once if it has passed.
+/// Suspends the calling green thread until `deadline`; blocks, on an OS thread. If it has passed, the others get a turn.
 ///
 /// A cancellation is raised here.
 ///
@@ -179,10 +179,12 @@ pub fn sleep_until(deadline: Instant) {
 
 fn sleep_to(wait: Wait, deadline: Tick) {
     let wait = wait.until(deadline);
-    loop {
-        if deadline != NEVER && clock::now() >= deadline {
-            return;
-        }
+    let has_passed = || deadline != NEVER && clock::now() >= deadline;
+    if has_passed() {
+        // Not a wait, but the others get their turn, and a cancellation is raised.
+        return yield_green(wait.at);
+    }
+    while !has_passed() {
         wait_for(&wait);
     }
 }
@@ -232,6 +234,9 @@ fn park_until(wait: &Wait) {
         Some(_) => None,
         None => Some(Unparker::current()),
     };
+    if let Some(home) = Home::get() {
+        home.spend(wait.at);
+    }
     loop {
         let taken = match (&os, Home::get()) {
             (None, Some(home)) => home.current().take_token(),
