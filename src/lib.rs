@@ -79,6 +79,6 @@ pub use crate::{
     runtime::{Builder, Runtime, run, run_all},
     thread::{
         JoinHandle, current, park, park_timeout, scope, sleep, sleep_until, spawn, spawn_local,
-        yield_now,
+        unblock, yield_now,
     },
 };

@@ -5,6 +5,7 @@
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
+use std::io;
 use std::mem::offset_of;
 use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
@@ -23,7 +24,7 @@ use super::mailbox::Mail;
 use super::reason::Reason;
 use super::scope::ScopeState;
 use super::unparker::Unparker;
-use crate::stack::Stack;
+use crate::stack::{self, Stack, StackSize};
 use crate::sys::clock::{NEVER, Tick};
 
 /// The payload with which a cancelled green thread unwinds, and which its `join` gives.
@@ -127,8 +128,33 @@ unsafe impl Sync for Green {}
 struct Rare {
     name: Option<Box<str>>,
     scope: Option<Arc<ScopeState>>,
-    /// A stack taken at spawn, for sizes that the pools do not keep.
+    own_stack: Option<OwnStack>,
+}
+
+/// A stack taken at spawn, for sizes that the pools do not keep, and the right to it. The stack goes first.
+#[derive(Debug)]
+pub(crate) struct OwnStack {
     stack: Option<Stack>,
+    size: StackSize,
+}
+
+impl OwnStack {
+    /// # Errors
+    ///
+    /// Those of the reserve.
+    pub(crate) fn take(size: StackSize) -> io::Result<OwnStack> {
+        stack::reserve_shared(size)?;
+        let mut own = OwnStack { stack: None, size };
+        own.stack = Some(stack::take_sized(size)?);
+        Ok(own)
+    }
+}
+
+impl Drop for OwnStack {
+    fn drop(&mut self) {
+        drop(self.stack.take());
+        stack::unreserve_shared(self.size);
+    }
 }
 
 /// What a spawner decides about a thread.
@@ -138,7 +164,7 @@ pub(crate) struct Birth {
     pub(crate) at: &'static Location<'static>,
     pub(crate) group: usize,
     pub(crate) scope: Option<Arc<ScopeState>>,
-    pub(crate) stack: Option<Stack>,
+    pub(crate) own_stack: Option<OwnStack>,
 }
 
 impl Birth {
@@ -149,7 +175,7 @@ impl Birth {
             at,
             group,
             scope: None,
-            stack: None,
+            own_stack: None,
         }
     }
 }
@@ -218,11 +244,11 @@ impl Green {
             birth.at,
             Home::of_thread().map_or(0, |home| home.now.get()),
         );
-        if birth.name.is_some() || birth.scope.is_some() || birth.stack.is_some() {
+        if birth.name.is_some() || birth.scope.is_some() || birth.own_stack.is_some() {
             let rare = Box::new(Rare {
                 name: birth.name,
                 scope: birth.scope,
-                stack: birth.stack,
+                own_stack: birth.own_stack,
             });
             // SAFETY: ours alone.
             unsafe { *green.rare.get() = Some(rare) };
@@ -282,10 +308,18 @@ impl Green {
         fence(Ordering::SeqCst);
     }
 
+    /// Whether it came with a stack of its own, instead of a credit for one of the usual size.
+    pub(crate) fn has_own_stack(&self) -> bool {
+        // SAFETY: G4.
+        unsafe { (*self.rare.get()).as_ref() }.is_some_and(|rare| rare.own_stack.is_some())
+    }
+
     /// Takes the stack out that was taken for it at spawn.
     pub(crate) fn take_own_stack(&self) -> Option<Stack> {
         // SAFETY: G2, the caller is its worker.
-        unsafe { (*self.rare.get()).as_mut() }.and_then(|rare| rare.stack.take())
+        unsafe { (*self.rare.get()).as_mut() }
+            .and_then(|rare| rare.own_stack.as_mut())
+            .and_then(|own| own.stack.take())
     }
 
     /// Gives it a stack. False: the stack is unusable.
@@ -306,6 +340,14 @@ impl Green {
         usable
     }
 
+    /// Ends a thread that no worker will start: its runtime has ended. On the caller's stack.
+    pub(crate) fn discard(&self) {
+        // SAFETY: B2, not run yet, and nobody else has it.
+        unsafe { self.body.cancel() };
+        self.set_state(State::Done);
+        self.complete();
+    }
+
     /// From the first step to the last, on its own stack.
     fn live(&self) {
         if self.is_cancelled() {
@@ -315,6 +357,11 @@ impl Green {
             // SAFETY: B2.
             unsafe { self.body.run() };
         }
+        self.complete();
+    }
+
+    /// The closure is gone and the result is there: the rest of its end that others see.
+    fn complete(&self) {
         // What the destructors of its locals do wrong must not take the worker along.
         let _caught = catch_unwind(AssertUnwindSafe(|| self.drop_locals()));
         // SAFETY: B2, the handle may not look before `finish`.

@@ -26,6 +26,7 @@ pub struct Builder {
     max_threads: Option<usize>,
     blocking_threads: Option<usize>,
     shutdown_timeout: Option<Duration>,
+    watchdog: Option<Duration>,
 }
 
 impl Builder {
@@ -76,6 +77,13 @@ impl Builder {
         self
     }
 
+    /// Reports on stderr each green thread that has kept its worker for `period` without a wait: its name, where it was
+    /// spawned, where it last waited. Nothing can preempt it. The default is no watchdog.
+    pub fn watchdog(mut self, period: Duration) -> Builder {
+        self.watchdog = Some(period);
+        self
+    }
+
     /// Starts the workers.
     ///
     /// # Errors
@@ -102,7 +110,11 @@ impl Builder {
             blocking_threads: self.blocking_threads.unwrap_or(512),
             shutdown_timeout: self.shutdown_timeout.unwrap_or(Duration::from_secs(5)),
         };
-        Runtime::start(workers, self.name.as_deref().unwrap_or("rustlet"), config)
+        let runtime = Runtime::start(workers, self.name.as_deref().unwrap_or("rustlet"), config)?;
+        if let Some(period) = self.watchdog {
+            runtime.start_watchdog(period)?;
+        }
+        Ok(runtime)
     }
 }
 

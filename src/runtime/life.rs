@@ -160,6 +160,10 @@ impl Runtime {
         Ok(runtime)
     }
 
+    pub(super) fn start_watchdog(&self, period: Duration) -> io::Result<()> {
+        super::watchdog::start(&self.shared, period)
+    }
+
     fn start_worker(&self, index: usize, name: String) -> io::Result<OsJoinHandle<()>> {
         let shared = Arc::clone(&self.shared);
         let mailbox = shared.peers[index].mailbox;

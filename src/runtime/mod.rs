@@ -40,6 +40,8 @@ mod start_queue;
 #[cfg(not(loom))]
 mod timer;
 #[cfg(not(loom))]
+mod watchdog;
+#[cfg(not(loom))]
 pub(crate) mod worker;
 
 #[cfg(not(loom))]

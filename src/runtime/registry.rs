@@ -133,6 +133,21 @@ pub(super) fn report_left(group: usize, patience: Duration) {
     }
 }
 
+/// Says on stderr that `green` has kept its worker for `span`.
+pub(super) fn report_stuck(green: &Green, span: Duration) {
+    let Some(info) = describe(green, clock::now()) else {
+        return;
+    };
+    let last = info
+        .waits_at
+        .map(|at| format!("; it last waited in {} at {at}", info.waits_in));
+    eprintln!(
+        "rustlet: {info}, has kept its worker for {span:?} without a wait{}. Others on that worker stand still: \
+         let it call yield_now, or move the work to unblock",
+        last.unwrap_or_default()
+    );
+}
+
 /// For the report of an overflow, in a signal handler: no locks, no allocation.
 pub(super) fn describe_overflow(writer: &mut SignalWriter, overflowed: Overflowed) {
     let Some(home) = Home::get() else {

@@ -91,6 +91,8 @@ pub(crate) struct Shared {
     /// This runtime among those of the process.
     pub(crate) group: usize,
     pub(crate) external: AtomicUsize,
+    /// Ended unstarted, because the runtime had.
+    discarded: AtomicUsize,
     /// Alive or reserved, counted only if there is a limit.
     limited: AtomicUsize,
     phase: AtomicU8,
@@ -111,6 +113,7 @@ impl Shared {
             config,
             group: GROUPS.fetch_add(1, Ordering::Relaxed),
             external: AtomicUsize::new(0),
+            discarded: AtomicUsize::new(0),
             limited: AtomicUsize::new(0),
             phase: AtomicU8::new(Phase::Open as u8),
             idle: Idle::new(),
@@ -138,13 +141,29 @@ impl Shared {
         for peer in &self.peers {
             peer.mailbox.bell.ring();
         }
+        drop(lock(&self.quiet));
+        self.quieter.notify_all();
+    }
+
+    /// Blocks the calling OS thread for `period`, or until the runtime ends: true.
+    pub(crate) fn sleep_unless_ended(&self, period: Duration) -> bool {
+        let guard = self
+            .quiet
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _woken = self
+            .quieter
+            .wait_timeout_while(guard, period, |()| self.phase() != Phase::Ended);
+        self.phase() == Phase::Ended
     }
 
     pub(crate) fn buried(&self) -> usize {
-        self.peers
+        let inside: usize = self
+            .peers
             .iter()
             .map(|peer| peer.buried.load(Ordering::Acquire))
-            .sum()
+            .sum();
+        inside + self.discarded.load(Ordering::Acquire)
     }
 
     fn spawned(&self) -> usize {
@@ -308,10 +327,24 @@ impl Shared {
     }
 
     /// Hands a thread to the worker `index`, and wakes it.
+    ///
+    /// If the runtime has ended the worker may be gone; then what is in its queue ends here, unstarted. A worker
+    /// that goes sees the phase, fences, and looks at its queue; here it is a push, a fence (in `ring`), and a look
+    /// at the phase. So a thread that a worker leaves behind is seen here.
     pub(crate) fn push_to(&self, index: usize, unstarted: Unstarted) {
         let peer = &self.peers[index];
         peer.unstarted.push(unstarted);
         peer.mailbox.bell.ring();
+        if self.phase() == Phase::Ended {
+            while let Some(Unstarted(green)) = peer.unstarted.pop() {
+                green.discard();
+                if !green.has_own_stack() {
+                    crate::stack::unreserve_shared(self.config.stack);
+                }
+                self.dismiss();
+                self.discarded.fetch_add(1, Ordering::Release);
+            }
+        }
     }
 
     /// A thread from outside: to a sleeping worker if there is one, else as [`Shared::place`] says.

@@ -14,7 +14,7 @@ use super::join::JoinHandle;
 use super::shared::{Shared, Unstarted};
 use super::worker::Worker;
 use crate::green::scope::ScopeState;
-use crate::green::{Birth, Green, GreenRef, Home};
+use crate::green::{Birth, Green, GreenRef, Home, OwnStack};
 use crate::stack::{self, StackSize};
 
 /// What the ways to spawn differ in.
@@ -49,21 +49,26 @@ fn refuse(shared: &Shared) -> io::Error {
     )
 }
 
-/// Takes a stack now, for a thread whose size the pools do not keep.
-fn own_stack(order: &Order, shared: &Shared) -> io::Result<Option<stack::Stack>> {
-    match order.stack {
-        Some(size) if size != shared.config.stack => stack::take_sized(size).map(Some),
-        _ => Ok(None),
+/// The right to a stack: of the usual size, as a credit; of another, as the stack itself.
+fn secure_stack(
+    order: &Order,
+    shared: &Shared,
+    worker: Option<&Worker>,
+) -> io::Result<Option<OwnStack>> {
+    match (order.stack, worker) {
+        (Some(size), _) if size != shared.config.stack => OwnStack::take(size).map(Some),
+        (_, Some(worker)) => worker.reserve().map(|()| None),
+        (_, None) => stack::reserve_shared(shared.config.stack).map(|()| None),
     }
 }
 
-fn birth(order: Order, stack: Option<stack::Stack>, shared: &Shared) -> Birth {
+fn birth(order: Order, own_stack: Option<OwnStack>, shared: &Shared) -> Birth {
     Birth {
         name: order.name,
         at: order.at,
         group: shared.group,
         scope: order.scope,
-        stack,
+        own_stack,
     }
 }
 
@@ -85,18 +90,7 @@ where
     if !shared.admit() {
         return Err(refuse(shared));
     }
-    let dismiss = |error| {
-        shared.dismiss();
-        error
-    };
-    let stack = own_stack(&order, shared).map_err(dismiss)?;
-    if stack.is_none() {
-        let reserved = match worker {
-            Some(worker) => worker.reserve(),
-            None => stack::reserve_shared(shared.config.stack),
-        };
-        reserved.map_err(dismiss)?;
-    }
+    let stack = secure_stack(&order, shared, worker).inspect_err(|_| shared.dismiss())?;
     // SAFETY: SP1.
     let (scheduled, handle) = unsafe { Green::spawn(birth(order, stack, shared), f) };
     match worker {
@@ -129,14 +123,7 @@ where
     if !shared.admit() {
         return Err(refuse(shared));
     }
-    let dismiss = |error| {
-        shared.dismiss();
-        error
-    };
-    let stack = own_stack(&order, shared).map_err(dismiss)?;
-    if stack.is_none() {
-        worker.reserve().map_err(dismiss)?;
-    }
+    let stack = secure_stack(&order, shared, Some(worker)).inspect_err(|_| shared.dismiss())?;
     // SAFETY: SP1, both are `'static`.
     let (scheduled, handle) = unsafe { Green::spawn(birth(order, stack, shared), f) };
     worker.push_local(scheduled);

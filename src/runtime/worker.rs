@@ -14,7 +14,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 
 use super::reactor::{Port, Reactor};
 use super::shared::{Peer, Phase, Shared, Unstarted};
@@ -31,6 +31,8 @@ const STARTS: u32 = 16;
 const POLL_EVERY: Tick = 50_000;
 /// Memory that is not needed is given back this often.
 const TRIM_EVERY: Tick = 1_000_000_000;
+/// A worker that is never idle gives back a little more this often.
+const STEP_EVERY: Tick = 100_000_000;
 /// How far back "recently busy" goes.
 const BUSY_WINDOW: Tick = 10_000_000;
 /// How long a thread may wait to be started before another worker takes it: about what waking one costs.
@@ -67,6 +69,9 @@ pub(crate) struct Worker {
     trimmed: Cell<Tick>,
     /// There may be memory that nobody has needed for a while: do not sleep through the next trim.
     has_spare: Cell<bool>,
+    /// The last trim has not finished: go on in idle moments.
+    is_trimming: Cell<bool>,
+    stepped: Cell<Tick>,
     busy_since: Cell<Tick>,
     window: Cell<Tick>,
     worked: Cell<Tick>,
@@ -99,6 +104,8 @@ impl Worker {
             polled: Cell::new(now),
             trimmed: Cell::new(now),
             has_spare: Cell::new(false),
+            is_trimming: Cell::new(false),
+            stepped: Cell::new(0),
             busy_since: Cell::new(now),
             window: Cell::new(now),
             worked: Cell::new(0),
@@ -320,9 +327,15 @@ impl Worker {
             );
             self.window.set(now);
         }
-        if now.saturating_sub(self.trimmed.get()) >= TRIM_EVERY {
+        let since = now.saturating_sub(self.trimmed.get());
+        if self.is_trimming.get() && now.saturating_sub(self.stepped.get()) >= STEP_EVERY {
+            self.stepped.set(now);
+            self.is_trimming.set(self.stacks.borrow_mut().trim_step());
+        }
+        if since >= TRIM_EVERY {
             self.trimmed.set(now);
             let stacks = self.stacks.borrow_mut().trim();
+            self.is_trimming.set(stacks);
             let cached = self.home.trim();
             let blocks = blocks::trim();
             self.has_spare.set(stacks || cached || blocks);
@@ -372,11 +385,17 @@ impl Worker {
             0
         } else {
             self.shared.tell_quiet();
+            if self.is_trimming.get() {
+                // About a millisecond's work, and then another look at the world.
+                self.is_trimming.set(self.stacks.borrow_mut().trim_step());
+            }
             let timer = match self.timers.borrow().next() {
                 NEVER => NEVER,
                 at => at.saturating_sub(now),
             };
-            let spare = if self.has_spare.get() {
+            let spare = if self.is_trimming.get() {
+                0
+            } else if self.has_spare.get() {
                 TRIM_EVERY
             } else {
                 NEVER
@@ -516,7 +535,12 @@ impl Worker {
                 }
             }
         }
-        self.shared.phase() == Phase::Ended && self.lives() == 0 && self.home.ready() == 0
+        if self.shared.phase() != Phase::Ended {
+            return false;
+        }
+        // Pairs with the fence in `Shared::push_to`: it sees the phase, or we see what it has pushed.
+        fence(Ordering::SeqCst);
+        self.lives() == 0 && self.home.ready() == 0
     }
 }
 

@@ -11,18 +11,19 @@
 //! | `overflow.rs` | what happens when a stack overflows |
 //!
 //! A **slab** is one mapping cut into equal **slots**. A slot, from its lowest address: 64 KiB that fault
-//! (the guard), then the usable bytes. The stack's **top** lies some cache lines below the slot's end.
+//! (the guard), then the usable bytes, then one page more, so that slots do not follow each other at a power of
+//! two, which the caches and the TLB punish. The stack's **top** lies some cache lines below the slot's end.
 //!
 //! The invariants of this room:
 //!
-//! - **S1** A slot has exactly one owner at a time: a free list of its slab, an order of a trim
-//!   ([`reserve::Order`]), the list of a pool, or a [`Stack`]. Only the owner touches its memory.
+//! - **S1** A slot has exactly one owner at a time: a free list of its slab, the list of a pool, or
+//!   a [`Stack`]. Only the owner touches its memory.
 //! - **S2** Once a slot has been in a [`Stack`] or a pool, the lowest [`GUARD`] bytes of it fault on every
 //!   access until its slab is unmapped. Releasing pages does not lift a guard.
 //! - **S3** A slab is unmapped only when all its slots are in its own free lists, and it has left the
 //!   reserve and the table before.
 //! - **S4** For each size, the slots of all slabs are at least as many as were promised: credits in the
-//!   hands of green threads and pools, room in the lists of pools, slots that a trim holds. So whoever has a credit
+//!   hands of green threads and pools, and room in the lists of pools. So whoever has a credit
 //!   finds a slot without a new mapping.
 //! - **S5** The usable bytes of a slot are private, readable and writable. What they hold is unspecified.
 //! - **S6** A top is aligned to 16 bytes, lies in the slot's highest page, and leaves at least
@@ -41,10 +42,13 @@ mod slab;
 use std::fmt;
 use std::io;
 use std::mem::ManuallyDrop;
+use std::num::NonZeroUsize;
 
 pub(crate) use pool::StackPool;
 
-/// Sizes are multiples of this: the largest page of a supported machine (aarch64 has kernels with 64 KiB).
+use crate::sys::mem;
+
+/// Sizes are multiples of this, so that a page of any supported kernel divides them.
 const UNIT: usize = 64 << 10;
 
 /// Bytes at the low end of a slot that fault. Rust's own frames touch every page on the way down;
@@ -54,8 +58,12 @@ const GUARD: usize = UNIT;
 /// Tops of neighbouring slots differ by this many bytes …
 const CACHE_LINE: usize = 64;
 
-/// … up to this: enough to spread 1,000 stacks over the cache, and half of a small page is left.
+/// … up to this: it spreads the busy lines of the stacks over half of a cache way, and half of a
+/// small page is left.
 const STAGGER: usize = 2048;
+
+/// The smallest page of any supported system.
+const LEAST_PAGE: usize = 4096;
 
 /// The size of a stack, in bytes of address space: usable bytes and guard, a multiple of 64 KiB.
 ///
@@ -92,13 +100,19 @@ impl StackSize {
     }
 
     /// Bytes between the guard and the slot's end.
-    pub(crate) const fn usable(self) -> usize {
+    #[cfg(test)]
+    const fn usable(self) -> usize {
         self.bytes() - GUARD
     }
 
     /// Bytes of address space, guard included.
     const fn bytes(self) -> usize {
         self.units as usize * UNIT
+    }
+
+    /// From one slot to the next: a page more.
+    fn stride(self) -> usize {
+        self.bytes() + mem::page_size()
     }
 }
 
@@ -109,33 +123,58 @@ impl fmt::Debug for StackSize {
 }
 
 /// Where one slot is: plain data that says nothing of who owns it.
+///
+/// Two whole words, since a pool's list writes and reads them back to back: a word that is read whole after
+/// it was written in halves waits for the write to leave the processor (6 ns instead of 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Slot {
-    top: usize,
-    slab: u32,
-    size: StackSize,
+    top: NonZeroUsize,
+    /// The number of the slab, and in the lower half the units of the size.
+    tag: u64,
 }
 
 impl Slot {
     fn new(limit: usize, index: u32, slab: u32, size: StackSize) -> Slot {
         let lowered = index as usize * CACHE_LINE % STAGGER;
+        let top = limit + size.stride() - lowered;
         Slot {
-            top: limit + size.bytes() - lowered,
-            slab,
-            size,
+            // Nothing is mapped at 0; a handle without that value fits a `Result` into two registers.
+            top: NonZeroUsize::new(top).unwrap_or(NonZeroUsize::MIN),
+            tag: u64::from(slab) << 32 | u64::from(size.units),
         }
     }
 
     #[inline]
+    fn slab(self) -> u32 {
+        (self.tag >> 32) as u32
+    }
+
+    #[inline]
+    fn size(self) -> StackSize {
+        StackSize {
+            units: self.tag as u32,
+        }
+    }
+
+    /// The end of the slot. The top was lowered by less than the least page (S6).
+    #[inline]
     fn end(self) -> usize {
-        self.top.next_multiple_of(UNIT)
+        self.top.get().next_multiple_of(LEAST_PAGE)
     }
 
     #[inline]
     fn limit(self) -> usize {
-        self.end() - self.size.bytes()
+        self.end() - self.size().stride()
+    }
+
+    /// The lowest address that can be read and written.
+    #[inline]
+    fn usable_from(self) -> usize {
+        self.limit() + GUARD
     }
 }
+
+const _: () = assert!(STAGGER < LEAST_PAGE && STAGGER.is_multiple_of(CACHE_LINE));
 
 /// One stack, owned: guarded (S2) and nobody else's (S1).
 ///
@@ -150,7 +189,7 @@ impl Stack {
     /// The address to start at: stacks grow downwards from it. Aligned to 16 bytes (S6).
     #[inline]
     pub(crate) fn top(&self) -> usize {
-        self.slot.top
+        self.slot.top.get()
     }
 
     /// The lowest address, which is the lowest of the guard. Identifies the stack in reports.
@@ -162,7 +201,7 @@ impl Stack {
     /// The size it was taken with.
     #[inline]
     pub(crate) fn size(&self) -> StackSize {
-        self.slot.size
+        self.slot.size()
     }
 
     #[inline]
@@ -221,7 +260,6 @@ pub(crate) fn take_sized(size: StackSize) -> io::Result<Stack> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::mem;
 
     #[test]
     fn sizes_round_up_to_units_and_saturate() {
@@ -244,6 +282,7 @@ mod tests {
     #[test]
     fn a_handle_is_two_words() {
         assert_eq!(size_of::<Stack>(), 16);
+        assert_eq!(size_of::<io::Result<Stack>>(), 16);
     }
 
     #[test]
@@ -257,7 +296,11 @@ mod tests {
         assert!(mem::faults(stack.limit() + GUARD - 1).unwrap());
         assert!(!mem::faults(stack.limit() + GUARD).unwrap());
         assert!(!mem::faults(stack.top() - 1).unwrap());
-        assert_eq!(stack.slot.end() - stack.limit(), size.usable() + GUARD);
+        let page = mem::page_size();
+        assert_eq!(
+            stack.slot.end() - stack.limit(),
+            GUARD + size.usable() + page
+        );
         drop(stack);
         unreserve_shared(size);
     }
@@ -265,13 +308,14 @@ mod tests {
     #[test]
     fn tops_are_staggered_within_the_highest_page() {
         let size = StackSize::DEFAULT;
-        let slots: Vec<Slot> = (0..64)
-            .map(|index| Slot::new(UNIT * 4 * (1 + index as usize), index, 0, size))
-            .collect();
-        let mut offsets: Vec<usize> = slots.iter().map(|slot| slot.end() - slot.top).collect();
+        let limit = |index: u32| size.stride() * (1 + index as usize);
+        let slot = |index| Slot::new(limit(index), index, 0, size);
+        let slots: Vec<Slot> = (0..64).map(slot).collect();
+        let lowered = |slot: &Slot| slot.end() - slot.top.get();
+        let mut offsets: Vec<usize> = slots.iter().map(lowered).collect();
         for (index, slot) in slots.iter().enumerate() {
-            assert_eq!(slot.limit(), UNIT * 4 * (1 + index));
-            assert_eq!(slot.top % 16, 0);
+            assert_eq!(slot.limit(), limit(index as u32));
+            assert_eq!(slot.top.get() % 16, 0);
         }
         offsets.sort_unstable();
         offsets.dedup();

@@ -14,7 +14,7 @@ use std::io;
 use std::sync::OnceLock;
 
 use super::{GUARD, slab};
-use crate::sys::segv;
+use crate::sys::{mem, segv};
 
 /// The stack in whose guard an access fell.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +58,7 @@ fn on_fault(address: usize) {
     };
     let overflowed = Overflowed {
         limit: found.limit,
-        usable: found.bytes - GUARD,
+        usable: found.bytes - GUARD - mem::page_size(),
     };
     let mut writer = SignalWriter::new();
     writer.text("\nrustlet: ");

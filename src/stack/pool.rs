@@ -11,9 +11,9 @@
 //! stacks, which are in the cache. Memory goes back in three ways:
 //!
 //! 1. [`StackPool::give`] looks at the mark. When the stack was deep, the pages below its highest are
-//!    released, if the pool can afford it: each stack that is given pays one token, a release costs
-//!    [`DEEP_COST`]. If deep threads are rare, each is cleaned up after; if all are deep, releasing would
-//!    only make the next one fault the same pages in again, and the cost stays bounded.
+//!    released, but no more than [`CLEANINGS`] times between two trims. While deep threads are rare, each is
+//!    cleaned up after; when many are deep, releasing would only make the next one fault the same pages
+//!    in again, and what that costs stays about a hundredth of the time.
 //! 2. [`StackPool::trim`] passes on what the list held all the time since the last trim.
 //! 3. It then releases blindly below the highest page of the few stacks at the end of the list,
 //!    which are the busy ones, in case that a mark was stepped over.
@@ -29,23 +29,22 @@ use std::sync::Mutex;
 
 use super::guard::Guarding;
 use super::reserve::{self, RESERVE, Reserve};
-use super::{GUARD, Slot, Stack, StackSize};
+use super::{Slot, Stack, StackSize};
 use crate::sys::mem;
 
-/// One cache line. No word of it is a plausible address, count or zero.
-type Mark = [u64; 8];
-const MARK: Mark = [0x5AFE_57AC_0000_5AFE; 8];
+/// Half a cache line. No word of it is a plausible address, count or zero.
+type Mark = [u64; 4];
+const MARK: Mark = [0x5AFE_57AC_0000_5AFE; 4];
 
-/// Tokens that releasing the pages of a deep stack costs: about a microsecond in 64 stacks given.
-const DEEP_COST: u32 = 64;
-/// Tokens that can be saved up, for the end of a burst.
-const MOST_TOKENS: u32 = 16 * DEEP_COST;
+/// How many deep stacks are cleaned up after between two trims. Each costs some microseconds, most
+/// of them in the faults of whoever goes deep on it next.
+const CLEANINGS: u32 = 256;
 
 /// Stacks at the end of the list that each trim releases below the highest page.
 const BLIND: usize = 32;
 
 /// Slots in the list and slots fetched at once, with lightweight guards.
-const ROOM: usize = 256;
+const ROOM: usize = 128;
 const BATCH: usize = 64;
 /// The same where a slot costs two mappings, of which there are few.
 const PROTECTED_ROOM: usize = 64;
@@ -58,7 +57,7 @@ pub(crate) struct StackPool {
     /// How long `list` may be; 0 until the pool has got the credits for it (P1).
     room: usize,
     credits: usize,
-    tokens: u32,
+    cleanings: u32,
     /// The shortest that `list` was since the last trim.
     fewest: usize,
     /// The period of the reserve that the last trim saw.
@@ -79,17 +78,12 @@ impl StackPool {
             size,
             room: 0,
             credits: 0,
-            tokens: MOST_TOKENS,
+            cleanings: CLEANINGS,
             fewest: 0,
             period: 0,
             batch: BATCH,
             reserve,
         }
-    }
-
-    /// The size of its stacks.
-    pub(crate) fn size(&self) -> StackSize {
-        self.size
     }
 
     /// Takes a stack. The caller has a credit, from [`StackPool::reserve`] of any pool of this size
@@ -116,9 +110,8 @@ impl StackPool {
             return drop(stack);
         }
         let slot = stack.into_slot();
-        self.tokens = (self.tokens + 1).min(MOST_TOKENS);
-        if read_mark(slot) != MARK {
-            self.marked(slot);
+        if !is_marked(slot) {
+            self.unmarked(slot);
         }
         if self.list.len() < self.room {
             self.list.push(slot);
@@ -155,7 +148,11 @@ impl StackPool {
     pub(crate) fn trim(&mut self) -> bool {
         self.period = reserve::lock(self.reserve).begin_period(self.period);
         self.pass_on(self.fewest - self.fewest / 4);
+        if self.credits > self.batch {
+            self.return_credits(self.credits - self.batch);
+        }
         self.fewest = self.list.len();
+        self.cleanings = CLEANINGS;
         for slot in self.list.iter().rev().take(BLIND) {
             release_deep(*slot);
         }
@@ -231,14 +228,14 @@ impl StackPool {
 
     /// The mark of a stack in our hands is not there: it is new, or it was deep.
     #[cold]
-    fn marked(&mut self, slot: Slot) {
-        let deep = read_mark(slot) != [0; 8];
+    fn unmarked(&mut self, slot: Slot) {
+        let deep = read_mark(slot) != [0; 4];
         if deep {
-            if self.tokens < DEEP_COST {
+            if self.cleanings == 0 {
                 // Left as it is, it will be found again.
                 return;
             }
-            self.tokens -= DEEP_COST;
+            self.cleanings -= 1;
             release_deep(slot);
         }
         write_mark(slot);
@@ -265,7 +262,7 @@ impl fmt::Debug for StackPool {
 
 /// Cleans up a stack that goes to the reserve without a pool.
 pub(super) fn settle(slot: Slot) {
-    if read_mark(slot) != MARK {
+    if !is_marked(slot) {
         release_deep(slot);
         write_mark(slot);
     }
@@ -281,6 +278,13 @@ fn read_mark(slot: Slot) -> Mark {
     unsafe { mark_of(slot).read() }
 }
 
+/// Without a branch for each word, and without a call.
+#[inline]
+fn is_marked(slot: Slot) -> bool {
+    let differing = |all: u64, (one, other): (u64, u64)| all | (one ^ other);
+    read_mark(slot).into_iter().zip(MARK).fold(0, differing) == 0
+}
+
 fn write_mark(slot: Slot) {
     // SAFETY: the slot is ours (S1), nothing runs on it, and its highest page is writable (S5).
     unsafe { mark_of(slot).write(MARK) }
@@ -288,7 +292,7 @@ fn write_mark(slot: Slot) {
 
 /// Releases all pages but the highest.
 fn release_deep(slot: Slot) {
-    let from = slot.limit() + GUARD;
+    let from = slot.usable_from();
     let until = slot.end() - mem::page_size();
     if until > from {
         // SAFETY: the slot is ours (S1), and nothing runs on it. On failure only memory is lost.
@@ -299,7 +303,7 @@ fn release_deep(slot: Slot) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stack::UNIT;
+    use crate::stack::GUARD;
 
     fn own_reserve(guarding: Option<Guarding>) -> &'static Mutex<Reserve> {
         Box::leak(Box::new(Mutex::new(Reserve::new(guarding))))
@@ -321,11 +325,12 @@ mod tests {
     /// Writes over the mark, as a frame does that reaches below the highest page.
     fn spoil(stack: &Stack) {
         // SAFETY: the stack is the test's own.
-        unsafe { mark_of(stack.slot).write([7; 8]) };
+        unsafe { mark_of(stack.slot).write([7; 4]) };
     }
 
     fn resident(stack: &Stack) -> usize {
-        mem::resident_pages(stack.limit() + GUARD, stack.size().usable())
+        let from = stack.slot.usable_from();
+        mem::resident_pages(from, stack.slot.end() - from)
     }
 
     fn take_many(pool: &mut StackPool, count: usize) -> Vec<Stack> {
@@ -365,8 +370,8 @@ mod tests {
             assert_eq!(limits.len(), 300);
             for stack in &stacks {
                 assert!(mem::faults(stack.limit()).unwrap(), "{guarding:?}");
-                assert!(mem::faults(stack.limit() + UNIT - 1).unwrap());
-                assert!(!mem::faults(stack.limit() + UNIT).unwrap());
+                assert!(mem::faults(stack.limit() + GUARD - 1).unwrap());
+                assert!(!mem::faults(stack.limit() + GUARD).unwrap());
             }
             give_all(&mut pool, stacks);
         }
@@ -376,7 +381,6 @@ mod tests {
     fn guards_survive_the_release_of_pages() {
         let mut pool = own_pool();
         let stacks = take_many(&mut pool, 200);
-        let slab = stacks[0].slot.slab;
         for stack in &stacks {
             touch(stack, 1);
         }
@@ -386,7 +390,7 @@ mod tests {
         }
         let again = take_many(&mut pool, 200);
         for stack in &again {
-            assert_eq!((stack.slot.slab, resident(stack)), (slab, 0));
+            assert_eq!(resident(stack), 0);
             assert!(mem::faults(stack.limit()).unwrap());
         }
         give_all(&mut pool, again);
@@ -401,7 +405,7 @@ mod tests {
         let stack = pool.take().unwrap();
         assert_eq!(resident(&stack), 1);
 
-        let deep = stack.size().usable() / mem::page_size();
+        let deep = stack.size().usable() / mem::page_size() + 1;
         touch(&stack, deep);
         spoil(&stack);
         assert_eq!(resident(&stack), deep);
@@ -412,22 +416,22 @@ mod tests {
     }
 
     #[test]
-    fn cleaning_up_is_paid_for_by_many_stacks() {
+    fn cleaning_up_is_bounded_between_two_trims() {
         let mut pool = own_pool();
-        if StackSize::DEFAULT.usable() / mem::page_size() < 4 {
-            return;
-        }
-        pool.tokens = 0;
         let mut stack = take_many(&mut pool, 1).remove(0);
         let mut cleaned = 0;
-        for _ in 0..4 * DEEP_COST {
+        for _ in 0..2 * CLEANINGS {
             touch(&stack, 3);
             spoil(&stack);
             pool.give(stack);
             stack = pool.take().unwrap();
-            cleaned += usize::from(resident(&stack) == 1);
+            cleaned += u32::from(resident(&stack) == 1);
         }
-        assert_eq!(cleaned, 4);
+        assert_eq!(cleaned, CLEANINGS);
+        pool.give(stack);
+        pool.trim();
+        stack = pool.take().unwrap();
+        assert!(resident(&stack) <= 1);
         give_all(&mut pool, vec![stack]);
     }
 
@@ -435,7 +439,7 @@ mod tests {
     fn memory_follows_demand_down() {
         let mut pool = own_pool();
         let stacks = take_many(&mut pool, 3_000);
-        let survivor = stacks.iter().min_by_key(|stack| stack.slot.slab).unwrap();
+        let survivor = stacks.iter().min_by_key(|stack| stack.slot.slab()).unwrap();
         let survivor = survivor.slot;
         for stack in &stacks {
             touch(stack, 1);
@@ -482,13 +486,13 @@ mod tests {
             one.reserve().unwrap();
         }
         let counts = reserve::lock(reserve).counts(size);
-        assert!(counts.slots >= counts.promised && counts.promised >= 5_000 + ROOM);
+        assert!(counts.slots >= counts.promised && counts.promised >= 5_000 + one.room);
         // Started and ended on another worker than where they were spawned.
         let stacks: Vec<Stack> = (0..5_000).map(|_| two.take().unwrap()).collect();
         let after = reserve::lock(reserve).counts(size);
         assert!(after.slots >= after.promised);
         give_all(&mut two, stacks);
-        assert!(two.credits <= 2 * BATCH);
+        assert!(two.credits <= 2 * two.batch);
         drop(two);
         drop(one);
         assert_eq!(reserve::lock(reserve).counts(size).promised, 0);

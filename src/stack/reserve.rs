@@ -1,12 +1,12 @@
 //! The process-wide reserve: all slabs, their free slots, and the credits that promise slots.
 //!
-//! Owns everything that is not in a pool or in use. The functions take the mutex of the reserve, some of
-//! them twice, and make their system calls on single slots without it; only mapping a slab happens
-//! under it, so that two threads do not map one each.
+//! Owns everything that is not in a pool or in use. Guards are installed and slabs unmapped without the
+//! lock. A slab is mapped under it, so that two threads do not map one each, and the pages of a few slots at a
+//! time are released under it, so that no promised slot is out of reach meanwhile.
 //!
 //! A credit is a promise of one slot. Green threads hold one each; a pool holds some for the spawns
-//! to come and one for each place in its list, since a slot that waits there serves nobody else; a
-//! trim holds one for each slot in its hands. S4 is the sum.
+//! to come and one for each place in its list, since a slot that waits there serves nobody else.
+//! S4 is the sum.
 //!
 //! What goes back to the system is decided by **low-water marks**: the fewest warm free slots, and the
 //! fewest unpromised slots, since the last period. That many were not needed by anyone. Of the warm
@@ -22,7 +22,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::guard::{self, Guarding};
 use super::shortage;
 use super::slab::{Slab, Taken};
-use super::{GUARD, Slot, StackSize};
+use super::{Slot, StackSize};
 use crate::sys::mem;
 
 /// The reserve of the process.
@@ -37,7 +37,7 @@ const MIB: usize = 1 << 20;
 
 /// The first slab of a size, in bytes; each further one is as large as all before together …
 const FIRST_SLAB: usize = 64 * MIB;
-/// … up to this. Unmapping a slab of 2,048 used slots takes about a millisecond.
+/// … up to this.
 const LARGEST_SLAB: usize = 512 * MIB;
 /// The same where each slot costs two mappings and two microseconds at once.
 const FIRST_PROTECTED_SLAB: usize = 16 * MIB;
@@ -50,8 +50,12 @@ const FEWEST_SLOTS: u32 = 8;
 /// a failed allocation because there are many green threads.
 const SPARE_MAPPINGS: u64 = 1_000;
 
-/// How many slots one call of [`trim`] works on, about a millisecond.
-const TRIM_STEP: usize = 1_024;
+/// How many slots a trim releases while it has the lock: some 20 µs.
+const RELEASE_AT_ONCE: usize = 64;
+/// How often one step of a trim does that.
+const RELEASES_A_STEP: usize = 8;
+/// How many bytes one step of a trim unmaps: about as many slots of the usual size.
+const UNMAP_STEP: usize = 128 * MIB;
 
 pub(super) struct Reserve {
     slabs: Vec<Option<Slab>>,
@@ -59,6 +63,8 @@ pub(super) struct Reserve {
     /// Counts the periods; see [`Reserve::begin_period`].
     period: u64,
     protected_slots: u64,
+    /// What is still to be unmapped of a slab that has left: start and bytes.
+    retired: Option<(usize, usize)>,
     /// For tests: guard in this way, whatever the kernel can do.
     guarding: Option<Guarding>,
 }
@@ -83,17 +89,14 @@ struct Class {
     unmap: usize,
 }
 
-/// A piece of work that a trim does without the lock. It owns the slots (S1).
-pub(super) enum Order {
+/// What [`Reserve::work`] found to do.
+enum Work {
+    Nothing,
+    Released,
+    /// A piece of a slab that has left the reserve, to be unmapped without the lock.
     Unmap {
         start: usize,
         bytes: usize,
-    },
-    Release {
-        slab: u32,
-        start: usize,
-        slot: usize,
-        slots: Vec<u32>,
     },
 }
 
@@ -115,6 +118,7 @@ impl Reserve {
             classes: Vec::new(),
             period: 0,
             protected_slots: 0,
+            retired: None,
             guarding,
         }
     }
@@ -170,8 +174,8 @@ impl Reserve {
             Guarding::Light => (FIRST_SLAB, LARGEST_SLAB),
             Guarding::Protected => (FIRST_PROTECTED_SLAB, LARGEST_PROTECTED_SLAB),
         };
-        let so_far = self.class(size).slots.saturating_mul(size.bytes());
-        let mut slots = (so_far.clamp(first, largest) / size.bytes()).max(1) as u32;
+        let so_far = self.class(size).slots.saturating_mul(size.stride());
+        let mut slots = (so_far.clamp(first, largest) / size.stride()).max(1) as u32;
         let fewest = FEWEST_SLOTS.min(slots);
         let slab = loop {
             let result = self
@@ -251,13 +255,13 @@ impl Reserve {
     /// Takes back slots that were in use, so they count as warm.
     pub(super) fn put(&mut self, slots: &[Slot]) {
         for slot in slots {
-            let Some(slab) = self.slab(slot.slab) else {
+            let Some(slab) = self.slab(slot.slab()) else {
                 debug_assert!(false, "a slot outlived its slab");
                 continue;
             };
             let position = slab.position;
             slab.warm.push(slab.index(*slot));
-            let class = self.class(slot.size);
+            let class = self.class(slot.size());
             class.warm += 1;
             class.first_warm = class.first_warm.min(position);
             class.first_free = class.first_free.min(position);
@@ -285,17 +289,42 @@ impl Reserve {
         self.period
     }
 
-    /// The next piece of work of this period.
-    pub(super) fn order(&mut self) -> Option<Order> {
-        (0..self.classes.len())
-            .find_map(|at| self.order_unmap(at).or_else(|| self.order_release(at)))
+    /// Does a little of this period's work; what is to be unmapped is left to the caller.
+    fn work(&mut self) -> Work {
+        for at in 0..self.classes.len() {
+            if self.retired.is_none() {
+                self.retire_slab(at);
+            }
+            if let Some(unmap) = self.next_unmap() {
+                return unmap;
+            }
+            if self.release(at) {
+                return Work::Released;
+            }
+        }
+        Work::Nothing
     }
 
-    fn order_unmap(&mut self, at: usize) -> Option<Order> {
+    /// From the end, so that the mapping only shrinks: a hole in it would make it two.
+    fn next_unmap(&mut self) -> Option<Work> {
+        let (start, bytes) = self.retired.take()?;
+        let step = bytes.min(UNMAP_STEP);
+        let rest = bytes - step;
+        if rest > 0 {
+            self.retired = Some((start, rest));
+        }
+        Some(Work::Unmap {
+            start: start + rest,
+            bytes: step,
+        })
+    }
+
+    /// Takes a wholly free slab out of the reserve, if one was not needed, youngest first.
+    fn retire_slab(&mut self, at: usize) {
         let class = &mut self.classes[at];
         let most = class.unmap.min(class.unpromised());
         if most == 0 {
-            return None;
+            return;
         }
         let most_warm = class.release;
         let slabs = &mut self.slabs;
@@ -306,9 +335,13 @@ impl Reserve {
                 free && slab.slots() <= most && slab.warm.len() <= most_warm
             })
         };
-        let position = class.slabs.iter().rposition(idle)?;
+        let Some(position) = class.slabs.iter().rposition(idle) else {
+            return;
+        };
         let number = class.slabs.remove(position);
-        let slab = slabs[number as usize].take()?;
+        let Some(slab) = slabs[number as usize].take() else {
+            return;
+        };
         for later in &class.slabs[position..] {
             if let Some(slab) = &mut slabs[*later as usize] {
                 slab.position -= 1;
@@ -325,52 +358,27 @@ impl Reserve {
         if slab.guarding() == Guarding::Protected {
             self.protected_slots -= slab.slots() as u64;
         }
-        let (start, bytes) = slab.retire();
-        Some(Order::Unmap { start, bytes })
+        self.retired = Some(slab.retire());
     }
 
-    fn order_release(&mut self, at: usize) -> Option<Order> {
+    /// Releases the pages of some warm slots of the youngest slab that has any.
+    fn release(&mut self, at: usize) -> bool {
         let class = &mut self.classes[at];
-        // Slots in the hands of a trim serve nobody: they may not be promised to anybody (S4).
-        let most = class
-            .release
-            .min(class.warm)
-            .min(class.unpromised())
-            .min(TRIM_STEP);
-        if most == 0 {
-            return None;
+        let most = class.release.min(class.warm).min(RELEASE_AT_ONCE);
+        for number in class.slabs.iter().rev() {
+            let Some(slab) = &mut self.slabs[*number as usize] else {
+                continue;
+            };
+            let released = slab.release(most);
+            if released > 0 {
+                class.first_free = class.first_free.min(slab.position);
+                class.release -= released;
+                class.warm -= released;
+                class.note();
+                return true;
+            }
         }
-        let (number, slab) = class.slabs.iter().rev().find_map(|number| {
-            let slab = self.slabs[*number as usize].as_ref()?;
-            (!slab.warm.is_empty()).then_some((*number, slab))
-        })?;
-        let count = most.min(slab.warm.len());
-        class.release -= count;
-        class.warm -= count;
-        class.promised += count;
-        class.note();
-        // The oldest of the list have been free for the longest time.
-        let slab = self.slab(number)?;
-        let mut slots: Vec<u32> = slab.warm.drain(..count).collect();
-        slots.sort_unstable();
-        Some(Order::Release {
-            slab: number,
-            start: slab.limit(0),
-            slot: slab.size().bytes(),
-            slots,
-        })
-    }
-
-    /// Takes back the slots of an [`Order::Release`] that was done.
-    fn released(&mut self, number: u32, slots: &[u32]) {
-        if let Some((size, position)) = self.slab(number).map(|slab| {
-            slab.cold.extend_from_slice(slots);
-            (slab.size(), slab.position)
-        }) {
-            let class = self.class(size);
-            class.promised -= slots.len();
-            class.first_free = class.first_free.min(position);
-        }
+        false
     }
 
     /// Takes back slots whose guards could not be installed.
@@ -435,7 +443,7 @@ pub(super) fn take(
     let before = out.len();
     // Backwards, because a pool takes from the end of its list: neighbours are used in order.
     for index in slots.clone().rev() {
-        let limit = limit + (index - slots.start) as usize * size.bytes();
+        let limit = limit + (index - slots.start) as usize * size.stride();
         // SAFETY: the slot was never used, and it is in our hands (S1).
         if let Err(error) = unsafe { guard::install(limit) } {
             lock(reserve).unguarded(number, slots.start..index + 1);
@@ -450,33 +458,22 @@ pub(super) fn take(
     Ok(())
 }
 
-/// Does one step of the work of this period, about a millisecond. False when there is none.
+/// Does one step of the work of this period, a millisecond at most. False when there is none.
 pub(super) fn trim_step(reserve: &Mutex<Reserve>) -> bool {
-    let order = lock(reserve).order();
-    match order {
-        None => false,
-        Some(Order::Unmap { start, bytes }) => {
-            // SAFETY: the slab has left the reserve and the table with all its slots free (S3).
-            let _unmapped = unsafe { mem::unmap(start, bytes) };
-            true
-        }
-        Some(Order::Release {
-            slab,
-            start,
-            slot,
-            slots,
-        }) => {
-            // Neighbours go in one call: the guards between them stay (S2), and it costs a third.
-            for run in slots.chunk_by(|one, next| one + 1 == *next) {
-                let from = start + run.first().map_or(0, |index| *index as usize * slot);
-                // SAFETY: the slots are in our hands (S1), and a free slot holds nothing of value.
-                // If the call fails, the pages stay: nothing is lost but memory.
-                let _released = unsafe { mem::release(from + GUARD, run.len() * slot - GUARD) };
+    for _ in 0..RELEASES_A_STEP {
+        // The lock is let go each time, so that nobody waits for a stack for long.
+        let work = lock(reserve).work();
+        match work {
+            Work::Nothing => return false,
+            Work::Released => {}
+            Work::Unmap { start, bytes } => {
+                // SAFETY: a piece of a slab that has left the reserve and the table, all slots free (S3).
+                let _unmapped = unsafe { mem::unmap(start, bytes) };
+                return true;
             }
-            lock(reserve).released(slab, &slots);
-            true
         }
     }
+    true
 }
 
 #[cfg(test)]
@@ -507,7 +504,7 @@ mod tests {
                     }
                 };
                 // Smaller slabs are tried when a large one is refused: most of the 300 MiB was used.
-                assert!(granted * size.bytes() > 200 << 20, "{granted}");
+                assert!(granted * size.stride() > 200 << 20, "{granted}");
                 assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
                 let text = error.to_string();
                 let named = format!("RLIMIT_AS, {} MiB", limit >> 20);

@@ -54,14 +54,13 @@ impl Slab {
     /// Maps a slab of `slots` slots and enters it into the table.
     pub(super) fn map(size: StackSize, slots: u32, guarding: Guarding) -> io::Result<Slab> {
         let bytes = (slots as usize)
-            .checked_mul(size.bytes())
+            .checked_mul(size.stride())
             .ok_or(io::ErrorKind::OutOfMemory)?;
-        // A slot's end is found by rounding its top up to a multiple of the unit.
-        let start = map_aligned(bytes)?;
+        let start = mem::reserve(bytes)?;
         if guarding == Guarding::Protected {
             for index in 0..slots {
                 // SAFETY: the mapping was made above, and nobody else knows of it.
-                let protected = unsafe { guard::protect(start + index as usize * size.bytes()) };
+                let protected = unsafe { guard::protect(start + index as usize * size.stride()) };
                 if let Err(error) = protected {
                     // SAFETY: as above. All of it goes: the process needs some mappings for itself.
                     let _unmapped = unsafe { mem::unmap(start, bytes) };
@@ -79,7 +78,7 @@ impl Slab {
             warm: Vec::new(),
             cold: Vec::new(),
             unguarded: Vec::new(),
-            entry: enter(start, size.bytes(), slots as usize),
+            entry: enter(start, size.stride(), slots as usize),
         })
     }
 
@@ -101,11 +100,11 @@ impl Slab {
     }
 
     pub(super) fn limit(&self, index: u32) -> usize {
-        self.start + index as usize * self.size.bytes()
+        self.start + index as usize * self.size.stride()
     }
 
     pub(super) fn index(&self, slot: Slot) -> u32 {
-        let index = (slot.limit() - self.start) / self.size.bytes();
+        let index = (slot.limit() - self.start) / self.size.stride();
         debug_assert!(index < self.slots as usize, "a slot of another slab");
         index as u32
     }
@@ -114,7 +113,7 @@ impl Slab {
     pub(super) fn take(&mut self, number: u32, want: usize, out: &mut Vec<Slot>) -> Taken {
         let (start, size) = (self.start, self.size);
         let slot = |index: u32| {
-            let limit = start + index as usize * size.bytes();
+            let limit = start + index as usize * size.stride();
             Slot::new(limit, index, number, size)
         };
         if !self.warm.is_empty() {
@@ -145,6 +144,23 @@ impl Slab {
         }
     }
 
+    /// Releases the pages of up to `most` warm slots, those that have been free for the longest time.
+    pub(super) fn release(&mut self, most: usize) -> usize {
+        let count = most.min(self.warm.len());
+        let mut slots: Vec<u32> = self.warm.drain(..count).collect();
+        slots.sort_unstable();
+        // Neighbours go in one call: the guards between them stay (S2), and it costs a third.
+        for run in slots.chunk_by(|one, next| one + 1 == *next) {
+            let start = self.limit(run.first().copied().unwrap_or_default()) + GUARD;
+            let bytes = run.len() * self.size.stride() - GUARD;
+            // SAFETY: the slots were in a list of this slab (S1), and a free slot holds nothing of
+            // value. If the call fails, the pages stay: nothing is lost but memory.
+            let _released = unsafe { mem::release(start, bytes) };
+        }
+        self.cold.extend(slots);
+        count
+    }
+
     fn bare(&self, slots: Range<u32>) -> Taken {
         Taken::Bare {
             limit: self.limit(slots.start),
@@ -157,29 +173,8 @@ impl Slab {
         debug_assert_eq!(self.free(), self.slots());
         // Release: pairs with the loads of `find`; what follows is the unmapping.
         self.entry.start.store(0, Ordering::Release);
-        (self.start, self.slots() * self.size.bytes())
+        (self.start, self.slots() * self.size.stride())
     }
-}
-
-/// Maps `bytes`, aligned to a unit. The kernel aligns to a page only.
-fn map_aligned(bytes: usize) -> io::Result<usize> {
-    let padded = bytes
-        .checked_add(super::UNIT)
-        .ok_or(io::ErrorKind::OutOfMemory)?;
-    let start = mem::reserve(padded)?;
-    let aligned = start.next_multiple_of(super::UNIT);
-    let ends = [
-        (start, aligned - start),
-        (aligned + bytes, start + padded - aligned - bytes),
-    ];
-    for (address, length) in ends {
-        if length > 0 {
-            // SAFETY: an end of the mapping made above, used by nobody. If the call fails, a bit of
-            // address space stays mapped, and that is all.
-            let _unmapped = unsafe { mem::unmap(address, length) };
-        }
-    }
-    Ok(aligned)
 }
 
 /// An entry whose geometry is being written; no mapping starts at this address.
@@ -268,6 +263,7 @@ fn enter(start: usize, slot: usize, slots: usize) -> &'static Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) limit: usize,
+    /// Bytes of the slot, guard included.
     pub(super) bytes: usize,
     pub(super) in_guard: bool,
 }

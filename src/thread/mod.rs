@@ -34,6 +34,7 @@ pub use crate::thread_local;
 
 use crate::green::park::yield_now as yield_green;
 use crate::green::{Home, Reason, Unparker, Wait, Wake, park as wait_for};
+use crate::runtime::blocking;
 use crate::runtime::spawn::{self as start, Order};
 use crate::sys::clock::{self, NEVER, Tick};
 
@@ -246,6 +247,33 @@ fn park_until(wait: &Wait) {
         if taken || (wait_for(wait) == Wake::Elapsed && wait.deadline <= clock::now()) {
             return;
         }
+    }
+}
+
+/// Runs `f`, which blocks or computes for long, on an OS thread of the runtime's pool, and suspends the calling green thread
+/// meanwhile; on an OS thread, calls it in place.
+///
+/// Cancelled meanwhile, the caller unwinds at once; `f` runs to its end, and its result is dropped.
+///
+/// # Panics
+///
+/// With the panic of `f`, or if no OS thread can be had.
+///
+/// ```
+/// rustlet::run(|| {
+///     let sum: u64 = rustlet::unblock(|| (1..=1_000).sum());
+///     assert_eq!(sum, 500_500);
+/// });
+/// ```
+#[track_caller]
+pub fn unblock<F, T>(f: F) -> T
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    match blocking::run(f) {
+        Ok(value) => value,
+        Err(error) => panic!("unblock: {error}"),
     }
 }
 
