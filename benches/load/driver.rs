@@ -75,13 +75,21 @@ pub(crate) fn loopback_only(address: SocketAddr) -> io::Result<SocketAddr> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, text))
 }
 
+/// How long each connection may take to its first answer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// Connects, loads the server, and says how it did; calls `edge` at both ends of the part that counts.
 pub(crate) fn run(load: &Load, mut edge: impl FnMut(Edge)) -> io::Result<Outcome> {
     let mut clients = Clients::new(load.message, load.in_flight)?;
     for _ in 0..load.connections {
         clients.connect(load.address)?;
     }
-    clients.drive(Instant::now() + load.warm_up, u64::MAX, |_| Ok(()))?;
+    let begin = Instant::now();
+    clients.drive(begin + load.warm_up, u64::MAX, |_| Ok(()))?;
+    // Many connections on a slow server take longer than that to get going.
+    while clients.unanswered() && begin.elapsed() < PATIENCE {
+        clients.drive(Instant::now() + load.warm_up / 4, u64::MAX, |_| Ok(()))?;
+    }
     clients.forget();
     edge(Edge::Begin);
     let begin = Instant::now();
@@ -225,6 +233,14 @@ impl Clients {
             self.failed += 1;
             self.connections[number] = None;
         }
+    }
+
+    /// Whether there are connections without an answer since the counting started.
+    fn unanswered(&self) -> bool {
+        self.connections
+            .iter()
+            .flatten()
+            .any(|connection| connection.answers == 0)
     }
 
     /// Starts counting anew.

@@ -506,11 +506,18 @@ impl Green {
     }
 
     /// `Thread::unpark`: a token that `park` takes.
+    #[inline]
     pub(crate) fn give_token(&self) {
         self.token.store(true, Ordering::Release);
-        // Pairs with the fence of `adopt`.
-        fence(Ordering::SeqCst);
-        self.wake();
+        match Home::of_thread() {
+            // Its own worker calls: nothing happens at the same time.
+            Some(here) if ptr::eq(here.mailbox, self.home()) => here.wake(self),
+            _ => {
+                // Pairs with the fence of `adopt`.
+                fence(Ordering::SeqCst);
+                self.wake();
+            }
+        }
     }
 
     #[inline]

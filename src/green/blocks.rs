@@ -172,9 +172,11 @@ impl Depot {
     /// call may free more.
     fn trim(&mut self) -> bool {
         let mut surplus = self.low.div_ceil(2);
+        // What has come back since the last call is not surplus before the next one.
+        let more_next_time = self.low < self.free && self.free >= 2 * PER_CHUNK;
         self.low = self.free;
         if surplus < PER_CHUNK {
-            return self.free >= 2 * PER_CHUNK;
+            return more_next_time;
         }
         let mut freed = 0;
         self.partial.retain(|&chunk| {
@@ -201,7 +203,7 @@ impl Depot {
         self.free -= freed;
         self.low = self.free;
         // Chunks with a block in use cannot go: give up when a call frees nothing.
-        freed > 0
+        more_next_time || freed > 0
     }
 }
 

@@ -22,7 +22,9 @@ const DONE: usize = 4;
 
 /// Something that can be put into one word and taken out again; its word is aligned to 8, or that plus 1.
 pub(crate) trait Waiter: Sized {
-    /// The word: never 0, 2 or 4.
+    /// The word: never 0, 2 or 4, and another for each thread.
+    fn word(&self) -> usize;
+    /// The word, and with it the reference.
     fn into_word(self) -> usize;
     /// The waiter back.
     ///
@@ -122,6 +124,9 @@ mod loom_tests {
     struct Parked(Arc<(loom::sync::Mutex<bool>, loom::sync::Condvar)>);
 
     impl Waiter for Parked {
+        fn word(&self) -> usize {
+            Arc::as_ptr(&self.0) as usize
+        }
         fn into_word(self) -> usize {
             Arc::into_raw(self.0) as usize
         }

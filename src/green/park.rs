@@ -44,6 +44,7 @@ pub(crate) struct Wait {
 impl Wait {
     /// For an event alone, called for at the caller's caller.
     #[track_caller]
+    #[inline(always)]
     pub(crate) fn new(reason: Reason) -> Wait {
         Wait {
             reason,
@@ -53,6 +54,7 @@ impl Wait {
         }
     }
 
+    #[inline(always)]
     pub(crate) fn until(self, deadline: Tick) -> Wait {
         Wait { deadline, ..self }
     }
@@ -74,15 +76,20 @@ pub(crate) enum Wake {
 }
 
 /// Suspends the calling green thread, or blocks the calling OS thread, until a wake-up.
-#[inline]
+#[inline(always)]
 pub(crate) fn park(wait: &Wait) -> Wake {
     match Home::get() {
         Some(home) => park_green(home, wait),
-        None => OsThread::current().park(wait),
+        None => park_os(wait),
     }
 }
 
-#[inline]
+#[cold]
+fn park_os(wait: &Wait) -> Wake {
+    OsThread::current().park(wait)
+}
+
+#[inline(always)]
 fn park_green(home: &Home, wait: &Wait) -> Wake {
     let green = home.current();
     if green.is_cancelled()

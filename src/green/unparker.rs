@@ -45,6 +45,14 @@ impl Unparker {
 
 impl Waiter for Unparker {
     #[inline]
+    fn word(&self) -> usize {
+        match self {
+            Unparker::Green(green) => (&raw const **green).addr(),
+            Unparker::Os(thread) => Arc::as_ptr(thread).addr() | 1,
+        }
+    }
+
+    #[inline]
     fn into_word(self) -> usize {
         match self {
             Unparker::Green(green) => green.into_raw().as_ptr() as usize,

@@ -16,7 +16,9 @@ const SENDS_A_ROUND: usize = 16;
 
 impl TcpStream {
     /// Waits for what `receive` takes. `short` says of a count above zero whether it is less than was asked for.
+    // Inlined with all of `retry::read`, which says why.
     #[track_caller]
+    #[inline(always)]
     pub(super) fn receive(
         &self,
         receive: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,

@@ -30,11 +30,9 @@ const EMPTY: usize = 0;
 const READY: usize = 2;
 
 /// What a waiter in the word can be told, besides travelling.
-pub(crate) trait Wakeable: Waiter + Clone {
+pub(crate) trait Wakeable: Waiter {
     /// Wakes it.
     fn wake(self);
-    /// Whether two of them are the same thread.
-    fn is_same(&self, other: &Self) -> bool;
 }
 
 /// One direction.
@@ -91,8 +89,9 @@ impl<W: Wakeable> Direction<W> {
 
     /// An operation would block. True: `waiter` will be woken, and its owner must call
     /// [`leave`](Direction::leave) when it has been or goes away. False: try again.
+    #[inline]
     pub(crate) fn enter(&self, waiter: W) -> bool {
-        let word = waiter.clone().into_word();
+        let word = waiter.into_word();
         let was = self
             .word
             .compare_exchange(EMPTY, word, Ordering::AcqRel, Ordering::Acquire);
@@ -100,10 +99,16 @@ impl<W: Wakeable> Direction<W> {
             return true;
         };
         // SAFETY: N2, it never got in.
-        drop(unsafe { W::from_word(word) });
+        let waiter = unsafe { W::from_word(word) };
         if was == READY {
             return false;
         }
+        self.line_up(waiter);
+        true
+    }
+
+    #[cold]
+    fn line_up(&self, waiter: W) {
         lock(&self.others).push_back(waiter);
         self.crowd.fetch_add(1, Ordering::Relaxed);
         // N3.
@@ -111,38 +116,37 @@ impl<W: Wakeable> Direction<W> {
         if matches!(self.word.load(Ordering::Relaxed), EMPTY | READY) {
             self.pass_on();
         }
-        true
     }
 
-    /// The waiter was woken and has tried again, or goes away.
-    pub(crate) fn leave(&self, waiter: &W) {
-        let word = self.word.load(Ordering::Acquire);
-        if !matches!(word, EMPTY | READY) {
-            // Only the waiter's own thread puts it in and calls this, so if the word names it, it is there still.
-            let mine = waiter.clone().into_word();
-            // SAFETY: the clone never went anywhere else.
+    /// The waiter whose word is `mine`, which has entered, was woken or goes away.
+    #[inline]
+    pub(crate) fn leave(&self, mine: usize) {
+        // Only the waiter's own thread puts it in and calls this: if the word names it, it is there still.
+        if self.word.load(Ordering::Acquire) == mine
+            && self
+                .word
+                .compare_exchange(mine, EMPTY, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+        {
+            // SAFETY: N2, the exchange took it out.
             drop(unsafe { W::from_word(mine) });
-            if mine == word
-                && self
-                    .word
-                    .compare_exchange(word, EMPTY, Ordering::AcqRel, Ordering::Relaxed)
-                    .is_ok()
-            {
-                // SAFETY: N2, the exchange took it out.
-                drop(unsafe { W::from_word(word) });
-            }
         }
         // N3.
         fence(Ordering::SeqCst);
         if self.crowd.load(Ordering::Relaxed) > 0 {
-            let mut others = lock(&self.others);
-            let before = others.len();
-            others.retain(|other| !other.is_same(waiter));
-            self.crowd
-                .fetch_sub(before - others.len(), Ordering::Relaxed);
-            drop(others);
-            self.pass_on();
+            self.leave_line(mine);
         }
+    }
+
+    #[cold]
+    fn leave_line(&self, mine: usize) {
+        let mut others = lock(&self.others);
+        let before = others.len();
+        others.retain(|other| other.word() != mine);
+        self.crowd
+            .fetch_sub(before - others.len(), Ordering::Relaxed);
+        drop(others);
+        self.pass_on();
     }
 
     /// Wakes the first in line: it tries again.
@@ -180,6 +184,9 @@ mod loom_tests {
     }
 
     impl Waiter for Sleeper {
+        fn word(&self) -> usize {
+            Arc::as_ptr(&self.0) as usize
+        }
         fn into_word(self) -> usize {
             Arc::into_raw(self.0) as usize
         }
@@ -193,9 +200,6 @@ mod loom_tests {
         fn wake(self) {
             *self.0.0.lock().unwrap() = true;
             self.0.1.notify_one();
-        }
-        fn is_same(&self, other: &Sleeper) -> bool {
-            Arc::ptr_eq(&self.0, &other.0)
         }
     }
 
@@ -242,7 +246,7 @@ mod loom_tests {
                     me.park();
                     waited = true;
                 }
-                self.read.leave(&me);
+                self.read.leave(me.word());
             }
         }
     }
@@ -288,7 +292,7 @@ mod loom_tests {
             let reader = thread::spawn(move || reader.read());
             let sender = world.clone();
             let sender = thread::spawn(move || sender.arrive());
-            world.read.leave(&quitter);
+            world.read.leave(quitter.word());
             sender.join().unwrap();
             reader.join().unwrap();
         });

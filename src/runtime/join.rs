@@ -48,7 +48,7 @@ impl<T> Joiner<T> {
     }
 
     /// Waits for the end. Unwinding out of it, cancelled, is as dropping the handle.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn join(self, wait: &Wait) -> Outcome<T> {
         let completion = self.green().completion();
         if !completion.is_done() && completion.enter(Unparker::current()) {

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex};
 use super::direction::{Direction, Wakeable};
 use super::reactor::Port;
 use super::worker::Worker;
+use crate::green::completion::Waiter;
 use crate::green::{Home, Unparker, Wait, Wake, park};
 use crate::shim::lock;
 
@@ -39,15 +40,6 @@ pub(crate) enum Way {
 impl Wakeable for Unparker {
     fn wake(self) {
         self.unpark();
-    }
-    fn is_same(&self, other: &Unparker) -> bool {
-        match (self, other) {
-            (Unparker::Green(one), Unparker::Green(other)) => {
-                std::ptr::eq(&raw const **one, &raw const **other)
-            }
-            (Unparker::Os(one), Unparker::Os(other)) => Arc::ptr_eq(one, other),
-            _ => false,
-        }
     }
 }
 
@@ -141,14 +133,18 @@ impl Source {
     ///
     /// What the registration fails with: `ENOSPC` (the limit `fs.epoll.max_user_watches`), `ENOMEM`, or
     /// `EPERM` for a descriptor that cannot be waited for.
+    #[inline(always)]
     pub(crate) fn wait(&self, home: &Home, way: Way, wait: &Wait) -> io::Result<Wake> {
         self.settle(home)?;
         let direction = self.direction(way);
+        let waiter = Unparker::Green(home.current().to_ref());
         let turn = Turn {
             direction,
-            waiter: Unparker::Green(home.current().to_ref()),
+            word: waiter.word(),
         };
-        if !direction.enter(turn.waiter.clone()) {
+        if !direction.enter(waiter) {
+            // It is not in.
+            let _not_in = std::mem::ManuallyDrop::new(turn);
             return Ok(Wake::Event);
         }
         Ok(park(wait))
@@ -225,11 +221,11 @@ impl Drop for Source {
 /// A place in a direction, given up on every way out, unwinding included.
 struct Turn<'a> {
     direction: &'a Direction<Unparker>,
-    waiter: Unparker,
+    word: usize,
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.direction.leave(&self.waiter);
+        self.direction.leave(self.word);
     }
 }

@@ -33,7 +33,8 @@ pub use crate::runtime::join::JoinHandle;
 pub use crate::thread_local;
 
 use crate::green::park::yield_now as yield_green;
-use crate::green::{Home, Reason, Unparker, Wait, Wake, park as wait_for};
+use crate::green::unparker::OsThread;
+use crate::green::{Home, Reason, Wait, Wake, park as wait_for};
 use crate::runtime::blocking;
 use crate::runtime::spawn::{self as start, Order};
 use crate::sys::clock::{self, NEVER, Tick};
@@ -190,13 +191,6 @@ fn sleep_to(wait: Wait, deadline: Tick) {
     }
 }
 
-fn take_token(waiter: &Unparker) -> bool {
-    match waiter {
-        Unparker::Green(green) => green.take_token(),
-        Unparker::Os(thread) => thread.take_token(),
-    }
-}
-
 /// Suspends the calling thread until [`Thread::unpark`] is called for it; returns at once if it was since the last
 /// `park`. As [`std::thread::park`], but never spuriously.
 ///
@@ -211,6 +205,7 @@ fn take_token(waiter: &Unparker) -> bool {
 /// });
 /// ```
 #[track_caller]
+#[inline]
 pub fn park() {
     let wait = Wait::new(Reason::Park);
     park_until(&wait);
@@ -229,22 +224,25 @@ pub fn park_timeout(duration: Duration) {
     park_until(&wait);
 }
 
+// Inlined into the caller, down to the switch: each return between it and the caller's code would be mispredicted.
+#[inline(always)]
 fn park_until(wait: &Wait) {
-    // On a green thread no reference is needed: it is the running one.
-    let os = match Home::get() {
-        Some(_) => None,
-        None => Some(Unparker::current()),
+    let Some(home) = Home::get() else {
+        return park_os_until(wait);
     };
-    if let Some(home) = Home::get() {
-        home.spend(wait.at);
+    home.spend(wait.at);
+    while !home.current().take_token() {
+        if wait_for(wait) == Wake::Elapsed && wait.deadline <= clock::now() {
+            return;
+        }
     }
-    loop {
-        let taken = match (&os, Home::get()) {
-            (None, Some(home)) => home.current().take_token(),
-            (Some(waiter), _) => take_token(waiter),
-            (None, None) => return,
-        };
-        if taken || (wait_for(wait) == Wake::Elapsed && wait.deadline <= clock::now()) {
+}
+
+#[cold]
+fn park_os_until(wait: &Wait) {
+    let thread = OsThread::current();
+    while !thread.take_token() {
+        if thread.park(wait) == Wake::Elapsed {
             return;
         }
     }

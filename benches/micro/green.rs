@@ -1,0 +1,7 @@
+//! The operations on green threads.
+
+use rustlet::thread;
+
+#[path = "ops.rs"]
+mod ops;
+pub(crate) use ops::*;

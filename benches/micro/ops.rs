@@ -1,0 +1,129 @@
+//! What is measured; on whose threads, the module that includes this file decides.
+//!
+//! Each function does the operation about `count` times and says what `count` of them took.
+
+use super::thread;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+/// So many threads that do nothing but give way.
+pub(crate) fn yield_now(threads: usize, count: u64) -> Duration {
+    // Few yields each would measure the way in and out.
+    let each = count.div_ceil(threads as u64).max(8);
+    let crowd = Arc::new(Crowd::default());
+    let main = thread::current();
+    let yielding = |_| {
+        let (crowd, main) = (Arc::clone(&crowd), main.clone());
+        thread::spawn(move || {
+            crowd.ready.fetch_add(1, SeqCst);
+            while !crowd.go.load(SeqCst) {
+                thread::yield_now();
+            }
+            for _ in 0..each {
+                thread::yield_now();
+            }
+            if crowd.done.fetch_add(1, SeqCst) + 1 == threads {
+                main.unpark();
+            }
+            // Ending costs more than a yield, and is for after the measurement.
+            while !crowd.leave.load(SeqCst) {
+                thread::park();
+            }
+        })
+    };
+    let handles: Vec<_> = (0..threads).map(yielding).collect();
+    while crowd.ready.load(SeqCst) < threads {
+        thread::yield_now();
+    }
+    let begin = Instant::now();
+    crowd.go.store(true, SeqCst);
+    while crowd.done.load(SeqCst) < threads {
+        thread::park();
+    }
+    let elapsed = begin.elapsed();
+    crowd.leave.store(true, SeqCst);
+    for handle in handles {
+        handle.thread().unpark();
+        assert!(handle.join().is_ok());
+    }
+    scaled(elapsed, count, each * threads as u64)
+}
+
+/// How far the threads of a measurement have come.
+#[derive(Default)]
+struct Crowd {
+    ready: AtomicUsize,
+    go: AtomicBool,
+    done: AtomicUsize,
+    leave: AtomicBool,
+}
+
+/// One thread after the other.
+pub(crate) fn spawn_and_join(count: u64) -> Duration {
+    let begin = Instant::now();
+    for _ in 0..count {
+        assert!(thread::spawn(|| ()).join().is_ok());
+    }
+    begin.elapsed()
+}
+
+/// So many threads at once, and then their ends.
+pub(crate) fn spawn_all_then_join(threads: usize, count: u64) -> Duration {
+    let rounds = count.div_ceil(threads as u64);
+    let mut handles = Vec::with_capacity(threads);
+    let begin = Instant::now();
+    for _ in 0..rounds {
+        handles.extend((0..threads).map(|_| thread::spawn(|| ())));
+        for handle in handles.drain(..) {
+            assert!(handle.join().is_ok());
+        }
+    }
+    scaled(begin.elapsed(), count, rounds * threads as u64)
+}
+
+/// Two threads that wake each other by turns: one round trip, two wake-ups.
+pub(crate) fn ping_pong(count: u64) -> Duration {
+    turns(count, thread::park)
+}
+
+/// The same, and each sets a timer as it parks, which is cancelled by the wake-up.
+pub(crate) fn ping_pong_with_timeout(count: u64) -> Duration {
+    turns(count, || thread::park_timeout(Duration::from_secs(60)))
+}
+
+fn turns(count: u64, wait: impl Fn() + Copy + Send + 'static) -> Duration {
+    let turn = Arc::new(AtomicBool::new(false));
+    let main = thread::current();
+    let other = thread::spawn({
+        let turn = Arc::clone(&turn);
+        move || {
+            for _ in 0..count {
+                while !turn.load(SeqCst) {
+                    wait();
+                }
+                turn.store(false, SeqCst);
+                main.unpark();
+            }
+        }
+    });
+    // The other one is surely started before the clock is.
+    thread::yield_now();
+    let begin = Instant::now();
+    for _ in 0..count {
+        turn.store(true, SeqCst);
+        other.thread().unpark();
+        while turn.load(SeqCst) {
+            wait();
+        }
+    }
+    let elapsed = begin.elapsed();
+    assert!(other.join().is_ok());
+    elapsed
+}
+
+/// `elapsed` for `done` operations, as it would be for `wanted`.
+fn scaled(elapsed: Duration, wanted: u64, done: u64) -> Duration {
+    elapsed.mul_f64(wanted as f64 / done as f64)
+}

@@ -1,0 +1,11 @@
+//! The operations on std's threads.
+
+use std::thread;
+
+#[allow(
+    clippy::duplicate_mod,
+    reason = "the same source on the other kind of threads is the point"
+)]
+#[path = "ops.rs"]
+mod ops;
+pub(crate) use ops::*;
