@@ -213,6 +213,10 @@ impl Green {
 
     /// A new green thread, with two references: the first is the scheduler's, the second the handle's.
     ///
+    /// # Errors
+    ///
+    /// There is no memory for its block.
+    ///
     /// # Safety
     ///
     /// `F` and `T` outlive the thread (B3).
@@ -220,8 +224,8 @@ impl Green {
     pub(crate) unsafe fn spawn<F: FnOnce() -> T, T>(
         birth: Birth,
         closure: F,
-    ) -> (GreenRef, GreenRef) {
-        let block = blocks::take();
+    ) -> io::Result<(GreenRef, GreenRef)> {
+        let block = blocks::take()?;
         // SAFETY: blocks are never null, and this one is ours alone (G1, G2).
         let green = unsafe { block.as_ref() };
         green.set_state(State::New);
@@ -257,7 +261,7 @@ impl Green {
         unsafe { green.body.set(closure) };
         // Release: pairs with the Acquire of `try_ref`; a dump that gets a reference sees all of the above.
         green.refs.store(2, Ordering::Release);
-        (GreenRef(block), GreenRef(block))
+        Ok((GreenRef(block), GreenRef(block)))
     }
 
     // --- state, by the worker ---

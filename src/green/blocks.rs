@@ -10,13 +10,17 @@
 //!     the lock, when all of its blocks are in its free list.
 
 use std::cell::Cell;
+use std::io;
 use std::ptr::{self, NonNull};
 use std::sync::Mutex;
 
 use super::{Green, GreenRef, Home};
 use crate::shim::lock;
+use crate::sys::mem;
 
-const PER_CHUNK: usize = 200;
+/// Mapped and unmapped as one: `malloc` would keep what comes back in pieces.
+const CHUNK_BYTES: usize = 256 << 10;
+const PER_CHUNK: usize = CHUNK_BYTES / size_of::<Green>();
 const BATCH: usize = 64;
 /// A worker keeps so many; what it has not needed for a second it gives back (`Cache::trim`).
 const CACHED: usize = 128 * 1024;
@@ -28,7 +32,14 @@ pub(crate) struct Chunk {
     free: Cell<*const Green>,
     count: Cell<usize>,
     listed: Cell<bool>,
-    blocks: Box<[Green]>,
+    blocks: NonNull<[Green]>,
+}
+
+impl Chunk {
+    fn blocks(&self) -> &[Green] {
+        // SAFETY: D3.
+        unsafe { self.blocks.as_ref() }
+    }
 }
 
 struct Depot {
@@ -130,10 +141,10 @@ impl Depot {
         }
     }
 
-    fn get(&mut self) -> NonNull<Green> {
+    fn get(&mut self) -> io::Result<NonNull<Green>> {
         loop {
             let Some(&chunk) = self.partial.last() else {
-                self.grow();
+                self.grow()?;
                 continue;
             };
             // SAFETY: D3.
@@ -148,24 +159,44 @@ impl Depot {
             home.count.set(home.count.get() - 1);
             self.free -= 1;
             self.low = self.low.min(self.free);
-            return block;
+            return Ok(block);
         }
     }
 
-    fn grow(&mut self) {
+    fn grow(&mut self) -> io::Result<()> {
+        let address = mem::reserve(CHUNK_BYTES).map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!(
+                    "no memory for the control blocks of further green threads: mmap of {CHUNK_BYTES} bytes failed: \
+                     {error}; see `ulimit -v`, vm.max_map_count and vm.overcommit_memory"
+                ),
+            )
+        })?;
+        let Some(first) = NonNull::new(ptr::with_exposed_provenance_mut::<Green>(address)) else {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        };
         let leaked = NonNull::from(Box::leak(Box::new(Chunk {
             free: Cell::new(ptr::null()),
             count: Cell::new(0),
             listed: Cell::new(true),
-            blocks: (0..PER_CHUNK).map(|_| Green::empty()).collect(),
+            blocks: NonNull::slice_from_raw_parts(first, PER_CHUNK),
         })));
+        for index in 0..PER_CHUNK {
+            let green = Green::empty();
+            green.chunk.set(leaked.as_ptr());
+            // SAFETY: within the mapping.
+            let block = unsafe { first.add(index) };
+            // SAFETY: fresh memory, aligned, because pages are.
+            unsafe { block.write(green) };
+        }
         self.chunks.push(leaked);
         self.partial.push(leaked);
-        // SAFETY: D3.
-        for block in unsafe { leaked.as_ref() }.blocks.iter().rev() {
-            block.chunk.set(leaked.as_ptr());
+        // SAFETY: D3, written in full just now.
+        for block in unsafe { leaked.as_ref() }.blocks().iter().rev() {
             self.put(NonNull::from(block));
         }
+        Ok(())
     }
 
     /// Frees chunks that nobody needed since the last time, down to half of what is too much. True: a later
@@ -196,8 +227,11 @@ impl Depot {
             if unsafe { chunk.as_ref() }.count.get() != usize::MAX {
                 return true;
             }
-            // SAFETY: D3: all of its blocks were in its free list, so none has references; `grow` leaked it.
-            drop(unsafe { Box::from_raw(chunk.as_ptr()) });
+            // SAFETY: `grow` leaked it, and it is in no list any more.
+            let chunk = unsafe { Box::from_raw(chunk.as_ptr()) };
+            let address = chunk.blocks.cast::<Green>().addr().get();
+            // SAFETY: D3: all of its blocks were in its free list, so none has references.
+            let _unmapped = unsafe { mem::unmap(address, CHUNK_BYTES) };
             false
         });
         self.free -= freed;
@@ -208,21 +242,32 @@ impl Depot {
 }
 
 /// A free block, the caller's alone.
+///
+/// # Errors
+///
+/// There is no memory for more; the text names the limits.
 #[inline]
-pub(super) fn take() -> NonNull<Green> {
+pub(super) fn take() -> io::Result<NonNull<Green>> {
     match Home::of_thread() {
-        Some(home) => home.spare.pop().unwrap_or_else(|| refill(&home.spare)),
+        Some(home) => match home.spare.pop() {
+            Some(block) => Ok(block),
+            None => refill(&home.spare),
+        },
         None => lock(&DEPOT).get(),
     }
 }
 
 #[cold]
-fn refill(cache: &Cache) -> NonNull<Green> {
+fn refill(cache: &Cache) -> io::Result<NonNull<Green>> {
     let mut depot = lock(&DEPOT);
+    let block = depot.get()?;
     for _ in 1..BATCH {
-        cache.push(depot.get());
+        match depot.get() {
+            Ok(spare) => cache.push(spare),
+            Err(_) => break,
+        }
     }
-    depot.get()
+    Ok(block)
 }
 
 /// A block without references comes back.
@@ -250,7 +295,7 @@ pub(crate) fn all() -> Vec<GreenRef> {
     let mut found = Vec::new();
     for chunk in &depot.chunks {
         // SAFETY: D3, under the lock.
-        let blocks = unsafe { &chunk.as_ref().blocks };
+        let blocks = unsafe { chunk.as_ref() }.blocks();
         found.extend(blocks.iter().filter_map(Green::try_ref));
     }
     found
@@ -268,7 +313,7 @@ mod tests {
             free: 0,
             low: 0,
         };
-        let taken: Vec<_> = (0..3 * PER_CHUNK).map(|_| depot.get()).collect();
+        let taken: Vec<_> = (0..3 * PER_CHUNK).map(|_| depot.get().unwrap()).collect();
         assert_eq!((depot.chunks.len(), depot.free), (3, 0));
         for block in taken {
             depot.put(block);
@@ -286,7 +331,7 @@ mod tests {
             assert!(depot.chunks.len() < before);
             assert_eq!(depot.free, depot.chunks.len() * PER_CHUNK);
         }
-        let again = depot.get();
+        let again = depot.get().unwrap();
         depot.put(again);
     }
 

@@ -144,7 +144,7 @@ impl Source {
         };
         if !direction.enter(waiter) {
             // It is not in.
-            let _not_in = std::mem::ManuallyDrop::new(turn);
+            let _not_in = ManuallyDrop::new(turn);
             return Ok(Wake::Event);
         }
         Ok(park(wait))

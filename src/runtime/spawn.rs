@@ -62,6 +62,17 @@ fn secure_stack(
     }
 }
 
+/// Takes back what a spawn that failed was granted.
+#[cold]
+fn give_back(shared: &Shared, worker: Option<&Worker>, usual_stack: bool) {
+    shared.dismiss();
+    match worker {
+        Some(worker) if usual_stack => worker.unreserve(),
+        None if usual_stack => stack::unreserve_shared(shared.config.stack),
+        _ => {}
+    }
+}
+
 fn birth(order: Order, own_stack: Option<OwnStack>, shared: &Shared) -> Birth {
     Birth {
         name: order.name,
@@ -91,8 +102,10 @@ where
         return Err(refuse(shared));
     }
     let stack = secure_stack(&order, shared, worker).inspect_err(|_| shared.dismiss())?;
+    let usual = stack.is_none();
     // SAFETY: SP1.
-    let (scheduled, handle) = unsafe { Green::spawn(birth(order, stack, shared), f) };
+    let spawned = unsafe { Green::spawn(birth(order, stack, shared), f) };
+    let (scheduled, handle) = spawned.inspect_err(|_| give_back(shared, worker, usual))?;
     match worker {
         Some(worker) => worker.push(Unstarted(scheduled)),
         None => shared.push_external(Unstarted(scheduled)),
@@ -124,8 +137,10 @@ where
         return Err(refuse(shared));
     }
     let stack = secure_stack(&order, shared, Some(worker)).inspect_err(|_| shared.dismiss())?;
+    let usual = stack.is_none();
     // SAFETY: SP1, both are `'static`.
-    let (scheduled, handle) = unsafe { Green::spawn(birth(order, stack, shared), f) };
+    let spawned = unsafe { Green::spawn(birth(order, stack, shared), f) };
+    let (scheduled, handle) = spawned.inspect_err(|_| give_back(shared, Some(worker), usual))?;
     worker.push_local(scheduled);
     // SAFETY: J1.
     Ok(unsafe { JoinHandle::new(handle) })
@@ -170,7 +185,8 @@ where
     };
     worker.reserve()?;
     // SAFETY: SP1, both are `'static`.
-    let (scheduled, handle) = unsafe { Green::spawn(Birth::plain(at, worker.shared().group), f) };
+    let spawned = unsafe { Green::spawn(Birth::plain(at, worker.shared().group), f) };
+    let (scheduled, handle) = spawned.inspect_err(|_| worker.unreserve())?;
     worker.push(Unstarted(scheduled));
     // SAFETY: J1.
     Ok(unsafe { JoinHandle::new(handle) })

@@ -262,6 +262,12 @@ impl Worker {
         self.stacks.borrow_mut().reserve()
     }
 
+    /// Gives it back.
+    #[cold]
+    pub(crate) fn unreserve(&self) {
+        self.stacks.borrow_mut().unreserve();
+    }
+
     /// Takes in a thread that any worker may start.
     #[inline]
     pub(crate) fn push(&self, unstarted: Unstarted) {
