@@ -155,11 +155,10 @@ fn wait_once(
     mode: Mode,
     at: &'static Location<'static>,
 ) -> io::Result<()> {
-    let wait = wait.get_or_insert_with(|| Wait {
-        reason,
-        at,
-        deadline: mode.timeout.map_or(NEVER, clock::after),
-        on_cancel: OnCancel::Report,
+    let wait = wait.get_or_insert_with(|| {
+        Wait::at(reason, at)
+            .until(mode.timeout.map_or(NEVER, clock::after))
+            .on_cancel(OnCancel::Report)
     });
     match source.wait(home, way, wait)? {
         Wake::Event => Ok(()),

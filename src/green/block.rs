@@ -6,7 +6,7 @@ use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
 use std::io;
-use std::mem::offset_of;
+use std::mem::{ManuallyDrop, offset_of};
 use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::{self, NonNull};
@@ -65,6 +65,14 @@ pub(crate) enum State {
     Done,
 }
 
+/// Runs a destructor of the user's whose panic has nowhere to go. Its message was printed; the payload is leaked,
+/// because dropping it might panic again.
+pub(crate) fn contain(f: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
+        let _leaked = ManuallyDrop::new(payload);
+    }
+}
+
 /// The mark of a thread that is in no timer heap.
 pub(crate) const NO_TIMER: u32 = u32::MAX;
 
@@ -108,13 +116,12 @@ pub(crate) struct Green {
     mail: Mail,
     /// The link of free lists.
     pub(super) free_next: Cell<*const Green>,
-    pub(crate) shield: Cell<u32>,
     pub(crate) raises: Cell<u32>,
     pub(super) chunk: Cell<*mut blocks::Chunk>,
     group: AtomicUsize,
     id: AtomicU64,
     born_at: AtomicPtr<Location<'static>>,
-    locals: UnsafeCell<Option<Box<dyn Any>>>,
+    locals: UnsafeCell<Option<Box<dyn Locals>>>,
     rare: UnsafeCell<Option<Box<Rare>>>,
     body: Body,
 }
@@ -123,6 +130,15 @@ pub(crate) struct Green {
 unsafe impl Send for Green {}
 // SAFETY: as above.
 unsafe impl Sync for Green {}
+
+// Nothing of a block is left half done by an unwinding: handles to it are unwind safe, as std's.
+impl std::panic::RefUnwindSafe for Green {}
+
+/// The values of a thread's `thread_local!` keys, as `thread/local.rs` keeps them.
+pub(crate) trait Locals: Any {
+    /// Runs the destructors; a panic in one does not come out. May be called again.
+    fn destroy(&self);
+}
 
 /// What most threads do without.
 struct Rare {
@@ -191,7 +207,6 @@ impl Green {
             elapsed: Cell::new(false),
             timer: Cell::new(NO_TIMER),
             deadline: Cell::new(NEVER),
-            shield: Cell::new(0),
             raises: Cell::new(0),
             fiber: UnsafeCell::new(None),
             home: AtomicPtr::new(ptr::null_mut()),
@@ -233,7 +248,6 @@ impl Green {
         green.elapsed.set(false);
         green.timer.set(NO_TIMER);
         green.deadline.set(NEVER);
-        green.shield.set(0);
         green.raises.set(0);
         green.cancelled.store(false, Ordering::Relaxed);
         green.token.store(false, Ordering::Relaxed);
@@ -366,19 +380,22 @@ impl Green {
 
     /// The closure is gone and the result is there: the rest of its end that others see.
     fn complete(&self) {
-        // What the destructors of its locals do wrong must not take the worker along.
-        let _caught = catch_unwind(AssertUnwindSafe(|| self.drop_locals()));
+        self.destroy_locals();
         // SAFETY: B2, the handle may not look before `finish`.
         let failed = unsafe { self.body.failed() };
         match self.completion.finish::<Unparker>() {
             Finished::Kept => {}
             Finished::Joined(waiter) => waiter.unpark(),
             Finished::Detached => {
-                // SAFETY: C2.
-                let _caught = catch_unwind(AssertUnwindSafe(|| unsafe { self.body.drop_result() }));
+                contain(|| {
+                    // SAFETY: C2.
+                    let _failed = unsafe { self.body.drop_result() };
+                });
                 self.tell_scope(failed);
             }
         }
+        // The destructor of the result may have made new ones.
+        self.drop_locals();
         if let Some(scope) = self.scope() {
             scope.leave();
         }
@@ -396,20 +413,23 @@ impl Green {
         }
     }
 
-    fn drop_locals(&self) {
-        // A destructor may use locals again, which makes new ones.
-        for _ in 0..5 {
-            // SAFETY: G2; the reference ends before the destructors run.
-            let locals = unsafe { (*self.locals.get()).take() };
-            if locals.is_none() {
-                return;
-            }
-            drop(locals);
+    /// Runs the destructors of its locals, which stay findable meanwhile: as destroyed.
+    fn destroy_locals(&self) {
+        // SAFETY: G2; it is boxed, and taken away only below, by this thread.
+        if let Some(locals) = unsafe { (*self.locals.get()).as_ref() } {
+            locals.destroy();
         }
     }
 
+    /// The last thing that happens on its stack.
+    fn drop_locals(&self) {
+        self.destroy_locals();
+        // SAFETY: G2; the reference ends with the statement.
+        drop(unsafe { (*self.locals.get()).take() });
+    }
+
     /// The storage of its locals. The caller runs on it and lets go before anything else of it runs.
-    pub(crate) fn locals(&self) -> *mut Option<Box<dyn Any>> {
+    pub(crate) fn locals(&self) -> *mut Option<Box<dyn Locals>> {
         self.locals.get()
     }
 
@@ -622,7 +642,7 @@ unsafe impl Sync for GreenRef {}
 impl GreenRef {
     #[inline]
     pub(crate) fn into_raw(self) -> NonNull<Green> {
-        std::mem::ManuallyDrop::new(self).0
+        ManuallyDrop::new(self).0
     }
 
     /// # Safety

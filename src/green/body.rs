@@ -32,7 +32,7 @@ enum Stage {
 struct Vtable {
     run: unsafe fn(&Slot),
     cancel: unsafe fn(&Slot),
-    is_err: unsafe fn(&Slot) -> bool,
+    has_panicked: unsafe fn(&Slot) -> bool,
     drop_result: unsafe fn(&Slot),
 }
 
@@ -93,7 +93,7 @@ impl<F: FnOnce() -> T, T> Typed<F, T> {
     const VTABLE: &'static Vtable = &Vtable {
         run: Self::run,
         cancel: Self::cancel,
-        is_err: Self::is_err,
+        has_panicked: Self::has_panicked,
         drop_result: Self::drop_result,
     };
 
@@ -114,9 +114,12 @@ impl<F: FnOnce() -> T, T> Typed<F, T> {
         unsafe { put(slot, outcome) };
     }
 
-    unsafe fn is_err(slot: &Slot) -> bool {
+    unsafe fn has_panicked(slot: &Slot) -> bool {
         // SAFETY: B1, the stage is `Result`.
-        unsafe { peek::<Outcome<T>>(slot) }.is_err()
+        let outcome = unsafe { peek::<Outcome<T>>(slot) };
+        outcome
+            .as_ref()
+            .is_err_and(|payload| !payload.is::<Cancelled>())
     }
 
     unsafe fn drop_result(slot: &Slot) {
@@ -188,7 +191,7 @@ impl Body {
         unsafe { take::<Outcome<T>>(&self.slot) }
     }
 
-    /// Drops the result, if it is there; true if it was a panic or a cancellation.
+    /// Drops the result, if it is there; true if it was a panic.
     ///
     /// # Safety
     ///
@@ -199,19 +202,19 @@ impl Body {
         }
         let vtable = self.vtable.get();
         // SAFETY: B1, the stage was `Result`.
-        let failed = unsafe { (vtable.is_err)(&self.slot) };
+        let failed = unsafe { (vtable.has_panicked)(&self.slot) };
         // SAFETY: as above.
         unsafe { (vtable.drop_result)(&self.slot) };
         failed
     }
 
-    /// Whether the result is a panic or a cancellation.
+    /// Whether the result is a panic; a cancellation is none.
     ///
     /// # Safety
     ///
     /// B2 by C2.
     pub(crate) unsafe fn failed(&self) -> bool {
         // SAFETY: B1.
-        self.stage.get() == Stage::Result && unsafe { (self.vtable.get().is_err)(&self.slot) }
+        self.stage.get() == Stage::Result && unsafe { (self.vtable.get().has_panicked)(&self.slot) }
     }
 }

@@ -70,6 +70,10 @@ pub(crate) struct Home {
     current: Cell<*const Green>,
     queue: RunQueue,
     spent: Cell<u32>,
+    /// How many of its threads are suspended and were unwinding.
+    unwinding: Cell<u32>,
+    /// How many are suspended of which it was unknown.
+    perhaps_unwinding: Cell<u32>,
     pub(crate) mailbox: &'static Mailbox,
     /// The time when the worker last looked at the clock.
     pub(crate) now: Cell<Tick>,
@@ -84,6 +88,8 @@ impl Home {
             current: Cell::new(ptr::null()),
             queue: RunQueue::new(),
             spent: Cell::new(0),
+            unwinding: Cell::new(0),
+            perhaps_unwinding: Cell::new(0),
             mailbox,
             now: Cell::new(0),
             spare: super::blocks::Cache::new(),
@@ -128,6 +134,41 @@ impl Home {
     /// Who runs, as an address to compare with; null if nobody does.
     pub(crate) fn current_ptr(&self) -> *const Green {
         self.current.get()
+    }
+
+    /// Whether a suspended thread of this worker is, or may be, in the middle of an unwinding.
+    pub(super) fn others_unwind(&self) -> bool {
+        self.unwinding.get() + self.perhaps_unwinding.get() > 0
+    }
+
+    #[cold]
+    pub(super) fn suspended_unwinding(&self, surely: bool) {
+        let count = if surely {
+            &self.unwinding
+        } else {
+            &self.perhaps_unwinding
+        };
+        count.set(count.get() + 1);
+    }
+
+    /// One goes on. Who was not unwound because it was unknown whether it could be is told again; it runs after
+    /// this one, which may be past its unwinding by then.
+    #[cold]
+    pub(super) fn resumed_unwinding(&self, surely: bool) {
+        let count = if surely {
+            &self.unwinding
+        } else {
+            &self.perhaps_unwinding
+        };
+        count.set(count.get() - 1);
+        if surely && self.unwinding.get() == 0 {
+            let all = super::blocks::all();
+            let here = all
+                .iter()
+                .filter(|green| ptr::eq(green.home(), self.mailbox));
+            here.filter(|green| green.is_cancelled())
+                .for_each(|green| self.wake(green));
+        }
     }
 
     /// One operation that did not have to wait: after many of them, the others get a turn.

@@ -55,7 +55,9 @@ pub(crate) mod unparker;
 pub use self::block::Cancelled;
 #[cfg(not(loom))]
 pub(crate) use self::{
-    block::{Birth, Green, GreenRef, NO_TIMER, OwnStack, State, next_id},
+    block::{
+        Birth, Green, GreenRef, Locals as LocalStorage, NO_TIMER, OwnStack, State, contain, next_id,
+    },
     body::Outcome,
     home::Home,
     park::{OnCancel, Wait, Wake, park},

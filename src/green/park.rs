@@ -11,8 +11,15 @@
 //! It is never raised in a thread that is unwinding already, which would abort the process: there a wait
 //! either reports ([`OnCancel::Report`]) or goes on.
 //!
+//! Whether a thread is unwinding, std tells for the OS thread only. While no green thread of the worker is
+//! suspended in the middle of an unwinding, that is the running one; while some are, it is unknown for operations
+//! that begin in that time. What was known when an operation began stays true for all its waits, because no
+//! code of the user runs in between: so it is kept in the [`Wait`]. Where it is unknown the thread is not
+//! unwound, and is told again when it can be known (`Home::resumed_unwinding`).
+//!
 //! K1. `park` and `yield_now` suspend the fiber that they run on: `Home::current` is that fiber's thread.
 
+use std::cell::Cell;
 use std::panic::Location;
 
 use super::home::Home;
@@ -32,13 +39,26 @@ pub(crate) enum OnCancel {
     Shield,
 }
 
-/// A wait: for an event that somebody will signal, for at most so long, unless cancelled.
-#[derive(Clone, Copy, Debug)]
+/// Whether the thread was unwinding when its operation began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Temper {
+    /// Nobody has asked yet.
+    Unasked,
+    Calm,
+    Unwinding,
+    /// Others of the worker are suspended while they unwind.
+    Unknown,
+}
+
+/// A wait: for an event that somebody will signal, for at most so long, unless cancelled. One for each
+/// operation, however often it parks.
+#[derive(Debug)]
 pub(crate) struct Wait {
     pub(crate) reason: Reason,
     pub(crate) at: &'static Location<'static>,
     pub(crate) deadline: Tick,
     pub(crate) on_cancel: OnCancel,
+    temper: Cell<Temper>,
 }
 
 impl Wait {
@@ -46,11 +66,18 @@ impl Wait {
     #[track_caller]
     #[inline(always)]
     pub(crate) fn new(reason: Reason) -> Wait {
+        Wait::at(reason, Location::caller())
+    }
+
+    /// For an event alone.
+    #[inline(always)]
+    pub(crate) fn at(reason: Reason, at: &'static Location<'static>) -> Wait {
         Wait {
             reason,
-            at: Location::caller(),
+            at,
             deadline: NEVER,
             on_cancel: OnCancel::Raise,
+            temper: Cell::new(Temper::Unasked),
         }
     }
 
@@ -61,6 +88,30 @@ impl Wait {
 
     pub(crate) fn on_cancel(self, on_cancel: OnCancel) -> Wait {
         Wait { on_cancel, ..self }
+    }
+
+    /// What is known, asked once; asked again as long as it is unknown.
+    #[inline(always)]
+    fn temper(&self, home: &Home) -> Temper {
+        match self.temper.get() {
+            Temper::Unasked if !std::thread::panicking() => {
+                self.temper.set(Temper::Calm);
+                Temper::Calm
+            }
+            Temper::Unasked | Temper::Unknown => self.ask(home),
+            known => known,
+        }
+    }
+
+    #[cold]
+    fn ask(&self, home: &Home) -> Temper {
+        let temper = match (std::thread::panicking(), home.others_unwind()) {
+            (false, _) => Temper::Calm,
+            (true, false) => Temper::Unwinding,
+            (true, true) => Temper::Unknown,
+        };
+        self.temper.set(temper);
+        temper
     }
 }
 
@@ -92,12 +143,14 @@ fn park_os(wait: &Wait) -> Wake {
 #[inline(always)]
 fn park_green(home: &Home, wait: &Wait) -> Wake {
     let green = home.current();
-    if green.is_cancelled()
-        && wait.on_cancel != OnCancel::Shield
-        && raise(home, green)
-        && wait.on_cancel == OnCancel::Report
-    {
-        return Wake::Cancelled;
+    let temper = wait.temper(home);
+    if green.is_cancelled() && wait.on_cancel != OnCancel::Shield {
+        if temper == Temper::Calm {
+            raise(home, green);
+        }
+        if wait.on_cancel == OnCancel::Report {
+            return Wake::Cancelled;
+        }
     }
     if green.pending.replace(false) {
         return Wake::Event;
@@ -105,13 +158,24 @@ fn park_green(home: &Home, wait: &Wait) -> Wake {
     green.note(wait.reason, wait.at, home.now.get());
     green.deadline.set(wait.deadline);
     green.set_state(State::Parked);
-    // SAFETY: K1.
-    unsafe { green.suspend() };
+    suspend(home, green, temper);
     green.deadline.set(NEVER);
     if green.elapsed.replace(false) {
         Wake::Elapsed
     } else {
         Wake::Event
+    }
+}
+
+#[inline(always)]
+fn suspend(home: &Home, green: &Green, temper: Temper) {
+    if temper != Temper::Calm {
+        home.suspended_unwinding(temper == Temper::Unwinding);
+    }
+    // SAFETY: K1.
+    unsafe { green.suspend() };
+    if temper != Temper::Calm {
+        home.resumed_unwinding(temper == Temper::Unwinding);
     }
 }
 
@@ -127,24 +191,33 @@ pub(crate) fn yield_now(at: &'static Location<'static>) {
 #[inline(always)]
 fn yield_green(home: &Home, at: &'static Location<'static>) {
     let green = home.current();
-    if green.is_cancelled() {
+    let wait = Wait::at(Reason::Yield, at);
+    let temper = wait.temper(home);
+    if green.is_cancelled() && temper == Temper::Calm {
         raise(home, green);
     }
-    green.note(Reason::Yield, at, home.now.get());
+    green.note(wait.reason, at, home.now.get());
     home.make_ready(green);
-    // SAFETY: K1.
-    unsafe { green.suspend() };
+    suspend(home, green, temper);
+}
+
+/// Raises a cancellation, if the calling thread is cancelled and may be unwound. For operations that have found
+/// what they wait for, and would rather not give it to a thread that ends.
+pub(crate) fn raise_if_cancelled(wait: &Wait) {
+    if let Some(home) = Home::get()
+        && wait.temper(home) == Temper::Calm
+        && home.current().is_cancelled()
+    {
+        raise(home, home.current());
+    }
 }
 
 /// After so many raises that somebody caught, each is preceded by a turn for the others.
 const PATIENCE: u32 = 100;
 
-/// Unwinds a cancelled thread; returns true, with nothing done, if it may not be unwound now.
+/// Unwinds a cancelled thread.
 #[cold]
-fn raise(home: &Home, green: &Green) -> bool {
-    if std::thread::panicking() || green.shield.get() > 0 {
-        return true;
-    }
+fn raise(home: &Home, green: &Green) {
     let raises = green.raises.get().saturating_add(1);
     green.raises.set(raises);
     if raises > PATIENCE {
@@ -152,5 +225,5 @@ fn raise(home: &Home, green: &Green) -> bool {
         // SAFETY: K1.
         unsafe { green.suspend() };
     }
-    std::panic::resume_unwind(Box::new(Cancelled(())))
+    std::panic::resume_unwind(Box::new(Cancelled::new()))
 }

@@ -6,6 +6,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use super::home::Home;
 use super::park::{OnCancel, Wait, park};
 use super::unparker::Unparker;
 
@@ -55,8 +56,12 @@ impl ScopeState {
 
     /// Waits until all have ended, whatever happens: what they borrow dies afterwards.
     pub(crate) fn wait(&self, wait: Wait) {
+        let wait = wait.on_cancel(OnCancel::Shield);
+        if let Some(home) = Home::get() {
+            home.spend(wait.at);
+        }
         while self.running.load(Ordering::Acquire) != 0 {
-            park(&wait.on_cancel(OnCancel::Shield));
+            park(&wait);
         }
     }
 }

@@ -6,8 +6,13 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use super::shared::Phase;
+use super::worker::Worker;
+use crate::green::park::raise_if_cancelled;
 use crate::green::thread::Thread;
-use crate::green::{Green, GreenRef, Outcome, Reason, Unparker, Wait, park};
+use crate::green::{
+    Cancelled, Green, GreenRef, Home, OnCancel, Outcome, Reason, Unparker, Wait, park,
+};
 
 /// What [`JoinHandle`] and [`ScopedJoinHandle`](crate::thread::ScopedJoinHandle) have in common.
 pub(crate) struct Joiner<T> {
@@ -57,7 +62,26 @@ impl<T> Joiner<T> {
             }
         }
         // SAFETY: J1; it is done.
-        unsafe { self.green().take_result() }
+        let outcome = unsafe { self.green().take_result() };
+        if let Err(payload) = &outcome
+            && payload.is::<Cancelled>()
+        {
+            // Both are: the end of the caller is its own, not a result that it did not expect.
+            end_together(wait);
+        }
+        outcome
+    }
+}
+
+#[cold]
+fn end_together(wait: &Wait) {
+    if let Some(home) = Home::get()
+        && Worker::of(home).is_some_and(|worker| worker.shared().phase() != Phase::Open)
+        && wait.on_cancel != OnCancel::Shield
+    {
+        // Its turn to be cancelled may not have come yet.
+        home.current().cancel();
+        raise_if_cancelled(wait);
     }
 }
 

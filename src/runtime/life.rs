@@ -131,13 +131,29 @@ fn metrics(shared: &Shared) -> Metrics {
     }
 }
 
+fn no_worker(index: usize, workers: usize, error: &io::Error) -> io::Error {
+    io::Error::new(
+        error.kind(),
+        format!(
+            "worker {index} of {workers} cannot be started: {error}; see `ulimit -u` and `ulimit -n`"
+        ),
+    )
+}
+
 impl Runtime {
     pub(super) fn start(workers: usize, prefix: &str, config: Config) -> io::Result<Runtime> {
         crate::stack::overflow::install(registry::describe_overflow)?;
-        let mailboxes = (0..workers)
-            .map(|_| Mailbox::open())
-            .collect::<io::Result<Vec<_>>>()?;
-        let peers = mailboxes.into_iter().map(Peer::new).collect();
+        let mut peers = Vec::with_capacity(workers);
+        for index in 0..workers {
+            match Mailbox::open() {
+                Ok(mailbox) => peers.push(Peer::new(mailbox)),
+                Err(error) => {
+                    peers.iter().for_each(|peer| peer.mailbox.close());
+                    return Err(no_worker(index, workers, &error));
+                }
+            }
+        }
+        let peers = peers.into_boxed_slice();
         let shared = Arc::new(Shared::new(peers, config));
         let runtime = Runtime {
             threads: Mutex::new(Vec::with_capacity(workers)),
@@ -148,12 +164,10 @@ impl Runtime {
             match thread {
                 Ok(thread) => lock(&runtime.threads).push(thread),
                 Err(error) => {
-                    return Err(io::Error::new(
-                        error.kind(),
-                        format!(
-                            "worker {index} of {workers} cannot be started: {error}; see `ulimit -u` and `ulimit -n`"
-                        ),
-                    ));
+                    for peer in &runtime.shared.peers[index..] {
+                        peer.mailbox.close();
+                    }
+                    return Err(no_worker(index, workers, &error));
                 }
             }
         }

@@ -18,6 +18,7 @@ use std::sync::atomic::{Ordering, fence};
 
 use super::reactor::{Port, Reactor};
 use super::shared::{Peer, Phase, Shared, Unstarted};
+use super::start_queue::StartQueue;
 use super::timer::Timers;
 use crate::green::{Green, GreenRef, Home, blocks};
 use crate::stack::StackPool;
@@ -65,6 +66,10 @@ pub(crate) struct Worker {
     is_sentinel: Cell<bool>,
     cancelled: Cell<bool>,
     short_of_stacks: Cell<bool>,
+    /// Threads here have spawned since the queue of the unstarted was last empty.
+    has_fresh: Cell<bool>,
+    /// How many rounds in a row ended with nothing to run, but something by the time of a look.
+    short_rounds: Cell<u32>,
     polled: Cell<Tick>,
     trimmed: Cell<Tick>,
     /// There may be memory that nobody has needed for a while: do not sleep through the next trim.
@@ -101,6 +106,8 @@ impl Worker {
             is_sentinel: Cell::new(false),
             cancelled: Cell::new(false),
             short_of_stacks: Cell::new(false),
+            has_fresh: Cell::new(false),
+            short_rounds: Cell::new(0),
             polled: Cell::new(now),
             trimmed: Cell::new(now),
             has_spare: Cell::new(false),
@@ -149,9 +156,14 @@ impl Worker {
                 if self.shared.phase() != Phase::Open && self.close() {
                     break;
                 }
-                if tired {
+                if tired || self.short_rounds.get() >= ROUND {
+                    self.short_rounds.set(0);
                     self.look_around();
-                } else if !self.has_work() {
+                } else if self.has_work() {
+                    // A message a round keeps it from ever resting.
+                    self.short_rounds.set(self.short_rounds.get() + 1);
+                } else {
+                    self.short_rounds.set(0);
                     self.rest();
                 }
             }
@@ -166,6 +178,10 @@ impl Worker {
         for _ in 0..ROUND {
             if let Some(green) = self.home.pop_ready() {
                 self.step(green);
+                // What the threads here have spawned takes turns with them.
+                if self.has_fresh.get() && !self.start_one(unstarted) {
+                    self.has_fresh.set(false);
+                }
             } else if self.short_of_stacks.get() {
                 return false;
             } else if let Some(new) = unstarted.pop() {
@@ -175,12 +191,25 @@ impl Worker {
             }
         }
         for _ in 0..STARTS {
-            match unstarted.pop() {
-                Some(new) => self.start(new),
-                None => break,
+            if !self.start_one(unstarted) {
+                break;
             }
         }
         true
+    }
+
+    /// Starts the oldest of the new ones. False: there is none, or no stack for it.
+    fn start_one(&self, unstarted: &StartQueue) -> bool {
+        if self.short_of_stacks.get() {
+            return false;
+        }
+        match unstarted.pop() {
+            Some(new) => {
+                self.start(new);
+                true
+            }
+            None => false,
+        }
     }
 
     /// One step of a ready thread.
@@ -281,6 +310,7 @@ impl Worker {
             return;
         }
         self.peer().unstarted.push(unstarted);
+        self.has_fresh.set(true);
         if self.shared.peers.len() > 1 {
             self.shared.rouse(self.index);
         }
@@ -422,6 +452,9 @@ impl Worker {
         self.polled.set(now);
         self.busy_since.set(now);
         self.expire(now);
+        if self.is_sentinel.get() && self.has_work() {
+            self.hand_over();
+        }
     }
 
     /// The runtime's phase has changed and this worker has not acted on it.
@@ -480,7 +513,8 @@ impl Worker {
             watch.looked = now;
         }
         if taken > 0 {
-            self.stand_down();
+            drop(watch);
+            self.hand_over();
             return 0;
         }
         if queues {
@@ -502,6 +536,14 @@ impl Worker {
             }
         }
         watch.nap
+    }
+
+    /// The sentinel goes to work: if there is more than it took, somebody else has to look.
+    fn hand_over(&self) {
+        self.stand_down();
+        if self.others_have_unstarted() || self.peer().unstarted.len() > 1 {
+            self.shared.rouse(self.index);
+        }
     }
 
     fn stand_down(&self) {

@@ -17,7 +17,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ptr;
 
-use crate::green::Home;
+use crate::green::{Home, LocalStorage, contain};
 
 /// A key of storage that each thread, green or not, has its own value for. As [`std::thread::LocalKey`]; made by
 /// [`thread_local!`](crate::thread_local).
@@ -71,31 +71,35 @@ struct Locals {
     entries: Vec<(usize, Slot)>,
 }
 
-/// What is kept where: dropped when the thread ends, last made first.
+/// A thread's values: destroyed when it ends, last made first.
 struct Keeper(RefCell<Locals>);
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        self.drop_values();
+        self.destroy();
     }
 }
 
-impl Keeper {
-    fn drop_values(&self) {
-        let mut index = 0;
+impl LocalStorage for Keeper {
+    fn destroy(&self) {
         loop {
             let mut locals = self.0.borrow_mut();
-            let Some((_, slot)) = locals.entries.get_mut(index) else {
+            let alive = locals
+                .entries
+                .iter_mut()
+                .rfind(|(_, slot)| matches!(slot, Slot::Alive(_)));
+            let Some((_, slot)) = alive else {
                 return;
             };
             let value = std::mem::replace(slot, Slot::Destroyed);
             drop(locals);
-            // V3: the user's destructor may use other keys, and thereby add entries behind this one.
-            drop(value);
-            index += 1;
+            // V3: the user's destructor may use other keys, and thereby add entries.
+            contain(|| drop(value));
         }
     }
+}
 
+impl Keeper {
     fn find<T: 'static>(&self, key: usize) -> Option<Result<*const T, AccessError>> {
         let locals = self.0.borrow();
         let (_, slot) = locals.entries.iter().find(|(entry, _)| *entry == key)?;
@@ -121,9 +125,10 @@ fn with_keeper<R>(f: impl FnOnce(&Keeper) -> R) -> Result<R, AccessError> {
     let place = home.current().locals();
     // SAFETY: the caller runs on that thread, and the reference ends before the next statement.
     let keeper = unsafe { &mut *place }.get_or_insert_with(|| Box::new(Keeper(RefCell::default())));
-    let keeper: *const dyn Any = &raw const **keeper;
+    let keeper: *const dyn LocalStorage = &raw const **keeper;
     // SAFETY: V1: the keeper is boxed, and is dropped by this thread at its end only.
-    match unsafe { &*keeper }.downcast_ref::<Keeper>() {
+    let keeper: &dyn Any = unsafe { &*keeper };
+    match keeper.downcast_ref::<Keeper>() {
         Some(keeper) => Ok(f(keeper)),
         None => Err(AccessError),
     }
@@ -180,6 +185,16 @@ impl<T: 'static> LocalKey<T> {
         Ok(f(unsafe { &*value }))
     }
 
+    /// As std, `set` does without the initialiser: the value goes in, or comes back if there is one already.
+    fn start_with<V>(&'static self, value: V, wrap: fn(V) -> T) -> Option<V> {
+        let found = with_keeper(|keeper| keeper.find::<T>(self.key()).is_some());
+        if !matches!(found, Ok(false)) {
+            return Some(value);
+        }
+        let _kept = self.insert(Box::new(wrap(value)));
+        None
+    }
+
     /// Keeps a value, unless the initialiser has made one meanwhile, which then stays: references to it may be out.
     fn insert(&'static self, value: Box<dyn Any>) -> Result<*const T, AccessError> {
         with_keeper(|keeper| {
@@ -201,7 +216,9 @@ impl<T: 'static> LocalKey<Cell<T>> {
     ///
     /// As [`LocalKey::with`].
     pub fn set(&'static self, value: T) {
-        self.with(|cell| cell.set(value));
+        if let Some(value) = self.start_with(value, Cell::new) {
+            self.with(|cell| cell.set(value));
+        }
     }
 
     /// A copy of the value, as [`Cell::get`].
@@ -269,7 +286,9 @@ impl<T: 'static> LocalKey<RefCell<T>> {
     ///
     /// The value is borrowed, or as [`LocalKey::with`].
     pub fn set(&'static self, value: T) {
-        self.with(|cell| *cell.borrow_mut() = value);
+        if let Some(value) = self.start_with(value, RefCell::new) {
+            self.with(|cell| *cell.borrow_mut() = value);
+        }
     }
 
     /// Takes the value, as [`RefCell::take`].

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
@@ -110,25 +111,29 @@ impl<'scope> Scope<'scope, '_> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
+        /// Counts a thread out that is not spawned after all; its closure's destructor may panic on the way.
+        struct Entered<'a>(&'a ScopeState);
+        impl Drop for Entered<'_> {
+            fn drop(&mut self) {
+                self.0.leave();
+            }
+        }
         let shared = start::here()?;
         self.state.enter();
+        let entered = Entered(&self.state);
         let order = Order {
             scope: Some(Arc::clone(&self.state)),
             ..order
         };
         // SAFETY: SP1 by Z1.
-        let spawned = unsafe { start::spawn(&shared, order, f) };
-        match spawned {
-            Ok(green) => Ok(ScopedJoinHandle {
-                // SAFETY: J1.
-                joiner: unsafe { Joiner::new(green) },
-                scope: PhantomData,
-            }),
-            Err(error) => {
-                self.state.leave();
-                Err(error)
-            }
-        }
+        let green = unsafe { start::spawn(&shared, order, f) }?;
+        // The thread leaves the scope by itself.
+        let _entered = ManuallyDrop::new(entered);
+        Ok(ScopedJoinHandle {
+            // SAFETY: J1.
+            joiner: unsafe { Joiner::new(green) },
+            scope: PhantomData,
+        })
     }
 }
 

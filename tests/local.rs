@@ -1,0 +1,58 @@
+//! `thread_local!` of the green thread. What std's keys do on OS threads, ours do on green threads and on OS threads.
+//!
+//! `local/as_std.rs` names only what std has too and runs four times, once of them against std itself;
+//! `local/ours.rs` has what only green threads can do.
+
+#![allow(
+    clippy::duplicate_mod,
+    reason = "the same cases run in several settings, which their parent module names"
+)]
+#![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
+
+mod support;
+
+/// Declares a setting: which `thread` the cases use, and where they run.
+macro_rules! setting {
+    ($name:ident, $thread:path, $enter:expr) => {
+        #[path = "local"]
+        mod $name {
+            use $thread as thread;
+
+            fn enter(case: fn()) {
+                $enter(case);
+            }
+
+            mod as_std;
+        }
+    };
+}
+
+#[path = "local"]
+mod std_itself {
+    /// std's `thread` module with its macro in it, where ours has it.
+    mod thread {
+        pub(crate) use std::thread::{AccessError, JoinHandle, LocalKey, spawn, yield_now};
+        pub(crate) use std::thread_local;
+    }
+
+    fn enter(case: fn()) {
+        case();
+    }
+
+    mod as_std;
+}
+
+setting!(green, rustlet::thread, |case: fn()| rustlet::run(case));
+setting!(one_worker, rustlet::thread, crate::on_one_worker);
+setting!(os_threads, rustlet::thread, |case: fn()| case());
+
+#[path = "local/ours.rs"]
+mod ours;
+
+fn on_one_worker(case: fn()) {
+    rustlet::Builder::new()
+        .workers(1)
+        .build()
+        .unwrap()
+        .run(case);
+}

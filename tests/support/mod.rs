@@ -1,0 +1,45 @@
+//! What several test files need: a child process that runs one test of the same binary, and the length of stress tests.
+
+#![allow(dead_code, reason = "not every test file needs all of it")]
+
+use std::process::{Command, Output, Stdio};
+
+const IN_CHILD: &str = "RUSTLET_TEST_CHILD";
+
+/// Runs `body` in a child process, alone in it, and gives what the child has written and how it ended. The child is this
+/// test binary, told to run the one test `name` (its path in the crate), which calls this function again: there,
+/// `body` runs, and the process ends.
+pub(crate) fn child(name: &str, body: impl FnOnce()) -> Output {
+    child_with(name, &[], body)
+}
+
+/// As [`child`], with environment variables.
+pub(crate) fn child_with(name: &str, variables: &[(&str, &str)], body: impl FnOnce()) -> Output {
+    if std::env::var_os(IN_CHILD).is_some_and(|test| test == name) {
+        body();
+        std::process::exit(0);
+    }
+    Command::new(std::env::current_exe().expect("this binary"))
+        .args([name, "--exact", "--nocapture", "--test-threads=1"])
+        .env(IN_CHILD, name)
+        .env("RUST_BACKTRACE", "0")
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null())
+        .output()
+        .expect("a child process")
+}
+
+/// Asserts that a child of [`child`] ended well; gives what it wrote to stderr.
+#[track_caller]
+pub(crate) fn succeeded(output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{}\n{said}", output.status);
+    said
+}
+
+/// How often the tests repeat that only repeat: `RUSTLET_STRESS` times as often as they say.
+pub(crate) fn stress(times: usize) -> usize {
+    let factor = std::env::var("RUSTLET_STRESS")
+        .map_or(1, |text| text.parse().expect("RUSTLET_STRESS is a number"));
+    times * factor
+}

@@ -1,0 +1,55 @@
+//! Threads: what `std::thread` does, `rustlet::thread` does, from green threads and from OS threads.
+//!
+//! `thread/as_std.rs` names only what std has too and runs four times, once of them against std itself, so that
+//! it is std and not our memory of it that says what is right. What std does not have is in `thread/ours.rs`,
+//! cancellation in `thread/cancelling.rs`.
+//!
+//! `RUSTLET_STRESS` multiplies the lengths of the tests that only repeat (default 1).
+
+#![allow(
+    clippy::duplicate_mod,
+    reason = "the same cases run in several settings, which their parent module names"
+)]
+#![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests are on OS threads of their own, and read the time to compare"
+)]
+
+mod support;
+
+/// Declares a setting: which `thread` the cases use, and where they run.
+macro_rules! setting {
+    ($name:ident, $thread:path, $enter:expr) => {
+        #[path = "thread"]
+        mod $name {
+            use $thread as thread;
+
+            fn enter(case: fn()) {
+                $enter(case);
+            }
+
+            mod as_std;
+        }
+    };
+}
+
+setting!(std_itself, std::thread, |case: fn()| case());
+setting!(green, rustlet::thread, |case: fn()| rustlet::run(case));
+setting!(one_worker, rustlet::thread, crate::on_one_worker);
+setting!(os_threads, rustlet::thread, |case: fn()| case());
+
+#[path = "thread/cancelling.rs"]
+mod cancelling;
+#[path = "thread/ours.rs"]
+mod ours;
+
+use support::stress;
+
+fn on_one_worker(case: fn()) {
+    rustlet::Builder::new()
+        .workers(1)
+        .build()
+        .unwrap()
+        .run(case);
+}
