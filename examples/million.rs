@@ -19,6 +19,7 @@ usage: million [OPTIONS] [COUNT]
 
 COUNT              how many, 1000000 if not given
 --sleep            each sleeps with a timer of its own, instead of waiting to be woken only
+--brief            look at the memory for one second after the end, not for thirty
 --help             print this text";
 
 /// Threads that have come as far as their wait.
@@ -26,20 +27,23 @@ static WAITING: AtomicUsize = AtomicUsize::new(0);
 static WAKE: AtomicBool = AtomicBool::new(false);
 
 fn main() -> io::Result<()> {
-    let (count, wait) = options().unwrap_or_else(|error| {
+    let options = options().unwrap_or_else(|error| {
         eprintln!("{error}; --help shows the options");
         exit(2);
     });
-    rustlet::run(|| million(count, wait))?;
+    rustlet::run(|| million(options))?;
     let end = Memory::now()?;
     println!("{:<28}{end}", "the runtime has ended");
     Ok(())
 }
 
-/// How a thread waits.
-type Wait = fn();
-
-fn million(count: usize, wait: Wait) -> io::Result<()> {
+fn million(
+    Options {
+        count,
+        wait,
+        patience,
+    }: Options,
+) -> io::Result<()> {
     // Room for the handles is part of the program, not of its threads.
     let mut handles = Vec::with_capacity(count);
     let before = Memory::now()?;
@@ -81,19 +85,19 @@ fn million(count: usize, wait: Wait) -> io::Result<()> {
     let woken = begin.elapsed();
     println!("{:<28}{}", "all have ended", Memory::now()?);
     println!(
-        "spawned in {spawned:.0?}, all waiting after {waiting:.0?}; woken and joined in {woken:.0?}"
+        "spawned in {} ms, all waiting after {} ms; woken and joined in {} ms",
+        spawned.as_millis(),
+        waiting.as_millis(),
+        woken.as_millis()
     );
 
     // Stacks stay with the runtime for a while, in case that more threads come.
-    let mut last = u64::MAX;
-    for second in 1..=30 {
-        thread::sleep(Duration::from_secs(1));
-        let memory = Memory::now()?;
-        println!("{:<28}{memory}", format!("{second} s later"));
-        if memory.resident == last {
+    for seconds in [1, 2, 5, 10, 20, 30] {
+        if seconds > patience.as_secs() {
             break;
         }
-        last = memory.resident;
+        thread::sleep_until(begin + woken + Duration::from_secs(seconds));
+        println!("{:<28}{}", format!("{seconds} s later"), Memory::now()?);
     }
     Ok(())
 }
@@ -131,21 +135,35 @@ impl std::fmt::Display for Memory {
     }
 }
 
-fn options() -> Result<(usize, Wait), String> {
-    let (mut count, mut wait): (usize, Wait) = (1_000_000, thread::park);
+/// What the command line asks for.
+struct Options {
+    count: usize,
+    /// How a thread waits.
+    wait: fn(),
+    /// How long to watch the memory go down.
+    patience: Duration,
+}
+
+fn options() -> Result<Options, String> {
+    let mut options = Options {
+        count: 1_000_000,
+        wait: thread::park,
+        patience: Duration::from_secs(30),
+    };
     for arg in env::args().skip(1) {
         match arg.as_str() {
             "--help" | "-h" => {
                 println!("{HELP}");
                 exit(0);
             }
-            "--sleep" => wait = || thread::park_timeout(Duration::from_secs(3600)),
+            "--sleep" => options.wait = || thread::park_timeout(Duration::from_secs(3600)),
+            "--brief" => options.patience = Duration::from_secs(1),
             _ if arg.starts_with('-') => return Err(format!("unknown option {arg}")),
             _ => {
                 let number = arg.parse().ok().filter(|&number| number > 0);
-                count = number.ok_or(format!("{arg} is not a number above 0"))?;
+                options.count = number.ok_or(format!("{arg} is not a number above 0"))?;
             }
         }
     }
-    Ok((count, wait))
+    Ok(options)
 }

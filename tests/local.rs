@@ -2,7 +2,10 @@
 //!
 //! `local/as_std.rs` names only what std has too and runs four times, once of them against std itself;
 //! `local/ours.rs` has what only green threads can do.
-
+#![allow(
+    clippy::missing_const_for_thread_local,
+    reason = "the lazy form is what some tests are about"
+)]
 #![allow(
     clippy::duplicate_mod,
     reason = "the same cases run in several settings, which their parent module names"

@@ -43,7 +43,7 @@ SERVER             rustlet, threads, epoll; all if none is given
 --quick            one short round
 --rounds N         how often each server is measured, 5 if not given
 --seconds N        how long each time, 3 if not given
---connections N    this many connections only, instead of 1, 100, 1,000 and 10,000
+--connections N    so many only, instead of 1, 100, 1,000 and 10,000
 --hostile          only the crowd of which half behaves badly
 --help             print this text";
 
@@ -259,7 +259,12 @@ impl Clock {
 
 /// Half a crowd behaves badly; how even is what the other half gets, and does anything leak?
 fn hostile(options: &Options, files: u64) -> io::Result<()> {
-    let connections = 10_000.min(files as usize - 100);
+    let largest = options
+        .shapes
+        .iter()
+        .map(|&(connections, _)| connections)
+        .max();
+    let connections = largest.unwrap_or(0).min(files as usize - 100);
     let mut table = Table::new(&[
         "hostile crowd",
         "answers/s",

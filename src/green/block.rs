@@ -4,17 +4,17 @@
 
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
-use std::fmt;
 use std::io;
 use std::mem::{ManuallyDrop, offset_of};
 use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::{self, NonNull};
-use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };
 
+use super::GreenRef;
+use super::birth::{Birth, Rare, next_id};
 use super::blocks;
 use super::body::{Body, Outcome};
 use super::completion::{Completion, Finished};
@@ -24,35 +24,8 @@ use super::mailbox::Mail;
 use super::reason::Reason;
 use super::scope::ScopeState;
 use super::unparker::Unparker;
-use crate::stack::{self, Stack, StackSize};
+use crate::stack::Stack;
 use crate::sys::clock::{NEVER, Tick};
-
-/// The payload with which a cancelled green thread unwinds, and which its `join` gives.
-///
-/// A green thread is cancelled when the [`run`](crate::run) that it belongs to has ended.
-///
-/// ```
-/// let result = rustlet::run(|| {
-///     rustlet::spawn(|| 5).join()
-/// });
-/// assert!(!result.is_err_and(|payload| payload.is::<rustlet::Cancelled>()));
-/// ```
-#[derive(Debug)]
-pub struct Cancelled(pub(super) ());
-
-impl Cancelled {
-    pub(crate) fn new() -> Cancelled {
-        Cancelled(())
-    }
-}
-
-impl fmt::Display for Cancelled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the green thread was cancelled")
-    }
-}
-
-impl std::error::Error for Cancelled {}
 
 /// See the table in `mod.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,24 +49,6 @@ pub(crate) fn contain(f: impl FnOnce()) {
 /// The mark of a thread that is in no timer heap.
 pub(crate) const NO_TIMER: u32 = u32::MAX;
 
-/// Ids are given out in batches, so that spawning does not share a counter.
-pub(crate) fn next_id() -> NonZeroU64 {
-    const BATCH: u64 = 1024;
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    thread_local! {
-        static MINE: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
-    }
-    let (next, end) = MINE.get();
-    let (next, end) = if next < end {
-        (next, end)
-    } else {
-        let start = NEXT.fetch_add(BATCH, Ordering::Relaxed);
-        (start, start + BATCH)
-    };
-    MINE.set((next + 1, end));
-    NonZeroU64::new(next).unwrap_or(NonZeroU64::MIN)
-}
-
 /// The control block.
 #[repr(C, align(64))]
 pub(crate) struct Green {
@@ -105,7 +60,7 @@ pub(crate) struct Green {
     cancelled: AtomicBool,
     token: AtomicBool,
     pub(crate) timer: Cell<u32>,
-    refs: AtomicU32,
+    pub(super) refs: AtomicU32,
     pub(crate) deadline: Cell<Tick>,
     since: AtomicU64,
     at: AtomicPtr<Location<'static>>,
@@ -138,62 +93,6 @@ impl std::panic::RefUnwindSafe for Green {}
 pub(crate) trait Locals: Any {
     /// Runs the destructors; a panic in one does not come out. May be called again.
     fn destroy(&self);
-}
-
-/// What most threads do without.
-struct Rare {
-    name: Option<Box<str>>,
-    scope: Option<Arc<ScopeState>>,
-    own_stack: Option<OwnStack>,
-}
-
-/// A stack taken at spawn, for sizes that the pools do not keep, and the right to it. The stack goes first.
-#[derive(Debug)]
-pub(crate) struct OwnStack {
-    stack: Option<Stack>,
-    size: StackSize,
-}
-
-impl OwnStack {
-    /// # Errors
-    ///
-    /// Those of the reserve.
-    pub(crate) fn take(size: StackSize) -> io::Result<OwnStack> {
-        stack::reserve_shared(size)?;
-        let mut own = OwnStack { stack: None, size };
-        own.stack = Some(stack::take_sized(size)?);
-        Ok(own)
-    }
-}
-
-impl Drop for OwnStack {
-    fn drop(&mut self) {
-        drop(self.stack.take());
-        stack::unreserve_shared(self.size);
-    }
-}
-
-/// What a spawner decides about a thread.
-#[derive(Debug)]
-pub(crate) struct Birth {
-    pub(crate) name: Option<Box<str>>,
-    pub(crate) at: &'static Location<'static>,
-    pub(crate) group: usize,
-    pub(crate) scope: Option<Arc<ScopeState>>,
-    pub(crate) own_stack: Option<OwnStack>,
-}
-
-impl Birth {
-    #[inline]
-    pub(crate) fn plain(at: &'static Location<'static>, group: usize) -> Birth {
-        Birth {
-            name: None,
-            at,
-            group,
-            scope: None,
-            own_stack: None,
-        }
-    }
 }
 
 impl Green {
@@ -275,7 +174,7 @@ impl Green {
         unsafe { green.body.set(closure) };
         // Release: pairs with the Acquire of `try_ref`; a dump that gets a reference sees all of the above.
         green.refs.store(2, Ordering::Release);
-        Ok((GreenRef(block), GreenRef(block)))
+        Ok((GreenRef::of(block), GreenRef::of(block)))
     }
 
     // --- state, by the worker ---
@@ -609,7 +508,7 @@ impl Green {
     #[inline]
     pub(crate) fn to_ref(&self) -> GreenRef {
         self.refs.fetch_add(1, Ordering::Relaxed);
-        GreenRef(NonNull::from(self))
+        GreenRef::of(NonNull::from(self))
     }
 
     /// A reference, unless there is none any more: for the registry.
@@ -620,72 +519,13 @@ impl Green {
                 (refs > 0).then(|| refs + 1)
             })
             .ok()?;
-        Some(GreenRef(NonNull::from(self)))
+        Some(GreenRef::of(NonNull::from(self)))
     }
 
     /// The last reference is gone.
-    fn recycle(&self) {
+    pub(super) fn recycle(&self) {
         // SAFETY: nobody else has it (G1).
         drop(unsafe { (*self.rare.get()).take() });
         blocks::give(NonNull::from(self));
-    }
-}
-
-/// A counted reference to a green thread.
-pub(crate) struct GreenRef(NonNull<Green>);
-
-// SAFETY: G1, and `Green` is `Sync`.
-unsafe impl Send for GreenRef {}
-// SAFETY: as above.
-unsafe impl Sync for GreenRef {}
-
-impl GreenRef {
-    #[inline]
-    pub(crate) fn into_raw(self) -> NonNull<Green> {
-        ManuallyDrop::new(self).0
-    }
-
-    /// # Safety
-    ///
-    /// `raw` came from [`GreenRef::into_raw`], and not more often than it went there.
-    #[inline]
-    pub(crate) unsafe fn from_raw(raw: NonNull<Green>) -> GreenRef {
-        GreenRef(raw)
-    }
-}
-
-impl std::ops::Deref for GreenRef {
-    type Target = Green;
-    #[inline(always)]
-    fn deref(&self) -> &Green {
-        // SAFETY: G1.
-        unsafe { self.0.as_ref() }
-    }
-}
-
-impl Clone for GreenRef {
-    #[inline]
-    fn clone(&self) -> GreenRef {
-        self.to_ref()
-    }
-}
-
-impl Drop for GreenRef {
-    #[inline]
-    fn drop(&mut self) {
-        if self.refs.fetch_sub(1, Ordering::Release) == 1 {
-            fence(Ordering::Acquire);
-            self.recycle();
-        }
-    }
-}
-
-impl fmt::Debug for GreenRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Green")
-            .field("id", &self.id())
-            .field("name", &self.name())
-            .field("state", &self.state())
-            .finish_non_exhaustive()
     }
 }

@@ -29,6 +29,8 @@ pub(crate) mod completion;
 pub(crate) mod mailbox;
 
 #[cfg(not(loom))]
+mod birth;
+#[cfg(not(loom))]
 mod block;
 #[cfg(not(loom))]
 pub(crate) mod blocks;
@@ -45,6 +47,8 @@ mod queue;
 #[cfg(not(loom))]
 pub(crate) mod reason;
 #[cfg(not(loom))]
+mod reference;
+#[cfg(not(loom))]
 pub(crate) mod scope;
 #[cfg(not(loom))]
 pub(crate) mod thread;
@@ -52,15 +56,15 @@ pub(crate) mod thread;
 pub(crate) mod unparker;
 
 #[cfg(not(loom))]
-pub use self::block::Cancelled;
+pub use self::birth::Cancelled;
 #[cfg(not(loom))]
 pub(crate) use self::{
-    block::{
-        Birth, Green, GreenRef, Locals as LocalStorage, NO_TIMER, OwnStack, State, contain, next_id,
-    },
+    birth::{Birth, OwnStack, next_id},
+    block::{Green, Locals as LocalStorage, NO_TIMER, State, contain},
     body::Outcome,
     home::Home,
     park::{OnCancel, Wait, Wake, park},
     reason::Reason,
+    reference::GreenRef,
     unparker::Unparker,
 };

@@ -25,7 +25,7 @@ use super::shared::{Config, Peer, Phase, Shared};
 use super::spawn::{Order, spawn, spawn_on};
 use super::worker::Worker;
 use crate::green::home::Mailbox;
-use crate::green::{Home, OnCancel, Outcome, Reason, Wait};
+use crate::green::{Cancelled, Home, OnCancel, Outcome, Reason, Wait};
 use crate::shim::lock;
 
 /// Workers, and the green threads on them.
@@ -210,7 +210,7 @@ impl Runtime {
         refuse_inside();
         match first(&self.shared, f) {
             Ok(value) => value,
-            Err(payload) if payload.is::<crate::Cancelled>() => {
+            Err(payload) if payload.is::<Cancelled>() => {
                 panic!("run: the runtime was shut down before the function had ended")
             }
             Err(payload) => resume_unwind(payload),

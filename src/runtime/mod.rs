@@ -30,6 +30,8 @@ pub(crate) mod reactor;
 #[cfg(not(loom))]
 mod registry;
 #[cfg(not(loom))]
+mod sentinel;
+#[cfg(not(loom))]
 pub(crate) mod shared;
 #[cfg(not(loom))]
 pub(crate) mod source;

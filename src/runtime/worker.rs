@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
 use super::reactor::{Port, Reactor};
+use super::sentinel::Sentinel;
 use super::shared::{Peer, Phase, Shared, Unstarted};
 use super::start_queue::StartQueue;
 use super::timer::Timers;
@@ -36,22 +37,6 @@ const TRIM_EVERY: Tick = 1_000_000_000;
 const STEP_EVERY: Tick = 100_000_000;
 /// How far back "recently busy" goes.
 const BUSY_WINDOW: Tick = 10_000_000;
-/// How long a thread may wait to be started before another worker takes it: about what waking one costs.
-const AGED: Tick = 50_000;
-/// So many unstarted threads are worth a second worker at once.
-const MANY: usize = 64;
-const NAP_MAX: Tick = 2_000_000;
-/// A sentinel that has seen nothing for so long lies down.
-const QUIET_MAX: Tick = 20_000_000;
-
-/// What a worker remembers as a sentinel.
-struct Watch {
-    /// Per peer: how many it had started when we last saw it with a queue, or none.
-    seen: Box<[Option<usize>]>,
-    looked: Tick,
-    nap: Tick,
-    quiet: Tick,
-}
 
 /// See the module's text.
 pub(crate) struct Worker {
@@ -62,8 +47,7 @@ pub(crate) struct Worker {
     timers: RefCell<Timers>,
     reactor: RefCell<Reactor>,
     port: Arc<Port>,
-    watch: RefCell<Watch>,
-    is_sentinel: Cell<bool>,
+    sentinel: Sentinel,
     cancelled: Cell<bool>,
     short_of_stacks: Cell<bool>,
     /// Threads here have spawned since the queue of the unstarted was last empty.
@@ -96,14 +80,8 @@ impl Worker {
             timers: RefCell::new(Timers::default()),
             port: Arc::clone(reactor.port()),
             reactor: RefCell::new(reactor),
-            watch: RefCell::new(Watch {
-                seen: vec![None; shared.peers.len()].into_boxed_slice(),
-                looked: 0,
-                nap: AGED,
-                quiet: 0,
-            }),
+            sentinel: Sentinel::new(index, shared.peers.len()),
             shared,
-            is_sentinel: Cell::new(false),
             cancelled: Cell::new(false),
             short_of_stacks: Cell::new(false),
             has_fresh: Cell::new(false),
@@ -411,7 +389,7 @@ impl Worker {
         self.shared.idle.enter();
         // Step 7; step 3 of `idle.rs` too.
         self.home.mailbox.bell.prepare();
-        let nap = self.keep_watch(now);
+        let nap = self.sentinel.keep_watch(&self.shared, now);
         // Step 8.
         let wait = if nap == 0
             || !self.home.mailbox.inbox.is_empty()
@@ -452,8 +430,8 @@ impl Worker {
         self.polled.set(now);
         self.busy_since.set(now);
         self.expire(now);
-        if self.is_sentinel.get() && self.has_work() {
-            self.hand_over();
+        if self.sentinel.is_up() && self.has_work() {
+            self.sentinel.hand_over(&self.shared);
         }
     }
 
@@ -464,108 +442,6 @@ impl Worker {
             Phase::Closing => !self.cancelled.get(),
             Phase::Ended => !self.cancelled.get() || self.lives() == 0,
         }
-    }
-
-    // --- the sentinel ---
-
-    /// Looks whether threads wait too long to be started elsewhere, and takes half of those that do. Gives
-    /// how long this worker may sleep: `NEVER` unless it is the sentinel, 0 if it took some.
-    ///
-    /// While one worker is awake and others sleep, the first to be roused by a spawn becomes the sentinel: it
-    /// looks up every 50 µs while there are queues, ever more rarely when there are none, and lies down after
-    /// 20 ms without any. A queue is old if its worker has started nothing between two looks.
-    fn keep_watch(&self, now: Tick) -> Tick {
-        if self.shared.peers.len() == 1 {
-            return NEVER;
-        }
-        if !self.is_sentinel.get() {
-            if !self.others_have_unstarted() || !self.shared.idle.stand_up() {
-                return NEVER;
-            }
-            self.is_sentinel.set(true);
-            let mut watch = self.watch.borrow_mut();
-            watch.seen.fill(None);
-            watch.nap = AGED;
-            watch.quiet = 0;
-            watch.looked = now;
-        }
-        let mut watch = self.watch.borrow_mut();
-        let since = now.saturating_sub(watch.looked);
-        let mut queues = false;
-        let mut taken = 0;
-        for (index, peer) in self.shared.peers.iter().enumerate() {
-            if index == self.index || peer.unstarted.is_empty() {
-                watch.seen[index] = None;
-                continue;
-            }
-            queues = true;
-            let waiting = peer.unstarted.len();
-            let started = peer.started.load(Ordering::Relaxed);
-            let aged = since >= AGED && watch.seen[index] == Some(started);
-            if aged || waiting >= MANY {
-                taken += self.steal(peer, waiting.div_ceil(2));
-            }
-            if since >= AGED || watch.seen[index].is_none() {
-                watch.seen[index] = Some(started);
-            }
-        }
-        if since >= AGED {
-            watch.looked = now;
-        }
-        if taken > 0 {
-            drop(watch);
-            self.hand_over();
-            return 0;
-        }
-        if queues {
-            watch.quiet = 0;
-            watch.nap = AGED;
-        } else {
-            watch.quiet += since;
-            watch.nap = (watch.nap * 2).min(NAP_MAX);
-            if watch.quiet > QUIET_MAX {
-                self.stand_down();
-                // A spawner that saw the sentinel up has not roused anybody: look once more.
-                if self.others_have_unstarted() && self.shared.idle.stand_up() {
-                    self.is_sentinel.set(true);
-                    watch.quiet = 0;
-                    watch.nap = AGED;
-                    return AGED;
-                }
-                return NEVER;
-            }
-        }
-        watch.nap
-    }
-
-    /// The sentinel goes to work: if there is more than it took, somebody else has to look.
-    fn hand_over(&self) {
-        self.stand_down();
-        if self.others_have_unstarted() || self.peer().unstarted.len() > 1 {
-            self.shared.rouse(self.index);
-        }
-    }
-
-    fn stand_down(&self) {
-        self.is_sentinel.set(false);
-        self.shared.idle.lie_down();
-    }
-
-    fn others_have_unstarted(&self) -> bool {
-        let others = self.shared.peers.iter().enumerate();
-        others
-            .filter(|&(index, _)| index != self.index)
-            .any(|(_, peer)| !peer.unstarted.is_empty())
-    }
-
-    fn steal(&self, victim: &Peer, most: usize) -> usize {
-        for taken in 0..most {
-            match victim.unstarted.pop() {
-                Some(new) => self.peer().unstarted.push(new),
-                None => return taken,
-            }
-        }
-        most
     }
 
     // --- the end ---
@@ -600,8 +476,8 @@ fn bump(counter: &std::sync::atomic::AtomicUsize, by: usize) {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        if self.is_sentinel.get() {
-            self.stand_down();
+        if self.sentinel.is_up() {
+            self.sentinel.stand_down(&self.shared);
         }
     }
 }

@@ -1,0 +1,74 @@
+#![allow(unsafe_code, reason = "counted references")]
+//! Counted references to green threads. G1 in `mod.rs` is what they rest on.
+
+use std::fmt;
+use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
+use std::sync::atomic::{Ordering, fence};
+
+use super::Green;
+
+/// A counted reference to a green thread.
+pub(crate) struct GreenRef(NonNull<Green>);
+
+// SAFETY: G1, and `Green` is `Sync`.
+unsafe impl Send for GreenRef {}
+// SAFETY: as above.
+unsafe impl Sync for GreenRef {}
+
+impl GreenRef {
+    /// A reference that was counted already.
+    #[inline]
+    pub(super) fn of(green: NonNull<Green>) -> GreenRef {
+        GreenRef(green)
+    }
+
+    #[inline]
+    pub(crate) fn into_raw(self) -> NonNull<Green> {
+        ManuallyDrop::new(self).0
+    }
+
+    /// # Safety
+    ///
+    /// `raw` came from [`GreenRef::into_raw`], and not more often than it went there.
+    #[inline]
+    pub(crate) unsafe fn from_raw(raw: NonNull<Green>) -> GreenRef {
+        GreenRef(raw)
+    }
+}
+
+impl std::ops::Deref for GreenRef {
+    type Target = Green;
+    #[inline(always)]
+    fn deref(&self) -> &Green {
+        // SAFETY: G1.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Clone for GreenRef {
+    #[inline]
+    fn clone(&self) -> GreenRef {
+        self.to_ref()
+    }
+}
+
+impl Drop for GreenRef {
+    #[inline]
+    fn drop(&mut self) {
+        if self.refs.fetch_sub(1, Ordering::Release) == 1 {
+            fence(Ordering::Acquire);
+            self.recycle();
+        }
+    }
+}
+
+impl fmt::Debug for GreenRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Green")
+            .field("id", &self.id())
+            .field("name", &self.name())
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}

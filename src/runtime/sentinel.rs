@@ -1,0 +1,152 @@
+//! The sentinel: a sleeping worker that looks up from time to time for threads that wait too long to be started
+//! on another worker, so that a spawn need not wake anybody. Who is it, and that somebody is, `idle.rs` says.
+
+use std::cell::{Cell, RefCell};
+use std::sync::atomic::Ordering;
+
+use super::shared::{Peer, Shared};
+use crate::sys::clock::{NEVER, Tick};
+
+/// How long a thread may wait to be started before another worker takes it: about what waking one costs.
+const AGED: Tick = 50_000;
+/// So many unstarted threads are worth a second worker at once.
+const MANY: usize = 64;
+const NAP_MAX: Tick = 2_000_000;
+/// A sentinel that has seen nothing for so long lies down.
+const QUIET_MAX: Tick = 20_000_000;
+
+/// What a worker remembers while it is the sentinel.
+struct Watch {
+    /// Per peer: how many it had started when we last saw it with a queue, or none.
+    seen: Box<[Option<usize>]>,
+    looked: Tick,
+    nap: Tick,
+    quiet: Tick,
+}
+
+/// A worker's part in it.
+pub(super) struct Sentinel {
+    index: usize,
+    is_up: Cell<bool>,
+    watch: RefCell<Watch>,
+}
+
+impl Sentinel {
+    pub(super) fn new(index: usize, peers: usize) -> Sentinel {
+        Sentinel {
+            index,
+            is_up: Cell::new(false),
+            watch: RefCell::new(Watch {
+                seen: vec![None; peers].into_boxed_slice(),
+                looked: 0,
+                nap: AGED,
+                quiet: 0,
+            }),
+        }
+    }
+
+    /// Whether this worker is the sentinel.
+    pub(super) fn is_up(&self) -> bool {
+        self.is_up.get()
+    }
+
+    /// Looks whether threads wait too long to be started elsewhere, and takes half of those that do. Gives
+    /// how long this worker may sleep: `NEVER` unless it is the sentinel, 0 if it took some.
+    ///
+    /// While one worker is awake and others sleep, the first to be roused by a spawn becomes the sentinel: it
+    /// looks up every 50 µs while there are queues, ever more rarely when there are none, and lies down after
+    /// 20 ms without any. A queue is old if its worker has started nothing between two looks.
+    pub(super) fn keep_watch(&self, shared: &Shared, now: Tick) -> Tick {
+        if shared.peers.len() == 1 {
+            return NEVER;
+        }
+        if !self.is_up.get() {
+            if !self.others_have_unstarted(shared) || !shared.idle.stand_up() {
+                return NEVER;
+            }
+            self.is_up.set(true);
+            let mut watch = self.watch.borrow_mut();
+            watch.seen.fill(None);
+            watch.nap = AGED;
+            watch.quiet = 0;
+            watch.looked = now;
+        }
+        let mut watch = self.watch.borrow_mut();
+        let since = now.saturating_sub(watch.looked);
+        let mut queues = false;
+        let mut taken = 0;
+        for (index, peer) in shared.peers.iter().enumerate() {
+            if index == self.index || peer.unstarted.is_empty() {
+                watch.seen[index] = None;
+                continue;
+            }
+            queues = true;
+            let waiting = peer.unstarted.len();
+            let started = peer.started.load(Ordering::Relaxed);
+            let aged = since >= AGED && watch.seen[index] == Some(started);
+            if aged || waiting >= MANY {
+                taken += self.steal(shared, peer, waiting.div_ceil(2));
+            }
+            if since >= AGED || watch.seen[index].is_none() {
+                watch.seen[index] = Some(started);
+            }
+        }
+        if since >= AGED {
+            watch.looked = now;
+        }
+        if taken > 0 {
+            drop(watch);
+            self.hand_over(shared);
+            return 0;
+        }
+        if queues {
+            watch.quiet = 0;
+            watch.nap = AGED;
+        } else {
+            watch.quiet += since;
+            watch.nap = (watch.nap * 2).min(NAP_MAX);
+            if watch.quiet > QUIET_MAX {
+                self.stand_down(shared);
+                // A spawner that saw the sentinel up has not roused anybody: look once more.
+                if self.others_have_unstarted(shared) && shared.idle.stand_up() {
+                    self.is_up.set(true);
+                    watch.quiet = 0;
+                    watch.nap = AGED;
+                    return AGED;
+                }
+                return NEVER;
+            }
+        }
+        watch.nap
+    }
+
+    /// The sentinel goes to work: if there is more than it took, somebody else has to look.
+    pub(super) fn hand_over(&self, shared: &Shared) {
+        self.stand_down(shared);
+        if self.others_have_unstarted(shared) || shared.peers[self.index].unstarted.len() > 1 {
+            shared.rouse(self.index);
+        }
+    }
+
+    pub(super) fn stand_down(&self, shared: &Shared) {
+        self.is_up.set(false);
+        shared.idle.lie_down();
+    }
+
+    fn others_have_unstarted(&self, shared: &Shared) -> bool {
+        let others = shared.peers.iter().enumerate();
+        others
+            .filter(|&(index, _)| index != self.index)
+            .any(|(_, peer)| !peer.unstarted.is_empty())
+    }
+
+    fn steal(&self, shared: &Shared, victim: &Peer, most: usize) -> usize {
+        for taken in 0..most {
+            match victim.unstarted.pop() {
+                Some(new) => shared.peers[self.index].unstarted.push(new),
+                None => return taken,
+            }
+        }
+        most
+    }
+}

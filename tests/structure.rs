@@ -1,0 +1,476 @@
+//! The shape of the source: who may import whom, who alone may name what, how long a file may be.
+//!
+//! The sources are read as text, without their comments and literals. Each rule is also shown to a small
+//! source that breaks it, so that a checker which has gone blind is noticed.
+
+use std::path::Path;
+use std::{fs, io};
+
+/// The rooms of `src`, and the layer of each; a room imports from its own layer and from lower ones.
+const LAYERS: [(&str, u32); 25] = [
+    ("shim", 0),
+    // Runs a test again in a child process; leans on nothing.
+    ("test_child", 0),
+    ("stack", 1),
+    ("sys", 1),
+    ("green", 2),
+    ("runtime", 3),
+    ("channel", 4),
+    ("mailbox", 4),
+    ("retry", 4),
+    ("select", 4),
+    ("sync", 4),
+    ("fs", 5),
+    ("io", 5),
+    ("net", 5),
+    ("os", 5),
+    ("process", 5),
+    ("signal", 5),
+    ("thread", 5),
+    // The macro: it lies at the root of the crate, as std's does.
+    ("thread_local", 5),
+    ("time", 5),
+    ("coroutine", 6),
+    ("dump", 6),
+    ("future", 6),
+    ("testing", 6),
+    ("worker", 6),
+];
+
+/// Names that only one place may use, and that place: a file or a folder.
+const HOMES: [(&str, &str); 5] = [
+    ("corosensei", "src/green/fiber.rs"),
+    ("polling", "src/runtime/reactor.rs"),
+    ("libc", "src/sys/"),
+    ("Instant::now", "src/sys/clock.rs"),
+    ("SystemTime::now", "src/sys/clock.rs"),
+];
+
+const LONGEST: usize = 600;
+
+#[test]
+fn the_source_keeps_its_shape() {
+    let sources = sources();
+    for file in ["src/lib.rs", "src/green/fiber.rs", "src/runtime/reactor.rs"] {
+        assert!(
+            sources.iter().any(|source| source.path == file),
+            "{file} is gone; has `src` moved?"
+        );
+    }
+    let broken: Vec<String> = sources.iter().flat_map(violations).collect();
+    assert!(broken.is_empty(), "\n{}", broken.join("\n"));
+}
+
+#[test]
+fn the_homes_are_lived_in() {
+    let sources = sources();
+    for (name, home) in HOMES {
+        let lives =
+            |source: &Source| source.path.starts_with(home) && source.names(name).next().is_some();
+        // A time of day is nothing that the library needs; the rule is there to keep it so.
+        if name != "SystemTime::now" {
+            assert!(
+                sources.iter().any(lives),
+                "nothing in {home} names {name}; the rule looks at nothing"
+            );
+        }
+    }
+}
+
+/// A file, and its text with comments and literals blanked out.
+struct Source {
+    path: String,
+    text: String,
+    code: String,
+}
+
+impl Source {
+    fn new(path: &str, text: &str) -> Source {
+        Source {
+            path: path.to_owned(),
+            text: text.to_owned(),
+            code: blank(text),
+        }
+    }
+
+    /// Where a path such as `libc` or `Instant::now` stands in the code, as whole names.
+    fn names<'a>(&'a self, name: &'a str) -> impl Iterator<Item = usize> + 'a {
+        let in_a_name = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        self.code
+            .match_indices(name)
+            .map(|(at, _)| at)
+            .filter(move |&at| {
+                let (before, after) = (&self.code[..at], &self.code[at + name.len()..]);
+                !in_a_name(before.chars().next_back()) && !in_a_name(after.chars().next())
+            })
+    }
+
+    fn line(&self, at: usize) -> usize {
+        self.code[..at].matches('\n').count() + 1
+    }
+
+    /// The names that stand directly under the crate's root wherever one is used, with their places.
+    fn root_names(&self) -> Vec<(usize, &str)> {
+        let under_crate = self
+            .names("crate")
+            .flat_map(|at| leading_names(&self.code, at + "crate".len()));
+        let under_super = self.names("super").filter_map(|at| {
+            let code = &self.code;
+            let continues = code[..at]
+                .trim_end()
+                .strip_suffix("::")
+                .is_some_and(|c| c.trim_end().ends_with("super"));
+            let mut end = at + "super".len();
+            let mut steps = 1;
+            while let Some(rest) = code[end..]
+                .trim_start()
+                .strip_prefix("::")
+                .and_then(|rest| rest.trim_start().strip_prefix("super"))
+            {
+                end = code.len() - rest.len();
+                steps += 1;
+            }
+            (!continues && steps >= self.depth() + inline_modules(code, at)).then_some(end)
+        });
+        let under_super = under_super.flat_map(|end| leading_names(&self.code, end));
+        under_crate.chain(under_super).collect()
+    }
+
+    /// How many `super` lead from this file to the root of the crate.
+    fn depth(&self) -> usize {
+        let parts = self.path.trim_start_matches("src/").split('/').count();
+        if self.path.ends_with("/mod.rs") {
+            parts - 1
+        } else {
+            parts
+        }
+    }
+
+    fn room(&self) -> &str {
+        let path = self.path.trim_start_matches("src/");
+        path.split(['/', '.']).next().unwrap_or_default()
+    }
+}
+
+/// What a file does that it should not, one sentence each.
+fn violations(source: &Source) -> Vec<String> {
+    let Source { path, text, .. } = source;
+    let mut broken = Vec::new();
+    let lines = text.lines().count();
+    if lines > LONGEST {
+        broken.push(format!("{path} has {lines} lines; {LONGEST} are enough"));
+    }
+    if !opens_with_its_purpose(text) {
+        broken.push(format!(
+            "{path} does not open with `//!` and what it is for"
+        ));
+    }
+    for (name, home) in HOMES {
+        if !path.starts_with(home) {
+            broken.extend(source.names(name).map(|at| {
+                format!(
+                    "{path}:{}: `{name}` belongs in {home} only",
+                    source.line(at)
+                )
+            }));
+        }
+    }
+    // The root hangs the rooms up, and so names them all.
+    if path == "src/lib.rs" {
+        return broken;
+    }
+    let layer = |room: &str| {
+        LAYERS
+            .iter()
+            .find(|(name, _)| *name == room)
+            .map(|&(_, layer)| layer)
+    };
+    let Some(own) = layer(source.room()) else {
+        broken.push(format!(
+            "{path}: the room `{}` has no layer in tests/structure.rs",
+            source.room()
+        ));
+        return broken;
+    };
+    for (at, room) in source.root_names() {
+        let line = source.line(at);
+        match layer(room) {
+            None => broken.push(format!("{path}:{line}: `crate::{room}` is not a room; name it by its room")),
+            Some(other) if other > own => broken.push(format!(
+                "{path}:{line}: `{}` is in layer {own} and imports from `{room}`, which is in layer {other}",
+                source.room()
+            )),
+            Some(_) => {}
+        }
+    }
+    broken
+}
+
+/// Whether the file's first words, after attributes for the whole of it, say what it is for.
+fn opens_with_its_purpose(text: &str) -> bool {
+    let mut rest = text.trim_start();
+    while rest.starts_with("#![") {
+        let Some((_, after)) = rest.split_once("]\n") else {
+            return false;
+        };
+        rest = after.trim_start();
+    }
+    rest.strip_prefix("//!").is_some_and(|rest| {
+        rest.lines()
+            .next()
+            .is_some_and(|line| !line.trim().is_empty())
+    })
+}
+
+/// The names that follow a `crate` or `super` which ends at `at`: one after `::`, or several in braces.
+fn leading_names<'a>(code: &'a str, at: usize) -> Vec<(usize, &'a str)> {
+    let Some(rest) = code[at..].trim_start().strip_prefix("::") else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    let mut keep = |part: &'a str| {
+        let start = part.trim_start();
+        let end = |c: char| !c.is_alphanumeric() && c != '_';
+        let name = &start[..start.find(end).unwrap_or(start.len())];
+        if !name.is_empty() && name != "self" {
+            found.push((name.as_ptr() as usize - code.as_ptr() as usize, name));
+        }
+    };
+    match rest.trim_start().strip_prefix('{') {
+        None => keep(rest),
+        Some(group) => {
+            let (mut depth, mut from) = (0, 0);
+            for (end, c) in group.char_indices() {
+                match c {
+                    '{' => depth += 1,
+                    '}' if depth == 0 => {
+                        keep(&group[from..end]);
+                        break;
+                    }
+                    '}' => depth -= 1,
+                    ',' if depth == 0 => {
+                        keep(&group[from..end]);
+                        from = end + 1;
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+    found
+}
+
+/// How many `mod name { … }` are open at `at`.
+fn inline_modules(code: &str, at: usize) -> usize {
+    let (mut open, mut words): (Vec<bool>, [&str; 2]) = (Vec::new(), ["", ""]);
+    let mut start = None;
+    for (place, c) in code[..at].char_indices() {
+        if c.is_alphanumeric() || c == '_' {
+            start.get_or_insert(place);
+            continue;
+        }
+        if let Some(start) = start.take() {
+            words = [words[1], &code[start..place]];
+        }
+        match c {
+            '{' => open.push(words[0] == "mod"),
+            '}' => drop(open.pop()),
+            _ => {}
+        }
+        if !c.is_whitespace() {
+            words = ["", ""];
+        }
+    }
+    open.into_iter().filter(|&module| module).count()
+}
+
+/// The text with comments, strings and characters turned into blanks; lines and places stay as they are.
+fn blank(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut blanked = bytes.to_vec();
+    let mut at = 0;
+    while at < bytes.len() {
+        let end = literal_or_comment(bytes, at);
+        for byte in &mut blanked[at..end] {
+            if *byte != b'\n' {
+                *byte = b' ';
+            }
+        }
+        at = end.max(at + 1);
+    }
+    String::from_utf8(blanked).expect("only whole literals were blanked")
+}
+
+/// Where what begins at `at` ends, if it is a comment or a literal; else `at`.
+fn literal_or_comment(bytes: &[u8], at: usize) -> usize {
+    let rest = &bytes[at..];
+    let until = |found: Option<usize>| found.map_or(bytes.len(), |length| at + length);
+    if rest.starts_with(b"//") {
+        return until(rest.iter().position(|&byte| byte == b'\n'));
+    }
+    if rest.starts_with(b"/*") {
+        let (mut depth, mut place) = (0, 0);
+        while place < rest.len() {
+            match &rest[place..] {
+                [b'/', b'*', ..] => (depth, place) = (depth + 1, place + 2),
+                [b'*', b'/', ..] => (depth, place) = (depth - 1, place + 2),
+                _ => place += 1,
+            }
+            if depth == 0 {
+                break;
+            }
+        }
+        return at + place;
+    }
+    let in_a_name = at > 0 && (bytes[at - 1].is_ascii_alphanumeric() || bytes[at - 1] == b'_');
+    let hashes = rest
+        .iter()
+        .skip(1)
+        .take_while(|&&byte| byte == b'#')
+        .count();
+    let raw = rest[0] == b'r' && rest.get(1 + hashes) == Some(&b'"');
+    // The letter may belong to a prefix: br"…", cr"…".
+    if raw && (!in_a_name || matches!(bytes[at - 1], b'b' | b'c')) {
+        let close = [b"\"".as_slice(), &b"#".repeat(hashes)].concat();
+        let body = 2 + hashes;
+        let found = rest[body..]
+            .windows(close.len())
+            .position(|window| window == close);
+        return until(found.map(|length| body + length + close.len()));
+    }
+    let quoted = |quote: u8| {
+        let mut place = 1;
+        while place < rest.len() && rest[place] != quote {
+            place += if rest[place] == b'\\' { 2 } else { 1 };
+        }
+        (at + place + 1).min(bytes.len())
+    };
+    match rest {
+        [b'"', ..] => quoted(b'"'),
+        [b'\'', b'\\', ..] => quoted(b'\''),
+        // A lifetime has no second quote after its first letter, which may be several bytes long.
+        [b'\'', first, ..] => {
+            let letter = 1 + first.leading_ones().saturating_sub(1) as usize;
+            if rest.get(1 + letter) == Some(&b'\'') {
+                at + 2 + letter
+            } else {
+                at
+            }
+        }
+        _ => at,
+    }
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    collect(root, &root.join("src"), &mut found).expect("the sources can be read");
+    found
+}
+
+fn collect(root: &Path, folder: &Path, found: &mut Vec<Source>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            collect(root, &path, found)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let name = path
+                .strip_prefix(root)
+                .map_err(io::Error::other)?
+                .to_string_lossy()
+                .into_owned();
+            found.push(Source::new(&name, &fs::read_to_string(&path)?));
+        }
+    }
+    Ok(())
+}
+
+/// What the checker says about a file with this path and, after a line of purpose, this text.
+fn said(path: &str, text: &str) -> String {
+    violations(&Source::new(path, &format!("//! Purpose.\n{text}"))).join("\n")
+}
+
+#[test]
+fn sees_imports_from_above() {
+    assert_eq!(
+        said(
+            "src/green/park.rs",
+            "use crate::sys::clock;\nuse crate::green::Reason;"
+        ),
+        ""
+    );
+    let above = "`green` is in layer 2 and imports from `runtime`, which is in layer 3";
+    for text in [
+        "use crate::runtime::Worker;",
+        "fn f() { crate::runtime::now() }",
+        "use crate::{sys, runtime::Worker};",
+        "use crate::{\n    sys::{self, epoll},\n    runtime,\n};",
+        "pub(in crate::runtime) fn f() {}",
+        "fn f<'a>(c: &'a char) { g('\"', c); crate :: runtime::now(); h('\"') }",
+        "use super::super::runtime::Worker;",
+        "mod tests { use super::super::super::runtime; }",
+    ] {
+        assert!(
+            said("src/green/park.rs", text).contains(above),
+            "not seen: {text}"
+        );
+    }
+    assert!(said("src/green/mod.rs", "use super::runtime::Worker;").contains(above));
+    assert!(said("src/green/park.rs", "\nuse crate::runtime;").starts_with("src/green/park.rs:3:"));
+}
+
+#[test]
+fn is_not_misled() {
+    for text in [
+        "// use crate::runtime::Worker;",
+        "/* crate::runtime /* nested */ crate::runtime */",
+        "const TEXT: &str = \"crate::runtime \\\" libc\";",
+        "const TEXT: &str = r#\"crate::runtime \" polling\"#;",
+        "const TEXT: &[u8] = br\"Instant::now\";",
+        "use super::runtime;",
+        "mod tests { use super::super::runtime; }",
+        "fn my_crate() {} use my_crate::runtime;",
+        "use crate::sys::{runtime, epoll};",
+        "fn spolling() {} struct Mylibc; fn f() { later_Instant::nowadays() }",
+    ] {
+        assert_eq!(said("src/green/park.rs", text), "", "misled by: {text}");
+    }
+}
+
+#[test]
+fn sees_rooms_without_a_layer() {
+    assert!(said("src/attic/mod.rs", "").contains("the room `attic` has no layer"));
+    assert!(said("src/net/serve.rs", "use crate::spawn;").contains("`crate::spawn` is not a room"));
+}
+
+#[test]
+fn sees_names_away_from_home() {
+    let said_of = |text| said("src/net/socket.rs", text);
+    assert!(said_of("use corosensei::Coroutine;").contains("src/green/fiber.rs"));
+    assert!(said_of("use polling::Poller;").contains("src/runtime/reactor.rs"));
+    assert!(said_of("fn f() { unsafe { libc::read(0, p, 1) }; }").contains("src/sys/"));
+    assert!(
+        said_of("use std::time; fn f() { time::Instant::now(); }").contains("src/sys/clock.rs")
+    );
+    assert_eq!(said("src/sys/mem.rs", "use libc::mmap;"), "");
+    assert_eq!(said("src/sys/clock.rs", "fn f() { Instant::now() }"), "");
+}
+
+#[test]
+fn sees_long_files_and_files_without_a_purpose() {
+    assert_eq!(said("src/net/socket.rs", &"\n".repeat(LONGEST - 1)), "");
+    assert!(said("src/net/socket.rs", &"\n".repeat(LONGEST)).contains("601 lines"));
+    let without = |text| violations(&Source::new("src/net/socket.rs", text));
+    for text in [
+        "",
+        "use std::io;\n//! late",
+        "// a plain comment",
+        "//!\n//! the first line is empty",
+        "#![allow(x)]\nfn f() {}",
+    ] {
+        assert_eq!(without(text).len(), 1, "not seen: {text}");
+    }
+    assert!(
+        without("#![allow(\n    unsafe_code,\n    reason = \"so\"\n)]\n//! Purpose.").is_empty()
+    );
+}
