@@ -9,6 +9,8 @@
 )]
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 
+mod support;
+
 /// Declares a setting: which `net` and which `thread` the cases use, and where they run.
 macro_rules! setting {
     ($name:ident, $net:path, $thread:path, $enter:expr) => {

@@ -19,7 +19,7 @@ pub(crate) fn child_with(name: &str, variables: &[(&str, &str)], body: impl FnOn
         body();
         std::process::exit(0);
     }
-    Command::new(std::env::current_exe().expect("this binary"))
+    this_program()
         .args([name, "--exact", "--nocapture", "--test-threads=1"])
         .env(IN_CHILD, name)
         .env("RUST_BACKTRACE", "0")
@@ -27,6 +27,21 @@ pub(crate) fn child_with(name: &str, variables: &[(&str, &str)], body: impl FnOn
         .stdin(Stdio::null())
         .output()
         .expect("a child process")
+}
+
+/// This test's program again; under emulation, by the runner that cargo was told.
+pub(crate) fn this_program() -> Command {
+    let program = std::env::current_exe().expect("this binary");
+    let runner = std::env::var("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER")
+        .ok()
+        .filter(|_| cfg!(target_arch = "aarch64"));
+    let Some(runner) = runner else {
+        return Command::new(program);
+    };
+    let mut words = runner.split_whitespace();
+    let mut command = Command::new(words.next().expect("a runner is a program"));
+    command.args(words).arg(program);
+    command
 }
 
 /// Asserts that a child of [`child`] ended well; gives what it wrote to stderr.

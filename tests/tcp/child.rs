@@ -6,7 +6,7 @@ use super::net::{Server, TcpListener, TcpStream};
 use super::pair::echo;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{BufRead, BufReader, ErrorKind, IoSlice, Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 const IN_CHILD: &str = "RUSTLET_TEST_CHILD";
 
@@ -16,7 +16,7 @@ fn is_child() -> bool {
 
 fn child(test: &str) -> Child {
     let path = format!("{}::{test}", module_path!().split_once("::").unwrap().1);
-    Command::new(std::env::current_exe().unwrap())
+    crate::support::this_program()
         .args(["--exact", &path, "--nocapture", "--test-threads=1"])
         .env(IN_CHILD, "1")
         .stdin(Stdio::piped())
@@ -120,7 +120,7 @@ fn the_standard_descriptors_keep_their_flags() {
     let (theirs, _) = listener.accept().unwrap();
     let test = "the_standard_descriptors_keep_their_flags";
     let path = format!("{}::{test}", module_path!().split_once("::").unwrap().1);
-    let mut child = Command::new(std::env::current_exe().unwrap())
+    let mut child = crate::support::this_program()
         .args(["--exact", &path, "--test-threads=1"])
         .env(IN_CHILD, "1")
         .stdin(std::os::fd::OwnedFd::from(theirs))
