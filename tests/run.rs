@@ -176,6 +176,10 @@ fn nothing_is_left_behind_by_many_runs() {
 
 #[test]
 fn a_runtime_that_cannot_start_leaves_nothing_behind() {
+    if support::is_emulated() {
+        // The emulator needs descriptors of its own under the limit that this sets.
+        return;
+    }
     let output = child("a_runtime_that_cannot_start_leaves_nothing_behind", || {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
         drop(Builder::new().workers(1).build().unwrap());

@@ -572,7 +572,7 @@ fn timers_fire_in_order() {
             .map(|delay| {
                 let order = order.clone();
                 spawn_local(move || {
-                    rustlet::sleep_until(start + Duration::from_micros(2_000 + 50 * delay));
+                    rustlet::sleep_until(start + Duration::from_micros(300_000 + 50 * delay));
                     order.borrow_mut().push(delay);
                 })
             })

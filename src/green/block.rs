@@ -288,7 +288,7 @@ impl Green {
             Finished::Detached => {
                 contain(|| {
                     // SAFETY: C2.
-                    let _failed = unsafe { self.body.drop_result() };
+                    unsafe { self.body.drop_result() };
                 });
                 self.tell_scope(failed);
             }
@@ -467,7 +467,11 @@ impl Green {
     pub(crate) fn detach(&self) {
         if self.completion.detach() {
             // SAFETY: C2; it is gone already if it was joined.
-            let failed = unsafe { self.body.drop_result() };
+            let failed = unsafe { self.body.failed() };
+            contain(|| {
+                // SAFETY: C2.
+                unsafe { self.body.drop_result() };
+            });
             self.tell_scope(failed);
         }
     }

@@ -191,21 +191,16 @@ impl Body {
         unsafe { take::<Outcome<T>>(&self.slot) }
     }
 
-    /// Drops the result, if it is there; true if it was a panic.
+    /// Drops the result, if it is there.
     ///
     /// # Safety
     ///
     /// B2 by C2.
-    pub(crate) unsafe fn drop_result(&self) -> bool {
-        if self.stage.replace(Stage::Empty) != Stage::Result {
-            return false;
+    pub(crate) unsafe fn drop_result(&self) {
+        if self.stage.replace(Stage::Empty) == Stage::Result {
+            // SAFETY: B1, the stage was `Result`.
+            unsafe { (self.vtable.get().drop_result)(&self.slot) };
         }
-        let vtable = self.vtable.get();
-        // SAFETY: B1, the stage was `Result`.
-        let failed = unsafe { (vtable.has_panicked)(&self.slot) };
-        // SAFETY: as above.
-        unsafe { (vtable.drop_result)(&self.slot) };
-        failed
     }
 
     /// Whether the result is a panic; a cancellation is none.

@@ -1,6 +1,6 @@
 //! Runtimes: how many workers, which limits, and when they end.
 //!
-//! Most programs need [`run`](crate::run) only. A [`Builder`] sets what `run` leaves at its defaults, and
+//! Most programs need [`run`] only. A [`Builder`] sets what `run` leaves at its defaults, and
 //! gives a [`Runtime`] that can be kept, shared, and shut down by hand.
 //!
 //! ```

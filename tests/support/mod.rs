@@ -29,13 +29,20 @@ pub(crate) fn child_with(name: &str, variables: &[(&str, &str)], body: impl FnOn
         .expect("a child process")
 }
 
+fn runner() -> Option<String> {
+    let runner = std::env::var("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER").ok();
+    runner.filter(|_| cfg!(target_arch = "aarch64"))
+}
+
+/// Whether another program plays this one's processor. Tests that cannot hold there say why, and return.
+pub(crate) fn is_emulated() -> bool {
+    runner().is_some()
+}
+
 /// This test's program again; under emulation, by the runner that cargo was told.
 pub(crate) fn this_program() -> Command {
     let program = std::env::current_exe().expect("this binary");
-    let runner = std::env::var("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER")
-        .ok()
-        .filter(|_| cfg!(target_arch = "aarch64"));
-    let Some(runner) = runner else {
+    let Some(runner) = runner() else {
         return Command::new(program);
     };
     let mut words = runner.split_whitespace();
