@@ -1,3 +1,7 @@
+#![allow(
+    unsafe_code,
+    reason = "one option that emulators answer with another size"
+)]
 //! System calls on sockets, typed, each a single call (or the fewest that the platform allows).
 //!
 //! Owns nothing; any thread may call any of these.
@@ -194,9 +198,36 @@ pub(crate) fn is_tcp(fd: BorrowedFd<'_>) -> bool {
 
 /// `SO_RCVTIMEO` and `SO_SNDTIMEO`, which std's streams use; ours keep timeouts themselves.
 pub(crate) fn timeouts(fd: BorrowedFd<'_>) -> io::Result<[Option<Duration>; 2]> {
-    let read = sockopt::socket_timeout(fd, Timeout::Recv)?;
-    let write = sockopt::socket_timeout(fd, Timeout::Send)?;
-    Ok([read, write])
+    Ok([
+        timeout(fd, libc::SO_RCVTIMEO)?,
+        timeout(fd, libc::SO_SNDTIMEO)?,
+    ])
+}
+
+/// Not rustix's call, which panics when the answer has another size, as user-mode emulators give it: none, then.
+fn timeout(fd: BorrowedFd<'_>, option: libc::c_int) -> io::Result<Option<Duration>> {
+    let mut value = libc::timeval {
+        tv_sec: 0,
+        tv_usec: 0,
+    };
+    let size = size_of::<libc::timeval>() as libc::socklen_t;
+    let mut length = size;
+    // SAFETY: the descriptor is open, and the kernel is told how large the value is.
+    let result = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            option,
+            (&raw mut value).cast(),
+            &raw mut length,
+        )
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let seconds = Duration::from_secs(u64::try_from(value.tv_sec).unwrap_or(0));
+    let given = seconds + Duration::from_micros(u64::try_from(value.tv_usec).unwrap_or(0));
+    Ok(Some(given).filter(|given| length == size && !given.is_zero()))
 }
 
 pub(crate) fn set_timeouts(
