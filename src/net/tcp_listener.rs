@@ -256,6 +256,34 @@ impl TcpListener {
         IntoIncoming { listener: self }
     }
 
+    /// Sets `IPV6_V6ONLY`. As std's: it cannot be changed once the socket is bound, so it fails.
+    ///
+    /// # Errors
+    ///
+    /// The socket is bound, or not one of IPv6.
+    #[deprecated(
+        since = "0.1.0",
+        note = "this option can only be set before the socket is bound"
+    )]
+    #[doc(hidden)]
+    pub fn set_only_v6(&self, only_v6: bool) -> io::Result<()> {
+        Ok(sockopt::set_ipv6_v6only(self.socket.fd(), only_v6)?)
+    }
+
+    /// The value of `IPV6_V6ONLY`.
+    ///
+    /// # Errors
+    ///
+    /// The socket is not one of IPv6.
+    #[deprecated(
+        since = "0.1.0",
+        note = "this option can only be set before the socket is bound"
+    )]
+    #[doc(hidden)]
+    pub fn only_v6(&self) -> io::Result<bool> {
+        Ok(sockopt::ipv6_v6only(self.socket.fd())?)
+    }
+
     /// Sets `IP_TTL`, which accepted connections take over: how many routers a packet may pass.
     ///
     /// # Errors
