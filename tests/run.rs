@@ -49,6 +49,14 @@ fn os_threads() -> usize {
     std::fs::read_dir("/proc/self/task").unwrap().count()
 }
 
+/// Waits until as many OS threads are listed as before: one that was joined may stay listed for a moment.
+fn until_os_threads_are(before: usize) {
+    let patience = std::time::Instant::now() + Duration::from_secs(20);
+    while os_threads() != before && std::time::Instant::now() < patience {
+        std::thread::yield_now();
+    }
+}
+
 // --- what it gives ---
 
 #[test]
@@ -168,6 +176,7 @@ fn nothing_is_left_behind_by_many_runs() {
         for _ in 0..stress(200) {
             cycle();
         }
+        until_os_threads_are(before.1);
         assert_eq!((open_descriptors(), os_threads()), before);
         assert!(threads().is_empty(), "{:?}", threads());
     });
@@ -197,6 +206,7 @@ fn a_runtime_that_cannot_start_leaves_nothing_behind() {
             let error = Builder::new().workers(workers).build().unwrap_err();
             limit(1024);
             assert_eq!(error.raw_os_error().or(Some(24)), Some(24), "{error}");
+            until_os_threads_are(before.1);
             assert_eq!(
                 (open_descriptors(), os_threads()),
                 before,
