@@ -512,6 +512,34 @@ fn a_thread_that_never_ends_is_named_and_left() {
     assert_eq!(lines[2], "the end");
 }
 
+/// What never started behind a thread that never ends is ended all the same: its joiner would wait for ever.
+#[test]
+fn what_never_started_behind_a_busy_thread_is_ended() {
+    let name = "what_never_started_behind_a_busy_thread_is_ended";
+    let output = child(name, || {
+        let runtime = Builder::new().workers(1).build().unwrap();
+        let started = Arc::new(AtomicBool::new(false));
+        let drops = Arc::new(AtomicUsize::new(0));
+        let theirs = started.clone();
+        drop(runtime.spawn(move || {
+            theirs.store(true, Ordering::SeqCst);
+            loop {
+                std::hint::spin_loop();
+            }
+        }));
+        while !started.load(Ordering::SeqCst) {
+            std::thread::yield_now();
+        }
+        let capture = Counted(drops.clone());
+        let behind = runtime.spawn(move || drop(capture));
+        assert!(!runtime.shutdown(Duration::from_millis(50)));
+        assert!(behind.is_finished(), "a join would never end");
+        assert_eq!(drops.load(Ordering::SeqCst), 1);
+        assert!(behind.join().unwrap_err().is::<Cancelled>());
+    });
+    succeeded(&output);
+}
+
 #[test]
 fn a_thread_that_refuses_to_end_is_named_and_left() {
     let output = child("a_thread_that_refuses_to_end_is_named_and_left", || {
@@ -770,6 +798,54 @@ fn spawning_while_a_runtime_ends_always_comes_to_an_end() {
     }
 }
 
+/// A stream that two runtimes use at once is registered with one of them. When that one ends, the waits of the other go on.
+#[test]
+fn a_stream_outlives_one_of_its_runtimes() {
+    use rustlet::runtime::ThreadState;
+    use std::io::{Read, Write};
+
+    const BYTES: usize = 32 << 20;
+    let output = child("a_stream_outlives_one_of_its_runtimes", || {
+        let await_wait = |reason| {
+            let waits = || {
+                let list = threads();
+                list.iter()
+                    .any(|t| t.waits_in == reason && t.state == ThreadState::Waiting)
+            };
+            while !waits() {
+                std::thread::yield_now();
+            }
+        };
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let stream = Arc::new(rustlet::net::TcpStream::connect(address).unwrap());
+        let (mut peer, _) = listener.accept().unwrap();
+        let build = || Builder::new().workers(1).build().unwrap();
+        let (one, other) = (build(), build());
+
+        let theirs = stream.clone();
+        let reader = one.spawn(move || (&*theirs).read(&mut [0]).map(drop));
+        await_wait("read");
+        let writer = other.spawn(move || (&*stream).write_all(&vec![1; BYTES]).unwrap());
+        await_wait("write");
+        assert!(one.shutdown(Duration::from_secs(60)));
+        assert!(reader.is_finished());
+
+        let mut received = 0;
+        peer.set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
+        let mut buffer = vec![0; 1 << 16];
+        while received < BYTES {
+            match peer.read(&mut buffer) {
+                Ok(count @ 1..) => received += count,
+                end => panic!("{end:?} after {received} bytes: the writer waits for ever"),
+            }
+        }
+        writer.join().unwrap();
+    });
+    succeeded(&output);
+}
+
 // --- the builder ---
 
 #[test]
@@ -837,7 +913,8 @@ fn a_limit_of_none_refuses_even_the_first() {
 
 // --- panics that a runtime must survive ---
 
-/// std aborts when the payload of a panic that nobody looks at panics as it is dropped. A worker must not die of it.
+/// std aborts when the payload of a panic that nobody looks at panics as it is dropped. Here a worker must not die of it,
+/// nor may it come out where the handle is dropped, which may be in a destructor.
 #[test]
 fn a_payload_that_panics_when_dropped() {
     struct Bomb(u32);
@@ -848,31 +925,22 @@ fn a_payload_that_panics_when_dropped() {
             }
         }
     }
-    let name = "a_payload_that_panics_when_dropped";
-    let output = child(name, || {
-        let runtime = Builder::new().workers(1).build().unwrap();
-        for levels in 0..4 {
-            drop(runtime.spawn(move || resume_unwind(Box::new(Bomb(levels)))));
-            // Behind it in the queue of the only worker: it ends if the worker lives.
-            let next = runtime.spawn(|| 5);
-            let mut turns = 0;
-            while !next.is_finished() {
-                std::thread::yield_now();
-                turns += 1;
-                if turns > 20_000_000 || os_threads() < 3 {
-                    eprintln!("the worker has died of level {levels}");
-                    std::process::exit(1);
-                }
+    let runtime = Builder::new().workers(1).build().unwrap();
+    for levels in 0..4 {
+        runtime.run(|| {
+            // Dropped before the thread has started: its payload is dropped at its end, by its worker.
+            drop(spawn(move || resume_unwind(Box::new(Bomb(levels)))));
+            assert_eq!(spawn(|| 5).join().unwrap(), 5);
+            // Dropped when it has ended: its payload is dropped with the handle.
+            let ended = spawn(move || resume_unwind(Box::new(Bomb(levels))));
+            while !ended.is_finished() {
+                yield_now();
             }
-            assert_eq!(next.join().unwrap(), 5);
-        }
-    });
-    use std::os::unix::process::ExitStatusExt;
-    let said = String::from_utf8_lossy(&output.stderr);
-    let aborted = output.status.signal() == Some(6);
-    assert!(
-        output.status.success() || aborted,
-        "{}: {said}",
-        output.status
-    );
+            let dropped = catch_unwind(AssertUnwindSafe(|| drop(ended)));
+            if let Err(payload) = dropped {
+                let _leaked = std::mem::ManuallyDrop::new(payload);
+                panic!("it came out of the drop of a handle");
+            }
+        });
+    }
 }

@@ -559,33 +559,40 @@ fn beside_waits_that_never_have_to_wait() {
 
 #[test]
 fn timers_fire_in_order() {
-    workers(1).run(|| {
-        let order = Rc::new(RefCell::new(Vec::new()));
-        let start = Instant::now();
-        let mut random = Random(1);
-        let mut delays: Vec<u64> = (0..200).collect();
-        for index in (1..delays.len()).rev() {
-            delays.swap(index, random.below(index as u64 + 1) as usize);
-        }
-        let threads: Vec<_> = delays
-            .into_iter()
-            .map(|delay| {
-                let order = order.clone();
-                spawn_local(move || {
-                    rustlet::sleep_until(start + Duration::from_micros(300_000 + 50 * delay));
-                    order.borrow_mut().push(delay);
+    let mut random = Random(1);
+    let mut delays: Vec<u64> = (0..200).collect();
+    for index in (1..delays.len()).rev() {
+        delays.swap(index, random.below(index as u64 + 1) as usize);
+    }
+    // All of them have to be asleep before the first is due; a machine that is busy may need longer for that.
+    for lead in [2, 20, 200, 2_000].map(Duration::from_millis) {
+        let delays = delays.clone();
+        let order = workers(1).run(move || {
+            let order = Rc::new(RefCell::new(Vec::new()));
+            let in_time = Rc::new(RefCell::new(true));
+            let first = Instant::now() + lead;
+            let threads: Vec<_> = delays
+                .into_iter()
+                .map(|delay| {
+                    let (order, in_time) = (order.clone(), in_time.clone());
+                    spawn_local(move || {
+                        *in_time.borrow_mut() &= Instant::now() < first;
+                        rustlet::sleep_until(first + Duration::from_micros(50 * delay));
+                        order.borrow_mut().push(delay);
+                    })
                 })
-            })
-            .collect();
-        for thread in threads {
-            thread.join().unwrap();
+                .collect();
+            for thread in threads {
+                thread.join().unwrap();
+            }
+            in_time.take().then(|| order.take())
+        });
+        if let Some(order) = order {
+            assert!(order.iter().copied().eq(0..200), "{order:?}");
+            return;
         }
-        assert!(
-            order.borrow().iter().copied().eq(0..200),
-            "{:?}",
-            order.borrow()
-        );
-    });
+    }
+    panic!("200 threads cannot be started in two seconds");
 }
 
 #[test]
@@ -819,6 +826,53 @@ fn the_list_can_be_asked_for_while_all_move() {
         }
         assert!(lister.join().unwrap() > 0);
     });
+}
+
+// --- the watchdog ---
+
+fn compute(span: Duration) {
+    let start = Instant::now();
+    while start.elapsed() < span {
+        std::hint::spin_loop();
+    }
+}
+
+#[test]
+fn the_watchdog_names_one_that_never_waits() {
+    let output = child("the_watchdog_names_one_that_never_waits", || {
+        let period = Duration::from_millis(50);
+        let runtime = Builder::new().workers(1).watchdog(period).build().unwrap();
+        runtime.run(|| {
+            let hog = thread::Builder::new().name("hog".into());
+            let hog = hog.spawn_local(|| {
+                yield_now();
+                compute(Duration::from_millis(400));
+            });
+            hog.unwrap().join().unwrap();
+        });
+    });
+    let said = succeeded(&output);
+    assert!(
+        said.contains("green thread 'hog'") && said.contains("has kept its worker"),
+        "{said}"
+    );
+    assert_eq!(said.matches("'hog'").count(), 1, "once is enough: {said}");
+}
+
+/// It computes all the time, but gives way often enough.
+#[test]
+fn the_watchdog_does_not_name_one_that_yields() {
+    let output = child("the_watchdog_does_not_name_one_that_yields", || {
+        let period = Duration::from_millis(250);
+        let runtime = Builder::new().workers(1).watchdog(period).build().unwrap();
+        runtime.run(|| {
+            for _ in 0..150 {
+                compute(Duration::from_millis(5));
+                yield_now();
+            }
+        });
+    });
+    assert_eq!(succeeded(&output), "");
 }
 
 // --- everything at once ---

@@ -74,6 +74,8 @@ pub(crate) struct Home {
     unwinding: Cell<u32>,
     /// How many are suspended of which it was unknown.
     perhaps_unwinding: Cell<u32>,
+    /// A cancellation waits until it is known who unwinds.
+    held_off: Cell<bool>,
     pub(crate) mailbox: &'static Mailbox,
     /// The time when the worker last looked at the clock.
     pub(crate) now: Cell<Tick>,
@@ -90,6 +92,7 @@ impl Home {
             spent: Cell::new(0),
             unwinding: Cell::new(0),
             perhaps_unwinding: Cell::new(0),
+            held_off: Cell::new(false),
             mailbox,
             now: Cell::new(0),
             spare: super::blocks::Cache::new(),
@@ -151,8 +154,6 @@ impl Home {
         count.set(count.get() + 1);
     }
 
-    /// One goes on. Who was not unwound because it was unknown whether it could be is told again; it runs after
-    /// this one, which may be past its unwinding by then.
     #[cold]
     pub(super) fn resumed_unwinding(&self, surely: bool) {
         let count = if surely {
@@ -161,14 +162,28 @@ impl Home {
             &self.perhaps_unwinding
         };
         count.set(count.get() - 1);
-        if surely && self.unwinding.get() == 0 {
-            let all = super::blocks::all();
-            let here = all
-                .iter()
-                .filter(|green| ptr::eq(green.home(), self.mailbox));
-            here.filter(|green| green.is_cancelled())
-                .for_each(|green| self.wake(green));
+    }
+
+    /// A cancelled thread waits, and was not unwound because it is unknown whether it can be.
+    pub(super) fn hold_off(&self) {
+        self.held_off.set(true);
+    }
+
+    /// The worker, between threads: when nobody unwinds any more, those that were held off are told again.
+    #[inline]
+    pub(crate) fn tell_again(&self) {
+        if self.held_off.get() && !std::thread::panicking() {
+            self.tell_all();
         }
+    }
+
+    #[cold]
+    fn tell_all(&self) {
+        self.held_off.set(false);
+        super::blocks::all()
+            .iter()
+            .filter(|green| ptr::eq(green.home(), self.mailbox) && green.is_cancelled())
+            .for_each(|green| self.wake(green));
     }
 
     /// One operation that did not have to wait: after many of them, the others get a turn.
@@ -199,6 +214,15 @@ impl Home {
     #[inline(always)]
     pub(crate) fn pop_ready(&self) -> Option<&'static Green> {
         self.queue.pop()
+    }
+
+    /// The time for a note: that of the last look at the clock, and a little more each time, so that whoever
+    /// compares two notes sees that there were two.
+    #[inline(always)]
+    pub(super) fn moment(&self) -> Tick {
+        let moment = self.now.get() + 1;
+        self.now.set(moment);
+        moment
     }
 
     /// How many are ready.

@@ -15,7 +15,7 @@
 //! suspended in the middle of an unwinding, that is the running one; while some are, it is unknown for operations
 //! that begin in that time. What was known when an operation began stays true for all its waits, because no
 //! code of the user runs in between: so it is kept in the [`Wait`]. Where it is unknown the thread is not
-//! unwound, and is told again when it can be known (`Home::resumed_unwinding`).
+//! unwound, and is told again when it can be known (`Home::tell_again`).
 //!
 //! K1. `park` and `yield_now` suspend the fiber that they run on: `Home::current` is that fiber's thread.
 
@@ -151,11 +151,14 @@ fn park_green(home: &Home, wait: &Wait) -> Wake {
         if wait.on_cancel == OnCancel::Report {
             return Wake::Cancelled;
         }
+        if temper == Temper::Unknown {
+            home.hold_off();
+        }
     }
     if green.pending.replace(false) {
         return Wake::Event;
     }
-    green.note(wait.reason, wait.at, home.now.get());
+    green.note(wait.reason, wait.at, home.moment());
     green.deadline.set(wait.deadline);
     green.set_state(State::Parked);
     suspend(home, green, temper);
@@ -196,7 +199,7 @@ fn yield_green(home: &Home, at: &'static Location<'static>) {
     if green.is_cancelled() && temper == Temper::Calm {
         raise(home, green);
     }
-    green.note(wait.reason, at, home.now.get());
+    green.note(wait.reason, at, home.moment());
     home.make_ready(green);
     suspend(home, green, temper);
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::worker::Worker;
-use crate::green::{Home, Outcome, Reason, Unparker, Wait, park};
+use crate::green::{Home, Outcome, Reason, Unparker, Wait, contain, park};
 use crate::shim::lock;
 
 const IDLE: Duration = Duration::from_secs(10);
@@ -133,7 +133,8 @@ pub(crate) fn run<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> 
     worker.shared().pool.submit(Box::new(move || {
         let outcome = catch_unwind(AssertUnwindSafe(f));
         *lock(&result) = Some(outcome);
-        drop(result);
+        // If the caller is gone, the outcome goes here.
+        contain(|| drop(result));
         waiter.unpark();
     }))?;
     loop {

@@ -80,6 +80,12 @@ impl<W: Wakeable> Direction<W> {
         if self.word.load(Ordering::Relaxed) == READY {
             return;
         }
+        self.announce();
+    }
+
+    /// As `set_ready`, and what the caller has written before is seen by whoever takes the readiness.
+    #[inline]
+    pub(crate) fn announce(&self) {
         match self.word.swap(READY, Ordering::AcqRel) {
             EMPTY | READY => {}
             // SAFETY: N2, the swap took it out.

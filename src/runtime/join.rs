@@ -1,6 +1,7 @@
 #![allow(unsafe_code, reason = "takes results of any type")]
 //! Handles that own the result of a green thread.
 //!
+//! J2. A shared reference to a handle gives nothing of `T`: taking or dropping the result needs the handle itself.
 //! J1. A [`Joiner`] is the handle of C2 in `completion.rs`, and its `T` is that of the spawn.
 
 use std::fmt;
@@ -17,9 +18,12 @@ use crate::green::{
 /// What [`JoinHandle`] and [`ScopedJoinHandle`](crate::thread::ScopedJoinHandle) have in common.
 pub(crate) struct Joiner<T> {
     thread: Thread,
-    // Covariant, and `Send` and `Sync` whatever `T` is, as std's: the result goes to whoever joins.
-    result: PhantomData<fn() -> T>,
+    // `Send` if `T` is: the result goes to whoever joins, and a thread of `spawn_local` may leave one that is not.
+    result: PhantomData<T>,
 }
+
+// SAFETY: J2.
+unsafe impl<T> Sync for Joiner<T> {}
 
 impl<T> Joiner<T> {
     /// # Safety

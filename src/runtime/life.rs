@@ -269,6 +269,9 @@ impl Runtime {
             registry::report_left(self.shared.group, patience);
         }
         self.shared.advance(Phase::Ended);
+        if !quiet {
+            self.shared.discard_all_unstarted();
+        }
         self.shared.pool.close();
         for thread in lock(&self.threads).drain(..) {
             // Those on which something lives are left alone. The others see the phase, and go.

@@ -12,7 +12,7 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use polling::Poller;
 
@@ -29,8 +29,16 @@ const BELL: usize = 0;
 pub(crate) struct Port {
     poller: Poller,
     mailbox: &'static Mailbox,
-    /// Cores that other threads have dropped; none once the worker has ended.
-    retired: Mutex<Option<Vec<Arc<Core>>>>,
+    /// None once the worker has ended.
+    kept: Mutex<Option<Kept>>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// Cores that other threads have dropped.
+    retired: Vec<Arc<Core>>,
+    /// Cores that threads of other workers wait for.
+    guests: Vec<Weak<Core>>,
 }
 
 impl Port {
@@ -47,18 +55,30 @@ impl Port {
     /// R2, from another thread, after [`Port::deregister`].
     pub(crate) fn retire(&self, core: Arc<Core>) {
         const MANY: usize = 64;
-        let mut retired = lock(&self.retired);
-        if let Some(list) = &mut *retired {
-            list.push(core);
-            if list.len() % MANY == 0 {
-                drop(retired);
+        let mut kept = lock(&self.kept);
+        if let Some(Kept { retired, .. }) = &mut *kept {
+            retired.push(core);
+            if retired.len() % MANY == 0 {
+                drop(kept);
                 self.mailbox.bell.ring();
             }
         }
     }
 
+    /// Remembers that a thread of another worker waits for `core`. False: the worker has ended.
+    pub(super) fn take_guest(&self, core: &Arc<Core>) -> bool {
+        match &mut *lock(&self.kept) {
+            Some(kept) => {
+                kept.guests.retain(|guest| guest.strong_count() > 0);
+                kept.guests.push(Arc::downgrade(core));
+                true
+            }
+            None => false,
+        }
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
-        lock(&self.retired).is_none()
+        lock(&self.kept).is_none()
     }
 }
 
@@ -80,7 +100,7 @@ impl Reactor {
             port: Arc::new(Port {
                 poller,
                 mailbox,
-                retired: Mutex::new(Some(Vec::new())),
+                kept: Mutex::new(Some(Kept::default())),
             }),
             events: new_events(),
         })
@@ -99,14 +119,18 @@ impl Reactor {
 
     /// Drops what other threads have retired. Not during a delivery (R2).
     pub(crate) fn sweep(&self) {
-        let cores = lock(&self.port.retired).as_mut().map(std::mem::take);
+        let cores = lock(&self.port.kept)
+            .as_mut()
+            .map(|kept| std::mem::take(&mut kept.retired));
         drop(cores);
     }
 
-    /// The worker ends: nobody waits here any more.
+    /// The worker ends: nobody of its own waits here any more, and others must look for another home.
     pub(crate) fn close(&self) {
-        let cores = lock(&self.port.retired).take();
-        drop(cores);
+        let kept = lock(&self.port.kept).take().unwrap_or_default();
+        for guest in kept.guests.iter().filter_map(Weak::upgrade) {
+            guest.rouse();
+        }
     }
 }
 

@@ -336,14 +336,25 @@ impl Shared {
         peer.unstarted.push(unstarted);
         peer.mailbox.bell.ring();
         if self.phase() == Phase::Ended {
-            while let Some(Unstarted(green)) = peer.unstarted.pop() {
-                green.discard();
-                if !green.has_own_stack() {
-                    crate::stack::unreserve_shared(self.config.stack);
-                }
-                self.dismiss();
-                self.discarded.fetch_add(1, Ordering::Release);
+            self.discard_unstarted(peer);
+        }
+    }
+
+    /// Ends what has not started, when the runtime has ended and workers may be gone, or held up for good.
+    pub(crate) fn discard_all_unstarted(&self) {
+        for peer in &self.peers {
+            self.discard_unstarted(peer);
+        }
+    }
+
+    fn discard_unstarted(&self, peer: &Peer) {
+        while let Some(Unstarted(green)) = peer.unstarted.pop() {
+            green.discard();
+            if !green.has_own_stack() {
+                crate::stack::unreserve_shared(self.config.stack);
             }
+            self.dismiss();
+            self.discarded.fetch_add(1, Ordering::Release);
         }
     }
 

@@ -51,19 +51,32 @@ pub(crate) struct Core {
     ended: AtomicBool,
     /// That of `registration`, for a look without the lock.
     port: AtomicPtr<Port>,
-    registration: Mutex<Option<Arc<Port>>>,
+    registration: Mutex<Option<Registration>>,
+}
+
+#[derive(Debug)]
+struct Registration {
+    port: Arc<Port>,
+    /// The port knows that threads of other workers wait there.
+    has_guests: bool,
 }
 
 impl Core {
+    /// Lets all that wait try again, and so find another home.
+    pub(super) fn rouse(&self) {
+        self.read.announce();
+        self.write.announce();
+    }
+
     /// The reactor: an event for the source whose core is at `key`.
     pub(super) fn deliver(key: usize, readable: bool, writable: bool, ended: bool) {
         // SAFETY: SO1, and R1: this is the delivery.
         let core = unsafe { &*(key as *const Core) };
         if ended && !core.ended.load(Ordering::Relaxed) {
-            // SO2; Release and Acquire are those of the direction.
+            // SO2; Release and Acquire are those of the direction, which `set_ready` does without if it is ready.
             core.ended.store(true, Ordering::Relaxed);
-        }
-        if readable {
+            core.read.announce();
+        } else if readable {
             core.read.set_ready();
         }
         if writable {
@@ -166,16 +179,20 @@ impl Source {
     #[cold]
     fn move_to(&self, port: &Arc<Port>) -> io::Result<()> {
         let mut registration = lock(&self.core.registration);
-        if let Some(old) = &*registration {
-            let closed = old.is_closed();
-            if Arc::ptr_eq(old, port)
-                || (!closed && (self.core.read.is_waited_for() || self.core.write.is_waited_for()))
-            {
+        if let Some(old) = &mut *registration {
+            if Arc::ptr_eq(&old.port, port) {
                 return Ok(());
             }
-            old.deregister(self.fd());
+            if self.core.read.is_waited_for() || self.core.write.is_waited_for() {
+                // When that worker goes, it tells those that are its guests.
+                old.has_guests = old.has_guests || old.port.take_guest(&self.core);
+                if old.has_guests && !old.port.is_closed() {
+                    return Ok(());
+                }
+            }
+            old.port.deregister(self.fd());
             // Its worker may be in the middle of a delivery that names the core (R2).
-            old.retire(Arc::clone(&self.core));
+            old.port.retire(Arc::clone(&self.core));
             *registration = None;
             self.core
                 .port
@@ -186,7 +203,10 @@ impl Source {
         self.core
             .port
             .store(Arc::as_ptr(port).cast_mut(), Ordering::Relaxed);
-        *registration = Some(Arc::clone(port));
+        *registration = Some(Registration {
+            port: Arc::clone(port),
+            has_guests: false,
+        });
         Ok(())
     }
 
@@ -197,7 +217,7 @@ impl Source {
         if core.port.load(Ordering::Relaxed).is_null() {
             return;
         }
-        let Some(port) = lock(&core.registration).take() else {
+        let Some(Registration { port, .. }) = lock(&core.registration).take() else {
             return;
         };
         port.deregister(self.fd.as_fd());

@@ -129,7 +129,11 @@ impl Worker {
         self.home.now.set(clock::now());
         self.home.enter(|| {
             loop {
+                if self.sentinel.is_up() && self.has_work() {
+                    self.sentinel.hand_over(&self.shared);
+                }
                 let tired = self.round();
+                self.home.tell_again();
                 self.home.collect();
                 if self.shared.phase() != Phase::Open && self.close() {
                     break;
@@ -430,9 +434,6 @@ impl Worker {
         self.polled.set(now);
         self.busy_since.set(now);
         self.expire(now);
-        if self.sentinel.is_up() && self.has_work() {
-            self.sentinel.hand_over(&self.shared);
-        }
     }
 
     /// The runtime's phase has changed and this worker has not acted on it.

@@ -25,6 +25,13 @@ fn turns() {
     }
 }
 
+/// Enough for the worker to look around.
+fn many_turns() {
+    for _ in 0..1_000 {
+        yield_now();
+    }
+}
+
 #[test]
 fn every_wait_can_be_cancelled() {
     run(|| {
@@ -348,7 +355,7 @@ fn another_threads_unwinding_does_not_hold_it_off() {
         unwinding.thread().unpark();
         unwinding.join().unwrap_err();
         // Now nobody unwinds any more, if it was held off until now.
-        turns();
+        many_turns();
         assert!(parked.is_finished(), "the cancellation was lost");
         assert!(is_cancelled(parked));
     });
@@ -369,5 +376,72 @@ fn a_poisoned_looking_state_is_not_left_behind() {
         thread.cancel();
         thread.join().unwrap();
         assert_eq!(*lock.lock().unwrap(), 1);
+    });
+}
+
+/// Two that unwind, the second of them so late that nobody can tell whether it does: when both are through, the
+/// cancellation of a third, which was held off all the time, comes.
+#[test]
+fn it_is_held_off_by_several_and_comes_in_the_end() {
+    let runtime = rustlet::Builder::new().workers(1).build().unwrap();
+    runtime.run(|| {
+        let unwind = || {
+            let thread = spawn_local(|| {
+                let _guard = OnDrop(park);
+                resume_unwind(Box::new("unwinding"));
+            });
+            yield_now();
+            thread
+        };
+        let first = unwind();
+        let second = unwind();
+        // Its wait begins while the others unwind.
+        let parked = spawn_local(park);
+        yield_now();
+        parked.cancel();
+        turns();
+        assert!(!parked.is_finished(), "unknown, so it is not unwound yet");
+        for unwinding in [first, second] {
+            unwinding.thread().unpark();
+            unwinding.join().unwrap_err();
+        }
+        many_turns();
+        assert!(parked.is_finished(), "the cancellation was lost");
+        assert!(is_cancelled(parked));
+    });
+}
+
+/// The same, but those that unwind catch their panics and go on.
+#[test]
+fn it_comes_when_a_panic_was_caught() {
+    let runtime = rustlet::Builder::new().workers(1).build().unwrap();
+    runtime.run(|| {
+        let unwind = || {
+            let thread = spawn_local(|| {
+                catch_unwind(|| {
+                    let _guard = OnDrop(park);
+                    resume_unwind(Box::new("unwinding"));
+                })
+                .unwrap_err();
+                park();
+            });
+            yield_now();
+            thread
+        };
+        let unwinding = [unwind(), unwind()];
+        let parked = spawn_local(park);
+        yield_now();
+        parked.cancel();
+        turns();
+        for thread in &unwinding {
+            thread.thread().unpark();
+        }
+        many_turns();
+        assert!(parked.is_finished(), "the cancellation was lost");
+        assert!(is_cancelled(parked));
+        for thread in unwinding {
+            thread.thread().unpark();
+            thread.join().unwrap();
+        }
     });
 }

@@ -486,3 +486,25 @@ fn on_an_os_thread_waits_block() {
         std::thread::available_parallelism().unwrap()
     );
 }
+
+/// A handle of `spawn_local` may be sent only if the result may: `join` gives it to whoever has the handle.
+#[test]
+fn a_handle_is_send_if_its_result_is() {
+    struct Probe<T>(std::marker::PhantomData<T>);
+    trait Otherwise {
+        const IS_SEND: bool = false;
+    }
+    impl<T> Otherwise for Probe<T> {}
+    impl<T: Send> Probe<T> {
+        const IS_SEND: bool = true;
+    }
+    const {
+        assert!(Probe::<JoinHandle<String>>::IS_SEND);
+        assert!(Probe::<JoinHandle<Cell<u8>>>::IS_SEND);
+        assert!(Probe::<thread::ScopedJoinHandle<'static, &str>>::IS_SEND);
+        assert!(
+            !Probe::<JoinHandle<Rc<u8>>>::IS_SEND,
+            "an Rc would change its OS thread"
+        );
+    }
+}
