@@ -131,6 +131,17 @@ fn metrics(shared: &Shared) -> Metrics {
     }
 }
 
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            registry::say("rustlet: a worker has panicked, which is a bug of rustlet's; aborting");
+            std::process::abort();
+        }
+    }
+}
+
 fn no_worker(index: usize, workers: usize, error: &io::Error) -> io::Error {
     io::Error::new(
         error.kind(),
@@ -184,14 +195,17 @@ impl Runtime {
         let reactor = Reactor::new(mailbox)?;
         std::thread::Builder::new().name(name).spawn(move || {
             if let Err(error) = crate::stack::overflow::prepare_thread() {
-                eprintln!(
+                registry::say(&format!(
                     "rustlet: no alternate signal stack, so overflows will not be reported: {error}"
-                );
+                ));
             }
+            // A panic in here is a bug of ours; the green threads of this worker could never go on.
+            let guard = AbortOnPanic;
             let worker = Worker::new(shared, index, reactor);
             worker.work();
             drop(worker);
             mailbox.close();
+            drop(guard);
         })
     }
 
@@ -291,8 +305,8 @@ impl Drop for Runtime {
             self.shared.advance(Phase::Closing);
             self.shared.advance(Phase::Ended);
             self.shared.pool.close();
-            eprintln!(
-                "rustlet: a Runtime was dropped inside a green thread: its threads are cancelled, but not waited for"
+            registry::say(
+                "rustlet: a Runtime was dropped inside a green thread: its threads are cancelled, but not waited for",
             );
             return;
         }

@@ -1,6 +1,7 @@
 //! Who is alive, where, and why: the list of green threads, and what is said of those that went wrong.
 
 use std::fmt;
+use std::io::Write as _;
 use std::panic::Location;
 use std::time::Duration;
 
@@ -112,6 +113,11 @@ fn describe(green: &Green, now: clock::Tick) -> Option<ThreadInfo> {
     })
 }
 
+/// Writes a line to stderr. A closed stderr is no reason to panic, in a destructor least of all.
+pub(super) fn say(line: &str) {
+    let _unheard = writeln!(std::io::stderr(), "{line}");
+}
+
 /// Names on stderr what has not ended of the runtime `group`.
 pub(super) fn report_left(group: usize, patience: Duration) {
     let now = clock::now();
@@ -120,16 +126,16 @@ pub(super) fn report_left(group: usize, patience: Duration) {
         .filter(|green| green.group() == group)
         .filter_map(|green| describe(green, now))
         .collect();
-    eprintln!(
+    say(&format!(
         "rustlet: {} green threads were cancelled and have not ended within {patience:?}; they are left behind:",
         left.len()
-    );
+    ));
     const SHOWN: usize = 20;
     for info in left.iter().take(SHOWN) {
-        eprintln!("  {info}");
+        say(&format!("  {info}"));
     }
     if left.len() > SHOWN {
-        eprintln!("  … and {} more", left.len() - SHOWN);
+        say(&format!("  … and {} more", left.len() - SHOWN));
     }
 }
 
@@ -141,11 +147,11 @@ pub(super) fn report_stuck(green: &Green, span: Duration) {
     let last = info
         .waits_at
         .map(|at| format!("; it last waited in {} at {at}", info.waits_in));
-    eprintln!(
+    say(&format!(
         "rustlet: {info}, has kept its worker for {span:?} without a wait{}. Others on that worker stand still: \
          let it call yield_now, or move the work to unblock",
         last.unwrap_or_default()
-    );
+    ));
 }
 
 /// For the report of an overflow, in a signal handler: no locks, no allocation.

@@ -289,6 +289,8 @@ impl Worker {
             && self.shared.phase() == Phase::Open
         {
             self.shared.push_to(index, unstarted);
+            // If that worker computes for long, somebody else may take it.
+            self.shared.rouse(self.index);
             return;
         }
         self.peer().unstarted.push(unstarted);
