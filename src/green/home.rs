@@ -70,10 +70,8 @@ pub(crate) struct Home {
     current: Cell<*const Green>,
     queue: RunQueue,
     spent: Cell<u32>,
-    /// How many of its threads are suspended and were unwinding.
+    /// How many of its threads are suspended and were, or may have been, unwinding.
     unwinding: Cell<u32>,
-    /// How many are suspended of which it was unknown.
-    perhaps_unwinding: Cell<u32>,
     /// A cancellation waits until it is known who unwinds.
     held_off: Cell<bool>,
     pub(crate) mailbox: &'static Mailbox,
@@ -91,7 +89,6 @@ impl Home {
             queue: RunQueue::new(),
             spent: Cell::new(0),
             unwinding: Cell::new(0),
-            perhaps_unwinding: Cell::new(0),
             held_off: Cell::new(false),
             mailbox,
             now: Cell::new(0),
@@ -141,27 +138,17 @@ impl Home {
 
     /// Whether a suspended thread of this worker is, or may be, in the middle of an unwinding.
     pub(super) fn others_unwind(&self) -> bool {
-        self.unwinding.get() + self.perhaps_unwinding.get() > 0
+        self.unwinding.get() > 0
     }
 
     #[cold]
-    pub(super) fn suspended_unwinding(&self, surely: bool) {
-        let count = if surely {
-            &self.unwinding
-        } else {
-            &self.perhaps_unwinding
-        };
-        count.set(count.get() + 1);
+    pub(super) fn suspended_unwinding(&self) {
+        self.unwinding.set(self.unwinding.get() + 1);
     }
 
     #[cold]
-    pub(super) fn resumed_unwinding(&self, surely: bool) {
-        let count = if surely {
-            &self.unwinding
-        } else {
-            &self.perhaps_unwinding
-        };
-        count.set(count.get() - 1);
+    pub(super) fn resumed_unwinding(&self) {
+        self.unwinding.set(self.unwinding.get() - 1);
     }
 
     /// A cancelled thread waits, and was not unwound because it is unknown whether it can be.

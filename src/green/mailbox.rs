@@ -213,22 +213,21 @@ impl<L: Line> Bell<L> {
     }
 }
 
+/// What the models of this protocol and of `runtime/idle.rs` ring.
 #[cfg(all(test, loom))]
-mod loom_tests {
-    use super::*;
-    use crate::shim::AtomicUsize;
-    use loom::sync::{Arc, Condvar, Mutex as LoomMutex};
-    use loom::thread;
+pub(crate) mod model {
+    use loom::sync::{Arc, Condvar, Mutex};
 
     /// A line as an eventfd registered edge-triggered is: it remembers one signal.
     #[derive(Clone)]
-    struct Flag(Arc<(LoomMutex<bool>, Condvar)>);
+    pub(crate) struct Flag(Arc<(Mutex<bool>, Condvar)>);
 
     impl Flag {
-        fn new() -> Flag {
-            Flag(Arc::new((LoomMutex::new(false), Condvar::new())))
+        pub(crate) fn new() -> Flag {
+            Flag(Arc::new((Mutex::new(false), Condvar::new())))
         }
-        fn wait(&self) {
+
+        pub(crate) fn wait(&self) {
             let mut set = self.0.0.lock().unwrap();
             while !*set {
                 set = self.0.1.wait(set).unwrap();
@@ -237,12 +236,21 @@ mod loom_tests {
         }
     }
 
-    impl Line for Flag {
+    impl super::Line for Flag {
         fn signal(&self) {
             *self.0.0.lock().unwrap() = true;
             self.0.1.notify_one();
         }
     }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::model::Flag;
+    use super::*;
+    use crate::shim::AtomicUsize;
+    use loom::sync::Arc;
+    use loom::thread;
 
     struct World {
         inbox: Inbox,

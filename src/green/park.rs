@@ -173,12 +173,12 @@ fn park_green(home: &Home, wait: &Wait) -> Wake {
 #[inline(always)]
 fn suspend(home: &Home, green: &Green, temper: Temper) {
     if temper != Temper::Calm {
-        home.suspended_unwinding(temper == Temper::Unwinding);
+        home.suspended_unwinding();
     }
     // SAFETY: K1.
     unsafe { green.suspend() };
     if temper != Temper::Calm {
-        home.resumed_unwinding(temper == Temper::Unwinding);
+        home.resumed_unwinding();
     }
 }
 

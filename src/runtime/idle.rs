@@ -69,32 +69,10 @@ impl Idle {
 #[cfg(all(test, loom))]
 mod loom_tests {
     use super::*;
-    use crate::green::mailbox::{Bell, Line};
-    use loom::sync::{Arc, Condvar, Mutex};
+    use crate::green::mailbox::Bell;
+    use crate::green::mailbox::model::Flag;
+    use loom::sync::Arc;
     use loom::thread;
-
-    #[derive(Clone)]
-    struct Flag(Arc<(Mutex<bool>, Condvar)>);
-
-    impl Flag {
-        fn new() -> Flag {
-            Flag(Arc::new((Mutex::new(false), Condvar::new())))
-        }
-        fn wait(&self) {
-            let mut set = self.0.0.lock().unwrap();
-            while !*set {
-                set = self.0.1.wait(set).unwrap();
-            }
-            *set = false;
-        }
-    }
-
-    impl Line for Flag {
-        fn signal(&self) {
-            *self.0.0.lock().unwrap() = true;
-            self.0.1.notify_one();
-        }
-    }
 
     struct World {
         idle: Idle,
