@@ -37,6 +37,9 @@ pub(crate) enum OnCancel {
     Report,
     /// Wait on: what is waited for must be exact.
     Shield,
+    /// Return [`Wake::Cancelled`] where `Raise` would unwind: the caller first settles whether what it waits for
+    /// has come, then calls [`raise_if_cancelled`]. If it unwinds already, wait on.
+    Defer,
 }
 
 /// Whether the thread was unwinding when its operation began.
@@ -122,7 +125,7 @@ pub(crate) enum Wake {
     Event,
     /// The deadline has passed (and perhaps the event has come as well).
     Elapsed,
-    /// The thread is cancelled and unwinding ([`OnCancel::Report`] only).
+    /// The thread is cancelled, and unwinding ([`OnCancel::Report`]) or to be unwound ([`OnCancel::Defer`]).
     Cancelled,
 }
 
@@ -146,6 +149,9 @@ fn park_green(home: &Home, wait: &Wait) -> Wake {
     let temper = wait.temper(home);
     if green.is_cancelled() && wait.on_cancel != OnCancel::Shield {
         if temper == Temper::Calm {
+            if wait.on_cancel == OnCancel::Defer {
+                return Wake::Cancelled;
+            }
             raise(home, green);
         }
         if wait.on_cancel == OnCancel::Report {
