@@ -65,6 +65,7 @@ pub mod runtime;
 mod shim;
 #[cfg(not(loom))]
 mod stack;
+pub mod sync;
 #[cfg(not(loom))]
 mod sys;
 #[cfg(all(test, not(loom)))]

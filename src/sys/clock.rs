@@ -46,6 +46,13 @@ pub(crate) fn after(wait: Duration) -> Tick {
     now().saturating_add(span(wait))
 }
 
+/// Blocks the OS thread for a moment, so that one of lower priority gets a core: for a lock whose holder is not running.
+#[cold]
+#[allow(clippy::disallowed_methods, reason = "the OS thread is meant")]
+pub(crate) fn pause() {
+    std::thread::sleep(Duration::from_micros(50));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

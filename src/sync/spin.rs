@@ -1,0 +1,134 @@
+#![allow(unsafe_code, reason = "a lock")]
+//! The lock that guards what waiters meet at: a queue, a buffer, a few words. Any thread may take it.
+//!
+//! It is held for some tens of instructions, never across a wait, a call of the user's code or the drop of a user's value; that
+//! is what makes spinning right. A holder that the system has preempted is waited for politely: after some spins the OS
+//! thread yields its core, then sleeps, so that even a holder of lower priority gets to run.
+//!
+//! It is one byte and one read-modify-write for lock and unlock together, where an OS lock needs two: the unlock is a plain
+//! store, because nobody sleeps on it.
+//!
+//! SP1. The value is touched between a successful `lock` (Acquire) and the end of the guard (Release) only.
+
+#[cfg(not(loom))]
+mod real {
+    use std::cell::UnsafeCell;
+    use std::fmt;
+    use std::ops::{Deref, DerefMut};
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// A value behind a spinning lock.
+    pub(crate) struct Spin<T> {
+        locked: AtomicBool,
+        value: UnsafeCell<T>,
+    }
+
+    // SAFETY: SP1; the value is handed from thread to thread.
+    unsafe impl<T: Send> Sync for Spin<T> {}
+    // SAFETY: as above.
+    unsafe impl<T: Send> Send for Spin<T> {}
+
+    impl<T> Spin<T> {
+        pub(crate) const fn new(value: T) -> Spin<T> {
+            Spin {
+                locked: AtomicBool::new(false),
+                value: UnsafeCell::new(value),
+            }
+        }
+
+        #[inline(always)]
+        pub(crate) fn lock(&self) -> Held<'_, T> {
+            if self.locked.swap(true, Ordering::Acquire) {
+                self.lock_slowly();
+            }
+            Held { spin: self }
+        }
+
+        #[cold]
+        fn lock_slowly(&self) {
+            const SPINS: u32 = 64;
+            const YIELDS: u32 = 64;
+            let mut tries = 0_u32;
+            loop {
+                while self.locked.load(Ordering::Relaxed) {
+                    tries = tries.saturating_add(1);
+                    if tries < SPINS {
+                        std::hint::spin_loop();
+                    } else if tries < SPINS + YIELDS {
+                        std::thread::yield_now();
+                    } else {
+                        crate::sys::clock::pause();
+                    }
+                }
+                if !self.locked.swap(true, Ordering::Acquire) {
+                    return;
+                }
+            }
+        }
+
+        pub(crate) fn get_mut(&mut self) -> &mut T {
+            self.value.get_mut()
+        }
+
+        pub(crate) fn into_inner(self) -> T {
+            self.value.into_inner()
+        }
+    }
+
+    impl<T> fmt::Debug for Spin<T> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.debug_struct("Spin").finish_non_exhaustive()
+        }
+    }
+
+    /// The right to the value.
+    pub(crate) struct Held<'a, T> {
+        spin: &'a Spin<T>,
+    }
+
+    impl<T> Deref for Held<'_, T> {
+        type Target = T;
+        #[inline(always)]
+        fn deref(&self) -> &T {
+            // SAFETY: SP1.
+            unsafe { &*self.spin.value.get() }
+        }
+    }
+
+    impl<T> DerefMut for Held<'_, T> {
+        #[inline(always)]
+        fn deref_mut(&mut self) -> &mut T {
+            // SAFETY: SP1.
+            unsafe { &mut *self.spin.value.get() }
+        }
+    }
+
+    impl<T> Drop for Held<'_, T> {
+        #[inline(always)]
+        fn drop(&mut self) {
+            self.spin.locked.store(false, Ordering::Release);
+        }
+    }
+}
+
+/// Under loom the lock is loom's own: what it guards is the protocol to be checked.
+#[cfg(loom)]
+mod real {
+    use crate::shim::Mutex;
+
+    pub(crate) struct Spin<T>(Mutex<T>);
+
+    pub(crate) type Held<'a, T> = loom::sync::MutexGuard<'a, T>;
+
+    impl<T> Spin<T> {
+        pub(crate) fn new(value: T) -> Spin<T> {
+            Spin(Mutex::new(value))
+        }
+
+        pub(crate) fn lock(&self) -> Held<'_, T> {
+            self.0.lock().expect("no holder panics")
+        }
+    }
+}
+
+pub(crate) use self::real::{Held, Spin};
