@@ -56,6 +56,7 @@
     )
 )]
 
+pub mod channel;
 mod green;
 #[cfg(not(loom))]
 pub mod net;

@@ -61,6 +61,12 @@ impl Mailbox {
     }
 }
 
+#[cold]
+#[inline(never)]
+fn spent_all(at: &'static std::panic::Location<'static>) {
+    super::park::yield_now(at);
+}
+
 thread_local! {
     static HOME: Cell<*const Home> = const { Cell::new(ptr::null()) };
 }
@@ -174,13 +180,13 @@ impl Home {
     }
 
     /// One operation that did not have to wait: after many of them, the others get a turn.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn spend(&self, at: &'static std::panic::Location<'static>) {
         const BUDGET: u32 = 128;
         let spent = self.spent.get().wrapping_add(1);
         self.spent.set(spent);
         if spent.is_multiple_of(BUDGET) {
-            super::park::yield_now(at);
+            spent_all(at);
         }
     }
 

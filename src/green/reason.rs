@@ -16,10 +16,13 @@ pub(crate) enum Reason {
     Accept,
     Connect,
     Blocking,
+    Send,
+    Receive,
+    Select,
 }
 
 impl Reason {
-    const ALL: [Reason; 11] = [
+    const ALL: [Reason; 14] = [
         Reason::None,
         Reason::Yield,
         Reason::Park,
@@ -31,6 +34,9 @@ impl Reason {
         Reason::Accept,
         Reason::Connect,
         Reason::Blocking,
+        Reason::Send,
+        Reason::Receive,
+        Reason::Select,
     ];
 
     pub(crate) fn from_u8(value: u8) -> Reason {
@@ -54,6 +60,9 @@ impl Reason {
             Reason::Accept => "accept",
             Reason::Connect => "connect",
             Reason::Blocking => "a call on the blocking pool",
+            Reason::Send => "send",
+            Reason::Receive => "recv",
+            Reason::Select => "select",
         }
     }
 }

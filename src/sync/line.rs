@@ -18,7 +18,8 @@
 //!     What the slot points to is an `UnsafeCell` (or an atomic): both sides touch it.
 //! L4. What the claimer writes into the waiter's frame comes before `done` (Release); the waiter reads it after it has seen
 //!     `done` (Acquire).
-//! L5. An owner that could not give up waits for `done`, which comes soon: its claimer is past its claim, in a critical section.
+//! L5. An owner that could not give up waits for `done`, which comes: its claimer is past its claim, in a critical section, or (see
+//!     [`Claimed::detach`]) works out what it gives.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -95,6 +96,11 @@ impl<S: Sleeper> Ticket<S> {
                 .claimed
                 .compare_exchange(OPEN, case + 1, Ordering::AcqRel, Ordering::Acquire)
                 .is_ok()
+    }
+
+    /// Whether it can be claimed: a hint, unless the caller holds the locks of all its lines.
+    fn is_open(&self) -> bool {
+        !self.shared || self.claimed.load(Ordering::Relaxed) == OPEN
     }
 
     pub(crate) fn sleeper(&self) -> &S {
@@ -245,6 +251,20 @@ impl<S: Sleeper> Line<S> {
         None
     }
 
+    /// Whether somebody waits whose wait has not ended yet.
+    pub(crate) fn is_claimable(&self) -> bool {
+        let mut next = self.head;
+        // SAFETY: L1.
+        while let Some(node) = unsafe { next.as_ref() } {
+            // SAFETY: L1.
+            if unsafe { &*node.ticket }.is_open() {
+                return true;
+            }
+            next = node.next.get();
+        }
+        false
+    }
+
     /// The ticket of the first, without claiming it.
     pub(crate) fn peek(&self) -> Option<&Ticket<S>> {
         // SAFETY: L1.
@@ -264,7 +284,32 @@ pub(crate) struct Claimed<'a, S> {
     line: PhantomData<&'a mut Line<S>>,
 }
 
-impl<S: Sleeper> Claimed<'_, S> {
+impl<'a, S: Sleeper> Claimed<'a, S> {
+    /// One that nobody else can claim: the wait of a thread that stands in no line, for one partner.
+    pub(crate) fn of(ticket: &'a Ticket<S>, slot: *mut ()) -> Claimed<'a, S> {
+        debug_assert!(!ticket.shared);
+        Claimed {
+            slot,
+            case: 0,
+            ticket,
+            line: PhantomData,
+        }
+    }
+
+    /// To be finished after the lock is released: the waiter waits for that (L5).
+    ///
+    /// # Safety
+    ///
+    /// It is finished, whatever happens, and soon.
+    pub(crate) unsafe fn detach(self) -> Claimed<'static, S> {
+        Claimed {
+            slot: self.slot,
+            case: self.case,
+            ticket: self.ticket,
+            line: PhantomData,
+        }
+    }
+
     /// What the waiter gave to its node.
     #[inline(always)]
     pub(crate) fn slot(&self) -> *mut () {

@@ -1,0 +1,294 @@
+#![allow(unsafe_code, reason = "blocks of places that are filled or not")]
+//! The items that a channel holds: first in, first out, in blocks of places that are linked to a list.
+//!
+//! A ring that doubles would move a burst of items while the channel is locked, and keep its memory. Here each
+//! item is written once and read once, a block is taken when it is needed and given back when it has been read, and one is kept
+//! to change places with. Nothing is allocated before the first item. An empty queue starts its block
+//! again, so a channel that holds one item at a time touches one place.
+//!
+//! Q1. The places from (`head`, `read`) to (`tail`, `written`) along the links are filled, `len` of them; no others are. `head` is
+//!     null only if `tail` is, and then `len` is 0.
+//! Q2. Blocks come from `Queue::block` with the layout of this queue, and belong to it alone.
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::ptr;
+
+/// What a block may take, if its items are not larger.
+const BLOCK_BYTES: usize = 1024;
+const MOST_PLACES: usize = 64;
+
+/// The head of a block; its places follow.
+struct Block {
+    next: *mut Block,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub(crate) struct Queue<T> {
+    len: usize,
+    tail: *mut Block,
+    written: usize,
+    head: *mut Block,
+    read: usize,
+    /// An empty block, or null.
+    spare: *mut Block,
+    /// How many a block has.
+    places: usize,
+    items: std::marker::PhantomData<T>,
+}
+
+// SAFETY: Q2; it owns its items.
+unsafe impl<T: Send> Send for Queue<T> {}
+
+impl<T> Queue<T> {
+    /// For at most `capacity` items (which is a hint about the size of blocks).
+    pub(crate) const fn new(capacity: usize) -> Queue<T> {
+        let size = size_of::<T>();
+        let fit = if size == 0 {
+            MOST_PLACES
+        } else {
+            BLOCK_BYTES / size
+        };
+        let mut places = if fit > MOST_PLACES { MOST_PLACES } else { fit };
+        if places > capacity {
+            places = capacity;
+        }
+        if places < 2 {
+            // One, if it is to hold one; of larger items two, so that half of the changes of blocks are spared.
+            places = if capacity < 2 { 1 } else { 2 };
+        }
+        Queue {
+            len: 0,
+            tail: ptr::null_mut(),
+            written: 0,
+            head: ptr::null_mut(),
+            read: 0,
+            spare: ptr::null_mut(),
+            places,
+            items: std::marker::PhantomData,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The layout of a block, and where its places begin.
+    const fn layout(places: usize) -> (Layout, usize) {
+        let Ok(items) = Layout::array::<T>(places) else {
+            panic!("a block of items is larger than memory")
+        };
+        let Ok((layout, offset)) = Layout::new::<Block>().extend(items) else {
+            panic!("a block of items is larger than memory")
+        };
+        (layout.pad_to_align(), offset)
+    }
+
+    /// Where item `at` of `block` lies.
+    #[inline(always)]
+    fn place(block: *mut Block, at: usize) -> *mut T {
+        let offset = size_of::<Block>().next_multiple_of(align_of::<T>());
+        // In bounds: Q2, `at` is less than `places`.
+        block
+            .cast::<u8>()
+            .wrapping_add(offset)
+            .cast::<T>()
+            .wrapping_add(at)
+    }
+
+    #[inline(always)]
+    pub(crate) fn push(&mut self, item: T) {
+        if self.written == self.places || self.tail.is_null() {
+            self.extend();
+        }
+        // SAFETY: Q1, not filled, and in bounds.
+        unsafe { Self::place(self.tail, self.written).write(item) };
+        self.written += 1;
+        self.len += 1;
+    }
+
+    #[inline(always)]
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        if self.len == 0 {
+            return None;
+        }
+        if self.read == self.places {
+            self.advance();
+        }
+        // SAFETY: Q1.
+        let item = unsafe { Self::place(self.head, self.read).read() };
+        self.len -= 1;
+        if self.len == 0 {
+            // Then `head` is `tail`: Q1, and `extend` is followed by a write.
+            self.read = 0;
+            self.written = 0;
+        } else {
+            self.read += 1;
+        }
+        Some(item)
+    }
+
+    /// The last block is full: links another one.
+    #[cold]
+    #[inline(never)]
+    fn extend(&mut self) {
+        let fresh = if self.spare.is_null() {
+            self.block()
+        } else {
+            std::mem::replace(&mut self.spare, ptr::null_mut())
+        };
+        // SAFETY: Q2.
+        unsafe { (*fresh).next = ptr::null_mut() };
+        // SAFETY: Q2.
+        match unsafe { self.tail.as_mut() } {
+            Some(tail) => tail.next = fresh,
+            None => {
+                self.head = fresh;
+                self.read = 0;
+            }
+        }
+        self.tail = fresh;
+        self.written = 0;
+    }
+
+    fn block(&self) -> *mut Block {
+        let (layout, offset) = Self::layout(self.places);
+        debug_assert_eq!(offset, size_of::<Block>().next_multiple_of(align_of::<T>()));
+        // SAFETY: it is not of size 0: there is a head.
+        let block = unsafe { alloc(layout) }.cast::<Block>();
+        if block.is_null() {
+            handle_alloc_error(layout);
+        }
+        block
+    }
+
+    /// The first block is read: the next one is the first.
+    #[cold]
+    #[inline(never)]
+    fn advance(&mut self) {
+        let read = self.head;
+        // SAFETY: Q1, it is not the last, for there are items.
+        self.head = unsafe { (*read).next };
+        self.read = 0;
+        if self.spare.is_null() {
+            self.spare = read;
+        } else {
+            self.free(read);
+        }
+    }
+
+    fn free(&self, block: *mut Block) {
+        if block.is_null() {
+            return;
+        }
+        let (layout, _) = Self::layout(self.places);
+        // SAFETY: Q2.
+        unsafe { dealloc(block.cast(), layout) };
+    }
+}
+
+impl<T> Drop for Queue<T> {
+    fn drop(&mut self) {
+        /// Goes on with the next item when the destructor of one panics.
+        struct Rest<'a, T>(&'a mut Queue<T>);
+        impl<T> Drop for Rest<'_, T> {
+            fn drop(&mut self) {
+                while let Some(item) = self.0.pop() {
+                    drop(item);
+                }
+                // The last block: nothing is in it, and nothing comes after it.
+                self.0.free(self.0.head);
+                self.0.free(self.0.spare);
+            }
+        }
+        let rest = Rest(self);
+        while let Some(item) = rest.0.pop() {
+            drop(item);
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::collections::VecDeque;
+    use std::rc::Rc;
+
+    fn agrees<T: Clone + PartialEq + std::fmt::Debug>(capacity: usize, make: impl Fn(usize) -> T) {
+        let mut queue = Queue::new(capacity);
+        let mut expected = VecDeque::new();
+        let mut next = 0;
+        for round in 0..500 {
+            for _ in 0..(round * 7) % 131 {
+                if expected.len() == capacity {
+                    break;
+                }
+                queue.push(make(next));
+                expected.push_back(make(next));
+                next += 1;
+            }
+            for _ in 0..(round * 5) % 127 {
+                assert_eq!(queue.pop(), expected.pop_front());
+            }
+            assert_eq!(queue.len(), expected.len());
+        }
+    }
+
+    #[test]
+    fn first_in_first_out() {
+        for capacity in [1, 2, 3, 63, 64, 65, usize::MAX] {
+            agrees(capacity, |n| n);
+            agrees(capacity, |n| n as u8);
+            agrees(capacity, |_| ());
+            agrees(capacity, |n| [n; 300]);
+            agrees(capacity, |n| n.to_string());
+        }
+    }
+
+    #[test]
+    fn what_is_aligned_stays_aligned() {
+        #[derive(Clone, Copy, PartialEq, Debug)]
+        #[repr(align(128))]
+        struct Wide(usize);
+        agrees(usize::MAX, Wide);
+        let mut queue = Queue::new(8);
+        queue.push(Wide(1));
+        assert!(Queue::<Wide>::place(queue.head, 0).is_aligned());
+    }
+
+    #[test]
+    fn items_left_are_dropped_once() {
+        let item = Rc::new(());
+        for left in [0, 1, 64, 65, 200] {
+            let mut queue = Queue::new(usize::MAX);
+            for _ in 0..left + 100 {
+                queue.push(Rc::clone(&item));
+            }
+            for _ in 0..100 {
+                drop(queue.pop());
+            }
+            assert_eq!(Rc::strong_count(&item), left + 1);
+            drop(queue);
+            assert_eq!(Rc::strong_count(&item), 1);
+        }
+    }
+
+    #[test]
+    fn a_destructor_that_panics_does_not_keep_the_others() {
+        struct Bomb(Rc<()>, bool);
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                assert!(!self.1, "as meant");
+            }
+        }
+        let item = Rc::new(());
+        let mut queue = Queue::new(usize::MAX);
+        for n in 0..100 {
+            queue.push(Bomb(Rc::clone(&item), n == 50));
+        }
+        let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(queue)));
+        assert!(dropped.is_err());
+        assert_eq!(Rc::strong_count(&item), 1);
+    }
+}

@@ -1,0 +1,330 @@
+#![allow(unsafe_code, reason = "a counted pointer to the channel")]
+//! The receiving side of a channel, and what is received from without a channel.
+//!
+//! RE1. A receiver of a channel is counted in its hub, so the hub is there (HU1 in `hub.rs`).
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::chan::{Side, Unreceived};
+use super::hub::Hub;
+use super::limit::{Limit, give_way};
+use super::polled::{Asked, Never, Question, Sleeping, ThreadArm};
+use super::several::{Arm, Arms, Order};
+use super::slot::Place;
+use super::{IntoIter, Iter, RecvError, RecvTimeoutError, TryIter, TryRecvError};
+use crate::green::{OnCancel, Reason, Wait};
+
+/// The receiving side of a channel. Clone it to receive in several threads, or share it; each message goes to one.
+///
+/// Timers ([`after`](super::after), [`tick`](super::tick)) and other things that can be waited for are receivers too.
+///
+/// ```
+/// use rustlet::channel::bounded;
+///
+/// rustlet::run(|| {
+///     let (sender, receiver) = bounded(8);
+///     rustlet::spawn(move || (0..100).for_each(|n| sender.send(n).unwrap()));
+///     assert_eq!(receiver.iter().count(), 100);
+///     assert!(receiver.recv().is_err());
+/// });
+/// ```
+pub struct Receiver<T> {
+    kind: Kind<T>,
+}
+
+enum Kind<T> {
+    Chan(NonNull<Hub<T>>, PhantomData<Hub<T>>),
+    Asked(Arc<dyn Asked<T>>),
+    Never(Never<T>),
+}
+
+// SAFETY: messages go from thread to thread; the hub is made for it, and questions are `Send` and `Sync`.
+unsafe impl<T: Send> Send for Receiver<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Receiver<T> {}
+impl<T> UnwindSafe for Receiver<T> {}
+impl<T> RefUnwindSafe for Receiver<T> {}
+
+impl<T> Receiver<T> {
+    /// The one that `Hub::open` has counted.
+    pub(super) fn new(hub: NonNull<Hub<T>>) -> Receiver<T> {
+        Receiver {
+            kind: Kind::Chan(hub, PhantomData),
+        }
+    }
+
+    pub(super) fn asking(question: Arc<dyn Asked<T>>) -> Receiver<T> {
+        Receiver {
+            kind: Kind::Asked(question),
+        }
+    }
+
+    pub(super) const fn silent() -> Receiver<T> {
+        Receiver {
+            kind: Kind::Never(Never(PhantomData)),
+        }
+    }
+
+    #[inline(always)]
+    fn hub(&self) -> Result<&Hub<T>, &dyn Question> {
+        match &self.kind {
+            // SAFETY: RE1.
+            Kind::Chan(hub, _) => Ok(unsafe { hub.as_ref() }),
+            Kind::Asked(question) => Err(&**question),
+            Kind::Never(never) => Err(never),
+        }
+    }
+
+    /// As a select sees it.
+    pub(super) fn arm(&self) -> ThreadArm<'_> {
+        match self.hub() {
+            Ok(hub) => Arm::Meeting(Side::Recv, &hub.chan),
+            Err(question) => Arm::Polled(question),
+        }
+    }
+
+    #[inline(always)]
+    fn take(&self, limit: Limit, at: &'static Location<'static>) -> Result<T, Unreceived> {
+        give_way(at);
+        let wait = || {
+            Wait::at(Reason::Receive, at)
+                .until(limit.tick())
+                .on_cancel(OnCancel::Defer)
+        };
+        match self.hub() {
+            Ok(hub) => hub.chan.recv(wait),
+            Err(question) => Self::wait_for_answer(question, wait()),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wait_for_answer(question: &dyn Question, wait: Wait) -> Result<T, Unreceived> {
+        let place = Place::new();
+        let arms = [(Arm::Polled(question), place.slot())];
+        let sleep = Sleeping::new(&arms, true, wait);
+        let arms = Arms {
+            arms: &arms,
+            order: Order::WRITTEN,
+        };
+        arms.select(Some(sleep));
+        // PO1.
+        place.take().ok_or(Unreceived::Empty)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn ask(question: &dyn Question) -> Result<T, Unreceived> {
+        let place = Place::<T>::new();
+        // SAFETY: PO1 in `polled.rs`: it gives what this receiver is made for.
+        let _ready = unsafe { question.poll(place.slot()) };
+        place.take().ok_or(Unreceived::Empty)
+    }
+
+    /// Receives a message, and waits for one if there is none.
+    ///
+    /// # Errors
+    ///
+    /// The channel is empty and all senders are gone, or go while it waits.
+    ///
+    /// # Cancellation
+    ///
+    /// The wait may unwind; no message has been taken then.
+    #[track_caller]
+    #[inline(always)]
+    pub fn recv(&self) -> Result<T, RecvError> {
+        self.take(Limit::Never, Location::caller())
+            .map_err(|_| RecvError)
+    }
+
+    /// Receives a message if that needs no wait.
+    ///
+    /// # Errors
+    ///
+    /// There is none; or there is none, and all senders are gone.
+    ///
+    /// ```
+    /// use rustlet::channel::{unbounded, TryRecvError};
+    ///
+    /// let (sender, receiver) = unbounded();
+    /// assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+    /// sender.send(1).unwrap();
+    /// drop(sender);
+    /// assert_eq!(receiver.try_recv(), Ok(1));
+    /// assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));
+    /// ```
+    #[track_caller]
+    #[inline(always)]
+    pub fn try_recv(&self) -> Result<T, TryRecvError> {
+        give_way(Location::caller());
+        let result = match self.hub() {
+            Ok(hub) => hub.chan.try_recv(),
+            Err(question) => Self::ask(question),
+        };
+        result.map_err(|error| match error {
+            Unreceived::Empty => TryRecvError::Empty,
+            Unreceived::Disconnected => TryRecvError::Disconnected,
+        })
+    }
+
+    /// As [`recv`](Receiver::recv), and waits for at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// The time is up; or the channel is empty and all senders are gone.
+    ///
+    /// ```
+    /// use rustlet::channel::{unbounded, RecvTimeoutError};
+    /// use std::time::Duration;
+    ///
+    /// let (sender, receiver) = unbounded::<()>();
+    /// let late = receiver.recv_timeout(Duration::from_millis(1));
+    /// assert_eq!(late, Err(RecvTimeoutError::Timeout));
+    /// # drop(sender);
+    /// ```
+    #[track_caller]
+    #[inline(always)]
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
+        timed(self.take(Limit::For(timeout), Location::caller()))
+    }
+
+    /// As [`recv`](Receiver::recv), and waits until `deadline` at most.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_timeout`](Receiver::recv_timeout).
+    #[track_caller]
+    #[inline(always)]
+    pub fn recv_deadline(&self, deadline: Instant) -> Result<T, RecvTimeoutError> {
+        timed(self.take(Limit::Until(deadline), Location::caller()))
+    }
+
+    /// Whether there is no message in the channel. Always so at capacity 0.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether the channel is full. Always so at capacity 0. What has no sender holds one message at most.
+    pub fn is_full(&self) -> bool {
+        match self.hub() {
+            Ok(hub) => hub.chan.is_full(),
+            Err(_) if matches!(self.kind, Kind::Never(_)) => true,
+            Err(question) => question.is_ready(),
+        }
+    }
+
+    /// How many messages are in the channel.
+    pub fn len(&self) -> usize {
+        match self.hub() {
+            Ok(hub) => hub.chan.len(),
+            Err(question) => usize::from(question.is_ready()),
+        }
+    }
+
+    /// How many it can hold; none if there is no limit.
+    pub fn capacity(&self) -> Option<usize> {
+        match &self.kind {
+            Kind::Asked(_) => Some(1),
+            Kind::Never(_) => Some(0),
+            Kind::Chan(..) => self.hub().ok()?.chan.capacity(),
+        }
+    }
+
+    /// What comes, until the channel is empty and all senders are gone. Waits for each.
+    pub fn iter(&self) -> Iter<'_, T> {
+        Iter { receiver: self }
+    }
+
+    /// What is there, without waiting.
+    ///
+    /// ```
+    /// use rustlet::channel::unbounded;
+    ///
+    /// let (sender, receiver) = unbounded();
+    /// sender.send(1).unwrap();
+    /// sender.send(2).unwrap();
+    /// assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [1, 2]);
+    /// ```
+    pub fn try_iter(&self) -> TryIter<'_, T> {
+        TryIter { receiver: self }
+    }
+
+    /// Whether both receive from the same channel.
+    pub fn same_channel(&self, other: &Receiver<T>) -> bool {
+        match (&self.kind, &other.kind) {
+            (Kind::Chan(one, _), Kind::Chan(other, _)) => one == other,
+            (Kind::Asked(one), Kind::Asked(other)) => Arc::ptr_eq(one, other),
+            (Kind::Never(_), Kind::Never(_)) => true,
+            _ => false,
+        }
+    }
+
+    /// Where it is, to tell it from other channels.
+    pub(super) fn address(&self) -> usize {
+        match &self.kind {
+            Kind::Chan(hub, _) => hub.as_ptr().addr(),
+            Kind::Asked(question) => Arc::as_ptr(question).cast::<()>().addr(),
+            Kind::Never(_) => ptr::null::<()>().addr(),
+        }
+    }
+}
+
+#[inline(always)]
+fn timed<T>(result: Result<T, Unreceived>) -> Result<T, RecvTimeoutError> {
+    result.map_err(|error| match error {
+        Unreceived::Empty => RecvTimeoutError::Timeout,
+        Unreceived::Disconnected => RecvTimeoutError::Disconnected,
+    })
+}
+
+impl<T> Clone for Receiver<T> {
+    fn clone(&self) -> Receiver<T> {
+        match &self.kind {
+            &Kind::Chan(hub, _) => {
+                // SAFETY: RE1.
+                unsafe { hub.as_ref() }.join(Side::Recv);
+                Receiver::new(hub)
+            }
+            Kind::Asked(question) => Receiver::asking(Arc::clone(question)),
+            Kind::Never(_) => Receiver::silent(),
+        }
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        if let Kind::Chan(hub, _) = self.kind {
+            // SAFETY: RE1.
+            unsafe { Hub::leave(hub, Side::Recv) };
+        }
+    }
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("Receiver { .. }")
+    }
+}
+
+impl<T> IntoIterator for Receiver<T> {
+    type Item = T;
+    type IntoIter = IntoIter<T>;
+
+    fn into_iter(self) -> IntoIter<T> {
+        IntoIter { receiver: self }
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Receiver<T> {
+    type Item = T;
+    type IntoIter = Iter<'a, T>;
+
+    fn into_iter(self) -> Iter<'a, T> {
+        self.iter()
+    }
+}

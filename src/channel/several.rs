@@ -1,0 +1,373 @@
+#![allow(unsafe_code, reason = "nodes stand in the lines of several channels")]
+//! Waiting at several channels at once: what `select!` and [`Select`](super::Select) are made of.
+//!
+//! 1. Look at each channel, from a place by chance: whatever is ready there is done, and that is all.
+//! 2. Lock all of them, in the order of their addresses, and look again. If nothing is ready now, stand in line at each, with one
+//!    ticket, and unlock. So nobody finds somebody who stands in some lines only, and two selects that look for each
+//!    other cannot miss each other.
+//! 3. Wait. Who claims the ticket does the operation (see `chan.rs`); no other can.
+//! 4. Leave the other lines.
+//!
+//! What is not a channel with a lock (a timer, a question) is *polled*: looked at in 1, and again whenever the
+//! thread is woken; who takes it there has to get its own ticket back first.
+//!
+//! SV1. Each arm's slot fits its side (see [`Meeting`]) and stays where it is; its owner looks at it when the
+//!      choice has been made.
+//! SV2. Stands do not move between `push` and the unlinking that follows every wait; no wait unwinds (CH5 in `chan.rs`).
+
+use std::cell::Cell;
+use std::ptr;
+
+use super::chan::{Attempt, Core, HeldCore, Meeting, Side};
+use super::sleep::Waits;
+use crate::sync::line::{Node, Ticket};
+use crate::sync::spin::Spin;
+
+/// Something to be polled: a receiver without senders.
+pub(crate) trait Polled {
+    /// Does it, if it is ready: fills the slot, a `Place` for what it gives.
+    ///
+    /// # Safety
+    ///
+    /// SV1.
+    unsafe fn poll(&self, slot: *mut ()) -> bool;
+
+    fn is_ready(&self) -> bool;
+}
+
+/// One of the things that a select waits for.
+pub(crate) enum Arm<'a, S: Waits, P: ?Sized> {
+    Meeting(Side, &'a dyn Meeting<S>),
+    Polled(&'a P),
+}
+
+impl<S: Waits, P: ?Sized> Clone for Arm<'_, S, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S: Waits, P: ?Sized> Copy for Arm<'_, S, P> {}
+
+/// How a select's wait has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Its ticket was claimed: it is done.
+    Claimed,
+    /// Its ticket is its own again, and this polled arm was done.
+    Polled(usize),
+    /// The ticket is its own again; look again.
+    Again,
+    /// The ticket is its own again, and the time is up.
+    Elapsed,
+    /// The ticket is its own again, and the thread is to be unwound.
+    Cancelled,
+}
+
+/// The wait of a select.
+pub(crate) trait Sleep<S: Waits> {
+    /// Waits until the ticket is claimed, or has been got back. Does not unwind.
+    fn sleep(&mut self, ticket: &Ticket<S>) -> Verdict;
+
+    /// After [`Verdict::Cancelled`], when no line is stood in any more.
+    fn unwind(&mut self);
+}
+
+/// In which order arms are looked at: from some place, forward or backward.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Order {
+    start: usize,
+    backward: bool,
+}
+
+impl Order {
+    /// As they are written.
+    pub(crate) const WRITTEN: Order = Order {
+        start: 0,
+        backward: false,
+    };
+
+    /// By chance, of `count`.
+    pub(crate) fn random(chance: u32, count: usize) -> Order {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        Order {
+            start: ((u64::from(chance >> 1) * u64::from(count)) >> 31) as usize,
+            backward: chance & 1 == 1,
+        }
+    }
+
+    fn of(self, count: usize) -> impl Iterator<Item = usize> {
+        (0..count).map(move |step| {
+            let step = if self.backward { count - step } else { step };
+            let at = self.start + step;
+            if at >= count { at - count } else { at }
+        })
+    }
+}
+
+/// A place in the line of one arm, and, until all have been visited, the lock of its channel.
+struct Stand<'a, S: Waits> {
+    node: Node<S>,
+    held: Cell<Option<HeldCore<'a, S>>>,
+}
+
+/// The arms with what they need: the slots beside them.
+pub(crate) struct Arms<'a, 's, S: Waits, P: ?Sized> {
+    pub(crate) arms: &'s [(Arm<'a, S, P>, *mut ())],
+    pub(crate) order: Order,
+}
+
+impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
+    /// Steps 1 to 4. `sleep` is given the ticket, and waits; none: look once only. Returns which arm was done.
+    pub(crate) fn select(&self, mut sleep: Option<impl Sleep<S>>) -> Option<usize> {
+        loop {
+            if let Some(done) = self.look() {
+                return Some(done);
+            }
+            let sleep = sleep.as_mut()?;
+            let ticket = Ticket::shared(S::current());
+            let stands = self.stands(&ticket);
+            match self.stand(&stands) {
+                Stood::Done(done) => return Some(done),
+                Stood::Again => continue,
+                Stood::InLine => {}
+            }
+            let verdict = sleep.sleep(&ticket);
+            self.leave(&stands);
+            match verdict {
+                Verdict::Claimed => {
+                    let done = ticket.done()?;
+                    if self.has_come(done) {
+                        return Some(done);
+                    }
+                }
+                Verdict::Polled(done) => return Some(done),
+                Verdict::Again => {}
+                Verdict::Elapsed => return None,
+                Verdict::Cancelled => sleep.unwind(),
+            }
+        }
+    }
+
+    /// Which arm is ready; does nothing. `sleep` as in [`select`](Arms::select).
+    pub(crate) fn ready(&self, mut sleep: Option<impl Sleep<S>>) -> Option<usize> {
+        let ready = || {
+            self.each().find(|&(_, arm, _)| match arm {
+                Arm::Meeting(side, channel) => channel.is_ready(side, &mut channel.core().lock()),
+                Arm::Polled(polled) => polled.is_ready(),
+            })
+        };
+        loop {
+            if let Some((at, ..)) = ready() {
+                return Some(at);
+            }
+            let sleep = sleep.as_mut()?;
+            let ticket = Ticket::shared(S::current());
+            let stands = self.stands(&ticket);
+            for (at, arm, _) in self.each() {
+                if let Arm::Meeting(_, channel) = arm {
+                    let mut core = channel.core().lock();
+                    // SAFETY: L1, SV2.
+                    unsafe { core.watchers.push(&stands[at].node) };
+                }
+            }
+            // What came before we stood there told nobody.
+            let found = ready();
+            let verdict = match found {
+                Some(_) if ticket.give_up() => Verdict::Again,
+                // It is done, or will be at once.
+                _ => sleep.sleep(&ticket),
+            };
+            for (at, arm, _) in self.each() {
+                if let Arm::Meeting(_, channel) = arm {
+                    channel.core().lock().watchers.remove(&stands[at].node);
+                }
+            }
+            match (found, verdict) {
+                (Some((at, ..)), _) => return Some(at),
+                (None, Verdict::Polled(at)) => return Some(at),
+                (None, Verdict::Elapsed) => return ready().map(|(at, ..)| at),
+                (None, Verdict::Claimed | Verdict::Again) => {}
+                (None, Verdict::Cancelled) => sleep.unwind(),
+            }
+        }
+    }
+
+    /// The arms in order, with their numbers.
+    fn each(&self) -> impl Iterator<Item = (usize, Arm<'a, S, P>, *mut ())> {
+        self.order.of(self.arms.len()).map(|at| {
+            let (arm, slot) = self.arms[at];
+            (at, arm, slot)
+        })
+    }
+
+    /// Step 1.
+    fn look(&self) -> Option<usize> {
+        for (at, arm, slot) in self.each() {
+            let done = match arm {
+                Arm::Meeting(side, channel) => {
+                    let mut core = channel.core().lock();
+                    // SAFETY: SV1.
+                    let attempt = unsafe { channel.attempt(side, &mut core, slot) };
+                    drop(core);
+                    match attempt {
+                        Attempt::Nothing => false,
+                        Attempt::Done(after) => {
+                            channel.conclude(after);
+                            true
+                        }
+                        // SAFETY: SV1.
+                        Attempt::Meet(sender) => unsafe { channel.meet(sender, slot) },
+                    }
+                }
+                // SAFETY: SV1.
+                Arm::Polled(polled) => unsafe { polled.poll(slot) },
+            };
+            if done {
+                return Some(at);
+            }
+        }
+        None
+    }
+
+    fn stands(&self, ticket: &Ticket<S>) -> Vec<Stand<'a, S>> {
+        let stand = |(at, (_, slot)): (usize, &(Arm<'a, S, P>, *mut ()))| Stand {
+            node: Node::new(ticket, at, *slot),
+            held: Cell::new(None),
+        };
+        self.arms.iter().enumerate().map(stand).collect()
+    }
+
+    /// Step 2.
+    fn stand(&self, stands: &[Stand<'a, S>]) -> Stood {
+        self.lock(stands);
+        for (at, arm, slot) in self.each() {
+            let Arm::Meeting(side, channel) = arm else {
+                continue;
+            };
+            let attempt = self.with_core(stands, channel.core(), |core| {
+                // SAFETY: SV1.
+                unsafe { channel.attempt(side, core, slot) }
+            });
+            match attempt {
+                Attempt::Nothing => continue,
+                Attempt::Done(after) => {
+                    Self::unlock(stands);
+                    channel.conclude(after);
+                    return Stood::Done(at);
+                }
+                Attempt::Meet(sender) => {
+                    Self::unlock(stands);
+                    // SAFETY: SV1.
+                    return match unsafe { channel.meet(sender, slot) } {
+                        true => Stood::Done(at),
+                        false => Stood::Again,
+                    };
+                }
+            }
+        }
+        let mut watched = false;
+        for (&(arm, _), stand) in self.arms.iter().zip(stands) {
+            if let Arm::Meeting(side, channel) = arm {
+                watched |= self.with_core(stands, channel.core(), |core| {
+                    // SAFETY: L1, SV2.
+                    unsafe { core.line(side).push(&stand.node) };
+                    core.waits_are_watched()
+                });
+            }
+        }
+        Self::unlock(stands);
+        if watched {
+            self.meetings()
+                .for_each(|(_, channel)| channel.tell_watchers());
+        }
+        Stood::InLine
+    }
+
+    fn meetings(&self) -> impl Iterator<Item = (Side, &'a dyn Meeting<S>)> {
+        self.arms.iter().filter_map(|&(arm, _)| match arm {
+            Arm::Meeting(side, channel) => Some((side, channel)),
+            Arm::Polled(_) => None,
+        })
+    }
+
+    /// Locks each channel once, the one with the lowest address first. The first arm of a channel keeps its lock.
+    fn lock(&self, stands: &[Stand<'a, S>]) {
+        let address = |core: &Spin<Core<S>>| ptr::from_ref(core).addr();
+        let mut last = 0;
+        loop {
+            let next = self
+                .arms
+                .iter()
+                .zip(stands)
+                .filter_map(|(&(arm, _), stand)| match arm {
+                    Arm::Meeting(_, channel) => Some((channel.core(), stand)),
+                    Arm::Polled(_) => None,
+                })
+                .filter(|(core, _)| address(core) > last)
+                .min_by_key(|(core, _)| address(core));
+            let Some((core, stand)) = next else {
+                return;
+            };
+            last = address(core);
+            stand.held.set(Some(core.lock()));
+        }
+    }
+
+    fn unlock(stands: &[Stand<'a, S>]) {
+        for stand in stands {
+            drop(stand.held.take());
+        }
+    }
+
+    /// What `core` guards, by the lock that the first arm of its channel keeps.
+    fn with_core<R>(
+        &self,
+        stands: &[Stand<'a, S>],
+        core: &Spin<Core<S>>,
+        f: impl FnOnce(&mut Core<S>) -> R,
+    ) -> R {
+        let keeper = self.arms.iter().position(|&(arm, _)| match arm {
+            Arm::Meeting(_, channel) => ptr::eq(channel.core(), core),
+            Arm::Polled(_) => false,
+        });
+        let held = &stands[keeper.unwrap_or_default()].held;
+        let mut guard = held.take().expect("it was locked by `lock`");
+        let result = f(&mut guard);
+        held.set(Some(guard));
+        result
+    }
+
+    /// Step 4.
+    fn leave(&self, stands: &[Stand<'a, S>]) {
+        for (&(arm, _), stand) in self.arms.iter().zip(stands) {
+            if let Arm::Meeting(side, channel) = arm {
+                channel.core().lock().line(side).remove(&stand.node);
+            }
+        }
+    }
+
+    /// Whether a claim has brought something, or the partner has thought better of it.
+    fn has_come(&self, at: usize) -> bool {
+        let (arm, slot) = self.arms[at];
+        match arm {
+            Arm::Meeting(Side::Recv, channel) => {
+                // SAFETY: SV1, it is done.
+                let come = unsafe { channel.has_come(slot) };
+                if !come {
+                    // SAFETY: SV1, and out of all lines.
+                    unsafe { channel.reset(slot) };
+                }
+                come
+            }
+            _ => true,
+        }
+    }
+}
+
+/// How step 2 has ended.
+enum Stood {
+    InLine,
+    Done(usize),
+    Again,
+}
