@@ -16,10 +16,20 @@ pub(crate) enum Reason {
     Accept,
     Connect,
     Blocking,
+    Mutex,
+    RwLock,
+    Condvar,
+    Barrier,
+    Once,
+    Semaphore,
+    WaitGroup,
+    Event,
+    Oneshot,
+    Callback,
 }
 
 impl Reason {
-    const ALL: [Reason; 11] = [
+    const ALL: [Reason; 21] = [
         Reason::None,
         Reason::Yield,
         Reason::Park,
@@ -31,6 +41,16 @@ impl Reason {
         Reason::Accept,
         Reason::Connect,
         Reason::Blocking,
+        Reason::Mutex,
+        Reason::RwLock,
+        Reason::Condvar,
+        Reason::Barrier,
+        Reason::Once,
+        Reason::Semaphore,
+        Reason::WaitGroup,
+        Reason::Event,
+        Reason::Oneshot,
+        Reason::Callback,
     ];
 
     pub(crate) fn from_u8(value: u8) -> Reason {
@@ -54,6 +74,16 @@ impl Reason {
             Reason::Accept => "accept",
             Reason::Connect => "connect",
             Reason::Blocking => "a call on the blocking pool",
+            Reason::Mutex => "Mutex::lock",
+            Reason::RwLock => "a lock of an RwLock",
+            Reason::Condvar => "Condvar::wait",
+            Reason::Barrier => "Barrier::wait",
+            Reason::Once => "the initialiser of a Once",
+            Reason::Semaphore => "Semaphore::acquire",
+            Reason::WaitGroup => "WaitGroup::wait",
+            Reason::Event => "Event::wait",
+            Reason::Oneshot => "oneshot::Receiver::recv",
+            Reason::Callback => "Callback::wait",
         }
     }
 }
