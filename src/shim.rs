@@ -21,3 +21,16 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> impl std::ops::DerefMut<Target = T> +
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
+
+/// A function that is `const`, except under loom, whose atomics and locks cannot be made at compile time.
+macro_rules! const_unless_loom {
+    ($(#[$attr:meta])* $vis:vis fn $name:ident($($arg:tt)*) -> $ret:ty $body:block) => {
+        #[cfg(not(loom))]
+        $(#[$attr])*
+        $vis const fn $name($($arg)*) -> $ret $body
+        #[cfg(loom)]
+        $(#[$attr])*
+        $vis fn $name($($arg)*) -> $ret $body
+    };
+}
+pub(crate) use const_unless_loom;

@@ -72,6 +72,8 @@ pub(crate) struct Green {
     /// The link of free lists.
     pub(super) free_next: Cell<*const Green>,
     pub(crate) raises: Cell<u32>,
+    /// The number of the raise that it unwinds with, or has unwound with and keeps the payload of; else 0.
+    pub(super) raising: Cell<u32>,
     pub(super) chunk: Cell<*mut blocks::Chunk>,
     group: AtomicUsize,
     id: AtomicU64,
@@ -107,6 +109,7 @@ impl Green {
             timer: Cell::new(NO_TIMER),
             deadline: Cell::new(NEVER),
             raises: Cell::new(0),
+            raising: Cell::new(0),
             fiber: UnsafeCell::new(None),
             home: AtomicPtr::new(ptr::null_mut()),
             since: AtomicU64::new(0),
@@ -148,6 +151,7 @@ impl Green {
         green.timer.set(NO_TIMER);
         green.deadline.set(NEVER);
         green.raises.set(0);
+        green.raising.set(0);
         green.cancelled.store(false, Ordering::Relaxed);
         green.token.store(false, Ordering::Relaxed);
         green.completion.reset();
@@ -279,6 +283,8 @@ impl Green {
 
     /// The closure is gone and the result is there: the rest of its end that others see.
     fn complete(&self) {
+        // What the closure unwound with has ended here.
+        self.raising.set(0);
         self.destroy_locals();
         // SAFETY: B2, the handle may not look before `finish`.
         let failed = unsafe { self.body.failed() };

@@ -109,7 +109,7 @@ impl<F: FnOnce() -> T, T> Typed<F, T> {
         // SAFETY: B1, the stage was `Closure`.
         let closure = unsafe { take::<F>(slot) };
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(closure)));
-        let outcome: Outcome<T> = Err(dropped.err().unwrap_or_else(|| Box::new(Cancelled(()))));
+        let outcome: Outcome<T> = Err(dropped.err().unwrap_or_else(|| Box::new(Cancelled::new())));
         // SAFETY: B1, the slot was emptied.
         unsafe { put(slot, outcome) };
     }

@@ -22,6 +22,7 @@
 use std::cell::Cell;
 use std::panic::Location;
 
+use super::birth::Raised;
 use super::home::Home;
 use super::reason::Reason;
 use super::unparker::OsThread;
@@ -234,5 +235,37 @@ fn raise(home: &Home, green: &Green) {
         // SAFETY: K1.
         unsafe { green.suspend() };
     }
-    std::panic::resume_unwind(Box::new(Cancelled::new()))
+    std::panic::resume_unwind(Box::new(Cancelled::raised(Raised::new(green, raises))))
+}
+
+/// Whether the calling thread unwinds, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unwinding {
+    No,
+    /// It panics.
+    Panic,
+    /// It is cancelled; or it was, and has kept the payload.
+    Cancel,
+    /// Another thread of the worker is suspended while it unwinds, or may be: no telling whether this one does too.
+    Unknown,
+}
+
+/// Asks. `No` is never wrong, nor is `Panic`; `Cancel` is wrong only for a thread that has caught its cancellation, keeps the payload,
+/// and then panics.
+#[cold]
+pub(crate) fn unwinding() -> Unwinding {
+    if !std::thread::panicking() {
+        return Unwinding::No;
+    }
+    match Home::get() {
+        None => Unwinding::Panic,
+        Some(home) if home.current().raising.get() != 0 => Unwinding::Cancel,
+        Some(home) if home.others_unwind() => Unwinding::Unknown,
+        Some(_) => Unwinding::Panic,
+    }
+}
+
+/// Whether the calling thread, which unwinds, does so because it is cancelled. Exact as `Cancel` above.
+pub(crate) fn unwinds_cancelled() -> bool {
+    Home::get().is_some_and(|home| home.current().raising.get() != 0)
 }

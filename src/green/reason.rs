@@ -1,69 +1,60 @@
 //! Why a green thread waits: what dumps, deadlock reports and the watchdog print.
 
-/// The kind of wait that a green thread is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Reason {
-    /// Not waiting.
-    None,
-    Yield,
-    Park,
-    Sleep,
-    Join,
-    Scope,
-    Read,
-    Write,
-    Accept,
-    Connect,
-    Blocking,
-    Send,
-    Receive,
-    Select,
+/// Makes the enum, its way back from a number, and its texts, as a report prints them after "waits in".
+macro_rules! reasons {
+    ($($name:ident = $text:literal,)*) => {
+        /// The kind of wait that a green thread is in.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub(crate) enum Reason {
+            $($name,)*
+        }
+
+        impl Reason {
+            const ALL: &[Reason] = &[$(Reason::$name),*];
+
+            /// As a report prints it, after "waits in".
+            pub(crate) fn text(self) -> &'static str {
+                match self {
+                    $(Reason::$name => $text,)*
+                }
+            }
+        }
+    };
+}
+
+// `None`: not waiting.
+reasons! {
+    None = "nothing",
+    Yield = "yield_now",
+    Park = "park",
+    Sleep = "sleep",
+    Join = "join",
+    Scope = "the end of a scope",
+    Read = "read",
+    Write = "write",
+    Accept = "accept",
+    Connect = "connect",
+    Blocking = "a call on the blocking pool",
+    Send = "send",
+    Receive = "recv",
+    Select = "select",
+    Mutex = "Mutex::lock",
+    RwLock = "a lock of an RwLock",
+    Condvar = "Condvar::wait",
+    Barrier = "Barrier::wait",
+    Once = "the initialiser of a Once",
+    Semaphore = "Semaphore::acquire",
+    WaitGroup = "WaitGroup::wait",
+    Event = "Event::wait",
+    Oneshot = "oneshot::Receiver::recv",
+    Callback = "Callback::wait",
 }
 
 impl Reason {
-    const ALL: [Reason; 14] = [
-        Reason::None,
-        Reason::Yield,
-        Reason::Park,
-        Reason::Sleep,
-        Reason::Join,
-        Reason::Scope,
-        Reason::Read,
-        Reason::Write,
-        Reason::Accept,
-        Reason::Connect,
-        Reason::Blocking,
-        Reason::Send,
-        Reason::Receive,
-        Reason::Select,
-    ];
-
     pub(crate) fn from_u8(value: u8) -> Reason {
-        Reason::ALL
-            .get(usize::from(value))
-            .copied()
-            .unwrap_or(Reason::None)
-    }
-
-    /// As a report prints it, after "waits in".
-    pub(crate) fn text(self) -> &'static str {
-        match self {
-            Reason::None => "nothing",
-            Reason::Yield => "yield_now",
-            Reason::Park => "park",
-            Reason::Sleep => "sleep",
-            Reason::Join => "join",
-            Reason::Scope => "the end of a scope",
-            Reason::Read => "read",
-            Reason::Write => "write",
-            Reason::Accept => "accept",
-            Reason::Connect => "connect",
-            Reason::Blocking => "a call on the blocking pool",
-            Reason::Send => "send",
-            Reason::Receive => "recv",
-            Reason::Select => "select",
-        }
+        let reason = Reason::ALL.get(usize::from(value));
+        reason.copied().unwrap_or(Reason::None)
     }
 }
 
@@ -73,9 +64,9 @@ mod tests {
 
     #[test]
     fn numbers_and_reasons_match() {
-        for (number, reason) in Reason::ALL.into_iter().enumerate() {
-            assert_eq!(reason as usize, number);
-            assert_eq!(Reason::from_u8(number as u8), reason);
+        for (number, reason) in Reason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, number);
+            assert_eq!(Reason::from_u8(number as u8), *reason);
         }
         assert_eq!(Reason::from_u8(200), Reason::None);
     }

@@ -164,6 +164,19 @@ impl<S> Line<S> {
         self.head.is_null()
     }
 
+    /// Whether exactly one stands here.
+    #[inline(always)]
+    pub(crate) fn is_single(&self) -> bool {
+        !self.is_empty() && ptr::eq(self.head, self.tail)
+    }
+
+    /// What the first has given to its node.
+    #[inline(always)]
+    pub(crate) fn first_slot(&self) -> Option<*mut ()> {
+        // SAFETY: L1.
+        unsafe { self.head.as_ref() }.map(|node| node.slot)
+    }
+
     /// At the end.
     ///
     /// # Safety

@@ -1,8 +1,40 @@
 //! Locks and other meeting points of threads, with the names of [`std::sync`]: they suspend the calling green thread, or
 //! block the calling OS thread, and join the two kinds.
+//!
+//! What std has, behaves as std's, and what needs no waiting (`Arc`, atomics, the errors) is std's own.
 
 pub(crate) mod line;
+mod raw;
 pub(crate) mod spin;
-
+pub(crate) mod stand;
 #[cfg(not(loom))]
 pub(crate) mod waiting;
+
+#[cfg(not(loom))]
+mod condvar;
+#[cfg(not(loom))]
+mod lazy_lock;
+#[cfg(not(loom))]
+mod mutex;
+#[cfg(not(loom))]
+mod once;
+#[cfg(not(loom))]
+mod once_lock;
+#[cfg(not(loom))]
+mod poison;
+#[cfg(not(loom))]
+mod rwlock;
+
+#[cfg(not(loom))]
+pub use self::{
+    condvar::{Condvar, WaitTimeoutResult},
+    lazy_lock::LazyLock,
+    mutex::{Mutex, MutexGuard},
+    once::{Once, OnceState},
+    once_lock::OnceLock,
+    rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+pub use std::sync::{
+    Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak, atomic,
+};

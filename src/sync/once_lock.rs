@@ -1,0 +1,246 @@
+#![allow(unsafe_code, reason = "a value that is there from some moment on")]
+//! [`OnceLock`].
+//!
+//! OL1. The value is initialised exactly when `once` is complete; it is written by the one that runs the initialiser of `once`, or by an
+//!      owner, and from then on shared.
+
+use std::cell::UnsafeCell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
+
+use super::once::{Once, Unwound};
+use super::raw::once::End;
+
+/// A place for a value that is written once, by whoever comes first. As [`std::sync::OnceLock`].
+///
+/// An initialiser may wait: other green threads run meanwhile. If it panics, or is [cancelled](crate::Cancelled), the place stays empty for the
+/// next.
+///
+/// ```
+/// use rustlet::sync::OnceLock;
+///
+/// static NAME: OnceLock<String> = OnceLock::new();
+///
+/// rustlet::run(|| {
+///     let other = rustlet::spawn(|| NAME.get_or_init(|| "one".into()).clone());
+///     let mine = NAME.get_or_init(|| "other".into());
+///     assert_eq!(*mine, other.join().unwrap());
+/// });
+/// ```
+pub struct OnceLock<T> {
+    once: Once,
+    value: UnsafeCell<MaybeUninit<T>>,
+    /// It drops a `T`.
+    owns: PhantomData<T>,
+}
+
+// SAFETY: OL1: it is shared by those who have the place, and may be dropped by another thread than the one that wrote it.
+unsafe impl<T: Sync + Send> Sync for OnceLock<T> {}
+// SAFETY: the value goes with the place.
+unsafe impl<T: Send> Send for OnceLock<T> {}
+
+impl<T: RefUnwindSafe + UnwindSafe> RefUnwindSafe for OnceLock<T> {}
+impl<T: UnwindSafe> UnwindSafe for OnceLock<T> {}
+
+impl<T> OnceLock<T> {
+    /// An empty one.
+    #[inline]
+    #[must_use]
+    pub const fn new() -> OnceLock<T> {
+        OnceLock {
+            once: Once::new(),
+            value: UnsafeCell::new(MaybeUninit::uninit()),
+            owns: PhantomData,
+        }
+    }
+
+    /// The value, if it is there. Never suspends.
+    #[inline]
+    pub fn get(&self) -> Option<&T> {
+        if self.once.is_completed() {
+            // SAFETY: OL1.
+            Some(unsafe { self.get_unchecked() })
+        } else {
+            None
+        }
+    }
+
+    /// # Safety
+    ///
+    /// OL1: `once` is complete.
+    #[inline]
+    unsafe fn get_unchecked(&self) -> &T {
+        // SAFETY: OL1, nobody writes any more.
+        let value = unsafe { &*self.value.get() };
+        // SAFETY: by the contract.
+        unsafe { value.assume_init_ref() }
+    }
+
+    /// The value, if it is there. Never suspends.
+    #[inline]
+    pub fn get_mut(&mut self) -> Option<&mut T> {
+        if self.once.state() == End::Complete {
+            // SAFETY: OL1.
+            Some(unsafe { self.value.get_mut().assume_init_mut() })
+        } else {
+            None
+        }
+    }
+
+    /// Waits until somebody has put a value in. Suspends the calling green thread, or blocks the calling OS thread.
+    ///
+    /// ```
+    /// use rustlet::sync::{Arc, OnceLock};
+    ///
+    /// rustlet::run(|| {
+    ///     let place = Arc::new(OnceLock::new());
+    ///     let other = Arc::clone(&place);
+    ///     rustlet::spawn(move || other.set(5));
+    ///     assert_eq!(*place.wait(), 5);
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn wait(&self) -> &T {
+        self.once.wait_force();
+        // SAFETY: OL1.
+        unsafe { self.get_unchecked() }
+    }
+
+    /// Puts a value in. Waits for an initialiser that is running; suspends the calling green thread, or blocks the calling OS thread.
+    ///
+    /// # Errors
+    ///
+    /// There is one already; the new one comes back.
+    ///
+    /// ```
+    /// let place = rustlet::sync::OnceLock::new();
+    /// assert_eq!(place.set(1), Ok(()));
+    /// assert_eq!(place.set(2), Err(2));
+    /// ```
+    #[inline]
+    #[track_caller]
+    pub fn set(&self, value: T) -> Result<(), T> {
+        let mut value = Some(value);
+        self.initialise(Location::caller(), || value.take());
+        match value {
+            None => Ok(()),
+            Some(value) => Err(value),
+        }
+    }
+
+    /// The value; if there is none, that of `f`, which at most one thread runs at a time. Suspends the calling green thread while another one
+    /// does, or blocks the calling OS thread.
+    ///
+    /// # Panics
+    ///
+    /// `f` panics; the place stays empty.
+    #[inline]
+    #[track_caller]
+    pub fn get_or_init<F>(&self, f: F) -> &T
+    where
+        F: FnOnce() -> T,
+    {
+        if !self.once.is_completed() {
+            self.initialise(Location::caller(), || Some(f()));
+        }
+        // SAFETY: OL1.
+        unsafe { self.get_unchecked() }
+    }
+
+    /// Makes the value, unless it is there. `make` gives one whenever it is called, which is once at most.
+    #[cold]
+    fn initialise(
+        &self,
+        at: &'static Location<'static>,
+        make: impl FnOnce() -> Option<T>,
+    ) {
+        if self.once.is_completed() {
+            return;
+        }
+        self.once.call(false, Unwound::MayRetry, at, |_| {
+            let Some(value) = make() else {
+                unreachable!("called once");
+            };
+            // SAFETY: OL1.
+            unsafe { (*self.value.get()).write(value) };
+        });
+    }
+
+    /// The value, if it is there.
+    #[inline]
+    pub fn into_inner(mut self) -> Option<T> {
+        self.take()
+    }
+
+    /// Takes the value out, if it is there; the place is empty again.
+    ///
+    /// ```
+    /// let mut place = rustlet::sync::OnceLock::from(1);
+    /// assert_eq!((place.take(), place.take()), (Some(1), None));
+    /// ```
+    #[inline]
+    pub fn take(&mut self) -> Option<T> {
+        if self.once.state() != End::Complete {
+            return None;
+        }
+        self.once.set_state(End::Incomplete);
+        // SAFETY: OL1; it is not complete any more.
+        Some(unsafe { self.value.get_mut().assume_init_read() })
+    }
+}
+
+impl<T> Drop for OnceLock<T> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.once.state() == End::Complete {
+            // SAFETY: OL1; never used again.
+            unsafe { self.value.get_mut().assume_init_drop() };
+        }
+    }
+}
+
+impl<T> Default for OnceLock<T> {
+    #[inline]
+    fn default() -> OnceLock<T> {
+        OnceLock::new()
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for OnceLock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_tuple("OnceLock");
+        match self.get() {
+            Some(value) => shown.field(value),
+            None => shown.field(&format_args!("<uninit>")),
+        };
+        shown.finish()
+    }
+}
+
+impl<T: Clone> Clone for OnceLock<T> {
+    fn clone(&self) -> OnceLock<T> {
+        match self.get() {
+            Some(value) => OnceLock::from(value.clone()),
+            None => OnceLock::new(),
+        }
+    }
+}
+
+impl<T> From<T> for OnceLock<T> {
+    fn from(value: T) -> OnceLock<T> {
+        let mut place = OnceLock::new();
+        place.value.get_mut().write(value);
+        place.once.set_state(End::Complete);
+        place
+    }
+}
+
+impl<T: PartialEq> PartialEq for OnceLock<T> {
+    fn eq(&self, other: &OnceLock<T>) -> bool {
+        self.get() == other.get()
+    }
+}
+
+impl<T: Eq> Eq for OnceLock<T> {}

@@ -1,0 +1,62 @@
+//! Locks: what `std::sync` does, `rustlet::sync` does, from green threads and from OS threads.
+//!
+//! Files that name only what std has run in several settings, one of them std itself, so that it is std and not our memory
+//! of it that says what is right. What std does not have is tested in files of their own.
+//!
+//! `RUSTLET_STRESS` multiplies the lengths of the tests that only repeat (default 1).
+
+#![allow(
+    clippy::duplicate_mod,
+    reason = "the same cases run in several settings, which their parent module names"
+)]
+#![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests are on OS threads of their own, and read the time to compare"
+)]
+
+mod support;
+
+/// Declares a setting: which `sync` and which `thread` the cases use, and where they run.
+macro_rules! setting {
+    ($name:ident, $sync:path, $thread:path, $enter:expr) => {
+        #[path = "sync"]
+        mod $name {
+            use $sync as sync;
+            use $thread as thread;
+
+            fn enter(case: fn()) {
+                $enter(case);
+            }
+
+            //mod barrier;
+            mod condvar;
+            //mod lazy_lock;
+            mod mutex;
+            //mod once;
+            //mod once_lock;
+            mod rwlock;
+        }
+    };
+}
+
+setting!(std_itself, std::sync, std::thread, |case: fn()| case());
+setting!(green, rustlet::sync, rustlet::thread, |case: fn()| {
+    crate::on_workers(2, case);
+});
+setting!(one_worker, rustlet::sync, rustlet::thread, |case: fn()| {
+    crate::on_workers(1, case);
+});
+setting!(os_threads, rustlet::sync, std::thread, |case: fn()| case());
+setting!(mixed, rustlet::sync, rustlet::thread, |case: fn()| case());
+
+
+
+
+fn on_workers<T: Send>(workers: usize, case: impl FnOnce() -> T + Send) -> T {
+    rustlet::Builder::new()
+        .workers(workers)
+        .build()
+        .expect("a runtime")
+        .run(case)
+}
