@@ -16,10 +16,12 @@ pub(crate) enum Reason {
     Accept,
     Connect,
     Blocking,
+    File,
+    LookUp,
 }
 
 impl Reason {
-    const ALL: [Reason; 11] = [
+    const ALL: [Reason; 13] = [
         Reason::None,
         Reason::Yield,
         Reason::Park,
@@ -31,6 +33,8 @@ impl Reason {
         Reason::Accept,
         Reason::Connect,
         Reason::Blocking,
+        Reason::File,
+        Reason::LookUp,
     ];
 
     pub(crate) fn from_u8(value: u8) -> Reason {
@@ -54,6 +58,8 @@ impl Reason {
             Reason::Accept => "accept",
             Reason::Connect => "connect",
             Reason::Blocking => "a call on the blocking pool",
+            Reason::File => "a file operation",
+            Reason::LookUp => "a name look-up",
         }
     }
 }
