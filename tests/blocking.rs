@@ -6,7 +6,7 @@
     reason = "what is unblocked runs on OS threads"
 )]
 
-use rustlet::{Builder, Cancelled, park, run, spawn, spawn_local, unblock, yield_now};
+use rustlet::{Builder, Cancelled, Runtime, park, run, spawn, spawn_local, unblock, yield_now};
 use std::panic::{catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -88,15 +88,17 @@ fn calls_past_the_limit_queue() {
 fn a_cancelled_caller_unwinds_at_once_and_the_call_runs_on() {
     run(|| {
         let (sender, gate) = mpsc::channel::<()>();
+        let (told, tell) = mpsc::channel();
         let ended = Arc::new(AtomicBool::new(false));
         let theirs = ended.clone();
         let caller = spawn_local(move || {
             unblock(move || {
+                told.send(()).unwrap();
                 gate.recv().unwrap();
                 theirs.store(true, Ordering::SeqCst);
             });
         });
-        yield_now();
+        until_told(&tell);
         caller.cancel();
         assert!(caller.join().unwrap_err().is::<Cancelled>());
         assert!(!ended.load(Ordering::SeqCst));
@@ -105,6 +107,13 @@ fn a_cancelled_caller_unwinds_at_once_and_the_call_runs_on() {
             yield_now();
         }
     });
+}
+
+/// Waits for a call to have started.
+fn until_told(tell: &mpsc::Receiver<()>) {
+    while tell.try_recv().is_err() {
+        yield_now();
+    }
 }
 
 /// What nobody waits for any more is dropped on the pool, and may panic there: the pool must not shrink by it.
@@ -125,13 +134,15 @@ fn a_result_that_panics_when_dropped_does_not_cost_a_thread() {
             .unwrap();
         runtime.run(|| {
             let (sender, gate) = mpsc::channel::<()>();
+            let (told, tell) = mpsc::channel();
             let caller = spawn_local(move || {
                 let _bomb = unblock(move || {
+                    told.send(()).unwrap();
                     gate.recv().unwrap();
                     Bomb
                 });
             });
-            yield_now();
+            until_told(&tell);
             caller.cancel();
             caller.join().unwrap_err();
             sender.send(()).unwrap();
@@ -155,13 +166,15 @@ fn the_end_of_a_run_does_not_wait_for_a_call() {
     let (sender, gate) = mpsc::channel::<()>();
     let (told, tell) = mpsc::channel();
     run(move || {
+        let (started, start) = mpsc::channel();
         drop(spawn_local(move || {
             unblock(move || {
+                started.send(()).unwrap();
                 gate.recv().unwrap();
                 told.send(5).unwrap();
             });
         }));
-        yield_now();
+        until_told(&start);
     });
     sender.send(()).unwrap();
     assert_eq!(tell.recv().unwrap(), 5);
@@ -181,4 +194,313 @@ fn what_is_unblocked_may_wake_green_threads() {
         parked.join().unwrap();
         assert_eq!(*log.lock().unwrap(), ["parked"]);
     });
+}
+
+fn runtime_with_pool(threads: usize) -> Runtime {
+    Builder::new()
+        .workers(1)
+        .blocking_threads(threads)
+        .name("test")
+        .build()
+        .unwrap()
+}
+
+/// Fills the only thread of the pool, and says how to free it.
+fn occupy(runtime: &Runtime) -> (rustlet::JoinHandle<()>, mpsc::Sender<()>) {
+    let (sender, gate) = mpsc::channel::<()>();
+    let (told, tell) = mpsc::channel();
+    let occupant = spawn_local(move || {
+        unblock(move || {
+            told.send(()).unwrap();
+            // Also when the sender is gone.
+            gate.recv().ok();
+        });
+    });
+    until_told(&tell);
+    assert_eq!(runtime.metrics().blocking_threads, 1);
+    (occupant, sender)
+}
+
+#[test]
+fn a_call_whose_caller_is_cancelled_while_it_queues_is_not_made() {
+    let runtime = runtime_with_pool(1);
+    let held = Arc::new(());
+    let made = Arc::new(AtomicUsize::new(0));
+    runtime.run(|| {
+        let (occupant, free) = occupy(&runtime);
+        let queued = |number| {
+            let (held, made) = (held.clone(), made.clone());
+            spawn_local(move || {
+                unblock(move || {
+                    drop(held);
+                    made.fetch_add(number, Ordering::SeqCst);
+                })
+            })
+        };
+        let callers = [queued(1), queued(10), queued(100)];
+        while runtime.metrics().blocking_queued < 3 {
+            yield_now();
+        }
+        callers[1].cancel();
+        let [first, second, third] = callers;
+        assert!(second.join().unwrap_err().is::<Cancelled>());
+        // It gave back what it had taken along, and its place.
+        assert_eq!(Arc::strong_count(&held), 3);
+        assert_eq!(runtime.metrics().blocking_queued, 2);
+        free.send(()).unwrap();
+        for caller in [occupant, first, third] {
+            caller.join().unwrap();
+        }
+    });
+    assert_eq!(made.load(Ordering::SeqCst), 101);
+    assert_eq!(Arc::strong_count(&held), 1);
+}
+
+/// A pool that stands still, and callers that come, lose patience and go, for ever: nothing may pile up.
+#[test]
+fn calls_that_were_given_up_leave_nothing_behind() {
+    let runtime = runtime_with_pool(1);
+    runtime.run(|| {
+        let (occupant, free) = occupy(&runtime);
+        for _ in 0..stress(20) {
+            let callers: Vec<_> = (0..100).map(|_| spawn_local(|| unblock(|| ()))).collect();
+            while runtime.metrics().blocking_queued < 100 {
+                yield_now();
+            }
+            // From the middle outwards.
+            for index in 0..50 {
+                callers[50 + index].cancel();
+                callers[49 - index].cancel();
+            }
+            callers
+                .into_iter()
+                .for_each(|caller| drop(caller.join().unwrap_err()));
+            assert_eq!(runtime.metrics().blocking_queued, 0);
+        }
+        free.send(()).unwrap();
+        occupant.join().unwrap();
+        assert_eq!(unblock(|| 5), 5);
+    });
+}
+
+#[test]
+fn queued_calls_are_made_in_order() {
+    let runtime = runtime_with_pool(1);
+    let order = runtime.run(|| {
+        let (occupant, free) = occupy(&runtime);
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let callers: Vec<_> = (0..50)
+            .map(|number| {
+                let order = order.clone();
+                spawn_local(move || unblock(move || order.lock().unwrap().push(number)))
+            })
+            .collect();
+        free.send(()).unwrap();
+        occupant.join().unwrap();
+        callers
+            .into_iter()
+            .for_each(|caller| caller.join().unwrap());
+        order.lock().unwrap().clone()
+    });
+    assert_eq!(order, (0..50).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_closure_that_panics_when_dropped_unmade_does_not_abort() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            resume_unwind(Box::new("bomb"));
+        }
+    }
+    let runtime = runtime_with_pool(1);
+    runtime.run(|| {
+        let (occupant, free) = occupy(&runtime);
+        let caller = spawn_local(|| {
+            let bomb = Bomb;
+            unblock(move || drop(bomb));
+        });
+        while runtime.metrics().blocking_queued < 1 {
+            yield_now();
+        }
+        caller.cancel();
+        assert!(caller.join().unwrap_err().is::<Cancelled>());
+        drop(free);
+        occupant.join().unwrap();
+    });
+}
+
+#[test]
+fn a_run_ends_while_calls_run_and_queue() {
+    let runtime = runtime_with_pool(1);
+    let (told, tell) = mpsc::channel();
+    let gate = runtime.run(|| {
+        let (_occupant, free) = occupy(&runtime);
+        for number in 0..10 {
+            let told = told.clone();
+            drop(spawn_local(move || {
+                unblock(move || told.send(number).unwrap())
+            }));
+        }
+        while runtime.metrics().blocking_queued < 10 {
+            yield_now();
+        }
+        free
+    });
+    assert!(runtime.shutdown(std::time::Duration::from_secs(60)));
+    drop(told);
+    // The thread of the pool goes on until its call has ended, and makes none of the others.
+    assert!(tell.recv().is_err());
+    drop(gate);
+}
+
+#[test]
+fn the_metrics_count_the_pool() {
+    let runtime = runtime_with_pool(3);
+    let count = || {
+        let metrics = runtime.metrics();
+        (
+            metrics.blocking_threads,
+            metrics.blocking_idle,
+            metrics.blocking_queued,
+        )
+    };
+    assert_eq!(count(), (0, 0, 0));
+    runtime.run(|| {
+        let (sender, gate) = mpsc::channel::<()>();
+        let gate = Arc::new(Mutex::new(gate));
+        let callers: Vec<_> = (0..5)
+            .map(|_| {
+                let gate = gate.clone();
+                spawn_local(move || unblock(move || gate.lock().unwrap().recv().unwrap()))
+            })
+            .collect();
+        while count() != (3, 0, 2) {
+            yield_now();
+        }
+        for _ in 0..5 {
+            sender.send(()).unwrap();
+        }
+        callers
+            .into_iter()
+            .for_each(|caller| caller.join().unwrap());
+        while count() != (3, 3, 0) {
+            yield_now();
+        }
+    });
+}
+
+#[test]
+fn the_threads_have_names() {
+    let runtime = runtime_with_pool(1);
+    let name = runtime.run(|| unblock(|| std::thread::current().name().map(String::from)));
+    assert_eq!(name.as_deref(), Some("test-pool-0"));
+}
+
+#[test]
+fn what_is_unblocked_spawns_on_the_runtime_it_was_called_from() {
+    let runtime = runtime_with_pool(2);
+    let worker = |name: &str| assert_eq!(name, "test-0");
+    let name = || std::thread::current().name().unwrap_or_default().to_owned();
+    runtime.run(|| {
+        worker(&name());
+        worker(&unblock(move || spawn(name).join().unwrap()));
+        let scoped = unblock(move || rustlet::scope(|scope| scope.spawn(name).join().unwrap()));
+        worker(&scoped);
+        // And it may have a runtime of its own.
+        assert_ne!(unblock(move || run(name)), "test-0");
+    });
+}
+
+#[test]
+fn what_is_unblocked_may_unblock() {
+    let runtime = runtime_with_pool(1);
+    assert_eq!(runtime.run(|| unblock(|| unblock(|| 5))), 5);
+}
+
+#[test]
+fn a_destructor_of_a_cancelled_thread_may_unblock() {
+    struct Last(mpsc::Sender<u8>);
+    impl Drop for Last {
+        fn drop(&mut self) {
+            let sender = self.0.clone();
+            unblock(move || sender.send(7).unwrap());
+        }
+    }
+    let (sender, receiver) = mpsc::channel();
+    run(move || {
+        let thread = spawn_local(move || {
+            let _last = Last(sender);
+            park();
+        });
+        yield_now();
+        thread.cancel();
+        thread.join().unwrap_err();
+    });
+    assert_eq!(receiver.recv().unwrap(), 7);
+}
+
+/// The child's pool is busy until its standard input ends, which is when it has reported that.
+#[test]
+fn the_watchdog_reports_calls_that_queue_for_long() {
+    let name = "the_watchdog_reports_calls_that_queue_for_long";
+    if std::env::var_os("RUSTLET_TEST_CHILD").is_some() {
+        let runtime = Builder::new()
+            .workers(1)
+            .blocking_threads(1)
+            .watchdog(std::time::Duration::from_millis(5))
+            .build()
+            .unwrap();
+        return runtime.run(|| {
+            let read = || std::io::stdin().read_line(&mut String::new()).unwrap();
+            let callers = [(); 2].map(|()| spawn(move || unblock(read)));
+            callers
+                .into_iter()
+                .for_each(|caller| drop(caller.join().unwrap()));
+        });
+    }
+    let mut child = support::this_program()
+        .args([name, "--exact", "--nocapture", "--test-threads=1"])
+        .env("RUSTLET_TEST_CHILD", name)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let reader = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut lines = std::io::BufRead::lines(reader).map(Result::unwrap);
+    let report = lines.find(|line| line.contains("blocking calls")).unwrap();
+    assert!(report.starts_with("rustlet: 1 blocking calls"), "{report}");
+    drop(child.stdin.take());
+    // Once is enough.
+    assert!(!lines.any(|line| line.contains("blocking calls")));
+    assert!(child.wait().unwrap().success());
+}
+
+/// Where no OS thread can be had, the first call says so, and does not wait for ever.
+#[test]
+#[cfg(target_os = "linux")]
+fn no_thread_for_the_pool_is_an_error() {
+    let name = "no_thread_for_the_pool_is_an_error";
+    let output = child(name, || {
+        let runtime = runtime_with_pool(2);
+        runtime.run(|| {
+            let limit = rustix::process::Rlimit {
+                current: Some(64 << 20),
+                maximum: None,
+            };
+            // No address space for a stack.
+            rustix::process::setrlimit(rustix::process::Resource::As, limit).unwrap();
+            let payload = catch_unwind(|| unblock(|| 5)).unwrap_err();
+            let text = payload.downcast_ref::<String>().unwrap();
+            assert!(text.contains("no OS thread for a blocking call"), "{text}");
+            let limit = rustix::process::Rlimit {
+                current: None,
+                maximum: None,
+            };
+            rustix::process::setrlimit(rustix::process::Resource::As, limit).unwrap();
+            assert_eq!(unblock(|| 5), 5);
+        });
+    });
+    succeeded(&output);
 }

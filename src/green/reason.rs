@@ -49,6 +49,8 @@ reasons! {
     Event = "Event::wait",
     Oneshot = "oneshot::Receiver::recv",
     Callback = "Callback::wait",
+    File = "a file operation",
+    LookUp = "a name look-up",
 }
 
 impl Reason {

@@ -19,7 +19,8 @@ use crate::runtime::blocking;
 /// [`String`]) and a port, `"host:port"` as `str` or [`String`], `&[SocketAddr]`, and references to all these.
 ///
 /// A host that is not a number is looked up by the system, which blocks: that happens on the runtime's pool
-/// of blocking OS threads, and the calling green thread suspends meanwhile.
+/// of blocking OS threads, and the calling green thread suspends meanwhile. At most a quarter of the pool's threads, at least one,
+/// look names up at once; further look-ups wait in the order in which they came. A cancelled green thread unwinds at once from either.
 ///
 /// # Examples
 ///
@@ -148,7 +149,16 @@ fn look_up<N>(name: N) -> io::Result<vec::IntoIter<SocketAddr>>
 where
     N: net::ToSocketAddrs<Iter = vec::IntoIter<SocketAddr>> + Send + 'static,
 {
-    blocking::run(move || name.to_socket_addrs())?
+    look_up_by(|name: N| name.to_socket_addrs(), name)
+}
+
+/// As [`look_up`], asking `resolver`.
+#[track_caller]
+fn look_up_by<N: Send + 'static>(
+    resolver: impl FnOnce(N) -> io::Result<vec::IntoIter<SocketAddr>> + Send + 'static,
+    name: N,
+) -> io::Result<vec::IntoIter<SocketAddr>> {
+    blocking::look_up(move || resolver(name))
 }
 
 /// The error of std for an address that stands for none.
@@ -157,4 +167,143 @@ pub(super) fn no_addresses() -> io::Error {
         io::ErrorKind::InvalidInput,
         "could not resolve to any addresses",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::{Builder, Runtime};
+    use crate::{spawn, unblock, yield_now};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Condvar, Mutex};
+
+    /// A name server that answers when it is told to.
+    #[derive(Clone, Default)]
+    struct Server(Arc<State>);
+
+    #[derive(Default)]
+    struct State {
+        up: Mutex<bool>,
+        comes_up: Condvar,
+        asked: AtomicUsize,
+        /// How many are being asked about, and the most that ever were at once.
+        asking: AtomicUsize,
+        most: AtomicUsize,
+    }
+
+    impl Server {
+        fn come_up(&self) {
+            *self.0.up.lock().unwrap() = true;
+            self.0.comes_up.notify_all();
+        }
+
+        fn asked(&self) -> usize {
+            self.0.asked.load(Ordering::SeqCst)
+        }
+
+        fn look_up(&self, port: u16) -> io::Result<vec::IntoIter<SocketAddr>> {
+            let server = Arc::clone(&self.0);
+            let resolver = move |port| {
+                server.asked.fetch_add(1, Ordering::SeqCst);
+                let asking = server.asking.fetch_add(1, Ordering::SeqCst) + 1;
+                server.most.fetch_max(asking, Ordering::SeqCst);
+                let up = server.up.lock().unwrap();
+                drop(server.comes_up.wait_while(up, |up| !*up).unwrap());
+                server.asking.fetch_sub(1, Ordering::SeqCst);
+                Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))].into_iter())
+            };
+            look_up_by(resolver, port)
+        }
+    }
+
+    fn runtime(pool: usize) -> Runtime {
+        let builder = Builder::new().workers(1).blocking_threads(pool);
+        builder.build().unwrap()
+    }
+
+    #[test]
+    fn name_servers_that_do_not_answer_leave_the_pool_to_others() {
+        for (pool, most) in [(12, 3), (4, 1), (2, 1)] {
+            let server = Server::default();
+            let asker = server.clone();
+            let runtime = runtime(pool);
+            runtime.run(|| {
+                let askers: Vec<_> = (0..20)
+                    .map(|port| {
+                        let server = asker.clone();
+                        spawn(move || server.look_up(port).unwrap().next().unwrap().port())
+                    })
+                    .collect();
+                while asker.asked() < most {
+                    yield_now();
+                }
+                // All of them have asked by now, and the pool makes other calls, as many at once as it always does.
+                let calls: Vec<_> = (0..100)
+                    .map(|n| spawn(move || unblock(move || n)))
+                    .collect();
+                for (n, call) in calls.into_iter().enumerate() {
+                    assert_eq!(call.join().unwrap(), n);
+                }
+                assert_eq!(asker.asked(), most);
+                let metrics = runtime.metrics();
+                assert_eq!(
+                    (metrics.looking_up, metrics.blocking_queued),
+                    (most, 20 - most)
+                );
+                asker.come_up();
+                for (port, asker) in askers.into_iter().enumerate() {
+                    assert_eq!(usize::from(asker.join().unwrap()), port);
+                }
+            });
+            assert_eq!(server.0.most.load(Ordering::SeqCst), most);
+            assert_eq!(runtime.metrics().looking_up, 0);
+        }
+    }
+
+    #[test]
+    fn the_smallest_pool_still_looks_names_up() {
+        let server = Server::default();
+        server.come_up();
+        runtime(1).run(|| assert_eq!(server.look_up(7).unwrap().count(), 1));
+    }
+
+    #[test]
+    fn a_cancelled_look_up_that_has_not_started_is_never_made() {
+        let server = Server::default();
+        let runtime = runtime(4);
+        runtime.run(|| {
+            let ask = |port| {
+                let server = server.clone();
+                spawn(move || drop(server.look_up(port)))
+            };
+            let first = ask(1);
+            while server.asked() < 1 {
+                yield_now();
+            }
+            let (second, third) = (ask(2), ask(3));
+            while runtime.metrics().blocking_queued < 2 {
+                yield_now();
+            }
+            for asker in [first, second] {
+                asker.cancel();
+                assert!(asker.join().unwrap_err().is::<crate::Cancelled>());
+            }
+            // The first is still under way: its thread cannot be taken from it.
+            let metrics = runtime.metrics();
+            assert_eq!((metrics.looking_up, metrics.blocking_queued), (1, 1));
+            server.come_up();
+            third.join().unwrap();
+            assert_eq!(server.asked(), 2);
+        });
+    }
+
+    #[test]
+    fn an_os_thread_looks_up_in_place() {
+        let here = std::thread::current().id();
+        let resolver = move |()| {
+            assert_eq!(std::thread::current().id(), here);
+            Ok(Vec::new().into_iter())
+        };
+        assert_eq!(look_up_by(resolver, ()).unwrap().count(), 0);
+    }
 }

@@ -51,7 +51,8 @@ impl Builder {
         self
     }
 
-    /// The OS threads are called this, a hyphen and a number. The default is `rustlet`.
+    /// The workers are called this, a hyphen and a number, the threads for blocking calls this, `-pool-` and a number. The
+    /// default is `rustlet`.
     pub fn name(mut self, prefix: impl Into<String>) -> Builder {
         self.name = Some(prefix.into());
         self
@@ -64,7 +65,13 @@ impl Builder {
         self
     }
 
-    /// How many OS threads may run blocking calls (name look-ups) at once; further ones queue. The default is 512.
+    /// How many OS threads may run blocking calls ([`unblock`](crate::unblock), files, name look-ups) at once. The default is 512.
+    ///
+    /// They are started as calls come and go again when they have been idle for ten seconds. Calls past the limit queue: their green threads
+    /// wait, in order, and a cancelled one takes its call back. [`Metrics::blocking_queued`](super::Metrics::blocking_queued) counts them, and a
+    /// [`watchdog`](Builder::watchdog) reports calls that have queued for a period. If they queue while the machine has time to spare, raise the limit.
+    /// At most a quarter of the threads (at least one) look names up at once, so that name servers that do not answer leave
+    /// the others to files and `unblock`: with fewer than two threads there are no others.
     pub fn blocking_threads(mut self, max: usize) -> Builder {
         self.blocking_threads = Some(max);
         self
@@ -78,7 +85,8 @@ impl Builder {
     }
 
     /// Reports on stderr each green thread that has kept its worker for `period` without a wait: its name, where it was
-    /// spawned, where it last waited. Nothing can preempt it. The default is no watchdog.
+    /// spawned, where it last waited. Nothing can preempt it. Reports, too, when blocking calls have waited for a thread of the pool for
+    /// that long ([`blocking_threads`](Builder::blocking_threads)). The default is no watchdog.
     pub fn watchdog(mut self, period: Duration) -> Builder {
         self.watchdog = Some(period);
         self
@@ -105,12 +113,13 @@ impl Builder {
             }),
         };
         let config = Config {
+            name: self.name.as_deref().unwrap_or("rustlet").into(),
             stack,
             max_threads: self.max_threads.unwrap_or(usize::MAX),
             blocking_threads: self.blocking_threads.unwrap_or(512),
             shutdown_timeout: self.shutdown_timeout.unwrap_or(Duration::from_secs(5)),
         };
-        let runtime = Runtime::start(workers, self.name.as_deref().unwrap_or("rustlet"), config)?;
+        let runtime = Runtime::start(workers, config)?;
         if let Some(period) = self.watchdog {
             runtime.start_watchdog(period)?;
         }

@@ -120,14 +120,28 @@ pub struct Metrics {
     pub ended: usize,
     /// Per worker, how many green threads live there or wait there to be started.
     pub live_per_worker: Vec<usize>,
+    /// OS threads that the pool for blocking calls has now.
+    pub blocking_threads: usize,
+    /// How many of those wait for a call.
+    pub blocking_idle: usize,
+    /// Blocking calls that wait for a thread: more than
+    /// [`Builder::blocking_threads`](Builder::blocking_threads) are wanted at once, or more names are to be looked up than its quarter.
+    pub blocking_queued: usize,
+    /// Name look-ups under way.
+    pub looking_up: usize,
 }
 
 fn metrics(shared: &Shared) -> Metrics {
+    let pool = shared.pool.metrics();
     Metrics {
         workers: shared.peers.len(),
         live: shared.live(),
         ended: shared.buried(),
         live_per_worker: shared.peers.iter().map(Peer::live).collect(),
+        blocking_threads: pool.threads,
+        blocking_idle: pool.idle,
+        blocking_queued: pool.queued,
+        looking_up: pool.looking_up,
     }
 }
 
@@ -152,7 +166,7 @@ fn no_worker(index: usize, workers: usize, error: &io::Error) -> io::Error {
 }
 
 impl Runtime {
-    pub(super) fn start(workers: usize, prefix: &str, config: Config) -> io::Result<Runtime> {
+    pub(super) fn start(workers: usize, config: Config) -> io::Result<Runtime> {
         crate::stack::overflow::install(registry::describe_overflow)?;
         let mut peers = Vec::with_capacity(workers);
         for index in 0..workers {
@@ -171,7 +185,8 @@ impl Runtime {
             shared,
         };
         for index in 0..workers {
-            let thread = runtime.start_worker(index, format!("{prefix}-{index}"));
+            let thread =
+                runtime.start_worker(index, format!("{}-{index}", runtime.shared.config.name));
             match thread {
                 Ok(thread) => lock(&runtime.threads).push(thread),
                 Err(error) => {

@@ -22,6 +22,8 @@ mod builder;
 pub(crate) mod direction;
 pub(crate) mod idle;
 #[cfg(not(loom))]
+mod job;
+#[cfg(not(loom))]
 pub(crate) mod join;
 #[cfg(not(loom))]
 mod life;

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::panic::Location;
 use std::time::Duration;
 
+use super::blocking::Jam;
 use crate::green::thread::ThreadId;
 use crate::green::{Green, Home, Reason, State, blocks};
 use crate::stack::overflow::{Overflowed, SignalWriter};
@@ -151,6 +152,19 @@ pub(super) fn report_stuck(green: &Green, span: Duration) {
         "rustlet: {info}, has kept its worker for {span:?} without a wait{}. Others on that worker stand still: \
          let it call yield_now, or move the work to unblock",
         last.unwrap_or_default()
+    ));
+}
+
+/// Says on stderr that blocking calls have waited for long to be made.
+pub(super) fn report_jam(jam: &Jam) {
+    let Jam {
+        queued,
+        longest,
+        threads,
+    } = jam;
+    say(&format!(
+        "rustlet: {queued} blocking calls (unblock, files, name look-ups) wait for a thread of the pool, the first for {longest:?}; \
+         its {threads} threads are at other calls, or all that may look names up are. runtime::Builder::blocking_threads raises the limit"
     ));
 }
 

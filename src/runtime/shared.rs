@@ -14,7 +14,7 @@
 //!     "Algorithms for distributed termination detection", 1987).
 
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering, fence};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::blocking::Pool;
@@ -76,6 +76,8 @@ pub(crate) enum Phase {
 /// What the builder decided.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
+    /// The OS threads are called after it.
+    pub(crate) name: Box<str>,
     pub(crate) stack: StackSize,
     pub(crate) max_threads: usize,
     pub(crate) blocking_threads: usize,
@@ -87,7 +89,7 @@ pub(crate) struct Config {
 pub(crate) struct Shared {
     pub(crate) peers: Box<[Peer]>,
     pub(crate) config: Config,
-    pub(crate) pool: Arc<Pool>,
+    pub(crate) pool: Pool,
     /// This runtime among those of the process.
     pub(crate) group: usize,
     pub(crate) external: AtomicUsize,
@@ -109,7 +111,7 @@ impl Shared {
         static GROUPS: AtomicUsize = AtomicUsize::new(1);
         Shared {
             peers,
-            pool: Arc::new(Pool::new(config.blocking_threads)),
+            pool: Pool::new(&config.name, config.blocking_threads),
             config,
             group: GROUPS.fetch_add(1, Ordering::Relaxed),
             external: AtomicUsize::new(0),
@@ -378,6 +380,7 @@ mod tests {
             .map(|_| Peer::new(Mailbox::open().expect("an eventfd")))
             .collect();
         let config = Config {
+            name: "test".into(),
             stack: StackSize::DEFAULT,
             max_threads: 2,
             blocking_threads: 1,

@@ -10,6 +10,7 @@ use std::io;
 use std::panic::Location;
 use std::sync::Arc;
 
+use super::blocking;
 use super::join::JoinHandle;
 use super::shared::{Shared, Unstarted};
 use super::worker::Worker;
@@ -146,7 +147,7 @@ where
     Ok(unsafe { JoinHandle::new(handle) })
 }
 
-/// Spawns what borrows nothing, on the runtime of the caller, else on the process-wide one.
+/// Spawns what borrows nothing, on the runtime of the caller (green, or a blocking call), else on the process-wide one.
 ///
 /// # Errors
 ///
@@ -159,7 +160,7 @@ where
 {
     match Worker::current() {
         Some(worker) => spawn_on(worker.shared(), order, f),
-        None => spawn_on(&super::global()?, order, f),
+        None => spawn_on(&elsewhere()?, order, f),
     }
 }
 
@@ -213,6 +214,15 @@ where
 pub(crate) fn here() -> io::Result<Arc<Shared>> {
     match Worker::current() {
         Some(worker) => Ok(Arc::clone(worker.shared())),
+        None => elsewhere(),
+    }
+}
+
+/// On an OS thread that is no worker: the runtime whose blocking call this is, else the process-wide one.
+#[cold]
+fn elsewhere() -> io::Result<Arc<Shared>> {
+    match blocking::runtime_of_thread() {
+        Some(shared) => Ok(shared),
         None => super::global(),
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! An OS thread looks at the registry every so often. A thread that is running at two looks, and has noted no
 //! wait in between (its reason, place and time are the same), has kept its worker for that long. Nothing is
-//! counted on the workers' side, so it costs nothing there.
+//! counted on the workers' side, so it costs nothing there. It looks at the pool for blocking calls, too: nobody else would
+//! notice that calls queue there for long.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -27,6 +28,7 @@ pub(super) fn start(shared: &Arc<Shared>, period: Duration) -> std::io::Result<(
 fn watch(shared: &Weak<Shared>, period: Duration) {
     // By id: what it had noted when it was first seen running, and whether it was reported.
     let mut running: HashMap<u64, (u64, u64, bool)> = HashMap::new();
+    let mut jammed = false;
     loop {
         let Some(alive) = shared
             .upgrade()
@@ -38,8 +40,13 @@ fn watch(shared: &Weak<Shared>, period: Duration) {
         if alive.sleep_unless_ended(period) {
             return;
         }
-        drop(alive);
         let now = clock::now();
+        let jam = alive.pool.jam(now, period);
+        if let Some(jam) = jam.as_ref().filter(|_| !jammed) {
+            registry::report_jam(jam);
+        }
+        jammed = jam.is_some();
+        drop(alive);
         let mut seen = HashMap::new();
         for green in blocks::all() {
             if green.group() != group || green.state() != State::Running {

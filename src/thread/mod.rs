@@ -47,8 +47,8 @@ use crate::sys::clock::{self, NEVER, Tick};
 /// ```
 pub type Result<T> = std::thread::Result<T>;
 
-/// Spawns a green thread: on the runtime of the calling green thread, else on the process-wide one, which is started at its
-/// first use.
+/// Spawns a green thread: on the runtime of the calling green thread (or of the [`unblock`] that calls), else on the process-wide
+/// one, which is started at its first use.
 ///
 /// `f` may start on any worker; once it has started it stays there. Never suspends.
 ///
@@ -249,9 +249,14 @@ fn park_os_until(wait: &Wait) {
 }
 
 /// Runs `f`, which blocks or computes for long, on an OS thread of the runtime's pool, and suspends the calling green thread
-/// meanwhile; on an OS thread, calls it in place.
+/// meanwhile; on an OS thread, calls it in place. `f` sees an ordinary OS thread: what waits blocks it, and [`spawn`] and
+/// [`scope`] inside go to the runtime that `f` was called from.
 ///
-/// Cancelled meanwhile, the caller unwinds at once; `f` runs to its end, and its result is dropped.
+/// The pool grows and shrinks with demand up to [`Builder::blocking_threads`](crate::Builder::blocking_threads); past that, calls wait for their turn in the
+/// order in which they came.
+///
+/// Cancelled meanwhile, the caller unwinds at once. If `f` has not started it never runs, and is dropped by the caller; else it runs
+/// to its end, and its result is dropped there. The end of the runtime does not wait for it.
 ///
 /// # Panics
 ///
