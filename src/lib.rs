@@ -61,6 +61,8 @@ mod green;
 #[cfg(not(loom))]
 pub mod net;
 #[cfg(not(loom))]
+pub mod os;
+#[cfg(not(loom))]
 mod retry;
 pub mod runtime;
 mod shim;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use crate::green::{Cancelled, Home, OnCancel, Reason, Wait, Wake};
+use crate::green::{Cancelled, Home, OnCancel, Reason, Wait, Wake, park};
 use crate::runtime::source::{Source, Way};
 use crate::sys::clock::{self, NEVER, Tick};
 
@@ -137,6 +137,81 @@ pub(crate) fn write<T>(
             Location::caller(),
         )?;
         source.direction(Way::Write).take();
+    }
+}
+
+/// The pause between two attempts of an operation whose chance is not announced: the first, and the longest that doubling
+/// leads to.
+const FIRST_PAUSE: Duration = Duration::from_micros(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(10);
+
+/// A write that the *other* end holds up, of which Linux tells nobody: a connection for a Unix listener whose queue is
+/// full, a datagram for a Unix socket that is not its sender's peer. The blocking calls sleep in a queue of the
+/// receiver's that `epoll` and `poll` do not look at (they call the sender writable all along). So the operation
+/// is tried again, after pauses that double; an event of the source's own, if there is one, cuts a pause short.
+///
+/// Rejected: the blocking call on the pool of OS threads. It would be told at once, but each waiter would
+/// hold an OS thread, beyond what a timeout or a cancellation could end.
+///
+/// # Errors
+///
+/// As [`read`].
+#[track_caller]
+#[inline(always)]
+pub(crate) fn write_unannounced<T>(
+    source: &Source,
+    reason: Reason,
+    mode: Mode,
+    mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+) -> io::Result<T> {
+    if let Some(home) = Home::get() {
+        home.spend(Location::caller());
+    }
+    loop {
+        match op(source.fd()) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && !mode.nonblocking => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+    keep_trying(source, reason, mode, op, Location::caller())
+}
+
+#[cold]
+fn keep_trying<T>(
+    source: &Source,
+    reason: Reason,
+    mode: Mode,
+    mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+    at: &'static Location<'static>,
+) -> io::Result<T> {
+    let deadline = mode.timeout.map_or(NEVER, clock::after);
+    let direction = source.direction(Way::Write);
+    let mut wait = Wait::at(reason, at).on_cancel(OnCancel::Report);
+    let mut pause = FIRST_PAUSE;
+    loop {
+        direction.take();
+        match op(source.fd()) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            result => {
+                direction.set_ready();
+                return result;
+            }
+        }
+        if deadline <= clock::now() {
+            return Err(would_block());
+        }
+        wait.deadline = clock::after(pause).min(deadline);
+        let wake = match Home::get() {
+            Some(home) => source.wait(home, Way::Write, &wait)?,
+            None => park(&wait),
+        };
+        match wake {
+            Wake::Event => {}
+            Wake::Elapsed => pause = (2 * pause).min(LONGEST_PAUSE),
+            Wake::Cancelled => return Err(io::Error::other(Cancelled::new())),
+        }
     }
 }
 

@@ -161,6 +161,22 @@ fn look_up_by<N: Send + 'static>(
     blocking::look_up(move || resolver(name))
 }
 
+/// What `attempt` gives for the first of the addresses that it succeeds with, else the error of the last.
+#[track_caller]
+pub(super) fn first_that_works<A: ToSocketAddrs, T>(
+    addr: A,
+    mut attempt: impl FnMut(&SocketAddr) -> io::Result<T>,
+) -> io::Result<T> {
+    let mut last = None;
+    for addr in addr.to_socket_addrs()? {
+        match attempt(&addr) {
+            Ok(made) => return Ok(made),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(no_addresses))
+}
+
 /// The error of std for an address that stands for none.
 pub(super) fn no_addresses() -> io::Error {
     io::Error::new(

@@ -1,4 +1,4 @@
-//! TCP for green threads: the types of [`std::net`], with the same names, signatures, errors and traits.
+//! TCP and UDP for green threads: the types of [`std::net`], with the same names, signatures, errors and traits.
 //!
 //! A wait suspends the calling green thread only; from ordinary OS threads it blocks, as std's does. A server is
 //! therefore written with one thread a connection, as plainly as with std: replace `std::` by `rustlet::` in the
@@ -26,11 +26,14 @@
 //! ```
 
 mod addr;
+pub(crate) mod methods;
 mod serve;
-mod socket;
+pub(crate) mod socket;
 mod tcp_listener;
 mod tcp_stream;
-mod tcp_transfer;
+pub(crate) mod transfer;
+mod udp_multicast;
+mod udp_socket;
 
 pub use std::net::{
     AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6,
@@ -40,3 +43,4 @@ pub use addr::ToSocketAddrs;
 pub use serve::{Server, ServerHandle, serve};
 pub use tcp_listener::{Incoming, IntoIncoming, TcpListener};
 pub use tcp_stream::TcpStream;
+pub use udp_socket::UdpSocket;

@@ -19,7 +19,7 @@ use crate::retry::Mode;
 use crate::runtime::source::{Kind, Source};
 use crate::sys::sock;
 
-pub(super) struct Socket {
+pub(crate) struct Socket {
     source: Source,
     options: Arc<Options>,
 }
@@ -67,8 +67,8 @@ impl Socket {
         }
     }
 
-    /// A socket that `sys::sock` opened to connect it: `O_NONBLOCK` (N2) and without timeouts.
-    pub(super) fn stream(fd: OwnedFd) -> Socket {
+    /// A socket of TCP that `sys::sock` opened to connect it: `O_NONBLOCK` (N2) and without timeouts.
+    pub(crate) fn stream(fd: OwnedFd) -> Socket {
         Socket::with(
             fd,
             Arc::new(Options {
@@ -78,20 +78,20 @@ impl Socket {
         )
     }
 
-    /// The same for a listening socket.
-    pub(super) fn listener(fd: OwnedFd) -> Socket {
+    /// The same for any other socket that `sys` opened or accepted.
+    pub(crate) fn other(fd: OwnedFd) -> Socket {
         Socket::with(fd, Arc::default())
     }
 
-    /// A connection accepted from `self`. The kernel hands a listener's timeouts on to what it accepts.
-    pub(super) fn accepted(&self, fd: OwnedFd) -> Socket {
+    /// A connection of TCP accepted from `self`. The kernel hands a listener's timeouts on to what it accepts.
+    pub(crate) fn accepted(&self, fd: OwnedFd) -> Socket {
         Socket::with(fd, Arc::new(Options::of(true, self.options.timeouts())))
     }
 
     /// Takes in a descriptor in any state, with the options that the kernel has for it. A descriptor that is
     /// no socket is not refused here, as in std: each use of it gives the system's error.
-    pub(super) fn adopt(fd: OwnedFd, stream: bool) -> Socket {
-        let tcp = stream && sock::is_tcp(fd.as_fd());
+    pub(crate) fn adopt(fd: OwnedFd, may_be_tcp: bool) -> Socket {
+        let tcp = may_be_tcp && sock::is_tcp(fd.as_fd());
         let options = Options::of(tcp, sock::timeouts(fd.as_fd()).unwrap_or_default());
         let nonblocking = sock::is_nonblocking(fd.as_fd()).unwrap_or(false);
         options.nonblocking.store(nonblocking, Ordering::Relaxed);
@@ -105,7 +105,7 @@ impl Socket {
 
     /// Lets the descriptor go in the state in which std would have it: blocking unless asked otherwise, with
     /// the timeouts in the kernel. Nothing can be done about a failure, and only a descriptor that is no socket fails.
-    pub(super) fn release(self) -> OwnedFd {
+    pub(crate) fn release(self) -> OwnedFd {
         let Socket { source, options } = self;
         let fd = source.into_fd();
         sock::set_timeouts(fd.as_fd(), options.timeouts()).ok();
@@ -116,26 +116,26 @@ impl Socket {
         fd
     }
 
-    pub(super) fn duplicate(&self) -> io::Result<Socket> {
+    pub(crate) fn duplicate(&self) -> io::Result<Socket> {
         Ok(Socket::with(
             sock::duplicate(self.fd())?,
             Arc::clone(&self.options),
         ))
     }
 
-    pub(super) fn source(&self) -> &Source {
+    pub(crate) fn source(&self) -> &Source {
         &self.source
     }
 
-    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.source.fd()
     }
 
-    pub(super) fn read_mode(&self) -> Mode {
+    pub(crate) fn read_mode(&self) -> Mode {
         self.mode(&self.options.read_timeout)
     }
 
-    pub(super) fn write_mode(&self) -> Mode {
+    pub(crate) fn write_mode(&self) -> Mode {
         self.mode(&self.options.write_timeout)
     }
 
@@ -147,14 +147,18 @@ impl Socket {
         }
     }
 
-    /// Keeps an error for the next call that uses the socket.
-    pub(super) fn keep_failure(&self, error: &io::Error) {
+    /// An error that a write met after it had sent something. The kernel would keep that of a TCP connection for the
+    /// next call, so it is kept; it forgets that of a Unix stream, whose next call finds out anew.
+    pub(crate) fn keep_failure(&self, error: &io::Error) {
+        if !self.options.tcp {
+            return;
+        }
         let number = error.raw_os_error().unwrap_or(0);
         self.options.failure.store(number, Ordering::Relaxed);
     }
 
     /// Fails, once, with the error that was kept.
-    pub(super) fn take_failure(&self) -> io::Result<()> {
+    pub(crate) fn take_failure(&self) -> io::Result<()> {
         if self.options.failure.load(Ordering::Relaxed) == 0 {
             return Ok(());
         }
@@ -164,36 +168,36 @@ impl Socket {
         }
     }
 
-    pub(super) fn set_nonblocking(&self, nonblocking: bool) {
+    pub(crate) fn set_nonblocking(&self, nonblocking: bool) {
         self.options
             .nonblocking
             .store(nonblocking, Ordering::Relaxed);
     }
 
     /// N2: whether a call that relies on `O_NONBLOCK` has to ask first.
-    pub(super) fn shares_file(&self) -> bool {
+    pub(crate) fn shares_file(&self) -> bool {
         self.options.shared_file.load(Ordering::Relaxed)
     }
 
-    pub(super) fn read_timeout(&self) -> Option<Duration> {
+    pub(crate) fn read_timeout(&self) -> Option<Duration> {
         load(&self.options.read_timeout)
     }
 
-    pub(super) fn write_timeout(&self) -> Option<Duration> {
+    pub(crate) fn write_timeout(&self) -> Option<Duration> {
         load(&self.options.write_timeout)
     }
 
-    pub(super) fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+    pub(crate) fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         store(&self.options.read_timeout, timeout)
     }
 
-    pub(super) fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+    pub(crate) fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         store(&self.options.write_timeout, timeout)
     }
 }
 
 /// The error of std for `Some(Duration::ZERO)`.
-pub(super) fn refuse_zero(timeout: Option<Duration>) -> io::Result<()> {
+pub(crate) fn refuse_zero(timeout: Option<Duration>) -> io::Result<()> {
     if timeout == Some(Duration::ZERO) {
         let text = "cannot set a 0 duration timeout";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
@@ -221,9 +225,9 @@ fn load(place: &AtomicU64) -> Option<Duration> {
     }
 }
 
-/// The conversions of std for a type that holds one `socket: Socket`: to and from descriptors and std's type.
+/// The conversions of std for a type that holds one `socket: Socket`: to and from descriptors and std's type, `$theirs`.
 macro_rules! descriptor_traits {
-    ($name:ident, stream: $stream:literal) => {
+    ($name:ident, $theirs:ty, tcp: $tcp:literal) => {
         impl AsFd for $name {
             fn as_fd(&self) -> BorrowedFd<'_> {
                 self.socket.fd()
@@ -240,7 +244,7 @@ macro_rules! descriptor_traits {
         impl From<OwnedFd> for $name {
             fn from(fd: OwnedFd) -> $name {
                 $name {
-                    socket: Socket::adopt(fd, $stream),
+                    socket: Socket::adopt(fd, $tcp),
                 }
             }
         }
@@ -253,16 +257,16 @@ macro_rules! descriptor_traits {
         }
 
         /// Takes over the timeouts and the nonblocking flag that std's type has.
-        impl From<std::net::$name> for $name {
-            fn from(theirs: std::net::$name) -> $name {
+        impl From<$theirs> for $name {
+            fn from(theirs: $theirs) -> $name {
                 $name::from(OwnedFd::from(theirs))
             }
         }
 
         /// Hands over the timeouts and the nonblocking flag; no system call fails on a good socket.
-        impl From<$name> for std::net::$name {
-            fn from(ours: $name) -> std::net::$name {
-                std::net::$name::from(OwnedFd::from(ours))
+        impl From<$name> for $theirs {
+            fn from(ours: $name) -> $theirs {
+                <$theirs>::from(OwnedFd::from(ours))
             }
         }
 
@@ -288,4 +292,4 @@ macro_rules! descriptor_traits {
         impl std::panic::RefUnwindSafe for $name {}
     };
 }
-pub(super) use descriptor_traits;
+pub(crate) use descriptor_traits;

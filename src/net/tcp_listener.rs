@@ -8,14 +8,11 @@ use std::iter::FusedIterator;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
-use rustix::net::sockopt;
+use rustix::net::{SocketType, sockopt};
 
-use super::addr::no_addresses;
+use super::addr::first_that_works;
 use super::socket::{Socket, descriptor_traits};
 use super::{TcpStream, ToSocketAddrs};
-use crate::green::Reason;
-use crate::retry;
-use crate::runtime::worker::place_next;
 use crate::sys::sock;
 
 /// A TCP socket that listens for connections: [`std::net::TcpListener`] for green threads.
@@ -108,25 +105,19 @@ impl TcpListener {
 
     #[track_caller]
     fn bind_first<A: ToSocketAddrs>(addr: A, reuse_port: bool) -> io::Result<TcpListener> {
-        let mut last = None;
-        for addr in addr.to_socket_addrs()? {
-            match TcpListener::bind_one(&addr, reuse_port) {
-                Ok(listener) => return Ok(listener),
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(last.unwrap_or_else(no_addresses))
+        first_that_works(addr, |addr| TcpListener::bind_one(addr, reuse_port))
     }
 
     fn bind_one(addr: &SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
-        let fd = sock::open(addr)?;
+        let fd = sock::open(addr, SocketType::STREAM)?;
         sockopt::set_socket_reuseaddr(&fd, true)?;
         if reuse_port {
             sockopt::set_socket_reuseport(&fd, true)?;
         }
-        sock::bind_and_listen(fd.as_fd(), addr)?;
+        sock::bind(fd.as_fd(), addr)?;
+        sock::listen(fd.as_fd())?;
         Ok(TcpListener {
-            socket: Socket::listener(fd),
+            socket: Socket::other(fd),
         })
     }
 
@@ -194,22 +185,9 @@ impl TcpListener {
     /// ```
     #[track_caller]
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let socket = &self.socket;
-        let take = |fd: BorrowedFd<'_>| {
-            if socket.shares_file() && !sock::is_readable(fd)? {
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            sock::accept(fd)
-        };
-        let (fd, peer) = retry::read(
-            socket.source(),
-            Reason::Accept,
-            socket.read_mode(),
-            take,
-            |_| false,
-        )?;
-        place_next();
-        Ok((TcpStream::accepted(socket, fd), peer))
+        let (fd, peer) = self.socket.accept()?;
+        let peer = sock::internet(peer)?;
+        Ok((TcpStream::accepted(&self.socket, fd), peer))
     }
 
     /// An iterator over the connections that come in; it never ends. The same as calling [`accept`](TcpListener::accept) in a loop.
@@ -408,4 +386,4 @@ impl fmt::Debug for TcpListener {
     }
 }
 
-descriptor_traits!(TcpListener, stream: false);
+descriptor_traits!(TcpListener, std::net::TcpListener, tcp: false);

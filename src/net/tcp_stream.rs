@@ -1,6 +1,6 @@
 //! `TcpStream`: std's, with waits that suspend the calling green thread only.
 //!
-//! How it is read and written is in `tcp_transfer`. Any thread, green or not, may use a stream, and any number of them at once.
+//! How it is read and written is in `transfer`. Any thread, green or not, may use a stream, and any number of them at once.
 
 use std::fmt;
 use std::io;
@@ -8,11 +8,12 @@ use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-use rustix::net::sockopt;
+use rustix::net::{SocketType, sockopt};
 
 use super::ToSocketAddrs;
 use super::addr::no_addresses;
 use super::socket::{Socket, descriptor_traits, refuse_zero};
+use super::transfer::stream_traits;
 use crate::green::Reason;
 use crate::retry::{self, Mode};
 use crate::sys::sock;
@@ -61,7 +62,7 @@ use crate::sys::sock;
 /// # }
 /// ```
 pub struct TcpStream {
-    pub(super) socket: Socket,
+    socket: Socket,
 }
 
 impl TcpStream {
@@ -91,6 +92,7 @@ impl TcpStream {
     #[track_caller]
     pub fn connect<A: ToSocketAddrs>(addr: A) -> io::Result<TcpStream> {
         let mut last = None;
+        // Not `first_that_works`: whoever waits is known by its caller, which a closure hides.
         for addr in addr.to_socket_addrs()? {
             match TcpStream::connect_one(&addr, None) {
                 Ok(stream) => return Ok(stream),
@@ -139,7 +141,7 @@ impl TcpStream {
 
     #[track_caller]
     fn connect_one(addr: &SocketAddr, timeout: Option<Duration>) -> io::Result<TcpStream> {
-        let socket = Socket::stream(sock::open(addr)?);
+        let socket = Socket::stream(sock::open(addr, SocketType::STREAM)?);
         let mut started = false;
         let mode = Mode {
             timeout,
@@ -379,7 +381,7 @@ impl TcpStream {
     /// ```
     #[track_caller]
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.receive(|fd| sock::peek(fd, buf), |_| false)
+        self.socket.peek(buf)
     }
 
     /// Sets `SO_LINGER`, in whole seconds: with `Some`, closing waits that long for unsent data to go out, and
@@ -591,4 +593,5 @@ impl TcpStream {
     }
 }
 
-descriptor_traits!(TcpStream, stream: true);
+stream_traits!(TcpStream);
+descriptor_traits!(TcpStream, std::net::TcpStream, tcp: true);

@@ -9,3 +9,4 @@ pub(crate) mod limits;
 pub(crate) mod mem;
 pub(crate) mod segv;
 pub(crate) mod sock;
+pub(crate) mod unix_sock;

@@ -18,6 +18,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::fs::OFlags;
+use rustix::net::addr::SocketAddrArg;
 use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrAny, SocketType};
 
@@ -29,43 +30,63 @@ const SEND: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 #[cfg(target_vendor = "apple")]
 const SEND: SendFlags = SendFlags::DONTWAIT;
 
-/// Opens a TCP socket of the family of `addr`.
-pub(crate) fn open(addr: &SocketAddr) -> io::Result<OwnedFd> {
+/// Opens a socket of the family of `addr`.
+pub(crate) fn open(addr: &SocketAddr, kind: SocketType) -> io::Result<OwnedFd> {
     let family = if addr.is_ipv4() {
         AddressFamily::INET
     } else {
         AddressFamily::INET6
     };
+    open_of(family, kind)
+}
+
+pub(crate) fn open_of(family: AddressFamily, kind: SocketType) -> io::Result<OwnedFd> {
     #[cfg(not(target_vendor = "apple"))]
     {
         use rustix::net::SocketFlags;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        Ok(rustix::net::socket_with(
-            family,
-            SocketType::STREAM,
+        Ok(rustix::net::socket_with(family, kind, flags, None)?)
+    }
+    #[cfg(target_vendor = "apple")]
+    {
+        prepare(rustix::net::socket(family, kind, None)?)
+    }
+}
+
+/// Two Unix sockets, connected to each other.
+pub(crate) fn open_pair(kind: SocketType) -> io::Result<(OwnedFd, OwnedFd)> {
+    use rustix::net::SocketFlags;
+    #[cfg(not(target_vendor = "apple"))]
+    {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        Ok(rustix::net::socketpair(
+            AddressFamily::UNIX,
+            kind,
             flags,
             None,
         )?)
     }
     #[cfg(target_vendor = "apple")]
     {
-        prepare(rustix::net::socket(family, SocketType::STREAM, None)?)
+        let flags = SocketFlags::empty();
+        let (one, other) = rustix::net::socketpair(AddressFamily::UNIX, kind, flags, None)?;
+        Ok((prepare(one)?, prepare(other)?))
     }
 }
 
 /// Takes one connection from the queue of the listening socket.
-pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)> {
+pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
     #[cfg(not(target_vendor = "apple"))]
-    let (stream, peer) = {
+    {
         use rustix::net::SocketFlags;
-        rustix::net::acceptfrom_with(fd, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?
-    };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        Ok(rustix::net::acceptfrom_with(fd, flags)?)
+    }
     #[cfg(target_vendor = "apple")]
-    let (stream, peer) = {
+    {
         let (stream, peer) = rustix::net::acceptfrom(fd)?;
-        (prepare(stream)?, peer)
-    };
-    Ok((stream, internet(peer)?))
+        Ok((prepare(stream)?, peer))
+    }
 }
 
 /// What the calls without flags leave to do: K1, K2, K3.
@@ -99,10 +120,23 @@ pub(crate) fn connected(fd: BorrowedFd<'_>) -> io::Result<bool> {
     }
 }
 
-/// Binds and listens, with the longest queue that the system allows (it clamps the number).
-pub(crate) fn bind_and_listen(fd: BorrowedFd<'_>, addr: &SocketAddr) -> io::Result<()> {
-    rustix::net::bind(fd, addr)?;
+pub(crate) fn bind(fd: BorrowedFd<'_>, addr: &impl SocketAddrArg) -> io::Result<()> {
+    Ok(rustix::net::bind(fd, addr)?)
+}
+
+/// Listens, with the longest queue that the system allows (it clamps the number).
+pub(crate) fn listen(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(rustix::net::listen(fd, i32::MAX)?)
+}
+
+/// Names the peer of a datagram socket, which does not wait.
+pub(crate) fn associate(fd: BorrowedFd<'_>, addr: &impl SocketAddrArg) -> io::Result<()> {
+    loop {
+        match rustix::net::connect(fd, addr) {
+            Err(rustix::io::Errno::INTR) => {}
+            result => return Ok(result?),
+        }
+    }
 }
 
 pub(crate) fn recv(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
@@ -115,6 +149,24 @@ pub(crate) fn peek(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
     Ok(received)
 }
 
+/// A datagram with the address of its sender, which may have none.
+pub(crate) fn recv_from(
+    fd: BorrowedFd<'_>,
+    buf: &mut [u8],
+) -> io::Result<(usize, Option<SocketAddrAny>)> {
+    let (received, _, sender) = rustix::net::recvfrom(fd, buf, RecvFlags::DONTWAIT)?;
+    Ok((received, sender))
+}
+
+pub(crate) fn peek_from(
+    fd: BorrowedFd<'_>,
+    buf: &mut [u8],
+) -> io::Result<(usize, Option<SocketAddrAny>)> {
+    let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
+    let (received, _, sender) = rustix::net::recvfrom(fd, buf, flags)?;
+    Ok((received, sender))
+}
+
 /// `bufs` holds at most [`MAX_BUFFERS`].
 pub(crate) fn recv_vectored(fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
     let mut control = rustix::net::RecvAncillaryBuffer::default();
@@ -124,6 +176,14 @@ pub(crate) fn recv_vectored(fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> 
 
 pub(crate) fn send(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
     Ok(rustix::net::send(fd, buf, SEND)?)
+}
+
+pub(crate) fn send_to(
+    fd: BorrowedFd<'_>,
+    buf: &[u8],
+    addr: &impl SocketAddrArg,
+) -> io::Result<usize> {
+    Ok(rustix::net::sendto(fd, buf, SEND, addr)?)
 }
 
 /// `bufs` holds at most [`MAX_BUFFERS`].
@@ -243,7 +303,8 @@ pub(crate) fn take_error(fd: BorrowedFd<'_>) -> io::Result<Option<io::Error>> {
     Ok(sockopt::socket_error(fd)?.err().map(io::Error::from))
 }
 
-fn internet(addr: Option<SocketAddrAny>) -> io::Result<SocketAddr> {
+/// An address of the internet; the error of std for any other.
+pub(crate) fn internet(addr: Option<SocketAddrAny>) -> io::Result<SocketAddr> {
     addr.and_then(|addr| SocketAddr::try_from(addr).ok())
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "invalid argument"))
 }

@@ -1,0 +1,63 @@
+//! Sockets on Linux: [`std::os::linux::net`] for green threads.
+
+use std::io;
+
+use rustix::net::sockopt;
+
+/// Abstract names of Unix sockets: std's own trait, for std's own
+/// [`SocketAddr`](crate::os::unix::net::SocketAddr).
+pub use std::os::linux::net::SocketAddrExt;
+
+use crate::net::TcpStream;
+
+mod sealed {
+    /// Nobody else implements the traits here, so that they may grow as std's do.
+    #[allow(unnameable_types, reason = "that is what seals")]
+    pub trait Sealed {}
+    impl Sealed for crate::net::TcpStream {}
+}
+
+/// Options of [`TcpStream`] that Linux alone has: [`std::os::linux::net::TcpStreamExt`], as far as it is stable.
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::net::{TcpListener, TcpStream};
+/// use rustlet::os::linux::net::TcpStreamExt;
+///
+/// # fn main() -> std::io::Result<()> {
+/// rustlet::run(|| {
+///     let listener = TcpListener::bind("127.0.0.1:0")?;
+///     let stream = TcpStream::connect(listener.local_addr()?)?;
+///     stream.set_quickack(false)?;
+///     assert!(!stream.quickack()?);
+///     Ok(())
+/// })
+/// # }
+/// ```
+pub trait TcpStreamExt: sealed::Sealed {
+    /// Sets `TCP_QUICKACK`: with `true`, what comes in is acknowledged at once, with `false` the system may put that off. It
+    /// does not stay: the system changes it by itself as it goes along.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system; none on an open stream.
+    fn set_quickack(&self, quickack: bool) -> io::Result<()>;
+
+    /// The value of `TCP_QUICKACK` now.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system; none on an open stream.
+    fn quickack(&self) -> io::Result<bool>;
+}
+
+impl TcpStreamExt for TcpStream {
+    fn set_quickack(&self, quickack: bool) -> io::Result<()> {
+        Ok(sockopt::set_tcp_quickack(self, quickack)?)
+    }
+
+    fn quickack(&self) -> io::Result<bool> {
+        Ok(sockopt::tcp_quickack(self)?)
+    }
+}

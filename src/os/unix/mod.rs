@@ -1,0 +1,31 @@
+//! What Unix systems have beyond the rest: [`std::os::unix`] for green threads.
+//!
+//! # Examples
+//!
+//! ```
+//! use rustlet::os::unix::net::UnixStream;
+//! use rustlet::os::unix::prelude::*;
+//!
+//! let (one, other) = UnixStream::pair()?;
+//! assert_ne!(one.as_raw_fd(), other.as_raw_fd());
+//! # Ok::<(), std::io::Error>(())
+//! ```
+
+/// Strings of the system as bytes: std's own.
+pub use std::os::unix::ffi;
+/// What files have on Unix: std's own traits and functions, which `rustlet`'s files implement too. The functions do not wait
+/// for long, but they do go to the disk: use `unblock` where that matters.
+pub use std::os::unix::fs;
+/// Descriptors: std's own.
+pub use std::os::unix::io;
+
+pub mod net;
+
+/// The traits of this module, for a glob import.
+pub mod prelude {
+    pub use super::ffi::{OsStrExt, OsStringExt};
+    pub use super::fs::{
+        DirEntryExt, FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt,
+    };
+    pub use super::io::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+}

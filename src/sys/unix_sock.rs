@@ -1,0 +1,139 @@
+#![allow(
+    unsafe_code,
+    reason = "names of Unix sockets, which std and rustix each keep to themselves"
+)]
+//! Addresses of Unix sockets: between std's `SocketAddr`, which the public signatures have, and what system calls take
+//! and give. Owns nothing; any thread may call any of these.
+//!
+//! - **UA1** A [`SocketAddrAny`] is initialised for `addr_len` bytes, and has room for more than a `sockaddr_un`.
+//! - **UA2** A descriptor that is lent as std's socket is open meanwhile, and not closed by it afterwards.
+
+use std::io;
+use std::mem::{ManuallyDrop, offset_of};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::Path;
+
+use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix, SocketType};
+
+use super::sock;
+
+/// Where the name begins in the system's address.
+const NAME: usize = offset_of!(libc::sockaddr_un, sun_path);
+
+/// The system's form of `addr`.
+pub(crate) fn to_system(addr: &SocketAddr) -> io::Result<SocketAddrUnix> {
+    if let Some(path) = addr.as_pathname() {
+        return Ok(SocketAddrUnix::new(path)?);
+    }
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        #[cfg(target_os = "android")]
+        use std::os::android::net::SocketAddrExt;
+        #[cfg(target_os = "linux")]
+        use std::os::linux::net::SocketAddrExt;
+
+        match addr.as_abstract_name() {
+            Some(name) => Ok(SocketAddrUnix::new_abstract_name(name)?),
+            None => Ok(SocketAddrUnix::new_unnamed()),
+        }
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        Ok(SocketAddrUnix::new("")?)
+    }
+}
+
+/// The system's form of `path`, with std's errors for what is no path of a socket.
+pub(crate) fn of_path(path: &Path) -> io::Result<SocketAddrUnix> {
+    to_system(&SocketAddr::from_pathname(path)?)
+}
+
+/// std's form of what a system call gave.
+///
+/// Not by rustix's conversion, which asserts that a path ends with a zero: Linux has paths without one, if they
+/// fill the whole address, and whoever sends from such a path would make us panic.
+pub(crate) fn from_system(addr: Option<SocketAddrAny>) -> io::Result<SocketAddr> {
+    let Some(addr) = addr else {
+        return unnamed();
+    };
+    if addr.address_family() != AddressFamily::UNIX {
+        let text = "file descriptor did not correspond to a Unix socket";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    let length = (addr.addr_len() as usize).min(size_of::<libc::sockaddr_un>());
+    // SAFETY: UA1, and `addr` is borrowed for as long as the slice.
+    let bytes = unsafe { std::slice::from_raw_parts(addr.as_ptr().cast::<u8>(), length) };
+    match bytes.get(NAME..).unwrap_or_default() {
+        [] => unnamed(),
+        [0, name @ ..] => from_abstract_name(name),
+        path => {
+            let end = path.iter().position(|&byte| byte == 0);
+            let text = std::ffi::OsStr::from_bytes(&path[..end.unwrap_or(path.len())]);
+            match end {
+                Some(_) => SocketAddr::from_pathname(text),
+                None => from_longest_path(Path::new(text)),
+            }
+        }
+    }
+}
+
+fn unnamed() -> io::Result<SocketAddr> {
+    SocketAddr::from_pathname("")
+}
+
+fn from_abstract_name(name: &[u8]) -> io::Result<SocketAddr> {
+    #[cfg(target_os = "android")]
+    use std::os::android::net::SocketAddrExt;
+    #[cfg(target_os = "linux")]
+    use std::os::linux::net::SocketAddrExt;
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    return SocketAddr::from_abstract_name(name);
+    // Elsewhere zeros are what is left of no name.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        let _ = name;
+        unnamed()
+    }
+}
+
+/// A path that fills the whole address, as other programs may bind: std can name it, but makes such a `SocketAddr` for a
+/// socket only. So a socket takes it as its peer; if that one is gone by now, the sender stays unnamed.
+#[cold]
+fn from_longest_path(path: &Path) -> io::Result<SocketAddr> {
+    let ask = || {
+        let socket = sock::open_of(AddressFamily::UNIX, SocketType::DGRAM)?;
+        sock::associate(socket.as_fd(), &SocketAddrUnix::new(path)?)?;
+        peer_addr(socket.as_fd())
+    };
+    ask().or_else(|_| unnamed())
+}
+
+/// The name of the socket, as std tells it.
+pub(crate) fn local_addr(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
+    lent(fd).local_addr()
+}
+
+/// The name of its peer, as std tells it.
+pub(crate) fn peer_addr(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
+    lent(fd).peer_addr()
+}
+
+/// std's socket around `fd`, for questions about names only: it may block in everything else.
+fn lent(fd: BorrowedFd<'_>) -> ManuallyDrop<UnixDatagram> {
+    // SAFETY: UA2.
+    ManuallyDrop::new(unsafe { UnixDatagram::from_raw_fd(fd.as_raw_fd()) })
+}
+
+/// Asks for a connection; `WouldBlock` when the listener's queue is full.
+pub(crate) fn connect(fd: BorrowedFd<'_>, addr: &SocketAddrUnix) -> io::Result<()> {
+    use rustix::io::Errno;
+    match rustix::net::connect(fd, addr) {
+        // Where it is under way meanwhile (not on Linux), a later call says that it stands.
+        Ok(()) | Err(Errno::ISCONN) => Ok(()),
+        Err(Errno::INPROGRESS | Errno::ALREADY) => Err(Errno::AGAIN.into()),
+        Err(error) => Err(error.into()),
+    }
+}
