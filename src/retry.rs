@@ -140,15 +140,29 @@ pub(crate) fn write<T>(
     }
 }
 
-/// The pause between two attempts of an operation whose chance is not announced: the first, and the longest that doubling
-/// leads to.
-const FIRST_PAUSE: Duration = Duration::from_micros(50);
-const LONGEST_PAUSE: Duration = Duration::from_millis(10);
+/// How much of what ends a write's wait the system announces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Announced {
+    /// Room, but not always that there will be none any more: a Unix socket with a full buffer is not called writable when
+    /// it is shut down, or its peer is.
+    Mostly,
+    /// Nothing: a Unix listener whose queue is full, a Unix receiver whose queue is full of what others have sent.
+    /// `epoll` and `poll` look at the sender alone, and call it writable all along.
+    Never,
+}
 
-/// A write that the *other* end holds up, of which Linux tells nobody: a connection for a Unix listener whose queue is
-/// full, a datagram for a Unix socket that is not its sender's peer. The blocking calls sleep in a queue of the
-/// receiver's that `epoll` and `poll` do not look at (they call the sender writable all along). So the operation
-/// is tried again, after pauses that double; an event of the source's own, if there is one, cuts a pause short.
+impl Announced {
+    /// The pause before the first new attempt, and the longest that doubling leads to.
+    fn pauses(self) -> [Duration; 2] {
+        match self {
+            Announced::Mostly => [Duration::from_millis(1), Duration::from_millis(100)],
+            Announced::Never => [Duration::from_micros(50), Duration::from_millis(10)],
+        }
+    }
+}
+
+/// As [`write`], where only calls that block are told all they wait for: they sleep in queues which `epoll` and `poll` do
+/// not look at. So the operation is tried again after pauses that double; an event cuts a pause short.
 ///
 /// Rejected: the blocking call on the pool of OS threads. It would be told at once, but each waiter would
 /// hold an OS thread, beyond what a timeout or a cancellation could end.
@@ -158,10 +172,11 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 /// As [`read`].
 #[track_caller]
 #[inline(always)]
-pub(crate) fn write_unannounced<T>(
+pub(crate) fn write_persistently<T>(
     source: &Source,
     reason: Reason,
     mode: Mode,
+    announced: Announced,
     mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
 ) -> io::Result<T> {
     if let Some(home) = Home::get() {
@@ -174,7 +189,7 @@ pub(crate) fn write_unannounced<T>(
             result => return result,
         }
     }
-    keep_trying(source, reason, mode, op, Location::caller())
+    keep_trying(source, reason, mode, announced, op, Location::caller())
 }
 
 #[cold]
@@ -182,13 +197,14 @@ fn keep_trying<T>(
     source: &Source,
     reason: Reason,
     mode: Mode,
+    announced: Announced,
     mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
     at: &'static Location<'static>,
 ) -> io::Result<T> {
     let deadline = mode.timeout.map_or(NEVER, clock::after);
     let direction = source.direction(Way::Write);
     let mut wait = Wait::at(reason, at).on_cancel(OnCancel::Report);
-    let mut pause = FIRST_PAUSE;
+    let [mut pause, longest] = announced.pauses();
     loop {
         direction.take();
         match op(source.fd()) {
@@ -203,13 +219,17 @@ fn keep_trying<T>(
             return Err(would_block());
         }
         wait.deadline = clock::after(pause).min(deadline);
-        let wake = match Home::get() {
-            Some(home) => source.wait(home, Way::Write, &wait)?,
-            None => park(&wait),
+        let wake = match (Home::get(), announced) {
+            (Some(home), _) => source.wait(home, Way::Write, &wait)?,
+            (None, Announced::Never) => park(&wait),
+            (None, Announced::Mostly) => match poll(source.fd(), PollFlags::OUT, wait.deadline) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Wake::Elapsed,
+                other => other.map(|()| Wake::Event)?,
+            },
         };
         match wake {
             Wake::Event => {}
-            Wake::Elapsed => pause = (2 * pause).min(LONGEST_PAUSE),
+            Wake::Elapsed => pause = (2 * pause).min(longest),
             Wake::Cancelled => return Err(io::Error::other(Cancelled::new())),
         }
     }

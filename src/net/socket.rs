@@ -19,6 +19,18 @@ use crate::retry::Mode;
 use crate::runtime::source::{Kind, Source};
 use crate::sys::sock;
 
+/// What a socket speaks, as far as that changes how it waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// A connection of TCP, for certain: a short read means that the kernel's buffer is empty.
+    Tcp,
+    /// Listeners, UDP.
+    #[default]
+    Other,
+    /// A Unix socket, or what may be one: the system does not announce all that ends a write's wait.
+    Unix,
+}
+
 pub(crate) struct Socket {
     source: Source,
     options: Arc<Options>,
@@ -27,8 +39,7 @@ pub(crate) struct Socket {
 /// Each atomic stands alone: nothing is published through it, so `Relaxed` everywhere.
 #[derive(Default)]
 struct Options {
-    /// A TCP connection for certain, for which a short read means that the kernel's buffer is empty.
-    tcp: bool,
+    protocol: Protocol,
     /// In nanoseconds; 0 is none, and `u64::MAX` stands for all of 584 years and longer.
     read_timeout: AtomicU64,
     write_timeout: AtomicU64,
@@ -39,10 +50,10 @@ struct Options {
 }
 
 impl Options {
-    fn of(tcp: bool, timeouts: [Option<Duration>; 2]) -> Options {
+    fn of(protocol: Protocol, timeouts: [Option<Duration>; 2]) -> Options {
         let [read, write] = timeouts.map(|timeout| AtomicU64::new(encode(timeout)));
         Options {
-            tcp,
+            protocol,
             read_timeout: read,
             write_timeout: write,
             ..Options::default()
@@ -56,10 +67,9 @@ impl Options {
 
 impl Socket {
     fn with(fd: OwnedFd, options: Arc<Options>) -> Socket {
-        let kind = if options.tcp {
-            Kind::TcpStream
-        } else {
-            Kind::Other
+        let kind = match options.protocol {
+            Protocol::Tcp => Kind::TcpStream,
+            Protocol::Other | Protocol::Unix => Kind::Other,
         };
         Socket {
             source: Source::new(fd, kind),
@@ -67,32 +77,31 @@ impl Socket {
         }
     }
 
-    /// A socket of TCP that `sys::sock` opened to connect it: `O_NONBLOCK` (N2) and without timeouts.
-    pub(crate) fn stream(fd: OwnedFd) -> Socket {
+    /// A socket that `sys` opened or accepted: `O_NONBLOCK` (N2) and without timeouts.
+    pub(crate) fn new(fd: OwnedFd, protocol: Protocol) -> Socket {
         Socket::with(
             fd,
             Arc::new(Options {
-                tcp: true,
+                protocol,
                 ..Options::default()
             }),
         )
     }
 
-    /// The same for any other socket that `sys` opened or accepted.
-    pub(crate) fn other(fd: OwnedFd) -> Socket {
-        Socket::with(fd, Arc::default())
-    }
-
     /// A connection of TCP accepted from `self`. The kernel hands a listener's timeouts on to what it accepts.
     pub(crate) fn accepted(&self, fd: OwnedFd) -> Socket {
-        Socket::with(fd, Arc::new(Options::of(true, self.options.timeouts())))
+        let options = Options::of(Protocol::Tcp, self.options.timeouts());
+        Socket::with(fd, Arc::new(options))
     }
 
     /// Takes in a descriptor in any state, with the options that the kernel has for it. A descriptor that is
     /// no socket is not refused here, as in std: each use of it gives the system's error.
-    pub(crate) fn adopt(fd: OwnedFd, may_be_tcp: bool) -> Socket {
-        let tcp = may_be_tcp && sock::is_tcp(fd.as_fd());
-        let options = Options::of(tcp, sock::timeouts(fd.as_fd()).unwrap_or_default());
+    pub(crate) fn adopt(fd: OwnedFd, protocol: Protocol) -> Socket {
+        let protocol = match protocol {
+            Protocol::Tcp if !sock::is_tcp(fd.as_fd()) => Protocol::Unix,
+            protocol => protocol,
+        };
+        let options = Options::of(protocol, sock::timeouts(fd.as_fd()).unwrap_or_default());
         let nonblocking = sock::is_nonblocking(fd.as_fd()).unwrap_or(false);
         options.nonblocking.store(nonblocking, Ordering::Relaxed);
         if !nonblocking {
@@ -131,6 +140,10 @@ impl Socket {
         self.source.fd()
     }
 
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.options.protocol
+    }
+
     pub(crate) fn read_mode(&self) -> Mode {
         self.mode(&self.options.read_timeout)
     }
@@ -150,7 +163,7 @@ impl Socket {
     /// An error that a write met after it had sent something. The kernel would keep that of a TCP connection for the
     /// next call, so it is kept; it forgets that of a Unix stream, whose next call finds out anew.
     pub(crate) fn keep_failure(&self, error: &io::Error) {
-        if !self.options.tcp {
+        if self.protocol() != Protocol::Tcp {
             return;
         }
         let number = error.raw_os_error().unwrap_or(0);
@@ -227,7 +240,7 @@ fn load(place: &AtomicU64) -> Option<Duration> {
 
 /// The conversions of std for a type that holds one `socket: Socket`: to and from descriptors and std's type, `$theirs`.
 macro_rules! descriptor_traits {
-    ($name:ident, $theirs:ty, tcp: $tcp:literal) => {
+    ($name:ident, $theirs:ty, $protocol:expr) => {
         impl AsFd for $name {
             fn as_fd(&self) -> BorrowedFd<'_> {
                 self.socket.fd()
@@ -244,7 +257,7 @@ macro_rules! descriptor_traits {
         impl From<OwnedFd> for $name {
             fn from(fd: OwnedFd) -> $name {
                 $name {
-                    socket: Socket::adopt(fd, $tcp),
+                    socket: Socket::adopt(fd, $protocol),
                 }
             }
         }

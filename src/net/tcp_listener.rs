@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawF
 use rustix::net::{SocketType, sockopt};
 
 use super::addr::first_that_works;
-use super::socket::{Socket, descriptor_traits};
+use super::socket::{Protocol, Socket, descriptor_traits};
 use super::{TcpStream, ToSocketAddrs};
 use crate::sys::sock;
 
@@ -117,7 +117,7 @@ impl TcpListener {
         sock::bind(fd.as_fd(), addr)?;
         sock::listen(fd.as_fd())?;
         Ok(TcpListener {
-            socket: Socket::other(fd),
+            socket: Socket::new(fd, Protocol::Other),
         })
     }
 
@@ -386,4 +386,4 @@ impl fmt::Debug for TcpListener {
     }
 }
 
-descriptor_traits!(TcpListener, std::net::TcpListener, tcp: false);
+descriptor_traits!(TcpListener, std::net::TcpListener, Protocol::Other);

@@ -12,7 +12,7 @@ use rustix::net::{SocketType, sockopt};
 
 use super::ToSocketAddrs;
 use super::addr::no_addresses;
-use super::socket::{Socket, descriptor_traits, refuse_zero};
+use super::socket::{Protocol, Socket, descriptor_traits, refuse_zero};
 use super::transfer::stream_traits;
 use crate::green::Reason;
 use crate::retry::{self, Mode};
@@ -141,7 +141,7 @@ impl TcpStream {
 
     #[track_caller]
     fn connect_one(addr: &SocketAddr, timeout: Option<Duration>) -> io::Result<TcpStream> {
-        let socket = Socket::stream(sock::open(addr, SocketType::STREAM)?);
+        let socket = Socket::new(sock::open(addr, SocketType::STREAM)?, Protocol::Tcp);
         let mut started = false;
         let mode = Mode {
             timeout,
@@ -594,4 +594,4 @@ impl TcpStream {
 }
 
 stream_traits!(TcpStream);
-descriptor_traits!(TcpStream, std::net::TcpStream, tcp: true);
+descriptor_traits!(TcpStream, std::net::TcpStream, Protocol::Tcp);

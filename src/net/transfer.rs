@@ -10,9 +10,9 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use rustix::net::SocketAddrAny;
 use rustix::net::addr::SocketAddrArg;
 
-use super::socket::Socket;
+use super::socket::{Protocol, Socket};
 use crate::green::Reason;
-use crate::retry;
+use crate::retry::{self, Announced};
 use crate::runtime::worker::place_next;
 use crate::sys::sock;
 
@@ -45,6 +45,19 @@ impl Socket {
         Ok(received)
     }
 
+    /// An operation that waits for room.
+    #[track_caller]
+    #[inline(always)]
+    fn write_with<T>(&self, op: impl FnMut(BorrowedFd<'_>) -> io::Result<T>) -> io::Result<T> {
+        let (source, mode) = (self.source(), self.write_mode());
+        match self.protocol() {
+            Protocol::Tcp | Protocol::Other => retry::write(source, Reason::Write, mode, op),
+            Protocol::Unix => {
+                retry::write_persistently(source, Reason::Write, mode, Announced::Mostly, op)
+            }
+        }
+    }
+
     /// Calls `send`, with the count of what is sent, until that is `size`, as the kernel does for a blocking socket.
     ///
     /// Its buffer is full only when it says so: a short count alone promises no wake-up. What was sent before
@@ -57,10 +70,18 @@ impl Socket {
     ) -> io::Result<usize> {
         self.take_failure()?;
         let mut sent = 0;
+        let mut has_waited = false;
         loop {
             let round = |fd: BorrowedFd<'_>| {
                 for _ in 0..SENDS_A_ROUND {
-                    let count = send(fd, sent)?;
+                    let count = match send(fd, sent) {
+                        Ok(count) => count,
+                        Err(error) if has_waited => return Err(self.reason_to_stop(error)),
+                        Err(error) => {
+                            has_waited = error.kind() == io::ErrorKind::WouldBlock;
+                            return Err(error);
+                        }
+                    };
                     sent += count;
                     if sent >= size || count == 0 {
                         return Ok(true);
@@ -68,7 +89,7 @@ impl Socket {
                 }
                 Ok(false)
             };
-            match retry::write(self.source(), Reason::Write, self.write_mode(), round) {
+            match self.write_with(round) {
                 Ok(true) => return Ok(sent),
                 Ok(false) => {}
                 Err(error) if sent == 0 => return Err(error),
@@ -82,7 +103,20 @@ impl Socket {
         }
     }
 
-    /// The next bytes of a stream, or the next datagram.
+    /// A Unix stream whose peer has gone says `EPIPE` to a new call. One that waits meanwhile is told the pending
+    /// error, if there is one, so that no later call is.
+    #[cold]
+    fn reason_to_stop(&self, error: io::Error) -> io::Error {
+        if self.protocol() != Protocol::Unix || error.kind() != io::ErrorKind::BrokenPipe {
+            return error;
+        }
+        match sock::take_error(self.fd()) {
+            Ok(Some(pending)) => pending,
+            _ => error,
+        }
+    }
+
+    /// The next bytes of a stream.
     #[track_caller]
     #[inline(always)]
     pub(crate) fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
@@ -132,52 +166,79 @@ impl Socket {
         })
     }
 
+    /// Waits for a datagram that `receive` takes.
+    ///
+    /// A socket whose receiving half was shut down gives a blocking call nothing, and calls that do not block
+    /// `EAGAIN` for ever (Linux). So where `EAGAIN` comes from a socket that may be such, it is asked.
+    #[track_caller]
+    #[inline(always)]
+    fn receive_datagram<T: Default>(
+        &self,
+        mut receive: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let (source, mode) = (self.source(), self.read_mode());
+        let take = |fd: BorrowedFd<'_>| match receive(fd) {
+            Err(error)
+                if error.kind() == io::ErrorKind::WouldBlock
+                    && !mode.nonblocking
+                    && source.may_have_ended()
+                    && sock::is_shut(fd) =>
+            {
+                // What came before it was shut down is still there.
+                receive(fd).or_else(|error| match error.kind() {
+                    io::ErrorKind::WouldBlock => Ok(T::default()),
+                    _ => Err(error),
+                })
+            }
+            result => result,
+        };
+        retry::read(source, Reason::Read, mode, take, |_| false)
+    }
+
+    /// The next datagram.
+    #[track_caller]
+    #[inline(always)]
+    pub(crate) fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.receive_datagram(|fd| sock::recv(fd, buf))
+    }
+
+    /// As [`recv`](Socket::recv), and leaves it in the queue.
+    #[track_caller]
+    pub(crate) fn peek_datagram(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.receive_datagram(|fd| sock::peek(fd, buf))
+    }
+
     /// The next datagram, with its sender. `receive` is `sock::recv_from` or `sock::peek_from`.
     #[track_caller]
     #[inline(always)]
-    pub(crate) fn receive_from(
+    pub(crate) fn recv_from(
         &self,
         buf: &mut [u8],
         receive: impl Fn(BorrowedFd<'_>, &mut [u8]) -> io::Result<(usize, Option<SocketAddrAny>)>,
     ) -> io::Result<(usize, Option<SocketAddrAny>)> {
-        retry::read(
-            self.source(),
-            Reason::Read,
-            self.read_mode(),
-            |fd| receive(fd, buf),
-            |_| false,
-        )
+        self.receive_datagram(|fd| receive(fd, buf))
     }
 
     /// One datagram, to the peer.
     #[track_caller]
     #[inline(always)]
     pub(crate) fn send(&self, buf: &[u8]) -> io::Result<usize> {
-        retry::write(self.source(), Reason::Write, self.write_mode(), |fd| {
-            sock::send(fd, buf)
-        })
+        self.write_with(|fd| sock::send(fd, buf))
     }
 
     /// One datagram, to `addr`.
     #[track_caller]
     #[inline(always)]
     pub(crate) fn send_to(&self, buf: &[u8], addr: &impl SocketAddrArg) -> io::Result<usize> {
-        retry::write(self.source(), Reason::Write, self.write_mode(), |fd| {
-            sock::send_to(fd, buf, addr)
-        })
-    }
-
-    /// As [`send_to`](Socket::send_to), where no event may tell that the receiver has room again.
-    #[track_caller]
-    #[inline(always)]
-    pub(crate) fn send_to_unannounced(
-        &self,
-        buf: &[u8],
-        addr: &impl SocketAddrArg,
-    ) -> io::Result<usize> {
-        retry::write_unannounced(self.source(), Reason::Write, self.write_mode(), |fd| {
-            sock::send_to(fd, buf, addr)
-        })
+        let (source, mode) = (self.source(), self.write_mode());
+        let op = |fd: BorrowedFd<'_>| sock::send_to(fd, buf, addr);
+        match self.protocol() {
+            Protocol::Tcp | Protocol::Other => retry::write(source, Reason::Write, mode, op),
+            // Nobody tells whoever is not the receiver's peer that its queue has room again.
+            Protocol::Unix => {
+                retry::write_persistently(source, Reason::Write, mode, Announced::Never, op)
+            }
+        }
     }
 
     /// The next connection to a listening socket.

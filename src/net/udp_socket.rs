@@ -13,7 +13,7 @@ use rustix::net::{SocketType, sockopt};
 use super::ToSocketAddrs;
 use super::addr::first_that_works;
 use super::methods::{handle_methods, timeout_methods};
-use super::socket::{Socket, descriptor_traits};
+use super::socket::{Protocol, Socket, descriptor_traits};
 use crate::sys::sock;
 
 /// A UDP socket: [`std::net::UdpSocket`] for green threads.
@@ -88,7 +88,7 @@ impl UdpSocket {
             let fd = sock::open(addr, SocketType::DGRAM)?;
             sock::bind(fd.as_fd(), addr)?;
             Ok(UdpSocket {
-                socket: Socket::other(fd),
+                socket: Socket::new(fd, Protocol::Other),
             })
         })
     }
@@ -135,7 +135,7 @@ impl UdpSocket {
     /// ```
     #[track_caller]
     pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let (count, sender) = self.socket.receive_from(buf, sock::recv_from)?;
+        let (count, sender) = self.socket.recv_from(buf, sock::recv_from)?;
         Ok((count, sock::internet(sender)?))
     }
 
@@ -159,7 +159,7 @@ impl UdpSocket {
     /// ```
     #[track_caller]
     pub fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let (count, sender) = self.socket.receive_from(buf, sock::peek_from)?;
+        let (count, sender) = self.socket.recv_from(buf, sock::peek_from)?;
         Ok((count, sock::internet(sender)?))
     }
 
@@ -213,7 +213,7 @@ impl UdpSocket {
     /// ```
     #[track_caller]
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.read(buf)
+        self.socket.recv(buf)
     }
 
     /// As [`recv`](UdpSocket::recv), but the datagram stays in the queue: the next call gives it again.
@@ -236,7 +236,7 @@ impl UdpSocket {
     /// ```
     #[track_caller]
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.peek(buf)
+        self.socket.peek_datagram(buf)
     }
 
     /// Sends a datagram to the peer. Suspends until the system has room for it.
@@ -388,4 +388,4 @@ impl fmt::Debug for UdpSocket {
     }
 }
 
-descriptor_traits!(UdpSocket, std::net::UdpSocket, tcp: false);
+descriptor_traits!(UdpSocket, std::net::UdpSocket, Protocol::Other);

@@ -139,6 +139,12 @@ impl Source {
             && !self.core.ended.load(Ordering::Relaxed)
     }
 
+    /// Whether its reactor has said that a side was shut down, or that an error came; yes, if nobody watches.
+    #[inline]
+    pub(crate) fn may_have_ended(&self) -> bool {
+        self.core.ended.load(Ordering::Relaxed) || self.core.port.load(Ordering::Relaxed).is_null()
+    }
+
     /// Waits, on a green thread, until an operation may succeed. The operation has just said that it would
     /// block, and was preceded by `take`.
     ///

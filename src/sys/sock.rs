@@ -235,6 +235,22 @@ pub(crate) fn is_readable(fd: BorrowedFd<'_>) -> io::Result<bool> {
     )? > 0)
 }
 
+/// Whether the receiving half was shut down, as far as the system tells without receiving.
+pub(crate) fn is_shut(fd: BorrowedFd<'_>) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::RDHUP)];
+        let at_once = Timespec::default();
+        poll(&mut fds, Some(&at_once)).is_ok() && fds[0].revents().contains(PollFlags::RDHUP)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = fd;
+        false
+    }
+}
+
 /// Standard input, output and error: other programs share their open files, flags included.
 pub(crate) fn is_standard(fd: BorrowedFd<'_>) -> bool {
     (0..=2).contains(&fd.as_raw_fd())

@@ -53,8 +53,12 @@ pub(crate) fn of_path(path: &Path) -> io::Result<SocketAddrUnix> {
 /// std's form of what a system call gave.
 ///
 /// Not by rustix's conversion, which asserts that a path ends with a zero: Linux has paths without one, if they
-/// fill the whole address, and whoever sends from such a path would make us panic.
-pub(crate) fn from_system(addr: Option<SocketAddrAny>) -> io::Result<SocketAddr> {
+/// fill the whole address, and whoever sends from such a path would make us panic. std can name such a path, but makes
+/// a `SocketAddr` of it for the asking of a socket only: `longest` does that.
+pub(crate) fn from_system(
+    addr: Option<SocketAddrAny>,
+    longest: impl FnOnce(&Path) -> io::Result<SocketAddr>,
+) -> io::Result<SocketAddr> {
     let Some(addr) = addr else {
         return unnamed();
     };
@@ -73,7 +77,7 @@ pub(crate) fn from_system(addr: Option<SocketAddrAny>) -> io::Result<SocketAddr>
             let text = std::ffi::OsStr::from_bytes(&path[..end.unwrap_or(path.len())]);
             match end {
                 Some(_) => SocketAddr::from_pathname(text),
-                None => from_longest_path(Path::new(text)),
+                None => longest(Path::new(text)),
             }
         }
     }
@@ -99,10 +103,10 @@ fn from_abstract_name(name: &[u8]) -> io::Result<SocketAddr> {
     }
 }
 
-/// A path that fills the whole address, as other programs may bind: std can name it, but makes such a `SocketAddr` for a
-/// socket only. So a socket takes it as its peer; if that one is gone by now, the sender stays unnamed.
+/// The path of a datagram's sender that fills the whole address: asked of a socket that takes it as its peer. If the
+/// sender is gone by now, it stays unnamed.
 #[cold]
-fn from_longest_path(path: &Path) -> io::Result<SocketAddr> {
+pub(crate) fn from_longest_path(path: &Path) -> io::Result<SocketAddr> {
     let ask = || {
         let socket = sock::open_of(AddressFamily::UNIX, SocketType::DGRAM)?;
         sock::associate(socket.as_fd(), &SocketAddrUnix::new(path)?)?;
@@ -113,18 +117,18 @@ fn from_longest_path(path: &Path) -> io::Result<SocketAddr> {
 
 /// The name of the socket, as std tells it.
 pub(crate) fn local_addr(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
-    lent(fd).local_addr()
+    lent::<UnixDatagram>(fd).local_addr()
 }
 
 /// The name of its peer, as std tells it.
 pub(crate) fn peer_addr(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
-    lent(fd).peer_addr()
+    lent::<UnixDatagram>(fd).peer_addr()
 }
 
-/// std's socket around `fd`, for questions about names only: it may block in everything else.
-fn lent(fd: BorrowedFd<'_>) -> ManuallyDrop<UnixDatagram> {
+/// std's socket around `fd`, for `Debug` and questions about names only: it may block in everything else.
+pub(crate) fn lent<T: FromRawFd>(fd: BorrowedFd<'_>) -> ManuallyDrop<T> {
     // SAFETY: UA2.
-    ManuallyDrop::new(unsafe { UnixDatagram::from_raw_fd(fd.as_raw_fd()) })
+    ManuallyDrop::new(unsafe { T::from_raw_fd(fd.as_raw_fd()) })
 }
 
 /// Asks for a connection; `WouldBlock` when the listener's queue is full.

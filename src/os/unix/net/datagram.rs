@@ -9,9 +9,9 @@ use std::path::Path;
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 
-use super::{SocketAddr, peer_methods};
+use super::{SocketAddr, debug_of_std, peer_methods};
 use crate::net::methods::{handle_methods, timeout_methods};
-use crate::net::socket::{Socket, descriptor_traits};
+use crate::net::socket::{Protocol, Socket, descriptor_traits};
 use crate::sys::{sock, unix_sock};
 
 /// A Unix socket for datagrams: [`std::os::unix::net::UnixDatagram`] for green threads.
@@ -137,7 +137,7 @@ impl UnixDatagram {
 
     fn new(fd: OwnedFd) -> UnixDatagram {
         UnixDatagram {
-            socket: Socket::other(fd),
+            socket: Socket::new(fd, Protocol::Unix),
         }
     }
 
@@ -187,7 +187,7 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) when the time is up; else the system's, such as
-    /// [`ConnectionReset`](io::ErrorKind::ConnectionReset) when the peer was closed with datagrams unread.
+    /// [`ConnectionReset`](io::ErrorKind::ConnectionReset) when the peer has taken another one.
     ///
     /// # Examples
     ///
@@ -200,8 +200,11 @@ impl UnixDatagram {
     /// ```
     #[track_caller]
     pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let (count, sender) = self.socket.receive_from(buf, sock::recv_from)?;
-        Ok((count, unix_sock::from_system(sender)?))
+        let (count, sender) = self.socket.recv_from(buf, sock::recv_from)?;
+        Ok((
+            count,
+            unix_sock::from_system(sender, unix_sock::from_longest_path)?,
+        ))
     }
 
     /// Receives a datagram. Suspends, for at most the read timeout, until one comes.
@@ -220,7 +223,7 @@ impl UnixDatagram {
     /// ```
     #[track_caller]
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.read(buf)
+        self.socket.recv(buf)
     }
 
     /// As [`recv`](UnixDatagram::recv), but the datagram stays in the queue: the next call gives it again.
@@ -242,7 +245,7 @@ impl UnixDatagram {
     /// ```
     #[track_caller]
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.peek(buf)
+        self.socket.peek_datagram(buf)
     }
 
     /// As [`recv_from`](UnixDatagram::recv_from), but the datagram stays in the queue: the next call gives it again.
@@ -264,8 +267,11 @@ impl UnixDatagram {
     /// ```
     #[track_caller]
     pub fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let (count, sender) = self.socket.receive_from(buf, sock::peek_from)?;
-        Ok((count, unix_sock::from_system(sender)?))
+        let (count, sender) = self.socket.recv_from(buf, sock::peek_from)?;
+        Ok((
+            count,
+            unix_sock::from_system(sender, unix_sock::from_longest_path)?,
+        ))
     }
 
     /// Sends a datagram to the socket at `path`. Suspends until there is room for it (the [module](super) says how).
@@ -286,7 +292,7 @@ impl UnixDatagram {
     #[track_caller]
     pub fn send_to<P: AsRef<Path>>(&self, buf: &[u8], path: P) -> io::Result<usize> {
         let addr = unix_sock::of_path(path.as_ref())?;
-        self.socket.send_to_unannounced(buf, &addr)
+        self.socket.send_to(buf, &addr)
     }
 
     /// As [`send_to`](UnixDatagram::send_to), for any address, abstract ones too.
@@ -307,7 +313,7 @@ impl UnixDatagram {
     #[track_caller]
     pub fn send_to_addr(&self, buf: &[u8], socket_addr: &SocketAddr) -> io::Result<usize> {
         let addr = unix_sock::to_system(socket_addr)?;
-        self.socket.send_to_unannounced(buf, &addr)
+        self.socket.send_to(buf, &addr)
     }
 
     /// Sends a datagram to the peer. Suspends until there is room for it.
@@ -341,4 +347,9 @@ peer_methods!(
     UnixDatagram,
     "rustlet::os::unix::net::UnixDatagram::pair()?.0"
 );
-descriptor_traits!(UnixDatagram, std::os::unix::net::UnixDatagram, tcp: false);
+debug_of_std!(UnixDatagram, std::os::unix::net::UnixDatagram);
+descriptor_traits!(
+    UnixDatagram,
+    std::os::unix::net::UnixDatagram,
+    Protocol::Unix
+);

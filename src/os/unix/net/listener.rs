@@ -2,16 +2,15 @@
 //!
 //! Any thread, green or not, may use a listener, and any number of them may accept at once.
 
-use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 
-use super::{SocketAddr, UnixStream};
+use super::{SocketAddr, UnixStream, debug_of_std};
 use crate::net::methods::handle_methods;
-use crate::net::socket::{Socket, descriptor_traits};
+use crate::net::socket::{Protocol, Socket, descriptor_traits};
 use crate::sys::{sock, unix_sock};
 
 /// A Unix socket that listens for connections: [`std::os::unix::net::UnixListener`] for green threads.
@@ -100,7 +99,7 @@ impl UnixListener {
         sock::bind(fd.as_fd(), addr)?;
         sock::listen(fd.as_fd())?;
         Ok(UnixListener {
-            socket: Socket::other(fd),
+            socket: Socket::new(fd, Protocol::Unix),
         })
     }
 
@@ -126,7 +125,7 @@ impl UnixListener {
     #[track_caller]
     pub fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
         let (fd, peer) = self.socket.accept()?;
-        let peer = unix_sock::from_system(peer)?;
+        let peer = unix_sock::from_system(peer, |_| unix_sock::peer_addr(fd.as_fd()))?;
         Ok((UnixStream::new(fd), peer))
     }
 
@@ -202,15 +201,9 @@ impl Iterator for Incoming<'_> {
     }
 }
 
-impl fmt::Debug for UnixListener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut out = f.debug_struct("UnixListener");
-        out.field("fd", &self.as_raw_fd());
-        if let Ok(addr) = self.local_addr() {
-            out.field("local", &addr);
-        }
-        out.finish()
-    }
-}
-
-descriptor_traits!(UnixListener, std::os::unix::net::UnixListener, tcp: false);
+debug_of_std!(UnixListener, std::os::unix::net::UnixListener);
+descriptor_traits!(
+    UnixListener,
+    std::os::unix::net::UnixListener,
+    Protocol::Unix
+);

@@ -13,9 +13,10 @@
 //!
 //! - no write raises `SIGPIPE`, not even `write_vectored`;
 //! - timeouts are kept as they were set, to the nanosecond;
-//! - two waits of Linux are announced to nobody but blocking calls: connecting to a listener whose queue is full, and
+//! - Linux announces the end of two waits to blocking calls only: connecting to a listener whose queue is full, and
 //!   [`UnixDatagram::send_to`] for a receiver whose queue is full. There, the call is tried again, after 50 µs first, then
-//!   after pauses that double to 10 ms. So of several that wait, the first need not be the first to go on.
+//!   after pauses that double to 10 ms. So of several that wait, the first need not be the first to go on. Other
+//!   writes that wait hear at once of room, and within 100 ms of a [shutdown](UnixStream::shutdown) of either end.
 //!
 //! # Examples
 //!
@@ -46,7 +47,7 @@ pub use datagram::UnixDatagram;
 pub use listener::{Incoming, UnixListener};
 pub use stream::UnixStream;
 
-/// Names of both ends, shutting down, `Debug`: for a type of this module that can have a peer.
+/// Names of both ends, and shutting down: for a type of this module that can have a peer.
 macro_rules! peer_methods {
     ($name:ident, $make:literal) => {
         impl $name {
@@ -85,12 +86,12 @@ macro_rules! peer_methods {
             }
 
             /// Shuts down the receiving half, the sending half, or both. Whoever waits in a half that is shut down, in any
-            /// thread and through any clone, goes on at once: what receives gets 0, what sends fails with
-            /// [`BrokenPipe`](std::io::ErrorKind::BrokenPipe).
+            /// thread and through any clone, goes on (at once or soon, see the [module](super)): what receives gets 0, what sends
+            /// fails with [`BrokenPipe`](std::io::ErrorKind::BrokenPipe).
             ///
             /// # Errors
             ///
-            /// [`NotConnected`](std::io::ErrorKind::NotConnected) when there is no other end.
+            /// Those of the system; none on an open Unix socket.
             ///
             /// # Examples
             ///
@@ -105,20 +106,18 @@ macro_rules! peer_methods {
                 crate::sys::sock::shutdown(self.socket.fd(), how)
             }
         }
+    };
+}
+use peer_methods;
 
+/// `Debug` as std has it, whatever that is: `$theirs` prints itself.
+macro_rules! debug_of_std {
+    ($name:ident, $theirs:ty) => {
         impl std::fmt::Debug for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                let mut out = f.debug_struct(stringify!($name));
-                out.field("fd", &self.as_raw_fd());
-                if let Ok(addr) = self.local_addr() {
-                    out.field("local", &addr);
-                }
-                if let Ok(addr) = self.peer_addr() {
-                    out.field("peer", &addr);
-                }
-                out.finish()
+                std::fmt::Debug::fmt(&*crate::sys::unix_sock::lent::<$theirs>(self.as_fd()), f)
             }
         }
     };
 }
-use peer_methods;
+use debug_of_std;

@@ -9,12 +9,12 @@ use std::path::Path;
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 
-use super::{SocketAddr, peer_methods};
+use super::{SocketAddr, debug_of_std, peer_methods};
 use crate::green::Reason;
 use crate::net::methods::{handle_methods, timeout_methods};
-use crate::net::socket::{Socket, descriptor_traits};
+use crate::net::socket::{Protocol, Socket, descriptor_traits};
 use crate::net::transfer::stream_traits;
-use crate::retry::{self, Mode};
+use crate::retry::{self, Announced, Mode};
 use crate::sys::{sock, unix_sock};
 
 /// A stream between two programs of one machine, or two threads: [`std::os::unix::net::UnixStream`] for green threads.
@@ -110,10 +110,17 @@ impl UnixStream {
 
     #[track_caller]
     fn connect_to(addr: &SocketAddrUnix) -> io::Result<UnixStream> {
-        let socket = Socket::other(sock::open_of(AddressFamily::UNIX, SocketType::STREAM)?);
-        retry::write_unannounced(socket.source(), Reason::Connect, Mode::default(), |fd| {
-            unix_sock::connect(fd, addr)
-        })?;
+        let socket = Socket::new(
+            sock::open_of(AddressFamily::UNIX, SocketType::STREAM)?,
+            Protocol::Unix,
+        );
+        retry::write_persistently(
+            socket.source(),
+            Reason::Connect,
+            Mode::default(),
+            Announced::Never,
+            |fd| unix_sock::connect(fd, addr),
+        )?;
         Ok(UnixStream { socket })
     }
 
@@ -141,7 +148,7 @@ impl UnixStream {
     /// Around a descriptor that `sys` opened.
     pub(super) fn new(fd: OwnedFd) -> UnixStream {
         UnixStream {
-            socket: Socket::other(fd),
+            socket: Socket::new(fd, Protocol::Unix),
         }
     }
 
@@ -178,4 +185,5 @@ impl UnixStream {
 
 peer_methods!(UnixStream, "rustlet::os::unix::net::UnixStream::pair()?.0");
 stream_traits!(UnixStream);
-descriptor_traits!(UnixStream, std::os::unix::net::UnixStream, tcp: false);
+debug_of_std!(UnixStream, std::os::unix::net::UnixStream);
+descriptor_traits!(UnixStream, std::os::unix::net::UnixStream, Protocol::Unix);
