@@ -2,6 +2,8 @@
 //!
 //! The call is tried first. If it would block, a green thread waits for its source's direction, an OS thread
 //! in `poll(2)`. A green thread whose operations never have to wait gives way after a budget of them.
+//!
+//! Any number of threads, green or not, may be in here for one source at once.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -163,9 +165,6 @@ impl Announced {
 
 /// As [`write`], where only calls that block are told all they wait for: they sleep in queues which `epoll` and `poll` do
 /// not look at. So the operation is tried again after pauses that double; an event cuts a pause short.
-///
-/// Rejected: the blocking call on the pool of OS threads. It would be told at once, but each waiter would
-/// hold an OS thread, beyond what a timeout or a cancellation could end.
 ///
 /// # Errors
 ///

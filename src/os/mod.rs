@@ -2,7 +2,8 @@
 //!
 //! Types that wait are ours, with std's names, and traits that std keeps for its own types have a counterpart here.
 //! Everything else (descriptors, extensions of strings and paths, of metadata and permissions) is std's own,
-//! re-exported, so that `std::os::` can be replaced by `rustlet::os::` throughout.
+//! re-exported, so that `std::os::` can be replaced by `rustlet::os::` throughout. Left out is what green threads do not
+//! have: a `pthread_t`, for which std has `os::unix::thread`.
 
 /// Owned and borrowed descriptors, which every socket converts from and into: std's own.
 pub use std::os::fd;

@@ -177,3 +177,46 @@ fn a_panic_of_one_receiver_leaves_the_socket_good() {
         assert_eq!(one.recv(&mut [0]).unwrap(), 1);
     });
 }
+
+/// Timeouts that elapse as datagrams come, on several handles: none is lost.
+#[test]
+fn timeouts_race_with_datagrams() {
+    const COUNT: usize = 1000;
+    let case = || {
+        let (one, other) = pair();
+        one.set_read_timeout(Some(Duration::from_micros(40)))
+            .unwrap();
+        let stop = &AtomicBool::new(false);
+        thread::scope(|scope| {
+            let receivers = [(); 4].map(|()| {
+                let clone = one.try_clone().unwrap();
+                scope.spawn(move || {
+                    let mut count = 0;
+                    loop {
+                        match clone.recv(&mut [0; 4]) {
+                            Ok(_) => {
+                                count += 1;
+                                clone.send(b"got it").unwrap();
+                            }
+                            Err(error) => {
+                                assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                                if stop.load(Ordering::SeqCst) {
+                                    return count;
+                                }
+                            }
+                        }
+                    }
+                })
+            });
+            for _ in 0..COUNT {
+                other.send(b"x").unwrap();
+                other.recv(&mut [0; 8]).unwrap();
+            }
+            stop.store(true, Ordering::SeqCst);
+            let counts = receivers.map(|receiver| receiver.join().unwrap());
+            assert_eq!(counts.iter().sum::<usize>(), COUNT);
+        });
+    };
+    on_one_worker(case);
+    rustlet::run(case);
+}

@@ -273,3 +273,55 @@ fn blocking_descriptors_do_not_block() {
         while_another_counts(accepting, || drop(UnixStream::connect_addr(&addr).unwrap()));
     });
 }
+
+/// Senders to a short queue, some of which are cancelled: what the others have sent arrives, and nobody stays behind.
+#[test]
+fn cancelled_and_uncancelled_senders() {
+    for workers in [1, 2] {
+        rustlet::Builder::new()
+            .workers(workers)
+            .build()
+            .unwrap()
+            .run(|| {
+                let addr = abstract_name();
+                let receiver = UnixDatagram::bind_addr(&addr).unwrap();
+                receiver
+                    .set_read_timeout(Some(std::time::Duration::from_micros(200)))
+                    .unwrap();
+                let (mut got, mut sent) = (0, 0);
+                for _ in 0..50 {
+                    let senders: Vec<_> = (0..8)
+                        .map(|number| {
+                            let addr = addr.clone();
+                            thread::spawn(move || {
+                                let socket = UnixDatagram::unbound().unwrap();
+                                if number % 2 == 0 {
+                                    socket.connect_addr(&addr).unwrap();
+                                }
+                                for _ in 0..4 {
+                                    match number % 2 {
+                                        0 => socket.send(b"x").unwrap(),
+                                        _ => socket.send_to_addr(b"x", &addr).unwrap(),
+                                    };
+                                }
+                            })
+                        })
+                        .collect();
+                    got += usize::from(receiver.recv(&mut [0]).is_ok());
+                    for sender in senders.iter().step_by(3) {
+                        sender.cancel();
+                    }
+                    while senders.iter().any(|sender| !sender.is_finished()) {
+                        got += usize::from(receiver.recv(&mut [0]).is_ok());
+                    }
+                    let done = senders.into_iter().filter_map(|sender| sender.join().ok());
+                    sent += 4 * done.count();
+                }
+                receiver.set_nonblocking(true).unwrap();
+                while receiver.recv(&mut [0]).is_ok() {
+                    got += 1;
+                }
+                assert!(got >= sent);
+            });
+    }
+}

@@ -5,9 +5,9 @@
 //! ([`SocketAddr`]) are std's own, re-exported; abstract names of Linux come with
 //! [`SocketAddrExt`](std::os::linux::net::SocketAddrExt), which `os::linux::net` re-exports.
 //!
-//! What std has not made stable yet (credentials of the peer, passing descriptors and other ancillary data, marks) is
-//! left out; `peek` and `peek_from`, which are its last unstable methods, are here with its signatures. Everything converts into
-//! a descriptor, [borrowed](std::os::fd::AsFd) too, so that another crate's calls can be made on it.
+//! What std has not made stable is left out (credentials of the peer, ancillary data such as descriptors, marks), but for
+//! `peek` and `peek_from`, which have its signatures. Everything [lends its descriptor](std::os::fd::AsFd), so that another crate's
+//! calls can be made on it.
 //!
 //! What differs, and is not visible in signatures:
 //!
