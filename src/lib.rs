@@ -76,6 +76,8 @@ mod test_child;
 
 #[cfg(not(loom))]
 pub mod thread;
+#[cfg(not(loom))]
+mod worker;
 
 #[cfg(not(loom))]
 pub use crate::{
@@ -85,4 +87,5 @@ pub use crate::{
         JoinHandle, current, park, park_timeout, scope, sleep, sleep_until, spawn, spawn_local,
         unblock, yield_now,
     },
+    worker::Worker,
 };

@@ -74,6 +74,8 @@ pub(crate) struct Green {
     pub(crate) raises: Cell<u32>,
     /// The number of the raise that it unwinds with, or has unwound with and keeps the payload of; else 0.
     pub(super) raising: Cell<u32>,
+    /// It has waited while it was, or may have been, unwinding with a panic.
+    pub(crate) unwound: Cell<bool>,
     pub(super) chunk: Cell<*mut blocks::Chunk>,
     group: AtomicUsize,
     id: AtomicU64,
@@ -110,6 +112,7 @@ impl Green {
             deadline: Cell::new(NEVER),
             raises: Cell::new(0),
             raising: Cell::new(0),
+            unwound: Cell::new(false),
             fiber: UnsafeCell::new(None),
             home: AtomicPtr::new(ptr::null_mut()),
             since: AtomicU64::new(0),
@@ -152,6 +155,7 @@ impl Green {
         green.deadline.set(NEVER);
         green.raises.set(0);
         green.raising.set(0);
+        green.unwound.set(false);
         green.cancelled.store(false, Ordering::Relaxed);
         green.token.store(false, Ordering::Relaxed);
         green.completion.reset();
@@ -390,6 +394,11 @@ impl Green {
     #[inline(always)]
     pub(crate) fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Whether it unwinds, or has with a panic some time, as far as its waits have shown.
+    pub(crate) fn has_unwound(&self) -> bool {
+        self.unwound.get() || self.raising.get() != 0
     }
 
     /// Unwinds it from its present or next wait; if it has not started, it never runs.

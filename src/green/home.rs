@@ -13,6 +13,7 @@
 
 use std::cell::Cell;
 use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::mailbox::{Bell, Inbox};
 use super::queue::RunQueue;
@@ -25,6 +26,8 @@ use crate::sys::event::EventFd;
 pub(crate) struct Mailbox {
     pub(crate) inbox: Inbox,
     pub(crate) bell: Bell<EventFd>,
+    /// The OS thread that steps the worker by hand (its [`os_thread`]); 0 if the worker has one of its own.
+    stepper: AtomicUsize,
 }
 
 impl super::mailbox::Line for EventFd {
@@ -44,14 +47,26 @@ impl Mailbox {
             Box::leak(Box::new(Mailbox {
                 inbox: Inbox::new(),
                 bell: Bell::new(None),
+                stepper: AtomicUsize::new(0),
             }))
         });
         mailbox.bell.set_line(Some(line));
         Ok(mailbox)
     }
 
+    /// The worker will be stepped by hand, by the calling OS thread.
+    pub(crate) fn stepped_here(&self) {
+        self.stepper.store(os_thread(), Ordering::Relaxed);
+    }
+
+    /// Whether it is the calling OS thread that has to step the worker.
+    pub(crate) fn is_stepped_here(&self) -> bool {
+        self.stepper.load(Ordering::Relaxed) == os_thread()
+    }
+
     /// Gives it back. Messages that come later are dropped by whoever gets it next.
     pub(crate) fn close(&'static self) {
+        self.stepper.store(0, Ordering::Relaxed);
         drop(self.bell.set_line(None));
         self.bell.awake();
         for mail in self.inbox.take() {
@@ -69,6 +84,14 @@ fn spent_all(at: &'static std::panic::Location<'static>) {
 
 thread_local! {
     static HOME: Cell<*const Home> = const { Cell::new(ptr::null()) };
+    /// How many green threads of this OS thread are suspended and were, or may have been, unwinding. Of all its homes:
+    /// std's mark is the OS thread's.
+    static UNWINDING: Cell<u32> = const { Cell::new(0) };
+}
+
+/// A number that no two OS threads have at the same time; never 0.
+fn os_thread() -> usize {
+    HOME.with(|home| ptr::from_ref(home).addr())
 }
 
 /// A worker, as its green threads see it.
@@ -76,8 +99,8 @@ pub(crate) struct Home {
     current: Cell<*const Green>,
     queue: RunQueue,
     spent: Cell<u32>,
-    /// How many of its threads are suspended and were, or may have been, unwinding.
-    unwinding: Cell<u32>,
+    /// The OS thread was unwinding already when it entered: what std says of it is not about the green threads.
+    within_unwinding: Cell<bool>,
     /// A cancellation waits until it is known who unwinds.
     held_off: Cell<bool>,
     pub(crate) mailbox: &'static Mailbox,
@@ -94,7 +117,7 @@ impl Home {
             current: Cell::new(ptr::null()),
             queue: RunQueue::new(),
             spent: Cell::new(0),
-            unwinding: Cell::new(0),
+            within_unwinding: Cell::new(false),
             held_off: Cell::new(false),
             mailbox,
             now: Cell::new(0),
@@ -111,6 +134,8 @@ impl Home {
                 HOME.set(self.0);
             }
         }
+        self.within_unwinding
+            .set(std::thread::panicking() && UNWINDING.get() == 0);
         let _reset = Reset(HOME.replace(self));
         f()
     }
@@ -142,19 +167,24 @@ impl Home {
         self.current.get()
     }
 
-    /// Whether a suspended thread of this worker is, or may be, in the middle of an unwinding.
+    /// Whether a suspended thread of this OS thread is, or may be, in the middle of an unwinding.
     pub(super) fn others_unwind(&self) -> bool {
-        self.unwinding.get() > 0
+        UNWINDING.get() > 0
+    }
+
+    /// Whether the OS thread was unwinding when its green threads got their turn.
+    pub(super) fn is_within_unwinding(&self) -> bool {
+        self.within_unwinding.get()
     }
 
     #[cold]
     pub(super) fn suspended_unwinding(&self) {
-        self.unwinding.set(self.unwinding.get() + 1);
+        UNWINDING.set(UNWINDING.get() + 1);
     }
 
     #[cold]
     pub(super) fn resumed_unwinding(&self) {
-        self.unwinding.set(self.unwinding.get() - 1);
+        UNWINDING.set(UNWINDING.get() - 1);
     }
 
     /// A cancelled thread waits, and was not unwound because it is unknown whether it can be.
@@ -165,7 +195,7 @@ impl Home {
     /// The worker, between threads: when nobody unwinds any more, those that were held off are told again.
     #[inline]
     pub(crate) fn tell_again(&self) {
-        if self.held_off.get() && !std::thread::panicking() {
+        if self.held_off.get() && (!std::thread::panicking() || self.within_unwinding.get()) {
             self.tell_all();
         }
     }

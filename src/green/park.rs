@@ -17,6 +17,9 @@
 //! code of the user runs in between: so it is kept in the [`Wait`]. Where it is unknown the thread is not
 //! unwound, and is told again when it can be known (`Home::tell_again`).
 //!
+//! A worker that is stepped by hand may be stepped, or dropped, by a destructor while the OS thread itself unwinds. Then std's
+//! mark is set all the time, and a thread is taken to unwind if it was raised in, or was seen to before.
+//!
 //! K1. `park` and `yield_now` suspend the fiber that they run on: `Home::current` is that fiber's thread.
 
 use std::cell::Cell;
@@ -111,8 +114,12 @@ impl Wait {
     fn ask(&self, home: &Home) -> Temper {
         let temper = match (std::thread::panicking(), home.others_unwind()) {
             (false, _) => Temper::Calm,
-            (true, false) => Temper::Unwinding,
             (true, true) => Temper::Unknown,
+            // A worker stepped by a destructor: std's mark says nothing, what was seen of the thread decides.
+            (true, false) if home.is_within_unwinding() && !home.current().has_unwound() => {
+                Temper::Calm
+            }
+            (true, false) => Temper::Unwinding,
         };
         self.temper.set(temper);
         temper
@@ -180,6 +187,9 @@ fn park_green(home: &Home, wait: &Wait) -> Wake {
 #[inline(always)]
 fn suspend(home: &Home, green: &Green, temper: Temper) {
     if temper != Temper::Calm {
+        if green.raising.get() == 0 {
+            green.unwound.set(true);
+        }
         home.suspended_unwinding();
     }
     // SAFETY: K1.
@@ -246,7 +256,8 @@ pub(crate) enum Unwinding {
     Panic,
     /// It is cancelled; or it was, and has kept the payload.
     Cancel,
-    /// Another thread of the worker is suspended while it unwinds, or may be: no telling whether this one does too.
+    /// Another thread of the worker is suspended while it unwinds, or may be, or the worker is stepped by a destructor: no telling
+    /// whether this one does too.
     Unknown,
 }
 
@@ -260,7 +271,7 @@ pub(crate) fn unwinding() -> Unwinding {
     match Home::get() {
         None => Unwinding::Panic,
         Some(home) if home.current().raising.get() != 0 => Unwinding::Cancel,
-        Some(home) if home.others_unwind() => Unwinding::Unknown,
+        Some(home) if home.others_unwind() || home.is_within_unwinding() => Unwinding::Unknown,
         Some(_) => Unwinding::Panic,
     }
 }

@@ -2,10 +2,12 @@
 
 use std::io;
 use std::num::NonZeroUsize;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::life::Runtime;
 use super::shared::Config;
+use super::worker::stepped::Stepped;
 use crate::stack::StackSize;
 
 /// Settings of a [`Runtime`]; each has a default.
@@ -99,6 +101,7 @@ impl Builder {
     /// No OS thread, epoll instance or eventfd can be had (see `ulimit -u` and `ulimit -n`), or `RUSTLET_WORKERS` or
     /// `RUSTLET_STACK_SIZE` is set to something that is not a positive number (`InvalidInput`).
     pub fn build(self) -> io::Result<Runtime> {
+        let config = self.config()?;
         let workers = match self.workers {
             Some(count) => count.max(1),
             None => from_environment("RUSTLET_WORKERS")?.map_or_else(
@@ -106,24 +109,32 @@ impl Builder {
                 NonZeroUsize::get,
             ),
         };
+        let runtime = Runtime::start(workers, config)?;
+        if let Some(period) = self.watchdog {
+            runtime.start_watchdog(period)?;
+        }
+        Ok(runtime)
+    }
+
+    fn config(&self) -> io::Result<Config> {
         let stack = match self.stack_size {
             Some(bytes) => StackSize::from_usable(bytes),
             None => from_environment("RUSTLET_STACK_SIZE")?.map_or(StackSize::DEFAULT, |bytes| {
                 StackSize::from_usable(bytes.get())
             }),
         };
-        let config = Config {
+        Ok(Config {
             name: self.name.as_deref().unwrap_or("rustlet").into(),
             stack,
             max_threads: self.max_threads.unwrap_or(usize::MAX),
             blocking_threads: self.blocking_threads.unwrap_or(512),
             shutdown_timeout: self.shutdown_timeout.unwrap_or(Duration::from_secs(5)),
-        };
-        let runtime = Runtime::start(workers, config)?;
-        if let Some(period) = self.watchdog {
-            runtime.start_watchdog(period)?;
-        }
-        Ok(runtime)
+        })
+    }
+
+    /// A worker that the calling OS thread steps by hand.
+    pub(crate) fn open_stepped(&self) -> io::Result<Rc<Stepped>> {
+        Stepped::open(self.config()?, self.watchdog)
     }
 }
 

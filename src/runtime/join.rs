@@ -9,6 +9,7 @@ use std::marker::PhantomData;
 
 use super::shared::Phase;
 use super::worker::Worker;
+use crate::green::home::Mailbox;
 use crate::green::park::raise_if_cancelled;
 use crate::green::thread::Thread;
 use crate::green::{
@@ -48,6 +49,16 @@ impl<T> Joiner<T> {
         }
     }
 
+    /// The caller, who is about to wait for the end.
+    #[inline(always)]
+    fn waiter(&self) -> Unparker {
+        let waiter = Unparker::current();
+        if let Unparker::Os(_) = waiter {
+            refuse_to_wait_for_oneself(self.green());
+        }
+        waiter
+    }
+
     pub(crate) fn is_finished(&self) -> bool {
         self.green().completion().is_done()
     }
@@ -60,7 +71,7 @@ impl<T> Joiner<T> {
     #[inline(always)]
     pub(crate) fn join(self, wait: &Wait) -> Outcome<T> {
         let completion = self.green().completion();
-        if !completion.is_done() && completion.enter(Unparker::current()) {
+        if !completion.is_done() && completion.enter(self.waiter()) {
             while !completion.is_done() {
                 park(wait);
             }
@@ -74,6 +85,19 @@ impl<T> Joiner<T> {
             end_together(wait);
         }
         outcome
+    }
+}
+
+/// A thread of a worker that is stepped by hand never ends while the one who steps it waits.
+#[cold]
+#[track_caller]
+fn refuse_to_wait_for_oneself(green: &Green) {
+    // SAFETY: mailboxes are never freed.
+    if unsafe { green.home().as_ref() }.is_some_and(Mailbox::is_stepped_here) {
+        panic!(
+            "join: the green thread belongs to a Worker of the calling OS thread, which would wait for itself; \
+             call Worker::tick until `is_finished`, or Worker::work, and join then"
+        );
     }
 }
 

@@ -75,6 +75,10 @@ impl fmt::Debug for Handle {
 }
 
 impl Handle {
+    pub(super) fn new(shared: Arc<Shared>) -> Handle {
+        Handle { shared }
+    }
+
     /// Spawns a green thread on the runtime. On one that has ended, its `join` gives [`Cancelled`](crate::Cancelled).
     ///
     /// # Panics

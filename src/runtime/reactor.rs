@@ -11,7 +11,7 @@
 //!     source is deleted from the poller first, so later batches do not name it.
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, Weak};
 
 use polling::Poller;
@@ -77,6 +77,11 @@ impl Port {
         }
     }
 
+    /// The poller's own descriptor: readable while there are events that the reactor has not seen.
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.poller.as_fd()
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         lock(&self.kept).is_none()
     }
@@ -93,7 +98,7 @@ impl Reactor {
     pub(crate) fn new(mailbox: &'static Mailbox) -> io::Result<Reactor> {
         let poller = Poller::new()?;
         mailbox.bell.with_line(|line| match line {
-            Some(line) => register(&poller, std::os::fd::AsFd::as_fd(line), BELL),
+            Some(line) => register(&poller, line.as_fd(), BELL),
             None => Ok(()),
         })?;
         Ok(Reactor {
@@ -108,6 +113,11 @@ impl Reactor {
 
     pub(crate) fn port(&self) -> &Arc<Port> {
         &self.port
+    }
+
+    /// Makes the descriptor of [`Port::fd`] readable for as long as `fd` is. Its events wake nobody.
+    pub(super) fn mirror(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        register_level(&self.port.poller, fd, BELL)
     }
 
     /// Waits for at most `timeout` nanoseconds and delivers what has happened.
@@ -138,7 +148,6 @@ impl Reactor {
 mod by_platform {
     use super::*;
     use crate::sys::epoll;
-    use std::os::fd::AsFd;
 
     pub(super) type Events = epoll::Events;
 
@@ -148,6 +157,14 @@ mod by_platform {
 
     pub(super) fn register(poller: &Poller, fd: BorrowedFd<'_>, key: usize) -> io::Result<()> {
         epoll::register(poller.as_fd(), fd, key)
+    }
+
+    pub(super) fn register_level(
+        poller: &Poller,
+        fd: BorrowedFd<'_>,
+        key: usize,
+    ) -> io::Result<()> {
+        epoll::register_level(poller.as_fd(), fd, key)
     }
 
     pub(super) fn wait(poller: &Poller, events: &mut Events, timeout: Tick) -> io::Result<()> {
@@ -184,6 +201,15 @@ mod by_platform {
         unsafe { poller.add_with_mode(fd.as_raw_fd(), Event::all(key), PollMode::Edge) }
     }
 
+    pub(super) fn register_level(
+        poller: &Poller,
+        fd: BorrowedFd<'_>,
+        key: usize,
+    ) -> io::Result<()> {
+        // SAFETY: the descriptor and the poller are closed together, by the worker that has both.
+        unsafe { poller.add_with_mode(fd.as_raw_fd(), Event::readable(key), PollMode::Level) }
+    }
+
     pub(super) fn wait(poller: &Poller, events: &mut Events, timeout: Tick) -> io::Result<()> {
         events.clear();
         let timeout = (timeout != NEVER).then(|| Duration::from_nanos(timeout));
@@ -198,4 +224,4 @@ mod by_platform {
     }
 }
 
-use by_platform::{Events, deliver, new_events, register, wait};
+use by_platform::{Events, deliver, new_events, register, register_level, wait};

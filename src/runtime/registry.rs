@@ -121,16 +121,28 @@ pub(super) fn say(line: &str) {
 
 /// Names on stderr what has not ended of the runtime `group`.
 pub(super) fn report_left(group: usize, patience: Duration) {
+    let fate =
+        format!("were cancelled and have not ended within {patience:?}; they are left behind");
+    report(group, &fate);
+}
+
+/// Names on stderr what keeps a worker that is stepped by hand from ending, and with it the process.
+pub(super) fn report_refusing(group: usize, patience: Duration) {
+    let fate = format!(
+        "of a Worker that was dropped were cancelled and have not ended within {patience:?}; aborting, because nobody \
+         will step them any more"
+    );
+    report(group, &fate);
+}
+
+fn report(group: usize, fate: &str) {
     let now = clock::now();
     let left: Vec<_> = blocks::all()
         .iter()
         .filter(|green| green.group() == group)
         .filter_map(|green| describe(green, now))
         .collect();
-    say(&format!(
-        "rustlet: {} green threads were cancelled and have not ended within {patience:?}; they are left behind:",
-        left.len()
-    ));
+    say(&format!("rustlet: {} green threads {fate}:", left.len()));
     const SHOWN: usize = 20;
     for info in left.iter().take(SHOWN) {
         say(&format!("  {info}"));

@@ -133,6 +133,19 @@ where
             "spawn_local: the caller is not a green thread, so there is no worker for the new one to stay on"
         );
     };
+    spawn_at(worker, order, f)
+}
+
+/// Spawns on `worker`, whose OS thread the caller is on.
+///
+/// # Errors
+///
+/// As [`spawn`].
+pub(super) fn spawn_at<F, T>(worker: &Worker, order: Order, f: F) -> io::Result<JoinHandle<T>>
+where
+    F: FnOnce() -> T + 'static,
+    T: 'static,
+{
     let shared = worker.shared();
     if !shared.admit() {
         return Err(refuse(shared));

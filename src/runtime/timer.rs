@@ -38,6 +38,22 @@ impl Timers {
         self.heap.first().map_or(NEVER, |entry| entry.at)
     }
 
+    /// When the next deadline comes, entries that are early put right; [`NEVER`] if there is none.
+    pub(crate) fn next_deadline(&mut self) -> Tick {
+        while let Some(&entry) = self.heap.first() {
+            // SAFETY: T1.
+            match unsafe { entry.green.as_ref() }.deadline.get() {
+                NEVER => self.remove(0),
+                at if at > entry.at => {
+                    self.heap[0].at = at;
+                    self.sink(0);
+                }
+                at => return at,
+            }
+        }
+        NEVER
+    }
+
     /// `green` has parked with a deadline.
     #[inline]
     pub(crate) fn arm(&mut self, green: &Green) {

@@ -10,6 +10,8 @@
 //! W3. The scheduler's reference is in the unstarted queue, and from the start on it is the worker's, until
 //!     the thread is buried.
 
+pub(crate) mod stepped;
+
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::ptr::{self, NonNull};
@@ -38,6 +40,9 @@ const STEP_EVERY: Tick = 100_000_000;
 /// How far back "recently busy" goes.
 const BUSY_WINDOW: Tick = 10_000_000;
 
+/// Without a stack for a new thread, it is tried again this often.
+const SHORT_NAP: Tick = 1_000_000;
+
 /// See the module's text.
 pub(crate) struct Worker {
     home: Home,
@@ -52,6 +57,8 @@ pub(crate) struct Worker {
     short_of_stacks: Cell<bool>,
     /// Threads here have spawned since the queue of the unstarted was last empty.
     has_fresh: Cell<bool>,
+    /// Stepped by its user (`stepped.rs`), who sees the order: what is spawned is ready at once, last in the row.
+    by_hand: bool,
     /// How many rounds in a row ended with nothing to run, but something by the time of a look.
     short_rounds: Cell<u32>,
     polled: Cell<Tick>,
@@ -82,6 +89,7 @@ impl Worker {
             reactor: RefCell::new(reactor),
             sentinel: Sentinel::new(index, shared.peers.len()),
             shared,
+            by_hand: false,
             cancelled: Cell::new(false),
             short_of_stacks: Cell::new(false),
             has_fresh: Cell::new(false),
@@ -138,19 +146,25 @@ impl Worker {
                 if self.shared.phase() != Phase::Open && self.close() {
                     break;
                 }
-                if tired || self.short_rounds.get() >= ROUND {
-                    self.short_rounds.set(0);
-                    self.look_around();
-                } else if self.has_work() {
-                    // A message a round keeps it from ever resting.
-                    self.short_rounds.set(self.short_rounds.get() + 1);
-                } else {
-                    self.short_rounds.set(0);
-                    self.rest();
-                }
+                self.look_or_rest(tired, NEVER);
             }
         });
         self.reactor.borrow().close();
+    }
+
+    /// After a round: looks around, or rests for at most `most` if there is nothing to run.
+    #[inline(always)]
+    fn look_or_rest(&self, tired: bool, most: Tick) {
+        if tired || self.short_rounds.get() >= ROUND {
+            self.short_rounds.set(0);
+            self.look_around();
+        } else if self.has_work() {
+            // A message a round keeps it from ever resting.
+            self.short_rounds.set(self.short_rounds.get() + 1);
+        } else {
+            self.short_rounds.set(0);
+            self.rest(most);
+        }
     }
 
     /// Runs what is ready, and starts what is new. True: there may be more.
@@ -194,12 +208,12 @@ impl Worker {
         }
     }
 
-    /// One step of a ready thread.
+    /// One step of a ready thread. False: there is no stack for its first; it stays ready.
     #[inline(always)]
-    fn step(&self, green: &'static Green) {
+    fn step(&self, green: &'static Green) -> bool {
         if !green.has_started() && !self.set_up(green) {
             self.home.make_ready(green);
-            return;
+            return false;
         }
         self.home.set_current(green);
         // SAFETY: W2.
@@ -210,6 +224,7 @@ impl Worker {
         } else if green.deadline.get() != NEVER {
             self.timers.borrow_mut().arm(green);
         }
+        true
     }
 
     /// The first step of a thread.
@@ -297,12 +312,19 @@ impl Worker {
         self.has_fresh.set(true);
         if self.shared.peers.len() > 1 {
             self.shared.rouse(self.index);
+        } else if self.by_hand {
+            self.take_in();
         }
     }
 
     /// Takes in a thread that stays here.
     pub(crate) fn push_local(&self, green: GreenRef) {
         bump(&self.peer().spawned, 1);
+        self.admit(green);
+    }
+
+    /// It is this worker's, and ready.
+    fn admit(&self, green: GreenRef) {
         // SAFETY: a reference is never null; W3.
         let green: &'static Green = unsafe { green.into_raw().as_ref() };
         self.adopt(green);
@@ -385,7 +407,7 @@ impl Worker {
     }
 
     /// There is nothing to run: sleeps until there is. The steps are those of `mailbox.rs`.
-    fn rest(&self) {
+    fn rest(&self, most: Tick) {
         let now = self.tick();
         if self.has_work() {
             return;
@@ -421,11 +443,11 @@ impl Worker {
                 NEVER
             };
             let short = if self.short_of_stacks.replace(false) {
-                1_000_000
+                SHORT_NAP
             } else {
                 NEVER
             };
-            timer.min(nap).min(spare).min(short)
+            timer.min(nap).min(spare).min(short).min(most)
         };
         // Step 9.
         self.poll(wait);

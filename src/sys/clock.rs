@@ -35,6 +35,12 @@ pub(crate) fn ticks(at: Instant) -> Tick {
     span(at.saturating_duration_since(epoch()))
 }
 
+/// The tick `at` as std's instant; none for [`NEVER`].
+pub(crate) fn instant_at(at: Tick) -> Option<Instant> {
+    let at = (at != NEVER).then_some(Duration::from_nanos(at))?;
+    epoch().checked_add(at)
+}
+
 /// How many ticks `span` lasts.
 pub(crate) fn span(span: Duration) -> Tick {
     Tick::try_from(span.as_nanos()).unwrap_or(NEVER)
@@ -70,5 +76,7 @@ mod tests {
         let at = instant();
         let after = now();
         assert!((before..=after).contains(&ticks(at)));
+        assert_eq!(instant_at(ticks(at)), Some(at));
+        assert_eq!(instant_at(NEVER), None);
     }
 }

@@ -125,8 +125,21 @@ impl Events {
 
 /// Registers `fd` for both directions, edge-triggered, with `EPOLLRDHUP`.
 pub(crate) fn register(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>, key: usize) -> io::Result<()> {
+    add(epoll, fd, READ | WRITE | libc::EPOLLET as u32, key)
+}
+
+/// Registers `fd` for reading, level-triggered: the epoll instance itself is readable for as long as `fd` is.
+pub(crate) fn register_level(
+    epoll: BorrowedFd<'_>,
+    fd: BorrowedFd<'_>,
+    key: usize,
+) -> io::Result<()> {
+    add(epoll, fd, libc::EPOLLIN as u32, key)
+}
+
+fn add(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>, flags: u32, key: usize) -> io::Result<()> {
     let mut event = libc::epoll_event {
-        events: READ | WRITE | libc::EPOLLET as u32,
+        events: flags,
         u64: key as u64,
     };
     // SAFETY: P2; the event lives for the call.

@@ -1,5 +1,6 @@
 //! The operating system: all that is named `libc` is below here.
 
+pub(crate) mod alarm;
 pub(crate) mod cache;
 pub(crate) mod clock;
 #[cfg(target_os = "linux")]

@@ -1,0 +1,274 @@
+//! A worker that is stepped by hand: it has no OS thread of its own, but a turn on its user's whenever that calls.
+//!
+//! It is the worker of a runtime of its own with one peer, so that nobody takes threads from it. What is spawned on it does not
+//! wait in the queue of the unstarted: it is ready at once, and so the run queue alone is the order, first come first served.
+//!
+//! H1. Everything here is called on the OS thread that made it, because a [`Stepped`] is not `Send`. So its green
+//!     threads, once started, stay on that OS thread, as those of every worker do.
+//! H2. A [`Stepped`] is behind an `Rc` from its birth to its end: its home stays where it is, because suspended threads
+//!     have references to it, which they go on to use when they are resumed.
+//! H3. It ends when no green thread lives on it, or the process does.
+//!
+//! Between two steps the bell is as that of a sleeping worker, if somebody polls the descriptor: the steps 7 to 9 of
+//! `green/mailbox.rs`, where the sleep is the user's. What a bell does not tell (threads that are ready, a timer) the alarm
+//! does, which is registered level-triggered: it stays readable until it is set anew.
+
+use std::cell::Cell;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::ptr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::join::JoinHandle;
+use super::super::life::Handle;
+use super::super::reactor::Reactor;
+use super::super::shared::{Config, Peer, Phase, Shared, Unstarted};
+use super::super::spawn::{Order, spawn_at};
+use super::super::{registry, watchdog};
+use super::{SHORT_NAP, Worker};
+use crate::green::Home;
+use crate::green::home::Mailbox;
+use crate::sys::alarm::Alarm;
+use crate::sys::clock::{self, NEVER, Tick};
+
+/// What a worker by hand does instead of [`Worker::work`].
+impl Worker {
+    /// Makes the calling OS thread this worker's for the length of `f`.
+    fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+        // W1: it stays where it is meanwhile, being borrowed; H2 says more.
+        self.home.owner.set(ptr::from_ref(self).cast());
+        self.home.enter(f)
+    }
+
+    /// Takes in what was spawned: from elsewhere, or just now.
+    #[cold]
+    pub(super) fn take_in(&self) {
+        let unstarted = &self.peer().unstarted;
+        for _ in 0..unstarted.len() {
+            let Some(Unstarted(green)) = unstarted.pop() else {
+                return;
+            };
+            self.admit(green);
+        }
+    }
+
+    /// Whatever has happened so far becomes ready: timers, then I/O, then messages.
+    fn look(&self) {
+        self.tick();
+        self.poll(0);
+        self.take_in();
+    }
+
+    /// One step of the thread that has been ready longest. False: there is none, or no stack for any.
+    fn step_one(&self) -> bool {
+        for _ in 0..self.home.ready() {
+            let Some(green) = self.home.pop_ready() else {
+                break;
+            };
+            if self.step(green) {
+                self.home.tell_again();
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Runs what is ready for a while, then looks around, or rests for at most `most`, unless all have ended.
+    fn work_on(&self, most: Tick) {
+        self.take_in();
+        let tired = self.round();
+        self.home.tell_again();
+        self.home.collect();
+        self.take_in();
+        if self.lives() > 0 {
+            self.look_or_rest(tired, most);
+        }
+    }
+
+    /// When it has to be stepped, unless something happens before; 0 if there is something to do.
+    fn due(&self) -> Tick {
+        if self.short_of_stacks.get() {
+            return clock::now() + SHORT_NAP;
+        }
+        if self.has_work() || !self.home.mailbox.inbox.is_empty() {
+            return 0;
+        }
+        self.timers.borrow_mut().next_deadline()
+    }
+}
+
+/// A mailbox that is given back.
+struct Opened(&'static Mailbox);
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// See the module's text.
+pub(crate) struct Stepped {
+    worker: Worker,
+    alarm: Alarm,
+    /// Somebody has the descriptor.
+    polled: Cell<bool>,
+    // After the worker, whose messages it takes.
+    mailbox: Opened,
+}
+
+impl Stepped {
+    /// A worker for the calling OS thread.
+    ///
+    /// # Errors
+    ///
+    /// No descriptor or no OS thread (for the watchdog) can be had.
+    pub(crate) fn open(config: Config, watch: Option<Duration>) -> io::Result<Rc<Stepped>> {
+        crate::stack::overflow::install(registry::describe_overflow)?;
+        crate::stack::overflow::prepare_thread()?;
+        let mailbox = Opened(Mailbox::open()?);
+        let mut reactor = Reactor::new(mailbox.0)?;
+        let alarm = Alarm::new()?;
+        reactor.mirror(alarm.as_fd())?;
+        // The bell's line can be written to, which is an event.
+        reactor.poll(0)?;
+        let peers = Box::new([Peer::new(mailbox.0)]);
+        let shared = Arc::new(Shared::new(peers, config));
+        if let Some(period) = watch {
+            watchdog::start(&shared, period)?;
+        }
+        mailbox.0.stepped_here();
+        let mut worker = Worker::new(shared, 0, reactor);
+        worker.by_hand = true;
+        Ok(Rc::new(Stepped {
+            worker,
+            alarm,
+            polled: Cell::new(false),
+            mailbox,
+        }))
+    }
+
+    /// Spawns on it.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](super::super::spawn::spawn).
+    pub(crate) fn assign<F, T>(&self, order: Order, f: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + 'static,
+        T: 'static,
+    {
+        let handle = spawn_at(&self.worker, order, f)?;
+        self.lie_down();
+        Ok(handle)
+    }
+
+    /// Looks around, then runs one step. False: nothing was ready.
+    pub(crate) fn step(&self) -> bool {
+        self.mailbox.0.bell.awake();
+        let stepped = self.worker.enter(|| {
+            self.worker.look();
+            self.worker.step_one()
+        });
+        self.lie_down();
+        stepped
+    }
+
+    /// Runs until nothing lives on it.
+    pub(crate) fn work(&self) {
+        // It would end each rest at once.
+        self.alarm.set(NEVER, 0);
+        self.mailbox.0.bell.awake();
+        self.worker.enter(|| {
+            while self.live() > 0 {
+                self.worker.work_on(NEVER);
+            }
+        });
+        self.lie_down();
+    }
+
+    /// Its threads have their turn to sleep, and the user's loop with them.
+    fn lie_down(&self) {
+        if self.polled.get() && !self.is_running() {
+            // Step 7; `due` is step 8. What comes from now on rings.
+            self.mailbox.0.bell.prepare();
+            self.alarm.set(self.worker.due(), clock::now());
+        }
+    }
+
+    /// When it has to be stepped, unless something happens before.
+    pub(crate) fn due(&self) -> Tick {
+        self.worker.due()
+    }
+
+    /// Readable when there is something to do.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        if !self.polled.replace(true) {
+            self.lie_down();
+        }
+        self.worker.port.fd()
+    }
+
+    /// How many green threads have not ended.
+    pub(crate) fn live(&self) -> usize {
+        self.worker.lives()
+    }
+
+    pub(crate) fn handle(&self) -> Handle {
+        Handle::new(Arc::clone(&self.worker.shared))
+    }
+
+    /// Whether the caller is one of its green threads.
+    fn is_running(&self) -> bool {
+        Home::of_thread().is_some_and(|home| ptr::eq(home, &raw const self.worker.home))
+    }
+
+    /// Cancels what lives here and steps until it has ended (H3).
+    fn end(&self) {
+        let shared = &self.worker.shared;
+        let patience = shared.config.shutdown_timeout;
+        self.alarm.set(NEVER, 0);
+        self.mailbox.0.bell.awake();
+        shared.advance(Phase::Closing);
+        let mut buried = shared.buried();
+        let mut last = clock::now();
+        self.worker.enter(|| {
+            loop {
+                if self.live() == 0 {
+                    shared.advance(Phase::Ended);
+                }
+                // What others have spawned meanwhile is here, or they see the phase (`Shared::push_to`).
+                if self.worker.close() {
+                    return;
+                }
+                let left = clock::span(patience).saturating_sub(clock::now().saturating_sub(last));
+                if left == 0 {
+                    registry::report_refusing(shared.group, patience);
+                    std::process::abort();
+                }
+                self.worker.work_on(left);
+                let now = shared.buried();
+                if now != buried {
+                    buried = now;
+                    last = clock::now();
+                }
+            }
+        });
+        shared.pool.close();
+        self.worker.reactor.borrow().close();
+    }
+}
+
+impl Drop for Stepped {
+    fn drop(&mut self) {
+        if self.is_running() {
+            // Only unsafe code can get here: a step borrows the worker.
+            registry::say(
+                "rustlet: a Worker was dropped by one of its own green threads; aborting",
+            );
+            std::process::abort();
+        }
+        self.end();
+    }
+}
