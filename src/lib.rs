@@ -57,9 +57,15 @@
 )]
 
 pub mod channel;
+#[cfg(not(loom))]
+mod attendant;
 mod green;
 #[cfg(not(loom))]
 pub mod net;
+#[cfg(not(loom))]
+pub mod os;
+#[cfg(not(loom))]
+pub mod process;
 #[cfg(not(loom))]
 mod retry;
 pub mod runtime;

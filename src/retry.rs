@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use crate::green::{Cancelled, Home, OnCancel, Reason, Wait, Wake};
+use crate::green::{Cancelled, Home, OnCancel, Reason, Wait, Wake, park};
 use crate::runtime::source::{Source, Way};
 use crate::sys::clock::{self, NEVER, Tick};
 
@@ -24,7 +24,7 @@ pub(crate) struct Mode {
 }
 
 /// The error of a timeout, as std has it on Unix.
-fn would_block() -> io::Error {
+pub(crate) fn would_block() -> io::Error {
     rustix::io::Errno::AGAIN.into()
 }
 
@@ -184,6 +184,102 @@ fn on_os_thread<T>(
         }
         let deadline = *deadline.get_or_insert_with(|| mode.timeout.map_or(NEVER, clock::after));
         poll(source.fd(), flags, deadline)?;
+    }
+}
+
+/// Whether `fd` is ready that way right now. Errors and hang-ups count: an operation would not wait.
+///
+/// # Errors
+///
+/// `EBADF` when it is not open.
+pub(crate) fn is_ready(fd: BorrowedFd<'_>, way: Way) -> io::Result<bool> {
+    let flags = match way {
+        Way::Read => PollFlags::IN,
+        Way::Write => PollFlags::OUT,
+    };
+    let mut fds = [PollFd::from_borrowed_fd(fd, flags)];
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    loop {
+        match rustix::event::poll(&mut fds, Some(&now)) {
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+            Ok(_) if fds[0].revents().contains(PollFlags::NVAL) => {
+                return Err(rustix::io::Errno::BADF.into());
+            }
+            Ok(count) => return Ok(count > 0),
+        }
+    }
+}
+
+/// Counts an operation that did not have to wait: after many, the other green threads get a turn.
+#[track_caller]
+pub(crate) fn spend() {
+    if let Some(home) = Home::get() {
+        home.spend(Location::caller());
+    }
+}
+
+/// An operation that does not wait. None: it would, and the caller may wait with [`either_readable`].
+///
+/// # Errors
+///
+/// Those of `op`.
+pub(crate) fn try_read<T>(
+    source: &Source,
+    mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+) -> io::Result<Option<T>> {
+    let direction = source.direction(Way::Read);
+    loop {
+        direction.take();
+        let error = match op(source.fd()) {
+            Ok(value) => {
+                direction.set_ready();
+                return Ok(Some(value));
+            }
+            Err(error) => error,
+        };
+        match error.kind() {
+            // What comes from now on makes it ready again, if only by the registration.
+            io::ErrorKind::WouldBlock => return Ok(None),
+            io::ErrorKind::Interrupted => {}
+            _ => {
+                direction.set_ready();
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// Waits until one of two sources may be readable. [`try_read`] has just found that neither is.
+///
+/// # Errors
+///
+/// As [`read`].
+#[track_caller]
+pub(crate) fn either_readable(one: &Source, other: &Source) -> io::Result<()> {
+    let wait = Wait::at(Reason::Read, Location::caller()).on_cancel(OnCancel::Report);
+    let Some(home) = Home::get() else {
+        let mut fds =
+            [one, other].map(|source| PollFd::from_borrowed_fd(source.fd(), PollFlags::IN));
+        loop {
+            match rustix::event::poll(&mut fds, None) {
+                Err(rustix::io::Errno::INTR) => {}
+                result => return Ok(result.map(drop)?),
+            }
+        }
+    };
+    let Some(_turn) = one.enlist(home, Way::Read)? else {
+        return Ok(());
+    };
+    let Some(_turn) = other.enlist(home, Way::Read)? else {
+        return Ok(());
+    };
+    match park(&wait) {
+        Wake::Cancelled => Err(io::Error::other(Cancelled::new())),
+        Wake::Event | Wake::Elapsed => Ok(()),
     }
 }
 
