@@ -18,6 +18,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 
 use crate::green::contain;
+use crate::retry;
 use crate::runtime::source::{Source, Way};
 use crate::shim::lock;
 use crate::sys::event::EventFd;
@@ -58,10 +59,7 @@ pub(crate) fn send(
     way: Way,
     deed: impl FnOnce() + Send + 'static,
 ) -> io::Result<Ticket> {
-    let flags = match way {
-        Way::Read => PollFlags::IN,
-        Way::Write => PollFlags::OUT,
-    };
+    let flags = retry::flags(way);
     let mut desk = lock(&DESK);
     let number = desk.next;
     desk.next += 1;

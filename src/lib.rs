@@ -61,6 +61,8 @@ pub mod channel;
 mod attendant;
 mod green;
 #[cfg(not(loom))]
+pub mod io;
+#[cfg(not(loom))]
 pub mod net;
 #[cfg(not(loom))]
 pub mod os;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::green::{Cancelled, Home, OnCancel, Reason, Wait, Wake, park};
-use crate::runtime::source::{Source, Way};
+use crate::runtime::source::{Kind, Source, Way};
 use crate::sys::clock::{self, NEVER, Tick};
 
 /// How an operation waits.
@@ -187,17 +187,20 @@ fn on_os_thread<T>(
     }
 }
 
+pub(crate) fn flags(way: Way) -> PollFlags {
+    match way {
+        Way::Read => PollFlags::IN,
+        Way::Write => PollFlags::OUT,
+    }
+}
+
 /// Whether `fd` is ready that way right now. Errors and hang-ups count: an operation would not wait.
 ///
 /// # Errors
 ///
 /// `EBADF` when it is not open.
 pub(crate) fn is_ready(fd: BorrowedFd<'_>, way: Way) -> io::Result<bool> {
-    let flags = match way {
-        Way::Read => PollFlags::IN,
-        Way::Write => PollFlags::OUT,
-    };
-    let mut fds = [PollFd::from_borrowed_fd(fd, flags)];
+    let mut fds = [PollFd::from_borrowed_fd(fd, flags(way))];
     let now = Timespec {
         tv_sec: 0,
         tv_nsec: 0,
@@ -212,6 +215,66 @@ pub(crate) fn is_ready(fd: BorrowedFd<'_>, way: Way) -> io::Result<bool> {
             Ok(count) => return Ok(count > 0),
         }
     }
+}
+
+/// Waits until `source` is ready that way, and leaves it so. False: the time was up first.
+///
+/// # Errors
+///
+/// As [`read`], but for the one of a timeout.
+#[track_caller]
+pub(crate) fn until_ready(
+    source: &Source,
+    way: Way,
+    timeout: Option<Duration>,
+) -> io::Result<bool> {
+    let mode = Mode {
+        timeout,
+        nonblocking: false,
+    };
+    let look = |fd: BorrowedFd<'_>| match is_ready(fd, way) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(would_block()),
+        Err(error) => Err(error),
+    };
+    let waited = match way {
+        Way::Read => read(source, Reason::Readiness, mode, look, |_| false),
+        Way::Write => write(source, Reason::Readiness, mode, look),
+    };
+    match waited {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// As [`until_ready`], for a descriptor that stays its owner's.
+///
+/// # Errors
+///
+/// As [`until_ready`], and that there is no descriptor left for the wait of a green thread.
+#[track_caller]
+pub(crate) fn until_ready_borrowed(
+    fd: BorrowedFd<'_>,
+    way: Way,
+    timeout: Option<Duration>,
+) -> io::Result<bool> {
+    if is_ready(fd, way)? {
+        spend();
+        return Ok(true);
+    }
+    if Home::get().is_none() {
+        let deadline = timeout.map_or(NEVER, clock::after);
+        return match poll(fd, flags(way), deadline) {
+            // It says whether the descriptor was closed meanwhile.
+            Ok(()) => is_ready(fd, way).map(|_| true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        };
+    }
+    // The reactor knows descriptors, not borrows: one of our own, which is never registered twice.
+    let own = crate::sys::sock::duplicate(fd)?;
+    until_ready(&Source::new(own, Kind::Other), way, timeout)
 }
 
 /// Counts an operation that did not have to wait: after many, the other green threads get a turn.

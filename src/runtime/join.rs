@@ -6,9 +6,11 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use super::shared::Phase;
 use super::worker::Worker;
+use crate::green::ends::{self, Watcher};
 use crate::green::park::raise_if_cancelled;
 use crate::green::thread::Thread;
 use crate::green::{
@@ -60,9 +62,13 @@ impl<T> Joiner<T> {
     #[inline(always)]
     pub(crate) fn join(self, wait: &Wait) -> Outcome<T> {
         let completion = self.green().completion();
-        if !completion.is_done() && completion.enter(Unparker::current()) {
-            while !completion.is_done() {
-                park(wait);
+        if !completion.is_done() {
+            if completion.enter(Unparker::current()) {
+                while !completion.is_done() {
+                    park(wait);
+                }
+            } else {
+                self.await_watched(wait);
             }
         }
         // SAFETY: J1; it is done.
@@ -74,6 +80,43 @@ impl<T> Joiner<T> {
             end_together(wait);
         }
         outcome
+    }
+}
+
+/// A joiner of a thread whose end others watch: one more of them.
+struct Bystander(Unparker);
+
+impl Watcher for Bystander {
+    fn ended(&self) {
+        self.0.unpark();
+    }
+}
+
+impl<T> Joiner<T> {
+    /// The end has come, or is watched (C4 in `completion.rs`).
+    #[cold]
+    fn await_watched(&self, wait: &Wait) {
+        struct Forget<'a>(&'a Green, Arc<dyn Watcher>);
+        impl Drop for Forget<'_> {
+            fn drop(&mut self) {
+                ends::forget(self.0, &self.1);
+            }
+        }
+        let green = self.green();
+        if green.completion().is_done() {
+            return;
+        }
+        let me: Arc<dyn Watcher> = Arc::new(Bystander(Unparker::current()));
+        let me = Forget(green, me);
+        ends::watch(green, Arc::clone(&me.1));
+        while !green.completion().is_done() {
+            park(wait);
+        }
+    }
+
+    /// Has `watcher` told when the thread has ended, at once if it has. The result stays the handle's.
+    pub(crate) fn watch(&self, watcher: Arc<dyn Watcher>) {
+        ends::watch(self.green(), watcher);
     }
 }
 
@@ -106,7 +149,7 @@ impl<T> Drop for Joiner<T> {
 ///     assert_eq!(thread.join().unwrap(), 42);
 /// });
 /// ```
-pub struct JoinHandle<T>(Joiner<T>);
+pub struct JoinHandle<T>(pub(crate) Joiner<T>);
 
 impl<T> JoinHandle<T> {
     /// # Safety
