@@ -27,7 +27,7 @@ use crate::sys::event::EventFd;
 type Deed = Box<dyn FnOnce() + Send>;
 
 struct Errand {
-    number: u64,
+    number: usize,
     source: Arc<Source>,
     flags: PollFlags,
     deed: Deed,
@@ -35,7 +35,7 @@ struct Errand {
 
 struct Desk {
     errands: Vec<Errand>,
-    next: u64,
+    next: usize,
     line: Option<Arc<EventFd>>,
 }
 
@@ -45,9 +45,11 @@ static DESK: Mutex<Desk> = Mutex::new(Desk {
     line: None,
 });
 
-/// Names an errand, to call it back.
+/// Names an errand, to call it back. Numbers start anew after 2^31 at the earliest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ticket(u64);
+pub(crate) struct Ticket(pub(crate) usize);
+
+const MOST: usize = usize::MAX / 2;
 
 /// Has `deed` done when `source` is ready that way, by its own means: errors and hang-ups count.
 ///
@@ -62,7 +64,7 @@ pub(crate) fn send(
     let flags = retry::flags(way);
     let mut desk = lock(&DESK);
     let number = desk.next;
-    desk.next += 1;
+    desk.next = if number == MOST { 0 } else { number + 1 };
     desk.errands.push(Errand {
         number,
         source,
@@ -124,7 +126,7 @@ fn attend(line: &EventFd) {
 }
 
 /// What is to be polled now. None: nothing, and the thread has signed off (AT3).
-fn waiting() -> Option<Vec<(u64, Arc<Source>, PollFlags)>> {
+fn waiting() -> Option<Vec<(usize, Arc<Source>, PollFlags)>> {
     let mut desk = lock(&DESK);
     if desk.errands.is_empty() {
         desk.line = None;
@@ -134,7 +136,7 @@ fn waiting() -> Option<Vec<(u64, Arc<Source>, PollFlags)>> {
     Some(desk.errands.iter().map(copy).collect())
 }
 
-fn run(numbers: Vec<u64>) {
+fn run(numbers: Vec<usize>) {
     for number in numbers {
         let mut desk = lock(&DESK);
         let place = desk

@@ -56,9 +56,9 @@
     )
 )]
 
-pub mod channel;
 #[cfg(not(loom))]
 mod attendant;
+pub mod channel;
 mod green;
 #[cfg(not(loom))]
 pub mod io;
@@ -69,9 +69,13 @@ pub mod os;
 #[cfg(not(loom))]
 pub mod process;
 #[cfg(not(loom))]
+mod readiness;
+#[cfg(not(loom))]
 mod retry;
 pub mod runtime;
 mod shim;
+#[cfg(not(loom))]
+pub mod signal;
 #[cfg(not(loom))]
 mod stack;
 pub mod sync;

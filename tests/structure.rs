@@ -7,7 +7,7 @@ use std::path::Path;
 use std::{fs, io};
 
 /// The rooms of `src`, and the layer of each; a room imports from its own layer and from lower ones.
-const LAYERS: [(&str, u32); 26] = [
+const LAYERS: [(&str, u32); 27] = [
     ("shim", 0),
     // Runs a test again in a child process; leans on nothing.
     ("test_child", 0),
@@ -18,6 +18,7 @@ const LAYERS: [(&str, u32); 26] = [
     ("attendant", 4),
     ("channel", 4),
     ("mailbox", 4),
+    ("readiness", 4),
     ("retry", 4),
     ("select", 4),
     ("sync", 4),

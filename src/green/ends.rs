@@ -6,6 +6,7 @@
 //! EN1. A thread is in the table from when its word became `WATCHED`, or a little before, until its end was told; its handle, or the
 //!      scheduler, keeps its block so long, so that its address is its own.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -13,7 +14,7 @@ use super::Green;
 use crate::shim::lock;
 
 /// To be told, once, from the worker where the thread has ended.
-pub(crate) trait Watcher: Send + Sync {
+pub(crate) trait Watcher: Any + Send + Sync {
     fn ended(&self);
 }
 
@@ -22,17 +23,36 @@ static WATCHED: Mutex<BTreeMap<usize, Vec<Arc<dyn Watcher>>>> = Mutex::new(BTree
 
 /// Has `watcher` told of the end of a thread, which may have come already. Called by the owner of its handle.
 pub(crate) fn watch(green: &Green, watcher: Arc<dyn Watcher>) {
+    enter(green, |watchers| watchers.push(watcher));
+}
+
+/// As [`watch`], for a kind of which a thread needs one only, made by `make` if it has none yet.
+pub(crate) fn watch_as<W: Watcher>(green: &Green, make: impl FnOnce() -> W) -> Arc<W> {
+    enter(green, |watchers| {
+        let same = |watcher: &Arc<dyn Watcher>| {
+            let any: Arc<dyn Any + Send + Sync> = Arc::<dyn Watcher>::clone(watcher);
+            any.downcast::<W>().ok()
+        };
+        watchers.iter().find_map(same).unwrap_or_else(|| {
+            let watcher = Arc::new(make());
+            watchers.push(Arc::<W>::clone(&watcher));
+            watcher
+        })
+    })
+}
+
+fn enter<T>(green: &Green, put: impl FnOnce(&mut Vec<Arc<dyn Watcher>>) -> T) -> T {
     let address = (&raw const *green).addr();
     let mut watched = lock(&WATCHED);
     // Before the word says so: the finisher looks here when it has seen that.
-    watched.entry(address).or_default().push(watcher);
-    if green.completion().watch() {
-        return;
+    let put = put(watched.entry(address).or_default());
+    if !green.completion().watch() {
+        // It had ended, perhaps watched by others, whom the finisher tells if it has not yet.
+        let watchers = watched.remove(&address);
+        drop(watched);
+        notify(watchers);
     }
-    // It had ended, perhaps watched by others, whom the finisher tells if it has not yet.
-    let watchers = watched.remove(&address);
-    drop(watched);
-    notify(watchers);
+    put
 }
 
 /// Takes a watcher back, if it was not told.

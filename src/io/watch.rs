@@ -13,6 +13,8 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::channel::Receiver;
+use crate::readiness;
 use crate::retry::{until_ready, until_ready_borrowed};
 use crate::runtime::source::{Kind, Source, Way};
 use crate::sys::sock;
@@ -224,6 +226,45 @@ impl<T: AsFd> Watch<T> {
     #[track_caller]
     pub fn wait_writable_timeout(&self, timeout: Duration) -> io::Result<bool> {
         until_ready(&self.source, Way::Write, Some(timeout))
+    }
+
+    /// A receiver that gives `Ok(())` whenever the descriptor is readable, for `select!`. The question is asked anew each time: what
+    /// is received says that it was readable, not that something was taken.
+    ///
+    /// ```
+    /// use rustlet::channel::{after, select};
+    /// use rustlet::io::Watch;
+    /// use std::io::{Read, Write};
+    /// use std::time::Duration;
+    ///
+    /// rustlet::run(|| {
+    ///     let (reader, mut writer) = std::io::pipe()?;
+    ///     let reader = Watch::new(reader)?;
+    ///     rustlet::spawn(move || writer.write_all(b"x"));
+    ///     select! {
+    ///         recv(reader.readable()) -> _ => reader.get_ref().read_exact(&mut [0]),
+    ///         recv(after(Duration::from_secs(60))) -> _ => panic!("nothing came"),
+    ///     }
+    /// })?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[must_use]
+    pub fn readable(&self) -> Receiver<()> {
+        readiness::receiver(Arc::clone(&self.source), Way::Read)
+    }
+
+    /// As [`readable`](Watch::readable), for room to write.
+    ///
+    /// ```
+    /// use rustlet::io::Watch;
+    ///
+    /// let (reader, writer) = std::io::pipe()?;
+    /// assert!(Watch::new(writer)?.writable().recv().is_ok());
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[must_use]
+    pub fn writable(&self) -> Receiver<()> {
+        readiness::receiver(Arc::clone(&self.source), Way::Write)
     }
 
     /// What is watched.

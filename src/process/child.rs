@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::collect;
 use super::exit::Process;
 use super::pipe::{ChildStderr, ChildStdin, ChildStdout};
+use crate::channel::Receiver;
 use crate::retry::Mode;
 
 /// A child process: [`std::process::Child`] for green threads, made by [`Command::spawn`](super::Command::spawn).
@@ -161,6 +162,37 @@ impl Child {
     /// ```
     pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
         self.process.try_wait()
+    }
+
+    /// A receiver that is ready once the child has ended, and then for ever: each `recv` gives `Ok(())`. It tells of the end only, and does
+    /// not reap: [`wait`](Child::wait) gives the status, without waiting then. It leaves the standard input open. Never suspends.
+    ///
+    /// # Panics
+    ///
+    /// There is neither a descriptor nor an OS thread to watch the child with.
+    ///
+    /// ```
+    /// use rustlet::channel::{after, select};
+    /// use rustlet::process::Command;
+    /// use std::time::Duration;
+    ///
+    /// rustlet::run(|| {
+    ///     let mut child = Command::new("true").spawn()?;
+    ///     select! {
+    ///         recv(child.exited()) -> _ => {}
+    ///         recv(after(Duration::from_secs(60))) -> _ => child.kill()?,
+    ///     }
+    ///     assert!(child.wait()?.success());
+    ///     std::io::Result::Ok(())
+    /// })?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[must_use]
+    pub fn exited(&self) -> Receiver<()> {
+        match self.process.exited() {
+            Ok(receiver) => receiver,
+            Err(error) => panic!("exited: {error}"),
+        }
     }
 
     /// Closes the pipe to its standard input, reads both other pipes, as far as there are any, to their ends, and waits for the end

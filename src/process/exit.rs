@@ -16,7 +16,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 use crate::attendant;
+use crate::channel::{self, Receiver};
 use crate::green::Reason;
+use crate::readiness;
 use crate::retry::{self, Mode};
 use crate::runtime::blocking;
 use crate::runtime::source::{Kind, Source, Way};
@@ -26,6 +28,8 @@ use crate::shim::lock;
 pub(super) struct Process {
     child: Mutex<process::Child>,
     end: OnceLock<Arc<Source>>,
+    /// Instead of `end`, where there was no descriptor for it.
+    told: OnceLock<Receiver<()>>,
 }
 
 impl Process {
@@ -34,6 +38,7 @@ impl Process {
         Process {
             child: Mutex::new(child),
             end: OnceLock::new(),
+            told: OnceLock::new(),
         }
     }
 
@@ -101,6 +106,24 @@ impl Process {
         self.end
             .get()
             .ok_or_else(|| io::Error::other("the end of a child is not watched"))
+    }
+
+    /// A receiver that is ready for good once it has ended.
+    pub(super) fn exited(&self) -> io::Result<Receiver<()>> {
+        if let Ok(end) = self.end() {
+            return Ok(readiness::receiver(Arc::clone(end), Way::Read));
+        }
+        if let Some(told) = self.told.get() {
+            return Ok(told.clone());
+        }
+        // No descriptors are left. A thread needs none; it does not reap, so the number stays the child's meanwhile.
+        let number = self.id();
+        let (latch, receiver) = channel::latch();
+        start_thread(move || {
+            await_end(number);
+            latch.set();
+        })?;
+        Ok(self.told.get_or_init(|| receiver).clone())
     }
 
     /// Nobody will wait any more: it is reaped as soon as it ends, by whoever notices.

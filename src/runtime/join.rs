@@ -114,9 +114,9 @@ impl<T> Joiner<T> {
         }
     }
 
-    /// Has `watcher` told when the thread has ended, at once if it has. The result stays the handle's.
-    pub(crate) fn watch(&self, watcher: Arc<dyn Watcher>) {
-        ends::watch(self.green(), watcher);
+    /// The watcher of this kind, which is told when the thread has ended, at once if it has. The result stays the handle's.
+    pub(crate) fn watch_as<W: Watcher>(&self, make: impl FnOnce() -> W) -> Arc<W> {
+        ends::watch_as(self.green(), make)
     }
 }
 

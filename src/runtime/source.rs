@@ -169,6 +169,11 @@ impl Source {
         Ok(direction.enter(waiter).then(|| Turn { direction, word }))
     }
 
+    /// Gives up a place that was [kept](Turn::keep).
+    pub(crate) fn dismiss(&self, way: Way, word: usize) {
+        self.direction(way).leave(word);
+    }
+
     /// Sees to it that some living worker's reactor watches it, best the one of `home`.
     #[inline]
     fn settle(&self, home: &Home) -> io::Result<()> {
@@ -249,6 +254,13 @@ impl Drop for Source {
 pub(crate) struct Turn<'a> {
     direction: &'a Direction<Unparker>,
     word: usize,
+}
+
+impl Turn<'_> {
+    /// Keeps the place without this guard. What comes back is for [`Source::dismiss`].
+    pub(crate) fn keep(self) -> usize {
+        ManuallyDrop::new(self).word
+    }
 }
 
 impl Drop for Turn<'_> {

@@ -8,4 +8,5 @@ pub(crate) mod event;
 pub(crate) mod limits;
 pub(crate) mod mem;
 pub(crate) mod segv;
+pub(crate) mod signal;
 pub(crate) mod sock;
