@@ -35,6 +35,4 @@ pub use self::{
     rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-pub use std::sync::{
-    Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak, atomic,
-};
+pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak, atomic};

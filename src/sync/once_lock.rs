@@ -151,11 +151,7 @@ impl<T> OnceLock<T> {
 
     /// Makes the value, unless it is there. `make` gives one whenever it is called, which is once at most.
     #[cold]
-    fn initialise(
-        &self,
-        at: &'static Location<'static>,
-        make: impl FnOnce() -> Option<T>,
-    ) {
+    fn initialise(&self, at: &'static Location<'static>, make: impl FnOnce() -> Option<T>) {
         if self.once.is_completed() {
             return;
         }

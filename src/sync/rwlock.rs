@@ -169,8 +169,7 @@ impl<T: ?Sized> RwLock<T> {
     #[inline]
     pub fn try_read(&self) -> TryLockResult<RwLockReadGuard<'_, T>> {
         let entered = self.raw.read_fast() || self.raw.try_enter(Access::Read);
-        self.poison
-            .wrap_tried(entered.then(|| self.read_guard()))
+        self.poison.wrap_tried(entered.then(|| self.read_guard()))
     }
 
     /// Takes the lock for writing if it is free. Never suspends.
@@ -189,8 +188,7 @@ impl<T: ?Sized> RwLock<T> {
     #[inline]
     pub fn try_write(&self) -> TryLockResult<RwLockWriteGuard<'_, T>> {
         let entered = self.raw.write_fast() || self.raw.try_enter(Access::Write);
-        self.poison
-            .wrap_tried(entered.then(|| self.write_guard()))
+        self.poison.wrap_tried(entered.then(|| self.write_guard()))
     }
 
     /// R1: the caller has just taken the lock.

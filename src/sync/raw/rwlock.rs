@@ -94,12 +94,7 @@ impl<S: Sleep> RawRwLock<S> {
         let entered = state & FLAGS == 0
             && self
                 .state
-                .compare_exchange(
-                    state,
-                    state + READER,
-                    Ordering::Acquire,
-                    Ordering::Relaxed,
-                )
+                .compare_exchange(state, state + READER, Ordering::Acquire, Ordering::Relaxed)
                 .is_ok();
         if entered {
             self.holder.store(S::place(), Ordering::Relaxed);
