@@ -56,16 +56,26 @@
     )
 )]
 
+#[cfg(not(loom))]
+mod attendant;
 pub mod channel;
 mod green;
+#[cfg(not(loom))]
+pub mod io;
 #[cfg(not(loom))]
 pub mod net;
 #[cfg(not(loom))]
 pub mod os;
 #[cfg(not(loom))]
+pub mod process;
+#[cfg(not(loom))]
+mod readiness;
+#[cfg(not(loom))]
 mod retry;
 pub mod runtime;
 mod shim;
+#[cfg(not(loom))]
+pub mod signal;
 #[cfg(not(loom))]
 mod stack;
 pub mod sync;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::green::{Cancelled, Home, OnCancel, Reason, Wait, Wake, park};
-use crate::runtime::source::{Source, Way};
+use crate::runtime::source::{Kind, Source, Way};
 use crate::sys::clock::{self, NEVER, Tick};
 
 /// How an operation waits.
@@ -26,7 +26,7 @@ pub(crate) struct Mode {
 }
 
 /// The error of a timeout, as std has it on Unix.
-fn would_block() -> io::Error {
+pub(crate) fn would_block() -> io::Error {
     rustix::io::Errno::AGAIN.into()
 }
 
@@ -278,6 +278,165 @@ fn on_os_thread<T>(
         }
         let deadline = *deadline.get_or_insert_with(|| mode.timeout.map_or(NEVER, clock::after));
         poll(source.fd(), flags, deadline)?;
+    }
+}
+
+pub(crate) fn flags(way: Way) -> PollFlags {
+    match way {
+        Way::Read => PollFlags::IN,
+        Way::Write => PollFlags::OUT,
+    }
+}
+
+/// Whether `fd` is ready that way right now. Errors and hang-ups count: an operation would not wait.
+///
+/// # Errors
+///
+/// `EBADF` when it is not open.
+pub(crate) fn is_ready(fd: BorrowedFd<'_>, way: Way) -> io::Result<bool> {
+    let mut fds = [PollFd::from_borrowed_fd(fd, flags(way))];
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    loop {
+        match rustix::event::poll(&mut fds, Some(&now)) {
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+            Ok(_) if fds[0].revents().contains(PollFlags::NVAL) => {
+                return Err(rustix::io::Errno::BADF.into());
+            }
+            Ok(count) => return Ok(count > 0),
+        }
+    }
+}
+
+/// Waits until `source` is ready that way, and leaves it so. False: the time was up first.
+///
+/// # Errors
+///
+/// As [`read`], but for the one of a timeout.
+#[track_caller]
+pub(crate) fn until_ready(
+    source: &Source,
+    way: Way,
+    timeout: Option<Duration>,
+) -> io::Result<bool> {
+    let mode = Mode {
+        timeout,
+        nonblocking: false,
+    };
+    let look = |fd: BorrowedFd<'_>| match is_ready(fd, way) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(would_block()),
+        Err(error) => Err(error),
+    };
+    let waited = match way {
+        Way::Read => read(source, Reason::Readiness, mode, look, |_| false),
+        Way::Write => write(source, Reason::Readiness, mode, look),
+    };
+    match waited {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// As [`until_ready`], for a descriptor that stays its owner's.
+///
+/// # Errors
+///
+/// As [`until_ready`], and that there is no descriptor left for the wait of a green thread.
+#[track_caller]
+pub(crate) fn until_ready_borrowed(
+    fd: BorrowedFd<'_>,
+    way: Way,
+    timeout: Option<Duration>,
+) -> io::Result<bool> {
+    if is_ready(fd, way)? {
+        spend();
+        return Ok(true);
+    }
+    if Home::get().is_none() {
+        let deadline = timeout.map_or(NEVER, clock::after);
+        return match poll(fd, flags(way), deadline) {
+            // It says whether the descriptor was closed meanwhile.
+            Ok(()) => is_ready(fd, way).map(|_| true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        };
+    }
+    // The reactor knows descriptors, not borrows: one of our own, which is never registered twice.
+    let own = crate::sys::sock::duplicate(fd)?;
+    until_ready(&Source::new(own, Kind::Other), way, timeout)
+}
+
+/// Counts an operation that did not have to wait: after many, the other green threads get a turn.
+#[track_caller]
+pub(crate) fn spend() {
+    if let Some(home) = Home::get() {
+        home.spend(Location::caller());
+    }
+}
+
+/// An operation that does not wait. None: it would, and the caller may wait with [`either_readable`].
+///
+/// # Errors
+///
+/// Those of `op`.
+pub(crate) fn try_read<T>(
+    source: &Source,
+    mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+) -> io::Result<Option<T>> {
+    let direction = source.direction(Way::Read);
+    loop {
+        direction.take();
+        let error = match op(source.fd()) {
+            Ok(value) => {
+                direction.set_ready();
+                return Ok(Some(value));
+            }
+            Err(error) => error,
+        };
+        match error.kind() {
+            // What comes from now on makes it ready again, if only by the registration.
+            io::ErrorKind::WouldBlock => return Ok(None),
+            io::ErrorKind::Interrupted => {}
+            _ => {
+                direction.set_ready();
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// Waits until one of two sources may be readable. [`try_read`] has just found that neither is.
+///
+/// # Errors
+///
+/// As [`read`].
+#[track_caller]
+pub(crate) fn either_readable(one: &Source, other: &Source) -> io::Result<()> {
+    let wait = Wait::at(Reason::Read, Location::caller()).on_cancel(OnCancel::Report);
+    let Some(home) = Home::get() else {
+        let mut fds =
+            [one, other].map(|source| PollFd::from_borrowed_fd(source.fd(), PollFlags::IN));
+        loop {
+            match rustix::event::poll(&mut fds, None) {
+                Err(rustix::io::Errno::INTR) => {}
+                result => return Ok(result.map(drop)?),
+            }
+        }
+    };
+    let Some(_turn) = one.enlist(home, Way::Read)? else {
+        return Ok(());
+    };
+    let Some(_turn) = other.enlist(home, Way::Read)? else {
+        return Ok(());
+    };
+    match park(&wait) {
+        Wake::Cancelled => Err(io::Error::other(Cancelled::new())),
+        Wake::Event | Wake::Elapsed => Ok(()),
     }
 }
 

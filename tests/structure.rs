@@ -7,7 +7,7 @@ use std::path::Path;
 use std::{fs, io};
 
 /// The rooms of `src`, and the layer of each; a room imports from its own layer and from lower ones.
-const LAYERS: [(&str, u32); 25] = [
+const LAYERS: [(&str, u32); 27] = [
     ("shim", 0),
     // Runs a test again in a child process; leans on nothing.
     ("test_child", 0),
@@ -15,8 +15,10 @@ const LAYERS: [(&str, u32); 25] = [
     ("sys", 1),
     ("green", 2),
     ("runtime", 3),
+    ("attendant", 4),
     ("channel", 4),
     ("mailbox", 4),
+    ("readiness", 4),
     ("retry", 4),
     ("select", 4),
     ("sync", 4),

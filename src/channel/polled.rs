@@ -175,8 +175,9 @@ pub(crate) trait Ask: Send + Sync {
     /// Whether it is so, now.
     fn is_ready(&self) -> bool;
 
-    /// `waiter` is about to wait: it is to be unparked when it may have become so. It asks once more after this call. Returns a name
-    /// for the registration.
+    /// `waiter`, which is the calling thread, is about to wait: it is to be unparked, at least once, when it may have become so. It
+    /// asks once more after this call; if it is woken for nothing, it calls `disarm` and then this again. Returns a name for the
+    /// registration.
     fn arm(&self, waiter: Unparker) -> usize;
 
     /// The waiter has gone.
@@ -325,6 +326,18 @@ impl<'a, 's> Sleeping<'a, 's> {
             })
     }
 
+    /// Tells all questions that want to know of the calling thread.
+    fn arm(&self) -> Armed<'a> {
+        let mut armed = Vec::new();
+        if self.questions().next().is_some() {
+            let waiter = Unparker::current();
+            for (_, question, _) in self.questions() {
+                armed.extend(question.arm(&waiter).map(|key| (question, key)));
+            }
+        }
+        Armed(armed)
+    }
+
     /// Gets the ticket back, if it can.
     fn give_up(ticket: &Ticket<Thread>, verdict: Verdict) -> Verdict {
         if ticket.give_up() {
@@ -338,25 +351,25 @@ impl<'a, 's> Sleeping<'a, 's> {
 /// Questions that have been told of the waiter.
 struct Armed<'a>(Vec<(&'a (dyn Question + 'a), usize)>);
 
-impl Drop for Armed<'_> {
-    fn drop(&mut self) {
-        for &(question, key) in &self.0 {
+impl Armed<'_> {
+    fn disarm(&mut self) {
+        for (question, key) in self.0.drain(..) {
             question.disarm(key);
         }
     }
 }
 
+impl Drop for Armed<'_> {
+    fn drop(&mut self) {
+        self.disarm();
+    }
+}
+
 impl Sleep<Thread> for Sleeping<'_, '_> {
     fn sleep(&mut self, ticket: &Ticket<Thread>) -> Verdict {
-        let mut armed = Armed(Vec::new());
-        if self.questions().next().is_some() {
-            let waiter = Unparker::current();
-            for (_, question, _) in self.questions() {
-                armed
-                    .0
-                    .extend(question.arm(&waiter).map(|key| (question, key)));
-            }
-        }
+        let mut armed = self.arm();
+        // A wake-up may have used a registration up.
+        let mut stale = false;
         let mut expired = false;
         loop {
             if ticket.is_done() {
@@ -377,10 +390,16 @@ impl Sleep<Thread> for Sleeping<'_, '_> {
             if expired {
                 return Sleeping::give_up(ticket, Verdict::Elapsed);
             }
+            if stale {
+                armed.disarm();
+                armed = self.arm();
+                stale = false;
+                continue;
+            }
             let due = self.questions().map(|(_, question, _)| question.due());
             self.wait.deadline = due.fold(self.deadline, Tick::min);
             match park(&self.wait) {
-                Wake::Event => {}
+                Wake::Event => stale = !armed.0.is_empty(),
                 Wake::Elapsed => expired = self.deadline <= clock::now(),
                 Wake::Cancelled => return Sleeping::give_up(ticket, Verdict::Cancelled),
             }

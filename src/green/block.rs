@@ -18,6 +18,7 @@ use super::birth::{Birth, Rare, next_id};
 use super::blocks;
 use super::body::{Body, Outcome};
 use super::completion::{Completion, Finished};
+use super::ends;
 use super::fiber::Fiber;
 use super::home::{Home, Mailbox};
 use super::mailbox::Mail;
@@ -295,12 +296,11 @@ impl Green {
         match self.completion.finish::<Unparker>() {
             Finished::Kept => {}
             Finished::Joined(waiter) => waiter.unpark(),
-            Finished::Detached => {
-                contain(|| {
-                    // SAFETY: C2.
-                    unsafe { self.body.drop_result() };
-                });
-                self.tell_scope(failed);
+            Finished::Detached => self.drop_result(failed),
+            Finished::Watched => ends::tell(self),
+            Finished::WatchedDetached => {
+                self.drop_result(failed);
+                ends::tell(self);
             }
         }
         // The destructor of the result may have made new ones.
@@ -308,6 +308,15 @@ impl Green {
         if let Some(scope) = self.scope() {
             scope.leave();
         }
+    }
+
+    /// Nobody will come for it (C2).
+    fn drop_result(&self, failed: bool) {
+        contain(|| {
+            // SAFETY: C2.
+            unsafe { self.body.drop_result() };
+        });
+        self.tell_scope(failed);
     }
 
     fn scope(&self) -> Option<&ScopeState> {
@@ -483,11 +492,7 @@ impl Green {
         if self.completion.detach() {
             // SAFETY: C2; it is gone already if it was joined.
             let failed = unsafe { self.body.failed() };
-            contain(|| {
-                // SAFETY: C2.
-                unsafe { self.body.drop_result() };
-            });
-            self.tell_scope(failed);
+            self.drop_result(failed);
         }
     }
 

@@ -6,23 +6,29 @@
 //! | `OPEN` | runs, nobody waits | finisher to `DONE`, joiner to a pointer, handle to `DETACHED` |
 //! | a waiter | runs, its joiner is parked | finisher to `DONE`, joiner back to `OPEN` |
 //! | `DETACHED` | runs, its handle is gone | finisher to `DONE` |
+//! | `WATCHED` | runs, somebody is to be told of the end (`ends.rs`) | finisher to `DONE`, handle to `WATCHED_DETACHED` |
+//! | `WATCHED_DETACHED` | the same, its handle is gone | finisher to `DONE` |
 //! | `DONE` | has ended, the result is written | nobody |
 //!
 //! C1. The finisher writes the result before it sets `DONE` (Release); who reads `DONE` (Acquire) may
 //!     take it.
 //! C2. The result has one owner: the handle if it saw `DONE` or the finisher did not see `DETACHED`; the
-//!     finisher if it saw `DETACHED`.
+//!     finisher if it saw `DETACHED`; `WATCHED` and `WATCHED_DETACHED` are as `OPEN` and `DETACHED` here.
 //! C3. A waiter in the word carries a reference; who takes it out of the word owns that reference.
+//! C4. Only the handle's owner puts a waiter in or makes the word `WATCHED`, and never both: who would wait for a watched end
+//!     is one more to be told.
 
 use crate::shim::{AtomicUsize, Ordering};
 
 const OPEN: usize = 0;
 const DETACHED: usize = 2;
 const DONE: usize = 4;
+const WATCHED: usize = 6;
+const WATCHED_DETACHED: usize = 10;
 
 /// Something that can be put into one word and taken out again; its word is aligned to 8, or that plus 1.
 pub(crate) trait Waiter: Sized {
-    /// The word: never 0, 2 or 4, and another for each thread.
+    /// The word: aligned as said above, never 0, and another for each thread.
     fn word(&self) -> usize;
     /// The word, and with it the reference.
     fn into_word(self) -> usize;
@@ -49,6 +55,10 @@ pub(crate) enum Finished<W> {
     Joined(W),
     /// The handle is gone: the finisher drops the result.
     Detached,
+    /// Somebody is to be told. The handle will come for the result.
+    Watched,
+    /// Somebody is to be told, and the finisher drops the result.
+    WatchedDetached,
 }
 
 impl Completion {
@@ -72,6 +82,8 @@ impl Completion {
         match self.word.swap(DONE, Ordering::AcqRel) {
             OPEN => Finished::Kept,
             DETACHED => Finished::Detached,
+            WATCHED => Finished::Watched,
+            WATCHED_DETACHED => Finished::WatchedDetached,
             // SAFETY: C3, the swap took it out.
             word => Finished::Joined(unsafe { W::from_word(word) }),
         }
@@ -80,13 +92,40 @@ impl Completion {
     /// The handle is dropped. True: the thread had ended, and the handle drops the result (C2).
     pub(crate) fn detach(&self) -> bool {
         self.is_done()
-            || self
+            || match self
                 .word
                 .compare_exchange(OPEN, DETACHED, Ordering::AcqRel, Ordering::Acquire)
-                .is_err()
+            {
+                Ok(_) => false,
+                Err(WATCHED) => self.detach_watched(),
+                Err(_) => true,
+            }
     }
 
-    /// The handle's owner wants to be woken at the end. False: it has come already.
+    #[cold]
+    fn detach_watched(&self) -> bool {
+        self.word
+            .compare_exchange(
+                WATCHED,
+                WATCHED_DETACHED,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            )
+            .is_err()
+    }
+
+    /// The handle's owner wants others to be told of the end (C4). False: it has come already.
+    pub(crate) fn watch(&self) -> bool {
+        match self
+            .word
+            .compare_exchange(OPEN, WATCHED, Ordering::AcqRel, Ordering::Acquire)
+        {
+            Ok(_) => true,
+            Err(word) => word == WATCHED,
+        }
+    }
+
+    /// The handle's owner wants to be woken at the end. False: it has come already, or is watched (C4).
     pub(crate) fn enter<W: Waiter>(&self, waiter: W) -> bool {
         let word = waiter.into_word();
         let entered = self
@@ -103,7 +142,7 @@ impl Completion {
     /// The handle's owner, which had entered, goes away before the end (or finds that it has come).
     pub(crate) fn leave<W: Waiter>(&self) {
         let word = self.word.load(Ordering::Acquire);
-        if !matches!(word, OPEN | DETACHED | DONE)
+        if !matches!(word, OPEN | DETACHED | WATCHED | WATCHED_DETACHED | DONE)
             && self
                 .word
                 .compare_exchange(word, OPEN, Ordering::AcqRel, Ordering::Acquire)
@@ -139,6 +178,7 @@ mod loom_tests {
     struct Shared {
         completion: Completion,
         result: loom::cell::UnsafeCell<Option<u32>>,
+        told: loom::sync::atomic::AtomicBool,
     }
 
     // SAFETY: the result is handed over by the completion word; that is what the model checks.
@@ -150,6 +190,7 @@ mod loom_tests {
         Arc::new(Shared {
             completion: Completion::new(),
             result: loom::cell::UnsafeCell::new(None),
+            told: loom::sync::atomic::AtomicBool::new(false),
         })
     }
 
@@ -167,6 +208,12 @@ mod loom_tests {
             // SAFETY: C2.
             Finished::Detached => {
                 drop(shared.result.with_mut(|result| unsafe { (*result).take() }))
+            }
+            Finished::Watched => shared.told.store(true, Ordering::Release),
+            Finished::WatchedDetached => {
+                // SAFETY: C2.
+                drop(shared.result.with_mut(|result| unsafe { (*result).take() }));
+                shared.told.store(true, Ordering::Release);
             }
         }
     }
@@ -218,5 +265,37 @@ mod loom_tests {
                 None
             );
         });
+    }
+
+    #[test]
+    fn loom_a_watched_end_is_told_and_has_one_owner() {
+        for detaches in [false, true] {
+            loom::model(move || {
+                let shared = shared();
+                let other = shared.clone();
+                let finisher = thread::spawn(move || finish(&other));
+                let watched = shared.completion.watch();
+                // Watched or done: nobody waits in the word any more.
+                let parked = Arc::new((loom::sync::Mutex::new(false), loom::sync::Condvar::new()));
+                assert!(!shared.completion.enter(Parked(parked)));
+                shared.completion.leave::<Parked>();
+                let take = || shared.result.with_mut(|result| unsafe { (*result).take() });
+                if detaches {
+                    if shared.completion.detach() {
+                        // SAFETY: C2.
+                        assert_eq!(take(), Some(7));
+                    }
+                } else if shared.completion.is_done() {
+                    // SAFETY: C1.
+                    assert_eq!(take(), Some(7));
+                }
+                finisher.join().unwrap();
+                assert!(shared.completion.is_done());
+                assert_eq!(shared.told.load(Ordering::Acquire), watched);
+                // SAFETY: both threads have ended.
+                let left = take();
+                assert!(left.is_none() || !detaches);
+            });
+        }
     }
 }

@@ -37,6 +37,8 @@ pub(crate) mod blocks;
 #[cfg(not(loom))]
 mod body;
 #[cfg(not(loom))]
+pub(crate) mod ends;
+#[cfg(not(loom))]
 mod fiber;
 #[cfg(not(loom))]
 pub(crate) mod home;

@@ -51,6 +51,8 @@ reasons! {
     Callback = "Callback::wait",
     File = "a file operation",
     LookUp = "a name look-up",
+    Child = "the end of a child process",
+    Readiness = "readiness of a descriptor",
 }
 
 impl Reason {

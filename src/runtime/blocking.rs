@@ -26,7 +26,7 @@ use std::time::Duration;
 use super::job::{Call, Job};
 use super::shared::Shared;
 use super::worker::Worker;
-use crate::green::{Home, Reason, Wait, park};
+use crate::green::{Home, OnCancel, Reason, Wait, park};
 use crate::sys::clock::{self, Tick};
 
 const IDLE: Duration = Duration::from_secs(10);
@@ -356,6 +356,19 @@ fn call<T: Send + 'static>(
 #[track_caller]
 pub(crate) fn run<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     call(Kind::General, &Wait::new(Reason::Blocking), f)
+}
+
+/// As [`run`], for a short call whose outcome must not get lost: a cancellation waits until it has come.
+///
+/// # Errors
+///
+/// As [`run`].
+#[track_caller]
+pub(crate) fn run_shielded<T: Send + 'static>(
+    f: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
+    let wait = Wait::new(Reason::Blocking).on_cancel(OnCancel::Shield);
+    call(Kind::General, &wait, f)
 }
 
 /// As [`run`], for calls on files.

@@ -6,10 +6,12 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use super::shared::Phase;
 use super::worker::Worker;
 use crate::green::home::Mailbox;
+use crate::green::ends::{self, Watcher};
 use crate::green::park::raise_if_cancelled;
 use crate::green::thread::Thread;
 use crate::green::{
@@ -71,9 +73,13 @@ impl<T> Joiner<T> {
     #[inline(always)]
     pub(crate) fn join(self, wait: &Wait) -> Outcome<T> {
         let completion = self.green().completion();
-        if !completion.is_done() && completion.enter(self.waiter()) {
-            while !completion.is_done() {
-                park(wait);
+        if !completion.is_done() {
+            if completion.enter(self.waiter()) {
+                while !completion.is_done() {
+                    park(wait);
+                }
+            } else {
+                self.await_watched(wait);
             }
         }
         // SAFETY: J1; it is done.
@@ -98,6 +104,43 @@ fn refuse_to_wait_for_oneself(green: &Green) {
             "join: the green thread belongs to a Worker of the calling OS thread, which would wait for itself; \
              call Worker::tick until `is_finished`, or Worker::work, and join then"
         );
+    }
+}
+
+/// A joiner of a thread whose end others watch: one more of them.
+struct Bystander(Unparker);
+
+impl Watcher for Bystander {
+    fn ended(&self) {
+        self.0.unpark();
+    }
+}
+
+impl<T> Joiner<T> {
+    /// The end has come, or is watched (C4 in `completion.rs`).
+    #[cold]
+    fn await_watched(&self, wait: &Wait) {
+        struct Forget<'a>(&'a Green, Arc<dyn Watcher>);
+        impl Drop for Forget<'_> {
+            fn drop(&mut self) {
+                ends::forget(self.0, &self.1);
+            }
+        }
+        let green = self.green();
+        if green.completion().is_done() {
+            return;
+        }
+        let me: Arc<dyn Watcher> = Arc::new(Bystander(Unparker::current()));
+        let me = Forget(green, me);
+        ends::watch(green, Arc::clone(&me.1));
+        while !green.completion().is_done() {
+            park(wait);
+        }
+    }
+
+    /// The watcher of this kind, which is told when the thread has ended, at once if it has. The result stays the handle's.
+    pub(crate) fn watch_as<W: Watcher>(&self, make: impl FnOnce() -> W) -> Arc<W> {
+        ends::watch_as(self.green(), make)
     }
 }
 
@@ -130,7 +173,7 @@ impl<T> Drop for Joiner<T> {
 ///     assert_eq!(thread.join().unwrap(), 42);
 /// });
 /// ```
-pub struct JoinHandle<T>(Joiner<T>);
+pub struct JoinHandle<T>(pub(crate) Joiner<T>);
 
 impl<T> JoinHandle<T> {
     /// # Safety

@@ -154,19 +154,30 @@ impl Source {
     /// `EPERM` for a descriptor that cannot be waited for.
     #[inline(always)]
     pub(crate) fn wait(&self, home: &Home, way: Way, wait: &Wait) -> io::Result<Wake> {
+        match self.enlist(home, way)? {
+            Some(_turn) => Ok(park(wait)),
+            None => Ok(Wake::Event),
+        }
+    }
+
+    /// As [`Source::wait`], without the wait: the calling green thread is woken by an event until it drops what it
+    /// gets. None: an event has come already, try again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Source::wait`].
+    #[inline(always)]
+    pub(crate) fn enlist(&self, home: &Home, way: Way) -> io::Result<Option<Turn<'_>>> {
         self.settle(home)?;
         let direction = self.direction(way);
         let waiter = Unparker::Green(home.current().to_ref());
-        let turn = Turn {
-            direction,
-            word: waiter.word(),
-        };
-        if !direction.enter(waiter) {
-            // It is not in.
-            let _not_in = ManuallyDrop::new(turn);
-            return Ok(Wake::Event);
-        }
-        Ok(park(wait))
+        let word = waiter.word();
+        Ok(direction.enter(waiter).then(|| Turn { direction, word }))
+    }
+
+    /// Gives up a place that was [kept](Turn::keep).
+    pub(crate) fn dismiss(&self, way: Way, word: usize) {
+        self.direction(way).leave(word);
     }
 
     /// Sees to it that some living worker's reactor watches it, best the one of `home`.
@@ -245,9 +256,17 @@ impl Drop for Source {
 }
 
 /// A place in a direction, given up on every way out, unwinding included.
-struct Turn<'a> {
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
     direction: &'a Direction<Unparker>,
     word: usize,
+}
+
+impl Turn<'_> {
+    /// Keeps the place without this guard. What comes back is for [`Source::dismiss`].
+    pub(crate) fn keep(self) -> usize {
+        ManuallyDrop::new(self).word
+    }
 }
 
 impl Drop for Turn<'_> {

@@ -9,5 +9,6 @@ pub(crate) mod event;
 pub(crate) mod limits;
 pub(crate) mod mem;
 pub(crate) mod segv;
+pub(crate) mod signal;
 pub(crate) mod sock;
 pub(crate) mod unix_sock;

@@ -17,6 +17,7 @@
 //! ```
 
 mod builder;
+mod done;
 mod local;
 mod scoped;
 

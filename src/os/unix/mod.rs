@@ -20,6 +20,7 @@ pub use std::os::unix::fs;
 pub use std::os::unix::io;
 
 pub mod net;
+pub mod process;
 
 /// The traits of this module, for a glob import.
 pub mod prelude {
@@ -28,4 +29,5 @@ pub mod prelude {
         DirEntryExt, FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt,
     };
     pub use super::io::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+    pub use super::process::{CommandExt, ExitStatusExt};
 }

@@ -1,0 +1,190 @@
+//! One OS thread, process-wide, that waits for descriptors in the place of those who have no reactor: children
+//! that nobody waits for any more, ordinary OS threads that select over readiness.
+//!
+//! It waits in `poll(2)`, starts with the first errand and ends with the last, so it costs nothing while nobody
+//! sends it. Any thread may, at any time; nothing here suspends.
+//!
+//! - **AT1** An errand is run at most once, on the attendant's thread, outside of the lock, and then is gone.
+//! - **AT2** An errand keeps its source open until it is run or called back, and for the moment that `poll` takes to
+//!   notice that.
+//! - **AT3** `line` is there exactly while the thread is, or is being started: under the lock, it goes when the thread
+//!   has found no errand, so none is left behind.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
+
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
+
+use crate::green::contain;
+use crate::retry;
+use crate::runtime::source::{Source, Way};
+use crate::shim::lock;
+use crate::sys::event::EventFd;
+
+/// What to do when a source is ready: something short that does not wait.
+type Deed = Box<dyn FnOnce() + Send>;
+
+struct Errand {
+    number: usize,
+    source: Arc<Source>,
+    flags: PollFlags,
+    deed: Deed,
+}
+
+struct Desk {
+    errands: Vec<Errand>,
+    next: usize,
+    line: Option<Arc<EventFd>>,
+}
+
+static DESK: Mutex<Desk> = Mutex::new(Desk {
+    errands: Vec::new(),
+    next: 0,
+    line: None,
+});
+
+/// Names an errand, to call it back. Numbers start anew after 2^31 at the earliest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket(pub(crate) usize);
+
+const MOST: usize = usize::MAX / 2;
+
+/// Has `deed` done when `source` is ready that way, by its own means: errors and hang-ups count.
+///
+/// # Errors
+///
+/// There is no attendant, and no OS thread or descriptor for one. The errand stays, for the next that is sent.
+pub(crate) fn send(
+    source: Arc<Source>,
+    way: Way,
+    deed: impl FnOnce() + Send + 'static,
+) -> io::Result<Ticket> {
+    let flags = retry::flags(way);
+    let mut desk = lock(&DESK);
+    let number = desk.next;
+    desk.next = if number == MOST { 0 } else { number + 1 };
+    desk.errands.push(Errand {
+        number,
+        source,
+        flags,
+        deed: Box::new(deed),
+    });
+    match &desk.line {
+        Some(line) => line.signal(),
+        None => {
+            let line = Arc::new(EventFd::new()?);
+            let its = Arc::clone(&line);
+            std::thread::Builder::new()
+                .name("rustlet-attendant".into())
+                .stack_size(256 * 1024)
+                .spawn(move || attend(&its))?;
+            desk.line = Some(line);
+        }
+    }
+    Ok(Ticket(number))
+}
+
+/// Calls an errand back. False: it has been run, or is being run right now.
+pub(crate) fn call_back(Ticket(number): Ticket) -> bool {
+    let mut desk = lock(&DESK);
+    let place = desk
+        .errands
+        .iter()
+        .position(|errand| errand.number == number);
+    let errand = place.map(|place| desk.errands.swap_remove(place));
+    if let Some(line) = &desk.line {
+        line.signal();
+    }
+    drop(desk);
+    // Its source and its deed go here, outside of the lock.
+    errand.is_some()
+}
+
+fn attend(line: &EventFd) {
+    while let Some(sources) = waiting() {
+        let mut fds = Vec::with_capacity(sources.len() + 1);
+        fds.push(PollFd::new(line, PollFlags::IN));
+        for (_, source, flags) in &sources {
+            fds.push(PollFd::from_borrowed_fd(source.fd(), *flags));
+        }
+        if rustix::event::poll(&mut fds, None).is_err_and(|error| error == Errno::NOMEM) {
+            std::thread::yield_now();
+        }
+        let mut ready = fds.iter().map(|fd| !fd.revents().is_empty());
+        if ready.next() == Some(true) {
+            // Ready, so this does not block; one read takes all signals of an eventfd, and many of a pipe.
+            let _drained = rustix::io::read(line, &mut [0; 512]);
+        }
+        let numbers = sources.iter().map(|&(number, ..)| number);
+        let ready = numbers
+            .zip(ready)
+            .filter_map(|(n, ready)| ready.then_some(n));
+        run(ready.collect());
+    }
+}
+
+/// What is to be polled now. None: nothing, and the thread has signed off (AT3).
+fn waiting() -> Option<Vec<(usize, Arc<Source>, PollFlags)>> {
+    let mut desk = lock(&DESK);
+    if desk.errands.is_empty() {
+        desk.line = None;
+        return None;
+    }
+    let copy = |errand: &Errand| (errand.number, Arc::clone(&errand.source), errand.flags);
+    Some(desk.errands.iter().map(copy).collect())
+}
+
+fn run(numbers: Vec<usize>) {
+    for number in numbers {
+        let mut desk = lock(&DESK);
+        let place = desk
+            .errands
+            .iter()
+            .position(|errand| errand.number == number);
+        let errand = place.map(|place| desk.errands.swap_remove(place));
+        drop(desk);
+        if let Some(Errand { deed, source, .. }) = errand {
+            // What panics is a bug of ours, which its panic message has told; the others' errands go on.
+            let _told = catch_unwind(AssertUnwindSafe(deed));
+            contain(|| drop(source));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::source::Kind;
+    use std::io::{Read as _, Write as _};
+    use std::os::fd::OwnedFd;
+    use std::sync::mpsc;
+
+    #[test]
+    fn errands_are_run_once_and_can_be_called_back() {
+        let (mut reader, mut writer) = io::pipe().unwrap();
+        let source = Arc::new(Source::new(
+            OwnedFd::from(reader.try_clone().unwrap()),
+            Kind::Other,
+        ));
+        let (tell, told) = mpsc::channel();
+        for round in 0..100 {
+            let errand = |name: &'static str| {
+                let tell = tell.clone();
+                send(Arc::clone(&source), Way::Read, move || {
+                    tell.send((round, name)).unwrap();
+                })
+                .unwrap()
+            };
+            let stays = errand("stays");
+            assert!(call_back(errand("goes")));
+            writer.write_all(b"x").unwrap();
+            assert_eq!(told.recv(), Ok((round, "stays")));
+            assert!(!call_back(stays));
+            assert!(told.try_recv().is_err());
+            reader.read_exact(&mut [0]).unwrap();
+        }
+        assert!(lock(&DESK).errands.is_empty());
+    }
+}

@@ -1,0 +1,276 @@
+//! `Child`: a process that was started, and the way to its end.
+//!
+//! Any thread may use it; `wait`, `wait_timeout` and `wait_with_output` suspend.
+
+use std::fmt;
+use std::io;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::process::{ExitStatus, Output};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::collect;
+use super::exit::Process;
+use super::pipe::{ChildStderr, ChildStdin, ChildStdout};
+use crate::channel::Receiver;
+use crate::retry::Mode;
+
+/// A child process: [`std::process::Child`] for green threads, made by [`Command::spawn`](super::Command::spawn).
+///
+/// [`wait`](Child::wait) and the pipes suspend the calling green thread only; on an ordinary OS thread they block.
+///
+/// Dropping it lets the child run on, as std's does. Unlike std's it leaves no zombie: when the child ends, it is reaped by an OS
+/// thread that the process has for that while there is such a child.
+///
+/// ```
+/// use rustlet::process::Command;
+///
+/// rustlet::run(|| {
+///     let mut child = Command::new("sh").args(["-c", "exit 3"]).spawn()?;
+///     assert_eq!(child.wait()?.code(), Some(3));
+///     std::io::Result::Ok(())
+/// })?;
+/// # std::io::Result::Ok(())
+/// ```
+pub struct Child {
+    /// What the child reads, if it was asked for with [`Stdio::piped`](super::Stdio::piped).
+    pub stdin: Option<ChildStdin>,
+    /// What the child writes to its standard output, if it was asked for.
+    pub stdout: Option<ChildStdout>,
+    /// What the child writes to its standard error, if it was asked for.
+    pub stderr: Option<ChildStderr>,
+    process: Arc<Process>,
+}
+
+impl Child {
+    /// Kills the child (`SIGKILL`). Fine too if it has ended already. Never suspends; [`wait`](Child::wait) waits for the end.
+    ///
+    /// Once the child was reaped, nothing is sent: its number may be somebody else's by then.
+    ///
+    /// # Errors
+    ///
+    /// [`PermissionDenied`](io::ErrorKind::PermissionDenied), if it has changed its user.
+    ///
+    /// ```
+    /// use rustlet::process::Command;
+    /// use std::os::unix::process::ExitStatusExt;
+    ///
+    /// rustlet::run(|| {
+    ///     let mut child = Command::new("sleep").arg("1000").spawn()?;
+    ///     child.kill()?;
+    ///     assert_eq!(child.wait()?.signal(), Some(9));
+    ///     child.kill()
+    /// })?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn kill(&mut self) -> io::Result<()> {
+        self.process.kill()
+    }
+
+    /// Its number. It stays its own until a wait has found that it has ended. Never suspends.
+    ///
+    /// ```
+    /// # rustlet::run(|| {
+    /// let mut child = rustlet::process::Command::new("true").spawn()?;
+    /// assert_ne!(child.id(), rustlet::process::id());
+    /// child.wait().map(drop)
+    /// # })?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Closes the pipe to its standard input, if there is one, and waits for the end of the child. Can be called again: the status
+    /// stays.
+    ///
+    /// Cancelled meanwhile, the caller unwinds, and the child goes on.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system: none, unless somebody else takes the ends of all children for his (`SIGCHLD` is ignored).
+    ///
+    /// ```
+    /// use rustlet::process::{Command, Stdio};
+    ///
+    /// rustlet::run(|| {
+    ///     // It ends when its input does.
+    ///     let mut child = Command::new("cat").stdin(Stdio::piped()).spawn()?;
+    ///     assert!(child.wait()?.success());
+    ///     assert!(child.wait()?.success());
+    ///     std::io::Result::Ok(())
+    /// })?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[track_caller]
+    pub fn wait(&mut self) -> io::Result<ExitStatus> {
+        drop(self.stdin.take());
+        self.process.wait(Mode::default())
+    }
+
+    /// As [`wait`](Child::wait), for at most `timeout`; [`Duration::MAX`] is for ever. `None`: it has not ended; it goes on, and can be
+    /// waited for again.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Child::wait); on Linux also that no descriptor is left to watch the child with.
+    ///
+    /// ```
+    /// use rustlet::process::Command;
+    /// use std::time::Duration;
+    ///
+    /// rustlet::run(|| {
+    ///     let mut child = Command::new("sleep").arg("1000").spawn()?;
+    ///     assert!(child.wait_timeout(Duration::from_millis(1))?.is_none());
+    ///     child.kill()?;
+    ///     assert!(child.wait_timeout(Duration::MAX)?.is_some());
+    ///     std::io::Result::Ok(())
+    /// })?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[track_caller]
+    pub fn wait_timeout(&mut self, timeout: Duration) -> io::Result<Option<ExitStatus>> {
+        drop(self.stdin.take());
+        let mode = Mode {
+            timeout: Some(timeout),
+            nonblocking: false,
+        };
+        match self.process.wait(mode) {
+            Ok(status) => Ok(Some(status)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the child has ended, and how. Leaves its standard input open. Never suspends.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Child::wait).
+    ///
+    /// ```
+    /// # rustlet::run(|| {
+    /// let mut child = rustlet::process::Command::new("sleep").arg("1000").spawn()?;
+    /// assert!(child.try_wait()?.is_none());
+    /// child.kill()?;
+    /// child.wait()?;
+    /// assert!(child.try_wait()?.is_some());
+    /// # std::io::Result::Ok(())
+    /// # })?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.process.try_wait()
+    }
+
+    /// A receiver that is ready once the child has ended, and then for ever: each `recv` gives `Ok(())`. It tells of the end only, and does
+    /// not reap: [`wait`](Child::wait) gives the status, without waiting then. It leaves the standard input open. Never suspends.
+    ///
+    /// # Panics
+    ///
+    /// There is neither a descriptor nor an OS thread to watch the child with.
+    ///
+    /// ```
+    /// use rustlet::channel::{after, select};
+    /// use rustlet::process::Command;
+    /// use std::time::Duration;
+    ///
+    /// rustlet::run(|| {
+    ///     let mut child = Command::new("true").spawn()?;
+    ///     select! {
+    ///         recv(child.exited()) -> _ => {}
+    ///         recv(after(Duration::from_secs(60))) -> _ => child.kill()?,
+    ///     }
+    ///     assert!(child.wait()?.success());
+    ///     std::io::Result::Ok(())
+    /// })?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[must_use]
+    pub fn exited(&self) -> Receiver<()> {
+        match self.process.exited() {
+            Ok(receiver) => receiver,
+            Err(error) => panic!("exited: {error}"),
+        }
+    }
+
+    /// Closes the pipe to its standard input, reads both other pipes, as far as there are any, to their ends, and waits for the end
+    /// of the child. Both are read at once, so a child may write to them in any order, and any amount.
+    ///
+    /// The pipes end when *all* that hold their other ends have closed them: grandchildren may. Cancelled meanwhile, the caller unwinds,
+    /// and the child goes on.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Child::wait), and those of the reads, on which std panics.
+    ///
+    /// ```
+    /// use rustlet::process::{Command, Stdio};
+    ///
+    /// rustlet::run(|| {
+    ///     let mut command = Command::new("sh");
+    ///     command.args(["-c", "echo one; echo two >&2"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    ///     let output = command.spawn()?.wait_with_output()?;
+    ///     assert_eq!(output.stdout, b"one\n");
+    ///     assert_eq!(output.stderr, b"two\n");
+    ///     std::io::Result::Ok(())
+    /// })?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[track_caller]
+    pub fn wait_with_output(mut self) -> io::Result<Output> {
+        drop(self.stdin.take());
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let pipes = (
+            self.stdout.take().map(ChildStdout::into_pipe),
+            self.stderr.take().map(ChildStderr::into_pipe),
+        );
+        match &pipes {
+            (Some(out), Some(err)) => collect::both([out, err], [&mut stdout, &mut stderr])?,
+            (Some(out), None) => collect::to_end(out, &mut stdout)?,
+            (None, Some(err)) => collect::to_end(err, &mut stderr)?,
+            (None, None) => {}
+        }
+        drop(pipes);
+        let status = self.wait()?;
+        Ok(Output {
+            status,
+            stdout,
+            stderr,
+        })
+    }
+}
+
+/// Takes over the child, and its pipes.
+impl From<std::process::Child> for Child {
+    fn from(mut theirs: std::process::Child) -> Child {
+        Child {
+            stdin: theirs.stdin.take().map(ChildStdin::from),
+            stdout: theirs.stdout.take().map(ChildStdout::from),
+            stderr: theirs.stderr.take().map(ChildStderr::from),
+            process: Arc::new(Process::new(theirs)),
+        }
+    }
+}
+
+/// The child goes on, and is reaped when it ends.
+impl Drop for Child {
+    fn drop(&mut self) {
+        Arc::clone(&self.process).abandon();
+    }
+}
+
+impl fmt::Debug for Child {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Child")
+            .field("stdin", &self.stdin)
+            .field("stdout", &self.stdout)
+            .field("stderr", &self.stderr)
+            .finish_non_exhaustive()
+    }
+}
+
+// What is shared is whole between any two calls, and std's type has these.
+impl UnwindSafe for Child {}
+impl RefUnwindSafe for Child {}

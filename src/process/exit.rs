@@ -1,0 +1,276 @@
+//! A child that was started, until it has been reaped: who learns of its end, and how.
+//!
+//! - **EX1** The child is reaped once, by `try_wait` of std's handle, under the lock; std keeps the status, so everybody after
+//!   that is given it, and `kill` does not reach whoever gets the number next.
+//! - **EX2** Until it is reaped its number is its own, as a zombie's too: what is opened or waited for by number is it.
+//! - **EX3** `end` becomes readable when the child has ended, and stays so. On Linux it is a pidfd; where there is none, a pipe whose
+//!   other end a thread closes that waits for the end without reaping. This is the one seam between the two.
+//!
+//! Any thread may use any of this at any time; `wait` suspends.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::process::{self, ExitStatus};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+
+use crate::attendant;
+use crate::channel::{self, Receiver};
+use crate::green::Reason;
+use crate::readiness;
+use crate::retry::{self, Mode};
+use crate::runtime::blocking;
+use crate::runtime::source::{Kind, Source, Way};
+use crate::shim::lock;
+
+/// A child, as those see it who wait for its end.
+pub(super) struct Process {
+    child: Mutex<process::Child>,
+    end: OnceLock<Arc<Source>>,
+    /// Instead of `end`, where there was no descriptor for it.
+    told: OnceLock<Receiver<()>>,
+}
+
+impl Process {
+    /// Its pipes have been taken out.
+    pub(super) fn new(child: process::Child) -> Process {
+        Process {
+            child: Mutex::new(child),
+            end: OnceLock::new(),
+            told: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        lock(&self.child).id()
+    }
+
+    pub(super) fn kill(&self) -> io::Result<()> {
+        lock(&self.child).kill()
+    }
+
+    /// EX1.
+    pub(super) fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
+        lock(&self.child).try_wait()
+    }
+
+    /// Waits for the end, and reaps. `WouldBlock` when the time is up.
+    #[track_caller]
+    pub(super) fn wait(&self, mode: Mode) -> io::Result<ExitStatus> {
+        if let Some(status) = self.try_wait()? {
+            return Ok(status);
+        }
+        let end = match self.end() {
+            Ok(end) => end,
+            // No descriptors are left. This way needs none, but a thread that blocks.
+            Err(_) if mode.timeout.is_none() => return self.wait_blocked(),
+            Err(error) => return Err(error),
+        };
+        let try_wait = |_: std::os::fd::BorrowedFd<'_>| {
+            let status = self.try_wait()?;
+            status.ok_or_else(retry::would_block)
+        };
+        retry::read(end, Reason::Child, mode, try_wait, |_| false)
+    }
+
+    #[cold]
+    #[track_caller]
+    fn wait_blocked(&self) -> io::Result<ExitStatus> {
+        let number = self.id();
+        loop {
+            blocking::run(move || await_end(number))?;
+            if let Some(status) = self.try_wait()? {
+                return Ok(status);
+            }
+        }
+    }
+
+    /// EX3.
+    pub(super) fn end(&self) -> io::Result<&Arc<Source>> {
+        if let Some(end) = self.end.get() {
+            return Ok(end);
+        }
+        // The lock: nobody reaps meanwhile (EX2), and nobody opens a second one.
+        let mut child = lock(&self.child);
+        if self.end.get().is_none() {
+            let fd = match child.try_wait() {
+                Ok(None) => by_platform::open(child.id())?,
+                // Reaped, here or behind our back: the number is not its own any more.
+                Ok(Some(_)) | Err(_) => OwnedFd::from(io::pipe()?.0),
+            };
+            // Somebody else cannot have: the lock.
+            let _first = self.end.set(Arc::new(Source::new(fd, Kind::Other)));
+        }
+        drop(child);
+        self.end
+            .get()
+            .ok_or_else(|| io::Error::other("the end of a child is not watched"))
+    }
+
+    /// A receiver that is ready for good once it has ended.
+    pub(super) fn exited(&self) -> io::Result<Receiver<()>> {
+        if let Ok(end) = self.end() {
+            return Ok(readiness::receiver(Arc::clone(end), Way::Read));
+        }
+        if let Some(told) = self.told.get() {
+            return Ok(told.clone());
+        }
+        // No descriptors are left. A thread needs none; it does not reap, so the number stays the child's meanwhile.
+        let number = self.id();
+        let (latch, receiver) = channel::latch();
+        start_thread(move || {
+            await_end(number);
+            latch.set();
+        })?;
+        Ok(self.told.get_or_init(|| receiver).clone())
+    }
+
+    /// Nobody will wait any more: it is reaped as soon as it ends, by whoever notices.
+    pub(super) fn abandon(self: Arc<Process>) {
+        // An error says that there is no such child: somebody else has reaped it.
+        if !matches!(self.try_wait(), Ok(None)) {
+            return;
+        }
+        let Ok(end) = self.end().cloned() else {
+            return self.reap_later();
+        };
+        // An errand that finds no attendant waits for the next one.
+        let _errand = attendant::send(end, Way::Read, move || {
+            if matches!(self.try_wait(), Ok(None)) {
+                // A debugger has been told of the end first.
+                self.reap_later();
+            }
+        });
+    }
+
+    /// Without a descriptor, or when there is nothing that one would tell.
+    #[cold]
+    fn reap_later(self: Arc<Process>) {
+        // No descriptor and no thread: then it stays a zombie, as all do with std.
+        let _started = start_thread(move || {
+            await_end(self.id());
+            let _status = self.try_wait();
+        });
+    }
+}
+
+/// Blocks until the child with this number has ended, and leaves it to be reaped (EX2).
+fn await_end(number: u32) {
+    let Some(pid) = i32::try_from(number).ok().and_then(Pid::from_raw) else {
+        return;
+    };
+    let without_reaping = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    // Any other error: there is no such child any more.
+    while matches!(
+        waitid(WaitId::Pid(pid), without_reaping),
+        Err(rustix::io::Errno::INTR)
+    ) {}
+}
+
+fn start_thread(f: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    std::thread::Builder::new()
+        .name("rustlet-child".into())
+        .stack_size(128 * 1024)
+        .spawn(f)
+        .map(drop)
+}
+
+/// EX3 with a thread and a pipe.
+fn open_pipe(number: u32) -> io::Result<OwnedFd> {
+    let (reader, writer) = io::pipe()?;
+    start_thread(move || {
+        await_end(number);
+        drop(writer);
+    })?;
+    Ok(OwnedFd::from(reader))
+}
+
+#[cfg(all(target_os = "linux", not(rustlet_portable)))]
+mod by_platform {
+    use super::*;
+    use rustix::io::Errno;
+    use rustix::process::{PidfdFlags, pidfd_open};
+
+    pub(super) fn open(number: u32) -> io::Result<OwnedFd> {
+        let pid = i32::try_from(number).ok().and_then(Pid::from_raw);
+        match pid.map(|pid| pidfd_open(pid, PidfdFlags::empty())) {
+            Some(Ok(pidfd)) => Ok(pidfd),
+            Some(Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM))) => Err(error.into()),
+            // Linux before 5.3, an emulator, a sandbox.
+            Some(Err(_)) | None => open_pipe(number),
+        }
+    }
+}
+
+#[cfg(not(all(target_os = "linux", not(rustlet_portable))))]
+mod by_platform {
+    pub(super) use super::open_pipe as open;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn process(program: &str, argument: &str) -> Process {
+        let mut command = process::Command::new(program);
+        Process::new(command.arg(argument).spawn().unwrap())
+    }
+
+    /// As where there is no pidfd.
+    fn watched_by_a_thread(program: &str, argument: &str) -> Process {
+        let process = process(program, argument);
+        let end = Source::new(open_pipe(process.id()).unwrap(), Kind::Other);
+        assert!(process.end.set(Arc::new(end)).is_ok());
+        process
+    }
+
+    fn limited(timeout: Duration) -> Mode {
+        Mode {
+            timeout: Some(timeout),
+            nonblocking: false,
+        }
+    }
+
+    #[test]
+    fn a_thread_does_what_a_pidfd_does() {
+        let case = || {
+            let child = watched_by_a_thread("sleep", "1000");
+            let error = child.wait(limited(Duration::from_millis(1))).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+            child.kill().unwrap();
+            assert!(!child.wait(Mode::default()).unwrap().success());
+            // Readable for good.
+            assert!(retry::is_ready(child.end().unwrap().fd(), Way::Read).unwrap());
+            let child = watched_by_a_thread("true", "");
+            assert!(child.wait(limited(Duration::MAX)).unwrap().success());
+
+            let child = Arc::new(watched_by_a_thread("sleep", "1000"));
+            Arc::clone(&child).abandon();
+            child.kill().unwrap();
+            while child.try_wait().unwrap().is_none() {
+                crate::green::park::yield_now(std::panic::Location::caller());
+            }
+        };
+        case();
+        crate::runtime::run(case);
+    }
+
+    #[test]
+    fn the_end_of_a_reaped_child_is_no_question_for_its_number() {
+        let child = process("true", "");
+        while child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        assert!(retry::is_ready(child.end().unwrap().fd(), Way::Read).unwrap());
+    }
+
+    #[test]
+    fn reaped_without_a_descriptor() {
+        let child = Arc::new(process("sleep", "1000"));
+        Arc::clone(&child).reap_later();
+        child.kill().unwrap();
+        assert!(!child.wait_blocked().unwrap().success());
+    }
+}

@@ -1,0 +1,354 @@
+//! The parent's ends of a child's pipes: `ChildStdin`, `ChildStdout`, `ChildStderr`.
+//!
+//! - **PI1** The open file is `O_NONBLOCK` while it is ours, and what it was before when it goes out. A descriptor that
+//!   came in as 0, 1 or 2 keeps its flags, which belong to other programs too: each transfer asks first whether
+//!   it would wait, and moves no more than there is room for.
+//!
+//! Any thread may use any of this at any time; reads and writes suspend.
+
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::process::Stdio;
+
+use rustix::buffer::spare_capacity;
+
+use crate::green::Reason;
+use crate::retry::{self, Mode};
+use crate::runtime::source::{Kind, Source, Way};
+use crate::sys::sock;
+
+/// What a writable pipe has room for, at least.
+const ROOM: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
+
+/// How often one write may find room without giving way.
+const WRITES_A_ROUND: usize = 16;
+
+/// One end of a pipe.
+pub(super) struct Pipe {
+    source: Source,
+    /// PI1: it was blocking and is not now.
+    made_nonblocking: bool,
+    /// PI1: it may block.
+    asks_first: bool,
+}
+
+impl Pipe {
+    pub(super) fn adopt(fd: OwnedFd) -> Pipe {
+        let was_nonblocking = sock::is_nonblocking(fd.as_fd()).unwrap_or(true);
+        let made_nonblocking = !was_nonblocking
+            && !sock::is_standard(fd.as_fd())
+            && sock::set_nonblocking(fd.as_fd(), true).is_ok();
+        Pipe {
+            source: Source::new(fd, Kind::Other),
+            made_nonblocking,
+            asks_first: !was_nonblocking && !made_nonblocking,
+        }
+    }
+
+    fn release(self) -> OwnedFd {
+        let fd = self.source.into_fd();
+        if self.made_nonblocking {
+            // Fails on no descriptor for which it has succeeded before.
+            sock::set_nonblocking(fd.as_fd(), false).ok();
+        }
+        fd
+    }
+
+    pub(super) fn source(&self) -> &Source {
+        &self.source
+    }
+
+    fn may(&self, way: Way) -> io::Result<()> {
+        if self.asks_first && !retry::is_ready(self.source.fd(), way)? {
+            return Err(retry::would_block());
+        }
+        Ok(())
+    }
+
+    #[track_caller]
+    fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = |fd: BorrowedFd<'_>| {
+            self.may(Way::Read)?;
+            Ok(rustix::io::read(fd, &mut *buf)?)
+        };
+        retry::read(&self.source, Reason::Read, Mode::default(), read, |_| false)
+    }
+
+    /// Reads into what `into` has reserved. None: it would wait.
+    pub(super) fn try_read_onto(&self, into: &mut Vec<u8>) -> io::Result<Option<usize>> {
+        retry::try_read(&self.source, |fd| {
+            self.may(Way::Read)?;
+            Ok(rustix::io::read(fd, spare_capacity(into))?)
+        })
+    }
+
+    /// Reads into what `into` has reserved.
+    #[track_caller]
+    pub(super) fn read_onto(&self, into: &mut Vec<u8>) -> io::Result<usize> {
+        let read = |fd: BorrowedFd<'_>| {
+            self.may(Way::Read)?;
+            Ok(rustix::io::read(fd, spare_capacity(into))?)
+        };
+        retry::read(&self.source, Reason::Read, Mode::default(), read, |_| false)
+    }
+
+    #[track_caller]
+    fn read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let count = bufs.len().min(sock::MAX_BUFFERS);
+        let read = |fd: BorrowedFd<'_>| {
+            self.may(Way::Read)?;
+            Ok(rustix::io::readv(fd, &mut bufs[..count])?)
+        };
+        retry::read(&self.source, Reason::Read, Mode::default(), read, |_| false)
+    }
+
+    /// Writes all, as a blocking pipe does; less if an error comes half way, which the next write meets again.
+    #[track_caller]
+    fn write(&self, buf: &[u8]) -> io::Result<usize> {
+        let mut written = 0;
+        loop {
+            let round = |fd: BorrowedFd<'_>| {
+                for _ in 0..WRITES_A_ROUND {
+                    self.may(Way::Write)?;
+                    let rest = &buf[written..];
+                    let most = if self.asks_first { ROOM } else { usize::MAX };
+                    let count = rustix::io::write(fd, &rest[..rest.len().min(most)])?;
+                    written += count;
+                    if written >= buf.len() || count == 0 {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            };
+            match retry::write(&self.source, Reason::Write, Mode::default(), round) {
+                Ok(true) => return Ok(written),
+                Ok(false) => {}
+                Err(error) if written == 0 => return Err(error),
+                Err(_) => return Ok(written),
+            }
+        }
+    }
+
+    /// As `write`: all of them, together if the pipe has the room.
+    #[track_caller]
+    fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let bufs = &bufs[..bufs.len().min(sock::MAX_BUFFERS)];
+        let size: usize = bufs.iter().map(|buf| buf.len()).sum();
+        if self.asks_first || size == 0 {
+            return bufs
+                .iter()
+                .find(|buf| !buf.is_empty())
+                .map_or(Ok(0), |buf| self.write(buf));
+        }
+        let first = retry::write(&self.source, Reason::Write, Mode::default(), |fd| {
+            Ok(rustix::io::writev(fd, bufs)?)
+        })?;
+        let mut written = first;
+        let mut skip = first;
+        for buf in bufs {
+            let rest = buf.get(skip..).unwrap_or_default();
+            skip = skip.saturating_sub(buf.len());
+            if rest.is_empty() {
+                continue;
+            }
+            match self.write(rest) {
+                Ok(count) => written += count,
+                Err(_) => break,
+            }
+        }
+        Ok(written)
+    }
+}
+
+/// What the three have in common: descriptors, conversions, `Debug`.
+macro_rules! pipe_traits {
+    ($name:ident) => {
+        impl $name {
+            pub(super) fn adopt(theirs: std::process::$name) -> $name {
+                $name::from(OwnedFd::from(theirs))
+            }
+        }
+
+        impl AsFd for $name {
+            fn as_fd(&self) -> BorrowedFd<'_> {
+                self.pipe.source().fd()
+            }
+        }
+
+        impl AsRawFd for $name {
+            fn as_raw_fd(&self) -> RawFd {
+                self.as_fd().as_raw_fd()
+            }
+        }
+
+        /// Takes any descriptor that can be used so. Its open file becomes `O_NONBLOCK`, unless the descriptor is 0,
+        /// 1 or 2; converting it back restores the flag.
+        impl From<OwnedFd> for $name {
+            fn from(fd: OwnedFd) -> $name {
+                $name {
+                    pipe: Pipe::adopt(fd),
+                }
+            }
+        }
+
+        /// The descriptor blocks, as one of std's does.
+        impl From<$name> for OwnedFd {
+            fn from(ours: $name) -> OwnedFd {
+                ours.pipe.release()
+            }
+        }
+
+        /// As [`OwnedFd::from`].
+        impl IntoRawFd for $name {
+            fn into_raw_fd(self) -> RawFd {
+                OwnedFd::from(self).into_raw_fd()
+            }
+        }
+
+        /// Hands this end to another child, which gets it in blocking mode.
+        impl From<$name> for Stdio {
+            fn from(ours: $name) -> Stdio {
+                Stdio::from(OwnedFd::from(ours))
+            }
+        }
+
+        impl From<std::process::$name> for $name {
+            fn from(theirs: std::process::$name) -> $name {
+                $name::adopt(theirs)
+            }
+        }
+
+        impl From<$name> for std::process::$name {
+            fn from(ours: $name) -> std::process::$name {
+                std::process::$name::from(OwnedFd::from(ours))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).finish_non_exhaustive()
+            }
+        }
+
+        // The states of a source are whole between any two calls, and std's types have these.
+        impl UnwindSafe for $name {}
+        impl RefUnwindSafe for $name {}
+    };
+}
+
+macro_rules! reads {
+    ($name:ident) => {
+        /// Suspends until there is data, or the end (0): the child, and all that inherited the other end, have closed it.
+        impl Read for $name {
+            #[track_caller]
+            fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+                self.pipe.read(buf)
+            }
+
+            #[track_caller]
+            fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+                self.pipe.read_vectored(bufs)
+            }
+        }
+
+        impl $name {
+            pub(super) fn into_pipe(self) -> Pipe {
+                self.pipe
+            }
+        }
+    };
+}
+
+/// The standard input of a child: what is written here, the child reads. Dropping it closes the pipe.
+///
+/// ```
+/// use rustlet::process::{Command, Stdio};
+/// use std::io::Write;
+///
+/// rustlet::run(|| {
+///     let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+///     let mut stdin = child.stdin.take().unwrap();
+///     rustlet::spawn(move || stdin.write_all(b"through the cat"));
+///     assert_eq!(child.wait_with_output()?.stdout, b"through the cat");
+///     std::io::Result::Ok(())
+/// })?;
+/// # std::io::Result::Ok(())
+/// ```
+pub struct ChildStdin {
+    pipe: Pipe,
+}
+
+/// The standard output of a child, to be read.
+///
+/// ```
+/// use rustlet::process::{Command, Stdio};
+///
+/// rustlet::run(|| {
+///     let mut child = Command::new("echo").arg("hello").stdout(Stdio::piped()).spawn()?;
+///     assert_eq!(std::io::read_to_string(child.stdout.take().unwrap())?, "hello\n");
+///     assert!(child.wait()?.success());
+///     std::io::Result::Ok(())
+/// })?;
+/// # std::io::Result::Ok(())
+/// ```
+pub struct ChildStdout {
+    pipe: Pipe,
+}
+
+/// The standard error of a child, to be read.
+///
+/// ```
+/// use rustlet::process::{Command, Stdio};
+///
+/// rustlet::run(|| {
+///     let mut child = Command::new("sh").args(["-c", "echo oh >&2"]).stderr(Stdio::piped()).spawn()?;
+///     assert_eq!(std::io::read_to_string(child.stderr.take().unwrap())?, "oh\n");
+///     child.wait().map(drop)
+/// })?;
+/// # std::io::Result::Ok(())
+/// ```
+pub struct ChildStderr {
+    pipe: Pipe,
+}
+
+pipe_traits!(ChildStdin);
+pipe_traits!(ChildStdout);
+pipe_traits!(ChildStderr);
+reads!(ChildStdout);
+reads!(ChildStderr);
+
+/// Suspends until the pipe has taken all of the buffer, or an error stops it half way. `flush` does nothing, as in std.
+impl Write for &ChildStdin {
+    #[track_caller]
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.pipe.write(buf)
+    }
+
+    #[track_caller]
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.pipe.write_vectored(bufs)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// As for `&ChildStdin`.
+impl Write for ChildStdin {
+    #[track_caller]
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        (&*self).write(buf)
+    }
+
+    #[track_caller]
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        (&*self).write_vectored(bufs)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

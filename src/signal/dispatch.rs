@@ -1,0 +1,184 @@
+//! From the handler to the subscribers: flags, a pipe, a thread, and a channel for each subscriber.
+//!
+//! 1. A signal comes; on whatever thread it interrupts, signal-hook's handler raises the flag of its number and then writes a byte
+//!    into the pipe (both in that order, as they were registered).
+//! 2. The dispatcher, an OS thread that blocks in `read`, takes the bytes, and *then* lowers the flags. A signal that
+//!    comes in between is seen now; one that comes after its flag was lowered has left a byte for the next round.
+//! 3. It puts the signal into the channel of each subscriber, unless it is in there already.
+//! 4. If there is no subscriber any more, the signal does what it did before there was one.
+//!
+//! - **DI1** A handler, once installed, stays: taking one away and bringing back what was there before has no safe order.
+//! - **DI2** A subscriber's channel has room for one of each of its signals, only the dispatcher sends, and never one that is in it.
+//!   So it never waits.
+//!
+//! Any thread may subscribe at any time; nothing here suspends.
+
+use std::collections::VecDeque;
+use std::io::{self, PipeReader, PipeWriter, Read};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use signal_hook::consts::FORBIDDEN;
+use signal_hook::low_level::{emulate_default_handler, pipe, unregister};
+
+use super::Signal;
+use crate::channel::{self, Receiver, Sender};
+use crate::shim::lock;
+use crate::sys;
+
+/// A signal that was subscribed to at some time.
+struct Watched {
+    signal: Signal,
+    flag: Arc<AtomicBool>,
+    /// Without a subscriber it does what the system does by default; else there was a handler, which still runs, or it was ignored.
+    was_default: bool,
+}
+
+struct Subscriber {
+    signals: Vec<Signal>,
+    sender: Sender<Signal>,
+    /// What was sent, in order; the channel holds the last of it.
+    sent: VecDeque<Signal>,
+}
+
+struct Board {
+    watched: Vec<Watched>,
+    subscribers: Vec<Subscriber>,
+    /// Where handlers write. None: there is no dispatcher yet.
+    pipe: Option<PipeWriter>,
+}
+
+static BOARD: Mutex<Board> = Mutex::new(Board {
+    watched: Vec::new(),
+    subscribers: Vec::new(),
+    pipe: None,
+});
+
+/// `signals` has none twice.
+pub(super) fn subscribe(signals: Vec<Signal>) -> io::Result<Receiver<Signal>> {
+    if let Some(signal) = signals
+        .iter()
+        .find(|signal| FORBIDDEN.contains(&signal.as_raw()))
+    {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{signal} cannot be subscribed to"),
+        ));
+    }
+    let mut board = lock(&BOARD);
+    for &signal in &signals {
+        board.watch(signal)?;
+    }
+    let (sender, receiver) = channel::bounded(signals.len());
+    board.subscribers.push(Subscriber {
+        sent: VecDeque::with_capacity(signals.len()),
+        signals,
+        sender,
+    });
+    Ok(receiver)
+}
+
+impl Board {
+    /// Sees to it that there is a handler.
+    fn watch(&mut self, signal: Signal) -> io::Result<()> {
+        if self.watched.iter().any(|watched| watched.signal == signal) {
+            return Ok(());
+        }
+        let number = signal.as_raw();
+        let unknown = |error: io::Error| match error.raw_os_error() {
+            Some(_) if error.kind() == io::ErrorKind::InvalidInput => io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("{signal} is not known to the system"),
+            ),
+            _ => error,
+        };
+        let was_default = sys::signal::is_default(number).map_err(unknown)?;
+        let pipe = OwnedFd::from(self.pipe()?.try_clone()?);
+        let flag = Arc::new(AtomicBool::new(false));
+        let raise = signal_hook::flag::register(number, Arc::clone(&flag)).map_err(unknown)?;
+        if let Err(error) = pipe::register(number, pipe) {
+            unregister(raise);
+            return Err(error);
+        }
+        self.watched.push(Watched {
+            signal,
+            flag,
+            was_default,
+        });
+        Ok(())
+    }
+
+    /// That of the dispatcher, who is started if there is none.
+    fn pipe(&mut self) -> io::Result<&PipeWriter> {
+        let pipe = match self.pipe.take() {
+            Some(pipe) => pipe,
+            None => {
+                let (reader, writer) = io::pipe()?;
+                std::thread::Builder::new()
+                    .name("rustlet-signals".into())
+                    .stack_size(256 * 1024)
+                    .spawn(move || dispatch(reader))?;
+                writer
+            }
+        };
+        Ok(self.pipe.insert(pipe))
+    }
+
+    /// Steps 2 and 3. What comes back is for step 4.
+    fn deliver(&mut self) -> Vec<Signal> {
+        let mut orphans = Vec::new();
+        for watched in &self.watched {
+            // Acquire: pairs with the handler's store, if anything was written before the signal was sent.
+            if !watched.flag.swap(false, Ordering::AcqRel) {
+                continue;
+            }
+            let mut heard = false;
+            self.subscribers.retain_mut(|subscriber| {
+                let wants = subscriber.signals.contains(&watched.signal);
+                let lives = !wants || subscriber.tell(watched.signal);
+                heard |= wants && lives;
+                lives
+            });
+            if !heard && watched.was_default {
+                orphans.push(watched.signal);
+            }
+        }
+        orphans
+    }
+}
+
+impl Subscriber {
+    /// False: it is gone.
+    fn tell(&mut self, signal: Signal) -> bool {
+        // What is received between this line and the next was there when the signal came, and counts for it.
+        let left = self.sender.len();
+        self.sent.drain(..self.sent.len() - left);
+        if self.sent.contains(&signal) {
+            // In the channel, and so is its receiver there: what it left would have been dropped.
+            return true;
+        }
+        let sent = self.sender.try_send(signal).is_ok();
+        if sent {
+            self.sent.push_back(signal);
+        }
+        sent
+    }
+}
+
+fn dispatch(mut reader: PipeReader) {
+    let mut bytes = [0; 256];
+    loop {
+        match reader.read(&mut bytes) {
+            Ok(1..) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            // The other end is never closed, nor is this one.
+            Ok(0) | Err(_) => return,
+        }
+        let orphans = lock(&BOARD).deliver();
+        for signal in orphans {
+            // An error: a signal of which signal-hook does not know what it does.
+            let _unknown = emulate_default_handler(signal.as_raw());
+        }
+    }
+}

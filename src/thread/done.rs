@@ -1,0 +1,48 @@
+//! The end of a green thread as something to receive.
+//!
+//! Any thread may ask for it. Nothing here suspends.
+
+use super::JoinHandle;
+use crate::channel::{self, Latch, Receiver};
+use crate::green::ends::Watcher;
+
+impl<T> JoinHandle<T> {
+    /// A receiver that is ready once the thread has ended, and then for ever: each `recv` gives `Ok(())`. It tells of the end only;
+    /// the result stays for [`join`](JoinHandle::join), which does not wait any more then.
+    ///
+    /// There may be any number of them; they do not keep the thread or its result alive, and stay good when the handle is gone. The end
+    /// of a cancelled thread, or of one that panicked, is an end too. Never suspends.
+    ///
+    /// ```
+    /// use rustlet::channel::{after, select};
+    /// use std::time::Duration;
+    ///
+    /// rustlet::run(|| {
+    ///     let thread = rustlet::spawn(|| 6 * 7);
+    ///     select! {
+    ///         recv(thread.done()) -> _ => assert_eq!(thread.join().unwrap(), 42),
+    ///         recv(after(Duration::from_secs(60))) -> _ => panic!("it takes too long"),
+    ///     }
+    /// });
+    /// ```
+    #[must_use]
+    pub fn done(&self) -> Receiver<()> {
+        let done = self.0.watch_as(|| {
+            let (latch, receiver) = channel::latch();
+            Done { latch, receiver }
+        });
+        done.receiver.clone()
+    }
+}
+
+/// One for each thread, however often it is asked for.
+struct Done {
+    latch: Latch,
+    receiver: Receiver<()>,
+}
+
+impl Watcher for Done {
+    fn ended(&self) {
+        self.latch.set();
+    }
+}

@@ -1,0 +1,81 @@
+//! Child processes: what std's own do, ours do, from green threads and from OS threads.
+//!
+//! The file that names only what std has runs five times, once of them against std itself, so that it is std and
+//! not our memory of it that says what is right. What std does not have is tested in files of their own.
+
+#![allow(
+    clippy::duplicate_mod,
+    reason = "the same cases run in several settings, which their parent module names"
+)]
+#![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
+
+mod support;
+
+/// Declares a setting: which `process`, `os` and `thread` the cases use, and where they run.
+macro_rules! setting {
+    ($name:ident, $process:path, $os:path, $thread:path, $enter:expr) => {
+        #[path = "process"]
+        mod $name {
+            use $os as os;
+            use $process as process;
+            use $thread as thread;
+
+            fn enter(case: fn()) {
+                $enter(case);
+            }
+
+            mod as_std;
+        }
+    };
+}
+
+setting!(
+    std_itself,
+    std::process,
+    std::os::unix::process,
+    std::thread,
+    |case: fn()| case()
+);
+setting!(
+    green,
+    rustlet::process,
+    rustlet::os::unix::process,
+    rustlet::thread,
+    |case: fn()| rustlet::run(case)
+);
+setting!(
+    one_worker,
+    rustlet::process,
+    rustlet::os::unix::process,
+    rustlet::thread,
+    crate::on_one_worker
+);
+setting!(
+    os_threads,
+    rustlet::process,
+    rustlet::os::unix::process,
+    std::thread,
+    |case: fn()| case()
+);
+setting!(
+    mixed,
+    rustlet::process,
+    rustlet::os::unix::process,
+    rustlet::thread,
+    |case: fn()| case()
+);
+
+fn on_one_worker(case: fn()) {
+    rustlet::Builder::new()
+        .workers(1)
+        .build()
+        .expect("a runtime")
+        .run(case);
+}
+
+/// What only ours have.
+#[path = "process"]
+mod ours {
+    mod alone;
+    mod beyond_std;
+}

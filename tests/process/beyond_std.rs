@@ -1,0 +1,407 @@
+//! What std does not have or cannot: timeouts, no worker blocked, no zombies, cancelled waits, conversions.
+
+use std::io::{Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustlet::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use crate::{on_one_worker, support};
+
+fn sh(script: &str) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", script]);
+    command
+}
+
+/// A child that ends when it is killed.
+fn sleeper() -> Command {
+    let mut command = Command::new("sleep");
+    command.arg("1000");
+    command
+}
+
+/// A child that ends when its standard input does.
+fn waiting() -> Child {
+    sh("read a").stdin(Stdio::piped()).spawn().unwrap()
+}
+
+fn pid(child: &Child) -> Pid {
+    Pid::from_raw(child.id() as i32).unwrap()
+}
+
+#[test]
+fn waits_with_a_limit() {
+    let case = || {
+        let mut child = sleeper().spawn().unwrap();
+        for timeout in [
+            Duration::ZERO,
+            Duration::from_nanos(1),
+            Duration::from_millis(2),
+        ] {
+            assert_eq!(child.wait_timeout(timeout).unwrap(), None);
+        }
+        child.kill().unwrap();
+        let status = child.wait_timeout(Duration::MAX).unwrap();
+        assert!(status.is_some_and(|status| !status.success()));
+        // Once it is known, the time does not matter.
+        assert_eq!(child.wait_timeout(Duration::ZERO).unwrap(), status);
+    };
+    case();
+    on_one_worker(case);
+    rustlet::run(case);
+}
+
+/// Counts steps on the only worker until `work`, in another green thread, is done; true if there were some.
+fn others_go_on(work: fn()) {
+    on_one_worker_with(move || {
+        static DONE: AtomicBool = AtomicBool::new(false);
+        DONE.store(false, Ordering::Relaxed);
+        let worker = rustlet::spawn_local(move || {
+            work();
+            DONE.store(true, Ordering::Relaxed);
+        });
+        let mut steps = 0_u64;
+        while !DONE.load(Ordering::Relaxed) {
+            rustlet::yield_now();
+            steps += 1;
+        }
+        worker.join().unwrap();
+        assert!(steps > 10, "{steps} steps");
+    });
+}
+
+fn on_one_worker_with(case: impl FnOnce() + Send) {
+    rustlet::Builder::new()
+        .workers(1)
+        .build()
+        .unwrap()
+        .run(case);
+}
+
+#[test]
+fn no_call_blocks_the_worker() {
+    // One after the other: they share a counter.
+    for work in [
+        || assert!(sh("sleep 0.1").status().unwrap().success()),
+        || drop(sh("sleep 0.1; echo x").output().unwrap()),
+        || {
+            let mut child = sh("sleep 0.1").spawn().unwrap();
+            assert!(child.wait_timeout(Duration::MAX).unwrap().is_some());
+        },
+        || {
+            let mut child = sh("sleep 0.1; echo x")
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+            child.wait().unwrap();
+        },
+        || {
+            let mut child = sh("sleep 0.1; cat >/dev/null")
+                .stdin(Stdio::piped())
+                .spawn()
+                .unwrap();
+            child
+                .stdin
+                .as_mut()
+                .unwrap()
+                .write_all(&[0; 300_000])
+                .unwrap();
+            child.wait().unwrap();
+        },
+    ] {
+        others_go_on(work);
+    }
+}
+
+#[test]
+fn a_child_that_is_let_go_goes_on_and_leaves_no_zombie() {
+    for run in [|case: fn()| case(), |case: fn()| rustlet::run(case)] {
+        run(|| {
+            let mut child = waiting();
+            let (pid, stdin) = (pid(&child), child.stdin.take().unwrap());
+            drop(child);
+            // It lives, and its pipe with it.
+            test_kill_process(pid).unwrap();
+            drop(stdin);
+            wait_until_gone(pid);
+        });
+    }
+    // Ended already when it is dropped.
+    let mut child = sh("echo x").stdout(Stdio::piped()).spawn().unwrap();
+    let pid = pid(&child);
+    child
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_end(&mut Vec::new())
+        .unwrap();
+    drop(child);
+    wait_until_gone(pid);
+}
+
+/// A zombie still has its number; who is reaped has none.
+fn wait_until_gone(pid: Pid) {
+    while test_kill_process(pid).is_ok() {
+        rustlet::yield_now();
+    }
+}
+
+#[test]
+fn many_that_were_let_go_are_all_reaped() {
+    let count = if support::is_emulated() { 20 } else { 200 };
+    let (sender, receiver) = mpsc::channel();
+    rustlet::run(move || {
+        for _ in 0..count {
+            let mut child = waiting();
+            sender
+                .send((pid(&child), child.stdin.take().unwrap()))
+                .unwrap();
+        }
+    });
+    // The runtime they were started in has ended; they have not.
+    let children: Vec<_> = receiver.iter().collect();
+    assert!(
+        children
+            .iter()
+            .all(|(pid, _)| test_kill_process(*pid).is_ok())
+    );
+    let pids: Vec<_> = children.into_iter().map(|(pid, _)| pid).collect();
+    pids.into_iter().for_each(wait_until_gone);
+}
+
+#[test]
+fn a_thousand_children_at_once() {
+    let count = if support::is_emulated() { 50 } else { 1000 };
+    rustlet::run(move || {
+        let alive = Arc::new(AtomicU32::new(0));
+        let threads: Vec<_> = (0..count)
+            .map(|number| {
+                let alive = Arc::clone(&alive);
+                rustlet::spawn(move || {
+                    let mut child = Command::new("cat");
+                    child.stdin(Stdio::piped()).stdout(Stdio::piped());
+                    let mut child = child.spawn().unwrap();
+                    alive.fetch_add(1, Ordering::Relaxed);
+                    // Not before all of them are there.
+                    while alive.load(Ordering::Relaxed) < count {
+                        rustlet::sleep(Duration::from_millis(5));
+                    }
+                    let mut stdin = child.stdin.take().unwrap();
+                    write!(stdin, "{number}").unwrap();
+                    drop(stdin);
+                    let output = child.wait_with_output().unwrap();
+                    assert!(output.status.success());
+                    assert_eq!(output.stdout, number.to_string().as_bytes());
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
+    });
+}
+
+#[test]
+fn a_cancelled_wait_leaves_the_child_alone() {
+    on_one_worker(|| {
+        let (sender, receiver) = mpsc::channel();
+        let waiter = rustlet::spawn_local(move || {
+            let mut child = waiting();
+            // Kept open here: the wait would close it.
+            let stdin = child.stdin.take().unwrap();
+            sender.send((pid(&child), stdin)).unwrap();
+            child.wait().unwrap();
+        });
+        let (pid, stdin) = loop {
+            match receiver.try_recv() {
+                Ok(found) => break found,
+                Err(_) => rustlet::yield_now(),
+            }
+        };
+        rustlet::yield_now();
+        waiter.cancel();
+        let payload = waiter.join().unwrap_err();
+        assert!(payload.is::<rustlet::Cancelled>());
+        test_kill_process(pid).unwrap();
+        drop(stdin);
+        wait_until_gone(pid);
+    });
+}
+
+#[test]
+fn a_cancelled_output_lets_go_of_the_pipes() {
+    on_one_worker(|| {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let input = reader.try_clone().unwrap();
+        let collector = rustlet::spawn_local(move || {
+            // It ends when `writer` is dropped, or when its output is gone.
+            sh("read a; echo x; echo y").stdin(input).output()
+        });
+        // Until it waits for the rest.
+        while !rustlet::runtime::threads()
+            .iter()
+            .any(|thread| thread.waits_in == "read" && thread.id == collector.thread().id())
+        {
+            rustlet::yield_now();
+        }
+        collector.cancel();
+        assert!(collector.join().unwrap_err().is::<rustlet::Cancelled>());
+        drop(writer);
+        assert_eq!(reader.read(&mut [0]).unwrap(), 0);
+    });
+}
+
+#[test]
+fn a_spawn_is_not_torn_by_a_cancellation() {
+    on_one_worker(|| {
+        let (input, writer) = std::io::pipe().unwrap();
+        let spawner = rustlet::spawn_local(move || {
+            let mut command = sh("read a; exit 6");
+            command.env("A", "b").stdin(input);
+            let child = command.spawn();
+            // It is all there: the command, and the child.
+            assert_eq!(command.get_program(), "/bin/sh");
+            assert_eq!(command.get_envs().count(), 1);
+            let mut child = child.unwrap();
+            let outcome = catch_unwind(AssertUnwindSafe(|| child.wait()));
+            assert!(outcome.unwrap_err().is::<rustlet::Cancelled>());
+            child
+        });
+        rustlet::yield_now();
+        spawner.cancel();
+        let mut child = spawner.join().unwrap();
+        drop(writer);
+        assert_eq!(child.wait().unwrap().code(), Some(6));
+    });
+}
+
+#[test]
+fn a_destructor_that_waits_is_told_that_it_cannot() {
+    struct Killer(Child);
+    impl Drop for Killer {
+        fn drop(&mut self) {
+            self.0.kill().unwrap();
+            // Unwinding, so an error that says why; or it has ended in time.
+            match self.0.wait() {
+                Ok(status) => assert!(!status.success()),
+                Err(error) => assert!(
+                    error
+                        .get_ref()
+                        .is_some_and(|error| error.is::<rustlet::Cancelled>())
+                ),
+            }
+        }
+    }
+    on_one_worker(|| {
+        let thread = rustlet::spawn_local(|| {
+            let mut killer = Killer(sleeper().spawn().unwrap());
+            killer.0.wait().unwrap();
+        });
+        while !rustlet::runtime::threads()
+            .iter()
+            .any(|info| info.waits_in == "the end of a child process")
+        {
+            rustlet::yield_now();
+        }
+        thread.cancel();
+        assert!(thread.join().unwrap_err().is::<rustlet::Cancelled>());
+    });
+}
+
+#[test]
+fn a_child_may_be_waited_for_elsewhere_than_where_it_was_started() {
+    // Started in one runtime, waited for a little in it, then in another, then by an OS thread.
+    let first = rustlet::Builder::new().workers(1).build().unwrap();
+    let mut child = first.run(|| {
+        let mut child = sleeper().spawn().unwrap();
+        assert!(
+            child
+                .wait_timeout(Duration::from_millis(1))
+                .unwrap()
+                .is_none()
+        );
+        child
+    });
+    drop(first);
+    let second = rustlet::Builder::new().workers(2).build().unwrap();
+    let mut child = second.run(move || {
+        assert!(
+            child
+                .wait_timeout(Duration::from_millis(1))
+                .unwrap()
+                .is_none()
+        );
+        child
+    });
+    assert!(
+        child
+            .wait_timeout(Duration::from_millis(1))
+            .unwrap()
+            .is_none()
+    );
+    kill_process(pid(&child), Signal::TERM).unwrap();
+    let status = second.run(|| child.wait().unwrap());
+    assert_eq!(status.to_string(), "signal: 15 (SIGTERM)");
+    assert_eq!(child.wait().unwrap(), status);
+}
+
+#[test]
+fn ours_and_stds_are_made_of_each_other() {
+    let theirs = std::process::Command::new("cat")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    rustlet::run(move || {
+        let mut child = Child::from(theirs);
+        let stdin = std::process::ChildStdin::from(child.stdin.take().unwrap());
+        let stdout = std::process::ChildStdout::from(child.stdout.take().unwrap());
+        let (mut stdin, mut stdout) = (ChildStdin::from(stdin), ChildStdout::from(stdout));
+        stdin.write_all(b"round").unwrap();
+        drop(stdin);
+        let mut all = String::new();
+        stdout.read_to_string(&mut all).unwrap();
+        assert_eq!(all, "round");
+        assert!(child.wait().unwrap().success());
+    });
+}
+
+#[test]
+fn readers_of_one_pipe_in_several_runtimes() {
+    let mut child = sh("read a; echo 12345678")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdout = child.stdout.take().unwrap();
+    let (a, b) = (
+        rustlet::Builder::new().workers(1),
+        rustlet::Builder::new().workers(1),
+    );
+    let (a, b) = (a.build().unwrap(), b.build().unwrap());
+    let mut stdout = a.run(move || {
+        // Registered with the first runtime, whose worker then goes.
+        let reader = rustlet::spawn_local(move || {
+            let mut stdout = stdout;
+            let outcome = catch_unwind(AssertUnwindSafe(|| stdout.read(&mut [0; 1])));
+            assert!(outcome.is_err());
+            stdout
+        });
+        rustlet::yield_now();
+        reader.cancel();
+        reader.join().unwrap()
+    });
+    drop(a);
+    child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    let all = b.run(move || {
+        let mut all = String::new();
+        stdout.read_to_string(&mut all).map(|_| all)
+    });
+    assert_eq!(all.unwrap(), "12345678\n");
+    child.wait().unwrap();
+}
