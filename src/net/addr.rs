@@ -189,7 +189,7 @@ pub(super) fn no_addresses() -> io::Error {
 mod tests {
     use super::*;
     use crate::runtime::{Builder, Runtime};
-    use crate::{spawn, unblock, yield_now};
+    use crate::thread::{spawn, unblock, yield_now};
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Condvar, Mutex};
 
@@ -302,7 +302,7 @@ mod tests {
             }
             for asker in [first, second] {
                 asker.cancel();
-                assert!(asker.join().unwrap_err().is::<crate::Cancelled>());
+                assert!(asker.join().unwrap_err().is::<crate::green::Cancelled>());
             }
             // The first is still under way: its thread cannot be taken from it.
             let metrics = runtime.metrics();

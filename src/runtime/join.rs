@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use super::shared::Phase;
 use super::worker::Worker;
-use crate::green::home::Mailbox;
 use crate::green::ends::{self, Watcher};
+use crate::green::home::Mailbox;
 use crate::green::park::raise_if_cancelled;
 use crate::green::thread::Thread;
 use crate::green::{
