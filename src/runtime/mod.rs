@@ -28,6 +28,8 @@ pub(crate) mod join;
 #[cfg(not(loom))]
 mod life;
 #[cfg(not(loom))]
+mod linger;
+#[cfg(not(loom))]
 pub(crate) mod reactor;
 #[cfg(not(loom))]
 mod registry;

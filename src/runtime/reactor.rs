@@ -120,11 +120,10 @@ impl Reactor {
         register_level(&self.port.poller, fd, BELL)
     }
 
-    /// Waits for at most `timeout` nanoseconds and delivers what has happened.
-    pub(crate) fn poll(&mut self, timeout: Tick) -> io::Result<()> {
+    /// Waits for at most `timeout` nanoseconds and delivers what has happened. True: to a source, not the bell only.
+    pub(crate) fn poll(&mut self, timeout: Tick) -> io::Result<bool> {
         wait(&self.port.poller, &mut self.events, timeout)?;
-        deliver(&self.events);
-        Ok(())
+        Ok(deliver(&self.events))
     }
 
     /// Drops what other threads have retired. Not during a delivery (R2).
@@ -171,10 +170,13 @@ mod by_platform {
         events.wait(poller.as_fd(), timeout)
     }
 
-    pub(super) fn deliver(events: &Events) {
+    pub(super) fn deliver(events: &Events) -> bool {
+        let mut any = false;
         for event in events.iter().filter(|event| event.key != BELL) {
+            any = true;
             Core::deliver(event.key, event.readable, event.writable, event.ended);
         }
+        any
     }
 }
 
@@ -216,11 +218,14 @@ mod by_platform {
         poller.wait(events, timeout).map(|_| ())
     }
 
-    pub(super) fn deliver(events: &Events) {
+    pub(super) fn deliver(events: &Events) -> bool {
+        let mut any = false;
         for event in events.iter().filter(|event| event.key != BELL) {
+            any = true;
             // Without RDHUP nothing tells a short read from the last one: never take it for drained.
             Core::deliver(event.key, event.readable, event.writable, true);
         }
+        any
     }
 }
 

@@ -18,6 +18,7 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
+use super::linger::{LINGER, Linger};
 use super::reactor::{Port, Reactor};
 use super::sentinel::Sentinel;
 use super::shared::{Peer, Phase, Shared, Unstarted};
@@ -68,6 +69,7 @@ pub(crate) struct Worker {
     /// The last trim has not finished: go on in idle moments.
     is_trimming: Cell<bool>,
     stepped: Cell<Tick>,
+    linger: Linger,
     busy_since: Cell<Tick>,
     window: Cell<Tick>,
     worked: Cell<Tick>,
@@ -99,6 +101,7 @@ impl Worker {
             has_spare: Cell::new(false),
             is_trimming: Cell::new(false),
             stepped: Cell::new(0),
+            linger: Linger::new(),
             busy_since: Cell::new(now),
             window: Cell::new(now),
             worked: Cell::new(0),
@@ -394,22 +397,50 @@ impl Worker {
     }
 
     /// Asks the reactor, for at most `timeout`.
-    fn poll(&self, timeout: Tick) {
+    fn poll(&self, timeout: Tick) -> bool {
         let mut reactor = self.reactor.borrow_mut();
-        if let Err(error) = reactor.poll(timeout) {
+        let events = reactor.poll(timeout).unwrap_or_else(|error| {
             // The descriptor and the buffer are ours and valid: there is nothing that a caller could mend.
-            panic!("rustlet: waiting for events failed: {error}");
-        }
+            panic!("rustlet: waiting for events failed: {error}")
+        });
         reactor.sweep();
         drop(reactor);
         self.polled.set(self.home.now.get());
         self.home.collect();
+        events
+    }
+
+    /// Looks for messages for a little while, if that is likely to spare a sleep. True: there is something.
+    fn linger(&self, now: Tick) -> bool {
+        if !self.linger.pays() || self.timers.borrow().next() <= now + LINGER {
+            return false;
+        }
+        let came = loop {
+            for _ in 0..32 {
+                if !self.home.mailbox.inbox.is_empty() {
+                    break;
+                }
+                std::hint::spin_loop();
+            }
+            if !self.home.mailbox.inbox.is_empty() || self.has_work() {
+                break true;
+            }
+            if clock::now() > now + LINGER {
+                break false;
+            }
+        };
+        self.linger.stayed(came);
+        came
     }
 
     /// There is nothing to run: sleeps until there is. The steps are those of `mailbox.rs`.
     fn rest(&self, most: Tick) {
         let now = self.tick();
-        if self.has_work() {
+        if now.saturating_sub(self.polled.get()) >= POLL_EVERY && self.linger.pays() {
+            // Who always finds a message in time would never look at the sockets.
+            self.poll(0);
+        }
+        if self.has_work() || self.linger(now) {
             return;
         }
         self.worked
@@ -450,10 +481,14 @@ impl Worker {
             timer.min(nap).min(spare).min(short).min(most)
         };
         // Step 9.
-        self.poll(wait);
+        let events = self.poll(wait);
+        let rung = !self.home.mailbox.bell.is_asleep();
         self.home.mailbox.bell.awake();
         self.shared.idle.leave();
+        let slept = now;
         let now = clock::now();
+        self.linger
+            .slept(now.saturating_sub(slept), rung && !events);
         self.home.now.set(now);
         self.polled.set(now);
         self.busy_since.set(now);
