@@ -74,6 +74,8 @@ pub(crate) struct Green {
     pub(crate) raises: Cell<u32>,
     /// The number of the raise that it unwinds with, or has unwound with and keeps the payload of; else 0.
     pub(super) raising: Cell<u32>,
+    /// `since` of the last wait that it began while it surely unwound.
+    pub(super) unwound: Cell<Tick>,
     pub(super) chunk: Cell<*mut blocks::Chunk>,
     group: AtomicUsize,
     id: AtomicU64,
@@ -110,6 +112,7 @@ impl Green {
             deadline: Cell::new(NEVER),
             raises: Cell::new(0),
             raising: Cell::new(0),
+            unwound: Cell::new(NEVER),
             fiber: UnsafeCell::new(None),
             home: AtomicPtr::new(ptr::null_mut()),
             since: AtomicU64::new(0),
@@ -152,6 +155,7 @@ impl Green {
         green.deadline.set(NEVER);
         green.raises.set(0);
         green.raising.set(0);
+        green.unwound.set(NEVER);
         green.cancelled.store(false, Ordering::Relaxed);
         green.token.store(false, Ordering::Relaxed);
         green.completion.reset();

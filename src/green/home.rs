@@ -72,6 +72,8 @@ pub(crate) struct Home {
     spent: Cell<u32>,
     /// How many of its threads are suspended and were, or may have been, unwinding.
     unwinding: Cell<u32>,
+    /// How many of these surely were.
+    surely_unwinding: Cell<u32>,
     /// A cancellation waits until it is known who unwinds.
     held_off: Cell<bool>,
     pub(crate) mailbox: &'static Mailbox,
@@ -89,6 +91,7 @@ impl Home {
             queue: RunQueue::new(),
             spent: Cell::new(0),
             unwinding: Cell::new(0),
+            surely_unwinding: Cell::new(0),
             held_off: Cell::new(false),
             mailbox,
             now: Cell::new(0),
@@ -141,14 +144,25 @@ impl Home {
         self.unwinding.get() > 0
     }
 
-    #[cold]
-    pub(super) fn suspended_unwinding(&self) {
-        self.unwinding.set(self.unwinding.get() + 1);
+    /// Whether a suspended thread of this worker surely is.
+    pub(super) fn others_surely_unwind(&self) -> bool {
+        self.surely_unwinding.get() > 0
     }
 
     #[cold]
-    pub(super) fn resumed_unwinding(&self) {
+    pub(super) fn suspended_unwinding(&self, surely: bool) {
+        let more = u32::from(surely);
+        self.unwinding.set(self.unwinding.get() + 1);
+        self.surely_unwinding
+            .set(self.surely_unwinding.get() + more);
+    }
+
+    #[cold]
+    pub(super) fn resumed_unwinding(&self, surely: bool) {
+        let fewer = u32::from(surely);
         self.unwinding.set(self.unwinding.get() - 1);
+        self.surely_unwinding
+            .set(self.surely_unwinding.get() - fewer);
     }
 
     /// A cancelled thread waits, and was not unwound because it is unknown whether it can be.
