@@ -44,13 +44,16 @@ setting!(std_itself, std::sync, std::thread, |case: fn()| case());
 setting!(green, rustlet::sync, rustlet::thread, |case: fn()| {
     crate::on_workers(2, case);
 });
-setting!(one_worker, rustlet::sync, rustlet::thread, |case: fn()| {
-    crate::on_workers(1, case);
-});
+setting!(
+    one_worker,
+    rustlet::sync,
+    rustlet::thread,
+    |case: fn()| {
+        crate::on_workers(1, case);
+    }
+);
 setting!(os_threads, rustlet::sync, std::thread, |case: fn()| case());
 setting!(mixed, rustlet::sync, rustlet::thread, |case: fn()| case());
-
-
 
 #[path = "sync/beyond_std.rs"]
 mod beyond_std;

@@ -1,4 +1,7 @@
-#![allow(unsafe_code, reason = "a value handed over through the frame of the one that waits")]
+#![allow(
+    unsafe_code,
+    reason = "a value handed over through the frame of the one that waits"
+)]
 //! [`Callback`].
 //!
 //! CB1. Whenever the lock is free, either nobody stands in line or no value is kept. A call finds a waiter, and writes into

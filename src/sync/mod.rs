@@ -52,12 +52,8 @@ pub use self::{
     once_lock::OnceLock,
     parker::{Parker, Unparker},
     rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard},
-    semaphore::{
-        AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit, TryAcquireError,
-    },
+    semaphore::{AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit, TryAcquireError},
     wait_group::WaitGroup,
 };
 
-pub use std::sync::{
-    Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak, atomic,
-};
+pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak, atomic};

@@ -194,7 +194,10 @@ impl Semaphore {
     ///
     /// The semaphore is closed, or the time was up.
     #[track_caller]
-    pub fn acquire_timeout(&self, timeout: Duration) -> Result<SemaphorePermit<'_>, TryAcquireError> {
+    pub fn acquire_timeout(
+        &self,
+        timeout: Duration,
+    ) -> Result<SemaphorePermit<'_>, TryAcquireError> {
         self.acquire_many_timeout(1, timeout)
     }
 
@@ -240,7 +243,10 @@ impl Semaphore {
     ///
     /// As [`acquire`](Semaphore::acquire).
     #[track_caller]
-    pub fn acquire_many_owned(self: Arc<Self>, n: u32) -> Result<OwnedSemaphorePermit, AcquireError> {
+    pub fn acquire_many_owned(
+        self: Arc<Self>,
+        n: u32,
+    ) -> Result<OwnedSemaphorePermit, AcquireError> {
         let permits = self.wait_for(n, Location::caller())?;
         Ok(OwnedSemaphorePermit {
             semaphore: self,
@@ -325,7 +331,8 @@ impl Semaphore {
 
     #[inline]
     fn wait_for(&self, n: u32, at: &'static Location<'static>) -> Result<usize, AcquireError> {
-        self.wait_until(n, NEVER, at).map_err(|_closed| AcquireError)
+        self.wait_until(n, NEVER, at)
+            .map_err(|_closed| AcquireError)
     }
 
     #[inline]

@@ -1,4 +1,7 @@
-#![allow(unsafe_code, reason = "nodes are linked through the frames of those who wait")]
+#![allow(
+    unsafe_code,
+    reason = "nodes are linked through the frames of those who wait"
+)]
 //! To stand in a line until one is claimed, or gives up: the wait of everything here that waits for one thing.
 //!
 //! The protocols in `raw/` are written for any [`Sleep`], so that they are model-checked as they are.

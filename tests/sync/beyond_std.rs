@@ -205,7 +205,10 @@ fn a_oneshot_carries_one_value() {
         }));
         assert_eq!(receiver.recv().as_deref(), Ok("x"));
         assert_eq!(receiver.recv(), Err(oneshot::RecvError));
-        assert_eq!(receiver.try_recv(), Err(oneshot::TryRecvError::Disconnected));
+        assert_eq!(
+            receiver.try_recv(),
+            Err(oneshot::TryRecvError::Disconnected)
+        );
 
         let (sender, receiver) = oneshot::channel::<u8>();
         start(Box::new(move || drop(sender)));

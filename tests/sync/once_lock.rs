@@ -95,7 +95,15 @@ fn has_the_traits() {
     fn everything<T: Send + Sync + UnwindSafe + RefUnwindSafe + Unpin + Eq>() {}
     everything::<OnceLock<u8>>();
     assert_eq!(*IN_A_STATIC.get_or_init(|| 3), 3);
-    // Covariance is not std's, but that a value need not be `Sync` to be sent is.
     fn sent<T: Send>() {}
     sent::<OnceLock<std::cell::Cell<u8>>>();
+}
+
+#[test]
+fn may_outlive_what_it_borrows() {
+    enter(|| {
+        let place = OnceLock::new();
+        let text = String::from("x");
+        assert!(place.set(&text).is_ok());
+    });
 }

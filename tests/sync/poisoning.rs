@@ -121,7 +121,10 @@ fn nobody_else_does() {
             quiet_panic();
         });
         settle();
-        assert!(std::thread::panicking(), "std tells it of the whole OS thread");
+        assert!(
+            std::thread::panicking(),
+            "std tells it of the whole OS thread"
+        );
         let meanwhile = Mutex::new(0);
         *meanwhile.lock().unwrap() += 1;
         assert!(!meanwhile.is_poisoned());

@@ -1,7 +1,7 @@
 //! One lock between green threads of several workers, of several runtimes, and OS threads; and that nobody is left behind.
 
-use crate::{on_workers, settle};
 use crate::support::stress;
+use crate::{on_workers, settle};
 use rustlet::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use rustlet::sync::{Arc, Condvar, Mutex, RwLock, Semaphore};
 use rustlet::{spawn, yield_now};

@@ -207,7 +207,8 @@ impl<S: Sleep> RawMutex<S> {
         };
         if state & WOKEN != 0 {
             // As above; it came meanwhile.
-            self.state.store(state & (QUEUED | WOKEN), Ordering::Release);
+            self.state
+                .store(state & (QUEUED | WOKEN), Ordering::Release);
             return;
         }
         // SAFETY: L1: it stands in line, so its frame is there.

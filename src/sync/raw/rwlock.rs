@@ -93,12 +93,7 @@ impl<S: Sleep> RawRwLock<S> {
         let entered = state & FLAGS == 0
             && self
                 .state
-                .compare_exchange(
-                    state,
-                    state + READER,
-                    Ordering::Acquire,
-                    Ordering::Relaxed,
-                )
+                .compare_exchange(state, state + READER, Ordering::Acquire, Ordering::Relaxed)
                 .is_ok();
         if entered {
             self.holder.store(S::place(), Ordering::Relaxed);
@@ -345,8 +340,7 @@ mod loom_tests {
     fn enter(lock: &Lock, access: Access, wait: Until) -> bool {
         match access {
             Access::Read => {
-                let entered =
-                    lock.0.read_fast() || lock.0.enter_slow(access, &wait);
+                let entered = lock.0.read_fast() || lock.0.enter_slow(access, &wait);
                 if entered {
                     lock.1.get();
                     lock.0.leave_read();
@@ -354,8 +348,7 @@ mod loom_tests {
                 entered
             }
             Access::Write => {
-                let entered =
-                    lock.0.write_fast() || lock.0.enter_slow(access, &wait);
+                let entered = lock.0.write_fast() || lock.0.enter_slow(access, &wait);
                 if entered {
                     lock.1.change();
                     lock.0.leave_write();
@@ -373,9 +366,7 @@ mod loom_tests {
                 .map(|&(access, wait)| {
                     let other = lock.clone();
                     thread::spawn(move || {
-                        usize::from(
-                            enter(&other, access, wait) && access == Access::Write,
-                        )
+                        usize::from(enter(&other, access, wait) && access == Access::Write)
                     })
                 })
                 .collect();
@@ -397,7 +388,10 @@ mod loom_tests {
         threads(
             2,
             &[Access::Write, Access::Write],
-            &[(Access::Read, Until::Claimed), (Access::Write, Until::Claimed)],
+            &[
+                (Access::Read, Until::Claimed),
+                (Access::Write, Until::Claimed),
+            ],
         );
     }
 
@@ -406,7 +400,10 @@ mod loom_tests {
         threads(
             2,
             &[Access::Write, Access::Read],
-            &[(Access::Read, Until::Claimed), (Access::Read, Until::Claimed)],
+            &[
+                (Access::Read, Until::Claimed),
+                (Access::Read, Until::Claimed),
+            ],
         );
     }
 
@@ -415,7 +412,10 @@ mod loom_tests {
         threads(
             2,
             &[Access::Read, Access::Write],
-            &[(Access::Write, Until::GivesUp), (Access::Read, Until::Claimed)],
+            &[
+                (Access::Write, Until::GivesUp),
+                (Access::Read, Until::Claimed),
+            ],
         );
     }
 
@@ -424,7 +424,10 @@ mod loom_tests {
         threads(
             2,
             &[Access::Write, Access::Write],
-            &[(Access::Read, Until::GivesUp), (Access::Write, Until::Claimed)],
+            &[
+                (Access::Read, Until::GivesUp),
+                (Access::Write, Until::Claimed),
+            ],
         );
     }
 

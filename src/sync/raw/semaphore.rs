@@ -208,7 +208,10 @@ mod loom_tests {
             semaphore.add(1, usize::MAX);
             semaphore.close();
             let given = others.map(|other| other.join().unwrap());
-            let count = given.iter().filter(|&&given| given == Acquired::Yes).count();
+            let count = given
+                .iter()
+                .filter(|&&given| given == Acquired::Yes)
+                .count();
             assert_eq!(semaphore.available() + count, 1);
         });
     }
