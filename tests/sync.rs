@@ -29,12 +29,12 @@ macro_rules! setting {
                 $enter(case);
             }
 
-            //mod barrier;
+            mod barrier;
             mod condvar;
-            //mod lazy_lock;
+            mod lazy_lock;
             mod mutex;
-            //mod once;
-            //mod once_lock;
+            mod once;
+            mod once_lock;
             mod rwlock;
         }
     };
@@ -55,10 +55,26 @@ setting!(
 setting!(os_threads, rustlet::sync, std::thread, |case: fn()| case());
 setting!(mixed, rustlet::sync, rustlet::thread, |case: fn()| case());
 
+#[path = "sync/beyond_std.rs"]
+mod beyond_std;
+#[path = "sync/cancelling.rs"]
+mod cancelling;
+#[path = "sync/poisoning.rs"]
+mod poisoning;
+#[path = "sync/sharing.rs"]
+mod sharing;
+
 fn on_workers<T: Send>(workers: usize, case: impl FnOnce() -> T + Send) -> T {
     rustlet::Builder::new()
         .workers(workers)
         .build()
         .expect("a runtime")
         .run(case)
+}
+
+/// On one worker: lets the others run until each that can has come to a wait of its own.
+fn settle() {
+    for _ in 0..8 {
+        rustlet::yield_now();
+    }
 }

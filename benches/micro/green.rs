@@ -1,7 +1,11 @@
 //! The operations on green threads.
 
-use rustlet::thread;
+use rustlet::{sync, thread};
 
 #[path = "ops.rs"]
 mod ops;
 pub(crate) use ops::*;
+
+#[path = "locks.rs"]
+mod locks;
+pub(crate) use locks::*;

@@ -1,4 +1,4 @@
-//! What a yield, a spawn, a wake-up and a timer cost: green threads against std's.
+//! What a yield, a spawn, a wake-up, a timer and a lock cost: green threads against std's.
 //!
 //! Criterion takes the samples. The contenders of a row follow each other, and the whole is done several
 //! times over, so that a machine which changes its speed does so for all of them; each round
@@ -35,7 +35,7 @@ struct Row {
     os: Option<Operation>,
 }
 
-const ROWS: [Row; 7] = [
+const ROWS: [Row; 10] = [
     Row {
         name: "yield, 2 threads",
         green: |count| green::yield_now(2, count),
@@ -70,6 +70,21 @@ const ROWS: [Row; 7] = [
         name: "the same, each park with a timeout",
         green: green::ping_pong_with_timeout,
         os: Some(os::ping_pong_with_timeout),
+    },
+    Row {
+        name: "mutex, 8 threads",
+        green: |count| green::mutex(8, count),
+        os: Some(|count| os::mutex(8, count)),
+    },
+    Row {
+        name: "rwlock, 8 threads that read",
+        green: |count| green::rwlock(8, u64::MAX, count),
+        os: Some(|count| os::rwlock(8, u64::MAX, count)),
+    },
+    Row {
+        name: "rwlock, 8 threads, a write in 10",
+        green: |count| green::rwlock(8, 10, count),
+        os: Some(|count| os::rwlock(8, 10, count)),
     },
 ];
 

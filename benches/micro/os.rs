@@ -1,6 +1,6 @@
 //! The operations on std's threads.
 
-use std::thread;
+use std::{sync, thread};
 
 #[allow(
     clippy::duplicate_mod,
@@ -9,3 +9,11 @@ use std::thread;
 #[path = "ops.rs"]
 mod ops;
 pub(crate) use ops::*;
+
+#[allow(
+    clippy::duplicate_mod,
+    reason = "the same source with the other kind of locks is the point"
+)]
+#[path = "locks.rs"]
+mod locks;
+pub(crate) use locks::*;

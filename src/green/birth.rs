@@ -22,17 +22,22 @@ use crate::stack::{self, Stack, StackSize};
 /// });
 /// assert!(!result.is_err_and(|payload| payload.is::<rustlet::Cancelled>()));
 /// ```
-pub struct Cancelled(Option<Raised>);
+pub struct Cancelled {
+    /// Lives as long as the payload.
+    _raised: Option<Raised>,
+}
 
 impl Cancelled {
     /// One that nobody was unwound with.
     pub(crate) fn new() -> Cancelled {
-        Cancelled(None)
+        Cancelled { _raised: None }
     }
 
     /// The payload of a raise.
     pub(super) fn raised(raised: Raised) -> Cancelled {
-        Cancelled(Some(raised))
+        Cancelled {
+            _raised: Some(raised),
+        }
     }
 }
 

@@ -77,6 +77,8 @@ pub(crate) struct Green {
     pub(super) raising: Cell<u32>,
     /// It has waited while it was, or may have been, unwinding with a panic.
     pub(crate) unwound: Cell<bool>,
+    /// `since` of the last wait that it began while it surely unwound.
+    pub(super) unwound_since: Cell<Tick>,
     pub(super) chunk: Cell<*mut blocks::Chunk>,
     group: AtomicUsize,
     id: AtomicU64,
@@ -114,6 +116,7 @@ impl Green {
             raises: Cell::new(0),
             raising: Cell::new(0),
             unwound: Cell::new(false),
+            unwound_since: Cell::new(NEVER),
             fiber: UnsafeCell::new(None),
             home: AtomicPtr::new(ptr::null_mut()),
             since: AtomicU64::new(0),
@@ -157,6 +160,7 @@ impl Green {
         green.raises.set(0);
         green.raising.set(0);
         green.unwound.set(false);
+        green.unwound_since.set(NEVER);
         green.cancelled.store(false, Ordering::Relaxed);
         green.token.store(false, Ordering::Relaxed);
         green.completion.reset();

@@ -87,6 +87,8 @@ thread_local! {
     /// How many green threads of this OS thread are suspended and were, or may have been, unwinding. Of all its homes:
     /// std's mark is the OS thread's.
     static UNWINDING: Cell<u32> = const { Cell::new(0) };
+    /// How many of these surely were.
+    static SURELY_UNWINDING: Cell<u32> = const { Cell::new(0) };
 }
 
 /// A number that no two OS threads have at the same time; never 0.
@@ -177,14 +179,21 @@ impl Home {
         self.within_unwinding.get()
     }
 
-    #[cold]
-    pub(super) fn suspended_unwinding(&self) {
-        UNWINDING.set(UNWINDING.get() + 1);
+    /// Whether a suspended thread of this OS thread surely is.
+    pub(super) fn others_surely_unwind(&self) -> bool {
+        SURELY_UNWINDING.get() > 0
     }
 
     #[cold]
-    pub(super) fn resumed_unwinding(&self) {
+    pub(super) fn suspended_unwinding(&self, surely: bool) {
+        UNWINDING.set(UNWINDING.get() + 1);
+        SURELY_UNWINDING.set(SURELY_UNWINDING.get() + u32::from(surely));
+    }
+
+    #[cold]
+    pub(super) fn resumed_unwinding(&self, surely: bool) {
         UNWINDING.set(UNWINDING.get() - 1);
+        SURELY_UNWINDING.set(SURELY_UNWINDING.get() - u32::from(surely));
     }
 
     /// A cancelled thread waits, and was not unwound because it is unknown whether it can be.

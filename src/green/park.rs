@@ -190,12 +190,15 @@ fn suspend(home: &Home, green: &Green, temper: Temper) {
         if green.raising.get() == 0 {
             green.unwound.set(true);
         }
-        home.suspended_unwinding();
+        home.suspended_unwinding(temper == Temper::Unwinding);
+        if temper == Temper::Unwinding {
+            green.unwound_since.set(green.since());
+        }
     }
     // SAFETY: K1.
     unsafe { green.suspend() };
     if temper != Temper::Calm {
-        home.resumed_unwinding();
+        home.resumed_unwinding(temper == Temper::Unwinding);
     }
 }
 
@@ -261,22 +264,37 @@ pub(crate) enum Unwinding {
     Unknown,
 }
 
-/// Asks. `No` is never wrong, nor is `Panic`; `Cancel` is wrong only for a thread that has caught its cancellation, keeps the payload,
-/// and then panics.
+/// Asks; for what may be wrong in the strangest cases, as poisoning. (Raising a cancellation may not, and asks [`Wait::temper`].)
+///
+/// `No` is always right, and so is every answer while no other thread of the worker is suspended in the middle of an unwinding, but for a thread
+/// that has caught its cancellation, keeps the payload, and then panics: that is a `Cancel`. While others are:
+///
+/// - a thread that was known to unwind when it waited last is taken to do so still. It is a wrong `Panic` only if it has caught its panic and
+///   has not waited since.
+/// - those of whom it was unknown when they began to wait are taken to be calm. It is a wrong `Panic` only if one of
+///   them had begun to unwind while another one already was suspended so.
+/// - else it is `Unknown`.
 #[cold]
 pub(crate) fn unwinding() -> Unwinding {
     if !std::thread::panicking() {
         return Unwinding::No;
     }
-    match Home::get() {
-        None => Unwinding::Panic,
-        Some(home) if home.current().raising.get() != 0 => Unwinding::Cancel,
-        Some(home) if home.others_unwind() || home.is_within_unwinding() => Unwinding::Unknown,
-        Some(_) => Unwinding::Panic,
+    let Some(home) = Home::get() else {
+        return Unwinding::Panic;
+    };
+    let green = home.current();
+    if green.raising.get() != 0 {
+        Unwinding::Cancel
+    } else if green.unwound_since.get() == green.since() {
+        Unwinding::Panic
+    } else if !home.others_surely_unwind() && !home.is_within_unwinding() {
+        Unwinding::Panic
+    } else {
+        Unwinding::Unknown
     }
 }
 
-/// Whether the calling thread, which unwinds, does so because it is cancelled. Exact as `Cancel` above.
+/// Whether the calling thread, which unwinds, does so because it is cancelled. Right but for the payload that is kept, as above.
 pub(crate) fn unwinds_cancelled() -> bool {
     Home::get().is_some_and(|home| home.current().raising.get() != 0)
 }

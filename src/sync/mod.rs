@@ -11,7 +11,13 @@ pub(crate) mod stand;
 pub(crate) mod waiting;
 
 #[cfg(not(loom))]
+mod barrier;
+#[cfg(not(loom))]
+mod callback;
+#[cfg(not(loom))]
 mod condvar;
+#[cfg(not(loom))]
+mod event;
 #[cfg(not(loom))]
 mod lazy_lock;
 #[cfg(not(loom))]
@@ -21,18 +27,33 @@ mod once;
 #[cfg(not(loom))]
 mod once_lock;
 #[cfg(not(loom))]
+mod parker;
+#[cfg(not(loom))]
 mod poison;
 #[cfg(not(loom))]
 mod rwlock;
+#[cfg(not(loom))]
+mod semaphore;
+#[cfg(not(loom))]
+mod wait_group;
+
+#[cfg(not(loom))]
+pub mod oneshot;
 
 #[cfg(not(loom))]
 pub use self::{
+    barrier::{Barrier, BarrierWaitResult},
+    callback::Callback,
     condvar::{Condvar, WaitTimeoutResult},
+    event::Event,
     lazy_lock::LazyLock,
     mutex::{Mutex, MutexGuard},
     once::{Once, OnceState},
     once_lock::OnceLock,
+    parker::{Parker, Unparker},
     rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard},
+    semaphore::{AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit, TryAcquireError},
+    wait_group::WaitGroup,
 };
 
 pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak, atomic};

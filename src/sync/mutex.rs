@@ -1,7 +1,7 @@
 #![allow(unsafe_code, reason = "a value behind a lock")]
 //! [`Mutex`] and its guard. The lock itself is `raw/mutex.rs`.
 //!
-//! M1. The value is touched through a guard, and there is one guard at a time: it exists from a successful lock to its drop.
+//! MU1. The value is touched through a guard, and there is one guard at a time: it exists from a successful lock to its drop.
 
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -61,7 +61,7 @@ pub struct Mutex<T: ?Sized> {
 
 // SAFETY: who has the mutex has the value.
 unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
-// SAFETY: M1: the value goes from thread to thread, and is not shared.
+// SAFETY: MU1: the value goes from thread to thread, and is not shared.
 unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
 
 // A value left half changed by a panic is what poisoning is for.
@@ -182,7 +182,7 @@ impl<T: ?Sized> Mutex<T> {
         self.poison.wrap_tried(guard)
     }
 
-    /// M1: the caller has just taken the lock.
+    /// MU1: the caller has just taken the lock.
     #[inline(always)]
     fn guard(&self) -> MutexGuard<'_, T> {
         MutexGuard {
@@ -262,7 +262,7 @@ impl<T: ?Sized> Deref for MutexGuard<'_, T> {
 
     #[inline(always)]
     fn deref(&self) -> &T {
-        // SAFETY: M1.
+        // SAFETY: MU1.
         unsafe { &*self.mutex.data.get() }
     }
 }
@@ -270,7 +270,7 @@ impl<T: ?Sized> Deref for MutexGuard<'_, T> {
 impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: M1.
+        // SAFETY: MU1.
         unsafe { &mut *self.mutex.data.get() }
     }
 }

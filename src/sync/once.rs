@@ -89,6 +89,7 @@ impl Drop for Turn<'_> {
 
 impl Once {
     /// One that has not run anything.
+    #[allow(clippy::new_without_default, reason = "std's has none either")]
     #[inline]
     #[must_use]
     pub const fn new() -> Once {

@@ -1,13 +1,11 @@
 #![allow(unsafe_code, reason = "a value that is there from some moment on")]
 //! [`OnceLock`].
 //!
-//! OL1. The value is initialised exactly when `once` is complete; it is written by the one that runs the initialiser of `once`, or by an
+//! OL1. The value is there exactly when `once` is complete; it is written by the one that runs the initialiser of `once`, or by an
 //!      owner, and from then on shared.
 
 use std::cell::UnsafeCell;
 use std::fmt;
-use std::marker::PhantomData;
-use std::mem::MaybeUninit;
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 
 use super::once::{Once, Unwound};
@@ -31,9 +29,8 @@ use super::raw::once::End;
 /// ```
 pub struct OnceLock<T> {
     once: Once,
-    value: UnsafeCell<MaybeUninit<T>>,
-    /// It drops a `T`.
-    owns: PhantomData<T>,
+    // Dropped by itself: a destructor of ours would ask for more of what `T` borrows than std's does.
+    value: UnsafeCell<Option<T>>,
 }
 
 // SAFETY: OL1: it is shared by those who have the place, and may be dropped by another thread than the one that wrote it.
@@ -51,8 +48,7 @@ impl<T> OnceLock<T> {
     pub const fn new() -> OnceLock<T> {
         OnceLock {
             once: Once::new(),
-            value: UnsafeCell::new(MaybeUninit::uninit()),
-            owns: PhantomData,
+            value: UnsafeCell::new(None),
         }
     }
 
@@ -75,18 +71,13 @@ impl<T> OnceLock<T> {
         // SAFETY: OL1, nobody writes any more.
         let value = unsafe { &*self.value.get() };
         // SAFETY: by the contract.
-        unsafe { value.assume_init_ref() }
+        unsafe { value.as_ref().unwrap_unchecked() }
     }
 
     /// The value, if it is there. Never suspends.
     #[inline]
     pub fn get_mut(&mut self) -> Option<&mut T> {
-        if self.once.state() == End::Complete {
-            // SAFETY: OL1.
-            Some(unsafe { self.value.get_mut().assume_init_mut() })
-        } else {
-            None
-        }
+        self.value.get_mut().as_mut()
     }
 
     /// Waits until somebody has put a value in. Suspends the calling green thread, or blocks the calling OS thread.
@@ -159,8 +150,8 @@ impl<T> OnceLock<T> {
             let Some(value) = make() else {
                 unreachable!("called once");
             };
-            // SAFETY: OL1.
-            unsafe { (*self.value.get()).write(value) };
+            // SAFETY: OL1; there was nothing to drop.
+            unsafe { *self.value.get() = Some(value) };
         });
     }
 
@@ -178,22 +169,9 @@ impl<T> OnceLock<T> {
     /// ```
     #[inline]
     pub fn take(&mut self) -> Option<T> {
-        if self.once.state() != End::Complete {
-            return None;
-        }
+        let value = self.value.get_mut().take()?;
         self.once.set_state(End::Incomplete);
-        // SAFETY: OL1; it is not complete any more.
-        Some(unsafe { self.value.get_mut().assume_init_read() })
-    }
-}
-
-impl<T> Drop for OnceLock<T> {
-    #[inline]
-    fn drop(&mut self) {
-        if self.once.state() == End::Complete {
-            // SAFETY: OL1; never used again.
-            unsafe { self.value.get_mut().assume_init_drop() };
-        }
+        Some(value)
     }
 }
 
@@ -227,7 +205,7 @@ impl<T: Clone> Clone for OnceLock<T> {
 impl<T> From<T> for OnceLock<T> {
     fn from(value: T) -> OnceLock<T> {
         let mut place = OnceLock::new();
-        place.value.get_mut().write(value);
+        *place.value.get_mut() = Some(value);
         place.once.set_state(End::Complete);
         place
     }

@@ -4,12 +4,11 @@
 //! is one for the OS thread, on which many green threads run. So here it is only the first question, and the second is
 //! [`green::park::unwinding`](crate::green::park::unwinding). What holds:
 //!
-//! PO1. A lock is not poisoned by a thread that does not panic: neither while another one is suspended in a destructor during
-//!      its unwinding, nor by a cancellation.
-//! PO2. A panic poisons the locks that the thread held when it began, and none that it took afterwards, in destructors. Two panics are missed: one that begins
-//!      *and* comes to the release while another green thread of the same worker is suspended in the middle of its own unwinding; and one of a thread that has caught
-//!      its own cancellation and keeps the payload. Nothing tells them from what must not poison.
-//! PO3. On OS threads it is exactly as with std.
+//! PO1. A panic poisons the locks that the thread held when it began, and none that it took afterwards, in destructors; a cancellation poisons none.
+//!      On OS threads, and while no other green thread of the same worker is suspended in the middle of its own unwinding, that is exact.
+//! PO2. While another one is, a thread that does not panic poisons nothing, and a panic goes unnoticed if it began in that time. A thread that was
+//!      suspended in the middle of its own panic poisons all the same. (The strangest cases are told at `unwinding`.)
+//! PO3. When it is unknown at the lock whether the thread unwinds, it is taken to be calm.
 
 use crate::green::park::{Unwinding, unwinding};
 use crate::shim::{AtomicBool, Ordering};
@@ -39,7 +38,7 @@ impl Flag {
         self.0.store(false, Ordering::Relaxed);
     }
 
-    /// The lock was taken by the calling thread.
+    /// The lock was taken by the calling thread (PO3).
     #[inline(always)]
     pub(super) fn enter(&self) -> Entry {
         Entry {
@@ -58,7 +57,7 @@ impl Flag {
 
     #[cold]
     fn leave_unwinding(&self, entry: Entry) {
-        // PO1, PO2.
+        // PO2: not `Unknown`.
         if !entry.unwinding && unwinding() == Unwinding::Panic {
             self.0.store(true, Ordering::Relaxed);
         }

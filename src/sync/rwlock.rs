@@ -1,7 +1,7 @@
 #![allow(unsafe_code, reason = "a value behind a lock")]
 //! [`RwLock`] and its guards. The lock itself is `raw/rwlock.rs`.
 //!
-//! R1. The value is touched through guards: it is read while there are read guards, and changed while there is a write guard, which is
+//! RL1. The value is touched through guards: it is read while there are read guards, and changed while there is a write guard, which is
 //!     then the only guard. A guard exists from a successful lock to its drop.
 
 use std::cell::UnsafeCell;
@@ -47,7 +47,7 @@ pub struct RwLock<T: ?Sized> {
 
 // SAFETY: who has the lock has the value.
 unsafe impl<T: ?Sized + Send> Send for RwLock<T> {}
-// SAFETY: R1: the value goes from thread to thread, and is shared by those who read.
+// SAFETY: RL1: the value goes from thread to thread, and is shared by those who read.
 unsafe impl<T: ?Sized + Send + Sync> Sync for RwLock<T> {}
 
 // As for `Mutex`.
@@ -191,7 +191,7 @@ impl<T: ?Sized> RwLock<T> {
         self.poison.wrap_tried(entered.then(|| self.write_guard()))
     }
 
-    /// R1: the caller has just taken the lock.
+    /// RL1: the caller has just taken the lock.
     #[inline(always)]
     fn read_guard(&self) -> RwLockReadGuard<'_, T> {
         // SAFETY: the address of a field is not null.
@@ -202,7 +202,7 @@ impl<T: ?Sized> RwLock<T> {
         }
     }
 
-    /// R1: the caller has just taken the lock.
+    /// RL1: the caller has just taken the lock.
     #[inline(always)]
     fn write_guard(&self) -> RwLockWriteGuard<'_, T> {
         RwLockWriteGuard {
@@ -263,7 +263,7 @@ impl<T: ?Sized> Deref for RwLockReadGuard<'_, T> {
 
     #[inline(always)]
     fn deref(&self) -> &T {
-        // SAFETY: R1.
+        // SAFETY: RL1.
         unsafe { self.data.as_ref() }
     }
 }
@@ -273,7 +273,7 @@ impl<T: ?Sized> Deref for RwLockWriteGuard<'_, T> {
 
     #[inline(always)]
     fn deref(&self) -> &T {
-        // SAFETY: R1.
+        // SAFETY: RL1.
         unsafe { &*self.lock.data.get() }
     }
 }
@@ -281,7 +281,7 @@ impl<T: ?Sized> Deref for RwLockWriteGuard<'_, T> {
 impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: R1.
+        // SAFETY: RL1.
         unsafe { &mut *self.lock.data.get() }
     }
 }

@@ -169,10 +169,42 @@ pub(crate) mod model {
     use super::{Ended, Sleep, Sleeper, Ticket};
     use loom::sync::{Arc, Condvar, Mutex};
 
+    #[derive(Debug)]
     pub(crate) struct Model(Arc<(Mutex<bool>, Condvar)>);
 
+    /// Runs a model, with so many preemptions at most.
+    pub(crate) fn check(preemptions: Option<usize>, f: impl Fn() + Send + Sync + 'static) {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = preemptions;
+        model.check(f);
+    }
+
+    /// A number that the lock under test guards: loom complains if two touch it that nothing orders.
+    pub(crate) mod guarded {
+        use loom::cell::UnsafeCell;
+
+        pub(crate) struct Value(UnsafeCell<usize>);
+
+        // SAFETY: the lock under test; that is what the model checks.
+        unsafe impl Sync for Value {}
+
+        impl Value {
+            pub(crate) fn new() -> Value {
+                Value(UnsafeCell::new(0))
+            }
+            pub(crate) fn change(&self) {
+                // SAFETY: as above.
+                self.0.with_mut(|value| unsafe { *value += 1 });
+            }
+            pub(crate) fn get(&self) -> usize {
+                // SAFETY: as above.
+                self.0.with(|value| unsafe { *value })
+            }
+        }
+    }
+
     /// What ends the wait of a model.
-    #[derive(Clone, Copy, PartialEq)]
+    #[derive(Clone, Copy, Debug, PartialEq)]
     pub(crate) enum Until {
         Claimed,
         /// Gives up as soon as it stands in line: whether it was claimed before that, the schedule says.

@@ -5,5 +5,6 @@
 pub(crate) mod condvar;
 pub(crate) mod mutex;
 pub(crate) mod once;
+pub(crate) mod oneshot;
 pub(crate) mod rwlock;
 pub(crate) mod semaphore;

@@ -40,7 +40,6 @@ struct Offer {
 }
 
 /// See the module's text.
-#[derive(Debug)]
 pub(crate) struct RawMutex<S> {
     state: AtomicUsize,
     line: Spin<Line<S>>,
@@ -228,5 +227,110 @@ impl<S: Sleep> RawMutex<S> {
         let waker = claimed.finish();
         drop(line);
         S::wake(waker);
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use crate::sync::stand::model::{Model, Until, check, guarded};
+    use loom::sync::Arc;
+    use loom::thread;
+
+    type Lock = Arc<(RawMutex<Model>, guarded::Value)>;
+
+    fn lock() -> Lock {
+        Arc::new((RawMutex::new(), guarded::Value::new()))
+    }
+
+    fn enter(lock: &Lock) {
+        if !lock.0.lock_fast() {
+            assert!(lock.0.lock_slow(&Until::Claimed));
+        }
+        lock.1.change();
+        lock.0.unlock();
+    }
+
+    /// Whether it got in.
+    fn enter_or_give_up(lock: &Lock) -> bool {
+        let entered = lock.0.lock_fast() || lock.0.lock_slow(&Until::GivesUp);
+        if entered {
+            lock.1.change();
+            lock.0.unlock();
+        }
+        entered
+    }
+
+    #[test]
+    fn loom_mutex_two_threads() {
+        check(None, || {
+            let lock = lock();
+            let other = lock.clone();
+            let thread = thread::spawn(move || {
+                enter(&other);
+                enter(&other);
+            });
+            enter(&lock);
+            thread.join().unwrap();
+            assert_eq!(lock.1.get(), 3);
+            assert_eq!(lock.0.state.load(Ordering::Relaxed), 0);
+        });
+    }
+
+    #[test]
+    fn loom_mutex_three_threads() {
+        check(Some(2), || {
+            let lock = lock();
+            let threads = [(); 2].map(|()| {
+                let other = lock.clone();
+                thread::spawn(move || {
+                    enter(&other);
+                })
+            });
+            enter(&lock);
+            enter(&lock);
+            for thread in threads {
+                thread.join().unwrap();
+            }
+            assert_eq!(lock.1.get(), 4);
+            assert_eq!(lock.0.state.load(Ordering::Relaxed), 0);
+        });
+    }
+
+    #[test]
+    fn loom_mutex_one_gives_up() {
+        check(Some(3), || {
+            let lock = lock();
+            let quitter = lock.clone();
+            let quitter = thread::spawn(move || enter_or_give_up(&quitter));
+            let other = lock.clone();
+            let thread = thread::spawn(move || enter(&other));
+            enter(&lock);
+            thread.join().unwrap();
+            let entered = 2 + usize::from(quitter.join().unwrap());
+            assert_eq!(lock.1.get(), entered);
+            assert_eq!(lock.0.state.load(Ordering::Relaxed), 0);
+        });
+    }
+
+    /// The first in line was woken in vain once: it is handed the lock, or gives up and the next one is.
+    #[test]
+    fn loom_mutex_handed_over() {
+        check(Some(2), || {
+            let lock = lock();
+            assert!(lock.0.lock_fast());
+            let quitter = lock.clone();
+            let quitter = thread::spawn(move || enter_or_give_up(&quitter));
+            let other = lock.clone();
+            let thread = thread::spawn(move || enter(&other));
+            // Released and taken again, so that somebody is woken in vain.
+            lock.0.unlock();
+            enter(&lock);
+            enter(&lock);
+            thread.join().unwrap();
+            let entered = 3 + usize::from(quitter.join().unwrap());
+            assert_eq!(lock.1.get(), entered);
+            assert_eq!(lock.0.state.load(Ordering::Relaxed), 0);
+        });
     }
 }

@@ -22,7 +22,6 @@ const POISONED: u8 = 2;
 const COMPLETE: u8 = 3;
 
 /// See the module's text.
-#[derive(Debug)]
 pub(crate) struct RawOnce<S> {
     state: AtomicU8,
     line: Spin<Line<S>>,
@@ -145,5 +144,102 @@ impl<S: Sleep> RawOnce<S> {
             |_| {},
         );
         ended == Ended::Claimed
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use crate::sync::stand::model::{Model, Until, check, guarded};
+    use loom::sync::Arc;
+    use loom::thread;
+
+    type Place = Arc<(RawOnce<Model>, guarded::Value)>;
+
+    fn place() -> Place {
+        Arc::new((RawOnce::new(), guarded::Value::new()))
+    }
+
+    fn init(place: &Place, wait: Until, end: End) -> Begin {
+        if place.0.is_complete() {
+            assert_eq!(place.1.get(), 1);
+            return Begin::Complete;
+        }
+        let begun = place.0.begin(true, &wait);
+        match begun {
+            Begin::Run { .. } => {
+                if end == End::Complete {
+                    place.1.change();
+                }
+                place.0.end(end);
+            }
+            Begin::Complete => assert_eq!(place.1.get(), 1),
+            Begin::Poisoned | Begin::GaveUp => {}
+        }
+        begun
+    }
+
+    #[test]
+    fn loom_once_runs_once() {
+        check(Some(3), || {
+            let place = place();
+            let threads = [(); 2].map(|()| {
+                let other = place.clone();
+                thread::spawn(move || init(&other, Until::Claimed, End::Complete))
+            });
+            init(&place, Until::Claimed, End::Complete);
+            assert!(place.0.is_complete());
+            assert_eq!(place.1.get(), 1);
+            for thread in threads {
+                assert!(matches!(
+                    thread.join().unwrap(),
+                    Begin::Complete | Begin::Run { .. }
+                ));
+            }
+        });
+    }
+
+    /// A cancelled initialiser lets the next one run; one that gives up waiting harms nobody.
+    #[test]
+    fn loom_once_is_reset() {
+        check(Some(3), || {
+            let place = place();
+            let cancelled = place.clone();
+            let cancelled =
+                thread::spawn(move || init(&cancelled, Until::Claimed, End::Incomplete));
+            let quitter = place.clone();
+            let quitter = thread::spawn(move || init(&quitter, Until::GivesUp, End::Complete));
+            init(&place, Until::Claimed, End::Complete);
+            assert!(place.0.is_complete());
+            cancelled.join().unwrap();
+            quitter.join().unwrap();
+            assert_eq!(place.1.get(), 1);
+        });
+    }
+
+    #[test]
+    fn loom_once_wait() {
+        check(Some(3), || {
+            let place = place();
+            let waiter = place.clone();
+            let waiter = thread::spawn(move || {
+                assert_eq!(waiter.0.wait(true, &Until::Claimed), Begin::Complete);
+                assert_eq!(waiter.1.get(), 1);
+            });
+            init(&place, Until::Claimed, End::Complete);
+            waiter.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn loom_once_is_poisoned() {
+        check(Some(3), || {
+            let place = place();
+            let other = place.clone();
+            let other = thread::spawn(move || other.0.wait(true, &Until::Claimed));
+            let begun = init(&place, Until::Claimed, End::Poisoned);
+            assert_eq!(begun, Begin::Run { poisoned: false });
+            assert_eq!(other.join().unwrap(), Begin::Poisoned);
+        });
     }
 }

@@ -44,7 +44,6 @@ struct Offer {
 }
 
 /// See the module's text.
-#[derive(Debug)]
 pub(crate) struct RawRwLock<S> {
     state: AtomicUsize,
     /// Where the last one runs that took it: a hint for those who would look at it again and again.
@@ -322,5 +321,133 @@ impl<S: Sleep> RawRwLock<S> {
                 return;
             }
         }
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use crate::sync::stand::model::{Model, Until, check, guarded};
+    use loom::sync::Arc;
+    use loom::thread;
+
+    type Lock = Arc<(RawRwLock<Model>, guarded::Value)>;
+
+    fn lock() -> Lock {
+        Arc::new((RawRwLock::new(), guarded::Value::new()))
+    }
+
+    fn enter(lock: &Lock, access: Access, wait: Until) -> bool {
+        match access {
+            Access::Read => {
+                let entered = lock.0.read_fast() || lock.0.enter_slow(access, &wait);
+                if entered {
+                    lock.1.get();
+                    lock.0.leave_read();
+                }
+                entered
+            }
+            Access::Write => {
+                let entered = lock.0.write_fast() || lock.0.enter_slow(access, &wait);
+                if entered {
+                    lock.1.change();
+                    lock.0.leave_write();
+                }
+                entered
+            }
+        }
+    }
+
+    fn threads(bound: usize, mine: &'static [Access], others: &'static [(Access, Until)]) {
+        check(Some(bound), move || {
+            let lock = lock();
+            let threads: Vec<_> = others
+                .iter()
+                .map(|&(access, wait)| {
+                    let other = lock.clone();
+                    thread::spawn(move || {
+                        usize::from(enter(&other, access, wait) && access == Access::Write)
+                    })
+                })
+                .collect();
+            let mut written = 0;
+            for &access in mine {
+                assert!(enter(&lock, access, Until::Claimed));
+                written += usize::from(access == Access::Write);
+            }
+            for thread in threads {
+                written += thread.join().unwrap();
+            }
+            assert_eq!(lock.1.get(), written);
+            assert_eq!(lock.0.state.load(Ordering::Relaxed), 0);
+        });
+    }
+
+    #[test]
+    fn loom_rwlock_a_reader_and_writers() {
+        threads(
+            2,
+            &[Access::Write, Access::Write],
+            &[
+                (Access::Read, Until::Claimed),
+                (Access::Write, Until::Claimed),
+            ],
+        );
+    }
+
+    #[test]
+    fn loom_rwlock_a_writer_and_readers() {
+        threads(
+            2,
+            &[Access::Write, Access::Read],
+            &[
+                (Access::Read, Until::Claimed),
+                (Access::Read, Until::Claimed),
+            ],
+        );
+    }
+
+    #[test]
+    fn loom_rwlock_a_writer_gives_up() {
+        threads(
+            2,
+            &[Access::Read, Access::Write],
+            &[
+                (Access::Write, Until::GivesUp),
+                (Access::Read, Until::Claimed),
+            ],
+        );
+    }
+
+    #[test]
+    fn loom_rwlock_a_reader_gives_up() {
+        threads(
+            2,
+            &[Access::Write, Access::Write],
+            &[
+                (Access::Read, Until::GivesUp),
+                (Access::Write, Until::Claimed),
+            ],
+        );
+    }
+
+    #[test]
+    fn loom_rwlock_downgrade() {
+        check(Some(2), || {
+            let lock = lock();
+            let writer = lock.clone();
+            let writer = thread::spawn(move || enter(&writer, Access::Write, Until::Claimed));
+            let reader = lock.clone();
+            let reader = thread::spawn(move || enter(&reader, Access::Read, Until::Claimed));
+            assert!(lock.0.write_fast() || lock.0.enter_slow(Access::Write, &Until::Claimed));
+            lock.1.change();
+            let written = lock.1.get();
+            lock.0.downgrade();
+            assert_eq!(lock.1.get(), written);
+            lock.0.leave_read();
+            writer.join().unwrap();
+            reader.join().unwrap();
+            assert_eq!(lock.1.get(), 2);
+        });
     }
 }

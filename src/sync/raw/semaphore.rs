@@ -13,12 +13,10 @@ use crate::sync::spin::{Held, Spin};
 use crate::sync::stand::{Ended, Place, Sleep, stand, wake_some};
 
 /// See the module's text.
-#[derive(Debug)]
 pub(crate) struct RawSemaphore<S> {
     counter: Spin<Counter<S>>,
 }
 
-#[derive(Debug)]
 struct Counter<S> {
     permits: usize,
     is_closed: bool,
@@ -164,5 +162,57 @@ impl<S: Sleep> RawSemaphore<S> {
             |counter| &mut counter.line,
             usize::MAX,
         );
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use crate::sync::stand::model::{Model, Until, check};
+    use loom::sync::Arc;
+    use loom::thread;
+
+    fn use_some(semaphore: &RawSemaphore<Model>, permits: usize, wait: Until) {
+        if semaphore.acquire(permits, &wait) == Acquired::Yes {
+            semaphore.add(permits, usize::MAX);
+        }
+    }
+
+    /// A large wish is granted among small ones, and none is lost with one that gives up.
+    #[test]
+    fn loom_semaphore_permits_are_kept() {
+        check(Some(3), || {
+            let semaphore = Arc::new(RawSemaphore::<Model>::new(2));
+            let others = [(2, Until::GivesUp), (1, Until::Claimed)].map(|(permits, wait)| {
+                let semaphore = semaphore.clone();
+                thread::spawn(move || use_some(&semaphore, permits, wait))
+            });
+            assert_eq!(semaphore.acquire(2, &Until::Claimed), Acquired::Yes);
+            semaphore.add(1, usize::MAX);
+            semaphore.add(1, usize::MAX);
+            for other in others {
+                other.join().unwrap();
+            }
+            assert_eq!(semaphore.available(), 2);
+        });
+    }
+
+    #[test]
+    fn loom_semaphore_close() {
+        check(Some(3), || {
+            let semaphore = Arc::new(RawSemaphore::<Model>::new(0));
+            let others = [(); 2].map(|()| {
+                let semaphore = semaphore.clone();
+                thread::spawn(move || semaphore.acquire(1, &Until::Claimed))
+            });
+            semaphore.add(1, usize::MAX);
+            semaphore.close();
+            let given = others.map(|other| other.join().unwrap());
+            let count = given
+                .iter()
+                .filter(|&&given| given == Acquired::Yes)
+                .count();
+            assert_eq!(semaphore.available() + count, 1);
+        });
     }
 }

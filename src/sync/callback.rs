@@ -1,0 +1,185 @@
+#![allow(
+    unsafe_code,
+    reason = "a value handed over through the frame of the one that waits"
+)]
+//! [`Callback`].
+//!
+//! CB1. Whenever the lock is free, either nobody stands in line or no value is kept. A call finds a waiter, and writes into
+//!      its slot, or keeps its value.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::line::Line;
+use super::spin::{Held, Spin};
+use super::stand::{Ended, Place, Sleep, stand};
+use super::waiting::Thread;
+use crate::green::park::raise_if_cancelled;
+use crate::green::{OnCancel, Reason, Wait};
+use crate::sys::clock::{self, NEVER, Tick};
+
+/// Something to be called, and to wait for until it is: what turns an interface with callbacks into a call that waits.
+///
+/// Clones are the same callback: one is given away, to be called from any thread, and another one waited for. Each call serves one wait, in
+/// the order in which they came. Calls that nobody waits for yet are kept.
+///
+/// A green thread that is [cancelled](crate::Cancelled) while it waits unwinds, and takes no call with it.
+///
+/// ```
+/// use rustlet::sync::Callback;
+///
+/// fn later(f: impl FnOnce(u32) + Send + 'static) {
+///     std::thread::spawn(move || f(42));
+/// }
+///
+/// rustlet::run(|| {
+///     let answer = Callback::new();
+///     let called = answer.clone();
+///     later(move |n| called.call(n));
+///     assert_eq!(answer.wait(), 42);
+/// });
+/// ```
+pub struct Callback<T> {
+    shared: Arc<Spin<State<T>>>,
+}
+
+struct State<T> {
+    kept: VecDeque<T>,
+    line: Line<Thread>,
+}
+
+impl<T> UnwindSafe for Callback<T> {}
+impl<T> RefUnwindSafe for Callback<T> {}
+
+impl<T> Callback<T> {
+    /// One that has not been called.
+    #[must_use]
+    pub fn new() -> Callback<T> {
+        Callback {
+            shared: Arc::new(Spin::new(State {
+                kept: VecDeque::new(),
+                line: Line::new(),
+            })),
+        }
+    }
+
+    /// Gives the value to the thread that has waited longest, or keeps it for one that will. Never suspends.
+    pub fn call(&self, value: T) {
+        let mut state = self.with_room();
+        let Some(claimed) = state.line.claim() else {
+            state.kept.push_back(value);
+            return;
+        };
+        // SAFETY: L2, not done yet; the slots of this line are those that `receive` makes.
+        let slot = unsafe { &*claimed.slot().cast::<Cell<Option<T>>>() };
+        slot.set(Some(value));
+        let waker = claimed.finish();
+        drop(state);
+        Thread::wake(waker);
+    }
+
+    /// The lock, and room for one more value: nothing is allocated while it is held.
+    fn with_room(&self) -> Held<'_, State<T>> {
+        let mut room = VecDeque::new();
+        loop {
+            let mut state = self.shared.lock();
+            let count = state.kept.len();
+            if count < state.kept.capacity() || !state.line.is_empty() {
+                return state;
+            }
+            if count < room.capacity() {
+                room.append(&mut state.kept);
+                std::mem::swap(&mut room, &mut state.kept);
+                drop(state);
+                // The old one is freed, and we look again.
+                room = VecDeque::new();
+                continue;
+            }
+            drop(state);
+            room.reserve(count.max(3) * 2);
+        }
+    }
+
+    /// Waits for a call, and gives its value. Suspends the calling green thread, or blocks the calling OS thread.
+    #[track_caller]
+    pub fn wait(&self) -> T {
+        loop {
+            if let Some(value) = self.receive(NEVER, Location::caller()) {
+                return value;
+            }
+        }
+    }
+
+    /// As [`wait`](Callback::wait), for at most `timeout`. None: the time was up first.
+    ///
+    /// ```
+    /// use rustlet::sync::Callback;
+    /// use std::time::Duration;
+    ///
+    /// let callback = Callback::new();
+    /// assert_eq!(callback.wait_timeout(Duration::from_millis(1)), None);
+    /// callback.call(1);
+    /// assert_eq!(callback.wait_timeout(Duration::ZERO), Some(1));
+    /// ```
+    #[track_caller]
+    pub fn wait_timeout(&self, timeout: Duration) -> Option<T> {
+        self.receive(clock::after(timeout), Location::caller())
+    }
+
+    /// The value of a call that nobody has waited for yet, if any. Never suspends.
+    #[must_use]
+    pub fn try_wait(&self) -> Option<T> {
+        self.shared.lock().kept.pop_front()
+    }
+
+    fn receive(&self, deadline: Tick, at: &'static Location<'static>) -> Option<T> {
+        let wait = Wait::at(Reason::Callback, at)
+            .until(deadline)
+            .on_cancel(OnCancel::Defer);
+        loop {
+            let mut state = self.shared.lock();
+            if let Some(value) = state.kept.pop_front() {
+                return Some(value);
+            }
+            let slot = Cell::new(None);
+            let ended = stand(
+                &self.shared,
+                state,
+                |state| &mut state.line,
+                &Place::with::<Cell<Option<T>>>(&slot),
+                &wait,
+                || {},
+                |_| {},
+            );
+            match ended {
+                Ended::Claimed => return slot.take(),
+                Ended::Elapsed => return None,
+                Ended::Cancelled => raise_if_cancelled(&wait),
+            }
+        }
+    }
+}
+
+impl<T> Clone for Callback<T> {
+    fn clone(&self) -> Callback<T> {
+        Callback {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl<T> Default for Callback<T> {
+    fn default() -> Callback<T> {
+        Callback::new()
+    }
+}
+
+impl<T> fmt::Debug for Callback<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Callback").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,126 @@
+//! [`WaitGroup`].
+
+use std::fmt;
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
+use std::sync::Arc;
+
+use super::line::Line;
+use super::spin::Spin;
+use super::stand::{Ended, Place, stand, wake_some};
+use super::waiting::Thread;
+use crate::green::park::raise_if_cancelled;
+use crate::green::{OnCancel, Reason, Wait};
+
+/// Lets threads wait until others have done their part. crossbeam-utils' `WaitGroup`.
+///
+/// Each part is a clone of the group: it is done when its clone is dropped, or waits itself. Other than a
+/// [`Barrier`](super::Barrier) it need not know beforehand how many there will be.
+///
+/// A green thread that is [cancelled](crate::Cancelled) while it waits unwinds; its own clone is done already.
+///
+/// ```
+/// use rustlet::sync::WaitGroup;
+///
+/// rustlet::run(|| {
+///     let group = WaitGroup::new();
+///     for _ in 0..4 {
+///         let part = group.clone();
+///         rustlet::spawn(move || drop(part));
+///     }
+///     group.wait();
+/// });
+/// ```
+pub struct WaitGroup {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Spin<State>,
+}
+
+struct State {
+    parts: usize,
+    line: Line<Thread>,
+}
+
+impl UnwindSafe for Shared {}
+impl RefUnwindSafe for Shared {}
+
+impl WaitGroup {
+    /// A group with one part: this.
+    #[must_use]
+    pub fn new() -> WaitGroup {
+        WaitGroup {
+            shared: Arc::new(Shared {
+                state: Spin::new(State {
+                    parts: 1,
+                    line: Line::new(),
+                }),
+            }),
+        }
+    }
+
+    /// This part is done; waits until all others are. Suspends the calling green thread, or blocks the calling OS thread.
+    #[track_caller]
+    pub fn wait(self) {
+        let shared = Arc::clone(&self.shared);
+        drop(self);
+        let wait = Wait::at(Reason::WaitGroup, Location::caller()).on_cancel(OnCancel::Defer);
+        loop {
+            let state = shared.state.lock();
+            if state.parts == 0 {
+                return;
+            }
+            let ended = stand(
+                &shared.state,
+                state,
+                |state| &mut state.line,
+                &Place::BACK,
+                &wait,
+                || {},
+                |_| {},
+            );
+            if ended == Ended::Cancelled {
+                raise_if_cancelled(&wait);
+            }
+        }
+    }
+}
+
+impl Drop for WaitGroup {
+    fn drop(&mut self) {
+        let mut state = self.shared.state.lock();
+        state.parts -= 1;
+        if state.parts == 0 {
+            // Nobody is left to make further parts.
+            wake_some(
+                &self.shared.state,
+                state,
+                |state| &mut state.line,
+                usize::MAX,
+            );
+        }
+    }
+}
+
+impl Clone for WaitGroup {
+    fn clone(&self) -> WaitGroup {
+        self.shared.state.lock().parts += 1;
+        WaitGroup {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl Default for WaitGroup {
+    fn default() -> WaitGroup {
+        WaitGroup::new()
+    }
+}
+
+impl fmt::Debug for WaitGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = self.shared.state.lock().parts;
+        f.debug_struct("WaitGroup").field("count", &parts).finish()
+    }
+}
