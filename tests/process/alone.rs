@@ -31,8 +31,11 @@ fn a_wait_needs_no_descriptor() {
                 assert!(!open.is_empty());
                 let error = child.wait_timeout(Duration::from_millis(1)).unwrap_err();
                 assert_eq!(error.raw_os_error(), Some(24));
+                let (exited, again) = (child.exited(), child.exited());
                 child.kill().unwrap();
+                assert_eq!(exited.recv(), Ok(()));
                 assert!(!child.wait().unwrap().success());
+                assert_eq!(again.recv(), Ok(()));
                 let dropped = Command::new("true").spawn();
                 drop(open);
                 drop(dropped);
