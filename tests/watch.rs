@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rustix::fs::{OFlags, fcntl_getfl};
+use rustix::fs::fcntl_getfl;
 use rustlet::channel::{Select, after, bounded, never, select, unbounded};
 use rustlet::io::{
     Watch, wait_readable, wait_readable_timeout, wait_writable, wait_writable_timeout,

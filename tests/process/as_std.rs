@@ -237,8 +237,8 @@ fn a_write_to_a_child_that_does_not_read_is_a_broken_pipe() {
         let mut stdin = child.stdin.take().unwrap();
         // Children of other tests may hold the other end for the moment between their fork and their exec.
         let error = loop {
-            match stdin.write(b"x") {
-                Ok(_) => thread::yield_now(),
+            match stdin.write_all(b"x") {
+                Ok(()) => thread::yield_now(),
                 Err(error) => break error,
             }
         };
