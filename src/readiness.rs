@@ -24,7 +24,7 @@ pub(crate) fn receiver(source: Arc<Source>, way: Way) -> Receiver<()> {
     channel::source(Arc::new(Readiness { source, way }))
 }
 
-/// There is no registration: the answer was yes.
+/// There is no registration: the waiter has been woken already.
 const NONE: usize = 0;
 
 impl Ask for Readiness {
@@ -37,7 +37,11 @@ impl Ask for Readiness {
         if let Some(home) = Home::get()
             && let Ok(key) = self.enlist(home)
         {
-            return key;
+            return key.unwrap_or_else(|| {
+                // Others may take what is there before the waiter asks once more; then it must not sleep on this answer.
+                waiter.unpark();
+                NONE
+            });
         }
         let woken = waiter.clone();
         match attendant::send(Arc::clone(&self.source), self.way, move || woken.unpark()) {
@@ -62,18 +66,18 @@ impl Ask for Readiness {
 }
 
 impl Readiness {
-    /// RE2, with the reactor of `home`. As an operation does: take the readiness, try, wait for the next.
-    fn enlist(&self, home: &Home) -> std::io::Result<usize> {
+    /// RE2, with the reactor of `home`. As an operation does: take the readiness, try, wait for the next. None: it is ready.
+    fn enlist(&self, home: &Home) -> std::io::Result<Option<usize>> {
         let direction = self.source.direction(self.way);
         loop {
             direction.take();
             if self.is_ready() {
                 // Others may go by it.
                 direction.set_ready();
-                return Ok(NONE);
+                return Ok(None);
             }
             if let Some(turn) = self.source.enlist(home, self.way)? {
-                return Ok(turn.keep());
+                return Ok(Some(turn.keep()));
             }
         }
     }

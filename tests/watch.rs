@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rustix::fs::{OFlags, fcntl_getfl};
+use rustix::fs::fcntl_getfl;
 use rustlet::channel::{Select, after, bounded, never, select, unbounded};
 use rustlet::io::{
     Watch, wait_readable, wait_readable_timeout, wait_writable, wait_writable_timeout,
@@ -121,11 +121,14 @@ fn a_fifo() {
     let folder = std::env::temp_dir().join(format!("rustlet-watch-{}", std::process::id()));
     std::fs::create_dir(&folder).unwrap();
     let path = folder.join("fifo");
-    let made = std::process::Command::new("mkfifo")
-        .arg(&path)
-        .status()
-        .unwrap();
-    assert!(made.success());
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &path,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RWXU,
+        0,
+    )
+    .unwrap();
     let open = path.clone();
     rustlet::run(move || {
         // Both ways, so that neither the opening waits nor the end comes.

@@ -13,6 +13,7 @@ use std::os::fd::OwnedFd;
 use std::process::{self, ExitStatus};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 use crate::attendant;
@@ -71,7 +72,16 @@ impl Process {
             let status = self.try_wait()?;
             status.ok_or_else(retry::would_block)
         };
-        retry::read(end, Reason::Child, mode, try_wait, |_| false)
+        match retry::read(end, Reason::Child, mode, try_wait, |_| false) {
+            // The reactor may have too many to watch already.
+            Err(error)
+                if mode.timeout.is_none()
+                    && error.raw_os_error() == Some(Errno::NOSPC.raw_os_error()) =>
+            {
+                self.wait_blocked()
+            }
+            result => result,
+        }
     }
 
     #[cold]
@@ -162,10 +172,7 @@ fn await_end(number: u32) {
     };
     let without_reaping = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
     // Any other error: there is no such child any more.
-    while matches!(
-        waitid(WaitId::Pid(pid), without_reaping),
-        Err(rustix::io::Errno::INTR)
-    ) {}
+    while matches!(waitid(WaitId::Pid(pid), without_reaping), Err(Errno::INTR)) {}
 }
 
 fn start_thread(f: impl FnOnce() + Send + 'static) -> io::Result<()> {
@@ -189,7 +196,6 @@ fn open_pipe(number: u32) -> io::Result<OwnedFd> {
 #[cfg(all(target_os = "linux", not(rustlet_portable)))]
 mod by_platform {
     use super::*;
-    use rustix::io::Errno;
     use rustix::process::{PidfdFlags, pidfd_open};
 
     pub(super) fn open(number: u32) -> io::Result<OwnedFd> {

@@ -31,11 +31,58 @@ fn a_wait_needs_no_descriptor() {
                 assert!(!open.is_empty());
                 let error = child.wait_timeout(Duration::from_millis(1)).unwrap_err();
                 assert_eq!(error.raw_os_error(), Some(24));
+                let (exited, again) = (child.exited(), child.exited());
                 child.kill().unwrap();
+                assert_eq!(exited.recv(), Ok(()));
                 assert!(!child.wait().unwrap().success());
+                assert_eq!(again.recv(), Ok(()));
                 let dropped = Command::new("true").spawn();
                 drop(open);
                 drop(dropped);
+            });
+        }
+    });
+    support::succeeded(&output);
+}
+
+#[test]
+fn exit_ends_the_process_from_a_green_thread() {
+    let test = name("exit_ends_the_process_from_a_green_thread");
+    let output = support::child(&test, || {
+        rustlet::run(|| {
+            rustlet::spawn(rustlet::park);
+            rustlet::spawn(|| rustlet::process::exit(23))
+                .join()
+                .unwrap();
+        });
+    });
+    assert_eq!(output.status.code(), Some(23));
+}
+
+/// As under a parent that has it so: the system reaps, and nobody learns how a child ended.
+#[test]
+fn where_the_ends_of_children_are_ignored_a_wait_is_an_error() {
+    let test = name("where_the_ends_of_children_are_ignored_a_wait_is_an_error");
+    let output = support::child(&test, || {
+        // SAFETY: no code of ours runs for a signal that is ignored.
+        #[allow(unsafe_code, reason = "it can be ignored in no other way")]
+        unsafe {
+            libc::signal(libc::SIGCHLD, libc::SIG_IGN)
+        };
+        for run in [|case: fn()| case(), |case: fn()| rustlet::run(case)] {
+            run(|| {
+                let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+                assert_eq!(child.try_wait().unwrap(), None);
+                let exited = child.exited();
+                // Its input is closed, it ends, and there is no status.
+                assert_eq!(child.wait().unwrap_err().raw_os_error(), Some(10));
+                assert_eq!(exited.recv(), Ok(()));
+                let mut command = Command::new("echo");
+                let child = command.arg("x").stdout(Stdio::piped()).spawn().unwrap();
+                assert_eq!(
+                    child.wait_with_output().unwrap_err().raw_os_error(),
+                    Some(10)
+                );
             });
         }
     });

@@ -9,6 +9,12 @@ use super::os::{CommandExt, ExitStatusExt};
 use super::process::{self, Child, Command, Output, Stdio};
 use super::thread;
 
+/// An emulator makes a plain fork of `vfork`, so that the parent goes on before the child has got to its `exec`, and does not learn that
+/// it has failed. std sees the same there.
+fn starts_are_seen() -> bool {
+    !crate::support::is_emulated()
+}
+
 fn sh(script: &str) -> Command {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", script]);
@@ -45,6 +51,9 @@ fn a_killed_child_says_so_and_can_be_killed_again() {
 
 #[test]
 fn a_program_that_cannot_be_run_is_an_error() {
+    if !starts_are_seen() {
+        return;
+    }
     enter(|| {
         for start in [
             |command: &mut Command| command.spawn().map(drop),
@@ -235,7 +244,13 @@ fn a_write_to_a_child_that_does_not_read_is_a_broken_pipe() {
             .unwrap();
         child.stdout.as_mut().unwrap().read_exact(&mut [0; 7]).unwrap();
         let mut stdin = child.stdin.take().unwrap();
-        let error = stdin.write(b"x").unwrap_err();
+        // Children of other tests may hold the other end for the moment between their fork and their exec.
+        let error = loop {
+            match stdin.write_all(b"x") {
+                Ok(()) => thread::yield_now(),
+                Err(error) => break error,
+            }
+        };
         assert_eq!(error.kind(), ErrorKind::BrokenPipe);
         let error = stdin.write_vectored(&[IoSlice::new(b"x")]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::BrokenPipe);
@@ -423,7 +438,9 @@ fn groups_users_and_names() {
         assert_eq!(output.stdout, b"called-so\n");
         let mut child = sh("read a").stdin(Stdio::piped()).process_group(0).spawn().unwrap();
         let pid = rustix::process::Pid::from_raw(child.id() as i32);
-        assert_eq!(rustix::process::getpgid(pid).unwrap(), pid.unwrap());
+        if starts_are_seen() {
+            assert_eq!(rustix::process::getpgid(pid).unwrap(), pid.unwrap());
+        }
         child.wait().unwrap();
         // One's own user and group may always be set.
         let user = rustix::process::getuid().as_raw();

@@ -7,6 +7,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustlet::channel::{Select, after, select};
 use rustlet::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use crate::{on_one_worker, support};
@@ -55,6 +56,91 @@ fn waits_with_a_limit() {
     rustlet::run(case);
 }
 
+#[test]
+fn the_exit_is_ready_for_ever_and_does_not_reap() {
+    let case = || {
+        let mut child = waiting();
+        let (one, two) = (child.exited(), child.exited().clone());
+        assert!(one.try_recv().is_err());
+        assert!(one.recv_timeout(Duration::from_millis(1)).is_err());
+        // It has left the standard input open.
+        let mut stdin = child.stdin.take().unwrap();
+        select! {
+            recv(two) -> _ => panic!("it has not ended"),
+            default => stdin.write_all(b"\n").unwrap(),
+        }
+        select! {
+            recv(two) -> exit => assert_eq!(exit, Ok(())),
+            recv(after(Duration::MAX)) -> _ => unreachable!(),
+        }
+        // Ended, and not reaped: the number is still its own.
+        test_kill_process(pid(&child)).unwrap();
+        for _ in 0..3 {
+            assert_eq!((one.recv(), two.try_recv()), (Ok(()), Ok(())));
+        }
+        assert!(child.try_wait().unwrap().unwrap().success());
+        assert_eq!((one.recv(), child.exited().recv()), (Ok(()), Ok(())));
+        assert!(child.wait().unwrap().success());
+        drop(child);
+        assert_eq!((one.recv(), two.recv()), (Ok(()), Ok(())));
+
+        // Asked for the first time when it has been reaped.
+        let mut child = sh("true").spawn().unwrap();
+        child.wait().unwrap();
+        assert_eq!(child.exited().recv(), Ok(()));
+    };
+    case();
+    on_one_worker(case);
+    rustlet::run(case);
+}
+
+#[test]
+fn the_exit_is_told_to_all_wherever_they_are() {
+    let mut child = waiting();
+    let runtime = rustlet::Builder::new().workers(2).build().unwrap();
+    let green: Vec<_> = (0..4)
+        .map(|_| {
+            let exited = child.exited();
+            runtime.spawn(move || exited.recv().unwrap())
+        })
+        .collect();
+    let os: Vec<_> = (0..2)
+        .map(|_| {
+            let exited = child.exited();
+            std::thread::spawn(move || exited.recv().unwrap())
+        })
+        .collect();
+    // They outlive the handle.
+    let stdin = child.stdin.take().unwrap();
+    drop(child);
+    drop(stdin);
+    green.into_iter().for_each(|thread| thread.join().unwrap());
+    os.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+#[test]
+fn a_select_over_many_children_gets_each_once() {
+    let count = if support::is_emulated() { 10 } else { 50 };
+    let case = move || {
+        let mut children: Vec<_> = (0..count).map(|_| waiting()).collect();
+        let mut left: Vec<usize> = (0..count).collect();
+        while !left.is_empty() {
+            // One of those that are left ends.
+            drop(children[left[left.len() / 2]].stdin.take());
+            let exits: Vec<_> = left.iter().map(|&n| children[n].exited()).collect();
+            let mut choice = Select::new();
+            for exit in &exits {
+                choice.recv(exit);
+            }
+            let ended = choice.ready();
+            assert_eq!(ended, left.len() / 2);
+            children[left.remove(ended)].wait().unwrap();
+        }
+    };
+    case();
+    on_one_worker_with(case);
+}
+
 /// Counts steps on the only worker until `work`, in another green thread, is done; true if there were some.
 fn others_go_on(work: fn()) {
     on_one_worker_with(move || {
@@ -88,6 +174,7 @@ fn no_call_blocks_the_worker() {
     for work in [
         || assert!(sh("sleep 0.1").status().unwrap().success()),
         || drop(sh("sleep 0.1; echo x").output().unwrap()),
+        || sh("sleep 0.1").spawn().unwrap().exited().recv().unwrap(),
         || {
             let mut child = sh("sleep 0.1").spawn().unwrap();
             assert!(child.wait_timeout(Duration::MAX).unwrap().is_some());
