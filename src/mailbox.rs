@@ -156,6 +156,16 @@ impl<M> State<M> {
         None
     }
 
+    /// A message that was in hand is there again. Its place is, too: who asks about it has the mailbox (MB1).
+    fn put_back(&mut self, number: u64, message: Option<M>) {
+        if let Some(index) = self.index_of(number)
+            && let Some(message) = message
+        {
+            self.places[index].1 = Place::Here(message);
+            self.here += 1;
+        }
+    }
+
     /// The place of a message that was taken is free; gives memory back as places go.
     fn free(&mut self, number: u64) {
         if let Some(index) = self.index_of(number) {
@@ -229,21 +239,31 @@ impl<M> Held<'_, M> {
         waiters.into_iter().for_each(Waiters::wake);
         message
     }
+
+    /// It stays, and `search` goes on: with the next message in hand, under one lock.
+    fn exchange(&mut self, search: &mut Search) {
+        let message = self.message.take();
+        let mut state = self.shared.state.lock();
+        state.put_back(self.number, message);
+        let waiters = state.waiters();
+        if let Some((number, message)) = state.hold_next(search) {
+            self.number = number;
+            self.message = Some(message);
+        }
+        drop(state);
+        waiters.wake();
+    }
 }
 
 impl<M> Drop for Held<'_, M> {
     fn drop(&mut self) {
-        let Some(message) = self.message.take() else {
-            return;
-        };
-        let mut state = self.shared.state.lock();
-        if let Some(index) = state.index_of(self.number) {
-            state.places[index].1 = Place::Here(message);
-            state.here += 1;
+        if let Some(message) = self.message.take() {
+            let mut state = self.shared.state.lock();
+            state.put_back(self.number, Some(message));
+            let waiters = state.waiters();
+            drop(state);
+            waiters.wake();
         }
-        let waiters = state.waiters();
-        drop(state);
-        waiters.wake();
     }
 }
 
@@ -527,15 +547,19 @@ impl<M> Mailbox<M> {
             let mut state = shared.state.lock();
             if let Some((number, message)) = state.hold_next(&mut search) {
                 drop(state);
-                let held = Held {
+                let mut held = Held {
                     shared,
                     number,
                     message: Some(message),
                 };
-                if held.message.as_ref().is_some_and(&mut accept)
-                    && let Some(message) = held.take()
-                {
-                    return Ok(message);
+                while let Some(message) = &held.message {
+                    if !accept(message) {
+                        held.exchange(&mut search);
+                    } else if let Some(message) = held.take() {
+                        return Ok(message);
+                    } else {
+                        break;
+                    }
                 }
                 continue;
             }
