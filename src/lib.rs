@@ -59,9 +59,13 @@
 #[cfg(not(loom))]
 mod attendant;
 pub mod channel;
+#[cfg(not(loom))]
+pub mod coroutine;
 mod green;
 #[cfg(not(loom))]
 pub mod io;
+#[cfg(not(loom))]
+pub mod mailbox;
 #[cfg(not(loom))]
 pub mod net;
 #[cfg(not(loom))]
@@ -91,6 +95,7 @@ mod worker;
 
 #[cfg(not(loom))]
 pub use crate::{
+    coroutine::{Coroutine, Duplex, coroutine},
     green::Cancelled,
     runtime::{Builder, Runtime, run, run_all},
     thread::{

@@ -264,6 +264,14 @@ impl<T> Receiver<T> {
         }
     }
 
+    /// As if it, its clones and all senders were dropped: nothing is received from the channel any more.
+    pub(crate) fn close(&self) {
+        if let Ok(hub) = self.hub() {
+            hub.chan.disconnect_senders();
+            hub.chan.disconnect_receivers();
+        }
+    }
+
     /// Where it is, to tell it from other channels.
     pub(super) fn address(&self) -> usize {
         match &self.kind {

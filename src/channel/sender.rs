@@ -65,6 +65,11 @@ impl<T> Sender<T> {
         &self.hub().chan
     }
 
+    /// As if it and its clones were dropped: what is in the channel can still be received.
+    pub(crate) fn close(&self) {
+        self.chan().disconnect_senders();
+    }
+
     /// Where it is, to tell it from other channels.
     pub(super) fn address(&self) -> usize {
         self.hub.as_ptr().addr()
