@@ -11,4 +11,6 @@ mod examples {
     mod program;
 
     mod httpd;
+    mod proxy;
+    mod resp;
 }

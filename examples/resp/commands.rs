@@ -4,7 +4,8 @@ use crate::keyspace::Keyspace;
 use crate::lock;
 use crate::protocol::{Command, Reply, integer};
 
-use std::sync::Mutex;
+use rustlet::sync::Mutex;
+
 use std::time::{Duration, Instant};
 
 /// Every command. What is said about a wrong number of arguments depends on whether there is such a command.

@@ -28,13 +28,14 @@ use keyspace::Keyspace;
 use protocol::{Problem, Reply};
 
 use rustlet::net::{Server, TcpStream};
+use rustlet::sync::{Mutex, MutexGuard};
 use rustlet::thread;
 
 use std::env::args;
 use std::io::{self, BufReader, Read, Write};
 use std::process::exit;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 const HELP: &str = "\
