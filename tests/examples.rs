@@ -10,7 +10,9 @@ mod support;
 mod examples {
     mod program;
 
+    mod chat;
     mod httpd;
     mod proxy;
     mod resp;
+    mod small;
 }

@@ -42,7 +42,7 @@ fn outcome(keys: &mut Keyspace, word: &[u8], arguments: &[&[u8]]) -> Outcome {
             Reply::Integer(length as i64)
         }
         ("SET", [key, value, options @ ..]) => set(keys, key, value, options, now)?,
-        ("MSET", [_, _, ..]) if arguments.len() % 2 == 0 => {
+        ("MSET", [_, _, ..]) if arguments.len().is_multiple_of(2) => {
             for pair in arguments.chunks(2) {
                 keys.set(pair[0], pair[1], None);
             }

@@ -433,3 +433,25 @@ fn ends_when_it_is_told_to() {
     assert_eq!(last_words, "answered 1 requests\n");
     assert!(idle.has_ended());
 }
+
+#[test]
+fn what_is_being_sent_is_sent_to_the_end() {
+    const SIZE: usize = 20_000_000;
+    let Some(site) = Site::start(&[]) else { return };
+    let file = fs::File::create(site.folder.path().join("root/long.bin")).unwrap();
+    file.set_len(SIZE as u64).unwrap();
+    let mut client = site.connect();
+    client.send(&request("GET", "/long.bin", &[]));
+    let length = client
+        .reply(false)
+        .header("content-length")
+        .map(str::to_owned);
+    assert_eq!(length, Some(SIZE.to_string()));
+    // More than the system takes off the server's hands: it is in the middle when it is told to end.
+    let Site { server, folder } = site;
+    let ended = std::thread::spawn(move || server.interrupt());
+    let mut body = vec![0; SIZE];
+    client.0.read_exact(&mut body).unwrap();
+    assert_eq!(ended.join().unwrap(), "answered 1 requests\n");
+    drop(folder);
+}
