@@ -62,6 +62,8 @@ fn people_talk_in_rooms() {
     anna.hears("* this is kitchen");
     berta.hears("* Anna has gone to kitchen");
     anna.say("nobody hears this");
+    anna.say("/who");
+    anna.hears("* in kitchen: Anna");
     berta.say("nor this");
     berta.say("/join kitchen");
     anna.hears("* Берта has come");
