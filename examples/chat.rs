@@ -16,8 +16,9 @@
     reason = "rules for the inside of the library, not for programs"
 )]
 
-use rustlet::channel::{self, Receiver, Sender};
+use rustlet::channel::{self, Receiver, Sender, select};
 use rustlet::net::{Server, Shutdown, TcpStream};
+use rustlet::signal::{self, SIGINT, SIGTERM};
 use rustlet::sync::{Mutex, MutexGuard};
 use rustlet::thread;
 
@@ -25,8 +26,9 @@ use std::collections::BTreeMap;
 use std::env::args;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::mem::take;
+use std::panic::resume_unwind;
 use std::process::exit;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -51,7 +53,6 @@ const QUEUE: usize = 256;
 /// A client is dropped when it has taken nothing for so long.
 const WRITE_WITHIN: Duration = Duration::from_secs(60);
 
-static STOP: AtomicBool = AtomicBool::new(false);
 /// How many have come since the beginning.
 static COME: AtomicU64 = AtomicU64::new(0);
 
@@ -70,24 +71,19 @@ fn main() -> io::Result<()> {
 /// Serves until Ctrl-C. Who is connected then is cancelled when this returns.
 fn serve(options: &Options) -> io::Result<()> {
     let server = Server::bind(&options.address)?.max_connections(options.people);
+    let told_to_end = signal::notify(&[SIGINT, SIGTERM])?;
     println!("listening on {}", server.local_addr()?);
 
-    let main = thread::current();
-    let stop = move || {
-        STOP.store(true, Relaxed);
-        main.unpark();
-    };
-    ctrlc::set_handler(stop).map_err(io::Error::other)?;
-
     let house = House::default();
-    thread::spawn(move || {
+    let serving = thread::spawn(move || {
         server.serve(move |stream| {
             // Whoever leaves without a word has left all the same.
             drop(welcome(&house, &stream));
         })
     });
-    while !STOP.load(Relaxed) {
-        thread::park();
+    select! {
+        recv(told_to_end) -> _ => {}
+        recv(serving.done()) -> _ => return serving.join().unwrap_or_else(|panic| resume_unwind(panic)),
     }
     Ok(())
 }

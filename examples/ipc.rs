@@ -10,11 +10,11 @@
 //! To try: `cargo run --release --example ipc -- --answer 127.0.0.1:PORT`, against an `nc -l PORT` in which you ask.
 
 use rustlet::net::{TcpListener, TcpStream};
+use rustlet::process::Command;
 use rustlet::thread;
 
 use std::env::{args, current_exe};
 use std::io::{self, BufRead, BufReader, Write};
-use std::process::Command;
 
 fn main() -> io::Result<()> {
     let args: Vec<String> = args().skip(1).collect();
@@ -50,9 +50,7 @@ fn in_two_processes() -> io::Result<()> {
         .args(["--answer", &address])
         .spawn()?;
     ask(Endpoint::accept(&listener)?)?;
-    // Waiting for a process blocks, so not on this worker.
-    let status = rustlet::unblock(move || other.wait())?;
-    println!("the other process: {status}");
+    println!("the other process: {}", other.wait()?);
     Ok(())
 }
 

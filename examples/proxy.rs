@@ -16,11 +16,14 @@
     reason = "rules for the inside of the library, not for programs"
 )]
 
+use rustlet::channel::select;
 use rustlet::net::{Server, Shutdown, TcpStream, ToSocketAddrs};
+use rustlet::signal::{self, SIGINT, SIGTERM};
 use rustlet::thread;
 
 use std::env::args;
 use std::io::{self, Read, Write};
+use std::panic::resume_unwind;
 use std::process::exit;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -38,7 +41,6 @@ ADDRESS                where to listen, 127.0.0.1:8888 if not given; port 0 lets
 --workers N            run on so many workers (OS threads), one per core if not given
 --help                 print this text";
 
-static STOP: AtomicBool = AtomicBool::new(false);
 static ACCEPTED: AtomicU64 = AtomicU64::new(0);
 static UNREACHABLE: AtomicU64 = AtomicU64::new(0);
 static IDLE: AtomicU64 = AtomicU64::new(0);
@@ -61,18 +63,13 @@ fn main() -> io::Result<()> {
 /// Serves until Ctrl-C. The connections that are open then are cancelled when this returns.
 fn serve(options: Options) -> io::Result<()> {
     let server = Server::bind(&options.address)?.max_connections(options.connections);
+    let told_to_end = signal::notify(&[SIGINT, SIGTERM])?;
     println!("listening on {}", server.local_addr()?);
 
-    let main = thread::current();
-    let stop = move || {
-        STOP.store(true, Relaxed);
-        main.unpark();
-    };
-    ctrlc::set_handler(stop).map_err(io::Error::other)?;
-
-    thread::spawn(move || server.serve(move |client| pass_on(&client, &options)));
-    while !STOP.load(Relaxed) {
-        thread::park();
+    let serving = thread::spawn(move || server.serve(move |client| pass_on(&client, &options)));
+    select! {
+        recv(told_to_end) -> _ => {}
+        recv(serving.done()) -> _ => return serving.join().unwrap_or_else(|panic| resume_unwind(panic)),
     }
     println!(
         "accepted {}, of them {} found nobody, {} idle, {} broken; {} bytes there, {} back",

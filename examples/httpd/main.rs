@@ -28,11 +28,14 @@ mod request;
 use files::{Body, Response, Site};
 use request::{Request, Status};
 
+use rustlet::channel::select;
 use rustlet::net::{Server, Shutdown, TcpStream};
+use rustlet::signal::{self, SIGINT, SIGTERM};
 use rustlet::thread;
 
 use std::env::args;
 use std::io::{self, Read, Write};
+use std::panic::resume_unwind;
 use std::process::exit;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -62,7 +65,7 @@ const CHUNK_WITHIN: Duration = Duration::from_secs(20);
 /// At Ctrl-C, so long may the answers take that are under way.
 const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
-static STOP: AtomicBool = AtomicBool::new(false);
+static ENDING: AtomicBool = AtomicBool::new(false);
 static ANSWERING: AtomicUsize = AtomicUsize::new(0);
 static ANSWERED: AtomicUsize = AtomicUsize::new(0);
 
@@ -83,21 +86,18 @@ fn main() -> io::Result<()> {
 fn serve(options: Options) -> io::Result<()> {
     let site = Arc::new(Site::open(&options.folder)?);
     let server = Server::bind(&options.address)?.max_connections(options.connections);
+    let told_to_end = signal::notify(&[SIGINT, SIGTERM])?;
     println!("listening on {}", server.local_addr()?);
-
-    let main = thread::current();
-    let stop = move || {
-        STOP.store(true, Relaxed);
-        main.unpark();
-    };
-    ctrlc::set_handler(stop).map_err(io::Error::other)?;
 
     let handle = server.handle();
     let timeouts = options.timeouts;
-    thread::spawn(move || server.serve(move |stream| converse(&site, &stream, timeouts)));
-    while !STOP.load(Relaxed) {
-        thread::park();
+    let serving =
+        thread::spawn(move || server.serve(move |stream| converse(&site, &stream, timeouts)));
+    select! {
+        recv(told_to_end) -> _ => {}
+        recv(serving.done()) -> _ => return serving.join().unwrap_or_else(|panic| resume_unwind(panic)),
     }
+    ENDING.store(true, Relaxed);
     handle.shutdown();
     let deadline = Instant::now() + LAST_ANSWERS_WITHIN;
     while ANSWERING.load(Relaxed) > 0 && Instant::now() < deadline {
@@ -157,7 +157,7 @@ impl Connection<'_> {
         self.stream.set_write_timeout(Some(CHUNK_WITHIN))?;
         while let Some(request) = self.receive()? {
             let _answering = Answering::new();
-            let keep_alive = request.keep_alive && !STOP.load(Relaxed);
+            let keep_alive = request.keep_alive && !ENDING.load(Relaxed);
             let with_body = !request.is_head;
             let site = Arc::clone(site);
             let response = rustlet::unblock(move || site.respond(&request));

@@ -27,14 +27,17 @@ mod protocol;
 use keyspace::Keyspace;
 use protocol::{Problem, Reply};
 
+use rustlet::channel::select;
 use rustlet::net::{Server, TcpStream};
+use rustlet::signal::{self, SIGINT, SIGTERM};
 use rustlet::sync::{Mutex, MutexGuard};
 use rustlet::thread;
 
 use std::env::args;
 use std::io::{self, BufReader, Read, Write};
+use std::panic::resume_unwind;
 use std::process::exit;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -54,7 +57,6 @@ const ENOUGH_TO_SEND: usize = 64 * 1024;
 const SWEEP_EVERY: Duration = Duration::from_millis(100);
 const SWEEP_AT_ONCE: usize = 1_000;
 
-static STOP: AtomicBool = AtomicBool::new(false);
 static EXECUTED: AtomicU64 = AtomicU64::new(0);
 
 fn main() -> io::Result<()> {
@@ -72,26 +74,21 @@ fn main() -> io::Result<()> {
 /// Serves until Ctrl-C. The connections that are open then are cancelled when this returns.
 fn serve(options: &Options) -> io::Result<()> {
     let server = Server::bind(&options.address)?.max_connections(options.connections);
+    let told_to_end = signal::notify(&[SIGINT, SIGTERM])?;
     println!("listening on {}", server.local_addr()?);
-
-    let main = thread::current();
-    let stop = move || {
-        STOP.store(true, Relaxed);
-        main.unpark();
-    };
-    ctrlc::set_handler(stop).map_err(io::Error::other)?;
 
     let keys = Arc::new(Mutex::new(Keyspace::default()));
     let swept = Arc::clone(&keys);
     thread::spawn(move || sweep(&swept));
-    thread::spawn(move || {
+    let serving = thread::spawn(move || {
         server.serve(move |stream| {
             // A client that left: nobody is there to be told.
             drop(converse(&keys, &stream));
         })
     });
-    while !STOP.load(Relaxed) {
-        thread::park();
+    select! {
+        recv(told_to_end) -> _ => {}
+        recv(serving.done()) -> _ => return serving.join().unwrap_or_else(|panic| resume_unwind(panic)),
     }
     println!("executed {} commands", EXECUTED.load(Relaxed));
     Ok(())
