@@ -1,27 +1,18 @@
-//! The examples that end by themselves do what they say.
+//! The examples: each is run as a user would run it, and asked what its users would ask.
+//!
+//! `cargo test` builds the examples beside the tests; `cargo test --test examples` alone does not, and tests what was
+//! built last.
+
+#![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 
 mod support;
 
-#[path = "../examples/wait_for_anything.rs"]
-mod wait_for_anything;
+mod examples {
+    mod program;
 
-#[test]
-fn one_select_waits_for_anything() {
-    // Alone: it sends a signal to its process.
-    let output = support::child("one_select_waits_for_anything", || {
-        wait_for_anything::main().expect("the example ends well");
-    });
-    support::succeeded(&output);
-    let told = String::from_utf8_lossy(&output.stdout);
-    for line in [
-        "a message",
-        "a timer",
-        "a child",
-        "a signal",
-        "a socket",
-        "the end of a thread",
-        "all of them",
-    ] {
-        assert_eq!(told.matches(line).count(), 1, "{line}:\n{told}");
-    }
+    mod chat;
+    mod httpd;
+    mod proxy;
+    mod resp;
+    mod small;
 }

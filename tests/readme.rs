@@ -23,6 +23,22 @@ fn the_diff_finds_what_differs() {
     assert_eq!(diff("same\n", "same\n"), [""; 0]);
 }
 
+#[test]
+fn each_example_is_in_the_table() {
+    let readme = read("README.md");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    for entry in fs::read_dir(folder).expect("the examples") {
+        let path = entry.expect("an example").path();
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let main = if path.is_dir() { "/main.rs" } else { ".rs" };
+        let link = format!("[`{name}`](examples/{name}{main})");
+        assert!(
+            readme.contains(&link),
+            "the table of examples should have {link}"
+        );
+    }
+}
+
 /// The lines that only one of two texts has, in their order.
 fn diff(old: &str, new: &str) -> Vec<String> {
     let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());

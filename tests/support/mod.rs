@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "not every test file needs all of it")]
 
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 const IN_CHILD: &str = "RUSTLET_TEST_CHILD";
@@ -41,7 +42,11 @@ pub(crate) fn is_emulated() -> bool {
 
 /// This test's program again; under emulation, by the runner that cargo was told.
 pub(crate) fn this_program() -> Command {
-    let program = std::env::current_exe().expect("this binary");
+    runner_of(&std::env::current_exe().expect("this binary"))
+}
+
+/// A program built for the same processor as this one; under emulation, by the runner that cargo was told.
+pub(crate) fn runner_of(program: &Path) -> Command {
     let Some(runner) = runner() else {
         return Command::new(program);
     };

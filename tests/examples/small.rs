@@ -1,0 +1,122 @@
+//! The examples that run once and say what they did: `crawler`, `pulse`, `pingpong`, `sleepy`, `delegation`, `ipc`.
+
+use super::program::output_of;
+
+#[test]
+fn crawler() {
+    let args = ["--requests", "20", "--latency", "1"];
+    let Some(said) = output_of("crawler", &args) else {
+        return;
+    };
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines[0], "20 requests that take 1 ms each");
+    for (line, way) in lines[2..].iter().zip([
+        "one after the other",
+        "a process each",
+        "an OS thread each",
+        "a green thread each",
+    ]) {
+        let columns: Vec<&str> = line.strip_prefix(way).unwrap().split_whitespace().collect();
+        let [elapsed, "s", cpu, "s", memory, "MB", speed_up] = columns[..] else {
+            panic!("{line}");
+        };
+        for number in [elapsed, cpu, memory, speed_up.strip_suffix('×').unwrap()] {
+            assert!(number.parse::<f64>().is_ok(), "{line}");
+        }
+    }
+    assert_eq!(lines.len(), 6, "{said}");
+}
+
+#[test]
+fn pulse() {
+    let Some(said) = output_of("pulse", &["300"]) else {
+        return;
+    };
+    let lines: Vec<&str> = said.lines().collect();
+    for pulse in ["fast ", "slow "] {
+        let beats = lines
+            .iter()
+            .filter_map(|line| line.trim_start().strip_prefix(pulse));
+        let beats: Vec<usize> = beats.map(|beat| beat.parse().unwrap()).collect();
+        assert_eq!(beats, (1..=beats.len()).collect::<Vec<_>>(), "{said}");
+    }
+    let beats = lines.len() - 1;
+    assert_eq!(lines[beats], format!("time is up after {beats} beats"));
+}
+
+#[test]
+fn pingpong() {
+    for last in [0, 1, 1000] {
+        let Some(said) = output_of("pingpong", &[&last.to_string()]) else {
+            return;
+        };
+        let counted: String = (1..=last).map(|number| format!("{number}\n")).collect();
+        assert_eq!(said, counted + "both have ended\n");
+    }
+}
+
+#[test]
+fn sleepy() {
+    let Some(said) = output_of("sleepy", &["30", "4", "20", "4", "0"]) else {
+        return;
+    };
+    assert!(
+        said.starts_with("0\n4\n4\n20\n30\nslept 58 ms in "),
+        "{said}"
+    );
+}
+
+#[test]
+fn delegation() {
+    let Some(said) = output_of("delegation", &[]) else {
+        return;
+    };
+    let expected = "\
+parent: a plain call
+  called: started
+  called: resumed
+parent: the child returned 42
+parent: a thread beside me
+parent: goes on meanwhile
+";
+    assert!(said.starts_with(expected), "{said}");
+    let expected = "
+parent: the child returned 43
+parent: a child that fails, in its own child
+  middle: started
+    failing: started
+  middle: lets it go on
+parent: caught 'nobody is perfect'
+";
+    assert!(said.ends_with(expected), "{said}");
+}
+
+#[test]
+fn ipc() {
+    let Some(said) = output_of("ipc", &[]) else {
+        return;
+    };
+    let answers = "  6 * 7 = 42\n  1 + 2 + 3 = 6\n  what? = I do not know\n";
+    let expected = format!(
+        "in one process:\n{answers}in two processes:\n{answers}the other process: exit status: 0\n"
+    );
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn wait_for_anything() {
+    let Some(said) = output_of("wait_for_anything", &[]) else {
+        return;
+    };
+    for line in [
+        "a message",
+        "a timer",
+        "a child",
+        "a signal",
+        "a socket",
+        "the end of a thread",
+        "all of them",
+    ] {
+        assert_eq!(said.matches(line).count(), 1, "{line}:\n{said}");
+    }
+}
