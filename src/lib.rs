@@ -40,12 +40,13 @@
 //! - A green thread that has started stays on its worker (an OS thread) for life, so what it holds across a wait
 //!   need not be [`Send`]. [`spawn`] itself takes `Send` closures, because any worker may start them.
 //! - Nothing preempts a green thread. One that computes for long holds up the others of its worker.
-//! - Every wait may unwind: that is how the threads that are left when [`run`] returns are ended ([`Cancelled`]). Their
-//!   destructors run.
+//! - Every wait may unwind: that is how a [`timeout`] ends what is in it, [`JoinHandle::cancel`] a thread, and the end of
+//!   [`run`] those that are left. Destructors run, nothing is printed, and nothing is lost that a wait had taken.
 //! - `std`'s own blocking calls (its sockets, its `Mutex` held across a wait) block the worker, and everything on it.
 //! - Stacks are 256 KiB of address space, guarded, and a page of memory until more is used. An overflow is
 //!   reported with the thread's name, and aborts.
-//! - With `panic = "abort"` nothing can unwind: a panic, and a cancellation, end the process.
+//! - With `panic = "abort"` nothing can unwind: a panic ends the process, what is left when [`run`] returns is left behind, and
+//!   [`timeout`] and [`JoinHandle::cancel`] panic with a text that says so.
 
 #![cfg_attr(
     loom,
@@ -61,6 +62,7 @@ mod attendant;
 pub mod channel;
 #[cfg(not(loom))]
 pub mod coroutine;
+mod future;
 mod green;
 #[cfg(not(loom))]
 pub mod io;
@@ -91,16 +93,19 @@ mod test_child;
 #[cfg(not(loom))]
 pub mod thread;
 #[cfg(not(loom))]
+pub mod time;
+#[cfg(not(loom))]
 mod worker;
 
 #[cfg(not(loom))]
 pub use crate::{
     coroutine::{Coroutine, Duplex, coroutine},
-    green::Cancelled,
+    future::block_on,
+    green::{Cancelled, Elapsed},
     runtime::{Builder, Runtime, run, run_all},
     thread::{
-        JoinHandle, current, park, park_timeout, scope, sleep, sleep_until, spawn, spawn_local,
-        unblock, yield_now,
+        JoinHandle, current, deadline, is_cancelled, park, park_timeout, repeat, scope, shield,
+        sleep, sleep_until, spawn, spawn_local, timeout, unblock, wait_idle, yield_now,
     },
     worker::Worker,
 };

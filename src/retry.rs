@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
+use crate::green::park::attend_os;
 use crate::green::{Cancelled, Home, OnCancel, Reason, Wait, Wake, park};
 use crate::runtime::source::{Kind, Source, Way};
 use crate::sys::clock::{self, NEVER, Tick};
@@ -49,7 +50,7 @@ pub(crate) fn read<T>(
     drained: impl Fn(&T) -> bool,
 ) -> io::Result<T> {
     let Some(home) = Home::get() else {
-        return on_os_thread(source, PollFlags::IN, mode, op);
+        return on_os_thread(source, PollFlags::IN, reason, mode, Location::caller(), op);
     };
     home.spend(Location::caller());
     let direction = source.direction(Way::Read);
@@ -107,7 +108,7 @@ pub(crate) fn write<T>(
     mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
 ) -> io::Result<T> {
     let Some(home) = Home::get() else {
-        return on_os_thread(source, PollFlags::OUT, mode, op);
+        return on_os_thread(source, PollFlags::OUT, reason, mode, Location::caller(), op);
     };
     home.spend(Location::caller());
     let mut wait = None;
@@ -221,15 +222,15 @@ fn keep_trying<T>(
         let wake = match (Home::get(), announced) {
             (Some(home), _) => source.wait(home, Way::Write, &wait)?,
             (None, Announced::Never) => park(&wait),
-            (None, Announced::Mostly) => match poll(source.fd(), PollFlags::OUT, wait.deadline) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Wake::Elapsed,
-                other => other.map(|()| Wake::Event)?,
-            },
+            (None, Announced::Mostly) => poll(
+                &mut [PollFd::from_borrowed_fd(source.fd(), PollFlags::OUT)],
+                &wait,
+            )?,
         };
         match wake {
             Wake::Event => {}
             Wake::Elapsed => pause = (2 * pause).min(longest),
-            Wake::Cancelled => return Err(io::Error::other(Cancelled::new())),
+            Wake::Cancelled => return Err(cancelled()),
         }
     }
 }
@@ -249,35 +250,50 @@ fn wait_once(
     mode: Mode,
     at: &'static Location<'static>,
 ) -> io::Result<()> {
-    let wait = wait.get_or_insert_with(|| {
-        Wait::at(reason, at)
-            .until(mode.timeout.map_or(NEVER, clock::after))
-            .on_cancel(OnCancel::Report)
-    });
+    let wait = wait.get_or_insert_with(|| io_wait(reason, mode, at));
     match source.wait(home, way, wait)? {
         Wake::Event => Ok(()),
         Wake::Elapsed if wait.deadline <= clock::now() => Err(would_block()),
         Wake::Elapsed => Ok(()),
-        Wake::Cancelled => Err(io::Error::other(Cancelled::new())),
+        Wake::Cancelled => Err(cancelled()),
     }
+}
+
+#[inline]
+fn io_wait(reason: Reason, mode: Mode, at: &'static Location<'static>) -> Wait {
+    Wait::at(reason, at)
+        .until(mode.timeout.map_or(NEVER, clock::after))
+        .on_cancel(OnCancel::Report)
+}
+
+/// The error of an operation that would have to wait in a cancelled thread that is unwinding.
+#[cold]
+fn cancelled() -> io::Error {
+    io::Error::other(Cancelled::new())
 }
 
 #[cold]
 fn on_os_thread<T>(
     source: &Source,
     flags: PollFlags,
+    reason: Reason,
     mode: Mode,
+    at: &'static Location<'static>,
     mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
 ) -> io::Result<T> {
-    let mut deadline = None;
+    let mut wait = None;
     loop {
         match op(source.fd()) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && !mode.nonblocking => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             result => return result,
         }
-        let deadline = *deadline.get_or_insert_with(|| mode.timeout.map_or(NEVER, clock::after));
-        poll(source.fd(), flags, deadline)?;
+        let wait = wait.get_or_insert_with(|| io_wait(reason, mode, at));
+        match poll(&mut [PollFd::from_borrowed_fd(source.fd(), flags)], wait)? {
+            Wake::Event => {}
+            Wake::Elapsed => return Err(would_block()),
+            Wake::Cancelled => return Err(cancelled()),
+        }
     }
 }
 
@@ -358,12 +374,16 @@ pub(crate) fn until_ready_borrowed(
         return Ok(true);
     }
     if Home::get().is_none() {
-        let deadline = timeout.map_or(NEVER, clock::after);
-        return match poll(fd, flags(way), deadline) {
+        let mode = Mode {
+            timeout,
+            nonblocking: false,
+        };
+        let wait = io_wait(Reason::Readiness, mode, Location::caller());
+        return match poll(&mut [PollFd::from_borrowed_fd(fd, flags(way))], &wait)? {
             // It says whether the descriptor was closed meanwhile.
-            Ok(()) => is_ready(fd, way).map(|_| true),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-            Err(error) => Err(error),
+            Wake::Event => is_ready(fd, way).map(|_| true),
+            Wake::Elapsed => Ok(false),
+            Wake::Cancelled => Err(cancelled()),
         };
     }
     // The reactor knows descriptors, not borrows: one of our own, which is never registered twice.
@@ -421,12 +441,10 @@ pub(crate) fn either_readable(one: &Source, other: &Source) -> io::Result<()> {
     let Some(home) = Home::get() else {
         let mut fds =
             [one, other].map(|source| PollFd::from_borrowed_fd(source.fd(), PollFlags::IN));
-        loop {
-            match rustix::event::poll(&mut fds, None) {
-                Err(rustix::io::Errno::INTR) => {}
-                result => return Ok(result.map(drop)?),
-            }
-        }
+        return match poll(&mut fds, &wait)? {
+            Wake::Cancelled => Err(cancelled()),
+            Wake::Event | Wake::Elapsed => Ok(()),
+        };
     };
     let Some(_turn) = one.enlist(home, Way::Read)? else {
         return Ok(());
@@ -435,20 +453,34 @@ pub(crate) fn either_readable(one: &Source, other: &Source) -> io::Result<()> {
         return Ok(());
     };
     match park(&wait) {
-        Wake::Cancelled => Err(io::Error::other(Cancelled::new())),
+        Wake::Cancelled => Err(cancelled()),
         Wake::Event | Wake::Elapsed => Ok(()),
     }
 }
 
-/// Blocks the calling OS thread until `fd` is ready.
-fn poll(fd: BorrowedFd<'_>, flags: PollFlags, deadline: Tick) -> io::Result<()> {
+/// Nothing interrupts `poll(2)`: where a flag may end the wait, it is looked at this often.
+const LOOK_EVERY: Tick = 10_000_000;
+
+/// Blocks the calling OS thread until one of `fds` is ready, or as the wait says.
+fn poll(fds: &mut [PollFd<'_>], wait: &Wait) -> io::Result<Wake> {
     loop {
-        let timeout = match deadline {
-            NEVER => None,
-            deadline => {
-                let left = deadline.saturating_sub(clock::now());
+        let limit = match attend_os(wait) {
+            Ok(limit) => limit,
+            Err(wake) => return Ok(wake),
+        };
+        let timeout = match limit.until {
+            NEVER if !limit.is_flagged => None,
+            until => {
+                let mut left = until.saturating_sub(clock::now());
                 if left == 0 {
-                    return Err(would_block());
+                    if until == wait.deadline {
+                        return Ok(Wake::Elapsed);
+                    }
+                    // The scope's: `attend_os` says so.
+                    continue;
+                }
+                if limit.is_flagged {
+                    left = left.min(LOOK_EVERY);
                 }
                 Some(Timespec {
                     tv_sec: (left / 1_000_000_000) as _,
@@ -456,9 +488,9 @@ fn poll(fd: BorrowedFd<'_>, flags: PollFlags, deadline: Tick) -> io::Result<()> 
                 })
             }
         };
-        match rustix::event::poll(&mut [PollFd::new(&fd, flags)], timeout.as_ref()) {
+        match rustix::event::poll(fds, timeout.as_ref()) {
             Ok(0) | Err(rustix::io::Errno::INTR) => {}
-            Ok(_) => return Ok(()),
+            Ok(_) => return Ok(Wake::Event),
             Err(error) => return Err(error.into()),
         }
     }

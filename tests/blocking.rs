@@ -347,7 +347,9 @@ fn a_run_ends_while_calls_run_and_queue() {
         }
         free
     });
-    assert!(runtime.shutdown(std::time::Duration::from_secs(60)));
+    runtime
+        .shutdown(std::time::Duration::from_secs(60))
+        .unwrap();
     drop(told);
     // The thread of the pool goes on until its call has ended, and makes none of the others.
     assert!(tell.recv().is_err());

@@ -532,7 +532,8 @@ fn what_never_started_behind_a_busy_thread_is_ended() {
         }
         let capture = Counted(drops.clone());
         let behind = runtime.spawn(move || drop(capture));
-        assert!(!runtime.shutdown(Duration::from_millis(50)));
+        let error = runtime.shutdown(Duration::from_millis(50)).unwrap_err();
+        assert_eq!(error.threads().len(), 2, "{error}");
         assert!(behind.is_finished(), "a join would never end");
         assert_eq!(drops.load(Ordering::SeqCst), 1);
         assert!(behind.join().unwrap_err().is::<Cancelled>());
@@ -553,7 +554,8 @@ fn a_thread_that_refuses_to_end_is_named_and_left() {
             drop(stubborn.unwrap());
             turns();
         });
-        assert!(!runtime.shutdown(Duration::from_millis(50)));
+        let error = runtime.shutdown(Duration::from_millis(50)).unwrap_err();
+        eprintln!("{error}");
         eprintln!("the end");
     });
     let said = succeeded(&output);
@@ -655,7 +657,7 @@ fn a_runtime_is_used_from_many_sides() {
         left.thread().unpark();
         left.join().unwrap();
     });
-    assert!(runtime.shutdown(Duration::from_secs(60)));
+    runtime.shutdown(Duration::from_secs(60)).unwrap();
 }
 
 #[test]
@@ -721,14 +723,35 @@ fn a_runtime_dropped_in_a_green_thread_ends_in_the_background() {
                 yield_now();
             }
             drop(theirs);
-            park();
         });
         drop(runtime);
+        let payload = thread.join().unwrap_err();
+        let text = payload.downcast_ref::<String>().unwrap();
+        assert!(
+            text.contains("inside one of its own green threads"),
+            "{text}"
+        );
+
+        // Its own thread drops it while it is unwound: a second panic would abort.
+        let runtime = Builder::new().workers(1).build().unwrap();
+        let slot = Arc::new(Mutex::new(None));
+        let theirs = slot.clone();
+        let thread = runtime.spawn(move || {
+            let _guard = OnDrop(|| drop(theirs.lock().unwrap().take()));
+            park();
+        });
+        *slot.lock().unwrap() = Some(runtime);
+        while !threads().iter().any(|info| info.waits_in == "park") {
+            std::thread::yield_now();
+        }
+        thread.cancel();
         assert!(thread.join().unwrap_err().is::<Cancelled>());
     });
     let said = succeeded(&output);
+    let count = |text| said.matches(text).count();
+    assert_eq!(count("dropped inside a green thread"), 1, "{said}");
     assert_eq!(
-        said.matches("dropped inside a green thread").count(),
+        count("rustlet: a Runtime was dropped inside one of its own"),
         2,
         "{said}"
     );
@@ -743,7 +766,7 @@ fn spawning_on_an_ended_runtime_gives_cancelled() {
         if by_drop {
             drop(runtime);
         } else {
-            assert!(runtime.shutdown(Duration::from_secs(60)));
+            runtime.shutdown(Duration::from_secs(60)).unwrap();
         }
         let drops = Arc::new(AtomicUsize::new(0));
         let spawn = |handle: &rustlet::runtime::Handle| {
@@ -783,7 +806,7 @@ fn spawning_while_a_runtime_ends_always_comes_to_an_end() {
             threads
         });
         runtime.run(turns);
-        assert!(runtime.shutdown(Duration::from_secs(60)));
+        runtime.shutdown(Duration::from_secs(60)).unwrap();
         stop.store(true, Ordering::SeqCst);
         let threads = spawner.join().unwrap();
         let count = threads.len();
@@ -828,7 +851,7 @@ fn a_stream_outlives_one_of_its_runtimes() {
         await_wait("read");
         let writer = other.spawn(move || (&*stream).write_all(&vec![1; BYTES]).unwrap());
         await_wait("write");
-        assert!(one.shutdown(Duration::from_secs(60)));
+        one.shutdown(Duration::from_secs(60)).unwrap();
         assert!(reader.is_finished());
 
         let mut received = 0;

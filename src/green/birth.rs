@@ -1,7 +1,6 @@
-//! What is decided about a green thread before it starts, and the payload of one that is cancelled.
+//! What is decided about a green thread before it starts.
 
 use std::cell::Cell;
-use std::fmt;
 use std::io;
 use std::num::NonZeroU64;
 use std::panic::Location;
@@ -9,81 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::scope::ScopeState;
-use super::{Green, Home};
 use crate::stack::{self, Stack, StackSize};
-
-/// The payload with which a cancelled green thread unwinds, and which its `join` gives.
-///
-/// A green thread is cancelled when the [`run`](crate::run) that it belongs to has ended.
-///
-/// ```
-/// let result = rustlet::run(|| {
-///     rustlet::spawn(|| 5).join()
-/// });
-/// assert!(!result.is_err_and(|payload| payload.is::<rustlet::Cancelled>()));
-/// ```
-pub struct Cancelled {
-    /// Lives as long as the payload.
-    _raised: Option<Raised>,
-}
-
-impl Cancelled {
-    /// One that nobody was unwound with.
-    pub(crate) fn new() -> Cancelled {
-        Cancelled { _raised: None }
-    }
-
-    /// The payload of a raise.
-    pub(super) fn raised(raised: Raised) -> Cancelled {
-        Cancelled {
-            _raised: Some(raised),
-        }
-    }
-}
-
-impl fmt::Debug for Cancelled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Cancelled")
-    }
-}
-
-impl fmt::Display for Cancelled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the green thread was cancelled")
-    }
-}
-
-impl std::error::Error for Cancelled {}
-
-/// A part of every payload that a raise unwinds with: while it lives, its thread's unwinding is that of a cancellation, and
-/// when it is dropped the raise is over: somebody has caught it.
-#[derive(Debug)]
-pub(super) struct Raised {
-    thread: NonZeroU64,
-    number: u32,
-}
-
-impl Raised {
-    /// The raise that `green`, the running thread, is about to make.
-    pub(super) fn new(green: &Green, number: u32) -> Raised {
-        green.raising.set(number);
-        Raised {
-            thread: green.id(),
-            number,
-        }
-    }
-}
-
-impl Drop for Raised {
-    fn drop(&mut self) {
-        if let Some(home) = Home::get()
-            && home.current().id() == self.thread
-            && home.current().raising.get() == self.number
-        {
-            home.current().raising.set(0);
-        }
-    }
-}
 
 /// Ids are given out in batches, so that spawning does not share a counter.
 pub(crate) fn next_id() -> NonZeroU64 {

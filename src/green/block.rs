@@ -17,6 +17,7 @@ use super::GreenRef;
 use super::birth::{Birth, Rare, next_id};
 use super::blocks;
 use super::body::{Body, Outcome};
+use super::cancel::Scopes;
 use super::completion::{Completion, Finished};
 use super::ends;
 use super::fiber::Fiber;
@@ -58,7 +59,8 @@ pub(crate) struct Green {
     reason: AtomicU8,
     pub(crate) pending: Cell<bool>,
     pub(crate) elapsed: Cell<bool>,
-    cancelled: AtomicBool,
+    /// What may end a wait of it: see `cancel.rs`.
+    pub(super) attention: AtomicU8,
     token: AtomicBool,
     pub(crate) timer: Cell<u32>,
     pub(super) refs: AtomicU32,
@@ -79,6 +81,7 @@ pub(crate) struct Green {
     pub(crate) unwound: Cell<bool>,
     /// `since` of the last wait that it began while it surely unwound.
     pub(super) unwound_since: Cell<Tick>,
+    pub(super) scopes: Scopes,
     pub(super) chunk: Cell<*mut blocks::Chunk>,
     group: AtomicUsize,
     id: AtomicU64,
@@ -117,11 +120,12 @@ impl Green {
             raising: Cell::new(0),
             unwound: Cell::new(false),
             unwound_since: Cell::new(NEVER),
+            scopes: Scopes::new(),
             fiber: UnsafeCell::new(None),
             home: AtomicPtr::new(ptr::null_mut()),
             since: AtomicU64::new(0),
             at: AtomicPtr::new(ptr::null_mut()),
-            cancelled: AtomicBool::new(false),
+            attention: AtomicU8::new(0),
             token: AtomicBool::new(false),
             refs: AtomicU32::new(0),
             completion: Completion::new(),
@@ -161,7 +165,7 @@ impl Green {
         green.raising.set(0);
         green.unwound.set(false);
         green.unwound_since.set(NEVER);
-        green.cancelled.store(false, Ordering::Relaxed);
+        green.attention.store(0, Ordering::Relaxed);
         green.token.store(false, Ordering::Relaxed);
         green.completion.reset();
         green.group.store(birth.group, Ordering::Relaxed);
@@ -175,6 +179,9 @@ impl Green {
             Home::of_thread().map_or(0, |home| home.now.get()),
         );
         if birth.name.is_some() || birth.scope.is_some() || birth.own_stack.is_some() {
+            if birth.scope.as_ref().is_some_and(|scope| scope.is_broken()) {
+                green.note_cancelled();
+            }
             let rare = Box::new(Rare {
                 name: birth.name,
                 scope: birth.scope,
@@ -300,27 +307,24 @@ impl Green {
         match self.completion.finish::<Unparker>() {
             Finished::Kept => {}
             Finished::Joined(waiter) => waiter.unpark(),
-            Finished::Detached => self.drop_result(failed),
+            // SAFETY: C2.
+            Finished::Detached => unsafe { self.abandon_result(failed) },
             Finished::Watched => ends::tell(self),
             Finished::WatchedDetached => {
-                self.drop_result(failed);
+                // SAFETY: C2.
+                unsafe { self.abandon_result(failed) };
                 ends::tell(self);
             }
         }
         // The destructor of the result may have made new ones.
         self.drop_locals();
         if let Some(scope) = self.scope() {
+            if failed {
+                // After its joiner has got the result, which so comes first if both are on one worker.
+                scope.break_up(Some(self.id()));
+            }
             scope.leave();
         }
-    }
-
-    /// Nobody will come for it (C2).
-    fn drop_result(&self, failed: bool) {
-        contain(|| {
-            // SAFETY: C2.
-            unsafe { self.body.drop_result() };
-        });
-        self.tell_scope(failed);
     }
 
     fn scope(&self) -> Option<&ScopeState> {
@@ -329,9 +333,19 @@ impl Green {
         rare.scope.as_deref()
     }
 
-    fn tell_scope(&self, failed: bool) {
-        if failed && let Some(scope) = self.scope() {
-            scope.note_failure();
+    /// Drops a result that nobody took. A panic is its scope's to know.
+    ///
+    /// # Safety
+    ///
+    /// C2.
+    unsafe fn abandon_result(&self, failed: bool) {
+        match self.scope().filter(|_| failed) {
+            // SAFETY: by the contract.
+            Some(scope) => scope.note_failure(self.id(), unsafe { self.body.take_panic() }),
+            None => contain(|| {
+                // SAFETY: by the contract.
+                unsafe { self.body.drop_result() };
+            }),
         }
     }
 
@@ -404,11 +418,6 @@ impl Green {
 
     // --- from anywhere ---
 
-    #[inline(always)]
-    pub(crate) fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
-    }
-
     /// Whether it unwinds, or has with a panic some time, as far as its waits have shown.
     pub(crate) fn has_unwound(&self) -> bool {
         self.unwound.get() || self.raising.get() != 0
@@ -416,7 +425,7 @@ impl Green {
 
     /// Unwinds it from its present or next wait; if it has not started, it never runs.
     pub(crate) fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Relaxed);
+        self.note_cancelled();
         // Pairs with the fence of `adopt`.
         fence(Ordering::SeqCst);
         self.wake();
@@ -496,7 +505,8 @@ impl Green {
         if self.completion.detach() {
             // SAFETY: C2; it is gone already if it was joined.
             let failed = unsafe { self.body.failed() };
-            self.drop_result(failed);
+            // SAFETY: C2.
+            unsafe { self.abandon_result(failed) };
         }
     }
 

@@ -34,6 +34,7 @@ struct Vtable {
     cancel: unsafe fn(&Slot),
     has_panicked: unsafe fn(&Slot) -> bool,
     drop_result: unsafe fn(&Slot),
+    take_panic: unsafe fn(&Slot) -> Option<Box<dyn Any + Send>>,
 }
 
 /// The slot.
@@ -95,6 +96,7 @@ impl<F: FnOnce() -> T, T> Typed<F, T> {
         cancel: Self::cancel,
         has_panicked: Self::has_panicked,
         drop_result: Self::drop_result,
+        take_panic: Self::take_panic,
     };
 
     unsafe fn run(slot: &Slot) {
@@ -125,6 +127,11 @@ impl<F: FnOnce() -> T, T> Typed<F, T> {
     unsafe fn drop_result(slot: &Slot) {
         // SAFETY: B1, the stage was `Result`.
         drop(unsafe { take::<Outcome<T>>(slot) });
+    }
+
+    unsafe fn take_panic(slot: &Slot) -> Option<Box<dyn Any + Send>> {
+        // SAFETY: B1, the stage was `Result`.
+        unsafe { take::<Outcome<T>>(slot) }.err()
     }
 }
 
@@ -201,6 +208,19 @@ impl Body {
             // SAFETY: B1, the stage was `Result`.
             unsafe { (self.vtable.get().drop_result)(&self.slot) };
         }
+    }
+
+    /// Takes the payload out of a result that is a panic.
+    ///
+    /// # Safety
+    ///
+    /// B2 by C2.
+    pub(crate) unsafe fn take_panic(&self) -> Option<Box<dyn Any + Send>> {
+        if self.stage.replace(Stage::Empty) != Stage::Result {
+            return None;
+        }
+        // SAFETY: B1, the stage was `Result`.
+        unsafe { (self.vtable.get().take_panic)(&self.slot) }
     }
 
     /// Whether the result is a panic; a cancellation is none.

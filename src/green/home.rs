@@ -96,6 +96,9 @@ fn os_thread() -> usize {
     HOME.with(|home| ptr::from_ref(home).addr())
 }
 
+/// After so many operations that did not have to wait, the others get a turn.
+const BUDGET: u32 = 128;
+
 /// A worker, as its green threads see it.
 pub(crate) struct Home {
     current: Cell<*const Green>,
@@ -214,18 +217,26 @@ impl Home {
         self.held_off.set(false);
         super::blocks::all()
             .iter()
-            .filter(|green| ptr::eq(green.home(), self.mailbox) && green.is_cancelled())
+            .filter(|green| ptr::eq(green.home(), self.mailbox) && green.needs_attention())
             .for_each(|green| self.wake(green));
     }
 
     /// One operation that did not have to wait: after many of them, the others get a turn.
     #[inline(always)]
     pub(crate) fn spend(&self, at: &'static std::panic::Location<'static>) {
-        const BUDGET: u32 = 128;
         let spent = self.spent.get().wrapping_add(1);
         self.spent.set(spent);
         if spent.is_multiple_of(BUDGET) {
             spent_all(at);
+        }
+    }
+
+    /// As [`Home::spend`], for an operation that must come to its end: a cancellation is not raised.
+    pub(super) fn spend_shielded(&self, at: &'static std::panic::Location<'static>) {
+        let spent = self.spent.get().wrapping_add(1);
+        self.spent.set(spent);
+        if spent.is_multiple_of(BUDGET) {
+            super::park::give_way(self, at);
         }
     }
 

@@ -37,6 +37,8 @@ pub(crate) mod blocks;
 #[cfg(not(loom))]
 mod body;
 #[cfg(not(loom))]
+pub(crate) mod cancel;
+#[cfg(not(loom))]
 pub(crate) mod ends;
 #[cfg(not(loom))]
 mod fiber;
@@ -58,7 +60,7 @@ pub(crate) mod thread;
 pub(crate) mod unparker;
 
 #[cfg(not(loom))]
-pub use self::birth::Cancelled;
+pub use self::cancel::{Cancelled, Elapsed};
 #[cfg(not(loom))]
 pub(crate) use self::{
     birth::{Birth, OwnStack, next_id},

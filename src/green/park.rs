@@ -11,6 +11,11 @@
 //! It is never raised in a thread that is unwinding already, which would abort the process: there a wait
 //! either reports ([`OnCancel::Report`]) or goes on.
 //!
+//! What cancels, the thread itself or a scope around the call, and how far it unwinds, `cancel.rs` says. A scope with a deadline
+//! is seen to here: a wait within it is woken when the earlier of the two has come, the wait's own or the scope's. If it is the scope's,
+//! the wait ends as by a wake-up that means nothing; so its caller looks at its condition once more, and is told
+//! when it enters the next. If both have come, the wait has elapsed, and the scope is told of at the next wait.
+//!
 //! Whether a thread is unwinding, std tells for the OS thread only. While no green thread of the worker is
 //! suspended in the middle of an unwinding, that is the running one; while some are, it is unknown for operations
 //! that begin in that time. What was known when an operation began stays true for all its waits, because no
@@ -25,7 +30,7 @@
 use std::cell::Cell;
 use std::panic::Location;
 
-use super::birth::Raised;
+use super::cancel::{self, Due, Raised, assert_unwinding, of_os_thread};
 use super::home::Home;
 use super::reason::Reason;
 use super::unparker::OsThread;
@@ -155,33 +160,117 @@ fn park_os(wait: &Wait) -> Wake {
 fn park_green(home: &Home, wait: &Wait) -> Wake {
     let green = home.current();
     let temper = wait.temper(home);
-    if green.is_cancelled() && wait.on_cancel != OnCancel::Shield {
-        if temper == Temper::Calm {
-            if wait.on_cancel == OnCancel::Defer {
-                return Wake::Cancelled;
-            }
-            raise(home, green);
-        }
-        if wait.on_cancel == OnCancel::Report {
-            return Wake::Cancelled;
-        }
-        if temper == Temper::Unknown {
-            home.hold_off();
+    let mut deadline = wait.deadline;
+    if green.needs_attention() {
+        match attend(home, green, wait, temper) {
+            Attended::Until(earlier) => deadline = earlier,
+            Attended::Cancelled => return Wake::Cancelled,
         }
     }
     if green.pending.replace(false) {
         return Wake::Event;
     }
     green.note(wait.reason, wait.at, home.moment());
-    green.deadline.set(wait.deadline);
+    green.deadline.set(deadline);
     green.set_state(State::Parked);
     suspend(home, green, temper);
     green.deadline.set(NEVER);
     if green.elapsed.replace(false) {
+        elapsed(home, wait)
+    } else {
+        Wake::Event
+    }
+}
+
+/// Whose deadline it was that has passed: the worker has looked at the clock, and found one of them behind.
+#[inline]
+fn elapsed(home: &Home, wait: &Wait) -> Wake {
+    if wait.deadline <= home.now.get() {
         Wake::Elapsed
     } else {
         Wake::Event
     }
+}
+
+/// What a wait does that may be ended before its time.
+enum Attended {
+    /// It waits, until this at the latest.
+    Until(Tick),
+    /// It ends as [`Wake::Cancelled`].
+    Cancelled,
+}
+
+/// Looks at what may end the wait, and unwinds if something does.
+// Returns before the switch, so it may be a call of its own: nobody returns through it after a suspension.
+#[cold]
+fn attend(home: &Home, green: &Green, wait: &Wait, temper: Temper) -> Attended {
+    let until = Attended::Until(wait.deadline);
+    let can_end = match wait.on_cancel {
+        OnCancel::Shield => return until,
+        OnCancel::Report => true,
+        OnCancel::Raise | OnCancel::Defer => temper == Temper::Calm,
+    };
+    let Some(due) = green.due() else {
+        let next = green.scopes.next();
+        if can_end {
+            return Attended::Until(next.min(wait.deadline));
+        }
+        if temper == Temper::Unknown && (next != NEVER || green.scopes.is_flagged()) {
+            home.hold_off();
+        }
+        return until;
+    };
+    if temper == Temper::Calm && wait.on_cancel != OnCancel::Defer {
+        raise(home, green, &due);
+    }
+    if can_end {
+        return Attended::Cancelled;
+    }
+    if temper == Temper::Unknown {
+        home.hold_off();
+    }
+    until
+}
+
+/// What [`attend`] does on an OS thread. Gives until when to wait, or how the wait ends.
+///
+/// # Errors
+///
+/// The wait ends before it begins.
+pub(crate) fn attend_os(wait: &Wait) -> Result<OsLimit, Wake> {
+    let unwinds = std::thread::panicking();
+    let can_end = match wait.on_cancel {
+        OnCancel::Shield => false,
+        OnCancel::Report => true,
+        OnCancel::Raise | OnCancel::Defer => !unwinds,
+    };
+    if !can_end {
+        return Ok(OsLimit {
+            until: wait.deadline,
+            is_flagged: false,
+        });
+    }
+    let limit = of_os_thread(|scopes| match scopes.due(false) {
+        None => Ok(OsLimit {
+            until: scopes.next().min(wait.deadline),
+            is_flagged: scopes.is_flagged(),
+        }),
+        Some(_) if unwinds || wait.on_cancel == OnCancel::Defer => Err(None),
+        Some(due) => Err(Some(due.payload(Raised::on_os_thread()))),
+    });
+    match limit {
+        Ok(limit) => Ok(limit),
+        Err(None) => Err(Wake::Cancelled),
+        Err(Some(payload)) => unwind(payload),
+    }
+}
+
+/// Until when an OS thread may wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OsLimit {
+    pub(crate) until: Tick,
+    /// A flag may end the wait, and whoever sets it unparks the thread.
+    pub(crate) is_flagged: bool,
 }
 
 #[inline(always)]
@@ -207,7 +296,10 @@ fn suspend(home: &Home, green: &Green, temper: Temper) {
 pub(crate) fn yield_now(at: &'static Location<'static>) {
     match Home::get() {
         Some(home) => yield_green(home, at),
-        None => std::thread::yield_now(),
+        None => {
+            raise_if_cancelled(&Wait::at(Reason::Yield, at));
+            std::thread::yield_now();
+        }
     }
 }
 
@@ -216,9 +308,20 @@ fn yield_green(home: &Home, at: &'static Location<'static>) {
     let green = home.current();
     let wait = Wait::at(Reason::Yield, at);
     let temper = wait.temper(home);
-    if green.is_cancelled() && temper == Temper::Calm {
-        raise(home, green);
+    if green.needs_attention() && temper == Temper::Calm {
+        raise_due(home, green);
     }
+    green.note(wait.reason, at, home.moment());
+    home.make_ready(green);
+    suspend(home, green, temper);
+}
+
+/// As [`yield_now`], and raises nothing.
+#[cold]
+pub(super) fn give_way(home: &Home, at: &'static Location<'static>) {
+    let green = home.current();
+    let wait = Wait::at(Reason::Yield, at);
+    let temper = wait.temper(home);
     green.note(wait.reason, at, home.moment());
     home.make_ready(green);
     suspend(home, green, temper);
@@ -227,20 +330,41 @@ fn yield_green(home: &Home, at: &'static Location<'static>) {
 /// Raises a cancellation, if the calling thread is cancelled and may be unwound. For operations that have found
 /// what they wait for, and would rather not give it to a thread that ends.
 pub(crate) fn raise_if_cancelled(wait: &Wait) {
-    if let Some(home) = Home::get()
-        && wait.temper(home) == Temper::Calm
-        && home.current().is_cancelled()
-    {
-        raise(home, home.current());
+    let Some(home) = Home::get() else {
+        return raise_due_os();
+    };
+    if home.current().needs_attention() && wait.temper(home) == Temper::Calm {
+        raise_due(home, home.current());
+    }
+}
+
+#[cold]
+fn raise_due_os() {
+    if std::thread::panicking() {
+        return;
+    }
+    let payload = of_os_thread(|scopes| {
+        let due = scopes.due(false)?;
+        Some(due.payload(Raised::on_os_thread()))
+    });
+    if let Some(payload) = payload {
+        unwind(payload);
+    }
+}
+
+#[cold]
+fn raise_due(home: &Home, green: &Green) {
+    if let Some(due) = green.due() {
+        raise(home, green, &due);
     }
 }
 
 /// After so many raises that somebody caught, each is preceded by a turn for the others.
 const PATIENCE: u32 = 100;
 
-/// Unwinds a cancelled thread.
+/// Unwinds a cancelled thread, up to where `due` says.
 #[cold]
-fn raise(home: &Home, green: &Green) {
+fn raise(home: &Home, green: &Green, due: &Due<'_>) -> ! {
     let raises = green.raises.get().saturating_add(1);
     green.raises.set(raises);
     if raises > PATIENCE {
@@ -248,7 +372,14 @@ fn raise(home: &Home, green: &Green) {
         // SAFETY: K1.
         unsafe { green.suspend() };
     }
-    std::panic::resume_unwind(Box::new(Cancelled::raised(Raised::new(green, raises))))
+    unwind(due.payload(Raised::new(green, raises)))
+}
+
+#[cold]
+fn unwind(payload: Box<Cancelled>) -> ! {
+    // Without unwinding nothing can be cancelled, and nobody asks for it: the calls that would refuse.
+    assert_unwinding("a cancellation");
+    std::panic::resume_unwind(payload)
 }
 
 /// Whether the calling thread unwinds, and why.
@@ -280,7 +411,11 @@ pub(crate) fn unwinding() -> Unwinding {
         return Unwinding::No;
     }
     let Some(home) = Home::get() else {
-        return Unwinding::Panic;
+        return if cancel::os_thread_is_raising() {
+            Unwinding::Cancel
+        } else {
+            Unwinding::Panic
+        };
     };
     let green = home.current();
     if green.raising.get() != 0 {
@@ -296,5 +431,8 @@ pub(crate) fn unwinding() -> Unwinding {
 
 /// Whether the calling thread, which unwinds, does so because it is cancelled. Right but for the payload that is kept, as above.
 pub(crate) fn unwinds_cancelled() -> bool {
-    Home::get().is_some_and(|home| home.current().raising.get() != 0)
+    match Home::get() {
+        Some(home) => home.current().raising.get() != 0,
+        None => cancel::os_thread_is_raising(),
+    }
 }

@@ -53,6 +53,9 @@ reasons! {
     LookUp = "a name look-up",
     Child = "the end of a child process",
     Readiness = "readiness of a descriptor",
+    Idle = "wait_idle",
+    Future = "block_on",
+    Drain = "the shutdown of a server",
 }
 
 impl Reason {

@@ -1,14 +1,24 @@
-//! What a scope and its green threads share: how many still run, and who waits for them.
+//! What a scope and its green threads share: how many still run, who waits for them, and, in one that cancels, who they are.
 //!
 //! SC1. `enter` comes before a thread of the scope can run, `leave` when it has ended, its locals are
 //!      dropped, and its result too if its handle is gone: after the last `leave` nothing borrows any more.
 //! SC2. `running` is counted down with Release and read with Acquire by the owner, who goes on at zero.
+//! SC3. A bond is broken once: `broken` is set, *then* those who are listed are taken under the lock and cancelled. A thread is listed
+//!      under the lock and *then* looks at `broken`. So each is cancelled by one or the other.
+//!
+//! The owner waits; everything else may come from any thread.
 
+use std::any::Any;
+use std::num::NonZeroU64;
+use std::panic::Location;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::home::Home;
-use super::park::{OnCancel, Wait, park};
+use super::park::{OnCancel, Wait, Wake, park};
 use super::unparker::Unparker;
+use super::{Green, GreenRef, Reason, contain};
+use crate::shim::lock;
 
 /// Shared by a scope and its threads.
 #[derive(Debug)]
@@ -16,15 +26,36 @@ pub(crate) struct ScopeState {
     running: AtomicUsize,
     failed: AtomicBool,
     owner: Unparker,
+    bond: Option<Bond>,
+}
+
+/// What a scope has that cancels its threads when one of them fails.
+#[derive(Debug, Default)]
+struct Bond {
+    broken: AtomicBool,
+    bound: Mutex<Bound>,
+}
+
+#[derive(Debug, Default)]
+struct Bound {
+    /// Those that may still run. They hold the scope, which holds them: until it has ended, or they were looked through.
+    threads: Vec<GreenRef>,
+    /// So many are listed when those that have ended are sorted out.
+    full: usize,
+    /// Who broke it up. Others may fail because of that, and be known of earlier.
+    first: Option<NonZeroU64>,
+    /// Its panic if nobody has joined it, else that of another.
+    payload: Option<Box<dyn Any + Send>>,
 }
 
 impl ScopeState {
-    /// A scope of the calling thread.
-    pub(crate) fn new() -> ScopeState {
+    /// A scope of the calling thread. `cancels`: when one of its threads panics, the others are cancelled.
+    pub(crate) fn new(cancels: bool) -> ScopeState {
         ScopeState {
             running: AtomicUsize::new(0),
             failed: AtomicBool::new(false),
             owner: Unparker::current(),
+            bond: cancels.then(Bond::default),
         }
     }
 
@@ -37,6 +68,55 @@ impl ScopeState {
         }
     }
 
+    /// A thread was spawned.
+    pub(crate) fn bind(&self, green: &Green) {
+        let Some(bond) = &self.bond else { return };
+        let mut bound = lock(&bond.bound);
+        if bound.threads.len() >= bound.full {
+            // Let go of below, when the lock is: the last reference recycles.
+            let ended: Vec<_> = bound
+                .threads
+                .extract_if(.., |green| green.completion().is_done())
+                .collect();
+            bound.full = (bound.threads.len() * 2).max(16);
+            bound.threads.push(green.to_ref());
+            drop(bound);
+            drop(ended);
+        } else {
+            bound.threads.push(green.to_ref());
+            drop(bound);
+        }
+        // SC3.
+        if bond.broken.load(Ordering::Acquire) {
+            green.cancel();
+        }
+    }
+
+    /// Cancels all threads of the scope, and whoever waits within its flag; because the thread `by` has failed, or the owner ends it. Once.
+    pub(crate) fn break_up(&self, by: Option<NonZeroU64>) {
+        let Some(bond) = &self.bond else { return };
+        // Release: pairs with the Acquire of `CancelScope::has_ended`. SC3.
+        if bond.broken.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let mut bound = lock(&bond.bound);
+        bound.first = by;
+        let threads = std::mem::take(&mut bound.threads);
+        drop(bound);
+        threads.iter().for_each(|green| green.cancel());
+        self.owner.unpark();
+    }
+
+    /// What ends the waits of the owner, in a scope that cancels.
+    pub(crate) fn flag(&self) -> Option<&AtomicBool> {
+        self.bond.as_ref().map(|bond| &bond.broken)
+    }
+
+    /// Whether what is spawned now shall not run.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.flag().is_some_and(|flag| flag.load(Ordering::Acquire))
+    }
+
     /// A thread has ended (SC1), or could not be spawned.
     pub(crate) fn leave(&self) {
         if self.running.fetch_sub(1, Ordering::Release) == 1 {
@@ -44,9 +124,21 @@ impl ScopeState {
         }
     }
 
-    /// A thread whose result nobody took has panicked.
-    pub(crate) fn note_failure(&self) {
+    /// The thread `who`, whose result nobody took, has panicked.
+    pub(crate) fn note_failure(&self, who: NonZeroU64, payload: Option<Box<dyn Any + Send>>) {
         self.failed.store(true, Ordering::Relaxed);
+        let unwanted = match &self.bond {
+            Some(bond) => {
+                let mut bound = lock(&bond.bound);
+                if bound.payload.is_none() || bound.first == Some(who) {
+                    std::mem::replace(&mut bound.payload, payload)
+                } else {
+                    payload
+                }
+            }
+            None => payload,
+        };
+        contain(|| drop(unwanted));
     }
 
     /// Whether one has. After [`ScopeState::wait`].
@@ -54,14 +146,31 @@ impl ScopeState {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// Waits until all have ended, whatever happens: what they borrow dies afterwards.
-    pub(crate) fn wait(&self, wait: Wait) {
-        let wait = wait.on_cancel(OnCancel::Shield);
+    /// What the first that failed has thrown, in a scope that cancels. After [`ScopeState::wait`].
+    pub(crate) fn take_payload(&self) -> Option<Box<dyn Any + Send>> {
+        lock(&self.bond.as_ref()?.bound).payload.take()
+    }
+
+    /// Waits until all have ended, whatever happens: what they borrow dies afterwards. If the owner is cancelled meanwhile, a
+    /// scope that cancels does so now, and waits on; true then.
+    pub(crate) fn wait(&self, at: &'static Location<'static>) -> bool {
         if let Some(home) = Home::get() {
-            home.spend(wait.at);
+            home.spend_shielded(at);
         }
+        let shielded = Wait::at(Reason::Scope, at).on_cancel(OnCancel::Shield);
+        let deferring = Wait::at(Reason::Scope, at).on_cancel(OnCancel::Defer);
+        let mut was_cancelled = false;
         while self.running.load(Ordering::Acquire) != 0 {
-            park(&wait);
+            if self.bond.is_none() || was_cancelled {
+                park(&shielded);
+            } else if park(&deferring) == Wake::Cancelled {
+                was_cancelled = true;
+                self.break_up(None);
+            }
         }
+        if let Some(bond) = &self.bond {
+            drop(std::mem::take(&mut lock(&bond.bound).threads));
+        }
+        was_cancelled
     }
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use super::completion::Waiter;
-use super::park::{Wait, Wake};
+use super::park::{Wait, Wake, attend_os};
 use super::{Green, GreenRef, Home};
 use crate::sys::clock;
 
@@ -123,21 +123,29 @@ impl OsThread {
 
     /// Blocks the calling OS thread, which is this one.
     pub(crate) fn park(&self, wait: &Wait) -> Wake {
+        let until = match attend_os(wait) {
+            Ok(limit) => limit.until,
+            Err(wake) => return wake,
+        };
         let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if std::mem::take(&mut *woken) {
                 return Wake::Event;
             }
-            if wait.deadline == clock::NEVER {
+            if until == clock::NEVER {
                 woken = self
                     .wakes
                     .wait(woken)
                     .unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            let left = wait.deadline.saturating_sub(clock::now());
+            let left = until.saturating_sub(clock::now());
             if left == 0 {
-                return Wake::Elapsed;
+                // If it is not its own deadline, the caller looks at its condition, and is told at its next wait.
+                return match until == wait.deadline {
+                    true => Wake::Elapsed,
+                    false => Wake::Event,
+                };
             }
             let left = std::time::Duration::from_nanos(left);
             let waited = self.wakes.wait_timeout(woken, left);

@@ -7,21 +7,29 @@
 //!   wake-up is lost.
 //! - **V3** The listening socket is the server's own: nobody else has a handle to it, so shutting it down, which
 //!   is what ends a wait in `accept`, disturbs nobody else.
+//! - **V4** A connection has one entry in `Shared::open`, made by whichever is first: the acceptor, with the handle of its thread,
+//!   or its end. The second takes it out. So what is in there with a handle runs, and can be cancelled.
+//! - **V5** Who cancels sets `is_cut` under the lock of `open`, under which the acceptor looks at it when it enters a handle: a connection that was
+//!   accepted at the last moment is cancelled by one or the other.
 //!
 //! `serve` runs on one thread, green or not; a handle may be used from any.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use rustix::io::Errno;
 
 use super::{TcpListener, TcpStream, ToSocketAddrs};
-use crate::sys::sock;
-use crate::thread::{self, Thread};
+use crate::green::completion::Waiter;
+use crate::green::{Reason, Unparker, Wait, Wake, park};
+use crate::shim::lock;
+use crate::sys::{clock, sock};
+use crate::thread::{self, JoinHandle, Thread};
 
 /// The pause after a failure that time may heal: the first, and the longest that doubling leads to.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -126,6 +134,17 @@ struct Shared {
     stopping: AtomicBool,
     waiting: AtomicBool,
     acceptor: OnceLock<Thread>,
+    next: AtomicU64,
+    open: Mutex<Open>,
+}
+
+/// The connections as threads (V4, V5), and who waits until there are none.
+#[derive(Debug, Default)]
+struct Open {
+    /// With its handle, or without: it ended before the handle was entered.
+    threads: HashMap<u64, Option<JoinHandle<()>>>,
+    is_cut: bool,
+    drainers: Vec<Unparker>,
 }
 
 impl Server {
@@ -149,6 +168,8 @@ impl Server {
             stopping: AtomicBool::new(false),
             waiting: AtomicBool::new(false),
             acceptor: OnceLock::new(),
+            next: AtomicU64::new(0),
+            open: Mutex::default(),
         };
         Ok(Server {
             shared: Arc::new(shared),
@@ -261,15 +282,23 @@ where
     H: Fn(TcpStream) + Send + Sync + 'static,
 {
     let connection = Connection::new(shared);
+    let number = connection.number;
     let handler = Arc::clone(handler);
     let serve_one = move || {
         let _connection = connection;
         handler(stream);
     };
     match thread::Builder::new().spawn(serve_one) {
-        Ok(_detached) => Ok(()),
-        // Whatever the runtime calls it, threads come back when others end.
-        Err(_) => Err(Errno::NOMEM.into()),
+        Ok(thread) => {
+            shared.enter(number, thread);
+            Ok(())
+        }
+        Err(_) => {
+            // The end of what never was has left an entry.
+            lock(&shared.open).threads.remove(&number);
+            // Whatever the runtime calls it, threads come back when others end.
+            Err(Errno::NOMEM.into())
+        }
     }
 }
 
@@ -290,6 +319,67 @@ impl ServerHandle {
             drop(TcpStream::connect(addr));
         }
         shared.wake();
+    }
+
+    /// As [`shutdown`](ServerHandle::shutdown), and waits: for at most `grace`, until all connections have ended. Those that have not by then are
+    /// cancelled, that is, unwound from the wait that they are in. Gives how many had to be.
+    ///
+    /// A handler that is cancelled in a [`shield`](crate::shield), or computes without a wait, goes on until it comes to a wait;
+    /// [`Server::serve`] returns when the last one has ended. A connection that is idle between two requests looks like
+    /// one that is at work: a handler that asks [`is_shutting_down`](ServerHandle::is_shutting_down) after each request, and waits
+    /// for the next one with a time limit, ends by itself.
+    ///
+    /// Unwound out of the wait, by a cancellation of the caller, the server goes on shutting down, and nobody is cancelled.
+    ///
+    /// # Panics
+    ///
+    /// When there is somebody to cancel, in a program that is built with `panic = "abort"`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::net::{Server, TcpStream};
+    /// use std::io::Read;
+    /// use std::time::Duration;
+    ///
+    /// rustlet::run(|| {
+    ///     let server = Server::bind("127.0.0.1:0")?;
+    ///     let (address, handle) = (server.local_addr()?, server.handle());
+    ///     let serving = rustlet::spawn(move || server.serve(|mut stream| {
+    ///         // For ever: the client says nothing.
+    ///         let _ = stream.read(&mut [0]);
+    ///     }));
+    ///     let _client = TcpStream::connect(address)?;
+    ///     while handle.connections() == 0 {
+    ///         rustlet::yield_now();
+    ///     }
+    ///     assert_eq!(handle.shutdown_timeout(Duration::from_millis(1)), 1);
+    ///     serving.join().unwrap()
+    /// })?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[track_caller]
+    pub fn shutdown_timeout(&self, grace: Duration) -> usize {
+        let wait = Wait::new(Reason::Drain).until(clock::after(grace));
+        self.shutdown();
+        self.shared.drain(&wait);
+        self.shared.cut()
+    }
+
+    /// Whether the server was told to stop: a good moment for a handler to end, between two requests.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let handle = rustlet::net::Server::bind("127.0.0.1:0")?.handle();
+    /// assert!(!handle.is_shutting_down());
+    /// handle.shutdown();
+    /// assert!(handle.is_shutting_down());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn is_shutting_down(&self) -> bool {
+        self.shared.is_stopping()
     }
 
     /// How many connections are being served: accepted, and their handler has not ended.
@@ -339,6 +429,51 @@ impl Shared {
         self.waiting.store(false, SeqCst);
     }
 
+    /// The acceptor has started the connection `number`.
+    fn enter(&self, number: u64, thread: JoinHandle<()>) {
+        let mut open = lock(&self.open);
+        if open.threads.remove(&number).is_some() {
+            // V4: it has ended. The handle is dropped when the lock is.
+            drop(open);
+            return;
+        }
+        if open.is_cut {
+            thread.cancel();
+        }
+        open.threads.insert(number, Some(thread));
+    }
+
+    /// Waits until no connection is open, or the wait's deadline.
+    fn drain(&self, wait: &Wait) {
+        /// Leaves, however the wait ends.
+        struct Leave<'a>(&'a Shared, Unparker);
+        impl Drop for Leave<'_> {
+            fn drop(&mut self) {
+                let mut open = lock(&self.0.open);
+                let mine = open
+                    .drainers
+                    .iter()
+                    .position(|other| other.word() == self.1.word());
+                let gone = mine.map(|index| open.drainers.swap_remove(index));
+                drop(open);
+                drop(gone);
+            }
+        }
+        let leave = Leave(self, Unparker::current());
+        lock(&self.open).drainers.push(leave.1.clone());
+        // Looked at after the entry, as `Connection::drop` looks at the entries after the count.
+        while self.live() > 0 && park(wait) != Wake::Elapsed {}
+    }
+
+    /// Cancels all that is open, and will be. Gives how many there were.
+    fn cut(&self) -> usize {
+        let mut open = lock(&self.open);
+        open.is_cut = true;
+        open.threads.values().flatten().for_each(JoinHandle::cancel);
+        // One that is not entered yet among them: `enter` will see the cut.
+        self.live()
+    }
+
     /// V2, on any thread, after the state was changed.
     fn wake(&self) {
         if self.waiting.load(SeqCst)
@@ -352,6 +487,7 @@ impl Shared {
 /// One in `Shared::live` (V1).
 struct Connection {
     shared: Arc<Shared>,
+    number: u64,
 }
 
 impl Connection {
@@ -359,13 +495,24 @@ impl Connection {
         shared.live.fetch_add(1, SeqCst);
         Connection {
             shared: Arc::clone(shared),
+            number: shared.next.fetch_add(1, SeqCst),
         }
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.shared.live.fetch_sub(1, SeqCst);
+        let mut open = lock(&self.shared.open);
+        let handle = open.threads.remove(&self.number);
+        if handle.is_none() {
+            open.threads.insert(self.number, None);
+        }
+        // Under the lock, so that what `cut` counts is what lives.
+        if self.shared.live.fetch_sub(1, SeqCst) == 1 {
+            open.drainers.iter().for_each(Unparker::unpark);
+        }
+        drop(open);
+        drop(handle);
         self.shared.wake();
     }
 }

@@ -7,16 +7,20 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::shared::Phase;
 use super::worker::Worker;
+use crate::green::cancel::assert_unwinding;
+use crate::green::completion::Completion;
 use crate::green::ends::{self, Watcher};
 use crate::green::home::Mailbox;
 use crate::green::park::raise_if_cancelled;
 use crate::green::thread::Thread;
 use crate::green::{
-    Cancelled, Green, GreenRef, Home, OnCancel, Outcome, Reason, Unparker, Wait, park,
+    Cancelled, Green, GreenRef, Home, OnCancel, Outcome, Reason, Unparker, Wait, Wake, park,
 };
+use crate::sys::clock;
 
 /// What [`JoinHandle`] and [`ScopedJoinHandle`](crate::thread::ScopedJoinHandle) have in common.
 pub(crate) struct Joiner<T> {
@@ -65,7 +69,12 @@ impl<T> Joiner<T> {
         self.green().completion().is_done()
     }
 
+    /// # Panics
+    ///
+    /// The program is built with `panic = "abort"`.
+    #[track_caller]
     pub(crate) fn cancel(&self) {
+        assert_unwinding("cancel");
         self.green().cancel();
     }
 
@@ -79,9 +88,16 @@ impl<T> Joiner<T> {
                     park(wait);
                 }
             } else {
-                self.await_watched(wait);
+                // Without a limit, so it has ended.
+                let _end = self.await_watched(wait);
             }
         }
+        self.take(wait)
+    }
+
+    /// The result of a thread that is done.
+    #[inline(always)]
+    fn take(self, wait: &Wait) -> Outcome<T> {
         // SAFETY: J1; it is done.
         let outcome = unsafe { self.green().take_result() };
         if let Err(payload) = &outcome
@@ -91,6 +107,49 @@ impl<T> Joiner<T> {
             end_together(wait);
         }
         outcome
+    }
+
+    /// As [`Joiner::join`], until the deadline of `wait`; then the joiner comes back.
+    pub(crate) fn join_until(self, wait: &Wait) -> Result<Outcome<T>, Joiner<T>> {
+        match self.await_end(wait) {
+            Wake::Event => Ok(self.take(wait)),
+            Wake::Elapsed | Wake::Cancelled => Err(self),
+        }
+    }
+
+    /// Waits for the end (then it is [`Wake::Event`]), as `wait` says. Unwinding out of it leaves the handle as it was.
+    pub(crate) fn await_end(&self, wait: &Wait) -> Wake {
+        /// Nobody waits any more.
+        struct Leave<'a>(&'a Completion);
+        impl Drop for Leave<'_> {
+            fn drop(&mut self) {
+                self.0.leave::<Unparker>();
+            }
+        }
+        let completion = self.green().completion();
+        if completion.is_done() {
+            return Wake::Event;
+        }
+        if !completion.enter(self.waiter()) {
+            return self.await_watched(wait);
+        }
+        let leave = Leave(completion);
+        let wake = self.until_done(wait);
+        drop(leave);
+        wake
+    }
+
+    /// Parks until it is done ([`Wake::Event`]), or the wait ends otherwise.
+    fn until_done(&self, wait: &Wait) -> Wake {
+        let completion = self.green().completion();
+        let mut wake = Wake::Event;
+        while !completion.is_done() && wake == Wake::Event {
+            wake = park(wait);
+        }
+        match completion.is_done() {
+            true => Wake::Event,
+            false => wake,
+        }
     }
 }
 
@@ -119,7 +178,7 @@ impl Watcher for Bystander {
 impl<T> Joiner<T> {
     /// The end has come, or is watched (C4 in `completion.rs`).
     #[cold]
-    fn await_watched(&self, wait: &Wait) {
+    fn await_watched(&self, wait: &Wait) -> Wake {
         struct Forget<'a>(&'a Green, Arc<dyn Watcher>);
         impl Drop for Forget<'_> {
             fn drop(&mut self) {
@@ -128,14 +187,12 @@ impl<T> Joiner<T> {
         }
         let green = self.green();
         if green.completion().is_done() {
-            return;
+            return Wake::Event;
         }
         let me: Arc<dyn Watcher> = Arc::new(Bystander(Unparker::current()));
         let me = Forget(green, me);
         ends::watch(green, Arc::clone(&me.1));
-        while !green.completion().is_done() {
-            park(wait);
-        }
+        self.until_done(wait)
     }
 
     /// The watcher of this kind, which is told when the thread has ended, at once if it has. The result stays the handle's.
@@ -151,8 +208,10 @@ fn end_together(wait: &Wait) {
         && wait.on_cancel != OnCancel::Shield
     {
         // Its turn to be cancelled may not have come yet.
-        home.current().cancel();
-        raise_if_cancelled(wait);
+        if cfg!(panic = "unwind") {
+            home.current().cancel();
+            raise_if_cancelled(wait);
+        }
     }
 }
 
@@ -212,6 +271,28 @@ impl<T> JoinHandle<T> {
         self.0.join(&Wait::new(Reason::Join))
     }
 
+    /// As [`join`](JoinHandle::join), for at most `duration`. A duration of zero gives the other threads a turn.
+    ///
+    /// # Errors
+    ///
+    /// The handle itself, if the time is up and the thread has not ended: to wait again, to cancel, to drop.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// rustlet::run(|| {
+    ///     let parked = rustlet::spawn(rustlet::park);
+    ///     let parked = parked.join_timeout(Duration::from_millis(1)).unwrap_err();
+    ///     parked.thread().unpark();
+    ///     parked.join_timeout(Duration::from_secs(60)).unwrap().unwrap();
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn join_timeout(self, duration: Duration) -> Result<Outcome<T>, JoinHandle<T>> {
+        let wait = Wait::new(Reason::Join).until(clock::after(duration));
+        self.0.join_until(&wait).map_err(JoinHandle)
+    }
+
     /// Whether the thread has ended. Never suspends.
     ///
     /// ```
@@ -231,6 +312,13 @@ impl<T> JoinHandle<T> {
     /// Cancels the thread: it unwinds from its present wait or its next one, running destructors, and its `join`
     /// gives [`Cancelled`](crate::Cancelled). If it has not started, it never runs. Never suspends; `join` waits for the end.
     ///
+    /// Level-triggered: each wait raises it, until the thread has ended. [`shield`](crate::shield) holds it off. What happens in
+    /// destructors, with `catch_unwind`, in scopes and in C callbacks is told at [`timeout`](crate::timeout).
+    ///
+    /// # Panics
+    ///
+    /// In a program that is built with `panic = "abort"`, which cannot unwind.
+    ///
     /// ```
     /// rustlet::run(|| {
     ///     let thread = rustlet::spawn(rustlet::park);
@@ -238,6 +326,7 @@ impl<T> JoinHandle<T> {
     ///     assert!(thread.join().unwrap_err().is::<rustlet::Cancelled>());
     /// });
     /// ```
+    #[track_caller]
     pub fn cancel(&self) {
         self.0.cancel();
     }

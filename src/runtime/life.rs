@@ -20,12 +20,13 @@ use std::time::Duration;
 use super::builder::Builder;
 use super::join::{JoinHandle, Joiner};
 use super::reactor::Reactor;
-use super::registry;
+use super::registry::{self, ShutdownError};
 use super::shared::{Config, Peer, Phase, Shared};
 use super::spawn::{Order, spawn, spawn_on};
 use super::worker::Worker;
 use crate::green::home::Mailbox;
-use crate::green::{Cancelled, Home, OnCancel, Outcome, Reason, Wait};
+use crate::green::park::raise_if_cancelled;
+use crate::green::{Cancelled, Home, OnCancel, Outcome, Reason, Wait, Wake};
 use crate::shim::lock;
 
 /// Workers, and the green threads on them.
@@ -241,13 +242,9 @@ impl Runtime {
         T: Send,
     {
         refuse_inside();
-        match first(&self.shared, f) {
-            Ok(value) => value,
-            Err(payload) if payload.is::<Cancelled>() => {
-                panic!("run: the runtime was shut down before the function had ended")
-            }
-            Err(payload) => resume_unwind(payload),
-        }
+        give(first(&self.shared, f), || {
+            panic!("run: the runtime was shut down before the function had ended")
+        })
     }
 
     /// Spawns a green thread.
@@ -279,13 +276,29 @@ impl Runtime {
     }
 
     /// Cancels what is alive and waits until it has unwound, for at most `patience` after the last one that
-    /// did. What has not ended by then is named on stderr and left behind with its OS thread; true if there is none.
+    /// did. What has not ended by then is left behind with its OS thread: a thread that computes without a wait, or stays in a
+    /// [`shield`](crate::shield) or a destructor.
+    ///
+    /// To let threads finish by themselves first, wait for them: see [`Server`](crate::net::ServerHandle::shutdown_timeout) for connections, and [`scope`](crate::scope).
+    ///
+    /// # Errors
+    ///
+    /// Who is left: their names, and where they wait. Its text is what a dropped runtime writes to stderr.
     ///
     /// # Panics
     ///
     /// The caller is a green thread: it would wait for itself.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let runtime = rustlet::Builder::new().workers(1).build()?;
+    /// runtime.spawn(rustlet::park);
+    /// runtime.shutdown(Duration::from_secs(5))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
-    pub fn shutdown(self, patience: Duration) -> bool {
+    pub fn shutdown(self, patience: Duration) -> Result<(), ShutdownError> {
         refuse_inside();
         self.end(patience)
     }
@@ -295,12 +308,13 @@ impl Runtime {
         self.shared.await_quiet(None);
     }
 
-    fn end(&self, patience: Duration) -> bool {
+    fn end(&self, patience: Duration) -> Result<(), ShutdownError> {
         self.shared.advance(Phase::Closing);
         let quiet = self.shared.await_quiet(Some(patience));
-        if !quiet {
-            registry::report_left(self.shared.group, patience);
-        }
+        let ended = match quiet {
+            true => Ok(()),
+            false => Err(ShutdownError::new(self.shared.group, patience)),
+        };
         self.shared.advance(Phase::Ended);
         if !quiet {
             self.shared.discard_all_unstarted();
@@ -313,7 +327,14 @@ impl Runtime {
                 let _ended = thread.join();
             }
         }
-        quiet
+        ended
+    }
+
+    /// Whether the caller is one of its own green threads.
+    fn is_around(&self) -> bool {
+        Home::get()
+            .and_then(Worker::of)
+            .is_some_and(|worker| Arc::ptr_eq(worker.shared(), &self.shared))
     }
 }
 
@@ -324,16 +345,35 @@ impl Drop for Runtime {
             self.shared.advance(Phase::Closing);
             self.shared.advance(Phase::Ended);
             self.shared.pool.close();
-            registry::say(
-                "rustlet: a Runtime was dropped inside a green thread: its threads are cancelled, but not waited for",
-            );
+            if !self.is_around() {
+                registry::say(
+                    "rustlet: a Runtime was dropped inside a green thread: its threads are cancelled, but not waited for",
+                );
+            } else if std::thread::panicking() {
+                registry::say(DROPPED_INSIDE);
+            } else {
+                panic!("{DROPPED_INSIDE}");
+            }
             return;
         }
-        if self.shared.phase() != Phase::Ended {
-            self.end(self.shared.config.shutdown_timeout);
+        if self.shared.phase() == Phase::Ended {
+            return;
+        }
+        // What cannot be unwound is left to go on, as OS threads are at the end of a program.
+        let patience = match cfg!(panic = "unwind") {
+            true => self.shared.config.shutdown_timeout,
+            false => Duration::ZERO,
+        };
+        if let Err(left) = self.end(patience)
+            && cfg!(panic = "unwind")
+        {
+            registry::say(&left.to_string());
         }
     }
 }
+
+const DROPPED_INSIDE: &str = "rustlet: a Runtime was dropped inside one of its own green threads, which cannot wait for themselves: \
+     all of them are cancelled. Keep the Runtime outside, and give them its Handle";
 
 #[track_caller]
 fn refuse_inside() {
@@ -361,7 +401,30 @@ where
     };
     // SAFETY: J1.
     let joiner = unsafe { Joiner::new(green) };
-    joiner.join(&Wait::new(Reason::Join).on_cancel(OnCancel::Shield))
+    let wait = Wait::new(Reason::Join);
+    let deferring = Wait::new(Reason::Join).on_cancel(OnCancel::Defer);
+    if joiner.await_end(&deferring) == Wake::Cancelled {
+        // A time limit around the run: it ends the function, and is raised when that has ended (`give`).
+        joiner.cancel();
+    }
+    joiner.join(&wait.on_cancel(OnCancel::Shield))
+}
+
+/// What the caller of a run gets of it. `cancelled`: if its first thread was, by nobody around the caller.
+#[track_caller]
+fn give<T>(outcome: Outcome<T>, cancelled: impl FnOnce() -> T) -> T {
+    match outcome {
+        Ok(value) => value,
+        Err(payload) if payload.is::<Cancelled>() => {
+            raise_if_cancelled(&Wait::new(Reason::Join));
+            cancelled()
+        }
+        Err(payload) => resume_unwind(payload),
+    }
+}
+
+fn ended_by_itself<T>() -> T {
+    resume_unwind(Box::new(Cancelled::new()))
 }
 
 /// Runs `f` as the first green thread of a runtime of its own, and returns its value when it has ended.
@@ -370,7 +433,12 @@ where
 /// from where they wait, running their destructors, and `run` returns when they have. A program of green
 /// threads ends when its `main` does, as one of OS threads. To wait for all of them, use [`run_all`].
 ///
-/// `run` may be called again, and by several OS threads at once. The calling OS thread is blocked meanwhile.
+/// `run` may be called again, and by several OS threads at once. The calling OS thread is blocked meanwhile. A
+/// [`timeout`](crate::timeout) around it cancels `f`, and `run` unwinds when all has ended.
+///
+/// A thread that has not ended when nothing has for five seconds (it computes, or stays in a [`shield`](crate::shield)) is named on stderr
+/// and left behind. With `panic = "abort"` nothing can be unwound: what is still alive is left behind at once, as OS threads are
+/// at the end of a program.
 ///
 /// # Panics
 ///
@@ -392,7 +460,7 @@ where
     let runtime = start_or_panic();
     let outcome = first(&runtime.shared, f);
     drop(runtime);
-    outcome.unwrap_or_else(|payload| resume_unwind(payload))
+    give(outcome, ended_by_itself)
 }
 
 /// As [`run`], but waits until every green thread has ended by itself.
@@ -425,7 +493,7 @@ where
     let outcome = first(&runtime.shared, f);
     runtime.wait_all();
     drop(runtime);
-    outcome.unwrap_or_else(|payload| resume_unwind(payload))
+    give(outcome, ended_by_itself)
 }
 
 #[track_caller]

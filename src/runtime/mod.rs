@@ -30,6 +30,8 @@ mod life;
 #[cfg(not(loom))]
 mod linger;
 #[cfg(not(loom))]
+pub(crate) mod lull;
+#[cfg(not(loom))]
 pub(crate) mod reactor;
 #[cfg(not(loom))]
 mod registry;
@@ -54,7 +56,7 @@ pub(crate) mod worker;
 pub use self::{
     builder::Builder,
     life::{Handle, Metrics, Runtime, run, run_all},
-    registry::{ThreadInfo, ThreadState, threads},
+    registry::{ShutdownError, ThreadInfo, ThreadState, threads},
 };
 
 #[cfg(not(loom))]

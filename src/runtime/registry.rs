@@ -119,38 +119,96 @@ pub(super) fn say(line: &str) {
     let _unheard = writeln!(std::io::stderr(), "{line}");
 }
 
-/// Names on stderr what has not ended of the runtime `group`.
-pub(super) fn report_left(group: usize, patience: Duration) {
-    let fate =
-        format!("were cancelled and have not ended within {patience:?}; they are left behind");
-    report(group, &fate);
-}
-
-/// Names on stderr what keeps a worker that is stepped by hand from ending, and with it the process.
-pub(super) fn report_refusing(group: usize, patience: Duration) {
-    let fate = format!(
-        "of a Worker that was dropped were cancelled and have not ended within {patience:?}; aborting, because nobody \
-         will step them any more"
-    );
-    report(group, &fate);
-}
-
-fn report(group: usize, fate: &str) {
+/// The green threads of the runtime `group` that have not ended.
+fn alive(group: usize) -> Vec<ThreadInfo> {
     let now = clock::now();
-    let left: Vec<_> = blocks::all()
+    let mut left: Vec<_> = blocks::all()
         .iter()
         .filter(|green| green.group() == group)
         .filter_map(|green| describe(green, now))
         .collect();
-    say(&format!("rustlet: {} green threads {fate}:", left.len()));
+    left.sort_by_key(|info| info.id.0);
+    left
+}
+
+/// How many there are and what became of them, then each, or the first of many.
+fn list(f: &mut impl fmt::Write, left: &[ThreadInfo], fate: fmt::Arguments<'_>) -> fmt::Result {
     const SHOWN: usize = 20;
+    write!(f, "rustlet: {} green threads {fate}:", left.len())?;
     for info in left.iter().take(SHOWN) {
-        say(&format!("  {info}"));
+        write!(f, "\n  {info}")?;
     }
-    if left.len() > SHOWN {
-        say(&format!("  … and {} more", left.len() - SHOWN));
+    match left.len().saturating_sub(SHOWN) {
+        0 => Ok(()),
+        more => write!(f, "\n  … and {more} more"),
     }
 }
+
+/// Names on stderr what keeps a worker that is stepped by hand from ending, and with it the process.
+pub(super) fn report_refusing(group: usize, patience: Duration) {
+    let mut text = String::new();
+    let fate = format_args!(
+        "of a Worker that was dropped were cancelled and have not ended within {patience:?}; aborting, because nobody \
+         will step them any more"
+    );
+    // A `String` takes everything.
+    let _written = list(&mut text, &alive(group), fate);
+    say(&text);
+}
+
+/// Who has not ended when a runtime was [shut down](crate::Runtime::shutdown): cancelled, and left behind.
+#[derive(Clone, Debug)]
+pub struct ShutdownError {
+    left: Vec<ThreadInfo>,
+    patience: Duration,
+}
+
+impl ShutdownError {
+    /// Those of the runtime `group` that are alive.
+    pub(super) fn new(group: usize, patience: Duration) -> ShutdownError {
+        ShutdownError {
+            left: alive(group),
+            patience,
+        }
+    }
+
+    /// The green threads, by number: what they are called, what they do, where they wait.
+    ///
+    /// ```
+    /// use rustlet::{park, shield, thread};
+    /// use std::time::Duration;
+    ///
+    /// let runtime = rustlet::Builder::new().workers(1).build()?;
+    /// runtime.run(|| {
+    ///     let stubborn = thread::Builder::new().name("stubborn".into()).spawn(|| shield(park));
+    ///     thread::yield_now();
+    ///     stubborn.map(drop)
+    /// })?;
+    /// let error = runtime.shutdown(Duration::from_millis(1)).unwrap_err();
+    /// assert_eq!(error.threads()[0].name.as_deref(), Some("stubborn"));
+    /// assert_eq!(error.threads()[0].waits_in, "park");
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[must_use]
+    pub fn threads(&self) -> &[ThreadInfo] {
+        &self.left
+    }
+}
+
+impl fmt::Display for ShutdownError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let patience = self.patience;
+        list(
+            f,
+            &self.left,
+            format_args!(
+                "were cancelled and have not ended within {patience:?}; they are left behind"
+            ),
+        )
+    }
+}
+
+impl std::error::Error for ShutdownError {}
 
 /// Says on stderr that `green` has kept its worker for `span`.
 pub(super) fn report_stuck(green: &Green, span: Duration) {

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
 use super::linger::{LINGER, Linger};
+use super::lull::Lull;
 use super::reactor::{Port, Reactor};
 use super::sentinel::Sentinel;
 use super::shared::{Peer, Phase, Shared, Unstarted};
@@ -54,6 +55,8 @@ pub(crate) struct Worker {
     reactor: RefCell<Reactor>,
     port: Arc<Port>,
     sentinel: Sentinel,
+    /// Those that wait until there is nothing else to run.
+    pub(super) lull: Lull,
     cancelled: Cell<bool>,
     short_of_stacks: Cell<bool>,
     /// Threads here have spawned since the queue of the unstarted was last empty.
@@ -90,6 +93,7 @@ impl Worker {
             port: Arc::clone(reactor.port()),
             reactor: RefCell::new(reactor),
             sentinel: Sentinel::new(index, shared.peers.len()),
+            lull: Lull::new(),
             shared,
             by_hand: false,
             cancelled: Cell::new(false),
@@ -454,6 +458,8 @@ impl Worker {
             || !self.home.mailbox.inbox.is_empty()
             || self.has_work()
             || self.has_news()
+            // Events that have come already are work.
+            || self.lull.is_awaited()
         {
             0
         } else {
@@ -493,6 +499,16 @@ impl Worker {
         self.polled.set(now);
         self.busy_since.set(now);
         self.expire(now);
+        if nap != 0 {
+            self.tell_idle();
+        }
+    }
+
+    /// The worker has looked around: if there is nothing to run, it is the turn of those that wait for that.
+    fn tell_idle(&self) {
+        if self.lull.is_awaited() && !self.has_work() {
+            self.lull.tell();
+        }
     }
 
     /// The runtime's phase has changed and this worker has not acted on it.
@@ -512,7 +528,8 @@ impl Worker {
 
     /// The runtime closes: cancels what lives here, once. True: this worker may go.
     fn close(&self) -> bool {
-        if !self.cancelled.replace(true) {
+        // Where nothing can be unwound, what has started goes on.
+        if !self.cancelled.replace(true) && cfg!(panic = "unwind") {
             for green in blocks::all() {
                 if ptr::eq(green.home(), self.home.mailbox) {
                     green.cancel();

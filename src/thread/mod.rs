@@ -18,8 +18,12 @@
 
 mod builder;
 mod done;
+mod idle;
+mod join_error;
 mod local;
+mod repeat;
 mod scoped;
+mod timeout;
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -27,8 +31,13 @@ use std::panic::Location;
 use std::time::{Duration, Instant};
 
 pub use self::builder::Builder;
+pub use self::idle::wait_idle;
+pub use self::join_error::JoinError;
 pub use self::local::{AccessError, LocalKey};
-pub use self::scoped::{Scope, ScopedJoinHandle, scope};
+pub use self::repeat::repeat;
+pub use self::scoped::{Scope, ScopedJoinHandle, scope, scope_cancelling};
+pub use self::timeout::{deadline, is_cancelled, shield, timeout};
+pub use crate::green::Elapsed;
 pub use crate::green::thread::{Thread, ThreadId};
 pub use crate::runtime::join::JoinHandle;
 pub use crate::thread_local;

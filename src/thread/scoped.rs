@@ -8,14 +8,18 @@ use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Thread;
+use crate::green::cancel::{Caught, Limit, within};
+use crate::green::park::raise_if_cancelled;
 use crate::green::scope::ScopeState;
-use crate::green::{Reason, Wait};
+use crate::green::{Cancelled, Reason, Wait};
 use crate::runtime::join::Joiner;
 use crate::runtime::spawn::{self as start, Order};
+use crate::sys::clock;
 
 /// Where scoped green threads are spawned. As [`std::thread::Scope`]; see [`scope`].
 pub struct Scope<'scope, 'env: 'scope> {
@@ -34,7 +38,8 @@ pub struct ScopedJoinHandle<'scope, T> {
 /// Runs `f` with a scope in which green threads may borrow, and waits for all of them. As [`std::thread::scope`].
 ///
 /// The wait is not ended by a cancellation of the caller, whose data the threads may hold; it is raised at the next wait. If
-/// `f` panics, its threads are waited for all the same, and the panic goes on afterwards.
+/// `f` panics, its threads are waited for all the same, and the panic goes on afterwards. [`scope_cancelling`] cancels them instead, and
+/// those beside one that panics.
 ///
 /// # Panics
 ///
@@ -56,15 +61,10 @@ pub fn scope<'env, F, T>(f: F) -> T
 where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 {
-    let scope = Scope {
-        state: Arc::new(ScopeState::new()),
-        scope: PhantomData,
-        env: PhantomData,
-    };
-    let wait = Wait::new(Reason::Scope);
+    let scope = Scope::new(false);
     // Caught, so that the wait happens in a normal state, not in a destructor during unwinding.
     let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
-    scope.state.wait(wait);
+    scope.state.wait(Location::caller());
     match result {
         Err(payload) => resume_unwind(payload),
         Ok(_) if scope.state.has_failed() => panic!("a scoped thread panicked"),
@@ -72,7 +72,85 @@ where
     }
 }
 
+/// As [`scope`], and one that panics takes the others with it: as soon as a thread of the scope panics, whether somebody joins it or
+/// not, its other threads are cancelled, and so is `f`, from its next wait. (Trio and others call this a nursery.)
+///
+/// If `f` panics, or is cancelled from outside while it runs or while its threads are waited for (an elapsed
+/// [`timeout`](crate::timeout), [`JoinHandle::cancel`](super::JoinHandle::cancel)), its threads are cancelled too. In any
+/// case they are waited for before this returns or unwinds; one in a [`shield`](crate::shield) takes its time. What is spawned
+/// into a scope that has failed is cancelled before it starts.
+///
+/// A thread that ends because it alone was [cancelled](ScopedJoinHandle::cancel) takes nobody with it.
+///
+/// On an OS thread, `f` is told in its next wait too; if it is in a socket operation, within ten milliseconds.
+///
+/// # Panics
+///
+/// With the panic of `f`; else with that of the first thread whose result nobody has joined. Their messages have been printed
+/// by then, so none is printed for this one.
+///
+/// ```
+/// use rustlet::{park, sleep, thread};
+/// use std::panic::{catch_unwind, resume_unwind};
+/// use std::time::Duration;
+///
+/// rustlet::run(|| {
+///     let result = catch_unwind(|| {
+///         thread::scope_cancelling(|s| {
+///             s.spawn(park);
+///             s.spawn(|| {
+///                 sleep(Duration::from_millis(1));
+///                 resume_unwind(Box::new("the disk is full"));
+///             });
+///             park();
+///         })
+///     });
+///     let payload = result.unwrap_err();
+///     assert_eq!(payload.downcast_ref::<&str>(), Some(&"the disk is full"));
+/// });
+/// ```
+#[track_caller]
+pub fn scope_cancelling<'env, F, T>(f: F) -> T
+where
+    F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
+{
+    let scope = Scope::new(true);
+    let state = &scope.state;
+    // Caught, as in `scope`.
+    let result = catch_unwind(AssertUnwindSafe(|| match state.flag() {
+        Some(flag) => within(Limit::Flag(flag), || f(&scope)),
+        None => unreachable!("a scope that cancels has a flag"),
+    }));
+    if !matches!(result, Ok(Ok(_))) {
+        state.break_up(None);
+    }
+    let was_cancelled = state.wait(Location::caller());
+    let payload = state.take_payload();
+    match (result, payload) {
+        // A panic tells more than that somebody was cancelled meanwhile.
+        (Err(own), Some(payload)) if Cancelled::is(&*own) => resume_unwind(payload),
+        (Err(own), _) => resume_unwind(own),
+        (Ok(_), Some(payload)) => resume_unwind(payload),
+        (Ok(Err(Caught)), None) => panic!("a scoped thread panicked"),
+        (Ok(Ok(_)), None) if state.has_failed() => panic!("a scoped thread panicked"),
+        (Ok(Ok(value)), None) => {
+            if was_cancelled {
+                raise_if_cancelled(&Wait::new(Reason::Scope));
+            }
+            value
+        }
+    }
+}
+
 impl<'scope> Scope<'scope, '_> {
+    fn new(cancels: bool) -> Self {
+        Scope {
+            state: Arc::new(ScopeState::new(cancels)),
+            scope: PhantomData,
+            env: PhantomData,
+        }
+    }
+
     /// Spawns a green thread that may borrow what outlives the scope. Never suspends.
     ///
     /// # Panics
@@ -129,6 +207,7 @@ impl<'scope> Scope<'scope, '_> {
         let green = unsafe { start::spawn(&shared, order, f) }?;
         // The thread leaves the scope by itself.
         let _entered = ManuallyDrop::new(entered);
+        self.state.bind(&green);
         Ok(ScopedJoinHandle {
             // SAFETY: J1.
             joiner: unsafe { Joiner::new(green) },
@@ -152,6 +231,20 @@ impl<T> ScopedJoinHandle<'_, T> {
     #[track_caller]
     pub fn join(self) -> super::Result<T> {
         self.joiner.join(&Wait::new(Reason::Join))
+    }
+
+    /// As [`ScopedJoinHandle::join`], for at most `duration`.
+    ///
+    /// # Errors
+    ///
+    /// The handle itself, if the time is up and the thread has not ended.
+    #[track_caller]
+    pub fn join_timeout(self, duration: Duration) -> Result<super::Result<T>, Self> {
+        let wait = Wait::new(Reason::Join).until(clock::after(duration));
+        let scope = self.scope;
+        self.joiner
+            .join_until(&wait)
+            .map_err(|joiner| ScopedJoinHandle { joiner, scope })
     }
 
     /// Whether the thread has ended. Never suspends.

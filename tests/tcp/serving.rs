@@ -6,6 +6,9 @@ use super::{enter, thread};
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+const LONG: Duration = Duration::from_secs(3600);
 
 fn ask(stream: &mut TcpStream) {
     try_to_ask(stream).unwrap();
@@ -187,4 +190,150 @@ fn serve_goes_on_when_threads_run_out() {
         handle.shutdown();
         serving.join().unwrap().unwrap();
     });
+}
+
+// --- shutdown_timeout ---
+
+#[test]
+fn a_graceful_end_waits_for_the_connections() {
+    enter(|| {
+        let (server, addr) = bind();
+        let handle = server.handle();
+        let serving = thread::spawn(move || server.serve(|stream| echo(&stream)));
+        let mut open = TcpStream::connect(addr).unwrap();
+        ask(&mut open);
+        let stopper = handle.clone();
+        let stopping = thread::spawn(move || stopper.shutdown_timeout(LONG));
+        while !handle.is_shutting_down() {
+            thread::yield_now();
+        }
+        // It accepts no more, and serves what is open.
+        ask(&mut open);
+        assert!(TcpStream::connect(addr).is_err());
+        assert!(!stopping.is_finished());
+        drop(open);
+        assert_eq!(stopping.join().unwrap(), 0);
+        serving.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn what_does_not_end_in_time_is_cancelled_and_counted() {
+    enter(|| {
+        let (server, addr) = bind();
+        let handle = server.handle();
+        let unwound = Arc::new(AtomicUsize::new(0));
+        let theirs = Arc::clone(&unwound);
+        let serving = thread::spawn(move || {
+            server.serve(move |stream| {
+                let unwound = Arc::clone(&theirs);
+                let _guard = Guard(unwound);
+                echo(&stream);
+            })
+        });
+        let mut clients: Vec<_> = (0..10).map(|_| TcpStream::connect(addr).unwrap()).collect();
+        clients.iter_mut().for_each(ask);
+        // Some leave in time.
+        clients.truncate(7);
+        while handle.connections() > 7 {
+            thread::yield_now();
+        }
+        assert_eq!(handle.shutdown_timeout(Duration::from_millis(5)), 7);
+        serving.join().unwrap().unwrap();
+        assert_eq!(handle.connections(), 0);
+        assert_eq!(unwound.load(SeqCst), 10);
+        // Their sockets are closed.
+        for client in &mut clients {
+            assert!(matches!(client.read(&mut [0]), Ok(0) | Err(_)));
+        }
+        // Again, and too late: nobody is left.
+        assert_eq!(handle.shutdown_timeout(LONG), 0);
+    });
+
+    struct Guard(Arc<AtomicUsize>);
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+}
+
+#[test]
+fn a_graceful_end_without_connections_or_before_the_beginning() {
+    enter(|| {
+        let (server, _) = bind();
+        let handle = server.handle();
+        assert_eq!(handle.shutdown_timeout(LONG), 0);
+        server.serve(|_| unreachable!("it was stopped")).unwrap();
+        let (server, _) = bind();
+        let handle = server.handle();
+        let serving = thread::spawn(move || server.serve(|stream| echo(&stream)));
+        assert_eq!(handle.shutdown_timeout(LONG), 0);
+        serving.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_graceful_end_from_an_os_thread_and_within_a_limit() {
+    let (server, addr) = bind();
+    let handle = server.handle();
+    let serving = std::thread::spawn(move || server.serve(|stream| echo(&stream)));
+    let mut open = TcpStream::connect(addr).unwrap();
+    ask(&mut open);
+    // The limit ends the waiting only: nobody is cancelled.
+    let result = rustlet::timeout(Duration::from_millis(2), || handle.shutdown_timeout(LONG));
+    assert!(result.is_err());
+    ask(&mut open);
+    assert_eq!(handle.shutdown_timeout(Duration::ZERO), 1);
+    serving.join().unwrap().unwrap();
+}
+
+/// Connections that come and go while it is cut off: each handler ends, and the server returns.
+#[test]
+fn a_cut_races_with_connections() {
+    for _ in 0..20 {
+        enter(|| {
+            let (server, addr) = bind();
+            let handle = server.handle();
+            let inside = Arc::new(AtomicUsize::new(0));
+            let theirs = Arc::clone(&inside);
+            let serving = thread::spawn(move || {
+                server.serve(move |stream| {
+                    theirs.fetch_add(1, SeqCst);
+                    let _leave = leave(&theirs);
+                    echo(&stream);
+                })
+            });
+            let clients: Vec<_> = (0..10)
+                .map(|_| {
+                    thread::spawn(move || {
+                        while let Ok(mut stream) = TcpStream::connect(addr) {
+                            if try_to_ask(&mut stream).is_err() {
+                                return;
+                            }
+                        }
+                    })
+                })
+                .collect();
+            while inside.load(SeqCst) == 0 {
+                thread::yield_now();
+            }
+            let _cut = handle.shutdown_timeout(Duration::ZERO);
+            serving.join().unwrap().unwrap();
+            assert_eq!((inside.load(SeqCst), handle.connections()), (0, 0));
+            for client in clients {
+                client.join().unwrap();
+            }
+        });
+    }
+
+    fn leave(count: &AtomicUsize) -> impl Drop + '_ {
+        struct Leave<'a>(&'a AtomicUsize);
+        impl Drop for Leave<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, SeqCst);
+            }
+        }
+        Leave(count)
+    }
 }

@@ -92,7 +92,7 @@ impl Worker {
         if self.short_of_stacks.get() {
             return clock::now() + SHORT_NAP;
         }
-        if self.has_work() || !self.home.mailbox.inbox.is_empty() {
+        if self.has_work() || !self.home.mailbox.inbox.is_empty() || self.lull.is_awaited() {
             return 0;
         }
         self.timers.borrow_mut().next_deadline()
@@ -169,6 +169,7 @@ impl Stepped {
         self.mailbox.0.bell.awake();
         let stepped = self.worker.enter(|| {
             self.worker.look();
+            self.worker.tell_idle();
             self.worker.step_one()
         });
         self.lie_down();
