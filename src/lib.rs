@@ -59,6 +59,8 @@
 #[cfg(not(loom))]
 mod attendant;
 pub mod channel;
+#[cfg(not(loom))]
+pub mod fs;
 mod green;
 #[cfg(not(loom))]
 pub mod io;
@@ -86,6 +88,8 @@ mod test_child;
 
 #[cfg(not(loom))]
 pub mod thread;
+#[cfg(not(loom))]
+pub mod time;
 #[cfg(not(loom))]
 mod worker;
 
