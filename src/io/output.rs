@@ -1,7 +1,7 @@
 //! `stdout` and `stderr`: std's, whose writers suspend.
 //!
 //! Each has one lock for the process, which the thread that holds it may take again. Stdout is buffered up to the end of a line;
-//! what is left when the process ends is written then (ST3 of `standard.rs`), unless somebody is just writing.
+//! what is left when the process ends is written then (SD3 of `standard.rs`), unless somebody is just writing.
 
 use std::fmt;
 use std::io::{self, IoSlice, LineWriter, Write};

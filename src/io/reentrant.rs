@@ -1,8 +1,8 @@
 //! The lock of stdout and stderr: one thread at a time, green or not, as often as it likes.
 //!
-//! - **RE1** `owner` is the thread that holds the lock `depth` times, or, with a depth of 0, the one it was handed to, which has not
+//! - **LK1** `owner` is the thread that holds the lock `depth` times, or, with a depth of 0, the one it was handed to, which has not
 //!   seen that yet. 0 is nobody; then the line is empty.
-//! - **RE2** Who gives the lock up hands it to the first in line. Who leaves the line without it (cancelled) goes out of it, and
+//! - **LK2** Who gives the lock up hands it to the first in line. Who leaves the line without it (cancelled) goes out of it, and
 //!   hands on what it was handed meanwhile. So it is fair, and nobody waits for a thread that is gone.
 //!
 //! Any thread may use it. Releasing never waits.
@@ -117,7 +117,7 @@ impl<T> Reentrant<T> {
         mine
     }
 
-    /// RE2.
+    /// LK2.
     fn hand_over(mut state: impl DerefMut<Target = State>) {
         let next = state.line.pop_front();
         state.depth = 0;
@@ -190,7 +190,8 @@ impl<T> Drop for Guard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Builder, spawn_local, yield_now};
+    use crate::runtime::Builder;
+    use crate::thread::{spawn, spawn_local, yield_now};
     use std::cell::Cell;
     use std::rc::Rc;
     use std::sync::Arc;
@@ -260,7 +261,7 @@ mod tests {
         Builder::new().workers(2).build().unwrap().run(move || {
             let threads = [(); 3].map(|()| {
                 let lock = theirs.clone();
-                crate::spawn(move || count(&lock))
+                spawn(move || count(&lock))
             });
             threads
                 .into_iter()

@@ -1,9 +1,9 @@
 //! The three standard descriptors, raw: what our `stdin`, `stdout` and `stderr` read and write.
 //!
-//! - **ST1** Other programs share their open files, so nothing about those is changed: no `O_NONBLOCK`, ever. `transfer` says how one waits
+//! - **SD1** Other programs share their open files, so nothing about those is changed: no `O_NONBLOCK`, ever. `transfer` says how one waits
 //!   all the same. Nothing is remembered of them either: a program may put another file in their place at any time.
-//! - **ST2** As std's, one that is closed reads as empty and takes what is written to it.
-//! - **ST3** Once the process ends ([`exits`]), no transfer suspends.
+//! - **SD2** As std's, one that is closed reads as empty and takes what is written to it.
+//! - **SD3** Once the process ends ([`exits`]), no transfer suspends.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -38,12 +38,12 @@ impl Handle for Standard {
 
 static EXITS: AtomicBool = AtomicBool::new(false);
 
-/// From now on: ST3.
+/// From now on: SD3.
 pub(super) fn exits() {
     EXITS.store(true, Ordering::Relaxed);
 }
 
-/// ST2.
+/// SD2.
 fn if_open<T>(result: io::Result<T>, closed: T) -> io::Result<T> {
     match result {
         Err(error) if error.raw_os_error() == Some(rustix::io::Errno::BADF.raw_os_error()) => {

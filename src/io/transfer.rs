@@ -21,14 +21,13 @@ use std::panic::Location;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
-use rustix::event::PollFlags;
-
 use super::bounce::Bounce;
 use crate::green::{Home, Reason};
-use crate::retry::{self, Mode};
+use crate::retry::{self, Mode, rest};
 use crate::runtime::blocking;
-use crate::runtime::source::{Kind, Source};
+use crate::runtime::source::{Kind, Source, Way};
 use crate::sys::file::{self, HERE, Nature, Now};
+use crate::sys::sock;
 
 /// How much a pipe that says it is ready takes without waiting (`PIPE_BUF`, where it is smallest among ours, and a terminal's).
 const READY_ROOM: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
@@ -104,9 +103,9 @@ impl<H: Handle> Drop for UnderWay<H> {
 }
 
 /// Which of a file's two ways, and what may be found out about it.
-fn remembers_no(traffic: Option<&Traffic>, flags: PollFlags) -> Option<&AtomicBool> {
+fn remembers_no(traffic: Option<&Traffic>, way: Way) -> Option<&AtomicBool> {
     traffic.map(|traffic| {
-        if flags == PollFlags::IN {
+        if way == Way::Read {
             &traffic.no_read_now
         } else {
             &traffic.no_write_now
@@ -130,13 +129,13 @@ enum Next {
 /// Steps 1 to 3, as far as they do not wait.
 fn begin<H: Handle>(
     handle: &H,
-    flags: PollFlags,
+    way: Way,
     at: u64,
     now: impl FnOnce(BorrowedFd<'_>) -> io::Result<Now>,
 ) -> io::Result<Next> {
     let fd = handle.as_fd();
     let traffic = handle.traffic();
-    let refuses = remembers_no(traffic, flags);
+    let refuses = remembers_no(traffic, way);
     let is_free = at != HERE || traffic.is_none_or(Traffic::is_free);
     let found = if is_free && !refuses.is_some_and(|refuses| refuses.load(Ordering::Relaxed)) {
         now(fd)?
@@ -146,7 +145,7 @@ fn begin<H: Handle>(
     let nature = || traffic.map_or_else(|| file::nature(fd), |traffic| traffic.nature(fd));
     Ok(match found {
         // Linux 5.9 and 5.10 say 0 where they mean that they would wait; if so it is read once more, in place.
-        Now::Done(0) if flags == PollFlags::IN && nature() == Nature::Disk => Next::InPlace,
+        Now::Done(0) if way == Way::Read && nature() == Nature::Disk => Next::InPlace,
         Now::Done(count) => Next::Done(count),
         Now::WouldWait | Now::Unknown => {
             let unknown = matches!(found, Now::Unknown);
@@ -160,7 +159,11 @@ fn begin<H: Handle>(
                 Nature::Disk => Next::Pool,
                 Nature::Memory => Next::InPlace,
                 // As std's, an open file that somebody has made `O_NONBLOCK` says that it would block.
-                Nature::Stream if traffic.is_some() && file::is_nonblocking(fd) => Next::InPlace,
+                Nature::Stream
+                    if traffic.is_some() && sock::is_nonblocking(fd).unwrap_or(false) =>
+                {
+                    Next::InPlace
+                }
                 // A file position means nothing to it: the plain call says so, and does not wait.
                 Nature::Stream if at != HERE => Next::InPlace,
                 Nature::Stream if unknown => Next::AwaitThenPool,
@@ -174,7 +177,7 @@ fn begin<H: Handle>(
 #[track_caller]
 fn when_ready<H: Handle, T>(
     handle: &H,
-    flags: PollFlags,
+    way: Way,
     attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
 ) -> io::Result<Option<T>> {
     let duplicate = || -> io::Result<Source> {
@@ -199,7 +202,7 @@ fn when_ready<H: Handle, T>(
         }
     };
     let mode = Mode::default();
-    let result = if flags == PollFlags::IN {
+    let result = if way == Way::Read {
         retry::read(source, Reason::Read, mode, attempt, |_| false)
     } else {
         retry::write(source, Reason::Write, mode, attempt)
@@ -220,22 +223,22 @@ fn when_ready<H: Handle, T>(
 fn attempt_now(found: io::Result<Now>) -> io::Result<Option<usize>> {
     match found? {
         Now::Done(count) => Ok(Some(count)),
-        Now::WouldWait => Err(io::ErrorKind::WouldBlock.into()),
+        Now::WouldWait => Err(retry::would_block()),
         // It knew the call a moment ago.
         Now::Unknown => Ok(None),
     }
 }
 
 #[track_caller]
-fn until_ready<H: Handle>(handle: &H, flags: PollFlags) -> io::Result<()> {
-    if file::is_ready(handle.as_fd(), flags)? {
+fn until_ready<H: Handle>(handle: &H, way: Way) -> io::Result<()> {
+    if retry::is_ready(handle.as_fd(), way)? {
         return Ok(());
     }
-    let ready = |fd: BorrowedFd<'_>| match file::is_ready(fd, flags)? {
+    let ready = |fd: BorrowedFd<'_>| match retry::is_ready(fd, way)? {
         true => Ok(()),
-        false => Err(io::ErrorKind::WouldBlock.into()),
+        false => Err(retry::would_block()),
     };
-    when_ready(handle, flags, ready).map(drop)
+    when_ready(handle, way, ready).map(drop)
 }
 
 /// Reads into `bufs`, at `at` or where the file is ([`HERE`]).
@@ -256,18 +259,18 @@ pub(crate) fn read<H: Handle>(
     }
     home.spend(Location::caller());
     loop {
-        let next = begin(handle, PollFlags::IN, at, |fd| file::read_now(fd, bufs, at))?;
+        let next = begin(handle, Way::Read, at, |fd| file::read_now(fd, bufs, at))?;
         match next {
             Next::Done(count) => return Ok(count),
             Next::InPlace => return read_plain(handle.as_fd(), bufs, at),
             Next::Pool => {}
             Next::Await => {
                 let attempt = |fd: BorrowedFd<'_>| attempt_now(file::read_now(fd, bufs, at));
-                if let Some(Some(count)) = when_ready(handle, PollFlags::IN, attempt)? {
+                if let Some(Some(count)) = when_ready(handle, Way::Read, attempt)? {
                     return Ok(count);
                 }
             }
-            Next::AwaitThenPool => until_ready(handle, PollFlags::IN)?,
+            Next::AwaitThenPool => until_ready(handle, Way::Read)?,
         }
         let mut bounce = Bounce::of(size);
         let under_way = UnderWay::new(handle);
@@ -359,9 +362,7 @@ fn write_some<H: Handle>(
         }
     };
     loop {
-        let next = begin(handle, PollFlags::OUT, at, |fd| {
-            file::write_now(fd, bufs, at)
-        })?;
+        let next = begin(handle, Way::Write, at, |fd| file::write_now(fd, bufs, at))?;
         let most = match next {
             // Whether it is a disk's or not: what is left is tried again, and only then can it be known.
             Next::Done(count) => return Ok((count, Nature::Stream)),
@@ -369,13 +370,13 @@ fn write_some<H: Handle>(
             Next::Pool => usize::MAX,
             Next::Await => {
                 let attempt = |fd: BorrowedFd<'_>| attempt_now(file::write_now(fd, bufs, at));
-                if let Some(Some(count)) = when_ready(handle, PollFlags::OUT, attempt)? {
+                if let Some(Some(count)) = when_ready(handle, Way::Write, attempt)? {
                     return Ok((count, Nature::Stream));
                 }
                 usize::MAX
             }
             Next::AwaitThenPool => {
-                until_ready(handle, PollFlags::OUT)?;
+                until_ready(handle, Way::Write)?;
                 READY_ROOM
             }
         };
@@ -407,16 +408,4 @@ fn write_some<H: Handle>(
             Err(error) => return Err(error),
         }
     }
-}
-
-/// The buffers from the one on in which byte number `sent` lies, and how much of that one to skip.
-fn rest<'a, 'b>(mut bufs: &'a [IoSlice<'b>], mut sent: usize) -> (&'a [IoSlice<'b>], usize) {
-    while let [first, others @ ..] = bufs
-        && sent >= first.len()
-        && sent > 0
-    {
-        sent -= first.len();
-        bufs = others;
-    }
-    (bufs, sent)
 }

@@ -9,8 +9,7 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::BorrowedFd;
 
-use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::fs::{FileType, OFlags};
+use rustix::fs::FileType;
 
 /// What a call that does not wait has found.
 #[derive(Debug)]
@@ -108,22 +107,4 @@ fn is_memory(device: u64) -> bool {
 #[cfg(not(target_os = "linux"))]
 fn is_memory(_: u64) -> bool {
     false
-}
-
-/// Whether an operation would find something to do right now, or an error.
-///
-/// # Errors
-///
-/// The system's.
-pub(crate) fn is_ready(fd: BorrowedFd<'_>, flags: PollFlags) -> io::Result<bool> {
-    let now = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    Ok(rustix::event::poll(&mut [PollFd::from_borrowed_fd(fd, flags)], Some(&now))? > 0)
-}
-
-/// Whether the open file is `O_NONBLOCK`.
-pub(crate) fn is_nonblocking(fd: BorrowedFd<'_>) -> bool {
-    rustix::fs::fcntl_getfl(fd).is_ok_and(|flags| flags.contains(OFlags::NONBLOCK))
 }
