@@ -39,7 +39,7 @@ impl fmt::Debug for TryLockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             TryLockError::Error(error) => error.fmt(f),
-            TryLockError::WouldBlock => f.write_str("WouldBlock"),
+            TryLockError::WouldBlock => "WouldBlock".fmt(f),
         }
     }
 }
@@ -53,14 +53,7 @@ impl fmt::Display for TryLockError {
     }
 }
 
-impl std::error::Error for TryLockError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            TryLockError::Error(error) => Some(error),
-            TryLockError::WouldBlock => None,
-        }
-    }
-}
+impl std::error::Error for TryLockError {}
 
 impl From<TryLockError> for io::Error {
     fn from(error: TryLockError) -> io::Error {

@@ -1,5 +1,6 @@
 //! `OpenOptions` and `DirBuilder`: what is wished for a file or a directory before it is opened or made.
 
+use std::fmt;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
@@ -22,8 +23,15 @@ use crate::runtime::blocking;
 /// })?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct OpenOptions(std::fs::OpenOptions);
+
+/// As std's.
+impl fmt::Debug for OpenOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// The settings that are a flag each.
 macro_rules! flags {
@@ -116,7 +124,6 @@ impl OpenOptionsExt for OpenOptions {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 // std's own cannot be cloned, and so not be taken along to the pool.
-#[derive(Debug)]
 pub struct DirBuilder {
     mode: Option<u32>,
     recursive: bool,
@@ -164,13 +171,27 @@ impl DirBuilder {
     /// ```
     #[track_caller]
     pub fn create<P: AsRef<Path>>(&self, path: P) -> io::Result<()> {
+        let builder = self.as_std();
+        let path = path.as_ref().to_owned();
+        blocking::on_file(move || builder.create(path))
+    }
+}
+
+impl DirBuilder {
+    fn as_std(&self) -> std::fs::DirBuilder {
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(self.recursive);
         if let Some(mode) = self.mode {
             builder.mode(mode);
         }
-        let path = path.as_ref().to_owned();
-        blocking::on_file(move || builder.create(path))
+        builder
+    }
+}
+
+/// As std's.
+impl fmt::Debug for DirBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_std().fmt(f)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! The ends are files that wait in the reactor and stay in blocking mode, so they can be given to a child process as they are.
 
+use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::process::Stdio;
@@ -36,11 +37,9 @@ pub fn pipe() -> io::Result<(PipeReader, PipeWriter)> {
 }
 
 /// The end of a pipe that is read: [`std::io::PipeReader`] for green threads. Made by [`pipe`].
-#[derive(Debug)]
 pub struct PipeReader(File);
 
 /// The end of a pipe that is written: [`std::io::PipeWriter`] for green threads. Made by [`pipe`].
-#[derive(Debug)]
 pub struct PipeWriter(File);
 
 macro_rules! end {
@@ -60,6 +59,16 @@ macro_rules! end {
             /// ```
             pub fn try_clone(&self) -> io::Result<$name> {
                 self.0.try_clone().map($name)
+            }
+        }
+
+        /// As std's.
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let fd = self.0.as_raw_fd();
+                f.debug_tuple(stringify!($name))
+                    .field(&format_args!("FileDesc(OwnedFd {{ fd: {fd} }})"))
+                    .finish()
             }
         }
 
