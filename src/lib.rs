@@ -62,6 +62,9 @@ mod attendant;
 pub mod channel;
 #[cfg(not(loom))]
 pub mod coroutine;
+#[cfg(not(loom))]
+pub mod fs;
+#[cfg(not(loom))]
 mod future;
 mod green;
 #[cfg(not(loom))]

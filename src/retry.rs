@@ -5,7 +5,7 @@
 //!
 //! Any number of threads, green or not, may be in here for one source at once.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
 use std::panic::Location;
 use std::time::Duration;
@@ -29,6 +29,21 @@ pub(crate) struct Mode {
 /// The error of a timeout, as std has it on Unix.
 pub(crate) fn would_block() -> io::Error {
     rustix::io::Errno::AGAIN.into()
+}
+
+/// The buffers from the one on in which byte number `sent` lies, and how much of that one to skip.
+pub(crate) fn rest<'a, 'b>(
+    mut bufs: &'a [IoSlice<'b>],
+    mut sent: usize,
+) -> (&'a [IoSlice<'b>], usize) {
+    while let [first, others @ ..] = bufs
+        && sent >= first.len()
+        && sent > 0
+    {
+        sent -= first.len();
+        bufs = others;
+    }
+    (bufs, sent)
 }
 
 /// An operation that waits until its source is readable. `drained` says of a success whether it has taken all

@@ -1,7 +1,56 @@
-//! Input and output for green threads.
+//! Reading and writing, with the names of [`std::io`].
+//!
+//! The traits, the buffered readers and writers, [`Error`] and its kinds, [`Cursor`] and the rest are std's own, re-exported, so `use rustlet::io::{self, Read}`
+//! is the same as with std. What would block the worker is here in its own form, and suspends the calling green thread: [`stdin`], [`stdout`] and [`stderr`],
+//! [`pipe`], and [`copy`]. And one can wait for any descriptor: [`wait_readable`], [`wait_writable`], and [`Watch`] for `select!`.
+//!
+//! # The standard streams
+//!
+//! They work as std's do, on buffers and locks of their own: do not read standard input through both crates. Output of both appears in the order in which
+//! *lines* are finished. `println!`, `eprintln!`, `print!`, `dbg!` are std's: they write in place and block the worker for as long as standard output does not take more, which
+//! a terminal, a file, or a pipe that is read takes at once. Where it may be a pipe that nobody reads for a while, use `writeln!(rustlet::io::stdout(), …)`.
+//!
+//! The three descriptors are shared with other programs, so they are never made `O_NONBLOCK`.
+//!
+//! # Examples
+//!
+//! ```
+//! use rustlet::io::{self, BufRead, BufReader, Write};
+//!
+//! rustlet::run(|| {
+//!     let (reader, mut writer) = io::pipe()?;
+//!     rustlet::spawn(move || writer.write_all(b"one\ntwo\n"));
+//!     for line in BufReader::new(reader).lines() {
+//!         writeln!(io::stdout(), "{}", line?)?;
+//!     }
+//!     io::Result::Ok(())
+//! })?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
+pub(crate) mod bounce;
+mod copy;
+mod output;
+mod pipe;
+mod reentrant;
+mod standard;
+mod stdin;
+mod terminal;
+pub(crate) mod transfer;
 mod watch;
 
-pub use watch::{
-    Watch, wait_readable, wait_readable_timeout, wait_writable, wait_writable_timeout,
+pub use std::io::prelude;
+pub use std::io::{
+    BufRead, BufReader, BufWriter, Bytes, Chain, Cursor, Empty, Error, ErrorKind, IntoInnerError,
+    IoSlice, IoSliceMut, LineWriter, Lines, Read, Repeat, Result, Seek, SeekFrom, Sink, Split,
+    Take, Write, WriterPanicked, empty, read_to_string, repeat, sink,
+};
+
+pub use self::{
+    copy::copy,
+    output::{Stderr, StderrLock, Stdout, StdoutLock, stderr, stdout},
+    pipe::{PipeReader, PipeWriter, pipe},
+    stdin::{Stdin, StdinLock, stdin},
+    terminal::IsTerminal,
+    watch::{Watch, wait_readable, wait_readable_timeout, wait_writable, wait_writable_timeout},
 };

@@ -12,7 +12,7 @@ use rustix::net::addr::SocketAddrArg;
 
 use super::socket::{Protocol, Socket};
 use crate::green::Reason;
-use crate::retry::{self, Announced};
+use crate::retry::{self, Announced, rest};
 use crate::runtime::worker::place_next;
 use crate::sys::sock;
 
@@ -261,18 +261,6 @@ impl Socket {
         place_next();
         Ok(accepted)
     }
-}
-
-/// The buffers from the one on in which byte number `sent` lies, and how much of that one to skip.
-fn rest<'a, 'b>(mut bufs: &'a [IoSlice<'b>], mut sent: usize) -> (&'a [IoSlice<'b>], usize) {
-    while let [first, others @ ..] = bufs
-        && sent >= first.len()
-        && sent > 0
-    {
-        sent -= first.len();
-        bufs = others;
-    }
-    (bufs, sent)
 }
 
 /// `Read` and `Write` for a type that holds one `socket: Socket` that is a stream, and for references to it.

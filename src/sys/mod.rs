@@ -6,6 +6,8 @@ pub(crate) mod clock;
 #[cfg(target_os = "linux")]
 pub(crate) mod epoll;
 pub(crate) mod event;
+pub(crate) mod exit;
+pub(crate) mod file;
 pub(crate) mod limits;
 pub(crate) mod mem;
 pub(crate) mod segv;

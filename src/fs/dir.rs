@@ -1,0 +1,181 @@
+//! What is in a directory: read on the pool, many entries a trip.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::{FileType, Metadata};
+use std::io;
+use std::os::unix::fs::DirEntryExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::runtime::blocking;
+
+/// The first trip takes so many entries, and each takes twice as many as the last, up to so many.
+const FEW: usize = 32;
+const MANY: usize = 1024;
+
+/// The entries of a directory: the iterator of [`read_dir`](super::read_dir).
+///
+/// Entries are read ahead, so what is made or removed while the iteration is under way may or may not be seen, as with std. `next` suspends now and then.
+///
+/// # Errors
+///
+/// An entry that the system cannot read is an error; the iteration ends after it.
+pub struct ReadDir {
+    root: Arc<Path>,
+    ahead: VecDeque<io::Result<DirEntry>>,
+    /// None at the end, or if the thread that read on was cancelled.
+    rest: Option<std::fs::ReadDir>,
+    size: usize,
+}
+
+impl ReadDir {
+    #[track_caller]
+    pub(super) fn of(path: &Path) -> io::Result<ReadDir> {
+        let root = path.to_owned();
+        let (ahead, rest) = blocking::on_file(move || Ok(take(std::fs::read_dir(root)?, FEW)))?;
+        Ok(ReadDir {
+            root: path.into(),
+            ahead,
+            rest,
+            size: FEW,
+        })
+    }
+}
+
+type Batch = (VecDeque<io::Result<DirEntry>>, Option<std::fs::ReadDir>);
+
+/// The next `size` entries, and where to go on, if there may be more.
+fn take(mut rest: std::fs::ReadDir, size: usize) -> Batch {
+    let mut batch = VecDeque::new();
+    while batch.len() < size {
+        match rest.next() {
+            Some(entry) => batch.push_back(entry.map(DirEntry::new)),
+            None => return (batch, None),
+        }
+    }
+    (batch, Some(rest))
+}
+
+impl Iterator for ReadDir {
+    type Item = io::Result<DirEntry>;
+
+    #[track_caller]
+    fn next(&mut self) -> Option<io::Result<DirEntry>> {
+        if self.ahead.is_empty()
+            && let Some(rest) = self.rest.take()
+        {
+            self.size = (self.size * 2).min(MANY);
+            let size = self.size;
+            match blocking::on_file(move || Ok(take(rest, size))) {
+                Ok((ahead, rest)) => (self.ahead, self.rest) = (ahead, rest),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        self.ahead.pop_front()
+    }
+}
+
+impl fmt::Debug for ReadDir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ReadDir").field(&self.root).finish()
+    }
+}
+
+/// An entry of a directory: [`std::fs::DirEntry`] for green threads. Its number is there through std's trait, [`DirEntryExt`].
+pub struct DirEntry {
+    entry: Arc<std::fs::DirEntry>,
+    /// As the directory tells it; if it does not, the disk was asked, on the pool. None if that failed.
+    file_type: Option<FileType>,
+}
+
+impl DirEntry {
+    /// On the pool, or where one may block.
+    fn new(entry: std::fs::DirEntry) -> DirEntry {
+        DirEntry {
+            file_type: entry.file_type().ok(),
+            entry: Arc::new(entry),
+        }
+    }
+
+    /// The path given to [`read_dir`](super::read_dir), joined with the name.
+    ///
+    /// ```
+    /// for entry in rustlet::fs::read_dir("/")? {
+    ///     assert!(entry?.path().is_absolute());
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.entry.path()
+    }
+
+    /// What the entry is. A symbolic link is not followed. Suspends at most in the rare case that this failed when the directory was read.
+    ///
+    /// # Errors
+    ///
+    /// The system's: the entry is gone, and the directory has not told.
+    ///
+    /// ```
+    /// for entry in rustlet::fs::read_dir("/proc/self/fd")? {
+    ///     assert!(entry?.file_type()?.is_symlink());
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn file_type(&self) -> io::Result<FileType> {
+        match self.file_type {
+            Some(file_type) => Ok(file_type),
+            None => {
+                let entry = Arc::clone(&self.entry);
+                blocking::on_file(move || entry.file_type())
+            }
+        }
+    }
+
+    /// What the system notes about the entry. A symbolic link is not followed. Suspends.
+    ///
+    /// # Errors
+    ///
+    /// The system's: the entry is gone.
+    ///
+    /// ```
+    /// for entry in rustlet::fs::read_dir("/dev")? {
+    ///     println!("{:?}", entry?.metadata()?.permissions());
+    /// #   break;
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn metadata(&self) -> io::Result<Metadata> {
+        let entry = Arc::clone(&self.entry);
+        blocking::on_file(move || entry.metadata())
+    }
+
+    /// The name, without a path.
+    ///
+    /// ```
+    /// for entry in rustlet::fs::read_dir("/")? {
+    ///     assert_ne!(entry?.file_name(), "..");
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn file_name(&self) -> OsString {
+        self.entry.file_name()
+    }
+}
+
+impl DirEntryExt for DirEntry {
+    fn ino(&self) -> u64 {
+        self.entry.ino()
+    }
+}
+
+impl fmt::Debug for DirEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.entry.fmt(f)
+    }
+}

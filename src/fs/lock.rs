@@ -1,0 +1,225 @@
+//! Locks on whole files: `flock(2)`, as std's.
+//!
+//! Who waits for a lock asks for it again after a while, up to [`LONGEST`] apart: on the pool he would hold a thread that the
+//! owner of the lock may need to get done. A lock that was got for a caller who is gone is given back.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+use super::File;
+use super::file::Open;
+use crate::green::{Home, Reason, Wait, park};
+use crate::runtime::blocking;
+use crate::sys::clock;
+
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_millis(16);
+
+/// Why [`File::try_lock`] or [`File::try_lock_shared`] did not lock. As std's, which is not there yet in the oldest Rust that this crate supports.
+///
+/// ```
+/// use rustlet::fs::TryLockError;
+///
+/// let error = std::io::Error::from(TryLockError::WouldBlock);
+/// assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+/// ```
+pub enum TryLockError {
+    /// The system's error.
+    Error(io::Error),
+    /// Somebody else has a lock that excludes this one.
+    WouldBlock,
+}
+
+impl fmt::Debug for TryLockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TryLockError::Error(error) => error.fmt(f),
+            TryLockError::WouldBlock => "WouldBlock".fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for TryLockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TryLockError::Error(_) => "lock acquisition failed due to I/O error",
+            TryLockError::WouldBlock => "lock acquisition failed because the operation would block",
+        })
+    }
+}
+
+impl std::error::Error for TryLockError {}
+
+impl From<TryLockError> for io::Error {
+    fn from(error: TryLockError) -> io::Error {
+        match error {
+            TryLockError::Error(error) => error,
+            TryLockError::WouldBlock => io::ErrorKind::WouldBlock.into(),
+        }
+    }
+}
+
+/// A lock on its way to the caller. Dropped before it has arrived, it is given back.
+struct Parcel(Option<Arc<Open>>);
+
+impl Drop for Parcel {
+    fn drop(&mut self) {
+        if let Some(open) = self.0.take() {
+            // The file is open and ours: nothing can be done about an error.
+            let _unlocked = flock(&*open, FlockOperation::Unlock);
+        }
+    }
+}
+
+impl File {
+    /// Takes the file's lock for this handle and its clones alone. Suspends until nobody else has it, in this process or another.
+    ///
+    /// The lock is advisory: it excludes other locks, and no reads or writes. It is given back by [`unlock`](File::unlock), or when the last clone
+    /// is closed. Other waiters may be faster: it is not fair.
+    ///
+    /// # Errors
+    ///
+    /// The system's: the file system has no locks.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use rustlet::fs::File;
+    ///
+    /// rustlet::run(|| {
+    ///     let ledger = File::options().append(true).open("ledger")?;
+    ///     ledger.lock()?;
+    ///     // Alone here.
+    ///     ledger.unlock()
+    /// })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn lock(&self) -> io::Result<()> {
+        self.wait_for_lock(
+            FlockOperation::LockExclusive,
+            FlockOperation::NonBlockingLockExclusive,
+        )
+    }
+
+    /// As [`lock`](File::lock), but others who lock it *shared* may have it at the same time.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](File::lock).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// rustlet::run(|| rustlet::fs::File::open("ledger")?.lock_shared())?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn lock_shared(&self) -> io::Result<()> {
+        self.wait_for_lock(
+            FlockOperation::LockShared,
+            FlockOperation::NonBlockingLockShared,
+        )
+    }
+
+    /// As [`lock`](File::lock), but does not wait for others.
+    ///
+    /// # Errors
+    ///
+    /// [`TryLockError::WouldBlock`] if somebody has it; else as [`lock`](File::lock).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let null = rustlet::fs::File::open("/dev/null")?;
+    /// rustlet::run(|| null.try_lock()).ok();
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn try_lock(&self) -> Result<(), TryLockError> {
+        self.try_flock(FlockOperation::NonBlockingLockExclusive)
+    }
+
+    /// As [`lock_shared`](File::lock_shared), but does not wait for others.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_lock`](File::try_lock).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let null = rustlet::fs::File::open("/dev/null")?;
+    /// rustlet::run(|| null.try_lock_shared()).ok();
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn try_lock_shared(&self) -> Result<(), TryLockError> {
+        self.try_flock(FlockOperation::NonBlockingLockShared)
+    }
+
+    /// Gives the lock back, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// rustlet::run(|| rustlet::fs::File::open("/dev/null")?.unlock()).ok();
+    /// ```
+    #[track_caller]
+    pub fn unlock(&self) -> io::Result<()> {
+        let open = Arc::clone(&self.open);
+        blocking::on_file(move || Ok(flock(&*open, FlockOperation::Unlock)?))
+    }
+
+    #[track_caller]
+    fn try_flock(&self, operation: FlockOperation) -> Result<(), TryLockError> {
+        let open = Arc::clone(&self.open);
+        let parcel = blocking::on_file(move || {
+            loop {
+                match flock(&*open, operation) {
+                    Ok(()) => return Ok(Some(Parcel(Some(open)))),
+                    Err(Errno::WOULDBLOCK) => return Ok(None),
+                    Err(Errno::INTR) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        });
+        match parcel.map_err(TryLockError::Error)? {
+            Some(mut parcel) => {
+                // It has arrived.
+                parcel.0 = None;
+                Ok(())
+            }
+            None => Err(TryLockError::WouldBlock),
+        }
+    }
+
+    #[track_caller]
+    fn wait_for_lock(&self, waiting: FlockOperation, trying: FlockOperation) -> io::Result<()> {
+        if Home::get().is_none() {
+            return Ok(flock(&*self.open, waiting)?);
+        }
+        let mut pause = SHORTEST;
+        loop {
+            match self.try_flock(trying) {
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(error),
+                Ok(()) => return Ok(()),
+            }
+            let wait = Wait::new(Reason::File).until(clock::after(pause));
+            while clock::now() < wait.deadline {
+                park(&wait);
+            }
+            pause = (pause * 2).min(LONGEST);
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! `stdout` and `stderr`: std's, whose writers suspend.
+//!
+//! Each has one lock for the process, which the thread that holds it may take again. Stdout is buffered up to the end of a line;
+//! what is left when the process ends is written then (SD3 of `standard.rs`), unless somebody is just writing.
+
+use std::fmt;
+use std::io::{self, IoSlice, LineWriter, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::panic::{RefUnwindSafe, UnwindSafe, catch_unwind};
+use std::process::Stdio;
+use std::sync::OnceLock;
+
+use super::reentrant::{Guard, Reentrant};
+use super::standard::{self, Standard};
+use crate::sys::exit::at_exit;
+
+/// Standard output, shared by all handles of the process: [`std::io::Stdout`] for green threads.
+///
+/// Made by [`stdout`].
+pub struct Stdout {
+    shared: &'static Reentrant<LineWriter<Standard>>,
+}
+
+/// Standard output, locked: [`std::io::StdoutLock`] for green threads.
+///
+/// Made by [`Stdout::lock`]. Stays on its thread:
+///
+/// ```compile_fail,E0277
+/// let locked = rustlet::io::stdout().lock();
+/// std::thread::spawn(move || drop(locked));
+/// ```
+pub struct StdoutLock<'a> {
+    guard: Guard<'a, LineWriter<Standard>>,
+}
+
+/// Standard error, shared by all handles of the process: [`std::io::Stderr`] for green threads.
+///
+/// Made by [`stderr`].
+pub struct Stderr {
+    shared: &'static Reentrant<Standard>,
+}
+
+/// Standard error, locked: [`std::io::StderrLock`] for green threads.
+///
+/// Made by [`Stderr::lock`]. Stays on its thread:
+///
+/// ```compile_fail,E0277
+/// let locked = rustlet::io::stderr().lock();
+/// std::thread::spawn(move || drop(locked));
+/// ```
+pub struct StderrLock<'a> {
+    guard: Guard<'a, Standard>,
+}
+
+static STDOUT: OnceLock<Reentrant<LineWriter<Standard>>> = OnceLock::new();
+static STDERR: Reentrant<Standard> = Reentrant::new(Standard::Err);
+
+/// A handle to the standard output of the process.
+///
+/// What is written is buffered up to the end of a line. A line suspends the calling green thread until the terminal, the pipe or the
+/// file has taken it, and blocks an OS thread. The descriptor stays as it is: it is not made `O_NONBLOCK`, which other programs that share it would notice.
+///
+/// What is still in the buffer is written when `main` returns or [`std::process::exit`] is called, as with std; not when the process aborts.
+/// The buffer is not std's, which `println!` uses: whole lines of the two come out in order, parts of lines may not.
+///
+/// ```
+/// use rustlet::io::{Write, stdout};
+///
+/// rustlet::run(|| writeln!(stdout(), "hello"))?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use]
+pub fn stdout() -> Stdout {
+    let shared = STDOUT.get_or_init(|| {
+        at_exit(finish);
+        Reentrant::new(LineWriter::new(Standard::Out))
+    });
+    Stdout { shared }
+}
+
+/// The process ends.
+extern "C" fn finish() {
+    standard::exits();
+    let finish = || {
+        // Somebody who is writing now, perhaps the caller, will not be waited for.
+        if let Some(guard) = STDOUT.get().and_then(Reentrant::try_lock)
+            && let Some(mut writer) = guard.try_get()
+        {
+            let _unheard = writer.flush();
+            // What other threads write from now on is not kept either.
+            *writer = LineWriter::with_capacity(0, Standard::Out);
+        }
+    };
+    drop(catch_unwind(finish));
+}
+
+/// A handle to the standard error of the process. It is not buffered.
+///
+/// A write suspends the calling green thread until the terminal, the pipe or the file has taken it, and blocks an OS thread.
+///
+/// ```
+/// use rustlet::io::{Write, stderr};
+///
+/// rustlet::run(|| writeln!(stderr(), "oh"))?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use]
+pub fn stderr() -> Stderr {
+    Stderr { shared: &STDERR }
+}
+
+macro_rules! output {
+    ($name:ident, $lock:ident, $function:literal, $descriptor:expr, $standard:expr) => {
+        impl $name {
+            /// Locks it for several writes in a row. Suspends while another thread has the lock; the thread that has it may take it again.
+            ///
+            /// ```
+            /// use rustlet::io::Write;
+            ///
+            #[doc = concat!("let mut locked = rustlet::io::", $function, "().lock();")]
+            /// writeln!(locked, "one")?;
+            /// writeln!(locked, "two")?;
+            /// # Ok::<(), std::io::Error>(())
+            /// ```
+            #[track_caller]
+            #[must_use = "it is locked for as long as this lives"]
+            pub fn lock(&self) -> $lock<'static> {
+                $lock {
+                    guard: self.shared.lock(),
+                }
+            }
+        }
+
+        impl Write for $lock<'_> {
+            #[track_caller]
+            fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+                self.guard.get().write(buf)
+            }
+
+            #[track_caller]
+            fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+                self.guard.get().write_vectored(bufs)
+            }
+
+            #[track_caller]
+            fn flush(&mut self) -> io::Result<()> {
+                self.guard.get().flush()
+            }
+
+            #[track_caller]
+            fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
+                self.guard.get().write_all(buf)
+            }
+        }
+
+        /// Locks it for the one call.
+        impl Write for &$name {
+            #[track_caller]
+            fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+                self.lock().write(buf)
+            }
+
+            #[track_caller]
+            fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+                self.lock().write_vectored(bufs)
+            }
+
+            #[track_caller]
+            fn flush(&mut self) -> io::Result<()> {
+                self.lock().flush()
+            }
+
+            #[track_caller]
+            fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
+                self.lock().write_all(buf)
+            }
+
+            #[track_caller]
+            fn write_fmt(&mut self, text: fmt::Arguments<'_>) -> io::Result<()> {
+                self.lock().write_fmt(text)
+            }
+        }
+
+        /// As for a reference to it.
+        impl Write for $name {
+            #[track_caller]
+            fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+                (&*self).write(buf)
+            }
+
+            #[track_caller]
+            fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+                (&*self).write_vectored(bufs)
+            }
+
+            #[track_caller]
+            fn flush(&mut self) -> io::Result<()> {
+                (&*self).flush()
+            }
+
+            #[track_caller]
+            fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
+                (&*self).write_all(buf)
+            }
+
+            #[track_caller]
+            fn write_fmt(&mut self, text: fmt::Arguments<'_>) -> io::Result<()> {
+                (&*self).write_fmt(text)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).finish_non_exhaustive()
+            }
+        }
+
+        impl fmt::Debug for $lock<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($lock)).finish_non_exhaustive()
+            }
+        }
+
+        impl AsFd for $name {
+            fn as_fd(&self) -> BorrowedFd<'_> {
+                $descriptor
+            }
+        }
+
+        impl AsRawFd for $name {
+            fn as_raw_fd(&self) -> RawFd {
+                $descriptor.as_raw_fd()
+            }
+        }
+
+        impl AsFd for $lock<'_> {
+            fn as_fd(&self) -> BorrowedFd<'_> {
+                $descriptor
+            }
+        }
+
+        impl AsRawFd for $lock<'_> {
+            fn as_raw_fd(&self) -> RawFd {
+                $descriptor.as_raw_fd()
+            }
+        }
+
+        impl From<$name> for Stdio {
+            fn from(_: $name) -> Stdio {
+                $standard.into()
+            }
+        }
+
+        // What a panic in the middle of a write leaves is whole. std's types are these too.
+        impl UnwindSafe for $name {}
+        impl RefUnwindSafe for $name {}
+        impl UnwindSafe for $lock<'_> {}
+        impl RefUnwindSafe for $lock<'_> {}
+    };
+}
+
+output!(
+    Stdout,
+    StdoutLock,
+    "stdout",
+    rustix::stdio::stdout(),
+    io::stdout()
+);
+output!(
+    Stderr,
+    StderrLock,
+    "stderr",
+    rustix::stdio::stderr(),
+    io::stderr()
+);

@@ -1,0 +1,195 @@
+//! `pipe`: std's, whose ends suspend.
+//!
+//! The ends are files that wait in the reactor and stay in blocking mode, so they can be given to a child process as they are.
+
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::process::Stdio;
+
+use crate::fs::File;
+
+/// A pipe, and its two ends. Both are close-on-exec.
+///
+/// # Errors
+///
+/// The process is out of descriptors, or the user out of memory for pipes.
+///
+/// ```
+/// use rustlet::io::{self, Read, Write};
+///
+/// rustlet::run(|| {
+///     let (mut reader, mut writer) = io::pipe()?;
+///     rustlet::spawn(move || writer.write_all(b"through"));
+///     let mut text = String::new();
+///     reader.read_to_string(&mut text)?;
+///     assert_eq!(text, "through");
+///     io::Result::Ok(())
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn pipe() -> io::Result<(PipeReader, PipeWriter)> {
+    let (reader, writer) = io::pipe()?;
+    Ok((
+        PipeReader(OwnedFd::from(reader).into()),
+        PipeWriter(OwnedFd::from(writer).into()),
+    ))
+}
+
+/// The end of a pipe that is read: [`std::io::PipeReader`] for green threads. Made by [`pipe`].
+pub struct PipeReader(File);
+
+/// The end of a pipe that is written: [`std::io::PipeWriter`] for green threads. Made by [`pipe`].
+pub struct PipeWriter(File);
+
+macro_rules! end {
+    ($name:ident) => {
+        impl $name {
+            /// A second handle to the same end.
+            ///
+            /// # Errors
+            ///
+            /// The process is out of descriptors.
+            ///
+            /// ```
+            /// let (reader, writer) = rustlet::io::pipe()?;
+            /// let more = (reader.try_clone()?, writer.try_clone()?);
+            /// # drop(more);
+            /// # Ok::<(), std::io::Error>(())
+            /// ```
+            pub fn try_clone(&self) -> io::Result<$name> {
+                self.0.try_clone().map($name)
+            }
+        }
+
+        /// As std's.
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let fd = self.0.as_raw_fd();
+                f.debug_tuple(stringify!($name))
+                    .field(&format_args!("FileDesc(OwnedFd {{ fd: {fd} }})"))
+                    .finish()
+            }
+        }
+
+        impl AsFd for $name {
+            fn as_fd(&self) -> BorrowedFd<'_> {
+                self.0.as_fd()
+            }
+        }
+
+        impl AsRawFd for $name {
+            fn as_raw_fd(&self) -> RawFd {
+                self.0.as_raw_fd()
+            }
+        }
+
+        impl From<OwnedFd> for $name {
+            fn from(fd: OwnedFd) -> $name {
+                $name(fd.into())
+            }
+        }
+
+        impl From<$name> for OwnedFd {
+            fn from(end: $name) -> OwnedFd {
+                end.0.into()
+            }
+        }
+
+        impl From<std::io::$name> for $name {
+            fn from(end: std::io::$name) -> $name {
+                OwnedFd::from(end).into()
+            }
+        }
+
+        impl From<$name> for std::io::$name {
+            fn from(end: $name) -> std::io::$name {
+                OwnedFd::from(end).into()
+            }
+        }
+
+        impl From<$name> for Stdio {
+            fn from(end: $name) -> Stdio {
+                OwnedFd::from(end).into()
+            }
+        }
+
+        impl IntoRawFd for $name {
+            fn into_raw_fd(self) -> RawFd {
+                self.0.into_raw_fd()
+            }
+        }
+
+        /// As [`From<OwnedFd>`].
+        #[allow(unsafe_code, reason = "the trait's method is unsafe")]
+        impl FromRawFd for $name {
+            unsafe fn from_raw_fd(fd: RawFd) -> $name {
+                // SAFETY: the caller promises that `fd` is open and his to give, as std's contract asks.
+                $name::from(unsafe { OwnedFd::from_raw_fd(fd) })
+            }
+        }
+    };
+}
+
+end!(PipeReader);
+end!(PipeWriter);
+
+/// Suspends until something was written, or all writers are gone (0).
+impl Read for &PipeReader {
+    #[track_caller]
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        (&self.0).read(buf)
+    }
+
+    #[track_caller]
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        (&self.0).read_vectored(bufs)
+    }
+}
+
+/// As for `&PipeReader`.
+impl Read for PipeReader {
+    #[track_caller]
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        (&self.0).read(buf)
+    }
+
+    #[track_caller]
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        (&self.0).read_vectored(bufs)
+    }
+}
+
+/// Suspends until the pipe has taken all.
+impl Write for &PipeWriter {
+    #[track_caller]
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        (&self.0).write(buf)
+    }
+
+    #[track_caller]
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        (&self.0).write_vectored(bufs)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// As for `&PipeWriter`.
+impl Write for PipeWriter {
+    #[track_caller]
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        (&self.0).write(buf)
+    }
+
+    #[track_caller]
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        (&self.0).write_vectored(bufs)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,12 @@
+#![allow(unsafe_code, reason = "a call of C's")]
+//! What is done when the process ends.
+//!
+//! Owns nothing; any thread may call.
+
+/// Lets `f` be called when `main` returns or somebody calls `std::process::exit`, on the thread that does. It must not unwind, nor wait for
+/// another thread.
+pub(crate) fn at_exit(f: extern "C" fn()) {
+    // SAFETY: a function that takes nothing and stays for ever. There is always room for a few of them; if there is none, then
+    // nothing is called, which the caller can do nothing about.
+    let _refused = unsafe { libc::atexit(f) };
+}

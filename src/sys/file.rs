@@ -1,0 +1,110 @@
+//! System calls on files, typed, each a single call.
+//!
+//! Owns nothing; any thread may call any of these.
+//!
+//! - **FI1** [`read_now`] and [`write_now`] do not wait: not for a disk, not for the other end of a pipe. They do not need
+//!   `O_NONBLOCK`, which belongs to the open file and would be seen by everybody who shares it. Where the system or the kind of file
+//!   has no such call they say so ([`Now::Unknown`]) and have done nothing.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::BorrowedFd;
+
+use rustix::fs::FileType;
+
+/// What a call that does not wait has found.
+#[derive(Debug)]
+pub(crate) enum Now {
+    Done(usize),
+    /// It would have to wait.
+    WouldWait,
+    /// There is no such call for this file.
+    Unknown,
+}
+
+/// Where a transfer starts: what stands for "where the file is".
+pub(crate) const HERE: u64 = u64::MAX;
+
+/// Reads what can be had without waiting.
+///
+/// # Errors
+///
+/// The system's.
+#[cfg(target_os = "linux")]
+pub(crate) fn read_now(
+    fd: BorrowedFd<'_>,
+    bufs: &mut [IoSliceMut<'_>],
+    at: u64,
+) -> io::Result<Now> {
+    judge(|| rustix::io::preadv2(fd, bufs, at, rustix::io::ReadWriteFlags::NOWAIT))
+}
+
+/// Writes what can be taken without waiting.
+///
+/// # Errors
+///
+/// The system's.
+#[cfg(target_os = "linux")]
+pub(crate) fn write_now(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>], at: u64) -> io::Result<Now> {
+    judge(|| rustix::io::pwritev2(fd, bufs, at, rustix::io::ReadWriteFlags::NOWAIT))
+}
+
+#[cfg(target_os = "linux")]
+fn judge(mut call: impl FnMut() -> rustix::io::Result<usize>) -> io::Result<Now> {
+    use rustix::io::Errno;
+    loop {
+        return match call() {
+            Ok(count) => Ok(Now::Done(count)),
+            Err(Errno::INTR) => continue,
+            Err(Errno::AGAIN) => Ok(Now::WouldWait),
+            // Some kinds of file call the flag, or an offset, invalid: the plain call knows the true error, if there is one.
+            // Seccomp filters that were written before the call existed answer EPERM.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::PERM) => Ok(Now::Unknown),
+            Err(error) => Err(error.into()),
+        };
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn read_now(_: BorrowedFd<'_>, _: &mut [IoSliceMut<'_>], _: u64) -> io::Result<Now> {
+    Ok(Now::Unknown)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn write_now(_: BorrowedFd<'_>, _: &[IoSlice<'_>], _: u64) -> io::Result<Now> {
+    Ok(Now::Unknown)
+}
+
+/// What it takes to wait for a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Nature {
+    /// Its operations may block, and end soon: regular files, directories, block devices.
+    Disk,
+    /// Its operations never block: `/dev/null` and the like.
+    Memory,
+    /// Its operations wait for somebody else, for ever perhaps: pipes, sockets, terminals.
+    Stream,
+}
+
+/// What `fd` is. What cannot be asked is taken for a disk's: its operations give the error.
+pub(crate) fn nature(fd: BorrowedFd<'_>) -> Nature {
+    let Ok(stat) = rustix::fs::fstat(fd) else {
+        return Nature::Disk;
+    };
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Fifo | FileType::Socket => Nature::Stream,
+        FileType::CharacterDevice if is_memory(stat.st_rdev as _) => Nature::Memory,
+        FileType::CharacterDevice => Nature::Stream,
+        _ => Nature::Disk,
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn is_memory(device: u64) -> bool {
+    // `/dev/null`, `zero`, `full`, `random`, `urandom`; not 11, `kmsg`, whose readers wait.
+    rustix::fs::major(device) == 1 && matches!(rustix::fs::minor(device), 3 | 5 | 7..=9)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_memory(_: u64) -> bool {
+    false
+}
