@@ -68,6 +68,8 @@ pub mod fs;
 mod future;
 mod green;
 #[cfg(not(loom))]
+pub mod guide;
+#[cfg(not(loom))]
 pub mod io;
 #[cfg(not(loom))]
 pub mod mailbox;
