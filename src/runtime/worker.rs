@@ -270,7 +270,7 @@ impl Worker {
     }
 
     /// A thread has ended.
-    #[inline]
+    #[inline(always)]
     fn bury(&self, green: &'static Green) {
         self.timers.borrow_mut().forget(green);
         if let Some(stack) = green.bury() {

@@ -36,178 +36,21 @@
 //!      `Here`, or drops the last address, takes all that are registered out, under the lock, and wakes them.
 //! MB3. Under the lock no code of the user's runs: no question, no destructor, no wake-up.
 
-use std::collections::VecDeque;
+mod state;
+
 use std::fmt;
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use self::state::{Search, State, Waiters};
 use crate::channel::limit::{Limit, give_way};
 use crate::channel::{RecvError, RecvTimeoutError, SendError, TryRecvError};
 use crate::green::completion::Waiter;
 use crate::green::{Reason, Unparker, Wait, park};
 use crate::sync::spin::Spin;
 use crate::sys::clock;
-
-/// A place in the queue (MB1).
-enum Place<M> {
-    Here(M),
-    Held,
-    Gone,
-}
-
-struct State<M> {
-    /// By number, which grows.
-    places: VecDeque<(u64, Place<M>)>,
-    next: u64,
-    here: usize,
-    gone: usize,
-    closed: bool,
-    /// Those who wait: as a rule one.
-    waiter: Option<Unparker>,
-    more_waiters: Vec<Unparker>,
-}
-
-/// Whom to wake when the lock is released.
-#[must_use]
-struct Waiters(Option<Unparker>, Vec<Unparker>);
-
-impl Waiters {
-    fn wake(self) {
-        self.0.into_iter().chain(self.1).for_each(|w| w.unpark());
-    }
-}
-
-impl<M> State<M> {
-    fn waiters(&mut self) -> Waiters {
-        Waiters(self.waiter.take(), std::mem::take(&mut self.more_waiters))
-    }
-
-    fn register(&mut self, waiter: Unparker) {
-        match &self.waiter {
-            None => self.waiter = Some(waiter),
-            Some(_) => self.more_waiters.push(waiter),
-        }
-    }
-
-    /// A waiter goes by itself; it may have been taken out before.
-    fn withdraw(&mut self, word: usize) -> Option<Unparker> {
-        let is_it = |waiter: &Unparker| waiter.word() == word;
-        if self.waiter.as_ref().is_some_and(is_it) {
-            return self.waiter.take();
-        }
-        let found = self.more_waiters.iter().position(is_it);
-        found.map(|index| self.more_waiters.swap_remove(index))
-    }
-
-    fn index_of(&self, number: u64) -> Option<usize> {
-        self.places
-            .binary_search_by_key(&number, |place| place.0)
-            .ok()
-    }
-
-    /// Takes the message at `index` out, if it is there; its place is held.
-    fn hold(&mut self, index: usize) -> Option<M> {
-        let place = &mut self.places[index].1;
-        match std::mem::replace(place, Place::Held) {
-            Place::Here(message) => {
-                self.here -= 1;
-                Some(message)
-            }
-            other => {
-                *place = other;
-                None
-            }
-        }
-    }
-
-    /// The next message that `search` has not asked about, with its number.
-    fn hold_next(&mut self, search: &mut Search) -> Option<(u64, M)> {
-        // First those that somebody else held when the search came by.
-        let mut passed = 0;
-        while let Some(&number) = search.passed.get(passed) {
-            let index = self.index_of(number);
-            match index.map(|index| (index, &self.places[index].1)) {
-                Some((_, Place::Held)) => passed += 1,
-                None | Some((_, Place::Gone)) => drop(search.passed.remove(passed)),
-                Some((index, Place::Here(_))) => {
-                    search.passed.remove(passed);
-                    return self.hold(index).map(|message| (number, message));
-                }
-            }
-        }
-        if self.here == 0 {
-            // What is held now is put back under a number that has to be noted, so it is not skipped.
-            search.pass_held(self);
-            return None;
-        }
-        let mut index = self.places.partition_point(|place| place.0 < search.from);
-        while let Some((number, place)) = self.places.get(index) {
-            let number = *number;
-            search.from = number + 1;
-            match place {
-                Place::Here(_) => return self.hold(index).map(|message| (number, message)),
-                Place::Held => search.passed.push(number),
-                Place::Gone => {}
-            }
-            index += 1;
-        }
-        None
-    }
-
-    /// A message that was in hand is there again. Its place is, too: who asks about it has the mailbox (MB1).
-    fn put_back(&mut self, number: u64, message: Option<M>) {
-        if let Some(index) = self.index_of(number)
-            && let Some(message) = message
-        {
-            self.places[index].1 = Place::Here(message);
-            self.here += 1;
-        }
-    }
-
-    /// The place of a message that was taken is free; gives memory back as places go.
-    fn free(&mut self, number: u64) {
-        if let Some(index) = self.index_of(number) {
-            self.places[index].1 = Place::Gone;
-            self.gone += 1;
-        }
-        while let Some((_, Place::Gone)) = self.places.front() {
-            self.places.pop_front();
-            self.gone -= 1;
-        }
-        // Holes in the middle, when they are the larger part: each removal pays for one of them.
-        if self.gone > self.places.len() / 2 && self.gone > 32 {
-            self.places.retain(|place| !matches!(place.1, Place::Gone));
-            self.gone = 0;
-        }
-        if self.places.capacity() > 64 && self.places.len() < self.places.capacity() / 4 {
-            self.places.shrink_to(self.places.len() * 2);
-        }
-    }
-}
-
-/// How far a question has come.
-#[derive(Default)]
-struct Search {
-    /// The first number that was not looked at.
-    from: u64,
-    /// Numbers before it that somebody else held.
-    passed: Vec<u64>,
-}
-
-impl Search {
-    /// Goes on to the end of a queue in which nothing is `Here`.
-    fn pass_held<M>(&mut self, state: &State<M>) {
-        if self.from < state.next && !state.places.is_empty() {
-            let first = state.places.partition_point(|place| place.0 < self.from);
-            let rest = state.places.range(first..);
-            let held = rest.filter(|place| matches!(place.1, Place::Held));
-            self.passed.extend(held.map(|place| place.0));
-        }
-        self.from = state.next;
-    }
-}
 
 struct Shared<M> {
     state: Spin<State<M>>,
@@ -347,15 +190,7 @@ impl<M> Mailbox<M> {
     pub fn new() -> Mailbox<M> {
         Mailbox {
             shared: Arc::new(Shared {
-                state: Spin::new(State {
-                    places: VecDeque::new(),
-                    next: 0,
-                    here: 0,
-                    gone: 0,
-                    closed: false,
-                    waiter: None,
-                    more_waiters: Vec::new(),
-                }),
+                state: Spin::new(State::new()),
                 addresses: AtomicUsize::new(0),
             }),
         }
@@ -595,8 +430,7 @@ impl<M> Default for Mailbox<M> {
 impl<M> Drop for Mailbox<M> {
     fn drop(&mut self) {
         let mut state = self.shared.state.lock();
-        state.closed = true;
-        let left = std::mem::take(&mut state.places);
+        let left = state.close();
         drop(state);
         drop(left);
     }
@@ -639,10 +473,7 @@ impl<M> Address<M> {
         if state.closed {
             return Err(SendError(message));
         }
-        let number = state.next;
-        state.next += 1;
-        state.here += 1;
-        state.places.push_back((number, Place::Here(message)));
+        state.push(message);
         let waiters = state.waiters();
         drop(state);
         waiters.wake();
