@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::line::Line;
 use super::spin::{Held, Spin};
-use super::stand::{Ended, Place, Sleep, stand};
+use super::stand::{Ended, Place, Sleep, in_vain, stand};
 use super::waiting::Thread;
 use crate::green::park::raise_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait};
@@ -130,10 +130,15 @@ impl<T> Callback<T> {
         self.receive(clock::after(timeout), Location::caller())
     }
 
-    /// The value of a call that nobody has waited for yet, if any. Never suspends.
+    /// The value of a call that nobody has waited for yet, if any. A green thread that asks in vain again and again gives way from time to time.
     #[must_use]
+    #[track_caller]
     pub fn try_wait(&self) -> Option<T> {
-        self.shared.lock().kept.pop_front()
+        let value = self.shared.lock().kept.pop_front();
+        if value.is_none() {
+            in_vain(Location::caller());
+        }
+        value
     }
 
     fn receive(&self, deadline: Tick, at: &'static Location<'static>) -> Option<T> {

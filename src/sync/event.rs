@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::line::Line;
 use super::spin::Spin;
-use super::stand::{Ended, Place, stand, wake_some};
+use super::stand::{Ended, Place, in_vain, stand, wake_some};
 use super::waiting::Thread;
 use crate::green::park::raise_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait};
@@ -71,7 +71,7 @@ impl Event {
     /// It has happened: lets all go that wait. Never suspends.
     pub fn set(&self) {
         let mut state = self.state.lock();
-        // Release: pairs with the Acquire of `is_set`.
+        // Release: pairs with the Acquire of `has_happened`.
         self.set.store(true, Ordering::Release);
         state.generation = state.generation.wrapping_add(1);
         let standing = std::mem::take(&mut state.standing);
@@ -84,10 +84,20 @@ impl Event {
         self.set.store(false, Ordering::Relaxed);
     }
 
-    /// Whether it has happened. Never suspends.
+    /// Whether it has happened. Does not wait; but a green thread that asks in vain again and again gives way from time to time.
     #[must_use]
     #[inline]
+    #[track_caller]
     pub fn is_set(&self) -> bool {
+        let set = self.has_happened();
+        if !set {
+            in_vain(Location::caller());
+        }
+        set
+    }
+
+    #[inline(always)]
+    fn has_happened(&self) -> bool {
         self.set.load(Ordering::Acquire)
     }
 
@@ -95,7 +105,7 @@ impl Event {
     #[track_caller]
     #[inline]
     pub fn wait(&self) {
-        if !self.is_set() {
+        if !self.has_happened() {
             self.wait_until(NEVER, Location::caller());
         }
     }
@@ -113,7 +123,7 @@ impl Event {
     /// ```
     #[track_caller]
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
-        self.is_set() || self.wait_until(clock::after(timeout), Location::caller())
+        self.has_happened() || self.wait_until(clock::after(timeout), Location::caller())
     }
 
     fn wait_until(&self, deadline: Tick, at: &'static Location<'static>) -> bool {
@@ -123,7 +133,7 @@ impl Event {
         let mut state = self.state.lock();
         let came = state.generation;
         loop {
-            if self.is_set() || state.generation != came {
+            if self.has_happened() || state.generation != came {
                 return true;
             }
             state.standing += 1;
@@ -167,7 +177,7 @@ impl Default for Event {
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Event")
-            .field("is_set", &self.is_set())
+            .field("is_set", &self.has_happened())
             .finish_non_exhaustive()
     }
 }

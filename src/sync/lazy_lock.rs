@@ -75,7 +75,7 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     #[inline]
     #[track_caller]
     pub fn force(this: &LazyLock<T, F>) -> &T {
-        if !this.once.is_completed() {
+        if !this.once.is_done() {
             this.make(Location::caller());
         }
         // SAFETY: LL1, nobody writes any more.
@@ -147,7 +147,7 @@ impl<T, F> LazyLock<T, F> {
     /// ```
     #[inline]
     pub fn get(this: &LazyLock<T, F>) -> Option<&T> {
-        if !this.once.is_completed() {
+        if !this.once.is_done() {
             return None;
         }
         // SAFETY: LL1, nobody writes any more.

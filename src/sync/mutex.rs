@@ -12,6 +12,7 @@ use std::sync::{LockResult, TryLockError, TryLockResult};
 
 use super::poison::{Entry, Flag};
 use super::raw::mutex::RawMutex;
+use super::stand::in_vain;
 use super::waiting::Thread;
 use crate::green::park::raise_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait};
@@ -164,7 +165,7 @@ impl<T: ?Sized> Mutex<T> {
         }
     }
 
-    /// Takes the mutex if it is free. Never suspends.
+    /// Takes the mutex if it is free. Does not wait; but a green thread that tries in vain again and again gives way from time to time.
     ///
     /// # Errors
     ///
@@ -177,7 +178,17 @@ impl<T: ?Sized> Mutex<T> {
     /// # drop(guard);
     /// ```
     #[inline]
+    #[track_caller]
     pub fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T>> {
+        let tried = self.try_once();
+        if let Err(TryLockError::WouldBlock) = tried {
+            in_vain(Location::caller());
+        }
+        tried
+    }
+
+    #[inline(always)]
+    fn try_once(&self) -> TryLockResult<MutexGuard<'_, T>> {
         let guard = self.raw.try_lock().then(|| self.guard());
         self.poison.wrap_tried(guard)
     }
@@ -310,7 +321,7 @@ impl<T: Default> Default for Mutex<T> {
 impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Mutex");
-        match self.try_lock() {
+        match self.try_once() {
             Ok(guard) => shown.field("data", &&*guard),
             Err(TryLockError::Poisoned(error)) => shown.field("data", &&**error.get_ref()),
             // With quotes, other than that of `RwLock`: as std 1.95 has it.

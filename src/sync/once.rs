@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 
 use super::raw::once::{Begin, End, RawOnce};
+use super::stand::in_vain;
 use super::waiting::Thread;
 use crate::green::park::{raise_if_cancelled, unwinds_cancelled};
 use crate::green::{OnCancel, Reason, Wait};
@@ -110,7 +111,7 @@ impl Once {
     where
         F: FnOnce(),
     {
-        if !self.is_completed() {
+        if !self.is_done() {
             let ran = self.call(true, Unwound::MayRetry, Location::caller(), |_| f());
             assert!(ran, "Once instance has previously been poisoned");
         }
@@ -138,18 +139,29 @@ impl Once {
     where
         F: FnOnce(&OnceState),
     {
-        if !self.is_completed() {
+        if !self.is_done() {
             self.call(false, Unwound::MayRetry, Location::caller(), f);
         }
     }
 
-    /// Whether an initialiser has run to its end. Never suspends.
+    /// Whether an initialiser has run to its end. Does not wait; but a green thread that asks in vain again and again gives way from time to
+    /// time.
     ///
     /// ```
     /// assert!(!rustlet::sync::Once::new().is_completed());
     /// ```
     #[inline]
+    #[track_caller]
     pub fn is_completed(&self) -> bool {
+        let complete = self.is_done();
+        if !complete {
+            in_vain(Location::caller());
+        }
+        complete
+    }
+
+    #[inline(always)]
+    pub(super) fn is_done(&self) -> bool {
         self.raw.is_complete()
     }
 
@@ -160,7 +172,7 @@ impl Once {
     /// An initialiser has panicked.
     #[track_caller]
     pub fn wait(&self) {
-        if !self.is_completed() {
+        if !self.is_done() {
             let complete = self.wait_for(true, Location::caller());
             assert!(complete, "Once instance has previously been poisoned");
         }
@@ -169,7 +181,7 @@ impl Once {
     /// As [`wait`](Once::wait), and after a panic waits on, for an initialiser that does better.
     #[track_caller]
     pub fn wait_force(&self) {
-        if !self.is_completed() {
+        if !self.is_done() {
             self.wait_for(false, Location::caller());
         }
     }

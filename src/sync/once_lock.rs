@@ -10,6 +10,7 @@ use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 
 use super::once::{Once, Unwound};
 use super::raw::once::End;
+use super::stand::in_vain;
 
 /// A place for a value that is written once, by whoever comes first. As [`std::sync::OnceLock`].
 ///
@@ -52,10 +53,20 @@ impl<T> OnceLock<T> {
         }
     }
 
-    /// The value, if it is there. Never suspends.
+    /// The value, if it is there. Does not wait; but a green thread that asks in vain again and again gives way from time to time.
     #[inline]
+    #[track_caller]
     pub fn get(&self) -> Option<&T> {
-        if self.once.is_completed() {
+        let found = self.look();
+        if found.is_none() {
+            in_vain(Location::caller());
+        }
+        found
+    }
+
+    #[inline(always)]
+    fn look(&self) -> Option<&T> {
+        if self.once.is_done() {
             // SAFETY: OL1.
             Some(unsafe { self.get_unchecked() })
         } else {
@@ -133,7 +144,7 @@ impl<T> OnceLock<T> {
     where
         F: FnOnce() -> T,
     {
-        if !self.once.is_completed() {
+        if !self.once.is_done() {
             self.initialise(Location::caller(), || Some(f()));
         }
         // SAFETY: OL1.
@@ -143,7 +154,7 @@ impl<T> OnceLock<T> {
     /// Makes the value, unless it is there. `make` gives one whenever it is called, which is once at most.
     #[cold]
     fn initialise(&self, at: &'static Location<'static>, make: impl FnOnce() -> Option<T>) {
-        if self.once.is_completed() {
+        if self.once.is_done() {
             return;
         }
         self.once.call(false, Unwound::MayRetry, at, |_| {
@@ -185,7 +196,7 @@ impl<T> Default for OnceLock<T> {
 impl<T: fmt::Debug> fmt::Debug for OnceLock<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_tuple("OnceLock");
-        match self.get() {
+        match self.look() {
             Some(value) => shown.field(value),
             None => shown.field(&format_args!("<uninit>")),
         };
@@ -195,7 +206,7 @@ impl<T: fmt::Debug> fmt::Debug for OnceLock<T> {
 
 impl<T: Clone> Clone for OnceLock<T> {
     fn clone(&self) -> OnceLock<T> {
-        match self.get() {
+        match self.look() {
             Some(value) => OnceLock::from(value.clone()),
             None => OnceLock::new(),
         }
@@ -213,7 +224,7 @@ impl<T> From<T> for OnceLock<T> {
 
 impl<T: PartialEq> PartialEq for OnceLock<T> {
     fn eq(&self, other: &OnceLock<T>) -> bool {
-        self.get() == other.get()
+        self.look() == other.look()
     }
 }
 

@@ -18,6 +18,7 @@ use std::time::Duration;
 pub use std::sync::mpsc::{RecvError, RecvTimeoutError, TryRecvError};
 
 use super::raw::oneshot::{RawOneshot, Received};
+use super::stand::in_vain;
 use super::waiting::Thread;
 use crate::green::park::raise_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait};
@@ -114,7 +115,7 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Takes the value if it is there. Never suspends.
+    /// Takes the value if it is there. A green thread that tries in vain again and again gives way from time to time.
     ///
     /// # Errors
     ///
@@ -129,10 +130,14 @@ impl<T> Receiver<T> {
     /// assert_eq!(receiver.try_recv(), Ok(1));
     /// assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));
     /// ```
+    #[track_caller]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
         match self.shared.try_receive() {
             Received::Value(value) => Ok(value),
-            Received::Nothing => Err(TryRecvError::Empty),
+            Received::Nothing => {
+                in_vain(Location::caller());
+                Err(TryRecvError::Empty)
+            }
             _ => Err(TryRecvError::Disconnected),
         }
     }

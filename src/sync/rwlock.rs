@@ -15,6 +15,7 @@ use std::sync::{LockResult, TryLockError, TryLockResult};
 
 use super::poison::{Entry, Flag};
 use super::raw::rwlock::{Access, RawRwLock};
+use super::stand::in_vain;
 use super::waiting::Thread;
 use crate::green::park::raise_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait};
@@ -153,7 +154,7 @@ impl<T: ?Sized> RwLock<T> {
         }
     }
 
-    /// Takes the lock for reading if that needs no waiting. Never suspends.
+    /// Takes the lock for reading if that needs no waiting. A green thread that tries in vain again and again gives way from time to time.
     ///
     /// # Errors
     ///
@@ -167,12 +168,22 @@ impl<T: ?Sized> RwLock<T> {
     /// assert_eq!(*lock.try_read().unwrap(), 1);
     /// ```
     #[inline]
+    #[track_caller]
     pub fn try_read(&self) -> TryLockResult<RwLockReadGuard<'_, T>> {
+        let tried = self.try_read_once();
+        if let Err(TryLockError::WouldBlock) = tried {
+            in_vain(Location::caller());
+        }
+        tried
+    }
+
+    #[inline(always)]
+    fn try_read_once(&self) -> TryLockResult<RwLockReadGuard<'_, T>> {
         let entered = self.raw.read_fast() || self.raw.try_enter(Access::Read);
         self.poison.wrap_tried(entered.then(|| self.read_guard()))
     }
 
-    /// Takes the lock for writing if it is free. Never suspends.
+    /// Takes the lock for writing if it is free. A green thread that tries in vain again and again gives way from time to time.
     ///
     /// # Errors
     ///
@@ -186,9 +197,14 @@ impl<T: ?Sized> RwLock<T> {
     /// *lock.try_write().unwrap() = 2;
     /// ```
     #[inline]
+    #[track_caller]
     pub fn try_write(&self) -> TryLockResult<RwLockWriteGuard<'_, T>> {
         let entered = self.raw.write_fast() || self.raw.try_enter(Access::Write);
-        self.poison.wrap_tried(entered.then(|| self.write_guard()))
+        let tried = self.poison.wrap_tried(entered.then(|| self.write_guard()));
+        if let Err(TryLockError::WouldBlock) = tried {
+            in_vain(Location::caller());
+        }
+        tried
     }
 
     /// RL1: the caller has just taken the lock.
@@ -340,7 +356,7 @@ impl<T: Default> Default for RwLock<T> {
 impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLock<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("RwLock");
-        match self.try_read() {
+        match self.try_read_once() {
             Ok(guard) => shown.field("data", &&*guard),
             Err(TryLockError::Poisoned(error)) => shown.field("data", &&**error.get_ref()),
             Err(TryLockError::WouldBlock) => shown.field("data", &format_args!("<locked>")),

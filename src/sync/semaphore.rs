@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::raw::semaphore::{Acquired, RawSemaphore};
+use super::stand::in_vain;
 use super::waiting::Thread;
 use crate::green::park::raise_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait};
@@ -169,20 +170,22 @@ impl Semaphore {
         Ok(self.permit(permits))
     }
 
-    /// Takes a permit, if there is one and nobody waits. Never suspends.
+    /// Takes a permit, if there is one and nobody waits. A green thread that tries in vain again and again gives way from time to time.
     ///
     /// # Errors
     ///
     /// There is none, or the semaphore is closed.
+    #[track_caller]
     pub fn try_acquire(&self) -> Result<SemaphorePermit<'_>, TryAcquireError> {
         self.try_acquire_many(1)
     }
 
-    /// Takes so many permits, if they are there and nobody waits. Never suspends.
+    /// Takes so many permits, if they are there and nobody waits. As [`try_acquire`](Semaphore::try_acquire).
     ///
     /// # Errors
     ///
     /// There are not so many, or the semaphore is closed.
+    #[track_caller]
     pub fn try_acquire_many(&self, n: u32) -> Result<SemaphorePermit<'_>, TryAcquireError> {
         let permits = self.take(n)?;
         Ok(self.permit(permits))
@@ -259,6 +262,7 @@ impl Semaphore {
     /// # Errors
     ///
     /// As [`try_acquire`](Semaphore::try_acquire).
+    #[track_caller]
     pub fn try_acquire_owned(self: Arc<Self>) -> Result<OwnedSemaphorePermit, TryAcquireError> {
         self.try_acquire_many_owned(1)
     }
@@ -268,6 +272,7 @@ impl Semaphore {
     /// # Errors
     ///
     /// As [`try_acquire_many`](Semaphore::try_acquire_many).
+    #[track_caller]
     pub fn try_acquire_many_owned(
         self: Arc<Self>,
         n: u32,
@@ -320,11 +325,15 @@ impl Semaphore {
         }
     }
 
+    #[track_caller]
     fn take(&self, n: u32) -> Result<usize, TryAcquireError> {
         let permits = n as usize;
         match self.raw.try_acquire(permits) {
             Acquired::Yes => Ok(permits),
-            Acquired::No => Err(TryAcquireError::NoPermits),
+            Acquired::No => {
+                in_vain(Location::caller());
+                Err(TryAcquireError::NoPermits)
+            }
             Acquired::Closed => Err(TryAcquireError::Closed),
         }
     }

@@ -3,7 +3,10 @@
 use crate::support::stress;
 use crate::{on_workers, settle};
 use rustlet::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use rustlet::sync::{Arc, Condvar, Mutex, RwLock, Semaphore};
+use rustlet::sync::{
+    Arc, Callback, Condvar, Event, Mutex, Once, OnceLock, RwLock, RwLockWriteGuard, Semaphore,
+    oneshot,
+};
 use rustlet::{spawn, yield_now};
 
 /// Runs `body` on two runtimes of one and two workers, several green threads each, and on OS threads, all at once.
@@ -242,5 +245,60 @@ fn a_dump_says_who_waits() {
         );
         drop(guard);
         waits.join().unwrap();
+    });
+}
+
+/// A thread that asks again and again for what is not there yet does not keep its worker from whoever is to bring it.
+#[test]
+fn asking_in_vain_blocks_no_worker() {
+    on_workers(1, || {
+        let mutex = Arc::new(Mutex::new(()));
+        let lock = Arc::new(RwLock::new(()));
+        let places = Arc::new(Semaphore::new(0));
+        let (once, place) = (Arc::new(Once::new()), Arc::new(OnceLock::new()));
+        let event = Arc::new(Event::new());
+        let callback = Callback::new();
+        let (sender, receiver) = oneshot::channel();
+        let held = Arc::new(AtomicBool::new(false));
+        let thread = spawn({
+            let (mutex, lock, places) = (mutex.clone(), lock.clone(), places.clone());
+            let (once, place, event) = (once.clone(), place.clone(), event.clone());
+            let (callback, held) = (callback.clone(), held.clone());
+            move || {
+                let (one, two) = (mutex.lock().unwrap(), lock.write().unwrap());
+                held.store(true, SeqCst);
+                yield_now();
+                drop(one);
+                yield_now();
+                let two = RwLockWriteGuard::downgrade(two);
+                yield_now();
+                drop(two);
+                yield_now();
+                places.add_permits(1);
+                yield_now();
+                once.call_once(yield_now);
+                yield_now();
+                place.set(()).unwrap();
+                yield_now();
+                event.set();
+                yield_now();
+                callback.call(());
+                yield_now();
+                sender.send(()).unwrap();
+            }
+        });
+        while !held.load(SeqCst) {
+            yield_now();
+        }
+        while mutex.try_lock().is_err() {}
+        while lock.try_read().is_err() {}
+        while lock.try_write().is_err() {}
+        while places.try_acquire().is_err() {}
+        while !once.is_completed() {}
+        while place.get().is_none() {}
+        while !event.is_set() {}
+        while callback.try_wait().is_none() {}
+        while receiver.try_recv().is_err() {}
+        thread.join().unwrap();
     });
 }

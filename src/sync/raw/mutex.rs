@@ -123,7 +123,8 @@ impl<S: Sleep> RawMutex<S> {
         }
     }
 
-    /// Looks at the lock for a moment, in growing intervals, as long as its holder may be running: one on this worker is not.
+    /// Looks at the lock for a moment, in growing intervals, as long as its holder may be running: one on this worker is not. Where others
+    /// stand in line and nobody is on its way, for a shorter moment: they have not come to their turn by looking either.
     #[inline]
     fn look(&self, place: usize, woken: bool) -> bool {
         for round in 0..=S::LOOKS {
@@ -132,7 +133,9 @@ impl<S: Sleep> RawMutex<S> {
                 if self.take_if_free(place, woken) {
                     return true;
                 }
-            } else if place != 0 && state & !FLAGS == place {
+            } else if (place != 0 && state & !FLAGS == place)
+                || (state & (QUEUED | WOKEN) == QUEUED && !woken && round > 3)
+            {
                 return false;
             }
             if round < S::LOOKS {

@@ -431,6 +431,23 @@ mod loom_tests {
         );
     }
 
+    /// The lock is read all the time: who waits behind a writer that goes must be let in by that.
+    #[test]
+    fn loom_rwlock_readers_behind_a_writer_that_goes() {
+        check(Some(3), || {
+            let lock = lock();
+            assert!(lock.0.read_fast());
+            let writer = lock.clone();
+            let writer = thread::spawn(move || enter(&writer, Access::Write, Until::GivesUp));
+            let reader = lock.clone();
+            let reader = thread::spawn(move || enter(&reader, Access::Read, Until::Claimed));
+            assert!(reader.join().unwrap());
+            assert!(!writer.join().unwrap());
+            lock.0.leave_read();
+            assert_eq!(lock.0.state.load(Ordering::Relaxed), 0);
+        });
+    }
+
     #[test]
     fn loom_rwlock_downgrade() {
         check(Some(2), || {
