@@ -172,61 +172,61 @@ impl Connection<'_> {
 
     /// The next request; none when the client has no more, or says nothing for long.
     fn receive(&mut self) -> Result<Option<Request>, End> {
-        let mut deadline = None;
+        let mut deadline = Instant::now() + self.timeouts.idle;
+        let mut has_begun = false;
+        let mut has_new_line = true;
         loop {
-            let empty_lines = self.input.iter().take_while(|&&b| is_newline(b)).count();
-            self.input.drain(..empty_lines);
+            // Not for each piece that comes, which may be a byte.
+            if has_new_line {
+                let empty_lines = self.input.iter().take_while(|&&b| is_newline(b)).count();
+                self.input.drain(..empty_lines);
+                let head = &self.input[..self.input.len().min(LONGEST_HEAD)];
+                if let Some((request, length)) = Request::parse(head).map_err(End::Refused)? {
+                    self.input.drain(..length);
+                    return Ok(Some(request));
+                }
+            }
             let line = &self.input[..self.input.len().min(LONGEST_LINE)];
             if line.len() == LONGEST_LINE && !line.contains(&b'\n') {
                 return Err(End::Refused(414));
             }
-            let head = &self.input[..self.input.len().min(LONGEST_HEAD)];
-            if let Some((request, length)) = Request::parse(head).map_err(End::Refused)? {
-                self.input.drain(..length);
-                return Ok(Some(request));
-            }
-            if head.len() == LONGEST_HEAD {
+            if self.input.len() >= LONGEST_HEAD {
                 return Err(End::Refused(431));
             }
             // Whoever waits for us has got all that we have: the answers to a batch of requests go out at once.
             self.flush()?;
-            if self.input.is_empty() {
-                if !self.fill(Instant::now() + self.timeouts.idle)? {
-                    return Ok(None);
-                }
-            } else {
-                // Not a timeout for each read: a byte now and then would hold the connection for ever.
-                let deadline = *deadline.get_or_insert(Instant::now() + self.timeouts.head);
-                if !self.fill(deadline)? {
-                    return Err(End::Refused(408));
+            if !has_begun && !self.input.is_empty() {
+                has_begun = true;
+                // One for all of it, not for each read: a byte now and then would hold the connection for ever.
+                deadline = Instant::now() + self.timeouts.head;
+            }
+            match self.read(deadline)? {
+                None | Some(0) if self.input.is_empty() => return Ok(None),
+                None => return Err(End::Refused(408)),
+                Some(0) => return Err(End::Refused(400)),
+                Some(length) => {
+                    let new = &self.input[self.input.len() - length..];
+                    has_new_line = new.contains(&b'\n');
                 }
             }
         }
     }
 
-    /// Receives up to the end of a line, so that requests which come in tiny pieces are not parsed for each of
-    /// them. False when the client has no more to say, or the time is up.
-    fn fill(&mut self, deadline: Instant) -> io::Result<bool> {
+    /// Adds to `input` what comes first, and says how long it is; none when the time is up.
+    fn read(&mut self, deadline: Instant) -> io::Result<Option<usize>> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(None);
+        }
+        self.stream.set_read_timeout(Some(left))?;
         let mut piece = [0; 4096];
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(false);
+        match self.stream.read(&mut piece) {
+            Ok(length) => {
+                self.input.extend_from_slice(&piece[..length]);
+                Ok(Some(length))
             }
-            self.stream.set_read_timeout(Some(left))?;
-            let length = match self.stream.read(&mut piece) {
-                Ok(length) => length,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) => return Err(error),
-            };
-            let piece = &piece[..length];
-            self.input.extend_from_slice(piece);
-            if piece.is_empty() {
-                return Ok(false);
-            }
-            if piece.contains(&b'\n') || self.input.len() > LONGEST_HEAD {
-                return Ok(true);
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -276,7 +276,7 @@ impl Connection<'_> {
         self.flush()?;
         self.stream.shutdown(Shutdown::Write)?;
         let deadline = Instant::now() + Duration::from_secs(1);
-        while self.fill(deadline)? {
+        while let Some(1..) = self.read(deadline)? {
             self.input.clear();
         }
         Ok(())

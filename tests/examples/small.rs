@@ -4,7 +4,7 @@ use super::program::output_of;
 
 #[test]
 fn crawler() {
-    let args = ["--requests", "20", "--latency", "1"];
+    let args = ["--requests", "20", "--latency", "1", "--runs", "2"];
     let Some(said) = output_of("crawler", &args) else {
         return;
     };
