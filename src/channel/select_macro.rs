@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::limit::Limit;
 use super::select::{self, Case};
 use super::several::Arm;
-use super::slot::{Fate, Head, Place, Pledge};
+use super::slot::{Fate, Head, Offer, Place, Pledge};
 use super::{Receiver, RecvError, SendError, Sender};
 use crate::channel::chan::Side;
 use crate::sync::waiting::Thread;
@@ -100,10 +100,12 @@ impl<T> Chosen<'_, T> {
     #[inline]
     pub fn send(mut self, message: T) -> Result<(), SendError<T>> {
         let pledge = std::mem::replace(&mut self.pledge, Pledge::None);
-        self.sender
-            .chan()
-            .redeem(pledge, message)
-            .map_err(SendError)
+        let offer = Offer::new(message);
+        match self.sender.chan().redeem(pledge, &offer) {
+            Ok(()) => Ok(()),
+            // SAFETY: SE2 in `sender.rs`.
+            Err(_) => Err(SendError(unsafe { offer.take() })),
+        }
     }
 }
 

@@ -96,7 +96,7 @@ impl Order {
         }
     }
 
-    fn of(self, count: usize) -> impl Iterator<Item = usize> {
+    pub(crate) fn of(self, count: usize) -> impl Iterator<Item = usize> {
         (0..count).map(move |step| {
             let step = if self.backward { count - step } else { step };
             let at = self.start + step;
@@ -267,11 +267,12 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
             }
         }
         let mut watched = false;
-        for (&(arm, _), stand) in self.arms.iter().zip(stands) {
+        // In this order too: who comes upon the same channel twice claims the first.
+        for (at, arm, _) in self.each() {
             if let Arm::Meeting(side, channel) = arm {
                 watched |= self.with_core(stands, channel.core(), |core| {
                     // SAFETY: L1, SV2.
-                    unsafe { core.line(side).push(&stand.node) };
+                    unsafe { core.line(side).push(&stands[at].node) };
                     core.waits_are_watched()
                 });
             }
