@@ -17,6 +17,8 @@ mod lazy_lock;
 #[cfg(not(loom))]
 mod mutex;
 #[cfg(not(loom))]
+pub mod mpsc;
+#[cfg(not(loom))]
 mod once;
 #[cfg(not(loom))]
 mod once_lock;
