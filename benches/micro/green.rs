@@ -1,6 +1,6 @@
 //! The operations on green threads.
 
-use rustlet::thread;
+use rustlet::{channel, thread};
 
 #[path = "ops.rs"]
 mod ops;

@@ -35,7 +35,7 @@ struct Row {
     os: Option<Operation>,
 }
 
-const ROWS: [Row; 7] = [
+const ROWS: [Row; 10] = [
     Row {
         name: "yield, 2 threads",
         green: |count| green::yield_now(2, count),
@@ -70,6 +70,21 @@ const ROWS: [Row; 7] = [
         name: "the same, each park with a timeout",
         green: green::ping_pong_with_timeout,
         os: Some(os::ping_pong_with_timeout),
+    },
+    Row {
+        name: "channel of capacity 1, round trip (std: crossbeam)",
+        green: green::channel_ping_pong,
+        os: Some(os::channel_ping_pong),
+    },
+    Row {
+        name: "channel without limit, 4 to 1 (std: crossbeam)",
+        green: |count| green::channel_crowd(4, 1, None, count),
+        os: Some(|count| os::channel_crowd(4, 1, None, count)),
+    },
+    Row {
+        name: "channel of capacity 128, 4 to 4 (std: crossbeam)",
+        green: |count| green::channel_crowd(4, 4, Some(128), count),
+        os: Some(|count| os::channel_crowd(4, 4, Some(128), count)),
     },
 ];
 

@@ -14,15 +14,16 @@
 //! CH3. Nodes in `receivers` have slots that are `Place<T>`, those in `senders` have slots that are `Head<S>`, and, if
 //!      it is not lazy, the head of an `Offer<T, S>`; those in `watchers` have none.
 //! CH4. No code of the user's runs under the lock, and nobody is woken.
-//! CH5. A wait does not unwind ([`Waits::wait`]): whoever stands in line leaves it by the code that follows.
+//! CH5. A wait does not unwind (ST1 in `sync/stand.rs`): whoever stands in line leaves it by the code that follows.
 
 use std::cell::UnsafeCell;
 
 use super::queue::Queue;
-use super::sleep::{End, Waits};
+use super::sleep::Waits;
 use super::slot::{Fate, Head, Offer, Place, Pledge};
 use crate::sync::line::{Claimed, Line, Node, Ticket};
 use crate::sync::spin::{Held, Spin};
+use crate::sync::stand::Ended;
 
 /// No limit.
 pub(crate) const UNBOUNDED: usize = usize::MAX;
@@ -278,9 +279,9 @@ impl<T, S: Waits> Chan<T, S> {
             if watched {
                 self.tell_watchers();
             }
-            let end = S::wait(&ticket, wait);
-            if end == End::Done || !self.core.lock().senders.remove(&node) {
-                if end != End::Done {
+            let ended = S::wait_for(&ticket, wait);
+            if ended == Ended::Claimed || !self.core.lock().senders.remove(&node) {
+                if ended != Ended::Claimed {
                     S::wait_out(&ticket);
                 }
                 return match offer.head.fate() {
@@ -288,7 +289,7 @@ impl<T, S: Waits> Chan<T, S> {
                     _ => Err(Unsent::Disconnected),
                 };
             }
-            if end == End::Elapsed {
+            if ended == Ended::Elapsed {
                 return Err(Unsent::Full);
             }
             unwind_with(offer, wait);
@@ -346,9 +347,9 @@ impl<T, S: Waits> Chan<T, S> {
             if watched {
                 self.tell_watchers();
             }
-            let end = S::wait(&ticket, wait);
-            if end == End::Done || !self.core.lock().receivers.remove(&node) {
-                if end != End::Done {
+            let ended = S::wait_for(&ticket, wait);
+            if ended == Ended::Claimed || !self.core.lock().receivers.remove(&node) {
+                if ended != Ended::Claimed {
                     S::wait_out(&ticket);
                 }
                 match place.fate() {
@@ -360,7 +361,7 @@ impl<T, S: Waits> Chan<T, S> {
                     }
                 }
             }
-            if end == End::Elapsed {
+            if ended == Ended::Elapsed {
                 return Err(Unreceived::Empty);
             }
             S::unwind(wait);

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::several::{Arm, Order, Polled, Sleep, Verdict};
+use super::several::{Arm, Order, Pause, Polled, Verdict};
 use super::sleep::Waits;
 use super::slot::Place;
 use crate::green::{Unparker, Wait, Wake, park};
@@ -348,8 +348,8 @@ impl Drop for Armed<'_> {
     }
 }
 
-impl Sleep<Thread> for Sleeping<'_, '_> {
-    fn sleep(&mut self, ticket: &Ticket<Thread>) -> Verdict {
+impl Pause<Thread> for Sleeping<'_, '_> {
+    fn pause(&mut self, ticket: &Ticket<Thread>) -> Verdict {
         let mut armed = Armed(Vec::new());
         if self.questions().next().is_some() {
             let waiter = Unparker::current();

@@ -2,7 +2,7 @@
 //! `select!` and `select_biased!`: the arms as they are written become cases with slots in the caller's frame, one
 //! [`select`] does one of them, and the arm whose slot says so goes on.
 //!
-//! The macro reads one arm at a time (`@arm`, then its body with `@body`) into a list of
+//! The macro reads one arm at a time (its head with `@arm`, the rest with `@body`) into a list of
 //! `{ kind place handle (channel) (message) (pattern) => body }`, and writes the whole at the end (`@write`). The names `place`
 //! and `handle` come from another expansion for each arm, so they are different variables.
 
@@ -261,22 +261,23 @@ macro_rules! __rustlet_select {
     };
 
     // A body ends with a comma, unless it is a block or the last.
-    (@body $biased:tt $arms:tt $default:tt $head:tt $body:expr, $($rest:tt)*) => {
-        $crate::__rustlet_select!(@keep $biased $arms $default $head ($body) $($rest)*)
-    };
-    (@body $biased:tt $arms:tt $default:tt $head:tt $body:block $($rest:tt)*) => {
-        $crate::__rustlet_select!(@keep $biased $arms $default $head ($body) $($rest)*)
-    };
-    (@body $biased:tt $arms:tt $default:tt $head:tt $body:expr) => {
-        $crate::__rustlet_select!(@keep $biased $arms $default $head ($body))
-    };
-
-    (@keep $biased:tt $arms:tt $default:tt [default $($patience:tt)+] ($body:expr) $($rest:tt)*) => {
+    (@body $biased:tt $arms:tt [] [default $($patience:tt)+] $body:expr, $($rest:tt)*) => {
         $crate::__rustlet_select!(@arm $biased $arms [$($patience)+ => $body] $($rest)*)
     };
-    (@keep $biased:tt [$($arms:tt)*] $default:tt [$($head:tt)+] ($body:expr) $($rest:tt)*) => {
-        $crate::__rustlet_select!(@arm $biased
-            [$($arms)* { place handle $($head)+ => $body }] $default $($rest)*)
+    (@body $biased:tt [$($arms:tt)*] $default:tt [$($head:tt)+] $body:expr, $($rest:tt)*) => {
+        $crate::__rustlet_select!(@arm $biased [$($arms)* { place handle $($head)+ => $body }] $default $($rest)*)
+    };
+    (@body $biased:tt $arms:tt [] [default $($patience:tt)+] $body:block $($rest:tt)*) => {
+        $crate::__rustlet_select!(@arm $biased $arms [$($patience)+ => $body] $($rest)*)
+    };
+    (@body $biased:tt [$($arms:tt)*] $default:tt [$($head:tt)+] $body:block $($rest:tt)*) => {
+        $crate::__rustlet_select!(@arm $biased [$($arms)* { place handle $($head)+ => $body }] $default $($rest)*)
+    };
+    (@body $biased:tt $arms:tt [] [default $($patience:tt)+] $body:expr) => {
+        $crate::__rustlet_select!(@arm $biased $arms [$($patience)+ => $body])
+    };
+    (@body $biased:tt [$($arms:tt)*] $default:tt [$($head:tt)+] $body:expr) => {
+        $crate::__rustlet_select!(@arm $biased [$($arms)* { place handle $($head)+ => $body }] $default)
     };
 
     (@write $biased:tt

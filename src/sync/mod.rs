@@ -15,9 +15,9 @@ mod condvar;
 #[cfg(not(loom))]
 mod lazy_lock;
 #[cfg(not(loom))]
-mod mutex;
-#[cfg(not(loom))]
 pub mod mpsc;
+#[cfg(not(loom))]
+mod mutex;
 #[cfg(not(loom))]
 mod once;
 #[cfg(not(loom))]
