@@ -1,6 +1,6 @@
 //! The operations on green threads.
 
-use rustlet::{sync, thread};
+use rustlet::{channel, sync, thread};
 
 #[path = "ops.rs"]
 mod ops;

@@ -35,7 +35,7 @@ struct Row {
     os: Option<Operation>,
 }
 
-const ROWS: [Row; 10] = [
+const ROWS: [Row; 13] = [
     Row {
         name: "yield, 2 threads",
         green: |count| green::yield_now(2, count),
@@ -85,6 +85,21 @@ const ROWS: [Row; 10] = [
         name: "rwlock, 8 threads, a write in 10",
         green: |count| green::rwlock(8, 10, count),
         os: Some(|count| os::rwlock(8, 10, count)),
+    },
+    Row {
+        name: "channel of capacity 1, round trip (std: crossbeam)",
+        green: green::channel_ping_pong,
+        os: Some(os::channel_ping_pong),
+    },
+    Row {
+        name: "channel without limit, 4 to 1 (std: crossbeam)",
+        green: |count| green::channel_crowd(4, 1, None, count),
+        os: Some(|count| os::channel_crowd(4, 1, None, count)),
+    },
+    Row {
+        name: "channel of capacity 128, 4 to 4 (std: crossbeam)",
+        green: |count| green::channel_crowd(4, 4, Some(128), count),
+        os: Some(|count| os::channel_crowd(4, 4, Some(128), count)),
     },
 ];
 

@@ -2,7 +2,7 @@
 //!
 //! Each function does the operation about `count` times and says what `count` of them took.
 
-use super::thread;
+use super::{channel, thread};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -121,6 +121,64 @@ fn turns(count: u64, wait: impl Fn() + Copy + Send + 'static) -> Duration {
     let elapsed = begin.elapsed();
     assert!(other.join().is_ok());
     elapsed
+}
+
+/// Two threads that send each other the same message by turns: one round trip.
+pub(crate) fn channel_ping_pong(count: u64) -> Duration {
+    let (there, stones) = channel::bounded(1);
+    let (back, returned) = channel::bounded(1);
+    let other = thread::spawn(move || {
+        for stone in stones {
+            if back.send(stone).is_err() {
+                return;
+            }
+        }
+    });
+    // The other one is surely started before the clock is.
+    thread::yield_now();
+    let begin = Instant::now();
+    for n in 0..count {
+        assert!(there.send(n).is_ok());
+        assert_eq!(returned.recv(), Ok(n));
+    }
+    let elapsed = begin.elapsed();
+    drop(there);
+    assert!(other.join().is_ok());
+    elapsed
+}
+
+/// So many threads that send and so many that receive, through one channel: one message.
+pub(crate) fn channel_crowd(
+    senders: u64,
+    receivers: u64,
+    capacity: Option<usize>,
+    count: u64,
+) -> Duration {
+    let (sender, receiver) = capacity.map_or_else(channel::unbounded, channel::bounded);
+    let each = count.div_ceil(senders);
+    let begin = Instant::now();
+    let mut handles = Vec::new();
+    for _ in 0..senders {
+        let sender = sender.clone();
+        handles.push(thread::spawn(move || {
+            for n in 0..each {
+                assert!(sender.send(n).is_ok());
+            }
+        }));
+    }
+    drop(sender);
+    for _ in 0..receivers {
+        let receiver = receiver.clone();
+        handles.push(thread::spawn(move || {
+            for message in receiver {
+                std::hint::black_box(message);
+            }
+        }));
+    }
+    for handle in handles {
+        assert!(handle.join().is_ok());
+    }
+    scaled(begin.elapsed(), count, each * senders)
 }
 
 /// `elapsed` for `done` operations, as it would be for `wanted`.

@@ -1,5 +1,6 @@
-//! The operations on std's threads.
+//! The operations on std's threads, and crossbeam's channels.
 
+use crossbeam_channel as channel;
 use std::{sync, thread};
 
 #[allow(

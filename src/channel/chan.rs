@@ -14,15 +14,16 @@
 //! CH3. Nodes in `receivers` have slots that are `Place<T>`, those in `senders` have slots that are `Head<S>`, and, if
 //!      it is not lazy, the head of an `Offer<T, S>`; those in `watchers` have none.
 //! CH4. No code of the user's runs under the lock, and nobody is woken.
-//! CH5. A wait does not unwind ([`Waits::wait`]): whoever stands in line leaves it by the code that follows.
+//! CH5. A wait does not unwind (ST1 in `sync/stand.rs`): whoever stands in line leaves it by the code that follows.
 
 use std::cell::UnsafeCell;
 
 use super::queue::Queue;
-use super::sleep::{End, Waits};
+use super::sleep::Waits;
 use super::slot::{Fate, Head, Offer, Place, Pledge};
 use crate::sync::line::{Claimed, Line, Node, Ticket};
 use crate::sync::spin::{Held, Spin};
+use crate::sync::stand::Ended;
 
 /// No limit.
 pub(crate) const UNBOUNDED: usize = usize::MAX;
@@ -62,26 +63,29 @@ pub(crate) struct After<S: Waits> {
     watched: bool,
 }
 
-/// What is to be had.
-enum Take<T, S: Waits> {
-    Value(T, After<S>),
+/// What was to be had.
+enum Take<S: Waits> {
+    /// It is in its place.
+    Done(After<S>),
     Nothing,
     Disconnected,
     /// A lazy sender, which was claimed.
     Meet(Claimed<'static, S>),
 }
 
-enum Put<T, S: Waits> {
+/// What became of an offer.
+enum Put<S: Waits> {
+    /// Its value was taken.
     Done(After<S>),
-    Full(T),
-    Disconnected(T),
+    Full,
+    Disconnected,
 }
 
 /// Why a value was not sent.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Unsent<T> {
-    Full(T),
-    Disconnected(T),
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unsent {
+    Full,
+    Disconnected,
 }
 
 /// Why none was received.
@@ -89,6 +93,23 @@ pub(crate) enum Unsent<T> {
 pub(crate) enum Unreceived {
     Empty,
     Disconnected,
+}
+
+/// Unwinds a cancelled thread whose offer nobody has taken.
+#[cold]
+#[inline(never)]
+fn unwind_with<T, S: Waits>(offer: &Offer<T, S>, wait: &S::Wait) {
+    struct Unsent<'a, T, S: Waits>(&'a Offer<T, S>);
+    impl<T, S: Waits> Drop for Unsent<'_, T, S> {
+        fn drop(&mut self) {
+            // SAFETY: SL3, nobody has claimed it, and its owner is unwound.
+            drop(unsafe { self.0.take() });
+        }
+    }
+    let unsent = Unsent(offer);
+    S::unwind(wait);
+    // Not cancelled after all.
+    let _kept = std::mem::ManuallyDrop::new(unsent);
 }
 
 /// How many are woken at a time when there may be many.
@@ -129,42 +150,36 @@ impl<T, S: Waits> Chan<T, S> {
     }
 
     #[inline(always)]
-    fn take(&self, core: &mut Core<S>) -> Take<T, S> {
-        if let Some(value) = self.queue(core).pop() {
+    fn take(&self, core: &mut Core<S>, place: &Place<T>) -> Take<S> {
+        // SAFETY: SL1, it is the caller's.
+        if unsafe { self.queue(core).pop(place.value()) } {
+            place.settle(Fate::Served);
             let mut waker = None;
             if let Some(claimed) = core.senders.claim() {
-                // CH3.
-                let head = claimed.slot().cast::<Head<S>>();
-                // SAFETY: the waiter's frame is there (L2), and ours to touch (SL1).
-                let head = unsafe { &*head };
-                if head.lazy {
-                    head.pledge(Pledge::Room);
-                    waker = Some(claimed.finish());
-                    core.reserved += 1;
-                } else {
-                    let (offered, woken) = Self::relieve(claimed);
-                    waker = Some(woken);
-                    self.queue(core).push(offered);
-                }
+                // SAFETY: `let_in` finishes it.
+                let claimed = unsafe { claimed.detach() };
+                waker = Some(self.let_in(core, claimed));
             }
             let watched = !core.watchers.is_empty();
-            return Take::Value(value, After { waker, watched });
+            return Take::Done(After { waker, watched });
         }
         if core.capacity == 0
             && let Some(claimed) = core.senders.claim()
         {
-            let head = claimed.slot().cast::<Head<S>>();
-            // SAFETY: as above.
-            if unsafe { &*head }.lazy {
+            // SAFETY: L2, SL1, CH3.
+            let offer = unsafe { &*claimed.slot().cast::<Offer<T, S>>() };
+            if offer.head.lazy {
                 // SAFETY: `meet` finishes it.
                 return Take::Meet(unsafe { claimed.detach() });
             }
-            let (value, waker) = Self::relieve(claimed);
-            let after = After {
-                waker: Some(waker),
+            // SAFETY: SL3, claimed just now; SL1, the place is the caller's.
+            unsafe { offer.value().copy_to_nonoverlapping(place.value(), 1) };
+            place.settle(Fate::Served);
+            offer.head.settle(Fate::Served);
+            return Take::Done(After {
+                waker: Some(claimed.finish()),
                 watched: false,
-            };
-            return Take::Value(value, after);
+            });
         }
         if core.senders_gone {
             return Take::Disconnected;
@@ -172,46 +187,53 @@ impl<T, S: Waits> Chan<T, S> {
         Take::Nothing
     }
 
-    /// Takes the value of a sender that was claimed, and is not lazy.
+    /// A sender that waited, and has room now.
     #[inline(always)]
-    fn relieve(claimed: Claimed<'_, S>) -> (T, S::Waker) {
-        // CH3.
-        let offer = claimed.slot().cast::<Offer<T, S>>();
-        // SAFETY: L2, SL1.
-        let offer = unsafe { &*offer };
-        // SAFETY: SL3, claimed just now.
-        let value = unsafe { offer.take() };
-        offer.head.settle(Fate::Served);
-        (value, claimed.finish())
+    fn let_in(&self, core: &mut Core<S>, claimed: Claimed<'static, S>) -> S::Waker {
+        // SAFETY: L2, SL1, CH3.
+        let head = unsafe { &*claimed.slot().cast::<Head<S>>() };
+        if head.lazy {
+            head.pledge(Pledge::Room);
+            core.reserved += 1;
+        } else {
+            // SAFETY: CH3, it is not lazy.
+            let offer = unsafe { &*claimed.slot().cast::<Offer<T, S>>() };
+            // SAFETY: SL3, claimed just now.
+            unsafe { self.queue(core).push(offer.value()) };
+            head.settle(Fate::Served);
+        }
+        claimed.finish()
     }
 
     #[inline(always)]
-    fn put(&self, core: &mut Core<S>, value: T) -> Put<T, S> {
+    fn put(&self, core: &mut Core<S>, offer: &Offer<T, S>) -> Put<S> {
         if core.receivers_gone {
-            return Put::Disconnected(value);
+            return Put::Disconnected;
         }
         if let Some(claimed) = core.receivers.claim() {
             return Put::Done(After {
-                waker: Some(Self::hand_over(claimed, value)),
+                waker: Some(Self::hand_over(claimed, offer)),
                 watched: false,
             });
         }
         if self.has_room(core) {
-            self.queue(core).push(value);
+            // SAFETY: SL3; whoever hears `Done` does not touch it again.
+            unsafe { self.queue(core).push(offer.value()) };
             return Put::Done(After {
                 waker: None,
                 watched: !core.watchers.is_empty(),
             });
         }
-        Put::Full(value)
+        Put::Full
     }
 
     #[inline(always)]
-    fn hand_over(claimed: Claimed<'_, S>, value: T) -> S::Waker {
-        // CH3.
-        let place = claimed.slot().cast::<Place<T>>();
-        // SAFETY: L2, SL1.
-        unsafe { &*place }.fill(value);
+    fn hand_over(claimed: Claimed<'_, S>, offer: &Offer<T, S>) -> S::Waker {
+        // SAFETY: L2, SL1, CH3.
+        let place = unsafe { &*claimed.slot().cast::<Place<T>>() };
+        // SAFETY: SL3; the caller does not touch it again.
+        unsafe { offer.value().copy_to_nonoverlapping(place.value(), 1) };
+        place.settle(Fate::Served);
         claimed.finish()
     }
 
@@ -228,121 +250,118 @@ impl<T, S: Waits> Chan<T, S> {
         }
     }
 
-    /// Waits for room (or a receiver) as `wait` says.
+    /// Sends the offer's value; waits for room (or a receiver) as `wait` says. After an error the value is still there.
     #[inline(always)]
     pub(crate) fn send(
         &self,
-        mut value: T,
+        offer: &Offer<T, S>,
         mut wait: impl FnMut() -> S::Wait,
-    ) -> Result<(), Unsent<T>> {
+    ) -> Result<(), Unsent> {
         let mut made = None;
         loop {
             let mut core = self.core.lock();
-            value = match self.put(&mut core, value) {
+            match self.put(&mut core, offer) {
                 Put::Done(after) => {
                     drop(core);
                     self.conclude(after);
                     return Ok(());
                 }
-                Put::Disconnected(value) => {
-                    drop(core);
-                    return Err(Unsent::Disconnected(value));
-                }
-                Put::Full(value) => value,
-            };
+                Put::Disconnected => return Err(Unsent::Disconnected),
+                Put::Full => {}
+            }
             let wait = made.get_or_insert_with(&mut wait);
             let ticket = Ticket::single(S::current());
-            let offer = Offer::<T, S>::new(value);
             let node = Node::new(&ticket, 0, offer.slot());
             // SAFETY: L1: CH5, and all paths below know that it is unlinked.
             unsafe { core.senders.push(&node) };
-            let watched = core.capacity == 0 && !core.watchers.is_empty();
+            let watched = core.waits_are_watched();
             drop(core);
             if watched {
                 self.tell_watchers();
             }
-            let end = S::wait(&ticket, wait);
-            if end == End::Done || !self.core.lock().senders.remove(&node) {
-                if end != End::Done {
+            let ended = S::wait_for(&ticket, wait);
+            if ended == Ended::Claimed || !self.core.lock().senders.remove(&node) {
+                if ended != Ended::Claimed {
                     S::wait_out(&ticket);
                 }
-                if offer.head.fate() == Fate::Served {
-                    return Ok(());
-                }
-                // SAFETY: SL3.
-                return Err(Unsent::Disconnected(unsafe { offer.take() }));
+                return match offer.head.fate() {
+                    Fate::Served => Ok(()),
+                    _ => Err(Unsent::Disconnected),
+                };
             }
-            // SAFETY: SL3, nobody has claimed it.
-            value = unsafe { offer.take() };
-            if end == End::Elapsed {
-                return Err(Unsent::Full(value));
+            if ended == Ended::Elapsed {
+                return Err(Unsent::Full);
             }
-            S::unwind(wait);
+            unwind_with(offer, wait);
         }
     }
 
     #[inline(always)]
-    pub(crate) fn try_send(&self, value: T) -> Result<(), Unsent<T>> {
+    pub(crate) fn try_send(&self, offer: &Offer<T, S>) -> Result<(), Unsent> {
         let mut core = self.core.lock();
-        let put = self.put(&mut core, value);
+        let put = self.put(&mut core, offer);
         drop(core);
         match put {
             Put::Done(after) => {
                 self.conclude(after);
                 Ok(())
             }
-            Put::Full(value) => Err(Unsent::Full(value)),
-            Put::Disconnected(value) => Err(Unsent::Disconnected(value)),
+            Put::Full => Err(Unsent::Full),
+            Put::Disconnected => Err(Unsent::Disconnected),
         }
     }
 
-    /// Waits for a value as `wait` says.
+    /// Receives into the place; waits for a value as `wait` says.
     #[inline(always)]
-    pub(crate) fn recv(&self, mut wait: impl FnMut() -> S::Wait) -> Result<T, Unreceived> {
+    pub(crate) fn recv(
+        &self,
+        place: &Place<T>,
+        mut wait: impl FnMut() -> S::Wait,
+    ) -> Result<(), Unreceived> {
         let mut made = None;
         loop {
             let mut core = self.core.lock();
-            match self.take(&mut core) {
-                Take::Value(value, after) => {
+            match self.take(&mut core, place) {
+                Take::Done(after) => {
                     drop(core);
                     self.conclude(after);
-                    return Ok(value);
+                    return Ok(());
                 }
                 Take::Disconnected => return Err(Unreceived::Disconnected),
                 Take::Meet(sender) => {
                     drop(core);
-                    match Self::meet(sender) {
-                        Some(value) => return Ok(value),
-                        None => continue,
+                    if Self::meet(sender, place) {
+                        return Ok(());
                     }
+                    continue;
                 }
                 Take::Nothing => {}
             }
             let wait = made.get_or_insert_with(&mut wait);
             let ticket = Ticket::single(S::current());
-            let place = Place::new();
             let node = Node::new(&ticket, 0, place.slot());
             // SAFETY: L1: CH5, and all paths below know that it is unlinked.
             unsafe { core.receivers.push(&node) };
-            let watched = core.capacity == 0 && !core.watchers.is_empty();
+            let watched = core.waits_are_watched();
             drop(core);
             if watched {
                 self.tell_watchers();
             }
-            let end = S::wait(&ticket, wait);
-            if end == End::Done || !self.core.lock().receivers.remove(&node) {
-                if end != End::Done {
+            let ended = S::wait_for(&ticket, wait);
+            if ended == Ended::Claimed || !self.core.lock().receivers.remove(&node) {
+                if ended != Ended::Claimed {
                     S::wait_out(&ticket);
                 }
-                match place.take() {
-                    Some(value) => return Ok(value),
-                    None if place.fate() == Fate::Disconnected => {
-                        return Err(Unreceived::Disconnected);
+                match place.fate() {
+                    Fate::Served => return Ok(()),
+                    Fate::Disconnected => return Err(Unreceived::Disconnected),
+                    Fate::Again | Fate::Open => {
+                        place.reset();
+                        continue;
                     }
-                    None => continue,
                 }
             }
-            if end == End::Elapsed {
+            if ended == Ended::Elapsed {
                 return Err(Unreceived::Empty);
             }
             S::unwind(wait);
@@ -350,42 +369,45 @@ impl<T, S: Waits> Chan<T, S> {
     }
 
     #[inline(always)]
-    pub(crate) fn try_recv(&self) -> Result<T, Unreceived> {
+    pub(crate) fn try_recv(&self, place: &Place<T>) -> Result<(), Unreceived> {
         loop {
             let mut core = self.core.lock();
-            let take = self.take(&mut core);
+            let take = self.take(&mut core, place);
             drop(core);
             match take {
-                Take::Value(value, after) => {
+                Take::Done(after) => {
                     self.conclude(after);
-                    return Ok(value);
+                    return Ok(());
                 }
                 Take::Nothing => return Err(Unreceived::Empty),
                 Take::Disconnected => return Err(Unreceived::Disconnected),
                 Take::Meet(sender) => {
-                    if let Some(value) = Self::meet(sender) {
-                        return Ok(value);
+                    if Self::meet(sender, place) {
+                        return Ok(());
                     }
                 }
             }
         }
     }
 
-    /// Receives from a lazy sender, face to face: it has been chosen, and works out its value. None: it has
+    /// Receives from a lazy sender, face to face: it has been chosen, and works out its value. False: it has
     /// thought better of it.
     #[cold]
-    fn meet(sender: Claimed<'static, S>) -> Option<T> {
+    #[inline(never)]
+    fn meet(sender: Claimed<'static, S>, place: &Place<T>) -> bool {
         let ticket = Ticket::single(S::current());
-        let place = Place::new();
-        // CH3.
-        let head = sender.slot().cast::<Head<S>>();
+        // SAFETY: L2, SL1, CH3.
+        let head = unsafe { &*sender.slot().cast::<Head<S>>() };
         // SAFETY: it is finished by `redeem` or `renounce`, which the sender's pledge sees to.
         let me = unsafe { Claimed::of(&ticket, place.slot()).detach() };
-        // SAFETY: L2, SL1.
-        unsafe { &*head }.pledge(Pledge::Partner(me));
+        head.pledge(Pledge::Partner(me));
         S::wake(sender.finish());
         S::wait_out(&ticket);
-        place.take()
+        let served = place.fate() == Fate::Served;
+        if !served {
+            place.reset();
+        }
+        served
     }
 
     // --- for select ---
@@ -398,11 +420,8 @@ impl<T, S: Waits> Chan<T, S> {
     pub(super) unsafe fn attempt_recv(&self, core: &mut Core<S>, slot: *mut ()) -> Attempt<S> {
         // SAFETY: by the contract.
         let place = unsafe { &*slot.cast::<Place<T>>() };
-        match self.take(core) {
-            Take::Value(value, after) => {
-                place.fill(value);
-                Attempt::Done(after)
-            }
+        match self.take(core, place) {
+            Take::Done(after) => Attempt::Done(after),
             Take::Nothing => Attempt::Nothing,
             Take::Disconnected => {
                 place.settle(Fate::Disconnected);
@@ -428,7 +447,7 @@ impl<T, S: Waits> Chan<T, S> {
     ) -> bool {
         // SAFETY: by the contract.
         let place = unsafe { &*slot.cast::<Place<T>>() };
-        Self::meet(sender).map(|value| place.fill(value)).is_some()
+        Self::meet(sender, place)
     }
 
     /// Gets a pledge, if that needs no wait.
@@ -460,33 +479,34 @@ impl<T, S: Waits> Chan<T, S> {
         })
     }
 
-    /// Sends what was pledged. Never waits.
-    pub(crate) fn redeem(&self, pledge: Pledge<S>, value: T) -> Result<(), T> {
+    /// Sends what was pledged. Never waits. After an error the value is still there.
+    pub(crate) fn redeem(&self, pledge: Pledge<S>, offer: &Offer<T, S>) -> Result<(), Unsent> {
         match pledge {
             Pledge::Partner(receiver) => {
-                S::wake(Self::hand_over(receiver, value));
+                S::wake(Self::hand_over(receiver, offer));
                 Ok(())
             }
             Pledge::Room => {
                 let mut core = self.core.lock();
                 core.reserved -= 1;
-                let put = self.put(&mut core, value);
-                // A receiver that waited has it: the room is still there.
-                let room = !core.senders.is_empty();
+                let put = self.put(&mut core, offer);
+                // If a receiver that waited has it, the room is still there.
+                let others = !core.senders.is_empty();
                 drop(core);
                 let result = match put {
                     Put::Done(after) => {
                         self.conclude(after);
                         Ok(())
                     }
-                    Put::Disconnected(value) | Put::Full(value) => Err(value),
+                    Put::Disconnected => Err(Unsent::Disconnected),
+                    Put::Full => Err(Unsent::Full),
                 };
-                if room {
+                if others {
                     self.admit();
                 }
                 result
             }
-            Pledge::None | Pledge::Disconnected => Err(value),
+            Pledge::None | Pledge::Disconnected => Err(Unsent::Disconnected),
         }
     }
 
@@ -526,27 +546,27 @@ impl<T, S: Waits> Chan<T, S> {
             let Some(claimed) = core.senders.claim() else {
                 return;
             };
-            // CH3.
-            let head = claimed.slot().cast::<Head<S>>();
-            // SAFETY: L2, SL1.
-            let head = unsafe { &*head };
-            if head.lazy {
-                head.pledge(Pledge::Room);
-                let waker = claimed.finish();
-                core.reserved += 1;
+            // SAFETY: it is finished below.
+            let claimed = unsafe { claimed.detach() };
+            // SAFETY: L2, SL1, CH3.
+            let offer = unsafe { &*claimed.slot().cast::<Offer<T, S>>() };
+            if offer.head.lazy || core.receivers.is_empty() {
+                let waker = self.let_in(&mut core, claimed);
                 drop(core);
                 S::wake(waker);
                 continue;
             }
-            let (value, waker) = Self::relieve(claimed);
-            let put = self.put(&mut core, value);
+            // There is room, so it goes somewhere: perhaps to a receiver that waits for what was pledged before.
+            let put = self.put(&mut core, offer);
+            offer.head.settle(match put {
+                Put::Done(_) => Fate::Served,
+                Put::Full | Put::Disconnected => Fate::Disconnected,
+            });
+            let waker = claimed.finish();
             drop(core);
             S::wake(waker);
-            match put {
-                Put::Done(after) => self.conclude(after),
-                // Whoever disconnects claims all that wait, so none would have been found; but if so, it is as if it had been sent
-                // just before.
-                Put::Full(value) | Put::Disconnected(value) => drop(value),
+            if let Put::Done(after) = put {
+                self.conclude(after);
             }
         }
     }

@@ -78,6 +78,10 @@ pub use self::{
     select::{Select, SelectedOperation},
     sender::Sender,
 };
+/// What crossbeam-channel's macros expand to, and what some name who write such macros of their own.
+#[cfg(not(loom))]
+#[doc(hidden)]
+pub use crate::select as crossbeam_channel_internal;
 #[cfg(not(loom))]
 pub use crate::{select, select_biased};
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::several::{Arm, Polled, Sleep, Verdict};
+use super::several::{Arm, Order, Pause, Polled, Verdict};
 use super::sleep::Waits;
 use super::slot::Place;
 use crate::green::{Unparker, Wait, Wake, park};
@@ -294,6 +294,7 @@ impl fmt::Debug for LatchState {
 /// The wait of a select between threads of ours: for a claim, a question that comes true, or the deadline.
 pub(super) struct Sleeping<'a, 's> {
     arms: &'s [(ThreadArm<'a>, *mut ())],
+    order: Order,
     /// Whether a polled arm that is ready is also received from.
     take: bool,
     wait: Wait,
@@ -304,12 +305,14 @@ impl<'a, 's> Sleeping<'a, 's> {
     /// `wait` says where, and until when.
     pub(super) fn new(
         arms: &'s [(ThreadArm<'a>, *mut ())],
+        order: Order,
         take: bool,
         wait: Wait,
     ) -> Sleeping<'a, 's> {
         let deadline = wait.deadline;
         Sleeping {
             arms,
+            order,
             take,
             wait,
             deadline,
@@ -317,12 +320,11 @@ impl<'a, 's> Sleeping<'a, 's> {
     }
 
     fn questions(&self) -> impl Iterator<Item = (usize, &'a (dyn Question + 'a), *mut ())> {
-        self.arms
-            .iter()
-            .enumerate()
-            .filter_map(|(at, &(arm, slot))| match arm {
-                Arm::Polled(question) => Some((at, question, slot)),
-                Arm::Meeting(..) => None,
+        self.order
+            .of(self.arms.len())
+            .filter_map(|at| match self.arms[at] {
+                (Arm::Polled(question), slot) => Some((at, question, slot)),
+                (Arm::Meeting(..), _) => None,
             })
     }
 
@@ -365,8 +367,8 @@ impl Drop for Armed<'_> {
     }
 }
 
-impl Sleep<Thread> for Sleeping<'_, '_> {
-    fn sleep(&mut self, ticket: &Ticket<Thread>) -> Verdict {
+impl Pause<Thread> for Sleeping<'_, '_> {
+    fn pause(&mut self, ticket: &Ticket<Thread>) -> Verdict {
         let mut armed = self.arm();
         // A wake-up may have used a registration up.
         let mut stale = false;

@@ -11,6 +11,7 @@
 //! Q2. Blocks come from `Queue::block` with the layout of this queue, and belong to it alone.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::mem::MaybeUninit;
 use std::ptr;
 
 /// What a block may take, if its items are not larger.
@@ -97,27 +98,39 @@ impl<T> Queue<T> {
             .wrapping_add(at)
     }
 
+    /// Moves an item in, from where it lies.
+    ///
+    /// # Safety
+    ///
+    /// `item` points to one, which is the queue's from now on.
     #[inline(always)]
-    pub(crate) fn push(&mut self, item: T) {
+    pub(crate) unsafe fn push(&mut self, item: *const T) {
         if self.written == self.places || self.tail.is_null() {
             self.extend();
         }
-        // SAFETY: Q1, not filled, and in bounds.
-        unsafe { Self::place(self.tail, self.written).write(item) };
+        let place = Self::place(self.tail, self.written);
+        // SAFETY: Q1, the place is not filled, and in bounds; the item by the contract.
+        unsafe { item.copy_to_nonoverlapping(place, 1) };
         self.written += 1;
         self.len += 1;
     }
 
+    /// Moves the first item to where it shall lie. False: there is none.
+    ///
+    /// # Safety
+    ///
+    /// `to` may be written to. If true comes back, there is an item now.
     #[inline(always)]
-    pub(crate) fn pop(&mut self) -> Option<T> {
+    pub(crate) unsafe fn pop(&mut self, to: *mut T) -> bool {
         if self.len == 0 {
-            return None;
+            return false;
         }
         if self.read == self.places {
             self.advance();
         }
-        // SAFETY: Q1.
-        let item = unsafe { Self::place(self.head, self.read).read() };
+        let place = Self::place(self.head, self.read);
+        // SAFETY: Q1, and by the contract.
+        unsafe { place.copy_to_nonoverlapping(to, 1) };
         self.len -= 1;
         if self.len == 0 {
             // Then `head` is `tail`: Q1, and `extend` is followed by a write.
@@ -126,7 +139,18 @@ impl<T> Queue<T> {
         } else {
             self.read += 1;
         }
-        Some(item)
+        true
+    }
+
+    /// Takes the first item.
+    fn take(&mut self) -> Option<T> {
+        let mut item = MaybeUninit::uninit();
+        // SAFETY: it may be written to.
+        if !unsafe { self.pop(item.as_mut_ptr()) } {
+            return None;
+        }
+        // SAFETY: it has come.
+        Some(unsafe { item.assume_init() })
     }
 
     /// The last block is full: links another one.
@@ -190,22 +214,13 @@ impl<T> Queue<T> {
 
 impl<T> Drop for Queue<T> {
     fn drop(&mut self) {
-        /// Goes on with the next item when the destructor of one panics.
-        struct Rest<'a, T>(&'a mut Queue<T>);
-        impl<T> Drop for Rest<'_, T> {
-            fn drop(&mut self) {
-                while let Some(item) = self.0.pop() {
-                    drop(item);
-                }
-                // The last block: nothing is in it, and nothing comes after it.
-                self.0.free(self.0.head);
-                self.0.free(self.0.spare);
-            }
-        }
-        let rest = Rest(self);
-        while let Some(item) = rest.0.pop() {
+        while let Some(item) = self.take() {
+            // If this panics, the rest is forgotten: another panic would abort the process.
             drop(item);
         }
+        // The last block: nothing is in it, and nothing comes after it.
+        self.free(self.head);
+        self.free(self.spare);
     }
 }
 
@@ -213,7 +228,14 @@ impl<T> Drop for Queue<T> {
 mod tests {
     use super::*;
     use std::collections::VecDeque;
+    use std::mem::ManuallyDrop;
     use std::rc::Rc;
+
+    fn put<T>(queue: &mut Queue<T>, item: T) {
+        let item = ManuallyDrop::new(item);
+        // SAFETY: it is forgotten here.
+        unsafe { queue.push(&raw const *item) };
+    }
 
     fn agrees<T: Clone + PartialEq + std::fmt::Debug>(capacity: usize, make: impl Fn(usize) -> T) {
         let mut queue = Queue::new(capacity);
@@ -224,12 +246,12 @@ mod tests {
                 if expected.len() == capacity {
                     break;
                 }
-                queue.push(make(next));
+                put(&mut queue, make(next));
                 expected.push_back(make(next));
                 next += 1;
             }
             for _ in 0..(round * 5) % 127 {
-                assert_eq!(queue.pop(), expected.pop_front());
+                assert_eq!(queue.take(), expected.pop_front());
             }
             assert_eq!(queue.len(), expected.len());
         }
@@ -253,7 +275,7 @@ mod tests {
         struct Wide(usize);
         agrees(usize::MAX, Wide);
         let mut queue = Queue::new(8);
-        queue.push(Wide(1));
+        put(&mut queue, Wide(1));
         assert!(Queue::<Wide>::place(queue.head, 0).is_aligned());
     }
 
@@ -263,10 +285,10 @@ mod tests {
         for left in [0, 1, 64, 65, 200] {
             let mut queue = Queue::new(usize::MAX);
             for _ in 0..left + 100 {
-                queue.push(Rc::clone(&item));
+                put(&mut queue, Rc::clone(&item));
             }
             for _ in 0..100 {
-                drop(queue.pop());
+                drop(queue.take());
             }
             assert_eq!(Rc::strong_count(&item), left + 1);
             drop(queue);
@@ -275,20 +297,20 @@ mod tests {
     }
 
     #[test]
-    fn a_destructor_that_panics_does_not_keep_the_others() {
-        struct Bomb(Rc<()>, bool);
+    fn a_destructor_that_panics_ends_it() {
+        struct Bomb(Rc<()>);
         impl Drop for Bomb {
             fn drop(&mut self) {
-                assert!(!self.1, "as meant");
+                panic!("as meant");
             }
         }
         let item = Rc::new(());
         let mut queue = Queue::new(usize::MAX);
-        for n in 0..100 {
-            queue.push(Bomb(Rc::clone(&item), n == 50));
+        for _ in 0..100 {
+            put(&mut queue, Bomb(Rc::clone(&item)));
         }
         let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(queue)));
         assert!(dropped.is_err());
-        assert_eq!(Rc::strong_count(&item), 1);
+        assert_eq!(Rc::strong_count(&item), 100);
     }
 }

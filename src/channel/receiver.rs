@@ -2,6 +2,7 @@
 //! The receiving side of a channel, and what is received from without a channel.
 //!
 //! RE1. A receiver of a channel is counted in its hub, so the hub is there (HU1 in `hub.rs`).
+//! RE2. After a success the message is in its place, to be taken once.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -89,7 +90,12 @@ impl<T> Receiver<T> {
     }
 
     #[inline(always)]
-    fn take(&self, limit: Limit, at: &'static Location<'static>) -> Result<T, Unreceived> {
+    fn take(
+        &self,
+        place: &Place<T>,
+        limit: Limit,
+        at: &'static Location<'static>,
+    ) -> Result<(), Unreceived> {
         give_way(at);
         let wait = || {
             Wait::at(Reason::Receive, at)
@@ -97,33 +103,9 @@ impl<T> Receiver<T> {
                 .on_cancel(OnCancel::Defer)
         };
         match self.hub() {
-            Ok(hub) => hub.chan.recv(wait),
-            Err(question) => Self::wait_for_answer(question, wait()),
+            Ok(hub) => hub.chan.recv(place, wait),
+            Err(question) => wait_for_answer(question, place.slot(), wait()),
         }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn wait_for_answer(question: &dyn Question, wait: Wait) -> Result<T, Unreceived> {
-        let place = Place::new();
-        let arms = [(Arm::Polled(question), place.slot())];
-        let sleep = Sleeping::new(&arms, true, wait);
-        let arms = Arms {
-            arms: &arms,
-            order: Order::WRITTEN,
-        };
-        arms.select(Some(sleep));
-        // PO1.
-        place.take().ok_or(Unreceived::Empty)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn ask(question: &dyn Question) -> Result<T, Unreceived> {
-        let place = Place::<T>::new();
-        // SAFETY: PO1 in `polled.rs`: it gives what this receiver is made for.
-        let _ready = unsafe { question.poll(place.slot()) };
-        place.take().ok_or(Unreceived::Empty)
     }
 
     /// Receives a message, and waits for one if there is none.
@@ -138,8 +120,12 @@ impl<T> Receiver<T> {
     #[track_caller]
     #[inline(always)]
     pub fn recv(&self) -> Result<T, RecvError> {
-        self.take(Limit::Never, Location::caller())
-            .map_err(|_| RecvError)
+        let place = Place::new();
+        match self.take(&place, Limit::Never, Location::caller()) {
+            // SAFETY: RE2.
+            Ok(()) => Ok(unsafe { place.come() }),
+            Err(_) => Err(RecvError),
+        }
     }
 
     /// Receives a message if that needs no wait.
@@ -162,14 +148,17 @@ impl<T> Receiver<T> {
     #[inline(always)]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
         give_way(Location::caller());
+        let place = Place::new();
         let result = match self.hub() {
-            Ok(hub) => hub.chan.try_recv(),
-            Err(question) => Self::ask(question),
+            Ok(hub) => hub.chan.try_recv(&place),
+            Err(question) => ask(question, place.slot()),
         };
-        result.map_err(|error| match error {
-            Unreceived::Empty => TryRecvError::Empty,
-            Unreceived::Disconnected => TryRecvError::Disconnected,
-        })
+        match result {
+            // SAFETY: RE2.
+            Ok(()) => Ok(unsafe { place.come() }),
+            Err(Unreceived::Empty) => Err(TryRecvError::Empty),
+            Err(Unreceived::Disconnected) => Err(TryRecvError::Disconnected),
+        }
     }
 
     /// As [`recv`](Receiver::recv), and waits for at most `timeout`.
@@ -190,7 +179,7 @@ impl<T> Receiver<T> {
     #[track_caller]
     #[inline(always)]
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
-        timed(self.take(Limit::For(timeout), Location::caller()))
+        self.recv_within(Limit::For(timeout), Location::caller())
     }
 
     /// As [`recv`](Receiver::recv), and waits until `deadline` at most.
@@ -201,7 +190,22 @@ impl<T> Receiver<T> {
     #[track_caller]
     #[inline(always)]
     pub fn recv_deadline(&self, deadline: Instant) -> Result<T, RecvTimeoutError> {
-        timed(self.take(Limit::Until(deadline), Location::caller()))
+        self.recv_within(Limit::Until(deadline), Location::caller())
+    }
+
+    #[inline(always)]
+    fn recv_within(
+        &self,
+        limit: Limit,
+        at: &'static Location<'static>,
+    ) -> Result<T, RecvTimeoutError> {
+        let place = Place::new();
+        match self.take(&place, limit, at) {
+            // SAFETY: RE2.
+            Ok(()) => Ok(unsafe { place.come() }),
+            Err(Unreceived::Empty) => Err(RecvTimeoutError::Timeout),
+            Err(Unreceived::Disconnected) => Err(RecvTimeoutError::Disconnected),
+        }
     }
 
     /// Whether there is no message in the channel. Always so at capacity 0.
@@ -282,12 +286,29 @@ impl<T> Receiver<T> {
     }
 }
 
-#[inline(always)]
-fn timed<T>(result: Result<T, Unreceived>) -> Result<T, RecvTimeoutError> {
-    result.map_err(|error| match error {
-        Unreceived::Empty => RecvTimeoutError::Timeout,
-        Unreceived::Disconnected => RecvTimeoutError::Disconnected,
-    })
+#[cold]
+#[inline(never)]
+fn wait_for_answer(question: &dyn Question, slot: *mut (), wait: Wait) -> Result<(), Unreceived> {
+    let arms = [(Arm::Polled(question), slot)];
+    let sleep = Sleeping::new(&arms, Order::WRITTEN, true, wait);
+    let arms = Arms {
+        arms: &arms,
+        order: Order::WRITTEN,
+    };
+    // PO1 in `polled.rs`.
+    arms.select(Some(sleep))
+        .map(|_| ())
+        .ok_or(Unreceived::Empty)
+}
+
+#[cold]
+#[inline(never)]
+fn ask(question: &dyn Question, slot: *mut ()) -> Result<(), Unreceived> {
+    // SAFETY: PO1 in `polled.rs`: it gives what its receiver is made for.
+    match unsafe { question.poll(slot) } {
+        true => Ok(()),
+        false => Err(Unreceived::Empty),
+    }
 }
 
 impl<T> Clone for Receiver<T> {

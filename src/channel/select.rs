@@ -19,7 +19,7 @@ use super::chan::Side;
 use super::limit::{Limit, give_way};
 use super::polled::{Sleeping, ThreadArm};
 use super::several::{Arm, Arms, Order};
-use super::slot::{Head, Place};
+use super::slot::{Head, Offer, Place};
 use super::{
     ReadyTimeoutError, Receiver, RecvError, SelectTimeoutError, SendError, Sender, TryReadyError,
     TrySelectError,
@@ -59,11 +59,10 @@ pub(super) fn select(
     at: &'static Location<'static>,
 ) -> Option<usize> {
     give_way(at);
-    let arms = Arms {
-        arms: cases,
-        order: order(biased, cases.len()),
-    };
-    arms.select(limit.map(|limit| Sleeping::new(cases, true, wait(limit, at))))
+    let order = order(biased, cases.len());
+    let sleep = limit.map(|limit| Sleeping::new(cases, order, true, wait(limit, at)));
+    let arms = Arms { arms: cases, order };
+    arms.select(sleep)
 }
 
 /// Says which is ready.
@@ -74,11 +73,10 @@ fn ready(
     at: &'static Location<'static>,
 ) -> Option<usize> {
     give_way(at);
-    let arms = Arms {
-        arms: cases,
-        order: order(biased, cases.len()),
-    };
-    arms.ready(limit.map(|limit| Sleeping::new(cases, false, wait(limit, at))))
+    let order = order(biased, cases.len());
+    let sleep = limit.map(|limit| Sleeping::new(cases, order, false, wait(limit, at)));
+    let arms = Arms { arms: cases, order };
+    arms.ready(sleep)
 }
 
 /// One side of a channel, whatever its messages.
@@ -505,7 +503,12 @@ impl SelectedOperation<'_> {
         // SAFETY: SO1, SO2.
         let head = unsafe { &*self.slot.pointer().cast::<Head<Thread>>() };
         let pledge = head.take_pledge();
-        sender.chan().redeem(pledge, message).map_err(SendError)
+        let offer = Offer::new(message);
+        match sender.chan().redeem(pledge, &offer) {
+            Ok(()) => Ok(()),
+            // SAFETY: SE2 in `sender.rs`.
+            Err(_) => Err(SendError(unsafe { offer.take() })),
+        }
     }
 
     /// Completes a receive. Does not wait. `receiver` is the one that was added, or one of the same channel.

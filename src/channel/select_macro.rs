@@ -2,7 +2,7 @@
 //! `select!` and `select_biased!`: the arms as they are written become cases with slots in the caller's frame, one
 //! [`select`] does one of them, and the arm whose slot says so goes on.
 //!
-//! The macro reads one arm at a time (`@arm`, then its body with `@body`) into a list of
+//! The macro reads one arm at a time (its head with `@arm`, the rest with `@body`) into a list of
 //! `{ kind place handle (channel) (message) (pattern) => body }`, and writes the whole at the end (`@write`). The names `place`
 //! and `handle` come from another expansion for each arm, so they are different variables.
 
@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::limit::Limit;
 use super::select::{self, Case};
 use super::several::Arm;
-use super::slot::{Fate, Head, Place, Pledge};
+use super::slot::{Fate, Head, Offer, Place, Pledge};
 use super::{Receiver, RecvError, SendError, Sender};
 use crate::channel::chan::Side;
 use crate::sync::waiting::Thread;
@@ -100,10 +100,12 @@ impl<T> Chosen<'_, T> {
     #[inline]
     pub fn send(mut self, message: T) -> Result<(), SendError<T>> {
         let pledge = std::mem::replace(&mut self.pledge, Pledge::None);
-        self.sender
-            .chan()
-            .redeem(pledge, message)
-            .map_err(SendError)
+        let offer = Offer::new(message);
+        match self.sender.chan().redeem(pledge, &offer) {
+            Ok(()) => Ok(()),
+            // SAFETY: SE2 in `sender.rs`.
+            Err(_) => Err(SendError(unsafe { offer.take() })),
+        }
     }
 }
 
@@ -259,22 +261,23 @@ macro_rules! __rustlet_select {
     };
 
     // A body ends with a comma, unless it is a block or the last.
-    (@body $biased:tt $arms:tt $default:tt $head:tt $body:expr, $($rest:tt)*) => {
-        $crate::__rustlet_select!(@keep $biased $arms $default $head ($body) $($rest)*)
-    };
-    (@body $biased:tt $arms:tt $default:tt $head:tt $body:block $($rest:tt)*) => {
-        $crate::__rustlet_select!(@keep $biased $arms $default $head ($body) $($rest)*)
-    };
-    (@body $biased:tt $arms:tt $default:tt $head:tt $body:expr) => {
-        $crate::__rustlet_select!(@keep $biased $arms $default $head ($body))
-    };
-
-    (@keep $biased:tt $arms:tt $default:tt [default $($patience:tt)+] ($body:expr) $($rest:tt)*) => {
+    (@body $biased:tt $arms:tt [] [default $($patience:tt)+] $body:expr, $($rest:tt)*) => {
         $crate::__rustlet_select!(@arm $biased $arms [$($patience)+ => $body] $($rest)*)
     };
-    (@keep $biased:tt [$($arms:tt)*] $default:tt [$($head:tt)+] ($body:expr) $($rest:tt)*) => {
-        $crate::__rustlet_select!(@arm $biased
-            [$($arms)* { place handle $($head)+ => $body }] $default $($rest)*)
+    (@body $biased:tt [$($arms:tt)*] $default:tt [$($head:tt)+] $body:expr, $($rest:tt)*) => {
+        $crate::__rustlet_select!(@arm $biased [$($arms)* { place handle $($head)+ => $body }] $default $($rest)*)
+    };
+    (@body $biased:tt $arms:tt [] [default $($patience:tt)+] $body:block $($rest:tt)*) => {
+        $crate::__rustlet_select!(@arm $biased $arms [$($patience)+ => $body] $($rest)*)
+    };
+    (@body $biased:tt [$($arms:tt)*] $default:tt [$($head:tt)+] $body:block $($rest:tt)*) => {
+        $crate::__rustlet_select!(@arm $biased [$($arms)* { place handle $($head)+ => $body }] $default $($rest)*)
+    };
+    (@body $biased:tt $arms:tt [] [default $($patience:tt)+] $body:expr) => {
+        $crate::__rustlet_select!(@arm $biased $arms [$($patience)+ => $body])
+    };
+    (@body $biased:tt [$($arms:tt)*] $default:tt [$($head:tt)+] $body:expr) => {
+        $crate::__rustlet_select!(@arm $biased [$($arms)* { place handle $($head)+ => $body }] $default)
     };
 
     (@write $biased:tt

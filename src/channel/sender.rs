@@ -2,6 +2,7 @@
 //! The sending side of a channel.
 //!
 //! SE1. A sender is counted in its hub, so the hub is there (HU1 in `hub.rs`).
+//! SE2. After an error the value of an offer is still in it, and nobody else knows it.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 use super::chan::{Chan, Side, Unsent};
 use super::hub::Hub;
 use super::limit::{Limit, give_way};
+use super::slot::Offer;
 use super::{SendError, SendTimeoutError, TrySendError};
 use crate::green::{OnCancel, Reason, Wait};
 use crate::sync::waiting::Thread;
@@ -76,14 +78,13 @@ impl<T> Sender<T> {
     }
 
     #[inline(always)]
-    fn offer(
+    fn deliver(
         &self,
-        message: T,
+        offer: &Offer<T, Thread>,
         limit: Limit,
         at: &'static Location<'static>,
-    ) -> Result<(), Unsent<T>> {
-        give_way(at);
-        self.chan().send(message, || {
+    ) -> Result<(), Unsent> {
+        self.chan().send(offer, || {
             Wait::at(Reason::Send, at)
                 .until(limit.tick())
                 .on_cancel(OnCancel::Defer)
@@ -115,9 +116,13 @@ impl<T> Sender<T> {
     #[track_caller]
     #[inline(always)]
     pub fn send(&self, message: T) -> Result<(), SendError<T>> {
-        match self.offer(message, Limit::Never, Location::caller()) {
+        let at = Location::caller();
+        give_way(at);
+        let offer = Offer::new(message);
+        match self.deliver(&offer, Limit::Never, at) {
             Ok(()) => Ok(()),
-            Err(Unsent::Full(message) | Unsent::Disconnected(message)) => Err(SendError(message)),
+            // SAFETY: SE2.
+            Err(_) => Err(SendError(unsafe { offer.take() })),
         }
     }
 
@@ -140,10 +145,13 @@ impl<T> Sender<T> {
     #[inline(always)]
     pub fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
         give_way(Location::caller());
-        match self.chan().try_send(message) {
+        let offer = Offer::new(message);
+        match self.chan().try_send(&offer) {
             Ok(()) => Ok(()),
-            Err(Unsent::Full(message)) => Err(TrySendError::Full(message)),
-            Err(Unsent::Disconnected(message)) => Err(TrySendError::Disconnected(message)),
+            // SAFETY: SE2.
+            Err(Unsent::Full) => Err(TrySendError::Full(unsafe { offer.take() })),
+            // SAFETY: SE2.
+            Err(Unsent::Disconnected) => Err(TrySendError::Disconnected(unsafe { offer.take() })),
         }
     }
 
@@ -165,7 +173,7 @@ impl<T> Sender<T> {
     #[track_caller]
     #[inline(always)]
     pub fn send_timeout(&self, message: T, timeout: Duration) -> Result<(), SendTimeoutError<T>> {
-        timed(self.offer(message, Limit::For(timeout), Location::caller()))
+        self.send_within(message, Limit::For(timeout), Location::caller())
     }
 
     /// As [`send`](Sender::send), and waits until `deadline` at most.
@@ -176,7 +184,27 @@ impl<T> Sender<T> {
     #[track_caller]
     #[inline(always)]
     pub fn send_deadline(&self, message: T, deadline: Instant) -> Result<(), SendTimeoutError<T>> {
-        timed(self.offer(message, Limit::Until(deadline), Location::caller()))
+        self.send_within(message, Limit::Until(deadline), Location::caller())
+    }
+
+    #[inline(always)]
+    fn send_within(
+        &self,
+        message: T,
+        limit: Limit,
+        at: &'static Location<'static>,
+    ) -> Result<(), SendTimeoutError<T>> {
+        give_way(at);
+        let offer = Offer::new(message);
+        match self.deliver(&offer, limit, at) {
+            Ok(()) => Ok(()),
+            // SAFETY: SE2.
+            Err(Unsent::Full) => Err(SendTimeoutError::Timeout(unsafe { offer.take() })),
+            // SAFETY: SE2.
+            Err(Unsent::Disconnected) => {
+                Err(SendTimeoutError::Disconnected(unsafe { offer.take() }))
+            }
+        }
     }
 
     /// Whether there is no message in the channel. Always so at capacity 0.
@@ -211,15 +239,6 @@ impl<T> Sender<T> {
     /// ```
     pub fn same_channel(&self, other: &Sender<T>) -> bool {
         self.hub == other.hub
-    }
-}
-
-#[inline(always)]
-fn timed<T>(result: Result<(), Unsent<T>>) -> Result<(), SendTimeoutError<T>> {
-    match result {
-        Ok(()) => Ok(()),
-        Err(Unsent::Full(message)) => Err(SendTimeoutError::Timeout(message)),
-        Err(Unsent::Disconnected(message)) => Err(SendTimeoutError::Disconnected(message)),
     }
 }
 

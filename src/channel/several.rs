@@ -65,9 +65,9 @@ pub(crate) enum Verdict {
 }
 
 /// The wait of a select.
-pub(crate) trait Sleep<S: Waits> {
+pub(crate) trait Pause<S: Waits> {
     /// Waits until the ticket is claimed, or has been got back. Does not unwind.
-    fn sleep(&mut self, ticket: &Ticket<S>) -> Verdict;
+    fn pause(&mut self, ticket: &Ticket<S>) -> Verdict;
 
     /// After [`Verdict::Cancelled`], when no line is stood in any more.
     fn unwind(&mut self);
@@ -96,7 +96,7 @@ impl Order {
         }
     }
 
-    fn of(self, count: usize) -> impl Iterator<Item = usize> {
+    pub(crate) fn of(self, count: usize) -> impl Iterator<Item = usize> {
         (0..count).map(move |step| {
             let step = if self.backward { count - step } else { step };
             let at = self.start + step;
@@ -118,13 +118,13 @@ pub(crate) struct Arms<'a, 's, S: Waits, P: ?Sized> {
 }
 
 impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
-    /// Steps 1 to 4. `sleep` is given the ticket, and waits; none: look once only. Returns which arm was done.
-    pub(crate) fn select(&self, mut sleep: Option<impl Sleep<S>>) -> Option<usize> {
+    /// Steps 1 to 4. `pause` is given the ticket, and waits; none: look once only. Returns which arm was done.
+    pub(crate) fn select(&self, mut pause: Option<impl Pause<S>>) -> Option<usize> {
         loop {
             if let Some(done) = self.look() {
                 return Some(done);
             }
-            let sleep = sleep.as_mut()?;
+            let pause = pause.as_mut()?;
             let ticket = Ticket::shared(S::current());
             let stands = self.stands(&ticket);
             match self.stand(&stands) {
@@ -132,7 +132,7 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
                 Stood::Again => continue,
                 Stood::InLine => {}
             }
-            let verdict = sleep.sleep(&ticket);
+            let verdict = pause.pause(&ticket);
             self.leave(&stands);
             match verdict {
                 Verdict::Claimed => {
@@ -144,13 +144,13 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
                 Verdict::Polled(done) => return Some(done),
                 Verdict::Again => {}
                 Verdict::Elapsed => return None,
-                Verdict::Cancelled => sleep.unwind(),
+                Verdict::Cancelled => pause.unwind(),
             }
         }
     }
 
-    /// Which arm is ready; does nothing. `sleep` as in [`select`](Arms::select).
-    pub(crate) fn ready(&self, mut sleep: Option<impl Sleep<S>>) -> Option<usize> {
+    /// Which arm is ready; does nothing. `pause` as in [`select`](Arms::select).
+    pub(crate) fn ready(&self, mut pause: Option<impl Pause<S>>) -> Option<usize> {
         let ready = || {
             self.each().find(|&(_, arm, _)| match arm {
                 Arm::Meeting(side, channel) => channel.is_ready(side, &mut channel.core().lock()),
@@ -161,7 +161,7 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
             if let Some((at, ..)) = ready() {
                 return Some(at);
             }
-            let sleep = sleep.as_mut()?;
+            let pause = pause.as_mut()?;
             let ticket = Ticket::shared(S::current());
             let stands = self.stands(&ticket);
             for (at, arm, _) in self.each() {
@@ -176,7 +176,7 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
             let verdict = match found {
                 Some(_) if ticket.give_up() => Verdict::Again,
                 // It is done, or will be at once.
-                _ => sleep.sleep(&ticket),
+                _ => pause.pause(&ticket),
             };
             for (at, arm, _) in self.each() {
                 if let Arm::Meeting(_, channel) = arm {
@@ -188,7 +188,7 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
                 (None, Verdict::Polled(at)) => return Some(at),
                 (None, Verdict::Elapsed) => return ready().map(|(at, ..)| at),
                 (None, Verdict::Claimed | Verdict::Again) => {}
-                (None, Verdict::Cancelled) => sleep.unwind(),
+                (None, Verdict::Cancelled) => pause.unwind(),
             }
         }
     }
@@ -267,11 +267,12 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
             }
         }
         let mut watched = false;
-        for (&(arm, _), stand) in self.arms.iter().zip(stands) {
+        // In this order too: who comes upon the same channel twice claims the first.
+        for (at, arm, _) in self.each() {
             if let Arm::Meeting(side, channel) = arm {
                 watched |= self.with_core(stands, channel.core(), |core| {
                     // SAFETY: L1, SV2.
-                    unsafe { core.line(side).push(&stand.node) };
+                    unsafe { core.line(side).push(&stands[at].node) };
                     core.waits_are_watched()
                 });
             }

@@ -52,16 +52,22 @@ impl<T> Place<T> {
         self.fate.get()
     }
 
-    /// The claimer, or the owner before anybody else knows it.
+    /// Where the value goes: for the claimer, or for the owner before anybody else knows it. Then it is to be
+    /// [settled](Place::settle) as served.
     #[inline(always)]
-    pub(crate) fn fill(&self, value: T) {
-        // SAFETY: SL1.
-        let place = unsafe { &mut *self.value.get() };
-        place.write(value);
-        self.fate.set(Fate::Served);
+    pub(crate) fn value(&self) -> *mut T {
+        self.value.get().cast()
     }
 
-    /// The claimer has nothing to give.
+    /// The same, with a value.
+    pub(crate) fn fill(&self, value: T) {
+        // SAFETY: SL1.
+        unsafe { self.value().write(value) };
+        self.settle(Fate::Served);
+    }
+
+    /// The claimer, or the owner before anybody else knows it: what has come of it.
+    #[inline(always)]
     pub(crate) fn settle(&self, fate: Fate) {
         self.fate.set(fate);
     }
@@ -78,10 +84,19 @@ impl<T> Place<T> {
             return None;
         }
         self.fate.set(Fate::Open);
-        // SAFETY: SL1.
-        let place = unsafe { &*self.value.get() };
-        // SAFETY: SL2, once.
-        Some(unsafe { place.assume_init_read() })
+        // SAFETY: SL1, SL2, once.
+        Some(unsafe { self.value().read() })
+    }
+
+    /// The owner, at once when it has come.
+    ///
+    /// # Safety
+    ///
+    /// SL2, and this is the last time that anybody asks for it.
+    #[inline(always)]
+    pub(crate) unsafe fn come(&self) -> T {
+        // SAFETY: by the contract.
+        unsafe { self.value().read() }
     }
 }
 
@@ -186,16 +201,20 @@ impl<T, S: Waits> Offer<T, S> {
         std::ptr::from_ref(self).cast_mut().cast()
     }
 
-    /// The value: by the claimer, or by the owner if nobody has claimed it or it says that it was not taken.
+    /// Where the value lies.
+    #[inline(always)]
+    pub(super) fn value(&self) -> *mut T {
+        self.value.get().cast()
+    }
+
+    /// The value, by the owner: it was not sent.
     ///
     /// # Safety
     ///
     /// SL3: it is there, and this is the last time that anybody asks for it.
     #[inline(always)]
     pub(crate) unsafe fn take(&self) -> T {
-        // SAFETY: SL1.
-        let value = unsafe { &*self.value.get() };
         // SAFETY: by the contract.
-        unsafe { value.assume_init_read() }
+        unsafe { self.value().read() }
     }
 }

@@ -21,6 +21,8 @@ mod event;
 #[cfg(not(loom))]
 mod lazy_lock;
 #[cfg(not(loom))]
+pub mod mpsc;
+#[cfg(not(loom))]
 mod mutex;
 #[cfg(not(loom))]
 mod once;
