@@ -314,6 +314,22 @@ mod tests {
     }
 
     #[test]
+    fn a_look_up_ends_with_its_time() {
+        use crate::time::{Duration, timeout};
+        let server = Server::default();
+        let runtime = runtime(4);
+        runtime.run(|| {
+            // The first is under way when its time is up, the second queues.
+            for port in [1, 2] {
+                let late = timeout(Duration::from_millis(1), || server.look_up(port).map(drop));
+                assert!(late.is_err());
+            }
+            server.come_up();
+            assert_eq!(server.look_up(3).unwrap().count(), 1);
+        });
+    }
+
+    #[test]
     fn an_os_thread_looks_up_in_place() {
         let here = std::thread::current().id();
         let resolver = move |()| {

@@ -531,7 +531,9 @@ fn random_operations_and_cancellations() {
                 thread.cancel();
             }
         });
-        runtime.shutdown(std::time::Duration::from_secs(60)).unwrap();
+        runtime
+            .shutdown(std::time::Duration::from_secs(60))
+            .unwrap();
     }
     assert!(
         std::fs::read(file)

@@ -75,6 +75,18 @@ fn a_cancelled_end_unwinds() {
 }
 
 #[test]
+fn what_comes_too_late_is_not_lost() {
+    on_one_worker(|| {
+        let (mut reader, mut writer) = pipe().unwrap();
+        let mut buf = [0; 9];
+        let late = rustlet::timeout(Duration::from_millis(1), || reader.read(&mut buf));
+        assert!(late.is_err());
+        writer.write_all(b"late").unwrap();
+        assert_eq!(reader.read(&mut buf).unwrap(), 4);
+    });
+}
+
+#[test]
 fn waiting_for_standard_input_holds_up_nobody() {
     let name = "ours::waiting_for_standard_input_holds_up_nobody";
     if is_child(name) {
