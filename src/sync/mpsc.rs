@@ -285,13 +285,13 @@ impl<T> fmt::Debug for Receiver<T> {
 
 /// Waits for each message, until there are no more to come; made by [`Receiver::iter`].
 #[derive(Debug)]
-pub struct Iter<'a, T: 'a> {
+pub struct Iter<'a, T> {
     rx: &'a Receiver<T>,
 }
 
 /// Takes the messages that are there; made by [`Receiver::try_iter`].
 #[derive(Debug)]
-pub struct TryIter<'a, T: 'a> {
+pub struct TryIter<'a, T> {
     rx: &'a Receiver<T>,
 }
 

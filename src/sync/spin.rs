@@ -65,14 +65,6 @@ mod real {
                 }
             }
         }
-
-        pub(crate) fn get_mut(&mut self) -> &mut T {
-            self.value.get_mut()
-        }
-
-        pub(crate) fn into_inner(self) -> T {
-            self.value.into_inner()
-        }
     }
 
     impl<T> fmt::Debug for Spin<T> {
