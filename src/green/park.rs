@@ -420,9 +420,9 @@ pub(crate) fn unwinding() -> Unwinding {
     let green = home.current();
     if green.raising.get() != 0 {
         Unwinding::Cancel
-    } else if green.unwound_since.get() == green.since() {
-        Unwinding::Panic
-    } else if !home.others_surely_unwind() && !home.is_within_unwinding() {
+    } else if green.unwound_since.get() == green.since()
+        || !(home.others_surely_unwind() || home.is_within_unwinding())
+    {
         Unwinding::Panic
     } else {
         Unwinding::Unknown

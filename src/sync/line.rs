@@ -103,6 +103,8 @@ impl<S: Sleeper> Ticket<S> {
         !self.shared || self.claimed.load(Ordering::Relaxed) == OPEN
     }
 
+    /// For the models.
+    #[cfg(loom)]
     pub(crate) fn sleeper(&self) -> &S {
         &self.sleeper
     }
@@ -132,12 +134,6 @@ impl<S> Node<S> {
             case,
             slot,
         }
-    }
-
-    /// Whether it stands in the line; asked under the lock.
-    #[inline(always)]
-    pub(crate) fn is_linked(&self) -> bool {
-        self.linked.get()
     }
 }
 
@@ -276,14 +272,6 @@ impl<S: Sleeper> Line<S> {
             next = node.next.get();
         }
         false
-    }
-
-    /// The ticket of the first, without claiming it.
-    pub(crate) fn peek(&self) -> Option<&Ticket<S>> {
-        // SAFETY: L1.
-        let node = unsafe { self.head.as_ref() }?;
-        // SAFETY: L1.
-        Some(unsafe { &*node.ticket })
     }
 }
 

@@ -65,14 +65,6 @@ mod real {
                 }
             }
         }
-
-        pub(crate) fn get_mut(&mut self) -> &mut T {
-            self.value.get_mut()
-        }
-
-        pub(crate) fn into_inner(self) -> T {
-            self.value.into_inner()
-        }
     }
 
     impl<T> fmt::Debug for Spin<T> {
@@ -115,8 +107,15 @@ mod real {
 #[cfg(loom)]
 mod real {
     use crate::shim::Mutex;
+    use std::fmt;
 
     pub(crate) struct Spin<T>(Mutex<T>);
+
+    impl<T> fmt::Debug for Spin<T> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.debug_struct("Spin").finish_non_exhaustive()
+        }
+    }
 
     pub(crate) type Held<'a, T> = loom::sync::MutexGuard<'a, T>;
 
