@@ -102,6 +102,12 @@ impl<S: Sleeper> Ticket<S> {
     fn is_open(&self) -> bool {
         !self.shared || self.claimed.load(Ordering::Relaxed) == OPEN
     }
+
+    /// For the models.
+    #[cfg(loom)]
+    pub(crate) fn sleeper(&self) -> &S {
+        &self.sleeper
+    }
 }
 
 /// A place in a line.

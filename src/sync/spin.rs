@@ -107,8 +107,15 @@ mod real {
 #[cfg(loom)]
 mod real {
     use crate::shim::Mutex;
+    use std::fmt;
 
     pub(crate) struct Spin<T>(Mutex<T>);
+
+    impl<T> fmt::Debug for Spin<T> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.debug_struct("Spin").finish_non_exhaustive()
+        }
+    }
 
     pub(crate) type Held<'a, T> = loom::sync::MutexGuard<'a, T>;
 
