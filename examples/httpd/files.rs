@@ -1,7 +1,7 @@
 //! What a request gets: a file or a part of it, a listing, or a word on why not.
 //!
 //! `Site::respond` blocks, as files do, and is called on the pool of OS threads, once a request: it also reads the
-//! first chunk. There is no line about green threads in here but for the rest of a long file, at the end.
+//! first chunk. The rest of a long file is read while it is sent: from a `rustlet::fs::File`, which suspends.
 
 use crate::CHUNK;
 use crate::listing::{escaped_path, listing};
@@ -16,7 +16,6 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The folder that is served.
@@ -154,7 +153,7 @@ fn respond_with_file(
         status,
         headers,
         body: Body::File(Piece {
-            file: Arc::new(file),
+            file: file.into(),
             first: Some(first),
             rest: range,
         }),
@@ -292,7 +291,7 @@ impl Response {
 
 /// The part of a file that is to be sent.
 pub(crate) struct Piece {
-    file: Arc<File>,
+    file: rustlet::fs::File,
     /// Read already.
     first: Option<Vec<u8>>,
     rest: Range<u64>,
@@ -306,10 +305,7 @@ impl Piece {
         }
         let bytes = match self.first.take() {
             Some(first) => first,
-            None => {
-                let (file, rest) = (Arc::clone(&self.file), self.rest.clone());
-                rustlet::unblock(move || read_chunk(&file, &rest))?
-            }
+            None => read_chunk(&self.file, &self.rest)?,
         };
         if bytes.is_empty() {
             // The file has become shorter, and its length was promised.
@@ -320,8 +316,8 @@ impl Piece {
     }
 }
 
-/// The first bytes of the range, as many as are read at a time, or as there are.
-fn read_chunk(file: &File, range: &Range<u64>) -> io::Result<Vec<u8>> {
+/// The first bytes of the range, as many as are read at a time, or as there are. Whether that blocks depends on whose the file is.
+fn read_chunk(file: &impl FileExt, range: &Range<u64>) -> io::Result<Vec<u8>> {
     let length = (range.end - range.start).min(CHUNK as u64) as usize;
     let mut bytes = vec![0; length];
     let count = file.read_at(&mut bytes, range.start)?;

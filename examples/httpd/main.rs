@@ -3,7 +3,7 @@
 //! What it shows: a server of many connections in the plainest style there is. Each connection has a green thread that
 //! reads a request, answers it, and reads the next; what looks like a blocking read suspends that thread only.
 //! Time limits are ordinary timeouts of the socket. Files block, whatever one does, so everything that touches them
-//! goes to the pool of OS threads, by `unblock`.
+//! goes to the pool of OS threads: in one piece by `unblock`, or call by call by `rustlet::fs`.
 //!
 //! - [`request`] turns bytes into a request, or into the status that refuses it;
 //! - [`files`] finds what was asked for, never outside the folder, and says what to send: plain code, without a line about threads;
