@@ -18,6 +18,7 @@
 
 use std::cell::UnsafeCell;
 
+use super::meeting::Side;
 use super::queue::Queue;
 use super::sleep::Waits;
 use super::slot::{Fate, Head, Offer, Place, Pledge};
@@ -35,11 +36,11 @@ pub(crate) struct Core<S: Waits> {
     pub(super) senders: Line<S>,
     /// Those who want to know when the channel becomes ready for something, and to look for themselves.
     pub(super) watchers: Line<S>,
-    capacity: usize,
+    pub(super) capacity: usize,
     /// Places in the buffer that are pledged.
-    reserved: usize,
-    senders_gone: bool,
-    receivers_gone: bool,
+    pub(super) reserved: usize,
+    pub(super) senders_gone: bool,
+    pub(super) receivers_gone: bool,
 }
 
 /// See the module's text.
@@ -59,12 +60,13 @@ unsafe impl<T: Send, S: Waits> Send for Chan<T, S> {}
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct After<S: Waits> {
-    waker: Option<S::Waker>,
-    watched: bool,
+    pub(super) waker: Option<S::Waker>,
+    pub(super) watched: bool,
 }
 
 /// What was to be had.
-enum Take<S: Waits> {
+#[derive(Debug)]
+pub(super) enum Take<S: Waits> {
     /// It is in its place.
     Done(After<S>),
     Nothing,
@@ -74,7 +76,8 @@ enum Take<S: Waits> {
 }
 
 /// What became of an offer.
-enum Put<S: Waits> {
+#[derive(Debug)]
+pub(super) enum Put<S: Waits> {
     /// Its value was taken.
     Done(After<S>),
     Full,
@@ -139,18 +142,18 @@ impl<T, S: Waits> Chan<T, S> {
 
     #[inline(always)]
     #[allow(clippy::mut_from_ref, reason = "the core's guard stands for it")]
-    fn queue(&self, _core: &mut Core<S>) -> &mut Queue<T> {
+    pub(super) fn queue(&self, _core: &mut Core<S>) -> &mut Queue<T> {
         // SAFETY: CH1; a caller holds one at a time.
         unsafe { &mut *self.queue.get() }
     }
 
     #[inline(always)]
-    fn has_room(&self, core: &mut Core<S>) -> bool {
+    pub(super) fn has_room(&self, core: &mut Core<S>) -> bool {
         self.queue(core).len() + core.reserved < core.capacity
     }
 
     #[inline(always)]
-    fn take(&self, core: &mut Core<S>, place: &Place<T>) -> Take<S> {
+    pub(super) fn take(&self, core: &mut Core<S>, place: &Place<T>) -> Take<S> {
         // SAFETY: SL1, it is the caller's.
         if unsafe { self.queue(core).pop(place.value()) } {
             place.settle(Fate::Served);
@@ -189,7 +192,7 @@ impl<T, S: Waits> Chan<T, S> {
 
     /// A sender that waited, and has room now.
     #[inline(always)]
-    fn let_in(&self, core: &mut Core<S>, claimed: Claimed<'static, S>) -> S::Waker {
+    pub(super) fn let_in(&self, core: &mut Core<S>, claimed: Claimed<'static, S>) -> S::Waker {
         // SAFETY: L2, SL1, CH3.
         let head = unsafe { &*claimed.slot().cast::<Head<S>>() };
         if head.lazy {
@@ -206,7 +209,7 @@ impl<T, S: Waits> Chan<T, S> {
     }
 
     #[inline(always)]
-    fn put(&self, core: &mut Core<S>, offer: &Offer<T, S>) -> Put<S> {
+    pub(super) fn put(&self, core: &mut Core<S>, offer: &Offer<T, S>) -> Put<S> {
         if core.receivers_gone {
             return Put::Disconnected;
         }
@@ -228,7 +231,7 @@ impl<T, S: Waits> Chan<T, S> {
     }
 
     #[inline(always)]
-    fn hand_over(claimed: Claimed<'_, S>, offer: &Offer<T, S>) -> S::Waker {
+    pub(super) fn hand_over(claimed: Claimed<'_, S>, offer: &Offer<T, S>) -> S::Waker {
         // SAFETY: L2, SL1, CH3.
         let place = unsafe { &*claimed.slot().cast::<Place<T>>() };
         // SAFETY: SL3; the caller does not touch it again.
@@ -241,7 +244,7 @@ impl<T, S: Waits> Chan<T, S> {
 
     /// What an operation under the lock has left to do.
     #[inline(always)]
-    fn conclude(&self, after: After<S>) {
+    pub(super) fn conclude(&self, after: After<S>) {
         if let Some(waker) = after.waker {
             S::wake(waker);
         }
@@ -390,199 +393,6 @@ impl<T, S: Waits> Chan<T, S> {
         }
     }
 
-    /// Receives from a lazy sender, face to face: it has been chosen, and works out its value. False: it has
-    /// thought better of it.
-    #[cold]
-    #[inline(never)]
-    fn meet(sender: Claimed<'static, S>, place: &Place<T>) -> bool {
-        let ticket = Ticket::single(S::current());
-        // SAFETY: L2, SL1, CH3.
-        let head = unsafe { &*sender.slot().cast::<Head<S>>() };
-        // SAFETY: it is finished by `redeem` or `renounce`, which the sender's pledge sees to.
-        let me = unsafe { Claimed::of(&ticket, place.slot()).detach() };
-        head.pledge(Pledge::Partner(me));
-        S::wake(sender.finish());
-        S::wait_out(&ticket);
-        let served = place.fate() == Fate::Served;
-        if !served {
-            place.reset();
-        }
-        served
-    }
-
-    // --- for select ---
-
-    /// Receives into the place, or says that it is disconnected, if that needs no wait.
-    ///
-    /// # Safety
-    ///
-    /// `slot` is that of an open `Place<T>` of the caller's.
-    pub(super) unsafe fn attempt_recv(&self, core: &mut Core<S>, slot: *mut ()) -> Attempt<S> {
-        // SAFETY: by the contract.
-        let place = unsafe { &*slot.cast::<Place<T>>() };
-        match self.take(core, place) {
-            Take::Done(after) => Attempt::Done(after),
-            Take::Nothing => Attempt::Nothing,
-            Take::Disconnected => {
-                place.settle(Fate::Disconnected);
-                Attempt::Done(After {
-                    waker: None,
-                    watched: false,
-                })
-            }
-            Take::Meet(sender) => Attempt::Meet(sender),
-        }
-    }
-
-    /// Finishes an attempt that came upon a lazy sender. False: it has thought better of it.
-    ///
-    /// # Safety
-    ///
-    /// As [`attempt_recv`](Chan::attempt_recv).
-    #[cold]
-    pub(super) unsafe fn attempt_meeting(
-        &self,
-        sender: Claimed<'static, S>,
-        slot: *mut (),
-    ) -> bool {
-        // SAFETY: by the contract.
-        let place = unsafe { &*slot.cast::<Place<T>>() };
-        Self::meet(sender, place)
-    }
-
-    /// Gets a pledge, if that needs no wait.
-    ///
-    /// # Safety
-    ///
-    /// `slot` is that of a lazy `Head<S>` of the caller's.
-    pub(super) unsafe fn attempt_send(&self, core: &mut Core<S>, slot: *mut ()) -> Attempt<S> {
-        // SAFETY: by the contract.
-        let head = unsafe { &*slot.cast::<Head<S>>() };
-        let pledge = if core.receivers_gone {
-            Pledge::Disconnected
-        } else if core.capacity == 0 {
-            match core.receivers.claim() {
-                // SAFETY: by `redeem` or `renounce`.
-                Some(receiver) => Pledge::Partner(unsafe { receiver.detach() }),
-                None => return Attempt::Nothing,
-            }
-        } else if self.has_room(core) {
-            core.reserved += 1;
-            Pledge::Room
-        } else {
-            return Attempt::Nothing;
-        };
-        head.pledge(pledge);
-        Attempt::Done(After {
-            waker: None,
-            watched: false,
-        })
-    }
-
-    /// Sends what was pledged. Never waits. After an error the value is still there.
-    pub(crate) fn redeem(&self, pledge: Pledge<S>, offer: &Offer<T, S>) -> Result<(), Unsent> {
-        match pledge {
-            Pledge::Partner(receiver) => {
-                S::wake(Self::hand_over(receiver, offer));
-                Ok(())
-            }
-            Pledge::Room => {
-                let mut core = self.core.lock();
-                core.reserved -= 1;
-                let put = self.put(&mut core, offer);
-                // If a receiver that waited has it, the room is still there.
-                let others = !core.senders.is_empty();
-                drop(core);
-                let result = match put {
-                    Put::Done(after) => {
-                        self.conclude(after);
-                        Ok(())
-                    }
-                    Put::Disconnected => Err(Unsent::Disconnected),
-                    Put::Full => Err(Unsent::Full),
-                };
-                if others {
-                    self.admit();
-                }
-                result
-            }
-            Pledge::None | Pledge::Disconnected => Err(Unsent::Disconnected),
-        }
-    }
-
-    /// Gives a pledge back.
-    #[cold]
-    pub(crate) fn renounce(&self, pledge: Pledge<S>) {
-        match pledge {
-            Pledge::Partner(receiver) => {
-                // CH3.
-                let place = receiver.slot().cast::<Place<T>>();
-                // SAFETY: L2, SL1.
-                unsafe { &*place }.settle(Fate::Again);
-                S::wake(receiver.finish());
-            }
-            Pledge::Room => {
-                let mut core = self.core.lock();
-                core.reserved -= 1;
-                let watched = !core.watchers.is_empty();
-                drop(core);
-                self.admit();
-                if watched {
-                    self.tell_watchers();
-                }
-            }
-            Pledge::None | Pledge::Disconnected => {}
-        }
-    }
-
-    /// Restores CH2 when a place has become free otherwise than by a receiver.
-    #[cold]
-    fn admit(&self) {
-        loop {
-            let mut core = self.core.lock();
-            if !self.has_room(&mut core) {
-                return;
-            }
-            let Some(claimed) = core.senders.claim() else {
-                return;
-            };
-            // SAFETY: it is finished below.
-            let claimed = unsafe { claimed.detach() };
-            // SAFETY: L2, SL1, CH3.
-            let offer = unsafe { &*claimed.slot().cast::<Offer<T, S>>() };
-            if offer.head.lazy || core.receivers.is_empty() {
-                let waker = self.let_in(&mut core, claimed);
-                drop(core);
-                S::wake(waker);
-                continue;
-            }
-            // There is room, so it goes somewhere: perhaps to a receiver that waits for what was pledged before.
-            let put = self.put(&mut core, offer);
-            offer.head.settle(match put {
-                Put::Done(_) => Fate::Served,
-                Put::Full | Put::Disconnected => Fate::Disconnected,
-            });
-            let waker = claimed.finish();
-            drop(core);
-            S::wake(waker);
-            if let Put::Done(after) = put {
-                self.conclude(after);
-            }
-        }
-    }
-
-    pub(super) fn is_ready_to_recv(&self, core: &mut Core<S>) -> bool {
-        self.queue(core).len() > 0
-            || core.senders_gone
-            || (core.capacity == 0 && core.senders.is_claimable())
-    }
-
-    pub(super) fn is_ready_to_send(&self, core: &mut Core<S>) -> bool {
-        core.receivers_gone
-            || self.has_room(core)
-            || (core.capacity == 0 && core.receivers.is_claimable())
-    }
-
     /// Wakes those who watch: they look for themselves.
     #[cold]
     pub(super) fn tell_watchers(&self) {
@@ -656,63 +466,6 @@ impl<T, S: Waits> Chan<T, S> {
     }
 }
 
-/// What a select finds at one of its channels.
-#[derive(Debug)]
-pub(crate) enum Attempt<S: Waits> {
-    Nothing,
-    Done(After<S>),
-    /// A lazy sender: to be met when no lock is held.
-    Meet(Claimed<'static, S>),
-}
-
-/// A channel, for a select that does not know the type of its items.
-///
-/// # Safety
-///
-/// `attempt` and `meet` fill slots as their contracts say, `side` is the line that the nodes with such slots stand in.
-pub(crate) unsafe trait Meeting<S: Waits> {
-    fn core(&self) -> &Spin<Core<S>>;
-
-    /// # Safety
-    ///
-    /// `core` is what [`core`](Meeting::core) guards, `slot` fits the side: an open `Place<T>`, or a lazy `Head<S>`.
-    unsafe fn attempt(&self, side: Side, core: &mut Core<S>, slot: *mut ()) -> Attempt<S>;
-
-    /// After an attempt of a receiver. False: begin again.
-    ///
-    /// # Safety
-    ///
-    /// `slot` is that of the attempt.
-    unsafe fn meet(&self, sender: Claimed<'static, S>, slot: *mut ()) -> bool;
-
-    fn is_ready(&self, side: Side, core: &mut Core<S>) -> bool;
-
-    fn conclude(&self, after: After<S>);
-
-    fn tell_watchers(&self);
-
-    /// Whether a receiver that has waited has something to say: a value, or that there is none to come.
-    ///
-    /// # Safety
-    ///
-    /// `slot` is that of a `Place<T>` whose ticket is done.
-    unsafe fn has_come(&self, slot: *mut ()) -> bool;
-
-    /// Makes a `Place<T>` open again.
-    ///
-    /// # Safety
-    ///
-    /// `slot` is that of a `Place<T>` that nobody else knows.
-    unsafe fn reset(&self, slot: *mut ());
-}
-
-/// What a select wants of a channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
-    Send,
-    Recv,
-}
-
 impl<S: Waits> Core<S> {
     #[inline]
     pub(super) fn line(&mut self, side: Side) -> &mut Line<S> {
@@ -725,53 +478,6 @@ impl<S: Waits> Core<S> {
     /// Whether a thread that begins to wait makes the other side ready, and somebody wants to know.
     pub(super) fn waits_are_watched(&self) -> bool {
         self.capacity == 0 && !self.watchers.is_empty()
-    }
-}
-
-// SAFETY: see each.
-unsafe impl<T, S: Waits> Meeting<S> for Chan<T, S> {
-    fn core(&self) -> &Spin<Core<S>> {
-        self.core()
-    }
-
-    unsafe fn attempt(&self, side: Side, core: &mut Core<S>, slot: *mut ()) -> Attempt<S> {
-        match side {
-            // SAFETY: by the contract.
-            Side::Send => unsafe { self.attempt_send(core, slot) },
-            // SAFETY: by the contract.
-            Side::Recv => unsafe { self.attempt_recv(core, slot) },
-        }
-    }
-
-    unsafe fn meet(&self, sender: Claimed<'static, S>, slot: *mut ()) -> bool {
-        // SAFETY: by the contract.
-        unsafe { self.attempt_meeting(sender, slot) }
-    }
-
-    fn is_ready(&self, side: Side, core: &mut Core<S>) -> bool {
-        match side {
-            Side::Send => self.is_ready_to_send(core),
-            Side::Recv => self.is_ready_to_recv(core),
-        }
-    }
-
-    fn conclude(&self, after: After<S>) {
-        Chan::conclude(self, after);
-    }
-
-    fn tell_watchers(&self) {
-        Chan::tell_watchers(self);
-    }
-
-    unsafe fn has_come(&self, slot: *mut ()) -> bool {
-        // SAFETY: by the contract.
-        let place = unsafe { &*slot.cast::<Place<T>>() };
-        matches!(place.fate(), Fate::Served | Fate::Disconnected)
-    }
-
-    unsafe fn reset(&self, slot: *mut ()) {
-        // SAFETY: by the contract.
-        unsafe { &*slot.cast::<Place<T>>() }.reset();
     }
 }
 

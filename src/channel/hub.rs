@@ -7,7 +7,8 @@
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::chan::{Chan, Side};
+use super::chan::Chan;
+use super::meeting::Side;
 use crate::sync::waiting::Thread;
 
 /// See the module's text.

@@ -40,10 +40,14 @@
 //! ```
 
 pub(crate) mod chan;
+pub(crate) mod meeting;
 pub(crate) mod queue;
 pub(crate) mod several;
 pub(crate) mod sleep;
 pub(crate) mod slot;
+
+#[cfg(all(test, loom))]
+mod models;
 
 #[cfg(not(loom))]
 mod error;

@@ -11,7 +11,8 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::chan::{Side, Unreceived};
+use super::chan::Unreceived;
+use super::meeting::Side;
 use super::hub::Hub;
 use super::limit::{Limit, give_way};
 use super::polled::{Asked, Never, Question, Sleeping, ThreadArm};

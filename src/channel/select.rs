@@ -15,7 +15,7 @@ use std::panic::Location;
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
-use super::chan::Side;
+use super::meeting::Side;
 use super::limit::{Limit, give_way};
 use super::polled::{Sleeping, ThreadArm};
 use super::several::{Arm, Arms, Order};

@@ -15,7 +15,7 @@ use super::select::{self, Case};
 use super::several::Arm;
 use super::slot::{Fate, Head, Offer, Place, Pledge};
 use super::{Receiver, RecvError, SendError, Sender};
-use crate::channel::chan::Side;
+use super::meeting::Side;
 use crate::sync::waiting::Thread;
 
 /// Where an arm that receives has its message.

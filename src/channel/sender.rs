@@ -10,7 +10,8 @@ use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
-use super::chan::{Chan, Side, Unsent};
+use super::chan::{Chan, Unsent};
+use super::meeting::Side;
 use super::hub::Hub;
 use super::limit::{Limit, give_way};
 use super::slot::Offer;

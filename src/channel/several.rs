@@ -18,7 +18,8 @@
 use std::cell::Cell;
 use std::ptr;
 
-use super::chan::{Attempt, Core, HeldCore, Meeting, Side};
+use super::chan::{Core, HeldCore};
+use super::meeting::{Attempt, Meeting, Side};
 use super::sleep::Waits;
 use crate::sync::line::{Node, Ticket};
 use crate::sync::spin::Spin;
