@@ -43,8 +43,8 @@
 //! - Every wait may unwind: that is how a [`timeout`] ends what is in it, [`JoinHandle::cancel`] a thread, and the end of
 //!   [`run`] those that are left. Destructors run, nothing is printed, and nothing is lost that a wait had taken.
 //! - `std`'s own blocking calls (its sockets, its `Mutex` held across a wait) block the worker, and everything on it.
-//! - Stacks are 256 KiB of address space, guarded, and a page of memory until more is used. An overflow is
-//!   reported with the thread's name, and aborts.
+//! - Stacks are 256 KiB of address space (that of the function given to [`run`]: 2 MiB), guarded, and a page of memory until
+//!   more is used. An overflow is reported with the thread's name, and aborts.
 //! - With `panic = "abort"` nothing can unwind: a panic ends the process, what is left when [`run`] returns is left behind, and
 //!   [`timeout`] and [`JoinHandle::cancel`] panic with a text that says so.
 

@@ -66,7 +66,7 @@ fn an_overflow_of_the_first_thread() {
     let output = child("an_overflow_of_the_first_thread", || {
         let _never = run(|| overflow(0));
     });
-    assert_reports(&died_of(SIGABRT, &output), "'main' ThreadId(", "192 KiB");
+    assert_reports(&died_of(SIGABRT, &output), "'main' ThreadId(", "2048 KiB");
 }
 
 #[test]

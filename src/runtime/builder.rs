@@ -45,7 +45,8 @@ impl Builder {
     }
 
     /// How many bytes of stack a green thread can use, at least: rounded up to a workable size. The default is the
-    /// environment variable `RUSTLET_STACK_SIZE`, else 192 KiB (256 KiB of address space less a guard of 64 KiB).
+    /// environment variable `RUSTLET_STACK_SIZE`, else 192 KiB (256 KiB of address space less a guard of 64 KiB),
+    /// and 2 MiB, as a thread of std has, for the function that [`run`](crate::run) or [`Runtime::run`] is given: there is one of those.
     ///
     /// Stacks are address space: memory is used for what is touched only. `thread::Builder::stack_size` sets it for one thread.
     pub fn stack_size(mut self, bytes: usize) -> Builder {
@@ -117,15 +118,15 @@ impl Builder {
     }
 
     fn config(&self) -> io::Result<Config> {
-        let stack = match self.stack_size {
-            Some(bytes) => StackSize::from_usable(bytes),
-            None => from_environment("RUSTLET_STACK_SIZE")?.map_or(StackSize::DEFAULT, |bytes| {
-                StackSize::from_usable(bytes.get())
-            }),
+        let wanted = match self.stack_size {
+            Some(bytes) => Some(bytes),
+            None => from_environment("RUSTLET_STACK_SIZE")?.map(NonZeroUsize::get),
         };
+        let wanted = wanted.map(StackSize::from_usable);
         Ok(Config {
             name: self.name.as_deref().unwrap_or("rustlet").into(),
-            stack,
+            stack: wanted.unwrap_or(StackSize::DEFAULT),
+            first_stack: wanted.unwrap_or(StackSize::FIRST),
             max_threads: self.max_threads.unwrap_or(usize::MAX),
             blocking_threads: self.blocking_threads.unwrap_or(512),
             shutdown_timeout: self.shutdown_timeout.unwrap_or(Duration::from_secs(5)),

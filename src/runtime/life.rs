@@ -392,6 +392,7 @@ where
 {
     let order = Order {
         name: Some("main".into()),
+        stack: Some(shared.config.first_stack),
         ..Order::new()
     };
     // SAFETY: SP1 by L1: this function takes the result below, and nothing in between unwinds.

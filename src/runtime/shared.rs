@@ -79,6 +79,8 @@ pub(crate) struct Config {
     /// The OS threads are called after it.
     pub(crate) name: Box<str>,
     pub(crate) stack: StackSize,
+    /// Of a first green thread.
+    pub(crate) first_stack: StackSize,
     pub(crate) max_threads: usize,
     pub(crate) blocking_threads: usize,
     pub(crate) shutdown_timeout: Duration,
@@ -382,6 +384,7 @@ mod tests {
         let config = Config {
             name: "test".into(),
             stack: StackSize::DEFAULT,
+            first_stack: StackSize::DEFAULT,
             max_threads: 2,
             blocking_threads: 1,
             shutdown_timeout: Duration::ZERO,

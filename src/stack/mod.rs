@@ -77,6 +77,9 @@ impl StackSize {
     /// 256 KiB, of which 64 KiB are guard.
     pub(crate) const DEFAULT: StackSize = StackSize { units: 4 };
 
+    /// For a thread of which a runtime has one: 2 MiB usable, what a thread of std has.
+    pub(crate) const FIRST: StackSize = StackSize::from_usable(2 << 20);
+
     /// Room for a panic with its message and its backtrace on top of some frames of the program's own.
     const LEAST_USABLE: usize = UNIT;
 

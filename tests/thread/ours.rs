@@ -307,6 +307,18 @@ fn a_runtime_sets_the_usual_stack_size() {
     assert_eq!(depth, 2_000);
 }
 
+/// What ports to `run` as it is has been written for a stack of the size that std gives a thread.
+#[test]
+fn the_first_thread_has_the_stack_that_std_would_give_it() {
+    fn large() -> u8 {
+        let frame = [1; 3 << 19];
+        std::hint::black_box(&frame)[1 << 19]
+    }
+    assert_eq!(run(large), 1);
+    let runtime = rustlet::Builder::new().workers(1).build().unwrap();
+    assert_eq!(runtime.run(large) + runtime.run(large), 2);
+}
+
 #[test]
 fn a_result_may_be_a_handle() {
     run(|| {
