@@ -45,10 +45,9 @@ impl<T> Queue<T> {
     /// For at most `capacity` items (which is a hint about the size of blocks).
     pub(crate) const fn new(capacity: usize) -> Queue<T> {
         let size = size_of::<T>();
-        let fit = if size == 0 {
-            MOST_PLACES
-        } else {
-            BLOCK_BYTES / size
+        let fit = match BLOCK_BYTES.checked_div(size) {
+            Some(fit) => fit,
+            None => MOST_PLACES,
         };
         let mut places = if fit > MOST_PLACES { MOST_PLACES } else { fit };
         if places > capacity {
@@ -298,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_destructor_that_panics_ends_it() {
-        struct Bomb(Rc<()>);
+        struct Bomb(#[allow(dead_code, reason = "counted")] Rc<()>);
         impl Drop for Bomb {
             fn drop(&mut self) {
                 panic!("as meant");

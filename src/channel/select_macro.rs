@@ -11,11 +11,11 @@ use std::panic::Location;
 use std::time::Duration;
 
 use super::limit::Limit;
+use super::meeting::Side;
 use super::select::{self, Case};
 use super::several::Arm;
 use super::slot::{Fate, Head, Offer, Place, Pledge};
 use super::{Receiver, RecvError, SendError, Sender};
-use super::meeting::Side;
 use crate::sync::waiting::Thread;
 
 /// Where an arm that receives has its message.
@@ -65,6 +65,9 @@ impl<T> Receiving<T> {
         self.0.fate() != Fate::Open
     }
 
+    /// # Errors
+    ///
+    /// The channel is disconnected.
     #[inline]
     pub fn finish(&self) -> Result<T, RecvError> {
         self.0.take().ok_or(RecvError)
@@ -97,6 +100,9 @@ impl Sending {
 }
 
 impl<T> Chosen<'_, T> {
+    /// # Errors
+    ///
+    /// The channel is disconnected.
     #[inline]
     pub fn send(mut self, message: T) -> Result<(), SendError<T>> {
         let pledge = std::mem::replace(&mut self.pledge, Pledge::None);

@@ -1,4 +1,9 @@
 //! Messages of a `select!` whose expression leaves, or panics. The original would lose the place, or abort.
+#![allow(
+    unreachable_code,
+    clippy::diverging_sub_expression,
+    reason = "messages whose expression leaves"
+)]
 
 use crate::on_workers;
 use crate::support::stress;

@@ -1,4 +1,12 @@
 //! `select!` and `select_biased!`: what can be written, and what it does.
+#![allow(
+    unreachable_code,
+    clippy::diverging_sub_expression,
+    clippy::unnecessary_literal_unwrap,
+    clippy::redundant_closure_call,
+    clippy::never_loop,
+    reason = "whatever can be written as an arm"
+)]
 
 use super::channel::{
     Receiver, RecvError, SendError, Sender, after, bounded, never, select, select_biased, unbounded,
