@@ -100,6 +100,8 @@ fn os_thread() -> usize {
 const BUDGET: u32 = 128;
 
 /// A worker, as its green threads see it.
+// Its address is a worker's name in the words of locks, beside four flags.
+#[repr(align(16))]
 pub(crate) struct Home {
     current: Cell<*const Green>,
     queue: RunQueue,

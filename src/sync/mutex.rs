@@ -23,8 +23,8 @@ use crate::green::{OnCancel, Reason, Wait};
 /// Its guard may be held across waits, by green threads: they stay on their worker.
 ///
 /// A mutex that is free is taken with one atomic operation, and released with one. Threads are served roughly in the order in which they came:
-/// a thread that does not have to wait may slip in before one that is just being woken, but not a second time. Locking that does
-/// not wait is no turn for others: a thread that locks and unlocks in an endless loop keeps its worker, as any computation does.
+/// a thread that does not have to wait may slip in before one that is just being woken, but not for long: after half a millisecond, or as soon as one of the
+/// same worker keeps the lock across a wait, the next release hands it over. Locking that does not wait is no turn for others: a thread that locks and unlocks in an endless loop keeps its worker, as any computation does.
 ///
 /// # Poisoning
 ///

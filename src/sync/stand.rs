@@ -31,10 +31,16 @@ pub(crate) trait Sleep: Sleeper + Sized {
     /// How often to look at a lock that is held by a thread which runs at this moment, before waiting for it.
     const LOOKS: u32;
 
+    /// How long, in the units of `moment`, a thread lets itself be overtaken by others that run at the same time.
+    const PATIENCE: u64;
+
     /// The calling thread.
     fn current() -> Self;
 
-    /// Where the caller runs: two threads with the same place, other than 0, never run at the same time.
+    /// The time.
+    fn moment() -> u64;
+
+    /// Where the caller runs: two threads with the same place, other than 0, never run at the same time. A multiple of 16.
     fn place() -> usize;
 
     /// Waits until the ticket is done, or what `wait` says has come first. Does not unwind.
@@ -42,6 +48,48 @@ pub(crate) trait Sleep: Sleeper + Sized {
 
     /// Wakes a thread that was claimed.
     fn wake(waker: Self::Waker);
+}
+
+/// How one that waits for a lock is treated by those who take it before it.
+pub(crate) struct Turn {
+    place: usize,
+    /// It was woken to try for itself, and has not tried yet.
+    pub(crate) woken: bool,
+    /// When it was first overtaken.
+    overtaken: Option<u64>,
+}
+
+impl Turn {
+    #[inline(always)]
+    pub(crate) fn new<S: Sleep>() -> Turn {
+        Turn {
+            place: S::place(),
+            woken: false,
+            overtaken: None,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn place(&self) -> usize {
+        self.place
+    }
+
+    /// Whether the one at `holder`, who has the lock, is one that cannot run now: one of this worker.
+    #[inline(always)]
+    pub(crate) fn is_beside(&self, holder: usize) -> bool {
+        self.place != 0 && self.place == holder
+    }
+
+    /// It was woken, and `holder` has the lock again. Whether that is enough: by one that is beside it, who keeps the lock across a wait; or
+    /// by others that run at the same time, for long.
+    pub(crate) fn has_had_enough<S: Sleep>(&mut self, holder: usize) -> bool {
+        if self.is_beside(holder) {
+            return true;
+        }
+        let now = S::moment();
+        let since = *self.overtaken.get_or_insert(now);
+        now.saturating_sub(since) >= S::PATIENCE
+    }
 }
 
 /// Where in the line, and with what.
@@ -141,11 +189,18 @@ mod threads {
     use super::{Ended, Sleep, Ticket};
     use crate::green::{Home, Wait, Wake};
     use crate::sync::waiting::{Thread, Waker, wait_for};
+    use crate::sys::clock;
 
     impl Sleep for Thread {
         type Wait = Wait;
 
         const LOOKS: u32 = 7;
+
+        const PATIENCE: u64 = 500_000;
+
+        fn moment() -> u64 {
+            clock::now()
+        }
 
         #[inline(always)]
         fn current() -> Thread {
@@ -154,6 +209,7 @@ mod threads {
 
         #[inline(always)]
         fn place() -> usize {
+            const { assert!(align_of::<Home>() >= 16) };
             Home::of_thread().map_or(0, |home| std::ptr::from_ref(home).addr())
         }
 
@@ -231,6 +287,10 @@ pub(crate) mod model {
     impl Sleep for Model {
         type Wait = Until;
         const LOOKS: u32 = 0;
+        const PATIENCE: u64 = 0;
+        fn moment() -> u64 {
+            0
+        }
         fn current() -> Model {
             Model(Arc::new((Mutex::new(false), Condvar::new())))
         }

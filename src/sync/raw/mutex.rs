@@ -7,12 +7,12 @@
 //! | 1 | 0 | 0 | 0 | held; nobody waits. With the place of the holder in the upper bits |
 //! | 1 | 1 | 0 | 0 | held, and somebody stands in line: the release wakes the first, to try for itself |
 //! | any | any | 1 | 0 | one that was woken is on its way to try: a release wakes nobody |
-//! | 1 | 1 | 0 | 1 | one was woken and found the lock taken again: the release gives the lock to the first in line |
+//! | 1 | 1 | 0 | 1 | one was woken in vain often enough: the release gives the lock to the first in line |
 //!
 //! In the common case a lock is one compare-and-swap (free → held) and a release is one (held → free). A thread that comes by while another one is on its way
-//! may take the lock before it: the worker goes on without a switch for each turn. But only once: who was
-//! woken in vain stands at the front again, and is handed the lock by the next release. So a waiter is
-//! overtaken while it is being woken, once, and by those who came before it.
+//! may take the lock before it: the worker goes on without a switch for each turn. Who was woken in vain stands at the front again; and
+//! if it was by a thread of its own worker, which keeps the lock across a wait, or for half a millisecond by others, it is handed the lock by the next
+//! release. Earlier would make a convoy of threads that only count: each turn would wait for a worker to wake up.
 //!
 //! MX1. If the line is not empty, then the lock is held by one whose release will look at the line, or one that was woken is on its
 //!      way. So `QUEUED` is set, under the lock of the line, only in a word that is `LOCKED`; and who was woken puts `WOKEN` down
@@ -25,7 +25,7 @@ use std::cell::Cell;
 use crate::shim::{AtomicUsize, Ordering, const_unless_loom};
 use crate::sync::line::Line;
 use crate::sync::spin::Spin;
-use crate::sync::stand::{Ended, Place, Sleep, stand};
+use crate::sync::stand::{Ended, Place, Sleep, Turn, stand};
 
 const LOCKED: usize = 1;
 const QUEUED: usize = 2;
@@ -92,22 +92,21 @@ impl<S: Sleep> RawMutex<S> {
 
     /// Waits for it. False: the wait was given up, and the lock is not held.
     pub(crate) fn lock_slow(&self, wait: &S::Wait) -> bool {
-        let place = S::place();
-        let mut woken = false;
+        let mut turn = Turn::new::<S>();
         loop {
-            if self.look(place, woken) {
+            if self.look(&turn) {
                 return true;
             }
             let line = self.line.lock();
-            if self.take_or_announce(place, woken) {
+            if self.take_or_announce(&mut turn) {
                 return true;
             }
             let offer = Offer {
-                place,
+                place: turn.place(),
                 given: Cell::new(false),
             };
             let stands = Place {
-                at_front: woken,
+                at_front: turn.woken,
                 ..Place::with(&offer)
             };
             let leave = |line: &mut Line<S>| {
@@ -117,7 +116,7 @@ impl<S: Sleep> RawMutex<S> {
             };
             match stand(&self.line, line, |line| line, &stands, wait, || {}, leave) {
                 Ended::Claimed if offer.given.get() => return true,
-                Ended::Claimed => woken = true,
+                Ended::Claimed => turn.woken = true,
                 Ended::Elapsed | Ended::Cancelled => return false,
             }
         }
@@ -126,15 +125,15 @@ impl<S: Sleep> RawMutex<S> {
     /// Looks at the lock for a moment, in growing intervals, as long as its holder may be running: one on this worker is not. Where others
     /// stand in line and nobody is on its way, for a shorter moment: they have not come to their turn by looking either.
     #[inline]
-    fn look(&self, place: usize, woken: bool) -> bool {
+    fn look(&self, turn: &Turn) -> bool {
         for round in 0..=S::LOOKS {
             let state = self.state.load(Ordering::Relaxed);
             if state & LOCKED == 0 {
-                if self.take_if_free(place, woken) {
+                if self.take_if_free(turn.place(), turn.woken) {
                     return true;
                 }
-            } else if (place != 0 && state & !FLAGS == place)
-                || (state & (QUEUED | WOKEN) == QUEUED && !woken && round > 3)
+            } else if turn.is_beside(state & !FLAGS)
+                || (state & (QUEUED | WOKEN) == QUEUED && !turn.woken && round > 3)
             {
                 return false;
             }
@@ -148,13 +147,13 @@ impl<S: Sleep> RawMutex<S> {
     }
 
     /// Under the lock of the line: takes the lock if it is free, else sees to it that its release looks at the line (MX1).
-    fn take_or_announce(&self, place: usize, woken: bool) -> bool {
+    fn take_or_announce(&self, turn: &mut Turn) -> bool {
         let mut state = self.state.load(Ordering::Relaxed);
         loop {
-            let flags = if woken { state & !WOKEN } else { state };
+            let flags = if turn.woken { state & !WOKEN } else { state };
             let held = if state & LOCKED == 0 {
-                flags | LOCKED | place
-            } else if woken {
+                flags | LOCKED | turn.place()
+            } else if turn.woken && turn.has_had_enough::<S>(state & !FLAGS) {
                 flags | QUEUED | HAND
             } else {
                 flags | QUEUED

@@ -9,10 +9,10 @@
 //! | n | 0 | 1 | 0 | any | read, and a writer stands in line (first, or behind readers that are being let in): new readers line up behind it |
 //! | 0 | 1 | 1 | 0 | any | written, and somebody stands in line |
 //! | any | any | any | 1 | 0 | a writer was woken and is on its way to try: a release wakes nobody |
-//! | any | any | 1 | 0 | 1 | a writer was woken in vain, and is first in line: nobody takes the lock before it is given it |
+//! | any | any | 1 | 0 | 1 | a writer was woken in vain often enough, and is first in line: nobody takes the lock before it is given it |
 //!
 //! A reader that is first in line is let in as soon as nobody writes, and after it the next in line is looked at; a writer that is first
-//! is woken to try for itself when the lock is free, as in `mutex.rs`, and the second time it is given the lock.
+//! is woken to try for itself when the lock is free, and given the lock when it was overtaken for too long, as in `mutex.rs`.
 //! A writer does not wait for readers that came after it, nor a reader for writers that came after it, but for one that slips in while somebody is
 //! being woken.
 //!
@@ -27,7 +27,7 @@ use std::cell::Cell;
 use crate::shim::{AtomicUsize, Ordering, const_unless_loom};
 use crate::sync::line::Line;
 use crate::sync::spin::Spin;
-use crate::sync::stand::{Ended, Place, Sleep, stand};
+use crate::sync::stand::{Ended, Place, Sleep, Turn, stand};
 
 const WRITER: usize = 1;
 const QUEUED: usize = 2;
@@ -143,23 +143,22 @@ impl<S: Sleep> RawRwLock<S> {
 
     /// Waits for it. False: the wait was given up, and the lock is not held.
     pub(crate) fn enter_slow(&self, access: Access, wait: &S::Wait) -> bool {
-        let place = S::place();
-        let mut woken = false;
+        let mut turn = Turn::new::<S>();
         loop {
-            if self.look(access, place, woken) {
+            if self.look(access, &turn) {
                 return true;
             }
             let line = self.line.lock();
-            if self.take_or_announce(access, woken) {
+            if self.take_or_announce(access, &mut turn) {
                 return true;
             }
             let offer = Offer {
                 access,
-                place,
+                place: turn.place(),
                 given: Cell::new(false),
             };
             let stands = Place {
-                at_front: woken,
+                at_front: turn.woken,
                 ..Place::with(&offer)
             };
             let ended = stand(
@@ -173,7 +172,7 @@ impl<S: Sleep> RawRwLock<S> {
             );
             match ended {
                 Ended::Claimed if offer.given.get() => return true,
-                Ended::Claimed => woken = true,
+                Ended::Claimed => turn.woken = true,
                 Ended::Elapsed | Ended::Cancelled => {
                     // RW1: it may have stood before somebody that need not wait.
                     self.let_in();
@@ -192,12 +191,12 @@ impl<S: Sleep> RawRwLock<S> {
 
     /// As in `mutex.rs`.
     #[inline]
-    fn look(&self, access: Access, place: usize, woken: bool) -> bool {
+    fn look(&self, access: Access, turn: &Turn) -> bool {
         for round in 0..=S::LOOKS {
-            if self.take(access, woken) {
+            if self.take(access, turn.woken) {
                 return true;
             }
-            if place != 0 && self.holder.load(Ordering::Relaxed) == place {
+            if turn.is_beside(self.holder.load(Ordering::Relaxed)) {
                 return false;
             }
             if round < S::LOOKS {
@@ -210,16 +209,20 @@ impl<S: Sleep> RawRwLock<S> {
     }
 
     /// Under the lock of the line: takes the lock if that may be, else sees to it that its release looks at the line (RW1).
-    fn take_or_announce(&self, access: Access, woken: bool) -> bool {
+    fn take_or_announce(&self, access: Access, turn: &mut Turn) -> bool {
         let mut state = self.state.load(Ordering::Relaxed);
         loop {
             let entered = access.enter(state);
             let next = match entered {
                 Some(entered) => entered,
-                None if woken => state | QUEUED | HAND,
+                None if turn.woken
+                    && turn.has_had_enough::<S>(self.holder.load(Ordering::Relaxed)) =>
+                {
+                    state | QUEUED | HAND
+                }
                 None => state | QUEUED,
             };
-            let next = if woken { next & !WOKEN } else { next };
+            let next = if turn.woken { next & !WOKEN } else { next };
             match self.state.compare_exchange_weak(
                 state,
                 next,
