@@ -26,7 +26,7 @@ use crate::channel;
 
 pub use std::sync::mpsc::{RecvError, RecvTimeoutError, SendError, TryRecvError, TrySendError};
 
-/// The sending side of a [`channel`]: never waits. As [`std::sync::mpsc::Sender`].
+/// The sending side of a [`channel()`]: never waits. As [`std::sync::mpsc::Sender`].
 pub struct Sender<T> {
     inner: channel::Sender<T>,
 }
