@@ -8,6 +8,8 @@
 //! 3. Wait. Who claims the ticket does the operation (see `chan.rs`); no other can.
 //! 4. Leave the other lines.
 //!
+//! A select that must not wait does 1 and the look of 2: "nothing is ready" is said of one moment.
+//!
 //! What is not a channel with a lock (a timer, a question) is *polled*: looked at in 1, and again whenever the
 //! thread is woken; who takes it there has to get its own ticket back first.
 //!
@@ -119,20 +121,31 @@ pub(crate) struct Arms<'a, 's, S: Waits, P: ?Sized> {
 }
 
 impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
-    /// Steps 1 to 4. `pause` is given the ticket, and waits; none: look once only. Returns which arm was done.
+    /// Steps 1 to 4. `pause` is given the ticket, and waits; none: stand in no line. Returns which arm was done.
     pub(crate) fn select(&self, mut pause: Option<impl Pause<S>>) -> Option<usize> {
         loop {
             if let Some(done) = self.look() {
                 return Some(done);
             }
-            let pause = pause.as_mut()?;
+            if pause.is_none() && !self.may_have_crossed() {
+                return None;
+            }
             let ticket = Ticket::shared(S::current());
             let stands = self.stands(&ticket);
-            match self.stand(&stands) {
+            let stood = match (self.attempt(&stands), &mut pause) {
+                (Some(stood), _) => stood,
+                (None, Some(_)) => self.stand(&stands),
+                (None, None) => {
+                    Self::unlock(&stands);
+                    return None;
+                }
+            };
+            match stood {
                 Stood::Done(done) => return Some(done),
                 Stood::Again => continue,
                 Stood::InLine => {}
             }
+            let pause = pause.as_mut()?;
             let verdict = pause.pause(&ticket);
             self.leave(&stands);
             match verdict {
@@ -162,9 +175,14 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
             if let Some((at, ..)) = ready() {
                 return Some(at);
             }
-            let pause = pause.as_mut()?;
+            if pause.is_none() && !self.may_have_crossed() {
+                return None;
+            }
             let ticket = Ticket::shared(S::current());
             let stands = self.stands(&ticket);
+            let Some(pause) = pause.as_mut() else {
+                return self.ready_at_once(&stands);
+            };
             for (at, arm, _) in self.each() {
                 if let Arm::Meeting(_, channel) = arm {
                     let mut core = channel.core().lock();
@@ -192,6 +210,20 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
                 (None, Verdict::Cancelled) => pause.unwind(),
             }
         }
+    }
+
+    /// Which arm is ready at one moment.
+    fn ready_at_once(&self, stands: &[Stand<'a, S>]) -> Option<usize> {
+        self.lock(stands);
+        let mut meetings = self.each().filter_map(|(at, arm, _)| match arm {
+            Arm::Meeting(side, channel) => Some((at, side, channel)),
+            Arm::Polled(_) => None,
+        });
+        let found = meetings.find(|&(_, side, channel)| {
+            self.with_core(stands, channel.core(), |core| channel.is_ready(side, core))
+        });
+        Self::unlock(stands);
+        found.map(|(at, ..)| at)
     }
 
     /// The arms in order, with their numbers.
@@ -239,8 +271,14 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
         self.arms.iter().enumerate().map(stand).collect()
     }
 
-    /// Step 2.
-    fn stand(&self, stands: &[Stand<'a, S>]) -> Stood {
+    /// Whether a look at one arm after the other can have found nothing though at no moment nothing was ready: one that had been looked at
+    /// became ready before another no longer was.
+    fn may_have_crossed(&self) -> bool {
+        self.meetings().nth(1).is_some()
+    }
+
+    /// Step 2, its look: leaves all locked if nothing is ready.
+    fn attempt(&self, stands: &[Stand<'a, S>]) -> Option<Stood> {
         self.lock(stands);
         for (at, arm, slot) in self.each() {
             let Arm::Meeting(side, channel) = arm else {
@@ -255,18 +293,23 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
                 Attempt::Done(after) => {
                     Self::unlock(stands);
                     channel.conclude(after);
-                    return Stood::Done(at);
+                    return Some(Stood::Done(at));
                 }
                 Attempt::Meet(sender) => {
                     Self::unlock(stands);
                     // SAFETY: SV1.
-                    return match unsafe { channel.meet(sender, slot) } {
+                    return Some(match unsafe { channel.meet(sender, slot) } {
                         true => Stood::Done(at),
                         false => Stood::Again,
-                    };
+                    });
                 }
             }
         }
+        None
+    }
+
+    /// Step 2, the lines: all are locked, and then none.
+    fn stand(&self, stands: &[Stand<'a, S>]) -> Stood {
         let mut watched = false;
         // In this order too: who comes upon the same channel twice claims the first.
         for (at, arm, _) in self.each() {

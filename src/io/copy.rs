@@ -3,7 +3,10 @@
 //! std tells by specialization, which only std has, when both ends are descriptors, and lets the kernel copy between them. Here nothing
 //! tells a generic reader's type, so bytes pass through the program. What that costs is made small by a buffer that large flows make
 //! large: a trip to the disk then carries a quarter of a mebibyte. `fs::copy` has both paths and leaves the copying to the kernel.
+//!
+//! Where one end has the bytes, or room for them, in memory of its own, std needs no buffer in between: it is left to std then.
 
+use std::any::type_name;
 use std::io::{self, Read, Write};
 
 /// As large as a socket's or a pipe's buffer is, at first.
@@ -33,6 +36,9 @@ where
     R: Read + ?Sized,
     W: Write + ?Sized,
 {
+    if needs_no_buffer::<R, W>() {
+        return io::copy(reader, writer);
+    }
     let mut buffer = vec![0; SMALL];
     let mut copied = 0;
     loop {
@@ -48,4 +54,15 @@ where
             buffer.resize(count * 2, 0);
         }
     }
+}
+
+/// Whether std takes the memory of `R` or of `W` for the buffer. By name, because none but std can ask in another way; a wrong guess costs a copy,
+/// nothing else.
+fn needs_no_buffer<R: ?Sized, W: ?Sized>() -> bool {
+    let (reader, writer) = (type_name::<R>(), type_name::<W>());
+    reader == type_name::<&[u8]>()
+        || reader.starts_with("std::io::buffered::bufreader::BufReader<")
+        || reader.starts_with("alloc::collections::vec_deque::VecDeque<")
+        || writer.starts_with("std::io::buffered::bufwriter::BufWriter<")
+        || writer.starts_with("alloc::vec::Vec<")
 }

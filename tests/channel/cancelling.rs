@@ -104,13 +104,13 @@ fn destructors_wait_on() {
     }
     everywhere(|| {
         let (sender, receiver) = bounded(0);
+        let (start, started) = bounded(1);
         let thread = spawn(move || {
             let _farewell = Farewell(sender);
+            start.send(()).unwrap();
             never::<()>().recv()
         });
-        for _ in 0..3 {
-            yield_now();
-        }
+        started.recv().unwrap();
         thread.cancel();
         assert_eq!(receiver.recv(), Ok(7));
         assert!(thread.join().unwrap_err().is::<Cancelled>());

@@ -2,7 +2,9 @@
 
 use crate::on_workers;
 use crate::support::stress;
-use rustlet::channel::{Select, SendError, after, bounded, never, select, tick, unbounded};
+use rustlet::channel::{
+    Select, SendError, TryRecvError, after, bounded, never, select, tick, unbounded,
+};
 use rustlet::{spawn, yield_now};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -301,4 +303,47 @@ fn what_is_left_is_dropped_with_the_last_receiver() {
     drop(receiver);
     assert_eq!(Arc::strong_count(&message), 1);
     assert!(sender.is_empty());
+}
+
+/// A message moves to and fro between two channels, always there before it is no longer here: "nothing is ready" would be wrong at any moment. (The original, which looks a
+/// few times over, can be caught.)
+#[test]
+fn nothing_is_ready_is_said_of_one_moment() {
+    // One of the two on an OS thread, or none: the case is about true simultaneity.
+    let case = || {
+        let channels = [unbounded(), unbounded()];
+        let (stop, stopped) = bounded::<()>(0);
+        channels[0].0.send(()).unwrap();
+        let ends = channels.clone();
+        let mover = spawn(move || {
+            let mut to = 1;
+            while stopped.try_recv() == Err(TryRecvError::Empty) {
+                ends[to].0.send(()).unwrap();
+                // The one that looks may hold the other.
+                while ends[1 - to].1.try_recv().is_err() && ends[to].1.try_recv().is_err() {
+                    yield_now();
+                }
+                to = 1 - to;
+                yield_now();
+            }
+        });
+        let [(_, left), (_, right)] = &channels;
+        let mut list = Select::new();
+        list.recv(left);
+        list.recv(right);
+        for _ in 0..stress(20_000) {
+            let at = select! {
+                recv(left) -> _ => 0,
+                recv(right) -> _ => 1,
+                default => panic!("nothing was ready, said select!"),
+            };
+            channels[at].0.send(()).unwrap();
+            list.try_ready().expect("nothing was ready, said try_ready");
+            yield_now();
+        }
+        drop(stop);
+        mover.join().unwrap();
+    };
+    case();
+    on_workers(2, case);
 }

@@ -191,6 +191,33 @@ fn copying() {
     });
 }
 
+/// std's `copy` does without a buffer of its own where an end has one.
+#[test]
+fn copying_uses_the_memory_of_an_end() {
+    /// Notes the largest piece.
+    struct Largest(usize);
+    impl Write for Largest {
+        fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+            self.0 = self.0.max(buf.len());
+            Ok(buf.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    enter(|| {
+        let data = vec![5; 90_000];
+        let mut largest = Largest(0);
+        assert_eq!(copy(&mut &data[..], &mut largest).unwrap(), 90_000);
+        assert_eq!(largest.0, 90_000);
+        let mut largest = Largest(0);
+        let mut reader = BufReader::with_capacity(70_000, io::Cursor::new(&data));
+        assert_eq!(copy(&mut reader, &mut largest).unwrap(), 90_000);
+        assert_eq!(largest.0, 70_000);
+    });
+}
+
 #[test]
 fn copying_meets_errors() {
     struct Odd(u8);
