@@ -4,8 +4,8 @@
 //! The invariants are those of `chan.rs` (CH), `slot.rs` (SL) and `sync/line.rs` (L).
 
 use super::chan::{After, Chan, Core, Put, Take, Unsent};
-use super::slot::{Fate, Head, Offer, Place, Pledge};
 use super::sleep::Waits;
+use super::slot::{Fate, Head, Offer, Place, Pledge};
 use crate::sync::line::{Claimed, Ticket};
 use crate::sync::spin::Spin;
 

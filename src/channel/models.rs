@@ -264,7 +264,9 @@ fn loom_two_selects_that_give_up() {
             let other = thread::spawn(move || select(&there, 1, &back, Until::GivesUp, false));
             let mine = select(&two, 2, &one, Until::GivesUp, false);
             let theirs = other.join().unwrap();
-            let sent = [&mine, &theirs].into_iter().filter(|did| **did == Did::Sent);
+            let sent = [&mine, &theirs]
+                .into_iter()
+                .filter(|did| **did == Did::Sent);
             let got = [&mine, &theirs].into_iter();
             let got = got.filter(|did| matches!(did, Did::Received(_))).count();
             assert_eq!(sent.count(), got + one.len() + two.len());

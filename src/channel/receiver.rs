@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::chan::Unreceived;
-use super::meeting::Side;
 use super::hub::Hub;
 use super::limit::{Limit, give_way};
+use super::meeting::Side;
 use super::polled::{Asked, Never, Question, Sleeping, ThreadArm};
 use super::several::{Arm, Arms, Order};
 use super::slot::Place;

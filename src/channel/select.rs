@@ -15,8 +15,8 @@ use std::panic::Location;
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
-use super::meeting::Side;
 use super::limit::{Limit, give_way};
+use super::meeting::Side;
 use super::polled::{Sleeping, ThreadArm};
 use super::several::{Arm, Arms, Order};
 use super::slot::{Head, Offer, Place};

@@ -11,11 +11,11 @@ use std::panic::Location;
 use std::time::Duration;
 
 use super::limit::Limit;
+use super::meeting::Side;
 use super::select::{self, Case};
 use super::several::Arm;
 use super::slot::{Fate, Head, Offer, Place, Pledge};
 use super::{Receiver, RecvError, SendError, Sender};
-use super::meeting::Side;
 use crate::sync::waiting::Thread;
 
 /// Where an arm that receives has its message.

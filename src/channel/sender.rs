@@ -11,9 +11,9 @@ use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
 use super::chan::{Chan, Unsent};
-use super::meeting::Side;
 use super::hub::Hub;
 use super::limit::{Limit, give_way};
+use super::meeting::Side;
 use super::slot::Offer;
 use super::{SendError, SendTimeoutError, TrySendError};
 use crate::green::{OnCancel, Reason, Wait};
