@@ -1,0 +1,381 @@
+// The operations in Go. Usage: peers KEY SCALE, which prints "metric<TAB>value" lines; or peers serve SERVICE.
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"sort"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+func per(elapsed time.Duration, count int) {
+	fmt.Printf("ns\t%f\n", float64(elapsed.Nanoseconds())/float64(count))
+}
+
+func yields(n, total int) {
+	each := total / n
+	if each < 10 {
+		each = 10
+	}
+	var began, finished int64
+	var start, end time.Time
+	var all sync.WaitGroup
+	for i := 0; i < n; i++ {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			if atomic.AddInt64(&began, 1) == int64(n) {
+				start = time.Now()
+			}
+			for atomic.LoadInt64(&began) < int64(n) {
+				runtime.Gosched()
+			}
+			for i := 0; i < each; i++ {
+				runtime.Gosched()
+			}
+			if atomic.AddInt64(&finished, 1) == int64(n) {
+				end = time.Now()
+			}
+		}()
+	}
+	all.Wait()
+	per(end.Sub(start), each*n)
+}
+
+func spawnOne(count int) {
+	start := time.Now()
+	for i := 0; i < count; i++ {
+		done := make(chan struct{})
+		go func() { close(done) }()
+		<-done
+	}
+	per(time.Since(start), count)
+}
+
+func spawnAll(n, rounds int) {
+	start := time.Now()
+	for r := 0; r < rounds; r++ {
+		var all sync.WaitGroup
+		all.Add(n)
+		for i := 0; i < n; i++ {
+			go all.Done()
+		}
+		all.Wait()
+	}
+	per(time.Since(start), n*rounds)
+}
+
+func pingPong(count int, across bool) {
+	to, back := make(chan uint64, 1), make(chan uint64, 1)
+	go func() {
+		if across {
+			runtime.LockOSThread()
+		}
+		for v := range to {
+			back <- v
+		}
+	}()
+	if across {
+		runtime.LockOSThread()
+	}
+	start := time.Now()
+	for i := 0; i < count; i++ {
+		to <- uint64(i)
+		<-back
+	}
+	per(time.Since(start), count)
+	close(to)
+}
+
+func manyToMany(producers, consumers, capacity, each int) {
+	ch := make(chan uint64, capacity)
+	start := time.Now()
+	var sending, receiving sync.WaitGroup
+	for i := 0; i < producers; i++ {
+		sending.Add(1)
+		go func() {
+			defer sending.Done()
+			for i := 0; i < each; i++ {
+				ch <- uint64(i)
+			}
+		}()
+	}
+	for i := 0; i < consumers; i++ {
+		receiving.Add(1)
+		go func() {
+			defer receiving.Done()
+			for range ch {
+			}
+		}()
+	}
+	sending.Wait()
+	close(ch)
+	receiving.Wait()
+	per(time.Since(start), producers*each)
+}
+
+func mutex(n, each int) {
+	var m sync.Mutex
+	var all sync.WaitGroup
+	sum := 0
+	start := time.Now()
+	for i := 0; i < n; i++ {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			for i := 0; i < each; i++ {
+				m.Lock()
+				sum++
+				m.Unlock()
+			}
+		}()
+	}
+	all.Wait()
+	per(time.Since(start), n*each)
+}
+
+func rwlock(n, each int) {
+	var m sync.RWMutex
+	var all sync.WaitGroup
+	sum := 0
+	start := time.Now()
+	for i := 0; i < n; i++ {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			local := 0
+			for i := 0; i < each; i++ {
+				if i%10 == 0 {
+					m.Lock()
+					sum++
+					m.Unlock()
+				} else {
+					m.RLock()
+					local += sum
+					m.RUnlock()
+				}
+			}
+			runtime.KeepAlive(local)
+		}()
+	}
+	all.Wait()
+	per(time.Since(start), n*each)
+}
+
+func memory() (resident, tables float64) {
+	status, _ := os.ReadFile("/proc/self/status")
+	for _, line := range strings.Split(string(status), "\n") {
+		fields := strings.Fields(line)
+		if len(fields) > 1 {
+			value, _ := strconv.ParseFloat(fields[1], 64)
+			switch fields[0] {
+			case "VmRSS:":
+				resident = value * 1024
+			case "VmPTE:":
+				tables = value * 1024
+			}
+		}
+	}
+	return
+}
+
+func parked(n int) {
+	r0, t0 := memory()
+	gate := make(chan struct{})
+	var waiting int64
+	var all sync.WaitGroup
+	start := time.Now()
+	for i := 0; i < n; i++ {
+		all.Add(1)
+		go func() {
+			atomic.AddInt64(&waiting, 1)
+			<-gate
+			all.Done()
+		}()
+	}
+	for atomic.LoadInt64(&waiting) < int64(n) {
+		time.Sleep(time.Millisecond)
+	}
+	spawned := time.Since(start)
+	r1, t1 := memory()
+	start = time.Now()
+	close(gate)
+	all.Wait()
+	fmt.Printf("bytes each\t%f\npage-table bytes each\t%f\nspawn ms\t%f\nwake and join ms\t%f\n",
+		(r1-r0)/float64(n), (t1-t0)/float64(n), spawned.Seconds()*1e3, time.Since(start).Seconds()*1e3)
+}
+
+func cpu() float64 {
+	var usage syscall.Rusage
+	syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
+	return float64(usage.Utime.Nano()+usage.Stime.Nano()) / 1e6
+}
+
+func timers(n int) {
+	before := cpu()
+	late := make([]float64, n)
+	var all sync.WaitGroup
+	for i := 0; i < n; i++ {
+		wait := time.Duration(200_000+uint64(i)*7_919_773%1_000_000) * time.Microsecond
+		all.Add(1)
+		go func(i int) {
+			defer all.Done()
+			due := time.Now().Add(wait)
+			time.Sleep(wait)
+			late[i] = float64(time.Since(due).Microseconds())
+		}(i)
+	}
+	all.Wait()
+	used := cpu() - before
+	sort.Float64s(late)
+	fmt.Printf("CPU ms\t%f\nlate p50 µs\t%f\nlate p99 µs\t%f\n", used, late[(n-1)/2], late[(n-1)*99/100])
+}
+
+func skynet(first, leaves int, out chan int) {
+	if leaves == 1 {
+		out <- first
+		return
+	}
+	each := leaves / 10
+	children := make(chan int, 10)
+	for i := 0; i < 10; i++ {
+		go skynet(first+i*each, each, children)
+	}
+	sum := 0
+	for i := 0; i < 10; i++ {
+		sum += <-children
+	}
+	out <- sum
+}
+
+func chain(links, rounds int) {
+	first := make(chan uint64, 1)
+	last := first
+	for i := 0; i < links; i++ {
+		before, after := last, make(chan uint64, 1)
+		last = after
+		go func() {
+			for v := range before {
+				after <- v + 1
+			}
+			close(after)
+		}()
+	}
+	first <- 0
+	<-last
+	start := time.Now()
+	for i := 0; i < rounds; i++ {
+		first <- 0
+		<-last
+	}
+	per(time.Since(start), links*rounds)
+	close(first)
+}
+
+func serve(service string) {
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	go func() {
+		os.Stdin.Read(make([]byte, 1))
+		os.Exit(0)
+	}()
+	fmt.Println(listener.Addr())
+	hello := []byte("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 13\r\n\r\nHello, world!")
+	for {
+		stream, err := listener.Accept()
+		if err != nil {
+			panic(err)
+		}
+		go func() {
+			defer stream.Close()
+			buffer := make([]byte, 4096)
+			for {
+				if service == "limited" {
+					stream.SetReadDeadline(time.Now().Add(time.Minute))
+				}
+				count, err := stream.Read(buffer)
+				if err != nil {
+					return
+				}
+				answer := buffer[:count]
+				if service == "http" {
+					answer = nil
+					if bytes.HasSuffix(buffer[:count], []byte("\r\n\r\n")) {
+						answer = hello
+					}
+				}
+				if _, err := stream.Write(answer); err != nil {
+					return
+				}
+			}
+		}()
+	}
+}
+
+func main() {
+	key, arg := os.Args[1], os.Args[2]
+	if key == "serve" {
+		serve(arg)
+		return
+	}
+	scale, _ := strconv.Atoi(arg)
+	number := func(prefix string) int {
+		text := strings.TrimSuffix(strings.TrimPrefix(key, prefix+"-"), "-w2")
+		text = strings.NewReplacer("k", "000", "m", "000000").Replace(text)
+		n, _ := strconv.Atoi(text)
+		return n
+	}
+	name := strings.TrimSuffix(key, "-w2")
+	switch {
+	case strings.HasPrefix(key, "yield-"):
+		yields(number("yield"), 2_000_000*scale)
+	case name == "spawn-1":
+		spawnOne(200_000 * scale)
+	case strings.HasPrefix(key, "spawn-"):
+		n := number("spawn")
+		spawnAll(n, (200_000*scale+n-1)/n)
+	case name == "pingpong":
+		pingPong(400_000*scale, false)
+	case name == "pingpong-cores":
+		pingPong(5_000*scale, true)
+	case name == "mpsc":
+		// There are no unbounded channels.
+		os.Exit(3)
+	case name == "mpmc":
+		manyToMany(4, 4, 128, 250_000*scale)
+	case name == "mutex":
+		mutex(8, 100_000*scale)
+	case name == "rwlock":
+		rwlock(8, 100_000*scale)
+	case strings.HasPrefix(key, "parked-"):
+		parked(number("parked"))
+	case strings.HasPrefix(key, "timers-"):
+		timers(number("timers"))
+	case strings.HasPrefix(key, "skynet"):
+		leaves := 100_000
+		if name == "skynet-1m" {
+			leaves = 1_000_000
+		}
+		out := make(chan int, 1)
+		start := time.Now()
+		skynet(0, leaves, out)
+		if <-out != leaves*(leaves-1)/2 {
+			panic("the sum is wrong")
+		}
+		per(time.Since(start), leaves*10/9)
+	case name == "chain":
+		chain(10_000, 20*scale)
+	default:
+		os.Exit(3)
+	}
+}

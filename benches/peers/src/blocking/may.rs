@@ -1,0 +1,62 @@
+//! may: stackful coroutines that move between OS threads. Its channels are all unbounded.
+
+use std::time::Duration;
+
+use may::sync::{Mutex, RwLock, mpmc};
+
+use super::Threads;
+
+pub(crate) struct May;
+
+impl Threads for May {
+    type Handle<T: Send + 'static> = may::coroutine::JoinHandle<T>;
+    type Sender<T: Send + 'static> = mpmc::Sender<T>;
+    type Receiver<T: Send + 'static> = mpmc::Receiver<T>;
+    type Mutex = Mutex<u64>;
+    type RwLock = RwLock<u64>;
+
+    fn run<T: Send + 'static>(workers: usize, f: impl FnOnce() -> T + Send + 'static) -> T {
+        may::config()
+            .set_workers(workers)
+            .set_stack_size(0x4000 / 8);
+        // From outside, so that the measured thread is a coroutine as the others are.
+        Self::join(Self::spawn(f))
+    }
+    fn spawn<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Self::Handle<T> {
+        // SAFETY: nothing here touches a thread-local, nor comes near the end of its stack.
+        unsafe { may::coroutine::spawn(f) }
+    }
+    fn join<T: Send + 'static>(handle: Self::Handle<T>) -> T {
+        handle.join().expect("no panic")
+    }
+    fn yield_now() {
+        may::coroutine::yield_now();
+    }
+    fn sleep(time: Duration) {
+        may::coroutine::sleep(time);
+    }
+    fn channel<T: Send + 'static>(_: Option<usize>) -> (mpmc::Sender<T>, mpmc::Receiver<T>) {
+        mpmc::channel()
+    }
+    fn send<T: Send + 'static>(sender: &mpmc::Sender<T>, value: T) {
+        assert!(sender.send(value).is_ok());
+    }
+    fn recv<T: Send + 'static>(receiver: &mpmc::Receiver<T>) -> Option<T> {
+        receiver.recv().ok()
+    }
+    fn mutex() -> Mutex<u64> {
+        Mutex::new(0)
+    }
+    fn add(mutex: &Mutex<u64>) {
+        *mutex.lock().expect("not poisoned") += 1;
+    }
+    fn rwlock() -> RwLock<u64> {
+        RwLock::new(0)
+    }
+    fn read(lock: &RwLock<u64>) -> u64 {
+        *lock.read().expect("not poisoned")
+    }
+    fn write(lock: &RwLock<u64>) {
+        *lock.write().expect("not poisoned") += 1;
+    }
+}

@@ -1,0 +1,354 @@
+//! The operations, for runtimes of futures: tokio and smol. As `blocking.rs`, line by line.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::blocking::Race;
+use crate::figures::{Figures, Lateness, Memory, per};
+
+pub(crate) mod smol;
+pub(crate) mod tokio;
+
+/// A runtime.
+pub(crate) trait Tasks: 'static {
+    type Sender<T: Send + 'static>: Clone + Send + Sync + 'static;
+    type Receiver<T: Send + 'static>: Send + Sync + 'static;
+    type Gate: Clone + Send + Sync + 'static;
+    type Mutex: Send + Sync + 'static;
+    type RwLock: Send + Sync + 'static;
+
+    fn run<T: Send + 'static>(workers: usize, f: impl Future<Output = T> + Send + 'static) -> T;
+    fn spawn<T: Send + 'static>(
+        f: impl Future<Output = T> + Send + 'static,
+    ) -> impl Future<Output = T> + Send + 'static;
+    fn yield_now() -> impl Future<Output = ()> + Send;
+    fn sleep(time: Duration) -> impl Future<Output = ()> + Send;
+    fn channel<T: Send + 'static>(capacity: Option<usize>) -> (Self::Sender<T>, Self::Receiver<T>);
+    fn send<T: Send + 'static>(
+        sender: &Self::Sender<T>,
+        value: T,
+    ) -> impl Future<Output = ()> + Send;
+    fn recv<T: Send + 'static>(
+        receiver: &mut Self::Receiver<T>,
+    ) -> impl Future<Output = Option<T>> + Send;
+    /// None if a channel has one receiver only.
+    fn another<T: Send + 'static>(receiver: &Self::Receiver<T>) -> Option<Self::Receiver<T>>;
+    fn gate() -> Self::Gate;
+    fn wait(gate: &Self::Gate) -> impl Future<Output = ()> + Send;
+    fn open(gate: &Self::Gate);
+    fn mutex() -> Self::Mutex;
+    fn add(mutex: &Self::Mutex) -> impl Future<Output = ()> + Send;
+    fn rwlock() -> Self::RwLock;
+    fn read(lock: &Self::RwLock) -> impl Future<Output = u64> + Send;
+    fn write(lock: &Self::RwLock) -> impl Future<Output = ()> + Send;
+}
+
+pub(crate) fn yields<R: Tasks>(workers: usize, threads: usize, total: u64) -> Figures {
+    let each = (total / threads as u64).max(10);
+    R::run(workers, async move {
+        let race = Race::new(threads);
+        let handles: Vec<_> = (0..threads)
+            .map(|_| {
+                let race = Arc::clone(&race);
+                R::spawn(async move {
+                    race.begin();
+                    while !race.has_begun() {
+                        R::yield_now().await;
+                    }
+                    for _ in 0..each {
+                        R::yield_now().await;
+                    }
+                    race.finish();
+                })
+            })
+            .collect();
+        for handle in handles {
+            handle.await;
+        }
+        per(race.time(), each * threads as u64)
+    })
+}
+
+pub(crate) fn spawn_one<R: Tasks>(workers: usize, count: u64) -> Figures {
+    R::run(workers, async move {
+        let start = Instant::now();
+        for _ in 0..count {
+            R::spawn(async {}).await;
+        }
+        per(start.elapsed(), count)
+    })
+}
+
+pub(crate) fn spawn_all<R: Tasks>(workers: usize, threads: usize, rounds: u64) -> Figures {
+    R::run(workers, async move {
+        let start = Instant::now();
+        for _ in 0..rounds {
+            let handles: Vec<_> = (0..threads).map(|_| R::spawn(async {})).collect();
+            for handle in handles {
+                handle.await;
+            }
+        }
+        per(start.elapsed(), rounds * threads as u64)
+    })
+}
+
+pub(crate) fn ping_pong<R: Tasks>(workers: usize, count: u64) -> Figures {
+    R::run(workers, async move {
+        // A task of its own: the future that a runtime blocks on is slower in some.
+        R::spawn(async move {
+            let (to, mut there) = R::channel::<u64>(Some(1));
+            let (back, mut here) = R::channel::<u64>(Some(1));
+            let other = R::spawn(async move {
+                while let Some(value) = R::recv(&mut there).await {
+                    R::send(&back, value).await;
+                }
+            });
+            let mut start = Instant::now();
+            for n in 0..count / 10 + count {
+                if n == count / 10 {
+                    start = Instant::now();
+                }
+                R::send(&to, n).await;
+                assert_eq!(R::recv(&mut here).await, Some(n));
+            }
+            let time = start.elapsed();
+            drop(to);
+            other.await;
+            per(time, count)
+        })
+        .await
+    })
+}
+
+pub(crate) fn ping_pong_across<R: Tasks>(cores: &[usize], count: u64) -> Figures {
+    let (to, mut there) = R::channel::<u64>(Some(1));
+    let (back, mut here) = R::channel::<u64>(Some(1));
+    let (first, second) = (cores[0], cores[1]);
+    let other = std::thread::spawn(move || {
+        let _ = crate::machine::pin(&[second]);
+        R::run(1, async move {
+            while let Some(value) = R::recv(&mut there).await {
+                R::send(&back, value).await;
+            }
+        });
+    });
+    let _ = crate::machine::pin(&[first]);
+    let time = R::run(1, async move {
+        let start = Instant::now();
+        for n in 0..count {
+            R::send(&to, n).await;
+            assert_eq!(R::recv(&mut here).await, Some(n));
+        }
+        start.elapsed()
+    });
+    other.join().expect("the other end");
+    per(time, count)
+}
+
+pub(crate) fn many_to_many<R: Tasks>(
+    workers: usize,
+    producers: u64,
+    consumers: u64,
+    capacity: Option<usize>,
+    each: u64,
+) -> Option<Figures> {
+    R::run(workers, async move {
+        let (sender, receiver) = R::channel::<u64>(capacity);
+        let mut receivers = Vec::new();
+        for _ in 1..consumers {
+            receivers.push(R::another(&receiver)?);
+        }
+        receivers.push(receiver);
+        let start = Instant::now();
+        let senders: Vec<_> = (0..producers)
+            .map(|_| {
+                let sender = sender.clone();
+                R::spawn(async move {
+                    for n in 0..each {
+                        R::send(&sender, n).await;
+                    }
+                })
+            })
+            .collect();
+        drop(sender);
+        let receivers: Vec<_> = receivers
+            .into_iter()
+            .map(|mut receiver| {
+                R::spawn(async move {
+                    let mut count = 0;
+                    while R::recv(&mut receiver).await.is_some() {
+                        count += 1;
+                    }
+                    count
+                })
+            })
+            .collect();
+        for sender in senders {
+            sender.await;
+        }
+        let mut got: u64 = 0;
+        for receiver in receivers {
+            got += receiver.await;
+        }
+        let time = start.elapsed();
+        assert_eq!(got, producers * each);
+        Some(per(time, got))
+    })
+}
+
+pub(crate) fn mutex<R: Tasks>(workers: usize, threads: u64, each: u64) -> Figures {
+    R::run(workers, async move {
+        let mutex = Arc::new(R::mutex());
+        let start = Instant::now();
+        let handles: Vec<_> = (0..threads)
+            .map(|_| {
+                let mutex = Arc::clone(&mutex);
+                R::spawn(async move {
+                    for _ in 0..each {
+                        R::add(&mutex).await;
+                    }
+                })
+            })
+            .collect();
+        for handle in handles {
+            handle.await;
+        }
+        per(start.elapsed(), threads * each)
+    })
+}
+
+pub(crate) fn rwlock<R: Tasks>(workers: usize, threads: u64, each: u64) -> Figures {
+    R::run(workers, async move {
+        let lock = Arc::new(R::rwlock());
+        let start = Instant::now();
+        let handles: Vec<_> = (0..threads)
+            .map(|_| {
+                let lock = Arc::clone(&lock);
+                R::spawn(async move {
+                    for n in 0..each {
+                        if n % 10 == 0 {
+                            R::write(&lock).await;
+                        } else {
+                            std::hint::black_box(R::read(&lock).await);
+                        }
+                    }
+                })
+            })
+            .collect();
+        for handle in handles {
+            handle.await;
+        }
+        per(start.elapsed(), threads * each)
+    })
+}
+
+pub(crate) fn parked<R: Tasks>(workers: usize, threads: usize) -> Figures {
+    R::run(workers, async move {
+        let memory = Memory::now();
+        let gate = R::gate();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let start = Instant::now();
+        let handles: Vec<_> = (0..threads)
+            .map(|_| {
+                let (gate, waiting) = (gate.clone(), Arc::clone(&waiting));
+                R::spawn(async move {
+                    waiting.fetch_add(1, Ordering::Relaxed);
+                    R::wait(&gate).await;
+                })
+            })
+            .collect();
+        while waiting.load(Ordering::Relaxed) < threads {
+            R::sleep(Duration::from_millis(1)).await;
+        }
+        let spawned = start.elapsed();
+        let held = Memory::now();
+        let start = Instant::now();
+        R::open(&gate);
+        for handle in handles {
+            handle.await;
+        }
+        memory.figures(&held, threads, spawned, start.elapsed())
+    })
+}
+
+pub(crate) fn timers<R: Tasks>(workers: usize, threads: u64) -> Figures {
+    R::run(workers, async move {
+        let lateness = Lateness::start();
+        let handles: Vec<_> = (0..threads)
+            .map(|n| {
+                let time = Duration::from_micros(200_000 + n.wrapping_mul(7_919_773) % 1_000_000);
+                R::spawn(async move {
+                    let due = Instant::now() + time;
+                    R::sleep(time).await;
+                    due.elapsed()
+                })
+            })
+            .collect();
+        let mut late = Vec::new();
+        for handle in handles {
+            late.push(handle.await);
+        }
+        lateness.figures(late)
+    })
+}
+
+pub(crate) fn skynet<R: Tasks>(workers: usize, leaves: u64) -> Figures {
+    fn node<R: Tasks>(
+        first: u64,
+        leaves: u64,
+    ) -> std::pin::Pin<Box<dyn Future<Output = u64> + Send>> {
+        Box::pin(async move {
+            if leaves == 1 {
+                return first;
+            }
+            let each = leaves / 10;
+            let children: Vec<_> = (0..10)
+                .map(|n| R::spawn(node::<R>(first + n * each, each)))
+                .collect();
+            let mut sum = 0;
+            for child in children {
+                sum += child.await;
+            }
+            sum
+        })
+    }
+    R::run(workers, async move {
+        let start = Instant::now();
+        let sum = R::spawn(node::<R>(0, leaves)).await;
+        assert_eq!(sum, leaves * (leaves - 1) / 2);
+        per(start.elapsed(), leaves * 10 / 9)
+    })
+}
+
+pub(crate) fn chain<R: Tasks>(workers: usize, links: u64, rounds: u64) -> Figures {
+    R::run(workers, async move {
+        let (first, mut last) = R::channel::<u64>(Some(1));
+        let handles: Vec<_> = (0..links)
+            .map(|_| {
+                let (sender, receiver) = R::channel::<u64>(Some(1));
+                let mut before = std::mem::replace(&mut last, receiver);
+                R::spawn(async move {
+                    while let Some(value) = R::recv(&mut before).await {
+                        R::send(&sender, value + 1).await;
+                    }
+                })
+            })
+            .collect();
+        let mut start = Instant::now();
+        for round in 0..=rounds {
+            if round == 1 {
+                start = Instant::now();
+            }
+            R::send(&first, 0).await;
+            assert_eq!(R::recv(&mut last).await, Some(links));
+        }
+        let time = start.elapsed();
+        drop(first);
+        for handle in handles {
+            handle.await;
+        }
+        per(time, links * rounds)
+    })
+}
