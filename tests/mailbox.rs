@@ -331,6 +331,8 @@ fn several_receivers_share_the_messages() {
     let runtime = Builder::new().workers(2).build().unwrap();
     runtime.run(move || {
         let mailbox = Arc::new(Mailbox::new());
+        // Before the first receiver, for whom a mailbox without addresses is at its end.
+        let address = mailbox.address();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let receivers: Vec<_> = (0..4)
             .map(|rest| {
@@ -350,7 +352,6 @@ fn several_receivers_share_the_messages() {
                 }
             })
             .collect();
-        let address = mailbox.address();
         for number in 0..count {
             address.send(number).unwrap();
             if number % 7 == 0 {

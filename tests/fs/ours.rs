@@ -430,6 +430,10 @@ fn a_terminal() {
         });
         return;
     }
+    if crate::support::is_emulated() {
+        // `script` cannot start a program of another architecture.
+        return;
+    }
     let program = std::env::current_exe().unwrap();
     let command = format!(
         "{} {name} --exact --nocapture --test-threads=1",
