@@ -167,10 +167,11 @@ impl<T, S: Waits> Chan<T, S> {
                 let put = self.put(&mut core, offer);
                 // If a receiver that waited has it, the room is still there.
                 let others = !core.senders.is_empty();
+                let watched = !core.watchers.is_empty();
                 drop(core);
                 let result = match put {
                     Put::Done(after) => {
-                        self.conclude(after);
+                        self.conclude(After { watched, ..after });
                         Ok(())
                     }
                     Put::Disconnected => Err(Unsent::Disconnected),

@@ -87,8 +87,8 @@ enum Did {
 fn select(to: &Channel, value: usize, from: &Channel, until: Until, keeps: bool) -> Did {
     let (head, place) = (Head::lazy(), Place::<usize>::new());
     let arms: [(Arm<'_, Model, Nothing>, *mut ()); 2] = [
-        (Arm::Meeting(Side::Send, to), head.slot()),
-        (Arm::Meeting(Side::Recv, from), place.slot()),
+        (Arm::meeting(Side::Send, to), head.slot()),
+        (Arm::meeting(Side::Recv, from), place.slot()),
     ];
     let arms = Arms {
         arms: &arms,
@@ -322,7 +322,7 @@ fn loom_ready() {
             let other = channel.clone();
             let sender = thread::spawn(move || send(&other, 1, Until::Claimed).unwrap());
             let arms: [(Arm<'_, Model, Nothing>, *mut ()); 1] =
-                [(Arm::Meeting(Side::Recv, &*channel), std::ptr::null_mut())];
+                [(Arm::meeting(Side::Recv, &*channel), std::ptr::null_mut())];
             let arms = Arms {
                 arms: &arms,
                 order: Order::WRITTEN,
@@ -344,7 +344,7 @@ fn loom_room_that_is_given_back() {
         let pledge = {
             let head = Head::<Model>::lazy();
             let arms: [(Arm<'_, Model, Nothing>, *mut ()); 1] =
-                [(Arm::Meeting(Side::Send, &*channel), head.slot())];
+                [(Arm::meeting(Side::Send, &*channel), head.slot())];
             let arms = Arms {
                 arms: &arms,
                 order: Order::WRITTEN,

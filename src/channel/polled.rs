@@ -2,7 +2,7 @@
 //! Receivers without senders: moments, questions, latches. They hold no timer and no registration except
 //! while somebody waits.
 //!
-//! PO1. A question behind an `Arc<dyn Asked<T>>` fills a `Place<T>` when it is polled.
+//! PL1. A question behind an `Arc<dyn Asked<T>>` fills a `Place<T>` when it is polled.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -39,7 +39,7 @@ pub(crate) trait Question: Polled + Send + Sync {
 ///
 /// # Safety
 ///
-/// PO1.
+/// PL1.
 pub(crate) unsafe trait Asked<T>: Question {}
 
 /// An arm of a select between threads of ours.
@@ -67,7 +67,7 @@ impl Polled for At {
         if !self.is_ready() || self.taken.swap(true, Ordering::Relaxed) {
             return false;
         }
-        // SAFETY: PO1, by the contract.
+        // SAFETY: PL1, by the contract.
         unsafe { &*slot.cast::<Place<Instant>>() }.fill(self.moment);
         true
     }
@@ -132,7 +132,7 @@ impl Polled for Ticker {
             awaited: false,
         };
         drop(next);
-        // SAFETY: PO1, by the contract.
+        // SAFETY: PL1, by the contract.
         unsafe { &*slot.cast::<Place<Instant>>() }.fill(moment);
         true
     }
@@ -191,7 +191,7 @@ impl Polled for Source {
     unsafe fn poll(&self, slot: *mut ()) -> bool {
         let ready = self.0.is_ready();
         if ready {
-            // SAFETY: PO1, by the contract.
+            // SAFETY: PL1, by the contract.
             unsafe { &*slot.cast::<Place<()>>() }.fill(());
         }
         ready
@@ -329,15 +329,27 @@ impl<'a, 's> Sleeping<'a, 's> {
     }
 
     /// Tells all questions that want to know of the calling thread.
+    #[inline(always)]
     fn arm(&self) -> Armed<'a> {
-        let mut armed = Vec::new();
-        if self.questions().next().is_some() {
-            let waiter = Unparker::current();
-            for (_, question, _) in self.questions() {
-                armed.extend(question.arm(&waiter).map(|key| (question, key)));
-            }
+        let polled = |arm: &(ThreadArm<'_>, *mut ())| matches!(arm.0, Arm::Polled(_));
+        if self.arms.iter().any(polled) {
+            self.arm_all()
+        } else {
+            Armed(Vec::new())
         }
-        Armed(armed)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn arm_all(&self) -> Armed<'a> {
+        let waiter = Unparker::current();
+        let mut armed = Armed(Vec::new());
+        for (_, question, _) in self.questions() {
+            armed
+                .0
+                .extend(question.arm(&waiter).map(|key| (question, key)));
+        }
+        armed
     }
 
     /// Gets the ticket back, if it can.
@@ -368,6 +380,7 @@ impl Drop for Armed<'_> {
 }
 
 impl Pause<Thread> for Sleeping<'_, '_> {
+    #[inline(always)]
     fn pause(&mut self, ticket: &Ticket<Thread>) -> Verdict {
         let mut armed = self.arm();
         // A wake-up may have used a registration up.

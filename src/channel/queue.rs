@@ -6,9 +6,9 @@
 //! to change places with. Nothing is allocated before the first item. An empty queue starts its block
 //! again, so a channel that holds one item at a time touches one place.
 //!
-//! Q1. The places from (`head`, `read`) to (`tail`, `written`) along the links are filled, `len` of them; no others are. `head` is
+//! QU1. The places from (`head`, `read`) to (`tail`, `written`) along the links are filled, `len` of them; no others are. `head` is
 //!     null only if `tail` is, and then `len` is 0.
-//! Q2. Blocks come from `Queue::block` with the layout of this queue, and belong to it alone.
+//! QU2. Blocks come from `Queue::block` with the layout of this queue, and belong to it alone.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::mem::MaybeUninit;
@@ -38,7 +38,7 @@ pub(crate) struct Queue<T> {
     items: std::marker::PhantomData<T>,
 }
 
-// SAFETY: Q2; it owns its items.
+// SAFETY: QU2; it owns its items.
 unsafe impl<T: Send> Send for Queue<T> {}
 
 impl<T> Queue<T> {
@@ -89,7 +89,7 @@ impl<T> Queue<T> {
     #[inline(always)]
     fn place(block: *mut Block, at: usize) -> *mut T {
         let offset = size_of::<Block>().next_multiple_of(align_of::<T>());
-        // In bounds: Q2, `at` is less than `places`.
+        // In bounds: QU2, `at` is less than `places`.
         block
             .cast::<u8>()
             .wrapping_add(offset)
@@ -108,7 +108,7 @@ impl<T> Queue<T> {
             self.extend();
         }
         let place = Self::place(self.tail, self.written);
-        // SAFETY: Q1, the place is not filled, and in bounds; the item by the contract.
+        // SAFETY: QU1, the place is not filled, and in bounds; the item by the contract.
         unsafe { item.copy_to_nonoverlapping(place, 1) };
         self.written += 1;
         self.len += 1;
@@ -128,11 +128,11 @@ impl<T> Queue<T> {
             self.advance();
         }
         let place = Self::place(self.head, self.read);
-        // SAFETY: Q1, and by the contract.
+        // SAFETY: QU1, and by the contract.
         unsafe { place.copy_to_nonoverlapping(to, 1) };
         self.len -= 1;
         if self.len == 0 {
-            // Then `head` is `tail`: Q1, and `extend` is followed by a write.
+            // Then `head` is `tail`: QU1, and `extend` is followed by a write.
             self.read = 0;
             self.written = 0;
         } else {
@@ -161,9 +161,9 @@ impl<T> Queue<T> {
         } else {
             std::mem::replace(&mut self.spare, ptr::null_mut())
         };
-        // SAFETY: Q2.
+        // SAFETY: QU2.
         unsafe { (*fresh).next = ptr::null_mut() };
-        // SAFETY: Q2.
+        // SAFETY: QU2.
         match unsafe { self.tail.as_mut() } {
             Some(tail) => tail.next = fresh,
             None => {
@@ -191,7 +191,7 @@ impl<T> Queue<T> {
     #[inline(never)]
     fn advance(&mut self) {
         let read = self.head;
-        // SAFETY: Q1, it is not the last, for there are items.
+        // SAFETY: QU1, it is not the last, for there are items.
         self.head = unsafe { (*read).next };
         self.read = 0;
         if self.spare.is_null() {
@@ -206,7 +206,7 @@ impl<T> Queue<T> {
             return;
         }
         let (layout, _) = Self::layout(self.places);
-        // SAFETY: Q2.
+        // SAFETY: QU2.
         unsafe { dealloc(block.cast(), layout) };
     }
 }

@@ -85,7 +85,7 @@ impl<T> Receiver<T> {
     /// As a select sees it.
     pub(super) fn arm(&self) -> ThreadArm<'_> {
         match self.hub() {
-            Ok(hub) => Arm::Meeting(Side::Recv, &hub.chan),
+            Ok(hub) => Arm::meeting(Side::Recv, &hub.chan),
             Err(question) => Arm::Polled(question),
         }
     }
@@ -296,7 +296,7 @@ fn wait_for_answer(question: &dyn Question, slot: *mut (), wait: Wait) -> Result
         arms: &arms,
         order: Order::WRITTEN,
     };
-    // PO1 in `polled.rs`.
+    // PL1 in `polled.rs`.
     arms.select(Some(sleep))
         .map(|_| ())
         .ok_or(Unreceived::Empty)
@@ -305,7 +305,7 @@ fn wait_for_answer(question: &dyn Question, slot: *mut (), wait: Wait) -> Result
 #[cold]
 #[inline(never)]
 fn ask(question: &dyn Question, slot: *mut ()) -> Result<(), Unreceived> {
-    // SAFETY: PO1 in `polled.rs`: it gives what its receiver is made for.
+    // SAFETY: PL1 in `polled.rs`: it gives what its receiver is made for.
     match unsafe { question.poll(slot) } {
         true => Ok(()),
         false => Err(Unreceived::Empty),

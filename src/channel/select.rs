@@ -4,9 +4,9 @@
 )]
 //! [`Select`]: a list of operations that is made at run time.
 //!
-//! SO1. A slot has the layout that its entry's channel asked for, and holds a `Place<T>` or a lazy head of the channel's.
+//! LS1. A slot has the layout that its entry's channel asked for, and holds a `Place<T>` or a lazy head of the channel's.
 //!      Its memory does not move. Between two calls it holds no message.
-//! SO2. Channels with the same address are the same, and so are their messages' types.
+//! LS2. Channels with the same address are the same, and so are their messages' types.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::Cell;
@@ -52,6 +52,7 @@ fn wait(limit: Limit, at: &'static Location<'static>) -> Wait {
 }
 
 /// Does one of the operations. No limit: if that needs no wait.
+#[inline(never)]
 pub(super) fn select(
     cases: &[Case<'_>],
     biased: bool,
@@ -98,7 +99,7 @@ trait Handle {
 
 impl<T> Handle for Sender<T> {
     fn arm(&self) -> ThreadArm<'_> {
-        Arm::Meeting(Side::Send, self.chan())
+        Arm::meeting(Side::Send, self.chan())
     }
 
     fn address(&self) -> usize {
@@ -180,13 +181,13 @@ struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
-    /// An arm with an open slot (SO1).
+    /// An arm with an open slot (LS1).
     fn case(&mut self) -> Case<'a> {
         let slot = self
             .slot
             .get_or_insert_with(|| Slot::new(self.handle.layout()))
             .pointer();
-        // SAFETY: SO1.
+        // SAFETY: LS1.
         unsafe { self.handle.open(slot) };
         (self.handle.arm(), slot)
     }
@@ -222,7 +223,7 @@ pub struct Select<'a> {
 }
 
 // SAFETY: handles can be used by all threads, whatever their messages, as long as none is sent or received, which needs the
-// handle itself. Slots hold nothing between two calls (SO1).
+// handle itself. Slots hold nothing between two calls (LS1).
 unsafe impl Send for Select<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Select<'_> {}
@@ -479,7 +480,7 @@ impl SelectedOperation<'_> {
 
     fn is(&self, address: usize, side: Side) -> bool {
         let this = match self.handle.arm() {
-            Arm::Meeting(side, _) => side,
+            Arm::Meeting(side, ..) => side,
             Arm::Polled(_) => Side::Recv,
         };
         this == side && self.handle.address() == address
@@ -500,13 +501,13 @@ impl SelectedOperation<'_> {
             "passed a sender that wasn't selected"
         );
         self.completed = true;
-        // SAFETY: SO1, SO2.
+        // SAFETY: LS1, LS2.
         let head = unsafe { &*self.slot.pointer().cast::<Head<Thread>>() };
         let pledge = head.take_pledge();
         let offer = Offer::new(message);
         match sender.chan().redeem(pledge, &offer) {
             Ok(()) => Ok(()),
-            // SAFETY: SE2 in `sender.rs`.
+            // SAFETY: SN2 in `sender.rs`.
             Err(_) => Err(SendError(unsafe { offer.take() })),
         }
     }
@@ -526,7 +527,7 @@ impl SelectedOperation<'_> {
             "passed a receiver that wasn't selected"
         );
         self.completed = true;
-        // SAFETY: SO1, SO2.
+        // SAFETY: LS1, LS2.
         let place = unsafe { &*self.slot.pointer().cast::<Place<T>>() };
         place.take().ok_or(RecvError)
     }
@@ -537,7 +538,7 @@ impl Drop for SelectedOperation<'_> {
         if self.completed {
             return;
         }
-        // SAFETY: SO1; it was chosen.
+        // SAFETY: LS1; it was chosen.
         unsafe { self.handle.undo(self.slot.pointer()) };
         // A second panic would abort the process.
         assert!(

@@ -82,7 +82,7 @@ impl Sending {
 
     #[inline]
     pub fn case<'a, T>(&'a self, sender: &'a Sender<T>) -> SelectCase<'a> {
-        SelectCase((Arm::Meeting(Side::Send, sender.chan()), self.0.slot()))
+        SelectCase((Arm::meeting(Side::Send, sender.chan()), self.0.slot()))
     }
 
     #[inline]
@@ -109,7 +109,7 @@ impl<T> Chosen<'_, T> {
         let offer = Offer::new(message);
         match self.sender.chan().redeem(pledge, &offer) {
             Ok(()) => Ok(()),
-            // SAFETY: SE2 in `sender.rs`.
+            // SAFETY: SN2 in `sender.rs`.
             Err(_) => Err(SendError(unsafe { offer.take() })),
         }
     }
@@ -126,6 +126,7 @@ impl<T> Drop for Chosen<'_, T> {
 /// Does one of the cases.
 #[doc(hidden)]
 #[track_caller]
+#[inline(always)]
 pub fn choose<const N: usize>(cases: [SelectCase<'_>; N], biased: bool, patience: Patience) {
     let limit = match patience {
         Patience::Endless => Some(Limit::Never),

@@ -1,8 +1,8 @@
 #![allow(unsafe_code, reason = "a counted pointer to the channel")]
 //! The sending side of a channel.
 //!
-//! SE1. A sender is counted in its hub, so the hub is there (HU1 in `hub.rs`).
-//! SE2. After an error the value of an offer is still in it, and nobody else knows it.
+//! SN1. A sender is counted in its hub, so the hub is there (HU1 in `hub.rs`).
+//! SN2. After an error the value of an offer is still in it, and nobody else knows it.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -59,7 +59,7 @@ impl<T> Sender<T> {
 
     #[inline(always)]
     fn hub(&self) -> &Hub<T> {
-        // SAFETY: SE1.
+        // SAFETY: SN1.
         unsafe { self.hub.as_ref() }
     }
 
@@ -122,7 +122,7 @@ impl<T> Sender<T> {
         let offer = Offer::new(message);
         match self.deliver(&offer, Limit::Never, at) {
             Ok(()) => Ok(()),
-            // SAFETY: SE2.
+            // SAFETY: SN2.
             Err(_) => Err(SendError(unsafe { offer.take() })),
         }
     }
@@ -149,9 +149,9 @@ impl<T> Sender<T> {
         let offer = Offer::new(message);
         match self.chan().try_send(&offer) {
             Ok(()) => Ok(()),
-            // SAFETY: SE2.
+            // SAFETY: SN2.
             Err(Unsent::Full) => Err(TrySendError::Full(unsafe { offer.take() })),
-            // SAFETY: SE2.
+            // SAFETY: SN2.
             Err(Unsent::Disconnected) => Err(TrySendError::Disconnected(unsafe { offer.take() })),
         }
     }
@@ -199,10 +199,10 @@ impl<T> Sender<T> {
         let offer = Offer::new(message);
         match self.deliver(&offer, limit, at) {
             Ok(()) => Ok(()),
-            // SAFETY: SE2.
+            // SAFETY: SN2.
             Err(Unsent::Full) => Err(SendTimeoutError::Timeout(unsafe { offer.take() })),
             Err(Unsent::Disconnected) => {
-                // SAFETY: SE2.
+                // SAFETY: SN2.
                 Err(SendTimeoutError::Disconnected(unsafe { offer.take() }))
             }
         }
@@ -252,7 +252,7 @@ impl<T> Clone for Sender<T> {
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        // SAFETY: SE1.
+        // SAFETY: SN1.
         unsafe { Hub::leave(self.hub, Side::Send) };
     }
 }

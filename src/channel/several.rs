@@ -40,8 +40,16 @@ pub(crate) trait Polled {
 
 /// One of the things that a select waits for.
 pub(crate) enum Arm<'a, S: Waits, P: ?Sized> {
-    Meeting(Side, &'a dyn Meeting<S>),
+    Meeting(Side, &'a Spin<Core<S>>, &'a dyn Meeting<S>),
     Polled(&'a P),
+}
+
+impl<'a, S: Waits, P: ?Sized> Arm<'a, S, P> {
+    /// One side of a channel.
+    #[inline]
+    pub(crate) fn meeting(side: Side, channel: &'a dyn Meeting<S>) -> Arm<'a, S, P> {
+        Arm::Meeting(side, channel.core(), channel)
+    }
 }
 
 impl<S: Waits, P: ?Sized> Clone for Arm<'_, S, P> {
@@ -147,7 +155,7 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
             }
             let pause = pause.as_mut()?;
             let verdict = pause.pause(&ticket);
-            self.leave(&stands);
+            self.leave(&stands, ticket.done());
             match verdict {
                 Verdict::Claimed => {
                     let done = ticket.done()?;
@@ -167,7 +175,7 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
     pub(crate) fn ready(&self, mut pause: Option<impl Pause<S>>) -> Option<usize> {
         let ready = || {
             self.each().find(|&(_, arm, _)| match arm {
-                Arm::Meeting(side, channel) => channel.is_ready(side, &mut channel.core().lock()),
+                Arm::Meeting(side, core, channel) => channel.is_ready(side, &mut core.lock()),
                 Arm::Polled(polled) => polled.is_ready(),
             })
         };
@@ -184,8 +192,8 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
                 return self.ready_at_once(&stands);
             };
             for (at, arm, _) in self.each() {
-                if let Arm::Meeting(_, channel) = arm {
-                    let mut core = channel.core().lock();
+                if let Arm::Meeting(_, core, _) = arm {
+                    let mut core = core.lock();
                     // SAFETY: L1, SV2.
                     unsafe { core.watchers.push(&stands[at].node) };
                 }
@@ -198,8 +206,8 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
                 _ => pause.pause(&ticket),
             };
             for (at, arm, _) in self.each() {
-                if let Arm::Meeting(_, channel) = arm {
-                    channel.core().lock().watchers.remove(&stands[at].node);
+                if let Arm::Meeting(_, core, _) = arm {
+                    core.lock().watchers.remove(&stands[at].node);
                 }
             }
             match (found, verdict) {
@@ -238,8 +246,8 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
     fn look(&self) -> Option<usize> {
         for (at, arm, slot) in self.each() {
             let done = match arm {
-                Arm::Meeting(side, channel) => {
-                    let mut core = channel.core().lock();
+                Arm::Meeting(side, core, channel) => {
+                    let mut core = core.lock();
                     // SAFETY: SV1.
                     let attempt = unsafe { channel.attempt(side, &mut core, slot) };
                     drop(core);
@@ -281,10 +289,10 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
     fn attempt(&self, stands: &[Stand<'a, S>]) -> Option<Stood> {
         self.lock(stands);
         for (at, arm, slot) in self.each() {
-            let Arm::Meeting(side, channel) = arm else {
+            let Arm::Meeting(side, core, channel) = arm else {
                 continue;
             };
-            let attempt = self.with_core(stands, channel.core(), |core| {
+            let attempt = self.with_core(stands, core, |core| {
                 // SAFETY: SV1.
                 unsafe { channel.attempt(side, core, slot) }
             });
@@ -313,8 +321,8 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
         let mut watched = false;
         // In this order too: who comes upon the same channel twice claims the first.
         for (at, arm, _) in self.each() {
-            if let Arm::Meeting(side, channel) = arm {
-                watched |= self.with_core(stands, channel.core(), |core| {
+            if let Arm::Meeting(side, core, _) = arm {
+                watched |= self.with_core(stands, core, |core| {
                     // SAFETY: L1, SV2.
                     unsafe { core.line(side).push(&stands[at].node) };
                     core.waits_are_watched()
@@ -323,15 +331,14 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
         }
         Self::unlock(stands);
         if watched {
-            self.meetings()
-                .for_each(|(_, channel)| channel.tell_watchers());
+            self.meetings().for_each(|channel| channel.tell_watchers());
         }
         Stood::InLine
     }
 
-    fn meetings(&self) -> impl Iterator<Item = (Side, &'a dyn Meeting<S>)> {
+    fn meetings(&self) -> impl Iterator<Item = &'a dyn Meeting<S>> {
         self.arms.iter().filter_map(|&(arm, _)| match arm {
-            Arm::Meeting(side, channel) => Some((side, channel)),
+            Arm::Meeting(_, _, channel) => Some(channel),
             Arm::Polled(_) => None,
         })
     }
@@ -346,7 +353,7 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
                 .iter()
                 .zip(stands)
                 .filter_map(|(&(arm, _), stand)| match arm {
-                    Arm::Meeting(_, channel) => Some((channel.core(), stand)),
+                    Arm::Meeting(_, core, _) => Some((core, stand)),
                     Arm::Polled(_) => None,
                 })
                 .filter(|(core, _)| address(core) > last)
@@ -373,7 +380,7 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
         f: impl FnOnce(&mut Core<S>) -> R,
     ) -> R {
         let keeper = self.arms.iter().position(|&(arm, _)| match arm {
-            Arm::Meeting(_, channel) => ptr::eq(channel.core(), core),
+            Arm::Meeting(_, of, _) => ptr::eq(of, core),
             Arm::Polled(_) => false,
         });
         let held = &stands[keeper.unwrap_or_default()].held;
@@ -383,11 +390,13 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
         result
     }
 
-    /// Step 4.
-    fn leave(&self, stands: &[Stand<'a, S>]) {
-        for (&(arm, _), stand) in self.arms.iter().zip(stands) {
-            if let Arm::Meeting(side, channel) = arm {
-                channel.core().lock().line(side).remove(&stand.node);
+    /// Step 4. The one arm that was claimed was taken out of its line by that (L4).
+    fn leave(&self, stands: &[Stand<'a, S>], claimed: Option<usize>) {
+        for (at, (&(arm, _), stand)) in self.arms.iter().zip(stands).enumerate() {
+            if let Arm::Meeting(side, core, _) = arm
+                && claimed != Some(at)
+            {
+                core.lock().line(side).remove(&stand.node);
             }
         }
     }
@@ -396,7 +405,7 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
     fn has_come(&self, at: usize) -> bool {
         let (arm, slot) = self.arms[at];
         match arm {
-            Arm::Meeting(Side::Recv, channel) => {
+            Arm::Meeting(Side::Recv, _, channel) => {
                 // SAFETY: SV1, it is done.
                 let come = unsafe { channel.has_come(slot) };
                 if !come {

@@ -13,6 +13,8 @@ pub(crate) mod waiting;
 #[cfg(not(loom))]
 mod barrier;
 #[cfg(not(loom))]
+pub mod broadcast;
+#[cfg(not(loom))]
 mod callback;
 #[cfg(not(loom))]
 mod condvar;

@@ -104,13 +104,13 @@ fn destructors_wait_on() {
     }
     everywhere(|| {
         let (sender, receiver) = bounded(0);
-        let (start, started) = bounded(1);
+        let (tell, told) = unbounded();
         let thread = spawn(move || {
             let _farewell = Farewell(sender);
-            start.send(()).unwrap();
+            tell.send(()).unwrap();
             never::<()>().recv()
         });
-        started.recv().unwrap();
+        told.recv().unwrap();
         thread.cancel();
         assert_eq!(receiver.recv(), Ok(7));
         assert!(thread.join().unwrap_err().is::<Cancelled>());

@@ -54,7 +54,8 @@ fn iterators() {
         (0..10).for_each(|n| sender.send(n).unwrap());
         assert!(receiver.try_iter().take(3).eq(0..3));
         assert!(receiver.iter().take(2).eq(3..5));
-        assert_eq!((&receiver).into_iter().next(), Some(5));
+        let mut some = IntoIterator::into_iter(&receiver);
+        assert_eq!(some.next(), Some(5));
         assert_eq!(receiver.try_iter().count(), 4);
         drop(sender);
         assert_eq!(receiver.into_iter().next(), None);
