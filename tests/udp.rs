@@ -12,6 +12,8 @@
 #[path = "support/settings.rs"]
 mod settings;
 
+mod support;
+
 settings!("udp", [ends, options, sharing, transferring]);
 
 /// What only ours have.

@@ -181,8 +181,13 @@ fn a_panic_of_one_receiver_leaves_the_socket_good() {
 /// Timeouts that elapse as datagrams come, on several handles: none is lost.
 #[test]
 fn timeouts_race_with_datagrams() {
-    const COUNT: usize = 1000;
-    let case = || {
+    // An emulator hardly gets round to anything else within so short a time.
+    let messages = if crate::support::is_emulated() {
+        20
+    } else {
+        1000
+    };
+    let case = move || {
         let (one, other) = pair();
         one.set_read_timeout(Some(Duration::from_micros(40)))
             .unwrap();
@@ -208,13 +213,13 @@ fn timeouts_race_with_datagrams() {
                     }
                 })
             });
-            for _ in 0..COUNT {
+            for _ in 0..messages {
                 other.send(b"x").unwrap();
                 other.recv(&mut [0; 8]).unwrap();
             }
             stop.store(true, Ordering::SeqCst);
             let counts = receivers.map(|receiver| receiver.join().unwrap());
-            assert_eq!(counts.iter().sum::<usize>(), COUNT);
+            assert_eq!(counts.iter().sum::<usize>(), messages);
         });
     };
     on_one_worker(case);
