@@ -4,7 +4,7 @@
 
 mod support;
 
-use rustlet::channel::{never, select, unbounded};
+use rustlet::channel::{select, unbounded};
 use rustlet::sync::broadcast::{
     Receiver, RecvError, RecvTimeoutError, SendError, Sender, TryRecvError, channel,
 };

@@ -224,11 +224,11 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
     fn ready_at_once(&self, stands: &[Stand<'a, S>]) -> Option<usize> {
         self.lock(stands);
         let mut meetings = self.each().filter_map(|(at, arm, _)| match arm {
-            Arm::Meeting(side, channel) => Some((at, side, channel)),
+            Arm::Meeting(side, core, channel) => Some((at, side, core, channel)),
             Arm::Polled(_) => None,
         });
-        let found = meetings.find(|&(_, side, channel)| {
-            self.with_core(stands, channel.core(), |core| channel.is_ready(side, core))
+        let found = meetings.find(|&(_, side, core, channel)| {
+            self.with_core(stands, core, |core| channel.is_ready(side, core))
         });
         Self::unlock(stands);
         found.map(|(at, ..)| at)
