@@ -331,7 +331,7 @@ fn nothing_is_ready_is_said_of_one_moment() {
         let mut list = Select::new();
         list.recv(left);
         list.recv(right);
-        for _ in 0..stress(20_000) {
+        for _ in 0..stress(3_000) {
             let at = select! {
                 recv(left) -> _ => 0,
                 recv(right) -> _ => 1,
