@@ -65,6 +65,8 @@ setting!(mixed, rustlet::channel, rustlet::thread, |case: fn()| case(
 mod cancelling;
 #[path = "channel/conservation.rs"]
 mod conservation;
+#[path = "channel/edges.rs"]
+mod edges;
 #[path = "channel/leaving.rs"]
 mod leaving;
 #[path = "channel/ours.rs"]

@@ -166,8 +166,15 @@ impl<T, S: Waits> Chan<T, S> {
             let watched = !core.watchers.is_empty();
             return Take::Done(After { waker, watched });
         }
+        // A lazy sender has to run before its value is there: one that cannot is passed over.
+        let may = |slot: *mut (), sender: &S| {
+            // SAFETY: L1, SL1, CH3.
+            let head = unsafe { &*slot.cast::<Head<S>>() };
+            // SAFETY: L1: it stands in line.
+            !head.lazy || unsafe { sender.can_come() }
+        };
         if core.capacity == 0
-            && let Some(claimed) = core.senders.claim()
+            && let Some(claimed) = core.senders.claim_if(may)
         {
             // SAFETY: L2, SL1, CH3.
             let offer = unsafe { &*claimed.slot().cast::<Offer<T, S>>() };
@@ -393,10 +400,14 @@ impl<T, S: Waits> Chan<T, S> {
         }
     }
 
-    /// Wakes those who watch: they look for themselves.
+    /// Wakes those who watch now: they look for themselves, and may be back before the last has been woken.
     #[cold]
     pub(super) fn tell_watchers(&self) {
-        self.wake_all(|core| core.watchers.claim().map(Claimed::finish));
+        let mut left = self.core.lock().watchers.count();
+        self.wake_all(|core| {
+            left = left.checked_sub(1)?;
+            core.watchers.claim().map(Claimed::finish)
+        });
     }
 
     // --- ends ---

@@ -170,8 +170,8 @@ impl<T, S: Waits> Chan<T, S> {
                 let watched = !core.watchers.is_empty();
                 drop(core);
                 let result = match put {
-                    Put::Done(after) => {
-                        self.conclude(After { watched, ..after });
+                    Put::Done(After { waker, .. }) => {
+                        waker.into_iter().for_each(S::wake);
                         Ok(())
                     }
                     Put::Disconnected => Err(Unsent::Disconnected),
@@ -179,6 +179,9 @@ impl<T, S: Waits> Chan<T, S> {
                 };
                 if others {
                     self.admit();
+                }
+                if watched {
+                    self.tell_watchers();
                 }
                 result
             }
@@ -216,7 +219,8 @@ impl<T, S: Waits> Chan<T, S> {
     fn admit(&self) {
         loop {
             let mut core = self.core().lock();
-            if !self.has_room(&mut core) {
+            // When the receivers are gone, those who wait are told so, and nothing is put in any more.
+            if core.receivers_gone || !self.has_room(&mut core) {
                 return;
             }
             let Some(claimed) = core.senders.claim() else {
@@ -227,9 +231,10 @@ impl<T, S: Waits> Chan<T, S> {
             // SAFETY: L2, SL1, CH3.
             let offer = unsafe { &*claimed.slot().cast::<Offer<T, S>>() };
             if offer.head.lazy || core.receivers.is_empty() {
-                let waker = self.let_in(&mut core, claimed);
+                let waker = Some(self.let_in(&mut core, claimed));
+                let watched = !core.watchers.is_empty();
                 drop(core);
-                S::wake(waker);
+                self.conclude(After { waker, watched });
                 continue;
             }
             // There is room, so it goes somewhere: perhaps to a receiver that waits for what was pledged before.

@@ -24,6 +24,7 @@ use super::{
     ReadyTimeoutError, Receiver, RecvError, SelectTimeoutError, SendError, Sender, TryReadyError,
     TrySelectError,
 };
+use crate::green::home::os_thread;
 use crate::green::{OnCancel, Reason, Wait};
 use crate::sync::waiting::Thread;
 
@@ -89,12 +90,13 @@ trait Handle {
     ///
     /// `slot` has that layout.
     unsafe fn open(&self, slot: *mut ());
-    /// Gives back what the operation has got.
+    /// Gives back what the operation has got. A message that was received is dropped; if `elsewhere`, on another OS thread than the one that
+    /// has the handle, it is forgotten: it may be one that has to stay there.
     ///
     /// # Safety
     ///
     /// `slot` is open, and a select has done this operation.
-    unsafe fn undo(&self, slot: *mut ());
+    unsafe fn undo(&self, slot: *mut (), elsewhere: bool);
 }
 
 impl<T> Handle for Sender<T> {
@@ -115,7 +117,7 @@ impl<T> Handle for Sender<T> {
         unsafe { slot.cast::<Head<Thread>>().write(Head::lazy()) };
     }
 
-    unsafe fn undo(&self, slot: *mut ()) {
+    unsafe fn undo(&self, slot: *mut (), _elsewhere: bool) {
         // SAFETY: by the contract.
         let head = unsafe { &*slot.cast::<Head<Thread>>() };
         self.chan().renounce(head.take_pledge());
@@ -140,7 +142,10 @@ impl<T> Handle for Receiver<T> {
         unsafe { slot.cast::<Place<T>>().write(Place::new()) };
     }
 
-    unsafe fn undo(&self, slot: *mut ()) {
+    unsafe fn undo(&self, slot: *mut (), elsewhere: bool) {
+        if elsewhere {
+            return;
+        }
         // SAFETY: by the contract.
         drop(unsafe { &*slot.cast::<Place<T>>() }.take());
     }
@@ -176,6 +181,8 @@ impl Drop for Slot {
 
 struct Entry<'a> {
     handle: &'a dyn Handle,
+    /// The OS thread that has added it.
+    of: usize,
     index: usize,
     slot: Option<Slot>,
 }
@@ -223,7 +230,7 @@ pub struct Select<'a> {
 }
 
 // SAFETY: handles can be used by all threads, whatever their messages, as long as none is sent or received, which needs the
-// handle itself. Slots hold nothing between two calls (LS1).
+// handle itself; nor is one dropped elsewhere (`undo`). Slots hold nothing between two calls (LS1).
 unsafe impl Send for Select<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Select<'_> {}
@@ -253,6 +260,7 @@ impl<'a> Select<'a> {
         self.next += 1;
         self.entries.push(Entry {
             handle,
+            of: os_thread(),
             index,
             slot: None,
         });
@@ -296,6 +304,7 @@ impl<'a> Select<'a> {
         let entry = &mut self.entries[chosen];
         Some(SelectedOperation {
             handle: entry.handle,
+            of: entry.of,
             index: entry.index,
             slot: entry.slot.take()?,
             completed: false,
@@ -427,19 +436,14 @@ impl<'a> Select<'a> {
     }
 }
 
-impl Clone for Select<'_> {
+impl<'a> Clone for Select<'a> {
     fn clone(&self) -> Self {
-        let entry = |entry: &Entry<'_>| (entry.index, None::<Slot>);
-        let entries = self.entries.iter().map(|of| {
-            let (index, slot) = entry(of);
-            Entry {
-                handle: of.handle,
-                index,
-                slot,
-            }
-        });
+        let entry = |entry: &Entry<'a>| Entry {
+            slot: None,
+            ..*entry
+        };
         Select {
-            entries: entries.collect(),
+            entries: self.entries.iter().map(entry).collect(),
             next: self.next,
             biased: self.biased,
         }
@@ -463,10 +467,11 @@ impl fmt::Debug for Select<'_> {
 ///
 /// # Panics
 ///
-/// Dropping it instead panics (but for a thread that is unwinding already). The operation has no effect then.
+/// Dropping it instead panics (but for a thread that is unwinding already). Nothing is sent then; a message that was to be received is lost.
 #[must_use]
 pub struct SelectedOperation<'a> {
     handle: &'a dyn Handle,
+    of: usize,
     index: usize,
     slot: Slot,
     completed: bool,
@@ -539,7 +544,10 @@ impl Drop for SelectedOperation<'_> {
             return;
         }
         // SAFETY: LS1; it was chosen.
-        unsafe { self.handle.undo(self.slot.pointer()) };
+        unsafe {
+            self.handle
+                .undo(self.slot.pointer(), self.of != os_thread())
+        };
         // A second panic would abort the process.
         assert!(
             std::thread::panicking(),

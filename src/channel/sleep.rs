@@ -1,3 +1,4 @@
+#![allow(unsafe_code, reason = "asks a thread that waits")]
 //! How a thread waits at a channel: what the core of the channels needs to know of threads, besides what everything
 //! that waits needs, so that it can be model-checked on threads that are not ours.
 
@@ -11,6 +12,13 @@ pub(crate) trait Waits: Sleep<Waker: Debug> + Debug + 'static {
     /// Waits until the ticket is done, whatever comes: it has been claimed.
     fn wait_out(ticket: &Ticket<Self>);
 
+    /// Whether it can run while the calling thread waits for it. A thread of a worker cannot while the one who steps the worker by hand waits.
+    ///
+    /// # Safety
+    ///
+    /// The thread has not left its wait.
+    unsafe fn can_come(&self) -> bool;
+
     /// Unwinds the calling thread, if it is cancelled: when it has given up and all is settled.
     fn unwind(wait: &Self::Wait);
 }
@@ -18,8 +26,9 @@ pub(crate) trait Waits: Sleep<Waker: Debug> + Debug + 'static {
 #[cfg(not(loom))]
 mod threads {
     use super::Waits;
+    use crate::green::home::Mailbox;
     use crate::green::park::raise_if_cancelled;
-    use crate::green::{OnCancel, Reason, Wait, park};
+    use crate::green::{Home, OnCancel, Reason, Wait, park};
     use crate::sync::line::Ticket;
     use crate::sync::waiting::Thread;
 
@@ -32,6 +41,20 @@ mod threads {
             while !ticket.is_done() {
                 let _woken = park(&wait);
             }
+        }
+
+        #[cold]
+        unsafe fn can_come(&self) -> bool {
+            let &Thread::Green(green) = self else {
+                return true;
+            };
+            if Home::get().is_some() {
+                return true;
+            }
+            // SAFETY: W1 in `sync/waiting.rs`, by the contract.
+            let home = unsafe { &*green }.home();
+            // SAFETY: mailboxes are never freed.
+            !unsafe { home.as_ref() }.is_some_and(Mailbox::is_stepped_here)
         }
 
         #[cold]

@@ -92,7 +92,7 @@ thread_local! {
 }
 
 /// A number that no two OS threads have at the same time; never 0.
-fn os_thread() -> usize {
+pub(crate) fn os_thread() -> usize {
     HOME.with(|home| ptr::from_ref(home).addr())
 }
 

@@ -166,6 +166,18 @@ impl<S> Line<S> {
         !self.is_empty() && ptr::eq(self.head, self.tail)
     }
 
+    /// How many stand here; counted one by one.
+    pub(crate) fn count(&self) -> usize {
+        let mut count = 0;
+        let mut next = self.head;
+        // SAFETY: L1.
+        while let Some(node) = unsafe { next.as_ref() } {
+            count += 1;
+            next = node.next.get();
+        }
+        count
+    }
+
     /// What the first has given to its node.
     #[inline(always)]
     pub(crate) fn first_slot(&self) -> Option<*mut ()> {
@@ -232,22 +244,22 @@ impl<S: Sleeper> Line<S> {
     /// Claims the first that can be claimed. Those whose wait has ended otherwise are taken out on the way.
     #[inline(always)]
     pub(crate) fn claim(&mut self) -> Option<Claimed<'_, S>> {
-        self.claim_unless(ptr::null())
+        self.claim_if(|_, _| true)
     }
 
-    /// As [`claim`](Line::claim), but leaves the waits of `ticket` alone, which stay in line: nobody meets itself.
+    /// As [`claim`](Line::claim), but leaves those in line whom `may`, which is given their slot, does not want.
     #[inline(always)]
-    pub(crate) fn claim_unless(&mut self, mine: *const Ticket<S>) -> Option<Claimed<'_, S>> {
+    pub(crate) fn claim_if(&mut self, may: impl Fn(*mut (), &S) -> bool) -> Option<Claimed<'_, S>> {
         let mut next = self.head;
         // SAFETY: L1.
         while let Some(node) = unsafe { next.as_ref() } {
             next = node.next.get();
-            if ptr::eq(node.ticket, mine) {
+            // SAFETY: L1.
+            let ticket = unsafe { &*node.ticket };
+            if !may(node.slot, &ticket.sleeper) {
                 continue;
             }
             self.remove(node);
-            // SAFETY: L1.
-            let ticket = unsafe { &*node.ticket };
             if ticket.claim(node.case) {
                 return Some(Claimed {
                     slot: node.slot,

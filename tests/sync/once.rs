@@ -101,6 +101,31 @@ fn those_who_wait_see_the_poison() {
     });
 }
 
+/// They come back to wait for the next one, each once, while the first is still waking the others.
+#[test]
+fn those_who_do_not_mind_the_poison_wait_on() {
+    enter(|| {
+        let once = Arc::new(Once::new());
+        let waiting: Vec<_> = (0..60)
+            .map(|_| {
+                let once = Arc::clone(&once);
+                thread::spawn(move || once.wait_force())
+            })
+            .collect();
+        for _ in 0..20 {
+            thread::yield_now();
+        }
+        poison(&once);
+        for thread in &waiting {
+            assert!(!thread.is_finished());
+        }
+        once.call_once_force(|state| assert!(state.is_poisoned()));
+        for thread in waiting {
+            thread.join().unwrap();
+        }
+    });
+}
+
 #[test]
 fn has_the_traits() {
     static IN_A_STATIC: Once = Once::new();

@@ -114,8 +114,12 @@ impl<S: Sleep> RawOnce<S> {
     pub(crate) fn end(&self, end: End) {
         let line = self.line.lock();
         self.state.store(word(end), Ordering::Release);
-        // ON2.
-        wake_some(&self.line, line, |line| line, usize::MAX);
+        // ON2. Those who wait on after that may be back in line before the last has been woken.
+        let most = match end {
+            End::Complete => usize::MAX,
+            End::Incomplete | End::Poisoned => line.count(),
+        };
+        wake_some(&self.line, line, |line| line, most);
     }
 
     /// Waits until it is complete, whoever completes it; never `Run`.

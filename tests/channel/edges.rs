@@ -1,0 +1,98 @@
+//! Where rights to send, destructors, and threads that nobody steps meet.
+
+use crate::on_workers;
+use rustlet::channel::{RecvTimeoutError, Select, TryRecvError, bounded, select, unbounded};
+use rustlet::{Worker, spawn, yield_now};
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::{ThreadId, current};
+use std::time::Duration;
+
+/// A place was pledged, and the message went past it to a receiver that waited: so there is room again, and who asks for that is told.
+#[test]
+fn room_that_a_pledge_leaves_is_told_of() {
+    on_workers(1, || {
+        let (sender, receiver) = bounded(1);
+        let watched = sender.clone();
+        let others;
+        select! {
+            send(sender, {
+                // While the only place is pledged:
+                let watcher = spawn(move || {
+                    let mut list = Select::new();
+                    list.send(&watched);
+                    list.ready()
+                });
+                let receiver = spawn(move || {
+                    receiver.recv().unwrap();
+                    receiver
+                });
+                for _ in 0..10 {
+                    yield_now();
+                }
+                assert!(!watcher.is_finished() && !receiver.is_finished());
+                others = (watcher, receiver);
+            }) -> sent => sent.unwrap(),
+        }
+        let (watcher, receiver) = others;
+        let _receiver = receiver.join().unwrap();
+        for _ in 0..10 {
+            yield_now();
+        }
+        assert!(watcher.is_finished());
+        assert_eq!(watcher.join().unwrap(), 0);
+    });
+}
+
+/// What is dropped by the thread that made it, or not at all.
+struct Local(ThreadId, PhantomData<*const ()>);
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        if self.0 != current().id() {
+            eprintln!("dropped by another thread");
+            std::process::abort();
+        }
+    }
+}
+
+/// A list of operations may go to another thread, also if its messages may not.
+#[test]
+fn a_message_that_may_not_leave_its_thread_is_not_dropped_elsewhere() {
+    let (sender, receiver) = unbounded();
+    for _ in 0..3 {
+        sender.send(Local(current().id(), PhantomData)).unwrap();
+    }
+    let mut list = Select::new();
+    list.recv(&receiver);
+    let mut other = list.clone();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            assert!(catch_unwind(AssertUnwindSafe(|| drop(other.select()))).is_err());
+        });
+    });
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(list.select()))).is_err());
+    assert_eq!(receiver.try_iter().count(), 1);
+}
+
+/// A select that is to send works its message out when it has been chosen; if the one who asks is the one who would step it, that never comes.
+#[test]
+fn who_steps_a_worker_may_ask_it() {
+    let worker = Worker::new();
+    let (sender, receiver) = bounded(0);
+    let select = worker.assign(move || {
+        select! { send(sender, 5) -> sent => sent }
+    });
+    while worker.tick() {}
+    assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+    let short = Duration::from_millis(1);
+    assert_eq!(receiver.recv_timeout(short), Err(RecvTimeoutError::Timeout));
+    assert_eq!(
+        select! { recv(receiver) -> got => Some(got), default => None },
+        None
+    );
+    let received = worker.assign(move || receiver.recv());
+    worker.work();
+    assert_eq!(received.join().unwrap(), Ok(5));
+    assert_eq!(select.join().unwrap(), Ok(()));
+}
