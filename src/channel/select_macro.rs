@@ -7,6 +7,7 @@
 //! and `handle` come from another expansion for each arm, so they are different variables.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::panic::Location;
 use std::time::Duration;
 
@@ -22,9 +23,9 @@ use crate::sync::waiting::Thread;
 #[doc(hidden)]
 pub struct Receiving<T>(Place<T>);
 
-/// Where an arm that sends has its right to do so.
+/// Where an arm that sends has its right to do so: it is for messages of one type, because the right is to fill a receiver's place.
 #[doc(hidden)]
-pub struct Sending(Head<Thread>);
+pub struct Sending<T>(Head<Thread>, PhantomData<Sender<T>>);
 
 /// An arm with its place.
 #[doc(hidden)]
@@ -74,14 +75,14 @@ impl<T> Receiving<T> {
     }
 }
 
-impl Sending {
+impl<T> Sending<T> {
     #[inline]
-    pub fn new<T>(_: &Sender<T>) -> Sending {
-        Sending(Head::lazy())
+    pub fn new(_: &Sender<T>) -> Sending<T> {
+        Sending(Head::lazy(), PhantomData)
     }
 
     #[inline]
-    pub fn case<'a, T>(&'a self, sender: &'a Sender<T>) -> SelectCase<'a> {
+    pub fn case<'a>(&'a self, sender: &'a Sender<T>) -> SelectCase<'a> {
         SelectCase((Arm::meeting(Side::Send, sender.chan()), self.0.slot()))
     }
 
@@ -91,7 +92,7 @@ impl Sending {
     }
 
     #[inline]
-    pub fn choose<'a, T>(&self, sender: &'a Sender<T>) -> Chosen<'a, T> {
+    pub fn choose<'a>(&self, sender: &'a Sender<T>) -> Chosen<'a, T> {
         Chosen {
             sender,
             pledge: self.0.take_pledge(),
@@ -143,7 +144,7 @@ impl<T> fmt::Debug for Receiving<T> {
     }
 }
 
-impl fmt::Debug for Sending {
+impl<T> fmt::Debug for Sending<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad("Sending { .. }")
     }
