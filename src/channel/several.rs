@@ -116,10 +116,15 @@ impl Order {
     }
 }
 
+/// Up to so many arms are compared with each other as they are: that takes no memory.
+const FEW: usize = 16;
+
 /// A place in the line of one arm, and, until all have been visited, the lock of its channel.
 struct Stand<'a, S: Waits> {
     node: Node<S>,
     held: Cell<Option<HeldCore<'a, S>>>,
+    /// Which arm keeps the lock of this one's channel: the first of the channel's.
+    keeper: Cell<usize>,
 }
 
 /// The arms with what they need: the slots beside them.
@@ -227,8 +232,8 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
             Arm::Meeting(side, core, channel) => Some((at, side, core, channel)),
             Arm::Polled(_) => None,
         });
-        let found = meetings.find(|&(_, side, core, channel)| {
-            self.with_core(stands, core, |core| channel.is_ready(side, core))
+        let found = meetings.find(|&(at, side, core, channel)| {
+            self.with_core(stands, (at, core), |core| channel.is_ready(side, core))
         });
         Self::unlock(stands);
         found.map(|(at, ..)| at)
@@ -275,6 +280,7 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
         let stand = |(at, (_, slot)): (usize, &(Arm<'a, S, P>, *mut ()))| Stand {
             node: Node::new(ticket, at, *slot),
             held: Cell::new(None),
+            keeper: Cell::new(at),
         };
         self.arms.iter().enumerate().map(stand).collect()
     }
@@ -292,7 +298,7 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
             let Arm::Meeting(side, core, channel) = arm else {
                 continue;
             };
-            let attempt = self.with_core(stands, core, |core| {
+            let attempt = self.with_core(stands, (at, core), |core| {
                 // SAFETY: SV1.
                 unsafe { channel.attempt(side, core, slot) }
             });
@@ -322,7 +328,7 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
         // In this order too: who comes upon the same channel twice claims the first.
         for (at, arm, _) in self.each() {
             if let Arm::Meeting(side, core, _) = arm {
-                watched |= self.with_core(stands, core, |core| {
+                watched |= self.with_core(stands, (at, core), |core| {
                     // SAFETY: L1, SV2.
                     unsafe { core.line(side).push(&stands[at].node) };
                     core.waits_are_watched()
@@ -346,6 +352,9 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
     /// Locks each channel once, the one with the lowest address first. The first arm of a channel keeps its lock.
     fn lock(&self, stands: &[Stand<'a, S>]) {
         let address = |core: &Spin<Core<S>>| ptr::from_ref(core).addr();
+        if self.arms.len() > FEW {
+            return self.lock_many(stands);
+        }
         let mut last = 0;
         loop {
             let next = self
@@ -366,6 +375,24 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
         }
     }
 
+    /// The same for so many that each cannot be compared with each: others wait for their locks.
+    #[cold]
+    fn lock_many(&self, stands: &[Stand<'a, S>]) {
+        let core = |at: usize| match self.arms[at].0 {
+            Arm::Meeting(_, core, _) => Some((ptr::from_ref(core).addr(), at, core)),
+            Arm::Polled(_) => None,
+        };
+        let mut cores: Vec<_> = (0..self.arms.len()).filter_map(core).collect();
+        cores.sort_unstable_by_key(|&(address, at, _)| (address, at));
+        for of_one in cores.chunk_by(|one, other| one.0 == other.0) {
+            let (_, keeper, core) = of_one[0];
+            for &(_, at, _) in of_one {
+                stands[at].keeper.set(keeper);
+            }
+            stands[keeper].held.set(Some(core.lock()));
+        }
+    }
+
     fn unlock(stands: &[Stand<'a, S>]) {
         for stand in stands {
             drop(stand.held.take());
@@ -376,14 +403,20 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
     fn with_core<R>(
         &self,
         stands: &[Stand<'a, S>],
-        core: &Spin<Core<S>>,
+        (at, core): (usize, &Spin<Core<S>>),
         f: impl FnOnce(&mut Core<S>) -> R,
     ) -> R {
-        let keeper = self.arms.iter().position(|&(arm, _)| match arm {
-            Arm::Meeting(_, of, _) => ptr::eq(of, core),
-            Arm::Polled(_) => false,
-        });
-        let held = &stands[keeper.unwrap_or_default()].held;
+        let first = || {
+            self.arms.iter().position(|&(arm, _)| match arm {
+                Arm::Meeting(_, of, _) => ptr::eq(of, core),
+                Arm::Polled(_) => false,
+            })
+        };
+        let keeper = match self.arms.len() > FEW {
+            true => stands[at].keeper.get(),
+            false => first().unwrap_or_default(),
+        };
+        let held = &stands[keeper].held;
         let mut guard = held.take().expect("it was locked by `lock`");
         let result = f(&mut guard);
         held.set(Some(guard));

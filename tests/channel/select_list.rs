@@ -217,3 +217,34 @@ fn two_that_look_for_each_other() {
         thread.join().unwrap();
     });
 }
+
+/// Hundreds of operations, each channel among them twice, in both directions.
+#[test]
+fn of_many() {
+    enter(|| {
+        let channels: Vec<_> = (0..stress(300)).map(|_| bounded(1)).collect();
+        let sender = channels[250].0.clone();
+        let thread = thread::spawn(move || (0..3).for_each(|n| sender.send(n).unwrap()));
+        for n in 0..3 {
+            let mut list = Select::new();
+            for (_, receiver) in channels.iter().chain(&channels) {
+                list.recv(receiver);
+            }
+            let chosen = list.select();
+            assert_eq!(chosen.index() % channels.len(), 250);
+            assert_eq!(chosen.recv(&channels[250].1), Ok(n));
+        }
+        thread.join().unwrap();
+        let mut list = Select::new();
+        for (sender, _) in channels.iter().chain(&channels) {
+            list.send(sender);
+        }
+        for _ in 0..channels.len() {
+            let chosen = list.select_timeout(Duration::from_secs(60)).unwrap();
+            let at = chosen.index() % channels.len();
+            chosen.send(&channels[at].0, 7).unwrap();
+        }
+        assert!(list.try_select().is_err());
+        assert!(list.select_timeout(Duration::ZERO).is_err());
+    });
+}
