@@ -82,13 +82,18 @@ fn spent_all(at: &'static std::panic::Location<'static>) {
     super::park::yield_now(at);
 }
 
+/// Those who may be in the middle of an unwinding, counted since it was last seen that nobody is.
+#[derive(Clone, Copy)]
+struct Doubtful {
+    count: u32,
+    era: u32,
+}
+
 thread_local! {
     static HOME: Cell<*const Home> = const { Cell::new(ptr::null()) };
     /// How many green threads of this OS thread are suspended and were, or may have been, unwinding. Of all its homes:
     /// std's mark is the OS thread's.
-    static UNWINDING: Cell<u32> = const { Cell::new(0) };
-    /// How many of these surely were.
-    static SURELY_UNWINDING: Cell<u32> = const { Cell::new(0) };
+    static UNWINDING: Cell<Doubtful> = const { Cell::new(Doubtful { count: 0, era: 0 }) };
 }
 
 /// A number that no two OS threads have at the same time; never 0.
@@ -108,6 +113,8 @@ pub(crate) struct Home {
     spent: Cell<u32>,
     /// The OS thread was unwinding already when it entered: what std says of it is not about the green threads.
     within_unwinding: Cell<bool>,
+    /// Since it was last seen that nobody unwinds, some of this home have been suspended of whom it is not known that they do not.
+    doubtful: Cell<bool>,
     /// A cancellation waits until it is known who unwinds.
     held_off: Cell<bool>,
     pub(crate) mailbox: &'static Mailbox,
@@ -125,6 +132,7 @@ impl Home {
             queue: RunQueue::new(),
             spent: Cell::new(0),
             within_unwinding: Cell::new(false),
+            doubtful: Cell::new(false),
             held_off: Cell::new(false),
             mailbox,
             now: Cell::new(0),
@@ -142,7 +150,7 @@ impl Home {
             }
         }
         self.within_unwinding
-            .set(std::thread::panicking() && UNWINDING.get() == 0);
+            .set(std::thread::panicking() && UNWINDING.get().count == 0);
         let _reset = Reset(HOME.replace(self));
         f()
     }
@@ -176,7 +184,7 @@ impl Home {
 
     /// Whether a suspended thread of this OS thread is, or may be, in the middle of an unwinding.
     pub(super) fn others_unwind(&self) -> bool {
-        UNWINDING.get() > 0
+        UNWINDING.get().count > 0
     }
 
     /// Whether the OS thread was unwinding when its green threads got their turn.
@@ -184,21 +192,44 @@ impl Home {
         self.within_unwinding.get()
     }
 
-    /// Whether a suspended thread of this OS thread surely is.
-    pub(super) fn others_surely_unwind(&self) -> bool {
-        SURELY_UNWINDING.get() > 0
+    /// The running thread is about to be suspended, and unwinds or may do so. Gives what to say when it goes on.
+    #[cold]
+    pub(super) fn suspended_unwinding(&self) -> u32 {
+        let Doubtful { count, era } = UNWINDING.get();
+        UNWINDING.set(Doubtful {
+            count: count + 1,
+            era,
+        });
+        self.doubtful.set(true);
+        era
     }
 
     #[cold]
-    pub(super) fn suspended_unwinding(&self, surely: bool) {
-        UNWINDING.set(UNWINDING.get() + 1);
-        SURELY_UNWINDING.set(SURELY_UNWINDING.get() + u32::from(surely));
+    pub(super) fn resumed_unwinding(&self, since: u32) {
+        let Doubtful { count, era } = UNWINDING.get();
+        if since == era {
+            UNWINDING.set(Doubtful {
+                count: count - 1,
+                era,
+            });
+        }
+    }
+
+    /// The worker, between two threads: if nobody unwinds any more, it is known of all that they do not.
+    #[inline(always)]
+    pub(crate) fn look_who_unwinds(&self) {
+        if self.doubtful.get() {
+            self.look();
+        }
     }
 
     #[cold]
-    pub(super) fn resumed_unwinding(&self, surely: bool) {
-        UNWINDING.set(UNWINDING.get() - 1);
-        SURELY_UNWINDING.set(SURELY_UNWINDING.get() - u32::from(surely));
+    fn look(&self) {
+        if !std::thread::panicking() {
+            let era = UNWINDING.get().era.wrapping_add(1);
+            UNWINDING.set(Doubtful { count: 0, era });
+            self.doubtful.set(false);
+        }
     }
 
     /// A cancelled thread waits, and was not unwound because it is unknown whether it can be.

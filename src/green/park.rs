@@ -275,11 +275,12 @@ pub(crate) struct OsLimit {
 
 #[inline(always)]
 fn suspend(home: &Home, green: &Green, temper: Temper) {
+    let mut era = 0;
     if temper != Temper::Calm {
         if green.raising.get() == 0 {
             green.unwound.set(true);
         }
-        home.suspended_unwinding(temper == Temper::Unwinding);
+        era = home.suspended_unwinding();
         if temper == Temper::Unwinding {
             green.unwound_since.set(green.since());
         }
@@ -287,7 +288,7 @@ fn suspend(home: &Home, green: &Green, temper: Temper) {
     // SAFETY: K1.
     unsafe { green.suspend() };
     if temper != Temper::Calm {
-        home.resumed_unwinding(temper == Temper::Unwinding);
+        home.resumed_unwinding(era);
     }
 }
 
@@ -402,9 +403,7 @@ pub(crate) enum Unwinding {
 ///
 /// - a thread that was known to unwind when it waited last is taken to do so still. It is a wrong `Panic` only if it has caught its panic and
 ///   has not waited since.
-/// - those of whom it was unknown when they began to wait are taken to be calm. It is a wrong `Panic` only if one of
-///   them had begun to unwind while another one already was suspended so.
-/// - else it is `Unknown`.
+/// - else it is `Unknown`, until the worker has seen between two threads that nobody unwinds.
 #[cold]
 pub(crate) fn unwinding() -> Unwinding {
     if !std::thread::panicking() {
@@ -421,7 +420,7 @@ pub(crate) fn unwinding() -> Unwinding {
     if green.raising.get() != 0 {
         Unwinding::Cancel
     } else if green.unwound_since.get() == green.since()
-        || !home.others_surely_unwind() && !home.is_within_unwinding()
+        || !home.others_unwind() && !home.is_within_unwinding()
     {
         Unwinding::Panic
     } else {

@@ -226,6 +226,7 @@ impl Worker {
         // SAFETY: W2.
         let ended = unsafe { green.resume() };
         self.home.set_current(ptr::null());
+        self.home.look_who_unwinds();
         if ended {
             self.bury(green);
         } else if green.deadline.get() != NEVER {

@@ -217,3 +217,71 @@ fn the_end_of_a_run_does_not() {
     });
     assert!(!mutex.is_poisoned() && mutex.try_lock().is_ok());
 }
+
+/// Of two that unwind and wait, the one that began last: it is not known of it that it unwinds. When the first has ended, others that
+/// release what they hold have still not panicked.
+#[test]
+fn nobody_else_does_while_a_second_one_unwinds() {
+    on_workers(1, || {
+        let unwinder = |done: &Arc<Event>| {
+            let waits = WaitsInDrop(Arc::clone(done));
+            spawn(move || {
+                let _waits = waits;
+                quiet_panic();
+            })
+        };
+        let [first_done, second_done, go_on] = [const { Event::new() }; 3].map(Arc::new);
+        let mutex = Arc::new(Mutex::new(0));
+        let holder = spawn({
+            let (mutex, go_on) = (Arc::clone(&mutex), Arc::clone(&go_on));
+            move || {
+                let _guard = mutex.lock().unwrap();
+                go_on.wait();
+            }
+        });
+        settle();
+        let first = unwinder(&first_done);
+        settle();
+        let second = unwinder(&second_done);
+        settle();
+        first_done.set();
+        assert!(first.join().is_err());
+        assert!(std::thread::panicking(), "the second still unwinds");
+        go_on.set();
+        holder.join().unwrap();
+        assert!(!mutex.is_poisoned());
+        second_done.set();
+        assert!(second.join().is_err());
+    });
+}
+
+/// One that began to wait while another one unwound, and waits for long, makes nobody doubt for longer than that.
+#[test]
+fn a_panic_does_when_the_others_have_done_with_theirs() {
+    on_workers(1, || {
+        let done = Arc::new(Event::new());
+        let waits = WaitsInDrop(Arc::clone(&done));
+        let first = spawn(move || {
+            let _waits = waits;
+            quiet_panic();
+        });
+        settle();
+        let long = spawn(rustlet::park);
+        settle();
+        done.set();
+        assert!(first.join().is_err());
+        let mutex = Arc::new(Mutex::new(0));
+        let panics = spawn({
+            let (mutex, waits) = (Arc::clone(&mutex), WaitsInDrop(Arc::clone(&done)));
+            move || {
+                let _guard = mutex.lock().unwrap();
+                let _waits = waits;
+                quiet_panic();
+            }
+        });
+        assert!(panics.join().is_err());
+        assert!(mutex.is_poisoned());
+        long.thread().unpark();
+        long.join().unwrap();
+    });
+}
