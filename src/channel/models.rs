@@ -340,27 +340,75 @@ fn loom_ready() {
     }
 }
 
+/// A place in a channel that has one.
+fn pledge(channel: &Channel) -> Pledge<Model> {
+    let head = Head::<Model>::lazy();
+    let arms: [(Arm<'_, Model, Nothing>, *mut ()); 1] =
+        [(Arm::meeting(Side::Send, channel), head.slot())];
+    let arms = Arms {
+        arms: &arms,
+        order: Order::WRITTEN,
+    };
+    assert_eq!(arms.select(None::<Waiting>), Some(0));
+    let pledge = head.take_pledge();
+    assert!(matches!(pledge, Pledge::Room));
+    pledge
+}
+
+/// Waits until one side is ready.
+fn watch(channel: &Channel, side: Side) {
+    let arms: [(Arm<'_, Model, Nothing>, *mut ()); 1] =
+        [(Arm::meeting(side, channel), std::ptr::null_mut())];
+    let arms = Arms {
+        arms: &arms,
+        order: Order::WRITTEN,
+    };
+    assert_eq!(arms.ready(Some(Waiting(Until::Claimed))), Some(0));
+}
+
 /// A place that was pledged and is given back goes to the sender that waits for it.
 #[test]
 fn loom_room_that_is_given_back() {
     loom::model(|| {
         let channel = channel(1);
-        let pledge = {
-            let head = Head::<Model>::lazy();
-            let arms: [(Arm<'_, Model, Nothing>, *mut ()); 1] =
-                [(Arm::meeting(Side::Send, &*channel), head.slot())];
-            let arms = Arms {
-                arms: &arms,
-                order: Order::WRITTEN,
-            };
-            assert_eq!(arms.select(None::<Waiting>), Some(0));
-            head.take_pledge()
-        };
-        assert!(matches!(pledge, Pledge::Room));
+        let pledge = pledge(&channel);
         let other = channel.clone();
         let sender = thread::spawn(move || send(&other, 2, Until::Claimed).unwrap());
         channel.renounce(pledge);
         assert_eq!(receive(&channel, Until::Claimed), Ok(2));
         sender.join().unwrap();
+    });
+}
+
+/// A message goes past the place that was pledged for it: who watches for room is told.
+#[test]
+fn loom_room_that_a_pledge_leaves() {
+    bounded(3, || {
+        let channel = channel(1);
+        let pledge = pledge(&channel);
+        let watcher = channel.clone();
+        let watcher = thread::spawn(move || watch(&watcher, Side::Send));
+        let other = channel.clone();
+        let receiver = thread::spawn(move || receive(&other, Until::Claimed));
+        channel.redeem(pledge, &Offer::new(1)).unwrap();
+        assert_eq!(receiver.join().unwrap(), Ok(1));
+        watcher.join().unwrap();
+    });
+}
+
+/// A message comes in because a place was given back: who watches for messages is told.
+#[test]
+fn loom_what_is_let_in() {
+    bounded(3, || {
+        let channel = channel(1);
+        let pledge = pledge(&channel);
+        let other = channel.clone();
+        let sender = thread::spawn(move || send(&other, 2, Until::Claimed).unwrap());
+        let watcher = channel.clone();
+        let watcher = thread::spawn(move || watch(&watcher, Side::Recv));
+        channel.renounce(pledge);
+        sender.join().unwrap();
+        watcher.join().unwrap();
+        assert_eq!(receive(&channel, Until::Claimed), Ok(2));
     });
 }
