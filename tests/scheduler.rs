@@ -396,6 +396,19 @@ fn beside_a_thread_that_yields_all_the_time() {
     });
 }
 
+/// Whenever the worker has nothing to run, a timer is due: it never gets to sleep.
+#[test]
+fn beside_a_timer_that_is_always_due() {
+    workers(1).run(|| {
+        let done = watch();
+        let patience = patience();
+        while !done() && Instant::now() < patience {
+            thread::park_timeout(Duration::from_nanos(1));
+        }
+        assert!(done());
+    });
+}
+
 #[test]
 fn beside_a_pair_that_wakes_each_other() {
     workers(1).run(|| {

@@ -441,8 +441,10 @@ impl Worker {
     /// There is nothing to run: sleeps until there is. The steps are those of `mailbox.rs`.
     fn rest(&self, most: Tick) {
         let now = self.tick();
-        if now.saturating_sub(self.polled.get()) >= POLL_EVERY && self.linger.pays() {
-            // Who always finds a message in time would never look at the sockets.
+        if now.saturating_sub(self.polled.get()) >= POLL_EVERY
+            && (self.has_work() || self.linger.pays())
+        {
+            // Who always has a timer that is due, or finds a message in time, would never look at the sockets.
             self.poll(0);
         }
         if self.has_work() || self.linger(now) {
