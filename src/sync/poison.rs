@@ -6,7 +6,7 @@
 //!
 //! PO1. A panic poisons the locks that the thread held when it began, and none that it took afterwards, in destructors; a cancellation poisons none.
 //!      On OS threads, and while no other green thread of the same worker is suspended in the middle of its own unwinding, that is exact.
-//! PO2. While another one is, a thread that does not panic poisons nothing, and a panic goes unnoticed if it began in that time. A thread that was
+//! PO2. While another one is, or may be, a thread that does not panic poisons nothing, and a panic goes unnoticed if it began in that time. A thread that was
 //!      suspended in the middle of its own panic poisons all the same. (The strangest cases are told at `unwinding`.)
 //! PO3. When it is unknown at the lock whether the thread unwinds, it is taken to be calm.
 
