@@ -2,7 +2,7 @@
 
 use super::support::{child, succeeded};
 use super::{OnDrop, on_workers, stress, turns};
-use rustlet::runtime::{ThreadState, threads};
+use rustlet::runtime::ThreadState;
 use rustlet::{
     Cancelled, Elapsed, is_cancelled, park, run, shield, sleep, spawn, spawn_local, thread,
     timeout, yield_now,
@@ -90,9 +90,11 @@ fn a_shield_at_the_end_of_a_run() {
     let output = child(name, || {
         let done = AtomicUsize::new(0);
         let count: &'static AtomicUsize = Box::leak(Box::new(done));
+        let begun: &'static AtomicUsize = Box::leak(Box::new(AtomicUsize::new(0)));
         on_workers(2, || {
             for _ in 0..10 {
                 drop(spawn(|| {
+                    begun.fetch_add(1, Ordering::SeqCst);
                     let _guard = OnDrop(|| {
                         // A destructor that runs because of the cancellation says goodbye.
                         shield(|| timeout(LONG, || sleep(SOON))).unwrap();
@@ -103,12 +105,7 @@ fn a_shield_at_the_end_of_a_run() {
                     park();
                 }));
             }
-            while threads()
-                .iter()
-                .filter(|info| info.waits_in == "sleep")
-                .count()
-                < 10
-            {
+            while begun.load(Ordering::SeqCst) < 10 {
                 yield_now();
             }
         });
