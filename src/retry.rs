@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use crate::green::park::attend_os;
+use crate::green::park::{LOOK_EVERY, attend_os};
 use crate::green::{Cancelled, Home, OnCancel, Reason, Wait, Wake, park};
 use crate::runtime::source::{Kind, Source, Way};
-use crate::sys::clock::{self, NEVER, Tick};
+use crate::sys::clock::{self, NEVER};
 
 /// How an operation waits.
 #[derive(Clone, Copy, Debug, Default)]
@@ -473,9 +473,6 @@ pub(crate) fn either_readable(one: &Source, other: &Source) -> io::Result<()> {
     }
 }
 
-/// Nothing interrupts `poll(2)`: where a flag may end the wait, it is looked at this often.
-const LOOK_EVERY: Tick = 10_000_000;
-
 /// Blocks the calling OS thread until one of `fds` is ready, or as the wait says.
 fn poll(fds: &mut [PollFd<'_>], wait: &Wait) -> io::Result<Wake> {
     loop {
@@ -495,6 +492,7 @@ fn poll(fds: &mut [PollFd<'_>], wait: &Wait) -> io::Result<Wake> {
                     continue;
                 }
                 if limit.is_flagged {
+                    // Nothing interrupts `poll(2)`.
                     left = left.min(LOOK_EVERY);
                 }
                 Some(Timespec {

@@ -225,6 +225,9 @@ impl Worker {
     /// timer, I/O or another OS thread makes one ready. The order is that of [`tick`](Worker::tick), though between steps it looks
     /// around more rarely.
     ///
+    /// A [`timeout`](crate::timeout) around it is for the caller, not for the threads: it ends the call between two steps, and the threads go on when they are
+    /// stepped again.
+    ///
     /// # Panics
     ///
     /// The caller is a green thread, of this worker or another one.

@@ -39,6 +39,8 @@ setting!(spawned, |case: fn()| rustlet::spawn(case).join().unwrap());
 mod failing;
 #[path = "cancel/helpers.rs"]
 mod helpers;
+#[path = "cancel/outside.rs"]
+mod outside;
 #[path = "cancel/races.rs"]
 mod races;
 #[path = "cancel/rules.rs"]

@@ -24,6 +24,8 @@ mod support;
 
 #[path = "soak/dice.rs"]
 mod dice;
+#[path = "soak/heap.rs"]
+mod heap;
 #[path = "soak/ledger.rs"]
 mod ledger;
 #[path = "soak/links.rs"]

@@ -17,7 +17,7 @@ use super::GreenRef;
 use super::birth::{Birth, Rare, next_id};
 use super::blocks;
 use super::body::{Body, Outcome};
-use super::cancel::Scopes;
+use super::cancel::{Cancelled, Scopes};
 use super::completion::{Completion, Finished};
 use super::ends;
 use super::fiber::Fiber;
@@ -41,10 +41,15 @@ pub(crate) enum State {
 }
 
 /// Runs a destructor of the user's whose panic has nowhere to go. Its message was printed; the payload is leaked,
-/// because dropping it might panic again.
+/// because dropping it might panic again. That of a cancellation, which is raised in a destructor that waits, is ours, and dropped.
 pub(crate) fn contain(f: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
-        let _leaked = ManuallyDrop::new(payload);
+        match payload.downcast::<Cancelled>() {
+            Ok(cancelled) => drop(cancelled),
+            Err(payload) => {
+                let _leaked = ManuallyDrop::new(payload);
+            }
+        }
     }
 }
 

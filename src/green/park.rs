@@ -35,7 +35,7 @@ use super::home::Home;
 use super::reason::Reason;
 use super::unparker::OsThread;
 use super::{Cancelled, Green, State};
-use crate::sys::clock::{NEVER, Tick};
+use crate::sys::clock::{self, NEVER, Tick};
 
 /// What a cancelled thread does at this wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -271,6 +271,25 @@ pub(crate) struct OsLimit {
     pub(crate) until: Tick,
     /// A flag may end the wait, and whoever sets it unparks the thread.
     pub(crate) is_flagged: bool,
+}
+
+/// How often a flag is looked at where nobody's unparking is noticed.
+pub(crate) const LOOK_EVERY: Tick = 10_000_000;
+
+impl OsLimit {
+    /// Until when to wait for something that an `unpark` does not interrupt; then the limit is asked for again.
+    pub(crate) fn look_again(&self) -> Tick {
+        if self.is_flagged {
+            self.until.min(clock::now().saturating_add(LOOK_EVERY))
+        } else {
+            self.until
+        }
+    }
+}
+
+/// Whether something may end the waits of the calling OS thread before their time.
+pub(crate) fn is_limited_os() -> bool {
+    of_os_thread(|scopes| scopes.next() != NEVER || scopes.is_flagged())
 }
 
 #[inline(always)]

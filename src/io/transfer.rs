@@ -1,7 +1,7 @@
 //! Reading and writing through descriptors whose flags are not ours to change: files, pipes, terminals, the three
 //! standard streams.
 //!
-//! On an OS thread a transfer is the plain call. On a green thread, in steps:
+//! On an OS thread a transfer is the plain call, which a stream is waited for before if there is a limit around it. On a green thread, in steps:
 //!
 //! 1. A call that does not wait (`sys::file`). What is in the page cache, in a pipe, or fits into one, is served so.
 //! 2. If that would wait: for a file on a disk the pool makes the call; for a stream the reactor says when to try again.
@@ -22,6 +22,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 use super::bounce::Bounce;
+use crate::green::park::is_limited_os;
 use crate::green::{Home, Reason};
 use crate::retry::{self, Mode, rest};
 use crate::runtime::blocking;
@@ -241,6 +242,27 @@ fn until_ready<H: Handle>(handle: &H, way: Way) -> io::Result<()> {
     when_ready(handle, way, ready).map(drop)
 }
 
+/// Whether a plain call of the calling OS thread may have to wait for longer than a limit around it allows.
+fn is_limited_stream<H: Handle>(handle: &H) -> bool {
+    let fd = handle.as_fd();
+    let nature = || {
+        let traffic = handle.traffic();
+        traffic.map_or_else(|| file::nature(fd), |traffic| traffic.nature(fd))
+    };
+    is_limited_os() && nature() == Nature::Stream && !sock::is_nonblocking(fd).unwrap_or(false)
+}
+
+/// What [`write`] does on an OS thread with a limit around it: what the stream is sure to take.
+#[track_caller]
+fn write_limited<H: Handle>(handle: &H, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    let Some(buf) = bufs.iter().find(|buf| !buf.is_empty()) else {
+        return write_plain(handle.as_fd(), bufs, HERE);
+    };
+    until_ready(handle, Way::Write)?;
+    let some = IoSlice::new(&buf[..buf.len().min(READY_ROOM)]);
+    write_plain(handle.as_fd(), &[some], HERE)
+}
+
 /// Reads into `bufs`, at `at` or where the file is ([`HERE`]).
 #[track_caller]
 pub(crate) fn read<H: Handle>(
@@ -249,6 +271,9 @@ pub(crate) fn read<H: Handle>(
     at: u64,
 ) -> io::Result<usize> {
     let Some(home) = Home::get() else {
+        if at == HERE && is_limited_stream(handle) {
+            until_ready(handle, Way::Read)?;
+        }
         return read_plain(handle.as_fd(), bufs, at);
     };
     let size = bufs
@@ -318,6 +343,9 @@ pub(super) fn write_plain(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>], at: u64) -> 
 #[track_caller]
 pub(crate) fn write<H: Handle>(handle: &H, bufs: &[IoSlice<'_>], at: u64) -> io::Result<usize> {
     let Some(home) = Home::get() else {
+        if at == HERE && is_limited_stream(handle) {
+            return write_limited(handle, bufs);
+        }
         return write_plain(handle.as_fd(), bufs, at);
     };
     let size = bufs

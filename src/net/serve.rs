@@ -230,6 +230,10 @@ impl Server {
     ///
     /// When the listener fails for good. Connections that are open then go on.
     ///
+    /// # Cancellation
+    ///
+    /// The wait may unwind. Connections that are open go on then, and clients that come later are refused.
+    ///
     /// # Examples
     ///
     /// ```no_run
@@ -249,6 +253,7 @@ impl Server {
         let mut pause = FIRST_PAUSE;
         // The only call: it consumes the server.
         shared.acceptor.get_or_init(thread::current);
+        let _refusing = Refusing(&shared);
 
         loop {
             shared.wait_until(|| shared.is_stopping() || shared.live() < self.max_connections);
@@ -273,6 +278,16 @@ impl Server {
                 },
             }
         }
+    }
+}
+
+/// Nobody accepts any more, however that came: nobody is to wait for it, though a handle keeps the listener.
+struct Refusing<'a>(&'a Shared);
+
+impl Drop for Refusing<'_> {
+    fn drop(&mut self) {
+        // It has failed, or was shut down before, or cannot be: then it listens until the last handle is gone.
+        let _refused = sock::shutdown(self.0.listener.as_fd(), Shutdown::Both);
     }
 }
 

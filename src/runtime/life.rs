@@ -25,7 +25,7 @@ use super::shared::{Config, Peer, Phase, Shared};
 use super::spawn::{Order, spawn, spawn_on};
 use super::worker::Worker;
 use crate::green::home::Mailbox;
-use crate::green::park::raise_if_cancelled;
+use crate::green::park::{attend_os, raise_if_cancelled};
 use crate::green::{Cancelled, Home, OnCancel, Outcome, Reason, Wait, Wake};
 use crate::shim::lock;
 
@@ -303,14 +303,22 @@ impl Runtime {
         self.end(patience)
     }
 
-    /// Blocks the calling OS thread until every green thread has ended.
-    fn wait_all(&self) {
-        self.shared.await_quiet(None);
+    /// Blocks the calling OS thread until every green thread has ended. False: a time limit around it came first.
+    fn wait_all(&self) -> bool {
+        let wait = Wait::new(Reason::Join).on_cancel(OnCancel::Defer);
+        loop {
+            let Ok(limit) = attend_os(&wait) else {
+                return self.shared.is_quiet();
+            };
+            if self.shared.await_quiet_until(limit.look_again()) {
+                return true;
+            }
+        }
     }
 
     fn end(&self, patience: Duration) -> Result<(), ShutdownError> {
         self.shared.advance(Phase::Closing);
-        let quiet = self.shared.await_quiet(Some(patience));
+        let quiet = self.shared.await_quiet(patience);
         let ended = match quiet {
             true => Ok(()),
             false => Err(ShutdownError::new(self.shared.group, patience)),
@@ -466,7 +474,8 @@ where
 
 /// As [`run`], but waits until every green thread has ended by itself.
 ///
-/// If `f` panics, the others still run to their end before the panic goes on.
+/// If `f` panics, the others still run to their end before the panic goes on. A [`timeout`](crate::timeout) around it cancels those that are left, and
+/// `run_all` unwinds when they have ended.
 ///
 /// # Panics
 ///
@@ -492,8 +501,11 @@ where
     refuse_inside();
     let runtime = start_or_panic();
     let outcome = first(&runtime.shared, f);
-    runtime.wait_all();
+    let all = runtime.wait_all();
     drop(runtime);
+    if !all && outcome.is_ok() {
+        raise_if_cancelled(&Wait::new(Reason::Join));
+    }
     give(outcome, ended_by_itself)
 }
 

@@ -24,6 +24,7 @@ use crate::green::GreenRef;
 use crate::green::home::Mailbox;
 use crate::shim::lock;
 use crate::stack::StackSize;
+use crate::sys::clock::{self, NEVER, Tick};
 
 /// A green thread that has not started: any worker may start it. It carries the scheduler's reference.
 #[derive(Debug)]
@@ -199,7 +200,23 @@ impl Shared {
     }
 
     /// Blocks the calling OS thread until nothing is alive, or until nothing has ended for `patience`.
-    pub(crate) fn await_quiet(&self, patience: Option<Duration>) -> bool {
+    pub(crate) fn await_quiet(&self, patience: Duration) -> bool {
+        let mut buried = self.buried();
+        loop {
+            if self.await_quiet_until(clock::after(patience)) {
+                return true;
+            }
+            let now = self.buried();
+            if now == buried {
+                return self.is_quiet();
+            }
+            // The patience counts from the last one that ended.
+            buried = now;
+        }
+    }
+
+    /// Blocks the calling OS thread until nothing is alive, or until `deadline`.
+    pub(crate) fn await_quiet_until(&self, deadline: Tick) -> bool {
         self.watched.fetch_add(1, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         // Workers that slept already look again, and tell.
@@ -210,41 +227,28 @@ impl Shared {
             .quiet
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let quiet = self.await_quiet_locked(guard, patience);
+        let quiet = self.await_quiet_locked(guard, deadline);
         self.watched.fetch_sub(1, Ordering::Relaxed);
         quiet
     }
 
-    fn await_quiet_locked(
-        &self,
-        mut guard: MutexGuard<'_, ()>,
-        patience: Option<Duration>,
-    ) -> bool {
-        let mut buried = self.buried();
-        let mut left = patience;
+    fn await_quiet_locked(&self, mut guard: MutexGuard<'_, ()>, deadline: Tick) -> bool {
         loop {
             if self.is_quiet() {
                 return true;
             }
-            guard = match left {
-                None => self
+            guard = match deadline {
+                NEVER => self
                     .quieter
                     .wait(guard)
                     .unwrap_or_else(std::sync::PoisonError::into_inner),
-                Some(time) => {
-                    let waited = self.quieter.wait_timeout(guard, time);
-                    let (guard, timeout) =
-                        waited.unwrap_or_else(std::sync::PoisonError::into_inner);
-                    if timeout.timed_out() {
-                        let now = self.buried();
-                        if now == buried {
-                            return self.is_quiet();
-                        }
-                        // The patience counts from the last one that ended.
-                        buried = now;
-                        left = patience;
+                _ => {
+                    let left = deadline.saturating_sub(clock::now());
+                    if left == 0 {
+                        return false;
                     }
-                    guard
+                    let waited = self.quieter.wait_timeout(guard, Duration::from_nanos(left));
+                    waited.unwrap_or_else(std::sync::PoisonError::into_inner).0
                 }
             };
         }

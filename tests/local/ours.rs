@@ -291,3 +291,39 @@ fn values_travel_with_a_crowd() {
     });
     assert_eq!(wrong.into_inner(), 0);
 }
+
+/// A cancelled thread is told again in a destructor that waits. That is over when the destructor is: what panics after it panics.
+#[test]
+fn a_cancellation_in_a_destructor_ends_with_it() {
+    struct Waits;
+    impl Drop for Waits {
+        fn drop(&mut self) {
+            sleep(Duration::from_secs(3600));
+        }
+    }
+    struct Panics(Arc<rustlet::sync::Mutex<()>>);
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            let _guard = self.0.lock().unwrap();
+            std::panic::resume_unwind(Box::new("on purpose"));
+        }
+    }
+    rustlet::thread_local! {
+        static PANICS: RefCell<Option<Panics>> = const { RefCell::new(None) };
+        static WAITS: Cell<Option<Waits>> = const { Cell::new(None) };
+    }
+    super::on_one_worker(|| {
+        let mutex = Arc::new(rustlet::sync::Mutex::new(()));
+        let theirs = Arc::clone(&mutex);
+        let thread = spawn(move || {
+            PANICS.set(Some(Panics(theirs)));
+            // Made last, so it goes first.
+            WAITS.set(Some(Waits));
+            park();
+        });
+        turns();
+        thread.cancel();
+        assert!(Cancelled::is(&thread.join().unwrap_err()));
+        assert!(mutex.is_poisoned());
+    });
+}

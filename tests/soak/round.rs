@@ -1,6 +1,7 @@
 //! Rounds: who is there, who is cancelled when, how it ends, and what must be left.
 
 use crate::dice::{Dice, Patience};
+use crate::heap;
 use crate::ledger::Count;
 use crate::links;
 use crate::process_state as state;
@@ -31,6 +32,9 @@ const CROWDS: [(usize, usize); 4] = [(1, 0), (2, 0), (2, 2), (1, 1)];
 /// Rounds until each crowd has come to each end.
 pub(crate) const SETTINGS: usize = ENDS.len() * CROWDS.len();
 
+/// From so many rounds on it can be told whether memory grows.
+const MANY: usize = 100;
+
 const THREADS: u64 = 250;
 const STEPS_EACH: u64 = 12;
 const ITEMS: usize = 20_000;
@@ -48,6 +52,8 @@ pub(crate) fn soak(seed: u64, rounds: usize) {
     let mut total = Count::default();
     let (mut first, mut most) = (None, 0);
     let mut early = 0;
+    // The least of the heap in each quarter: when nobody has anything for a moment.
+    let mut least = [isize::MAX; 4];
     let mut said = Instant::now();
     for number in 0..rounds {
         watch::begin_round(number);
@@ -70,27 +76,36 @@ pub(crate) fn soak(seed: u64, rounds: usize) {
         if number < rounds / 4 {
             early = most;
         }
+        let quarter = &mut least[number * 4 / rounds];
+        *quarter = heap::in_use().min(*quarter);
         if said.elapsed() > Duration::from_secs(10) {
             said = Instant::now();
             eprintln!(
-                "round {number}: {} steps, {} descriptors, {} OS threads, {} KiB",
+                "round {number}: {} steps, {} descriptors, {} OS threads, {} KiB, {} bytes of the heap",
                 STEPS.load(SeqCst),
                 left.descriptors,
                 left.os_threads,
-                left.resident
+                left.resident,
+                heap::in_use(),
             );
         }
     }
     let Some(base) = first else { return };
     // The first rounds fill the caches, and grow the heap to what a round needs at most.
-    if early > 0 && rounds >= 100 && most > early + early / 4 + 16 * 1024 {
+    if early > 0 && rounds >= MANY && most > early + early / 4 + 16 * 1024 {
         wrong(&format!(
             "memory grows: {early} KiB at most in the first quarter, then {most}"
         ));
     }
+    let grown = least[3] - least[1];
+    if rounds >= MANY && grown > 4096 + 8 * rounds as isize {
+        wrong(&format!(
+            "something leaks: {least:?} bytes of the heap, at least, in the four quarters"
+        ));
+    }
     println!(
         "{rounds} rounds in {:?}: {} steps; items: {} received, {} given back, {} ended in their send, {} dropped with \
-         their channel; {} KiB after the first rounds, {most} at most",
+         their channel; {} KiB after the first rounds, {most} at most; {least:?} bytes of the heap at least in each quarter",
         start.elapsed(),
         STEPS.load(SeqCst),
         total.received,

@@ -337,3 +337,26 @@ fn a_cut_races_with_connections() {
         Leave(count)
     }
 }
+
+/// Nobody accepts any more, though there is a handle.
+#[test]
+fn a_server_that_is_ended_refuses() {
+    enter(|| {
+        let (server, addr) = bind();
+        let handle = server.handle();
+        let serving = rustlet::spawn(move || server.serve(|stream| echo(&stream)));
+        let mut client = TcpStream::connect(addr).unwrap();
+        ask(&mut client);
+        serving.cancel();
+        assert!(serving.join().is_err());
+        assert!(TcpStream::connect(addr).is_err());
+        // Who is there is served.
+        ask(&mut client);
+        assert_eq!(
+            (handle.connections(), handle.is_shutting_down()),
+            (1, false)
+        );
+        drop(client);
+        assert_eq!(handle.shutdown_timeout(LONG), 0);
+    });
+}

@@ -28,8 +28,9 @@ use super::super::shared::{Config, Peer, Phase, Shared, Unstarted};
 use super::super::spawn::{Order, spawn_at};
 use super::super::{registry, watchdog};
 use super::{SHORT_NAP, Worker};
-use crate::green::Home;
 use crate::green::home::Mailbox;
+use crate::green::park::{attend_os, raise_if_cancelled};
+use crate::green::{Home, OnCancel, Reason, Wait};
 use crate::sys::alarm::Alarm;
 use crate::sys::clock::{self, NEVER, Tick};
 
@@ -176,17 +177,29 @@ impl Stepped {
         stepped
     }
 
-    /// Runs until nothing lives on it.
+    /// Runs until nothing lives on it, or a limit around the call ends it between two threads.
     pub(crate) fn work(&self) {
         // It would end each rest at once.
         self.alarm.set(NEVER, 0);
         self.mailbox.0.bell.awake();
-        self.worker.enter(|| {
+        let wait = Wait::new(Reason::Join).on_cancel(OnCancel::Defer);
+        let ended = self.worker.enter(|| {
             while self.live() > 0 {
-                self.worker.work_on(NEVER);
+                let Ok(limit) = attend_os(&wait) else {
+                    return false;
+                };
+                let most = match limit.look_again() {
+                    NEVER => NEVER,
+                    until => until.saturating_sub(clock::now()),
+                };
+                self.worker.work_on(most);
             }
+            true
         });
         self.lie_down();
+        if !ended {
+            raise_if_cancelled(&wait);
+        }
     }
 
     /// Its threads have their turn to sleep, and the user's loop with them.
