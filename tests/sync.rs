@@ -61,6 +61,8 @@ mod beyond_std;
 mod cancelling;
 #[path = "sync/poisoning.rs"]
 mod poisoning;
+#[path = "sync/selecting.rs"]
+mod selecting;
 #[path = "sync/sharing.rs"]
 mod sharing;
 

@@ -132,8 +132,15 @@ pub fn tick(duration: Duration) -> Receiver<Instant> {
 #[allow(dead_code, reason = "for the ends of threads and of children")]
 pub(crate) fn latch() -> (Latch, Receiver<()>) {
     let latch = Latch::new();
-    let receiver = source(latch.question());
+    let receiver = latch.receiver();
     (latch, receiver)
+}
+
+impl Latch {
+    /// Ready from when it is set.
+    pub(crate) fn receiver(&self) -> Receiver<()> {
+        source(self.question())
+    }
 }
 
 /// A receiver that gives `Ok(())` whenever the answer is yes.

@@ -93,7 +93,7 @@ pub use crate::{select, select_biased};
 #[allow(unused_imports, reason = "for what can be waited for, in other rooms")]
 pub(crate) use self::{
     make::{latch, source},
-    polled::{Ask, Latch},
+    polled::{Ask, Latch, Waiters, wake},
 };
 
 /// What the macros are made of.

@@ -224,18 +224,45 @@ pub(crate) struct Latch(Arc<LatchState>);
 struct LatchState {
     /// Written under the lock of `waiters`.
     set: AtomicBool,
-    waiters: Mutex<LatchWaiters>,
+    waiters: Mutex<Waiters>,
 }
 
+/// Those who wait for an answer, by the names of their registrations.
 #[derive(Default)]
-struct LatchWaiters {
+pub(crate) struct Waiters {
     next: usize,
     waiters: Vec<(usize, Unparker)>,
 }
 
+impl Waiters {
+    pub(crate) fn add(&mut self, waiter: Unparker) -> usize {
+        let key = self.next;
+        self.next = self.next.wrapping_add(1);
+        self.waiters.push((key, waiter));
+        key
+    }
+
+    /// None: it was told. To be dropped outside of the lock.
+    pub(crate) fn remove(&mut self, key: usize) -> Option<Unparker> {
+        let found = self.waiters.iter().position(|&(of, _)| of == key);
+        found.map(|at| self.waiters.swap_remove(at).1)
+    }
+
+    /// All of them, to be told outside of the lock. Each registers anew if it goes on waiting.
+    pub(crate) fn take(&mut self) -> Vec<(usize, Unparker)> {
+        std::mem::take(&mut self.waiters)
+    }
+}
+
+pub(crate) fn wake(waiters: Vec<(usize, Unparker)>) {
+    for (_, waiter) in waiters {
+        waiter.unpark();
+    }
+}
+
 #[allow(dead_code, reason = "for the ends of threads and of children")]
 impl Latch {
-    pub(super) fn new() -> Latch {
+    pub(crate) fn new() -> Latch {
         Latch(Arc::default())
     }
 
@@ -248,11 +275,9 @@ impl Latch {
         let mut waiters = lock(&self.0.waiters);
         // Release: pairs with the Acquire of `is_ready`.
         self.0.set.store(true, Ordering::Release);
-        let woken = std::mem::take(&mut waiters.waiters);
+        let woken = waiters.take();
         drop(waiters);
-        for (_, waiter) in woken {
-            waiter.unpark();
-        }
+        wake(woken);
     }
 
     pub(crate) fn is_set(&self) -> bool {
@@ -266,19 +291,12 @@ impl Ask for LatchState {
     }
 
     fn arm(&self, waiter: Unparker) -> usize {
-        let mut waiters = lock(&self.waiters);
-        let key = waiters.next;
-        waiters.next = waiters.next.wrapping_add(1);
         // If it is set already: the one who waits asks once more.
-        waiters.waiters.push((key, waiter));
-        key
+        lock(&self.waiters).add(waiter)
     }
 
     fn disarm(&self, key: usize) {
-        let mut waiters = lock(&self.waiters);
-        let found = waiters.waiters.iter().position(|&(of, _)| of == key);
-        let gone = found.map(|at| waiters.waiters.swap_remove(at));
-        drop(waiters);
+        let gone = lock(&self.waiters).remove(key);
         drop(gone);
     }
 }

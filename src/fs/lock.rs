@@ -13,6 +13,7 @@ use rustix::io::Errno;
 
 use super::File;
 use super::file::Open;
+use crate::green::park::is_limited_os;
 use crate::green::{Home, Reason, Wait, park};
 use crate::runtime::blocking;
 use crate::sys::clock;
@@ -205,7 +206,7 @@ impl File {
 
     #[track_caller]
     fn wait_for_lock(&self, waiting: FlockOperation, trying: FlockOperation) -> io::Result<()> {
-        if Home::get().is_none() {
+        if Home::get().is_none() && !is_limited_os() {
             return Ok(flock(&*self.open, waiting)?);
         }
         let mut pause = SHORTEST;

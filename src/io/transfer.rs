@@ -271,7 +271,8 @@ pub(crate) fn read<H: Handle>(
     at: u64,
 ) -> io::Result<usize> {
     let Some(home) = Home::get() else {
-        if at == HERE && is_limited_stream(handle) {
+        // What asks for nothing has nothing to wait for.
+        if at == HERE && is_limited_stream(handle) && bufs.iter().any(|buf| !buf.is_empty()) {
             until_ready(handle, Way::Read)?;
         }
         return read_plain(handle.as_fd(), bufs, at);

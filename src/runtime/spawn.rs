@@ -171,10 +171,33 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    match Worker::current() {
-        Some(worker) => spawn_on(worker.shared(), order, f),
-        None => spawn_on(&elsewhere()?, order, f),
-    }
+    // SAFETY: SP1, both are `'static`.
+    unsafe { spawn_unchecked(order, f) }
+}
+
+/// As [`spawn_static`], for what may borrow.
+///
+/// # Errors
+///
+/// As [`spawn`].
+///
+/// # Safety
+///
+/// SP1.
+#[inline]
+pub(crate) unsafe fn spawn_unchecked<F, T>(order: Order, f: F) -> io::Result<JoinHandle<T>>
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    let handle = match Worker::current() {
+        // SAFETY: SP1, by the contract.
+        Some(worker) => unsafe { spawn(worker.shared(), order, f) },
+        // SAFETY: as above.
+        None => unsafe { spawn(&elsewhere()?, order, f) },
+    }?;
+    // SAFETY: J1.
+    Ok(unsafe { JoinHandle::new(handle) })
 }
 
 /// As [`spawn_static`] for a thread without any wishes: the short way, which nearly all spawns go.

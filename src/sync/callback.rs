@@ -6,20 +6,24 @@
 //!
 //! CB1. Whenever the lock is free, either nobody stands in line or no value is kept. A call finds a waiter, and writes into
 //!      its slot, or keeps its value.
+//! CB2. Who is in `asking` has set `watched` after it came, and has asked after that. A call that keeps its value and finds `watched` set takes all that
+//!      are in `asking` out, and wakes them.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::line::Line;
 use super::spin::{Held, Spin};
 use super::stand::{Ended, Place, Sleep, in_vain, stand};
 use super::waiting::Thread;
+use crate::channel::{self, Waiters};
 use crate::green::park::raise_if_cancelled;
-use crate::green::{OnCancel, Reason, Wait};
+use crate::green::{OnCancel, Reason, Unparker, Wait};
+use crate::shim::lock;
 use crate::sys::clock::{self, NEVER, Tick};
 
 /// Something to be called, and to wait for until it is: what turns an interface with callbacks into a call that waits.
@@ -44,12 +48,20 @@ use crate::sys::clock::{self, NEVER, Tick};
 /// });
 /// ```
 pub struct Callback<T> {
-    shared: Arc<Spin<State<T>>>,
+    shared: Arc<Shared<T>>,
+}
+
+struct Shared<T> {
+    state: Spin<State<T>>,
+    /// Those who wait in a select (CB2).
+    asking: Mutex<Waiters>,
 }
 
 struct State<T> {
     kept: VecDeque<T>,
     line: Line<Thread>,
+    /// Somebody may be in `asking`.
+    watched: bool,
 }
 
 impl<T> UnwindSafe for Callback<T> {}
@@ -60,10 +72,14 @@ impl<T> Callback<T> {
     #[must_use]
     pub fn new() -> Callback<T> {
         Callback {
-            shared: Arc::new(Spin::new(State {
-                kept: VecDeque::new(),
-                line: Line::new(),
-            })),
+            shared: Arc::new(Shared {
+                state: Spin::new(State {
+                    kept: VecDeque::new(),
+                    line: Line::new(),
+                    watched: false,
+                }),
+                asking: Mutex::default(),
+            }),
         }
     }
 
@@ -72,6 +88,11 @@ impl<T> Callback<T> {
         let mut state = self.with_room();
         let Some(claimed) = state.line.claim() else {
             state.kept.push_back(value);
+            let watched = std::mem::take(&mut state.watched);
+            drop(state);
+            if watched {
+                self.shared.tell();
+            }
             return;
         };
         // SAFETY: L2, not done yet; the slots of this line are those that `receive` makes.
@@ -86,7 +107,7 @@ impl<T> Callback<T> {
     fn with_room(&self) -> Held<'_, State<T>> {
         let mut room = VecDeque::new();
         loop {
-            let mut state = self.shared.lock();
+            let mut state = self.shared.state.lock();
             let count = state.kept.len();
             if count < state.kept.capacity() || !state.line.is_empty() {
                 return state;
@@ -134,11 +155,37 @@ impl<T> Callback<T> {
     #[must_use]
     #[track_caller]
     pub fn try_wait(&self) -> Option<T> {
-        let value = self.shared.lock().kept.pop_front();
+        let value = self.shared.state.lock().kept.pop_front();
         if value.is_none() {
             in_vain(Location::caller());
         }
         value
+    }
+
+    /// A receiver for [`select!`](crate::channel::select), of `()` whenever there is a call that nobody has waited for yet. It takes nothing out:
+    /// [`try_wait`](Callback::try_wait) does, and finds none if another thread was faster. Never suspends.
+    ///
+    /// ```
+    /// use rustlet::channel::{after, select};
+    /// use rustlet::sync::Callback;
+    /// use std::time::Duration;
+    ///
+    /// rustlet::run(|| {
+    ///     let answer = Callback::new();
+    ///     let called = answer.clone();
+    ///     std::thread::spawn(move || called.call(42));
+    ///     select! {
+    ///         recv(answer.receiver()) -> _ => assert_eq!(answer.try_wait(), Some(42)),
+    ///         recv(after(Duration::from_secs(60))) -> _ => panic!("it takes too long"),
+    ///     }
+    /// });
+    /// ```
+    #[must_use]
+    pub fn receiver(&self) -> channel::Receiver<()>
+    where
+        T: Send + 'static,
+    {
+        channel::source(Arc::clone(&self.shared) as Arc<dyn channel::Ask>)
     }
 
     fn receive(&self, deadline: Tick, at: &'static Location<'static>) -> Option<T> {
@@ -146,13 +193,13 @@ impl<T> Callback<T> {
             .until(deadline)
             .on_cancel(OnCancel::Defer);
         loop {
-            let mut state = self.shared.lock();
+            let mut state = self.shared.state.lock();
             if let Some(value) = state.kept.pop_front() {
                 return Some(value);
             }
             let slot = Cell::new(None);
             let ended = stand(
-                &self.shared,
+                &self.shared.state,
                 state,
                 |state| &mut state.line,
                 &Place::with::<Cell<Option<T>>>(&slot),
@@ -166,6 +213,31 @@ impl<T> Callback<T> {
                 Ended::Cancelled => raise_if_cancelled(&wait),
             }
         }
+    }
+}
+
+impl<T> Shared<T> {
+    #[cold]
+    fn tell(&self) {
+        let asking = lock(&self.asking).take();
+        channel::wake(asking);
+    }
+}
+
+impl<T: Send> channel::Ask for Shared<T> {
+    fn is_ready(&self) -> bool {
+        !self.state.lock().kept.is_empty()
+    }
+
+    fn arm(&self, waiter: Unparker) -> usize {
+        let key = lock(&self.asking).add(waiter);
+        self.state.lock().watched = true;
+        key
+    }
+
+    fn disarm(&self, key: usize) {
+        let gone = lock(&self.asking).remove(key);
+        drop(gone);
     }
 }
 

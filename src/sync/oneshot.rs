@@ -1,5 +1,7 @@
 //! A channel for one value: [`channel`] gives its two ends. Its protocol is `raw/oneshot.rs`.
 //!
+//! To wait for it among other things, there is [`Receiver::receiver`].
+//!
 //! ```
 //! use rustlet::sync::oneshot;
 //!
@@ -12,7 +14,7 @@
 
 use std::fmt;
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 pub use std::sync::mpsc::{RecvError, RecvTimeoutError, TryRecvError};
@@ -20,20 +22,37 @@ pub use std::sync::mpsc::{RecvError, RecvTimeoutError, TryRecvError};
 use super::raw::oneshot::{RawOneshot, Received};
 use super::stand::in_vain;
 use super::waiting::Thread;
+use crate::channel::{self, Latch};
 use crate::green::park::raise_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait};
 use crate::sys::clock::{self, NEVER, Tick};
 
+struct Shared<T> {
+    raw: RawOneshot<T, Thread>,
+    /// For those who wait in a select, if there are any. Set when nothing more can come: whoever makes it looks at `raw` after that, and whoever
+    /// changes `raw` looks here after that.
+    settled: OnceLock<Latch>,
+}
+
+impl<T> Shared<T> {
+    /// The sender has done its deed, or the receiver is closed.
+    fn settle(&self) {
+        if let Some(latch) = self.settled.get() {
+            latch.set();
+        }
+    }
+}
+
 /// The end that sends one value. Dropped without that, the receiver gets an error.
 pub struct Sender<T> {
-    shared: Arc<RawOneshot<T, Thread>>,
+    shared: Arc<Shared<T>>,
 }
 
 /// The end that receives it.
 ///
 /// A green thread that is [cancelled](crate::Cancelled) while it receives unwinds; the value is not lost, as long as the receiver lives.
 pub struct Receiver<T> {
-    shared: Arc<RawOneshot<T, Thread>>,
+    shared: Arc<Shared<T>>,
 }
 
 impl<T> UnwindSafe for Sender<T> {}
@@ -44,7 +63,10 @@ impl<T> RefUnwindSafe for Receiver<T> {}
 /// A new channel.
 #[must_use]
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
-    let shared = Arc::new(RawOneshot::new());
+    let shared = Arc::new(Shared {
+        raw: RawOneshot::new(),
+        settled: OnceLock::new(),
+    });
     let sender = Sender {
         shared: Arc::clone(&shared),
     };
@@ -65,14 +87,14 @@ impl<T> Sender<T> {
     /// assert_eq!(sender.send(1), Err(1));
     /// ```
     pub fn send(self, value: T) -> Result<(), T> {
-        // The drop that follows finds nobody to tell.
-        self.shared.send(value)
+        // The drop that follows finds nobody to wake but those who select.
+        self.shared.raw.send(value)
     }
 
     /// Whether the receiver is gone, or closed: sending would fail. Never suspends.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.shared.is_closed()
+        self.shared.raw.is_closed()
     }
 }
 
@@ -132,7 +154,7 @@ impl<T> Receiver<T> {
     /// ```
     #[track_caller]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
-        match self.shared.try_receive() {
+        match self.shared.raw.try_receive() {
             Received::Value(value) => Ok(value),
             Received::Nothing => {
                 in_vain(Location::caller());
@@ -144,7 +166,34 @@ impl<T> Receiver<T> {
 
     /// Lets the sender know that nothing is wanted any more. A value that was sent before can still be received. Never suspends.
     pub fn close(&self) {
-        self.shared.close();
+        self.shared.raw.close();
+        self.shared.settle();
+    }
+
+    /// A receiver for [`select!`](crate::channel::select), of `()` once [`recv`](Receiver::recv) has nothing to wait for: the value has been sent, or will never
+    /// be. It takes nothing out, stays ready from then on, and may outlive this one. Never suspends.
+    ///
+    /// ```
+    /// use rustlet::channel::{after, select};
+    /// use rustlet::sync::oneshot;
+    /// use std::time::Duration;
+    ///
+    /// rustlet::run(|| {
+    ///     let (sender, answer) = oneshot::channel();
+    ///     rustlet::spawn(move || sender.send(6 * 7));
+    ///     select! {
+    ///         recv(answer.receiver()) -> _ => assert_eq!(answer.recv(), Ok(42)),
+    ///         recv(after(Duration::from_secs(60))) -> _ => panic!("it takes too long"),
+    ///     }
+    /// });
+    /// ```
+    #[must_use]
+    pub fn receiver(&self) -> channel::Receiver<()> {
+        let latch = self.shared.settled.get_or_init(Latch::new);
+        if self.shared.raw.is_settled() {
+            latch.set();
+        }
+        latch.receiver()
     }
 
     fn receive(&self, deadline: Tick, at: &'static Location<'static>) -> Received<T> {
@@ -152,7 +201,7 @@ impl<T> Receiver<T> {
             .until(deadline)
             .on_cancel(OnCancel::Defer);
         loop {
-            match self.shared.receive(&wait) {
+            match self.shared.raw.receive(&wait) {
                 Received::Cancelled => raise_if_cancelled(&wait),
                 found => return found,
             }
@@ -162,15 +211,16 @@ impl<T> Receiver<T> {
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        self.shared.abandon();
+        self.shared.raw.abandon();
+        self.shared.settle();
     }
 }
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        self.shared.close();
+        self.close();
         // A value that nobody will receive goes now, not with the sender.
-        drop(self.shared.try_receive());
+        drop(self.shared.raw.try_receive());
     }
 }
 

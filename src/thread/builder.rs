@@ -1,3 +1,4 @@
+#![allow(unsafe_code, reason = "`spawn_unchecked` hands its contract on")]
 //! Spawning with a name, a stack size, and an error instead of a panic.
 
 use std::io;
@@ -90,6 +91,41 @@ impl Builder {
         T: Send + 'static,
     {
         start::spawn_static(self.order(), f)
+    }
+
+    /// As [`Builder::spawn`], for what borrows. As [`std::thread::Builder::spawn_unchecked`]; where it can be, [`scope`](super::scope) is the safe way.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::spawn`].
+    ///
+    /// # Safety
+    ///
+    /// The thread must have ended before what `f` and its result borrow is gone. One way to see to that is to [`join`](JoinHandle::join) it before. But a
+    /// [cancellation](crate::Cancelled) of the caller unwinds out of `join`, as out of any wait, and so may a panic before it: join it in a
+    /// [`shield`](crate::shield), and in a destructor too if anything comes between. Another way is to let `f` and its result borrow only what is `'static`.
+    ///
+    /// ```
+    /// use rustlet::{shield, thread};
+    ///
+    /// rustlet::run(|| {
+    ///     let text = String::from("borrowed");
+    ///     // SAFETY: it is joined before `text` goes: nothing in between panics or waits, and the wait cannot be cancelled.
+    ///     let thread = unsafe { thread::Builder::new().spawn_unchecked(|| text.len()) }?;
+    ///     let length = shield(|| thread.join());
+    ///     assert_eq!(length.unwrap(), 8);
+    ///     std::io::Result::Ok(())
+    /// })?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[track_caller]
+    pub unsafe fn spawn_unchecked<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send,
+        T: Send,
+    {
+        // SAFETY: by the contract.
+        unsafe { start::spawn_unchecked(self.order(), f) }
     }
 
     /// As [`spawn_local`](super::spawn_local), with an error instead of a panic.

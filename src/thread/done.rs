@@ -2,9 +2,10 @@
 //!
 //! Any thread may ask for it. Nothing here suspends.
 
-use super::JoinHandle;
+use super::{JoinHandle, ScopedJoinHandle};
 use crate::channel::{self, Latch, Receiver};
 use crate::green::ends::Watcher;
+use crate::runtime::join::Joiner;
 
 impl<T> JoinHandle<T> {
     /// A receiver that is ready once the thread has ended, and then for ever: each `recv` gives `Ok(())`. It tells of the end only;
@@ -27,12 +28,39 @@ impl<T> JoinHandle<T> {
     /// ```
     #[must_use]
     pub fn done(&self) -> Receiver<()> {
-        let done = self.0.watch_as(|| {
-            let (latch, receiver) = channel::latch();
-            Done { latch, receiver }
-        });
-        done.receiver.clone()
+        done(&self.0)
     }
+}
+
+impl<T> ScopedJoinHandle<'_, T> {
+    /// As [`JoinHandle::done`]: a receiver that is ready once the thread has ended, and then for ever. It may outlive the scope.
+    ///
+    /// ```
+    /// use rustlet::channel::select;
+    ///
+    /// rustlet::run(|| {
+    ///     let words = ["one", "three"];
+    ///     rustlet::scope(|s| {
+    ///         let [one, two] = words.map(|word| s.spawn(move || word.len()));
+    ///         select! {
+    ///             recv(one.done()) -> _ => assert_eq!(one.join().unwrap(), 3),
+    ///             recv(two.done()) -> _ => assert_eq!(two.join().unwrap(), 5),
+    ///         }
+    ///     });
+    /// });
+    /// ```
+    #[must_use]
+    pub fn done(&self) -> Receiver<()> {
+        done(&self.joiner)
+    }
+}
+
+fn done<T>(joiner: &Joiner<T>) -> Receiver<()> {
+    let done = joiner.watch_as(|| {
+        let (latch, receiver) = channel::latch();
+        Done { latch, receiver }
+    });
+    done.receiver.clone()
 }
 
 /// One for each thread, however often it is asked for.

@@ -31,7 +31,7 @@ pub struct Scope<'scope, 'env: 'scope> {
 
 /// The right to join a scoped green thread. As [`std::thread::ScopedJoinHandle`].
 pub struct ScopedJoinHandle<'scope, T> {
-    joiner: Joiner<T>,
+    pub(super) joiner: Joiner<T>,
     scope: PhantomData<&'scope ()>,
 }
 

@@ -2,7 +2,7 @@
 
 use super::turns;
 use rustlet::thread::scope_cancelling;
-use rustlet::{Cancelled, Elapsed, Worker, io, park, run_all, sleep, spawn, timeout};
+use rustlet::{Cancelled, Elapsed, Worker, fs, io, park, run_all, sleep, spawn, timeout};
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -112,6 +112,7 @@ fn plain_calls_on_pipes_are_ended() {
     let (mut reader, mut writer) = io::pipe().unwrap();
     let result = timeout(SOON, || reader.read(&mut [0]));
     assert!(matches!(result, Err(Elapsed)));
+    assert_eq!(timeout(LONG, || reader.read(&mut [])).unwrap().unwrap(), 0);
     // Until it is full; all that has been written can be read.
     let written = Cell::new(0);
     let result = timeout(Duration::from_millis(20), || {
@@ -129,6 +130,20 @@ fn plain_calls_on_pipes_are_ended() {
     assert_eq!(all, vec![7; written.get()]);
     // At the end of it nothing waits.
     assert_eq!(timeout(LONG, || reader.read(&mut [0])).unwrap().unwrap(), 0);
+}
+
+#[test]
+fn the_wait_for_a_file_lock_is_ended() {
+    let path = std::env::temp_dir().join(format!("rustlet-outside-lock-{}", std::process::id()));
+    let one = fs::File::create(&path).unwrap();
+    let two = fs::File::open(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    one.lock().unwrap();
+    assert!(matches!(timeout(SOON, || two.lock()), Err(Elapsed)));
+    assert!(matches!(timeout(SOON, || two.lock_shared()), Err(Elapsed)));
+    one.unlock().unwrap();
+    timeout(LONG, || two.lock()).unwrap().unwrap();
+    assert!(matches!(one.try_lock(), Err(fs::TryLockError::WouldBlock)));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::stress;
 use super::support::{child, succeeded};
+use rustlet::channel::select;
 use rustlet::{Cancelled, park, run, scope, sleep, spawn, spawn_local, thread, yield_now};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -329,4 +330,47 @@ fn a_crowd_in_a_scope() {
             assert_eq!(total.into_inner(), 499_500);
         }
     });
+}
+
+/// The first of several that borrow; the receiver of a thread outlives its scope.
+#[test]
+fn the_ends_of_scoped_threads_are_received() {
+    let case = || {
+        let names = ["slow", "quick"];
+        let gate = AtomicBool::new(false);
+        let later = scope(|s| {
+            let slow = s.spawn(|| {
+                while !gate.load(Ordering::SeqCst) {
+                    sleep(Duration::from_micros(100));
+                }
+                names[0]
+            });
+            let quick = s.spawn(|| names[1]);
+            select! {
+                recv(slow.done()) -> _ => panic!("it waits for the gate"),
+                recv(quick.done()) -> ended => {
+                    assert_eq!(ended, Ok(()));
+                    assert_eq!(quick.join().unwrap(), "quick");
+                }
+            }
+            let later = slow.done();
+            assert!(later.try_recv().is_err());
+            gate.store(true, Ordering::SeqCst);
+            later.recv().unwrap();
+            assert!(slow.is_finished());
+            assert_eq!(slow.join().unwrap(), "slow");
+
+            // Of one that is cancelled, and whose handle is gone.
+            let parked = s.spawn(park);
+            parked.cancel();
+            let gone = parked.done();
+            drop(parked);
+            gone.recv().unwrap();
+            later
+        });
+        assert_eq!(later.recv(), Ok(()));
+    };
+    run(case);
+    super::on_one_worker(case);
+    case();
 }

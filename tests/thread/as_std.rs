@@ -203,6 +203,28 @@ fn captures_are_dropped_in_the_thread_before_it_ends() {
 }
 
 #[test]
+#[allow(unsafe_code, reason = "what is tested is")]
+fn one_that_borrows_without_a_scope() {
+    enter(|| {
+        let words = [String::from("one"), String::from("two")];
+        let builder = thread::Builder::new().name("borrows".into());
+        // SAFETY: it is joined, whatever comes of it, before the words and the result go.
+        let thread = unsafe {
+            builder.spawn_unchecked(|| {
+                thread::yield_now();
+                assert_eq!(thread::current().name(), Some("borrows"));
+                words[1].as_str()
+            })
+        };
+        assert_eq!(thread.unwrap().join().unwrap(), "two");
+        // SAFETY: as above.
+        let thread = unsafe { thread::Builder::new().spawn_unchecked(|| resume_unwind(Box::new(words.len()))) };
+        let result: thread::Result<&str> = thread.unwrap().join();
+        assert_eq!(result.unwrap_err().downcast_ref(), Some(&2_usize));
+    });
+}
+
+#[test]
 fn names_and_ids() {
     enter(|| {
         let builder = thread::Builder::new().name("amber".into());

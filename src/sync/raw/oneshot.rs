@@ -75,6 +75,12 @@ impl<T, S: Sleep> RawOneshot<T, S> {
         self.state.lock().receiver_closed
     }
 
+    /// Whether a receiver has nothing to wait for, now and for ever.
+    pub(crate) fn is_settled(&self) -> bool {
+        let state = self.state.lock();
+        state.sender_done || state.receiver_closed
+    }
+
     /// Takes the value if it is there.
     pub(crate) fn try_receive(&self) -> Received<T> {
         self.state.lock().take()
