@@ -175,14 +175,20 @@ impl ShutdownError {
     /// The green threads, by number: what they are called, what they do, where they wait.
     ///
     /// ```
-    /// use rustlet::{park, shield, thread};
+    /// use rustlet::{channel, park, shield, thread};
     /// use std::time::Duration;
     ///
     /// let runtime = rustlet::Builder::new().workers(1).build()?;
     /// runtime.run(|| {
-    ///     let stubborn = thread::Builder::new().name("stubborn".into()).spawn(|| shield(park));
-    ///     thread::yield_now();
-    ///     stubborn.map(drop)
+    ///     let (sender, begun) = channel::unbounded::<()>();
+    ///     thread::Builder::new().name("stubborn".into()).spawn(|| {
+    ///         shield(|| {
+    ///             drop(sender);
+    ///             park();
+    ///         });
+    ///     })?;
+    ///     assert!(begun.recv().is_err()); // disconnected: it has begun
+    ///     Ok::<_, std::io::Error>(())
     /// })?;
     /// let error = runtime.shutdown(Duration::from_millis(1)).unwrap_err();
     /// assert_eq!(error.threads()[0].name.as_deref(), Some("stubborn"));
