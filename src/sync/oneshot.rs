@@ -1,4 +1,4 @@
-//! A channel for one value: [`channel`] gives its two ends. Its protocol is `raw/oneshot.rs`.
+//! A channel for one value: [`channel()`] gives its two ends. Its protocol is `raw/oneshot.rs`.
 //!
 //! To wait for it among other things, there is [`Receiver::receiver`].
 //!
