@@ -101,6 +101,7 @@ func spawnAll(n, rounds int) {
 func wake(n, rounds int, limited bool) {
 	var round, awake atomic.Int64
 	bells := make([]chan struct{}, n)
+	last := make(chan struct{}, 1)
 	var all sync.WaitGroup
 	for i := range bells {
 		bell := make(chan struct{}, 1)
@@ -121,7 +122,9 @@ func wake(n, rounds int, limited bool) {
 						<-bell
 					}
 				}
-				awake.Add(1)
+				if awake.Add(1) == r*int64(n) {
+					last <- struct{}{}
+				}
 			}
 		}()
 	}
@@ -134,9 +137,7 @@ func wake(n, rounds int, limited bool) {
 			default:
 			}
 		}
-		for awake.Load() < int64(r)*int64(n) {
-			runtime.Gosched()
-		}
+		<-last
 		if r == 1 {
 			start = time.Now()
 		}

@@ -173,9 +173,10 @@ pub(crate) fn wake<R: Threads>(
 ) -> Figures {
     R::run(workers, move || {
         let (round, awake) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let (last, all) = R::channel(None);
         let handles: Vec<_> = (0..threads)
             .map(|_| {
-                let (round, awake) = (Arc::clone(&round), Arc::clone(&awake));
+                let (round, awake, last) = (Arc::clone(&round), Arc::clone(&awake), last.clone());
                 R::spawn(move || {
                     for n in 1..=rounds + 1 {
                         while round.load(Ordering::Acquire) < n {
@@ -185,7 +186,10 @@ pub(crate) fn wake<R: Threads>(
                                 R::park();
                             }
                         }
-                        awake.fetch_add(1, Ordering::AcqRel);
+                        // Asking again and again by `yield_now` would starve new coroutines of may.
+                        if awake.fetch_add(1, Ordering::AcqRel) + 1 == n * threads as u64 {
+                            R::send(&last, ());
+                        }
                     }
                 })
             })
@@ -195,9 +199,7 @@ pub(crate) fn wake<R: Threads>(
         for n in 1..=rounds + 1 {
             round.store(n, Ordering::Release);
             handles.iter().for_each(R::unpark);
-            while awake.load(Ordering::Acquire) < n * threads as u64 {
-                R::yield_now();
-            }
+            assert_eq!(R::recv(&all), Some(()));
             if n == 1 {
                 start = Instant::now();
             }

@@ -264,8 +264,9 @@ fn one(report: &Report, chart: &Chart, path: &Path) -> Drawn {
     for (number, peer) in PEERS.iter().enumerate().filter(|(_, peer)| present(peer)) {
         let colour = COLOURS[number].filled();
         root.draw(&Rectangle::new([(left, 50), (left + 22, 64)], colour))?;
-        root.draw(&Text::new(*peer, (left + 28, 46), style(19)))?;
-        left += 28 + 11 * peer.len() as i32 + 24;
+        let name = shown(peer);
+        root.draw(&Text::new(name, (left + 28, 46), style(19)))?;
+        left += 28 + 10 * name.len() as i32 + 24;
     }
     let below = root.margin(80, 4, 4, 8);
     let areas = below.split_evenly(chart.grid);
@@ -278,6 +279,16 @@ fn one(report: &Report, chart: &Chart, path: &Path) -> Drawn {
     }
     root.present()?;
     Ok(())
+}
+
+/// As the legend calls it.
+fn shown(peer: &'static str) -> &'static str {
+    match peer {
+        "go" => "Go",
+        "threads" => "OS threads",
+        "limit" => "limit, no scheduler",
+        _ => peer,
+    }
 }
 
 /// Dark letters of this size.

@@ -132,9 +132,10 @@ pub(crate) fn wake<R: Tasks>(
 ) -> Figures {
     R::run(workers, async move {
         let (round, awake) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let (last, mut all) = R::channel(None);
         let (bells, handles): (Vec<_>, Vec<_>) = (0..threads)
             .map(|_| {
-                let (round, awake) = (Arc::clone(&round), Arc::clone(&awake));
+                let (round, awake, last) = (Arc::clone(&round), Arc::clone(&awake), last.clone());
                 let bell = Arc::new(R::bell());
                 let own = Arc::clone(&bell);
                 let task = R::spawn(async move {
@@ -146,7 +147,9 @@ pub(crate) fn wake<R: Tasks>(
                                 R::listen(&own).await;
                             }
                         }
-                        awake.fetch_add(1, Ordering::AcqRel);
+                        if awake.fetch_add(1, Ordering::AcqRel) + 1 == n * threads as u64 {
+                            R::send(&last, ()).await;
+                        }
                     }
                 });
                 (bell, task)
@@ -156,9 +159,7 @@ pub(crate) fn wake<R: Tasks>(
         for n in 1..=rounds + 1 {
             round.store(n, Ordering::Release);
             bells.iter().for_each(|bell| R::ring(bell));
-            while awake.load(Ordering::Acquire) < n * threads as u64 {
-                R::yield_now().await;
-            }
+            assert_eq!(R::recv(&mut all).await, Some(()));
             if n == 1 {
                 start = Instant::now();
             }

@@ -1,4 +1,4 @@
-//! Axes, drawn by hand: 1, 2, 5, 10 … where decades are few, powers of ten where they are many.
+//! Axes, drawn by hand: round figures, many where decades are few, powers of ten where they are many.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -44,6 +44,7 @@ impl Axis {
         }
         let decades = (self.high / self.low).log10();
         let between: &[f64] = match decades {
+            one if one < 1.1 => &[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0],
             few if few < 2.2 => &[1.0, 2.0, 5.0],
             some if some < 3.5 => &[1.0, 3.0],
             _ => &[1.0],

@@ -52,19 +52,16 @@ pub(super) fn draw(report: &Report, panel: &Panel, logarithmic: bool, area: &Are
                 [(left, top), (left + bar - 2, bottom)],
                 colour,
             ))?;
-            if *peer == 0 {
-                let text = ("sans-serif", 17, FontStyle::Bold)
-                    .into_font()
-                    .color(&COLOURS[0]);
-                let text = text.pos(Pos::new(HPos::Center, VPos::Bottom));
-                area.draw(&Text::new(
-                    significant(*value),
-                    (left + bar / 2, top - 4),
-                    text,
-                ))?;
-            }
         }
-        let text = style(18).pos(Pos::new(HPos::Center, VPos::Top));
+        // To the left, where no bar is in its way.
+        if let Some((0, ours)) = own.first() {
+            let font = ("sans-serif", 15, FontStyle::Bold).into_font();
+            let text = font.color(&COLOURS[0]);
+            let text = text.pos(Pos::new(HPos::Right, VPos::Bottom));
+            let place = (first + bar - 2, axis.at(*ours) - 4);
+            area.draw(&Text::new(significant(*ours), place, text))?;
+        }
+        let text = style(17).pos(Pos::new(HPos::Center, VPos::Top));
         area.draw(&Text::new(
             panel.points[group].1,
             (middle, bottom + 10),
