@@ -1,4 +1,5 @@
-// The operations in Go. Usage: peers KEY SCALE, which prints "metric<TAB>value" lines; or peers serve SERVICE.
+// The operations in Go. Usage: peers OPERATION THREADS COUNT, which prints lines of metric, tab, value, or of an
+// exclamation mark, tab, words; or peers serve SERVICE; or peers version.
 package main
 
 import (
@@ -20,7 +21,22 @@ func per(elapsed time.Duration, count int) {
 	fmt.Printf("ns\t%f\n", float64(elapsed.Nanoseconds())/float64(count))
 }
 
-func yields(n, total int) {
+// A loop that takes longer than this is not done to its end.
+const enough = 2 * time.Second
+
+// A limit that no wait here reaches.
+const minute = time.Minute
+
+//go:noinline
+func yieldDeep(frames int) {
+	if frames == 0 {
+		runtime.Gosched()
+	} else {
+		yieldDeep(frames - 1)
+	}
+}
+
+func yields(n, total int, deep bool) {
 	each := total / n
 	if each < 10 {
 		each = 10
@@ -38,8 +54,14 @@ func yields(n, total int) {
 			for atomic.LoadInt64(&began) < int64(n) {
 				runtime.Gosched()
 			}
-			for i := 0; i < each; i++ {
-				runtime.Gosched()
+			if deep {
+				for i := 0; i < each; i++ {
+					yieldDeep(3)
+				}
+			} else {
+				for i := 0; i < each; i++ {
+					runtime.Gosched()
+				}
 			}
 			if atomic.AddInt64(&finished, 1) == int64(n) {
 				end = time.Now()
@@ -52,17 +74,19 @@ func yields(n, total int) {
 
 func spawnOne(count int) {
 	start := time.Now()
-	for i := 0; i < count; i++ {
+	i := 0
+	for ; i < count && (i%100 != 0 || time.Since(start) < enough); i++ {
 		done := make(chan struct{})
 		go func() { close(done) }()
 		<-done
 	}
-	per(time.Since(start), count)
+	per(time.Since(start), i)
 }
 
 func spawnAll(n, rounds int) {
 	start := time.Now()
-	for r := 0; r < rounds; r++ {
+	r := 0
+	for ; r < rounds && time.Since(start) < enough; r++ {
 		var all sync.WaitGroup
 		all.Add(n)
 		for i := 0; i < n; i++ {
@@ -70,7 +94,56 @@ func spawnAll(n, rounds int) {
 		}
 		all.Wait()
 	}
+	per(time.Since(start), n*r)
+}
+
+// As in blocking.rs: each waits by itself, one wakes them in turn and waits until all have been awake.
+func wake(n, rounds int, limited bool) {
+	var round, awake atomic.Int64
+	bells := make([]chan struct{}, n)
+	last := make(chan struct{}, 1)
+	var all sync.WaitGroup
+	for i := range bells {
+		bell := make(chan struct{}, 1)
+		bells[i] = bell
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			for r := int64(1); r <= int64(rounds)+1; r++ {
+				for round.Load() < r {
+					if limited {
+						timer := time.NewTimer(minute)
+						select {
+						case <-bell:
+						case <-timer.C:
+						}
+						timer.Stop()
+					} else {
+						<-bell
+					}
+				}
+				if awake.Add(1) == r*int64(n) {
+					last <- struct{}{}
+				}
+			}
+		}()
+	}
+	start := time.Now()
+	for r := 1; r <= rounds+1; r++ {
+		round.Store(int64(r))
+		for _, bell := range bells {
+			select {
+			case bell <- struct{}{}:
+			default:
+			}
+		}
+		<-last
+		if r == 1 {
+			start = time.Now()
+		}
+	}
 	per(time.Since(start), n*rounds)
+	all.Wait()
 }
 
 func pingPong(count int, across bool) {
@@ -87,7 +160,10 @@ func pingPong(count int, across bool) {
 		runtime.LockOSThread()
 	}
 	start := time.Now()
-	for i := 0; i < count; i++ {
+	for i := -count / 10; i < count; i++ {
+		if i == 0 {
+			start = time.Now()
+		}
 		to <- uint64(i)
 		<-back
 	}
@@ -323,58 +399,56 @@ func serve(service string) {
 }
 
 func main() {
-	key, arg := os.Args[1], os.Args[2]
-	if key == "serve" {
-		serve(arg)
+	operation := os.Args[1]
+	switch operation {
+	case "serve":
+		serve(os.Args[2])
+		return
+	case "version":
+		fmt.Println("Go", strings.TrimPrefix(runtime.Version(), "go"))
 		return
 	}
-	scale, _ := strconv.Atoi(arg)
-	number := func(prefix string) int {
-		text := strings.TrimSuffix(strings.TrimPrefix(key, prefix+"-"), "-w2")
-		text = strings.NewReplacer("k", "000", "m", "000000").Replace(text)
-		n, _ := strconv.Atoi(text)
-		return n
-	}
-	name := strings.TrimSuffix(key, "-w2")
-	switch {
-	case strings.HasPrefix(key, "yield-"):
-		yields(number("yield"), 2_000_000*scale)
-	case name == "spawn-1":
-		spawnOne(200_000 * scale)
-	case strings.HasPrefix(key, "spawn-"):
-		n := number("spawn")
-		spawnAll(n, (200_000*scale+n-1)/n)
-	case name == "pingpong":
-		pingPong(400_000*scale, false)
-	case name == "pingpong-cores":
-		pingPong(5_000*scale, true)
-	case name == "mpsc":
-		// There are no unbounded channels.
-		os.Exit(3)
-	case name == "mpmc":
-		manyToMany(4, 4, 128, 250_000*scale)
-	case name == "mutex":
-		mutex(8, 100_000*scale)
-	case name == "rwlock":
-		rwlock(8, 100_000*scale)
-	case strings.HasPrefix(key, "parked-"):
-		parked(number("parked"))
-	case strings.HasPrefix(key, "timers-"):
-		timers(number("timers"))
-	case strings.HasPrefix(key, "skynet"):
-		leaves := 100_000
-		if name == "skynet-1m" {
-			leaves = 1_000_000
-		}
+	n, _ := strconv.Atoi(os.Args[2])
+	count, _ := strconv.Atoi(os.Args[3])
+	switch operation {
+	case "yield":
+		yields(n, count, false)
+	case "yield-deep":
+		yields(n, count, true)
+	case "spawn-one":
+		spawnOne(count)
+	case "spawn-all":
+		spawnAll(n, count)
+	case "wake":
+		wake(n, count, false)
+	case "timer":
+		wake(n, count, true)
+	case "ping-pong":
+		pingPong(count, false)
+	case "ping-pong-across":
+		pingPong(count, true)
+	case "mpmc":
+		manyToMany(4, 4, 128, count)
+	case "mpsc":
+		fmt.Println("!\tits channels all have a capacity")
+	case "mutex":
+		mutex(8, count)
+	case "rwlock":
+		rwlock(8, count)
+	case "parked":
+		parked(n)
+	case "timers":
+		timers(n)
+	case "skynet":
 		out := make(chan int, 1)
 		start := time.Now()
-		skynet(0, leaves, out)
-		if <-out != leaves*(leaves-1)/2 {
+		skynet(0, n, out)
+		if <-out != n*(n-1)/2 {
 			panic("the sum is wrong")
 		}
-		per(time.Since(start), leaves*10/9)
-	case name == "chain":
-		chain(10_000, 20*scale)
+		per(time.Since(start), n*10/9)
+	case "chain":
+		chain(n, count)
 	default:
 		os.Exit(3)
 	}

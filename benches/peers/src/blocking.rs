@@ -1,6 +1,6 @@
 //! The operations, for runtimes whose waits look like blocking calls: rustlet, may, and OS threads.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,9 @@ pub(crate) trait Threads: 'static {
     fn spawn<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Self::Handle<T>;
     fn join<T: Send + 'static>(handle: Self::Handle<T>) -> T;
     fn yield_now();
+    fn park();
+    fn park_timeout(limit: Duration);
+    fn unpark<T: Send + 'static>(handle: &Self::Handle<T>);
     fn sleep(time: Duration);
     /// A channel of this capacity, unbounded if none.
     fn channel<T: Send + 'static>(capacity: Option<usize>) -> (Self::Sender<T>, Self::Receiver<T>);
@@ -83,7 +86,31 @@ impl Race {
     }
 }
 
-pub(crate) fn yields<R: Threads>(workers: usize, threads: usize, total: u64) -> Figures {
+/// Of stacks of may and of OS threads: as large as those of rustlet.
+pub(crate) const STACK: usize = 256 * 1024;
+/// A limit that no wait here reaches.
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+/// A loop that takes longer than this is not done to its end: some peers are a hundred times slower than others.
+pub(crate) const ENOUGH: Duration = Duration::from_secs(2);
+
+/// Yields from behind so many frames, and comes back through all of them.
+#[inline(never)]
+fn yield_deep<R: Threads>(frames: u32) {
+    if frames == 0 {
+        R::yield_now();
+    } else {
+        yield_deep::<R>(frames - 1);
+    }
+    // Not a tail call, not a loop.
+    std::hint::black_box(frames);
+}
+
+pub(crate) fn yields<R: Threads>(
+    workers: usize,
+    threads: usize,
+    total: u64,
+    deep: bool,
+) -> Figures {
     let each = (total / threads as u64).max(10);
     R::run(workers, move || {
         let race = Race::new(threads);
@@ -95,8 +122,10 @@ pub(crate) fn yields<R: Threads>(workers: usize, threads: usize, total: u64) -> 
                     while !race.has_begun() {
                         R::yield_now();
                     }
-                    for _ in 0..each {
-                        R::yield_now();
+                    if deep {
+                        (0..each).for_each(|_| yield_deep::<R>(3));
+                    } else {
+                        (0..each).for_each(|_| R::yield_now());
                     }
                     race.finish();
                 })
@@ -110,21 +139,74 @@ pub(crate) fn yields<R: Threads>(workers: usize, threads: usize, total: u64) -> 
 pub(crate) fn spawn_one<R: Threads>(workers: usize, count: u64) -> Figures {
     R::run(workers, move || {
         let start = Instant::now();
-        for _ in 0..count {
-            R::join(R::spawn(|| ()));
+        let mut done = 0;
+        while done < count && start.elapsed() < ENOUGH {
+            for _ in 0..100 {
+                R::join(R::spawn(|| ()));
+            }
+            done += 100;
         }
-        per(start.elapsed(), count)
+        per(start.elapsed(), done)
     })
 }
 
 pub(crate) fn spawn_all<R: Threads>(workers: usize, threads: usize, rounds: u64) -> Figures {
     R::run(workers, move || {
         let start = Instant::now();
-        for _ in 0..rounds {
+        let mut done = 0;
+        while done < rounds && start.elapsed() < ENOUGH {
             let handles: Vec<_> = (0..threads).map(|_| R::spawn(|| ())).collect();
             handles.into_iter().for_each(R::join);
+            done += 1;
         }
-        per(start.elapsed(), rounds * threads as u64)
+        per(start.elapsed(), done * threads as u64)
+    })
+}
+
+/// So many threads wait, each by itself; one wakes them in turn and waits until all have been awake, again and again.
+/// With `limited`, each wait has a time limit, which is set and taken back each time.
+pub(crate) fn wake<R: Threads>(
+    workers: usize,
+    threads: usize,
+    rounds: u64,
+    limited: bool,
+) -> Figures {
+    R::run(workers, move || {
+        let (round, awake) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let (last, all) = R::channel(None);
+        let handles: Vec<_> = (0..threads)
+            .map(|_| {
+                let (round, awake, last) = (Arc::clone(&round), Arc::clone(&awake), last.clone());
+                R::spawn(move || {
+                    for n in 1..=rounds + 1 {
+                        while round.load(Ordering::Acquire) < n {
+                            if limited {
+                                R::park_timeout(MINUTE);
+                            } else {
+                                R::park();
+                            }
+                        }
+                        // Asking again and again by `yield_now` would starve new coroutines of may.
+                        if awake.fetch_add(1, Ordering::AcqRel) + 1 == n * threads as u64 {
+                            R::send(&last, ());
+                        }
+                    }
+                })
+            })
+            .collect();
+        // The first round is for all to have started.
+        let mut start = Instant::now();
+        for n in 1..=rounds + 1 {
+            round.store(n, Ordering::Release);
+            handles.iter().for_each(R::unpark);
+            assert_eq!(R::recv(&all), Some(()));
+            if n == 1 {
+                start = Instant::now();
+            }
+        }
+        let time = start.elapsed();
+        handles.into_iter().for_each(R::join);
+        per(time, rounds * threads as u64)
     })
 }
 

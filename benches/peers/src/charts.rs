@@ -1,274 +1,336 @@
-//! The charts, as SVG: bars for what one operation costs on each runtime, curves for how costs grow.
+//! The charts, as SVG: curves for how costs grow, bars for what one thing costs on each runtime.
+//!
+//! They stand in documents that are read on white and on black, so they bring their own background.
 
 use std::error::Error;
 use std::path::Path;
 use std::{fs, io};
 
+use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use crate::report::Report;
 use crate::rows::PEERS;
 
+mod axis;
+mod bars;
+mod curves;
+
 /// A colour for each peer, the same in all charts; ours is the strong one.
 const COLOURS: [RGBColor; 8] = [
-    RGBColor(200, 60, 20),
-    RGBColor(70, 110, 180),
-    RGBColor(140, 175, 220),
-    RGBColor(110, 160, 110),
-    RGBColor(170, 120, 180),
-    RGBColor(80, 180, 190),
-    RGBColor(150, 150, 150),
-    RGBColor(60, 60, 60),
+    RGBColor(214, 39, 40),
+    RGBColor(31, 90, 170),
+    RGBColor(110, 170, 230),
+    RGBColor(60, 150, 70),
+    RGBColor(150, 90, 170),
+    RGBColor(0, 165, 175),
+    RGBColor(150, 130, 110),
+    RGBColor(90, 90, 90),
 ];
 
-struct Bars {
-    file: &'static str,
+/// One coordinate system.
+struct Panel {
     title: &'static str,
     metric: &'static str,
-    groups: &'static [(&'static str, &'static str)],
+    /// A key, a label under the bars, and a place on the axis for curves.
+    points: &'static [(&'static str, &'static str, f64)],
+    kind: Kind,
 }
 
-const BARS: [Bars; 5] = [
-    Bars {
-        file: "switching.svg",
-        title: "Scheduling on one core: ns each, less is better",
-        metric: "ns",
-        groups: &[
-            ("yield-2", "yield, 2"),
-            ("yield-1k", "yield, 1,000"),
-            ("yield-100k", "yield, 100,000"),
-            ("spawn-1", "spawn + join"),
-            ("spawn-100k", "spawn 100,000"),
-        ],
-    },
-    Bars {
-        file: "channels.svg",
-        title: "Channels and locks on one core: ns each, less is better",
-        metric: "ns",
-        groups: &[
-            ("pingpong", "round trip"),
-            ("mpsc", "4 to 1"),
-            ("mpmc", "4 to 4"),
-            ("mutex", "mutex"),
-            ("rwlock", "rwlock"),
-        ],
-    },
-    Bars {
-        file: "channels-w2.svg",
-        title: "Channels and locks on two cores: ns each, less is better",
-        metric: "ns",
-        groups: &[
-            ("pingpong-w2", "round trip"),
-            ("mpsc-w2", "4 to 1"),
-            ("mpmc-w2", "4 to 4"),
-            ("mutex-w2", "mutex"),
-            ("rwlock-w2", "rwlock"),
-        ],
-    },
-    Bars {
-        file: "echo.svg",
-        title: "Servers on one core: CPU µs per request, less is better",
-        metric: "CPU µs per request",
-        groups: &[
-            ("echo-100", "echo, 100"),
-            ("echo-1k", "echo, 1,000"),
-            ("echo-10k", "echo, 10,000"),
-            ("echo-limited", "time limits"),
-            ("http-100", "HTTP, 100"),
-        ],
-    },
-    Bars {
-        file: "memory.svg",
-        title: "A waiting thread: bytes of memory, less is better",
-        metric: "bytes each",
-        groups: &[
-            ("parked-10k", "10,000"),
-            ("parked-100k", "100,000"),
-            ("parked-1m", "1,000,000"),
-        ],
-    },
-];
+enum Kind {
+    /// Over a logarithmic axis of this name.
+    Curves(&'static str),
+    /// On a logarithmic scale, because OS threads are a hundred times dearer than the rest.
+    Bars,
+    /// From zero up.
+    LinearBars,
+}
 
-struct Curves {
+use Kind::{Bars, Curves, LinearBars};
+
+struct Chart {
     file: &'static str,
     title: &'static str,
-    across: &'static str,
-    metric: &'static str,
-    points: &'static [(&'static str, f64)],
+    size: (u32, u32),
+    /// Of panels: rows and columns.
+    grid: (usize, usize),
+    panels: &'static [Panel],
 }
 
-const CURVES: [Curves; 2] = [
-    Curves {
-        file: "yield-growth.svg",
-        title: "A yield, by the number of threads: ns",
-        across: "threads",
-        metric: "ns",
-        points: &[
-            ("yield-2", 2.0),
-            ("yield-10", 10.0),
-            ("yield-100", 100.0),
-            ("yield-1k", 1e3),
-            ("yield-10k", 1e4),
-            ("yield-100k", 1e5),
-            ("yield-1m", 1e6),
+const CHARTS: [Chart; 6] = [
+    Chart {
+        file: "growth.svg",
+        title: "How costs grow with the number of threads, one core: ns each, less is better",
+        size: (1000, 860),
+        grid: (2, 2),
+        panels: &[
+            Panel {
+                title: "yield",
+                metric: "ns",
+                points: &[
+                    ("yield-2", "", 2.0),
+                    ("yield-10", "", 10.0),
+                    ("yield-100", "", 100.0),
+                    ("yield-1k", "", 1e3),
+                    ("yield-10k", "", 1e4),
+                    ("yield-100k", "", 1e5),
+                    ("yield-1m", "", 1e6),
+                ],
+                kind: Curves("threads"),
+            },
+            Panel {
+                title: "spawn, then join",
+                metric: "ns",
+                points: &[
+                    ("spawn-1", "", 1.0),
+                    ("spawn-10", "", 10.0),
+                    ("spawn-100", "", 100.0),
+                    ("spawn-1k", "", 1e3),
+                    ("spawn-10k", "", 1e4),
+                    ("spawn-100k", "", 1e5),
+                    ("spawn-1m", "", 1e6),
+                ],
+                kind: Curves("threads"),
+            },
+            Panel {
+                title: "wake one that waits",
+                metric: "ns",
+                points: &[
+                    ("wake-10", "", 10.0),
+                    ("wake-100", "", 100.0),
+                    ("wake-1k", "", 1e3),
+                    ("wake-10k", "", 1e4),
+                    ("wake-100k", "", 1e5),
+                    ("wake-1m", "", 1e6),
+                ],
+                kind: Curves("threads"),
+            },
+            Panel {
+                title: "the same, the wait with a time limit",
+                metric: "ns",
+                points: &[
+                    ("timer-10", "", 10.0),
+                    ("timer-100", "", 100.0),
+                    ("timer-1k", "", 1e3),
+                    ("timer-10k", "", 1e4),
+                    ("timer-100k", "", 1e5),
+                    ("timer-1m", "", 1e6),
+                ],
+                kind: Curves("threads"),
+            },
         ],
     },
-    Curves {
+    Chart {
         file: "echo-growth.svg",
-        title: "An echo, by the number of connections: CPU µs per request",
-        across: "connections",
-        metric: "CPU µs per request",
-        points: &[
-            ("echo-1", 1.0),
-            ("echo-100", 100.0),
-            ("echo-1k", 1e3),
-            ("echo-10k", 1e4),
+        title: "An echo server on one core, by the number of connections: less is better",
+        size: (1000, 480),
+        grid: (1, 2),
+        panels: &[
+            Panel {
+                title: "CPU µs of the server per request",
+                metric: "CPU µs per request",
+                points: &ECHO,
+                kind: Curves("connections"),
+            },
+            Panel {
+                title: "99 in 100 answered within, µs",
+                metric: "p99 µs",
+                points: &ECHO,
+                kind: Curves("connections"),
+            },
         ],
     },
+    Chart {
+        file: "switching.svg",
+        title: "Yield and spawn: ns each, less is better",
+        size: (1000, 460),
+        grid: (1, 1),
+        panels: &[Panel {
+            title: "one core where nothing else is said; spawn: and join; logarithmic",
+            metric: "ns",
+            points: &[
+                ("yield-2", "yield, 2", 0.0),
+                ("yield-1k", "yield, 1,000", 0.0),
+                ("yield-100k", "yield, 100k", 0.0),
+                ("spawn-1", "spawn, 1", 0.0),
+                ("spawn-1-w2", "1, two cores", 0.0),
+                ("spawn-100k", "spawn, 100k", 0.0),
+                ("spawn-100k-w2", "100k, two cores", 0.0),
+            ],
+            kind: Bars,
+        }],
+    },
+    Chart {
+        file: "channels.svg",
+        title: "Channels and locks: ns each, less is better",
+        size: (1000, 820),
+        grid: (2, 1),
+        panels: &[
+            Panel {
+                title: "one core, logarithmic",
+                metric: "ns",
+                points: &[
+                    ("pingpong", "round trip", 0.0),
+                    ("mpsc", "4 to 1", 0.0),
+                    ("mpmc", "4 to 4", 0.0),
+                    ("mutex", "mutex", 0.0),
+                    ("rwlock", "rwlock", 0.0),
+                ],
+                kind: Bars,
+            },
+            Panel {
+                title: "two cores, logarithmic",
+                metric: "ns",
+                points: &[
+                    ("pingpong-w2", "round trip", 0.0),
+                    ("mpsc-w2", "4 to 1", 0.0),
+                    ("mpmc-w2", "4 to 4", 0.0),
+                    ("mutex-w2", "mutex", 0.0),
+                    ("rwlock-w2", "rwlock", 0.0),
+                ],
+                kind: Bars,
+            },
+        ],
+    },
+    Chart {
+        file: "servers.svg",
+        title: "Servers on one core: CPU µs of the server per request, less is better",
+        size: (1000, 460),
+        grid: (1, 1),
+        panels: &[Panel {
+            title: "echo of 64 bytes over loopback, and HTTP under wrk, by connections",
+            metric: "CPU µs per request",
+            points: &[
+                ("echo-100", "100", 0.0),
+                ("echo-1k", "1,000", 0.0),
+                ("echo-10k", "10,000", 0.0),
+                ("echo-limited", "100, time limits", 0.0),
+                ("http-100", "HTTP, 100", 0.0),
+            ],
+            kind: LinearBars,
+        }],
+    },
+    Chart {
+        file: "memory.svg",
+        title: "Memory of a waiting thread: bytes, less is better",
+        size: (1000, 460),
+        grid: (1, 1),
+        panels: &[Panel {
+            title: "resident bytes each, page tables left out, by the number of threads; logarithmic",
+            metric: "bytes each",
+            points: &[
+                ("parked-10k", "10,000", 0.0),
+                ("parked-100k", "100,000", 0.0),
+                ("parked-1m", "1,000,000", 0.0),
+            ],
+            kind: Bars,
+        }],
+    },
+];
+
+const ECHO: [(&str, &str, f64); 4] = [
+    ("echo-1", "", 1.0),
+    ("echo-100", "", 100.0),
+    ("echo-1k", "", 1e3),
+    ("echo-10k", "", 1e4),
 ];
 
 type Drawn = Result<(), Box<dyn Error>>;
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 /// Draws those charts for which there are figures.
 pub(crate) fn draw(report: &Report, directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)?;
-    for chart in &BARS {
-        bars(report, chart, &directory.join(chart.file)).map_err(text)?;
-    }
-    for chart in &CURVES {
-        curves(report, chart, &directory.join(chart.file)).map_err(text)?;
+    for chart in &CHARTS {
+        let path = directory.join(chart.file);
+        one(report, chart, &path).map_err(|error| io::Error::other(error.to_string()))?;
     }
     Ok(())
 }
 
-fn text(error: Box<dyn Error>) -> io::Error {
-    io::Error::other(error.to_string())
-}
-
-/// On a logarithmic scale, because OS threads are a hundred times dearer than the rest.
-fn bars(report: &Report, chart: &Bars, path: &Path) -> Drawn {
-    let value = |row, peer| report.median(row, chart.metric, peer);
-    let groups: Vec<_> = chart
-        .groups
-        .iter()
-        .filter(|(row, _)| PEERS.iter().any(|peer| value(row, peer).is_some()))
-        .collect();
-    let all: Vec<f64> = groups
-        .iter()
-        .flat_map(|(row, _)| PEERS.iter().filter_map(|peer| value(row, peer)))
-        .filter(|value| *value > 0.0)
-        .collect();
-    let Some((low, high)) = bounds(&all) else {
+fn one(report: &Report, chart: &Chart, path: &Path) -> Drawn {
+    let present = |peer: &str| {
+        let mut panels = chart.panels.iter();
+        panels.any(|panel| !panel.values(report, peer).is_empty())
+    };
+    if !PEERS.iter().any(|peer| present(peer)) {
         return Ok(());
-    };
-    let root = SVGBackend::new(path, (900, 420)).into_drawing_area();
-    root.fill(&WHITE)?;
-    let width = PEERS.len() as f64 + 2.0;
-    let mut area = ChartBuilder::on(&root)
-        .caption(chart.title, ("sans-serif", 18))
-        .margin(12)
-        .x_label_area_size(30)
-        .y_label_area_size(60)
-        .build_cartesian_2d(0.0..groups.len() as f64 * width, (low..high).log_scale())?;
-    area.configure_mesh()
-        .disable_x_mesh()
-        .x_labels(0)
-        .y_label_formatter(&|value| crate::table::significant(*value))
-        .draw()?;
-    for (number, peer) in PEERS.iter().enumerate() {
-        let colour = COLOURS[number];
-        let drawn = groups.iter().enumerate().filter_map(|(group, (row, _))| {
-            let left = group as f64 * width + 1.0 + number as f64;
-            let top = value(row, peer)?;
-            Some(Rectangle::new(
-                [(left, low), (left + 0.9, top)],
-                colour.filled(),
-            ))
-        });
-        area.draw_series(drawn)?
-            .label(*peer)
-            .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 10, y + 5)], colour.filled()));
     }
-    for (group, (_, label)) in groups.iter().enumerate() {
-        let middle = area.backend_coord(&((group as f64 + 0.5) * width, low));
-        let style =
-            ("sans-serif", 14)
-                .into_text_style(&root)
-                .pos(plotters::style::text_anchor::Pos::new(
-                    plotters::style::text_anchor::HPos::Center,
-                    plotters::style::text_anchor::VPos::Top,
-                ));
-        root.draw(&Text::new(*label, (middle.0, middle.1 + 8), style))?;
-    }
-    area.configure_series_labels()
-        .background_style(WHITE.mix(0.8))
-        .border_style(BLACK.mix(0.3))
-        .position(SeriesLabelPosition::UpperLeft)
-        .draw()?;
-    root.present()?;
-    Ok(())
-}
-
-fn curves(report: &Report, chart: &Curves, path: &Path) -> Drawn {
-    let line = |peer: &str| -> Vec<(f64, f64)> {
-        chart
-            .points
-            .iter()
-            .filter_map(|(row, at)| Some((*at, report.median(row, chart.metric, peer)?)))
-            .collect()
-    };
-    let all: Vec<f64> = PEERS
-        .iter()
-        .flat_map(|peer| line(peer).into_iter().map(|(_, value)| value))
-        .collect();
-    let Some((low, high)) = bounds(&all) else {
-        return Ok(());
-    };
-    let (first, last) = (chart.points[0].1, chart.points[chart.points.len() - 1].1);
-    let root = SVGBackend::new(path, (900, 420)).into_drawing_area();
+    let root = SVGBackend::new(path, chart.size).into_drawing_area();
     root.fill(&WHITE)?;
-    let mut area = ChartBuilder::on(&root)
-        .caption(chart.title, ("sans-serif", 18))
-        .margin(12)
-        .x_label_area_size(40)
-        .y_label_area_size(60)
-        .build_cartesian_2d((first..last).log_scale(), (low..high).log_scale())?;
-    area.configure_mesh()
-        .x_desc(chart.across)
-        .x_label_formatter(&|value| crate::table::significant(*value))
-        .y_label_formatter(&|value| crate::table::significant(*value))
-        .draw()?;
-    for (number, peer) in PEERS.iter().enumerate() {
-        let colour = COLOURS[number];
-        let points = line(peer);
-        if points.is_empty() {
-            continue;
+    root.draw(&Text::new(chart.title, (16, 12), style(23)))?;
+    // The legend is a line under the title, where no curve can be in its way.
+    let mut left = 18;
+    for (number, peer) in PEERS.iter().enumerate().filter(|(_, peer)| present(peer)) {
+        let colour = COLOURS[number].filled();
+        root.draw(&Rectangle::new([(left, 50), (left + 22, 64)], colour))?;
+        let name = shown(peer);
+        root.draw(&Text::new(name, (left + 28, 46), style(19)))?;
+        left += 28 + 10 * name.len() as i32 + 24;
+    }
+    let below = root.margin(80, 4, 4, 8);
+    let areas = below.split_evenly(chart.grid);
+    for (panel, area) in chart.panels.iter().zip(&areas) {
+        match panel.kind {
+            Curves(across) => curves::draw(report, panel, across, area)?,
+            Bars => bars::draw(report, panel, true, area)?,
+            LinearBars => bars::draw(report, panel, false, area)?,
         }
-        let stroke = colour.stroke_width(if number == 0 { 3 } else { 2 });
-        area.draw_series(LineSeries::new(points.iter().copied(), stroke).point_size(3))?
-            .label(*peer)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 14, y)], stroke));
     }
-    area.configure_series_labels()
-        .background_style(WHITE.mix(0.8))
-        .border_style(BLACK.mix(0.3))
-        .position(SeriesLabelPosition::UpperLeft)
-        .draw()?;
     root.present()?;
     Ok(())
 }
 
-/// Whole powers of ten around the values.
-fn bounds(values: &[f64]) -> Option<(f64, f64)> {
-    let low = values
-        .iter()
-        .copied()
-        .filter(|value| *value > 0.0)
-        .min_by(f64::total_cmp)?;
-    let high = values.iter().copied().max_by(f64::total_cmp)?;
-    // Half a power more at the top, for the legend.
-    Some((
-        10_f64.powf(low.log10().floor()),
-        10_f64.powf(high.log10() + 0.6),
-    ))
+/// As the legend calls it.
+fn shown(peer: &'static str) -> &'static str {
+    match peer {
+        "go" => "Go",
+        "threads" => "OS threads",
+        "limit" => "limit, no scheduler",
+        _ => peer,
+    }
+}
+
+/// Dark letters of this size.
+fn style(size: i32) -> TextStyle<'static> {
+    let font = ("sans-serif", size).into_font();
+    font.color(&RGBColor(30, 30, 30))
+}
+
+/// The title of a panel.
+fn caption(area: &Area<'_>, title: &str) -> Drawn {
+    Ok(area.draw(&Text::new(title.to_owned(), (axis::LEFT, 8), style(19)))?)
+}
+
+impl Panel {
+    /// The values of a peer, with the number of the point.
+    fn values(&self, report: &Report, peer: &str) -> Vec<(usize, f64)> {
+        let points = self.points.iter().enumerate();
+        points
+            .filter_map(|(number, (row, _, _))| {
+                let value = report.median(row, self.metric, peer)?;
+                (value > 0.0).then_some((number, value))
+            })
+            .collect()
+    }
+
+    /// The lowest and the highest of all.
+    fn bounds(&self, report: &Report) -> Option<(f64, f64)> {
+        let values = PEERS.iter().flat_map(|peer| self.values(report, peer));
+        values.fold(None, |bounds, (_, value)| {
+            let (low, high) = bounds.unwrap_or((value, value));
+            Some((value.min(low), value.max(high)))
+        })
+    }
+}
+
+/// A figure at an axis: no more digits than it needs.
+fn tick(value: f64) -> String {
+    if value >= 1e6 {
+        format!("{}M", (value / 1e6 * 10.0).round() / 10.0)
+    } else if value >= 1e4 {
+        format!("{}k", (value / 1e3 * 10.0).round() / 10.0)
+    } else {
+        format!("{}", (value * 100.0).round() / 100.0)
+    }
 }

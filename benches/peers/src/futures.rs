@@ -2,10 +2,10 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::blocking::Race;
+use crate::blocking::{MINUTE, Race};
 use crate::figures::{Figures, Lateness, Memory, per};
 
 pub(crate) mod smol;
@@ -16,6 +16,8 @@ pub(crate) trait Tasks: 'static {
     type Sender<T: Send + 'static>: Clone + Send + Sync + 'static;
     type Receiver<T: Send + 'static>: Send + Sync + 'static;
     type Gate: Clone + Send + Sync + 'static;
+    /// What one task waits on and another rings.
+    type Bell: Send + Sync + 'static;
     type Mutex: Send + Sync + 'static;
     type RwLock: Send + Sync + 'static;
 
@@ -38,6 +40,11 @@ pub(crate) trait Tasks: 'static {
     fn gate() -> Self::Gate;
     fn wait(gate: &Self::Gate) -> impl Future<Output = ()> + Send;
     fn open(gate: &Self::Gate);
+    fn bell() -> Self::Bell;
+    fn ring(bell: &Self::Bell);
+    fn listen(bell: &Self::Bell) -> impl Future<Output = ()> + Send;
+    /// No longer than that.
+    fn listen_timeout(bell: &Self::Bell, limit: Duration) -> impl Future<Output = ()> + Send;
     fn mutex() -> Self::Mutex;
     fn add(mutex: &Self::Mutex) -> impl Future<Output = ()> + Send;
     fn rwlock() -> Self::RwLock;
@@ -45,7 +52,25 @@ pub(crate) trait Tasks: 'static {
     fn write(lock: &Self::RwLock) -> impl Future<Output = ()> + Send;
 }
 
-pub(crate) fn yields<R: Tasks>(workers: usize, threads: usize, total: u64) -> Figures {
+/// Yields from behind four frames.
+async fn yield_deep<R: Tasks>() {
+    async fn third<R: Tasks>() {
+        R::yield_now().await;
+        std::hint::black_box(3);
+    }
+    async fn second<R: Tasks>() {
+        third::<R>().await;
+        std::hint::black_box(2);
+    }
+    async fn first<R: Tasks>() {
+        second::<R>().await;
+        std::hint::black_box(1);
+    }
+    first::<R>().await;
+    std::hint::black_box(0);
+}
+
+pub(crate) fn yields<R: Tasks>(workers: usize, threads: usize, total: u64, deep: bool) -> Figures {
     let each = (total / threads as u64).max(10);
     R::run(workers, async move {
         let race = Race::new(threads);
@@ -58,7 +83,11 @@ pub(crate) fn yields<R: Tasks>(workers: usize, threads: usize, total: u64) -> Fi
                         R::yield_now().await;
                     }
                     for _ in 0..each {
-                        R::yield_now().await;
+                        if deep {
+                            yield_deep::<R>().await;
+                        } else {
+                            R::yield_now().await;
+                        }
                     }
                     race.finish();
                 })
@@ -91,6 +120,55 @@ pub(crate) fn spawn_all<R: Tasks>(workers: usize, threads: usize, rounds: u64) -
             }
         }
         per(start.elapsed(), rounds * threads as u64)
+    })
+}
+
+/// As the one in `blocking.rs`.
+pub(crate) fn wake<R: Tasks>(
+    workers: usize,
+    threads: usize,
+    rounds: u64,
+    limited: bool,
+) -> Figures {
+    R::run(workers, async move {
+        let (round, awake) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let (last, mut all) = R::channel(None);
+        let (bells, handles): (Vec<_>, Vec<_>) = (0..threads)
+            .map(|_| {
+                let (round, awake, last) = (Arc::clone(&round), Arc::clone(&awake), last.clone());
+                let bell = Arc::new(R::bell());
+                let own = Arc::clone(&bell);
+                let task = R::spawn(async move {
+                    for n in 1..=rounds + 1 {
+                        while round.load(Ordering::Acquire) < n {
+                            if limited {
+                                R::listen_timeout(&own, MINUTE).await;
+                            } else {
+                                R::listen(&own).await;
+                            }
+                        }
+                        if awake.fetch_add(1, Ordering::AcqRel) + 1 == n * threads as u64 {
+                            R::send(&last, ()).await;
+                        }
+                    }
+                });
+                (bell, task)
+            })
+            .unzip();
+        let mut start = Instant::now();
+        for n in 1..=rounds + 1 {
+            round.store(n, Ordering::Release);
+            bells.iter().for_each(|bell| R::ring(bell));
+            assert_eq!(R::recv(&mut all).await, Some(()));
+            if n == 1 {
+                start = Instant::now();
+            }
+        }
+        let time = start.elapsed();
+        for handle in handles {
+            handle.await;
+        }
+        per(time, rounds * threads as u64)
     })
 }
 

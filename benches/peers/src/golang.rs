@@ -1,15 +1,18 @@
-//! Go, where there is a toolchain: `go/peers.go` holds the same operations.
+//! Go, where there is a toolchain: `go/peers.go` holds the same operations and servers.
 
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::{env, io};
 
 use crate::figures::Figures;
-use crate::machine;
+use crate::measure::{Measured, nothing};
 use crate::rows::Row;
 
-/// The built program; None where there is no `go`.
-pub(crate) fn build() -> io::Result<Option<PathBuf>> {
+const MISSING: &str = "no Go toolchain here";
+
+/// Builds the program; false where there is no `go`.
+pub(crate) fn build() -> io::Result<bool> {
     let program = program()?;
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/go/peers.go");
     let built = Command::new("go")
@@ -18,43 +21,66 @@ pub(crate) fn build() -> io::Result<Option<PathBuf>> {
         .arg(source)
         .status();
     match built {
-        Ok(status) if status.success() => Ok(Some(program)),
+        Ok(status) if status.success() => Ok(true),
         Ok(status) => Err(io::Error::other(format!("go build: {status}"))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(program.exists()),
         Err(error) => Err(error),
     }
 }
 
 /// Beside this program.
-pub(crate) fn program() -> io::Result<PathBuf> {
+fn program() -> io::Result<PathBuf> {
     Ok(env::current_exe()?.with_file_name("peers-go"))
 }
 
-pub(crate) fn measure(row: &Row, quick: bool) -> io::Result<Option<Figures>> {
-    let program = program()?;
-    if !program.exists() {
-        return Ok(None);
-    }
-    let cores = machine::cores()?;
-    machine::pin(&cores[..row.workers.min(cores.len())])?;
-    let output = Command::new(program)
-        .args([row.key, if quick { "1" } else { "4" }])
-        .env("GOMAXPROCS", row.workers.to_string())
-        .output()?;
-    if !output.status.success() {
-        return Ok(None);
-    }
-    Ok(Some(parse(&String::from_utf8_lossy(&output.stdout))))
+/// What built it; None where it is not there.
+pub(crate) fn version() -> Option<String> {
+    let output = Command::new(program().ok()?).arg("version").output().ok()?;
+    Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
 }
 
-/// Lines of metric, tab, value.
-pub(crate) fn parse(text: &str) -> Figures {
-    // Metrics live as long as the program; there are a dozen of them.
-    text.lines()
-        .filter_map(|line| line.split_once('\t'))
-        .filter_map(|(metric, value)| {
-            let metric: &'static str = String::from(metric).leak();
-            Some((metric, value.trim().parse().ok()?))
-        })
-        .collect()
+/// Becomes that program, so that who kills this one kills it; comes back only where that fails.
+fn become_it(args: &[&str], workers: usize) -> io::Error {
+    match program() {
+        Ok(program) => Command::new(program)
+            .args(args)
+            .env("GOMAXPROCS", workers.to_string())
+            .exec(),
+        Err(error) => error,
+    }
+}
+
+pub(crate) fn measure(row: &Row, scale: u64) -> io::Result<Measured> {
+    if !program()?.exists() {
+        return Ok(nothing(MISSING));
+    }
+    let threads = row.operation.threads().to_string();
+    let count = row.operation.count(scale).to_string();
+    Err(become_it(
+        &[row.operation.name(), &threads, &count],
+        row.workers,
+    ))
+}
+
+pub(crate) fn serve(service: &str, workers: usize) -> io::Error {
+    become_it(&["serve", service], workers)
+}
+
+pub(crate) fn is_there() -> bool {
+    program().is_ok_and(|program| program.exists())
+}
+
+/// Lines of metric, tab, value; or of an exclamation mark, tab, words.
+pub(crate) fn parse(text: &str) -> Measured {
+    let mut figures = Figures::new();
+    for (metric, value) in text.lines().filter_map(|line| line.split_once('\t')) {
+        if metric == "!" {
+            return nothing(value);
+        }
+        if let Ok(value) = value.trim().parse() {
+            // Metrics live as long as the program; there are a dozen of them.
+            figures.push((String::from(metric).leak(), value));
+        }
+    }
+    Ok(figures)
 }

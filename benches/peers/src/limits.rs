@@ -1,46 +1,109 @@
 //! What there is to reach: bare coroutines with a plain queue, no scheduler around them.
 
+#![allow(unsafe_code, reason = "stacks out of one mapping")]
+
 use std::collections::VecDeque;
+use std::io;
+use std::num::NonZeroUsize;
+use std::ptr::null_mut;
 use std::time::Instant;
 
-use corosensei::stack::DefaultStack;
+use corosensei::stack::{DefaultStack, Stack, StackPointer};
 use corosensei::{Coroutine, CoroutineResult};
 
-use crate::figures::{Figures, per};
+use crate::figures::{Figures, Memory, per};
 
-/// Round robin over so many coroutines. Their stacks come from mmap, one each, so more than some 30,000 are not to be had.
-pub(crate) fn yields(threads: usize, total: u64) -> Option<Figures> {
-    let each = (total / threads as u64).max(10);
+/// Address space of each; a page of it is used.
+const SIZE: usize = 64 * 1024;
+
+/// A piece of one large mapping: the kernel allows some 65,000 mappings, and a million stacks are wanted.
+struct Piece {
+    top: usize,
+}
+
+impl Piece {
+    /// So many, which stay for the rest of the process.
+    fn map(count: usize) -> io::Result<impl Iterator<Item = Piece>> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        let rights = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a new mapping, where the kernel likes it.
+        let start = unsafe { libc::mmap(null_mut(), count * SIZE, rights, flags, -1, 0) };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let start = start as usize;
+        // Tops at the same place of each page would fall into the same sets of the cache.
+        Ok((0..count).map(move |n| Piece {
+            top: start + (n + 1) * SIZE - n % 24 * 64,
+        }))
+    }
+}
+
+// SAFETY: 64 KiB of memory that nobody else has. The guard page is wanting: below a piece is another one; what runs on
+// them here does nothing but suspend.
+unsafe impl Stack for Piece {
+    fn base(&self) -> StackPointer {
+        NonZeroUsize::new(self.top).expect("a mapping is not at zero")
+    }
+    fn limit(&self) -> StackPointer {
+        NonZeroUsize::new(self.top - SIZE + 24 * 64).expect("a mapping is not at zero")
+    }
+}
+
+type Plain = Coroutine<(), (), (), Piece>;
+
+/// Coroutines that suspend so many times, and have done it once.
+fn started(threads: usize, each: u64) -> io::Result<VecDeque<Plain>> {
     let mut queue = VecDeque::with_capacity(threads);
-    for _ in 0..threads {
-        let stack = DefaultStack::new(64 * 1024).ok()?;
-        queue.push_back(Coroutine::with_stack(stack, move |yielder, ()| {
+    for stack in Piece::map(threads)? {
+        let mut coroutine = Coroutine::with_stack(stack, move |yielder, ()| {
             for _ in 0..=each {
                 yielder.suspend(());
             }
-        }));
-    }
-    // The first turn touches the stack.
-    for coroutine in &mut queue {
+        });
         coroutine.resume(());
+        queue.push_back(coroutine);
     }
-    let start = Instant::now();
+    Ok(queue)
+}
+
+fn finish(mut queue: VecDeque<Plain>) {
     while let Some(mut coroutine) = queue.pop_front() {
         if let CoroutineResult::Yield(()) = coroutine.resume(()) {
             queue.push_back(coroutine);
         }
     }
-    Some(per(start.elapsed(), each * threads as u64))
+}
+
+/// Round robin over so many coroutines.
+pub(crate) fn yields(threads: usize, total: u64) -> io::Result<Figures> {
+    let each = (total / threads as u64).max(10);
+    let queue = started(threads, each)?;
+    let start = Instant::now();
+    finish(queue);
+    Ok(per(start.elapsed(), each * threads as u64))
+}
+
+/// Memory of coroutines that have suspended.
+pub(crate) fn parked(threads: usize) -> io::Result<Figures> {
+    let memory = Memory::now();
+    let start = Instant::now();
+    let queue = started(threads, 0)?;
+    let spawned = start.elapsed();
+    let held = Memory::now();
+    let start = Instant::now();
+    finish(queue);
+    Ok(memory.figures(&held, threads, spawned, start.elapsed()))
 }
 
 /// Start and end, the stack used again.
-pub(crate) fn spawn_one(count: u64) -> Option<Figures> {
-    let mut stack = DefaultStack::new(64 * 1024).ok()?;
+pub(crate) fn spawn_one(count: u64) -> io::Result<Figures> {
+    let mut stack = DefaultStack::new(SIZE)?;
     let start = Instant::now();
     for _ in 0..count {
         let mut coroutine: Coroutine<(), (), (), _> = Coroutine::with_stack(stack, |_, ()| ());
         coroutine.resume(());
         stack = coroutine.into_stack();
     }
-    Some(per(start.elapsed(), count))
+    Ok(per(start.elapsed(), count))
 }

@@ -1,21 +1,26 @@
-//! What all rounds gave: the TSV, the table, and the charts drawn from it.
+//! What all rounds gave: the TSV, and the tables.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::{fs, io};
 
-use crate::rows::{PEERS, ROWS};
+use crate::rows::{Group, PEERS, ROWS, Row};
 use crate::table::{Summary, Table, significant};
 
 /// Values by row, metric and peer.
 #[derive(Default)]
 pub(crate) struct Report {
     values: BTreeMap<(String, String, String), Vec<f64>>,
-    /// In the order in which they came.
+    /// Row and metric, in the order in which they came.
     metrics: Vec<(String, String)>,
+    /// Row, peer, and why it has no figures.
+    notes: Vec<(String, String, String)>,
+    /// Some lines.
     pub(crate) machine: String,
 }
+
+const HEAD: &str = "row\tmetric\tpeer\tmedian\tlowest\thighest\trounds\tvalues\n";
 
 impl Report {
     pub(crate) fn add(&mut self, row: &str, metric: &str, peer: &str, value: f64) {
@@ -27,67 +32,237 @@ impl Report {
         self.values.entry(key).or_default().push(value);
     }
 
-    pub(crate) fn median(&self, row: &str, metric: &str, peer: &str) -> Option<f64> {
-        let key = (row.to_owned(), metric.to_owned(), peer.to_owned());
-        Some(Summary::of(self.values.get(&key)?)?.median)
+    pub(crate) fn note(&mut self, row: &str, peer: &str, words: &str) {
+        let note = (row.to_owned(), peer.to_owned(), words.to_owned());
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
     }
 
-    /// One line for each row, metric and peer: the median, the spread, and the number of rounds.
+    fn values(&self, row: &str, metric: &str, peer: &str) -> Option<&[f64]> {
+        let key = (row.to_owned(), metric.to_owned(), peer.to_owned());
+        self.values.get(&key).map(Vec::as_slice)
+    }
+
+    pub(crate) fn median(&self, row: &str, metric: &str, peer: &str) -> Option<f64> {
+        Some(Summary::of(self.values(row, metric, peer)?)?.median)
+    }
+
+    /// The rows that have figures, and their metrics.
+    fn lines(&self) -> impl Iterator<Item = (&'static Row, &str)> {
+        ROWS.iter().flat_map(|row| {
+            let own = self.metrics.iter().filter(|(key, _)| key == row.key);
+            own.map(move |(_, metric)| (row, metric.as_str()))
+        })
+    }
+
+    /// A line for each row, metric and peer.
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
-        let mut text = format!(
-            "# {}\nrow\tmetric\tpeer\tmedian\tspread\trounds\n",
-            self.machine
-        );
-        for (row, metric) in &self.metrics {
+        let mut text = String::new();
+        for line in self.machine.lines() {
+            let _ = writeln!(text, "# {line}");
+        }
+        text += HEAD;
+        for (row, metric) in self.lines() {
             for peer in PEERS {
-                let key = (row.clone(), metric.clone(), peer.to_owned());
-                let Some(values) = self.values.get(&key) else {
+                let Some(values) = self.values(row.key, metric, peer) else {
                     continue;
                 };
-                if let Some(Summary { median, spread }) = Summary::of(values) {
-                    let rounds = values.len();
-                    let _ = writeln!(
-                        text,
-                        "{row}\t{metric}\t{peer}\t{median:.3}\t{spread:.3}\t{rounds}"
-                    );
-                }
+                let (low, high) = extremes(values);
+                let median = self.median(row.key, metric, peer).unwrap_or_default();
+                let rounds = values.len();
+                let list: Vec<String> = values.iter().map(|value| format!("{value:.4}")).collect();
+                let _ = writeln!(
+                    text,
+                    "{}\t{metric}\t{peer}\t{median:.4}\t{low:.4}\t{high:.4}\t{rounds}\t{}",
+                    row.key,
+                    list.join(",")
+                );
             }
+        }
+        for (row, peer, words) in &self.notes {
+            let _ = writeln!(text, "{row}\t!\t{peer}\t{words}");
+        }
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory)?;
         }
         fs::write(path, text)
     }
 
-    /// What [`write`](Report::write) has written.
-    pub(crate) fn read(path: &Path) -> io::Result<Report> {
+    /// What [`write`](Report::write) has written, of one run or of several together.
+    pub(crate) fn read(paths: &[String]) -> io::Result<Report> {
         let mut report = Report::default();
-        for line in fs::read_to_string(path)?.lines() {
-            if let Some(machine) = line.strip_prefix("# ") {
-                machine.clone_into(&mut report.machine);
+        for path in paths {
+            let mut machine = Vec::new();
+            for line in fs::read_to_string(path)?.lines() {
+                if let Some(text) = line.strip_prefix("# ") {
+                    machine.push(text.to_owned());
+                }
+                let fields: Vec<&str> = line.split('\t').collect();
+                match fields[..] {
+                    [row, "!", peer, words] => report.note(row, peer, words),
+                    [row, metric, peer, _, _, _, _, values] => {
+                        for value in values.split(',').filter_map(|value| value.parse().ok()) {
+                            report.add(row, metric, peer, value);
+                        }
+                    }
+                    _ => {}
+                }
             }
-            let fields: Vec<&str> = line.split('\t').collect();
-            if let [row, metric, peer, median, ..] = fields[..]
-                && let Ok(median) = median.parse()
-            {
-                report.add(row, metric, peer, median);
-            }
+            report.machine = machine.join("\n");
         }
         Ok(report)
     }
 
+    /// For a terminal: medians with their spread, which is half of what lies between the lowest and the highest.
     pub(crate) fn print(&self) {
-        let mut head = vec!["", "workers", "in"];
+        println!("{}\n", self.machine);
+        let mut head = vec!["", "in"];
         head.extend(PEERS);
         let mut table = Table::new(&head);
-        for (key, metric) in &self.metrics {
-            let Some(row) = ROWS.iter().find(|row| row.key == key) else {
-                continue;
-            };
-            let mut cells = vec![row.text.to_owned(), row.workers.to_string(), metric.clone()];
+        for (row, metric) in self.lines() {
+            let mut cells = vec![row.label(), metric.to_owned()];
             cells.extend(PEERS.map(|peer| {
-                let median = self.median(key, metric, peer);
-                median.map_or("–".to_owned(), significant)
+                let Some(values) = self.values(row.key, metric, peer) else {
+                    return self.absent(row, peer).to_owned();
+                };
+                let median = self.median(row.key, metric, peer).unwrap_or_default();
+                if values.len() < 2 || median == 0.0 {
+                    return significant(median);
+                }
+                format!("{} ±{:.0}%", significant(median), spread(values, median))
             }));
             table.row(cells);
         }
         table.print();
+        println!();
+        self.remarks("");
+    }
+
+    /// For a document: a table for each part, ours in bold, and how much more the best of the others takes.
+    pub(crate) fn print_markdown(&self) {
+        for line in self.machine.lines() {
+            println!("{line}  ");
+        }
+        println!("{}\n", self.noise());
+        for (group, title) in Group::ALL {
+            let lines: Vec<_> = self.lines().filter(|(row, _)| row.group == group).collect();
+            if lines.is_empty() {
+                continue;
+            }
+            println!("### {title}\n");
+            let mut head = vec!["", "in", "**rustlet**"];
+            head.extend(&PEERS[1..]);
+            head.push("next best");
+            let mut table = Table::new(&head);
+            for (row, metric) in lines {
+                let mut cells = vec![row.label(), metric.to_owned()];
+                cells.extend(PEERS.map(|peer| {
+                    let median = self.median(row.key, metric, peer);
+                    let cell = median.map_or(self.absent(row, peer).to_owned(), significant);
+                    if peer == PEERS[0] {
+                        format!("**{cell}**")
+                    } else {
+                        cell
+                    }
+                }));
+                cells.push(self.lead(row.key, metric));
+                table.row(cells);
+            }
+            table.print();
+            println!();
+        }
+        self.remarks("- ");
+    }
+
+    /// The best of the others as a multiple of ours, the other way round where more is better.
+    fn lead(&self, row: &str, metric: &str) -> String {
+        let more_is_better = metric.starts_with("thousand");
+        // The limit is none of those who compete.
+        let others = PEERS[1..PEERS.len() - 1].iter();
+        let others = others.filter_map(|peer| self.median(row, metric, peer));
+        let best = if more_is_better {
+            others.max_by(f64::total_cmp)
+        } else {
+            others.min_by(f64::total_cmp)
+        };
+        match (self.median(row, metric, PEERS[0]), best) {
+            (Some(ours), Some(best)) if ours > 0.0 && best > 0.0 => {
+                let ratio = if more_is_better {
+                    ours / best
+                } else {
+                    best / ours
+                };
+                format!("{}×", significant(ratio))
+            }
+            _ => "–".to_owned(),
+        }
+    }
+
+    /// What stands where there is no figure.
+    fn absent(&self, row: &Row, peer: &str) -> &'static str {
+        let mut notes = self.notes.iter();
+        let fails = notes
+            .any(|(key, name, words)| key == row.key && name == peer && words.starts_with("fails"));
+        if fails { "fails" } else { "–" }
+    }
+
+    /// How far rounds are apart.
+    fn noise(&self) -> String {
+        let mut spreads: Vec<f64> = self
+            .values
+            .values()
+            .filter(|values| values.len() > 1)
+            .filter_map(|values| Some(spread(values, Summary::of(values)?.median)))
+            .collect();
+        spreads.sort_by(f64::total_cmp);
+        let at = |part: usize| spreads.get(spreads.len() * part / 100);
+        match (at(50), at(90)) {
+            (Some(half), Some(most)) => format!(
+                "Medians; half of the figures spread by no more than ±{half:.0} % between rounds, nine in ten by no more than ±{most:.0} %."
+            ),
+            _ => "One round.".to_owned(),
+        }
+    }
+
+    /// Why figures are missing.
+    fn remarks(&self, bullet: &str) {
+        let mut remarks: Vec<(String, Vec<&str>)> = Vec::new();
+        for (row, peer, words) in &self.notes {
+            let text = format!("{peer}: {words}");
+            match remarks.iter_mut().find(|(known, _)| *known == text) {
+                Some((_, rows)) => rows.push(row),
+                None => remarks.push((text, vec![row])),
+            }
+        }
+        for (text, rows) in remarks {
+            println!("{bullet}{text} ({})", rows.join(", "));
+        }
+    }
+}
+
+impl Row {
+    pub(crate) fn label(&self) -> String {
+        if self.workers == 1 || self.text.contains("two") {
+            self.text.to_owned()
+        } else {
+            format!("{}; {} workers", self.text, self.workers)
+        }
+    }
+}
+
+fn extremes(values: &[f64]) -> (f64, f64) {
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    (low, high)
+}
+
+/// In percent of the median.
+fn spread(values: &[f64], median: f64) -> f64 {
+    let (low, high) = extremes(values);
+    if median == 0.0 {
+        0.0
+    } else {
+        (high - low) / 2.0 / median * 100.0
     }
 }

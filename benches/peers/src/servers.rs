@@ -4,12 +4,14 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::process::{Child, ChildStdout, Command, Stdio, exit};
 use std::time::Duration;
 use std::{env, thread};
 
+use crate::blocking::{STACK, may::configure};
 use crate::futures::tokio::runtime;
-use crate::{machine, raw_epoll};
+use crate::{epoll, golang, machine};
 
 /// What is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +29,7 @@ impl Service {
         (Service::Http, "http"),
     ];
 
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         let (_, name) = Service::ALL[self as usize];
         name
     }
@@ -42,13 +44,13 @@ impl Service {
     }
 }
 
-const LIMIT: Duration = Duration::from_secs(60);
-const BUFFER: usize = 4096;
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const BUFFER: usize = 4096;
 const HELLO: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 13\r\n\r\nHello, world!";
 
 /// What goes out for what came in. Of a request only its end is looked for, the same way on each runtime.
-fn answer(service: Service, input: &[u8]) -> &[u8] {
+pub(crate) fn answer(service: Service, input: &[u8]) -> &[u8] {
     match service {
         Service::Echo | Service::Limited => input,
         Service::Http if input.ends_with(b"\r\n\r\n") => HELLO,
@@ -82,12 +84,14 @@ fn serve_rustlet(listener: TcpListener, workers: usize, service: Service) -> io:
     })
 }
 
-fn serve_may(listener: TcpListener, workers: usize, service: Service) -> io::Result<()> {
-    may::config().set_workers(workers);
-    let address = listener.local_addr()?;
-    // Its listeners cannot be made of std's.
-    drop(listener);
-    let listener = may::net::TcpListener::bind(address)?;
+/// Its listeners cannot be made of std's, so this one is announced from here.
+fn serve_may(workers: usize, service: Service) -> io::Result<()> {
+    configure(workers);
+    let listener = may::net::TcpListener::bind("127.0.0.1:0")?;
+    // SAFETY: the listener outlives the borrow.
+    let raw = unsafe { BorrowedFd::borrow_raw(listener.as_raw_fd()) };
+    rustix::net::listen(raw, BACKLOG)?;
+    announce(listener.local_addr()?)?;
     for stream in listener.incoming() {
         let stream = stream?;
         stream.set_nodelay(true)?;
@@ -108,7 +112,7 @@ fn serve_threads(listener: TcpListener, service: Service) -> io::Result<()> {
             stream.set_read_timeout(Some(LIMIT))?;
         }
         thread::Builder::new()
-            .stack_size(64 * 1024)
+            .stack_size(STACK)
             .spawn(move || talk(stream, service))?;
     }
     Ok(())
@@ -194,23 +198,32 @@ fn serve_smol(listener: TcpListener, workers: usize, service: Service) -> io::Re
     }))
 }
 
+/// All get the same, long queue; Go takes the longest that the system allows, which is as long.
+const BACKLOG: i32 = 4096;
+
+/// Tells the parent where the server is.
+fn announce(address: SocketAddr) -> io::Result<()> {
+    println!("{address}");
+    io::stdout().flush()
+}
+
 /// Serves for ever.
-fn serve(peer: &str, workers: usize, service: Service, listener: TcpListener) -> io::Result<()> {
+fn serve(peer: &str, workers: usize, service: Service) -> io::Result<()> {
+    if peer == "may" {
+        return serve_may(workers, service);
+    }
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    rustix::net::listen(&listener, BACKLOG)?;
+    announce(listener.local_addr()?)?;
     match peer {
         "rustlet" => serve_rustlet(listener, workers, service),
         "tokio-mt" => serve_tokio(listener, false, workers, service),
         "tokio-ct" => serve_tokio(listener, true, workers, service),
         "smol" => serve_smol(listener, workers, service),
-        "may" => serve_may(listener, workers, service),
         "threads" => serve_threads(listener, service),
-        "limit" if service == Service::Echo => raw_epoll::serve(&listener),
+        "limit" => epoll::serve(&listener, workers, service),
         _ => Err(io::ErrorKind::Unsupported.into()),
     }
-}
-
-/// Whether this peer has this service.
-pub(crate) fn has(peer: &str, service: Service) -> bool {
-    peer != "limit" || service == Service::Echo
 }
 
 /// Followed by a peer's name, a number of workers, a service and a list of cores, makes this program that server.
@@ -229,17 +242,15 @@ pub(crate) fn child(args: &[String]) -> io::Result<()> {
         .collect();
     machine::raise_open_files()?;
     machine::pin(&cores)?;
+    if peer == "go" {
+        return Err(golang::serve(service.name(), workers));
+    }
     // The parent's end goes when the parent does.
     thread::spawn(|| {
         let _ = io::stdin().read(&mut [0]);
         exit(0);
     });
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    // All get the same, long queue.
-    rustix::net::listen(&listener, 4096)?;
-    println!("{}", listener.local_addr()?);
-    io::stdout().flush()?;
-    serve(peer, workers, service, listener)
+    serve(peer, workers, service)
 }
 
 /// A server that runs; dropping it ends the process.
@@ -267,6 +278,7 @@ impl Serving {
             ])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
             .spawn()?;
         let output = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
         let mut serving = Serving {

@@ -4,9 +4,16 @@ use std::time::Duration;
 
 use may::sync::{Mutex, RwLock, mpmc};
 
-use super::Threads;
+use super::{STACK, Threads};
 
 pub(crate) struct May;
+
+/// Its stack size is in words.
+pub(crate) fn configure(workers: usize) {
+    may::config()
+        .set_workers(workers)
+        .set_stack_size(STACK / size_of::<usize>());
+}
 
 impl Threads for May {
     type Handle<T: Send + 'static> = may::coroutine::JoinHandle<T>;
@@ -16,9 +23,7 @@ impl Threads for May {
     type RwLock = RwLock<u64>;
 
     fn run<T: Send + 'static>(workers: usize, f: impl FnOnce() -> T + Send + 'static) -> T {
-        may::config()
-            .set_workers(workers)
-            .set_stack_size(0x4000 / 8);
+        configure(workers);
         // From outside, so that the measured thread is a coroutine as the others are.
         Self::join(Self::spawn(f))
     }
@@ -31,6 +36,15 @@ impl Threads for May {
     }
     fn yield_now() {
         may::coroutine::yield_now();
+    }
+    fn park() {
+        may::coroutine::park();
+    }
+    fn park_timeout(limit: Duration) {
+        may::coroutine::park_timeout(limit);
+    }
+    fn unpark<T: Send + 'static>(handle: &Self::Handle<T>) {
+        handle.coroutine().unpark();
     }
     fn sleep(time: Duration) {
         may::coroutine::sleep(time);

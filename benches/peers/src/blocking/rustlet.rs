@@ -29,6 +29,15 @@ impl Threads for Rustlet {
     fn yield_now() {
         rustlet::yield_now();
     }
+    fn park() {
+        rustlet::park();
+    }
+    fn park_timeout(limit: Duration) {
+        rustlet::park_timeout(limit);
+    }
+    fn unpark<T: Send + 'static>(handle: &Self::Handle<T>) {
+        handle.thread().unpark();
+    }
     fn sleep(time: Duration) {
         rustlet::sleep(time);
     }

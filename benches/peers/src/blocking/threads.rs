@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::Threads;
+use super::{STACK, Threads};
 
 pub(crate) struct OsThreads;
 
@@ -22,7 +22,7 @@ impl Threads for OsThreads {
         f()
     }
     fn spawn<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Self::Handle<T> {
-        let builder = thread::Builder::new().stack_size(64 * 1024);
+        let builder = thread::Builder::new().stack_size(STACK);
         builder.spawn(f).expect("an OS thread")
     }
     fn join<T: Send + 'static>(handle: Self::Handle<T>) -> T {
@@ -30,6 +30,15 @@ impl Threads for OsThreads {
     }
     fn yield_now() {
         thread::yield_now();
+    }
+    fn park() {
+        thread::park();
+    }
+    fn park_timeout(limit: Duration) {
+        thread::park_timeout(limit);
+    }
+    fn unpark<T: Send + 'static>(handle: &Self::Handle<T>) {
+        handle.thread().unpark();
     }
     fn sleep(time: Duration) {
         thread::sleep(time);

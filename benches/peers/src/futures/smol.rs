@@ -21,6 +21,8 @@ impl Tasks for Smol {
     type Sender<T: Send + 'static> = Sender<T>;
     type Receiver<T: Send + 'static> = Receiver<T>;
     type Gate = (Sender<()>, Receiver<()>);
+    /// A permit that is there or not.
+    type Bell = (Sender<()>, Receiver<()>);
     type Mutex = Mutex<u64>;
     type RwLock = RwLock<u64>;
 
@@ -62,6 +64,21 @@ impl Tasks for Smol {
     }
     fn open(gate: &Self::Gate) {
         gate.0.close();
+    }
+    fn bell() -> Self::Bell {
+        smol::channel::bounded(1)
+    }
+    fn ring(bell: &Self::Bell) {
+        let _ = bell.0.try_send(());
+    }
+    async fn listen(bell: &Self::Bell) {
+        let _ = bell.1.recv().await;
+    }
+    async fn listen_timeout(bell: &Self::Bell, limit: Duration) {
+        let late = async {
+            Timer::after(limit).await;
+        };
+        smol::future::or(Self::listen(bell), late).await;
     }
     fn mutex() -> Mutex<u64> {
         Mutex::new(0)

@@ -48,6 +48,7 @@ impl<const CURRENT_THREAD: bool> Tasks for Tokio<CURRENT_THREAD> {
     type Sender<T: Send + 'static> = Sender<T>;
     type Receiver<T: Send + 'static> = Receiver<T>;
     type Gate = Arc<(Notify, std::sync::atomic::AtomicBool)>;
+    type Bell = Notify;
     type Mutex = Mutex<u64>;
     type RwLock = RwLock<u64>;
 
@@ -109,6 +110,18 @@ impl<const CURRENT_THREAD: bool> Tasks for Tokio<CURRENT_THREAD> {
     fn open(gate: &Self::Gate) {
         gate.1.store(true, std::sync::atomic::Ordering::SeqCst);
         gate.0.notify_waiters();
+    }
+    fn bell() -> Notify {
+        Notify::new()
+    }
+    fn ring(bell: &Notify) {
+        bell.notify_one();
+    }
+    fn listen(bell: &Notify) -> impl Future<Output = ()> + Send {
+        bell.notified()
+    }
+    async fn listen_timeout(bell: &Notify, limit: Duration) {
+        let _ = tokio::time::timeout(limit, bell.notified()).await;
     }
     fn mutex() -> Mutex<u64> {
         Mutex::new(0)

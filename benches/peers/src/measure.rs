@@ -1,0 +1,123 @@
+//! One row of one peer, measured in this process: what needs no load from outside.
+
+use std::io;
+
+use crate::blocking::{self, Threads, may::May, rustlet::Rustlet, threads::OsThreads};
+use crate::figures::Figures;
+use crate::futures::{self, Tasks, smol::Smol, tokio as tokio_peer};
+use crate::rows::Operation::*;
+use crate::rows::Row;
+use crate::{golang, limits, machine};
+
+/// Figures; or why there are none, in words, empty where there is nothing to say.
+pub(crate) type Measured = Result<Figures, String>;
+
+pub(crate) fn nothing(words: &str) -> Measured {
+    Err(words.to_owned())
+}
+
+/// Beyond so many the OS threads are not asked: it is for the kernel to say how many there may be, and it says it by
+/// falling over.
+const MAX_OS_THREADS: usize = 10_000;
+
+pub(crate) fn measure(row: &Row, peer: &str, scale: u64) -> io::Result<Measured> {
+    let cores = machine::cores()?;
+    if row.workers > cores.len() {
+        return Ok(nothing("too few cores"));
+    }
+    let across = row.operation == PingPongAcross;
+    if !across || peer == "go" {
+        machine::pin(&cores[..row.workers])?;
+    }
+    Ok(match peer {
+        "rustlet" => threads::<Rustlet>(row, &cores, scale),
+        "may" if across => nothing("its workers cannot be pinned one by one"),
+        "may" => threads::<May>(row, &cores, scale),
+        "threads" if matches!(row.operation, Skynet(_)) => nothing("too many OS threads"),
+        "threads"
+            if row.operation.threads() > MAX_OS_THREADS
+                && !matches!(row.operation, Timers(20_000)) =>
+        {
+            nothing("too many OS threads")
+        }
+        "threads" => threads::<OsThreads>(row, &cores, scale),
+        "tokio-mt" => tasks::<tokio_peer::MultiThread>(row, &cores, scale),
+        "tokio-ct" if row.workers == 1 || across => {
+            tasks::<tokio_peer::CurrentThread>(row, &cores, scale)
+        }
+        "smol" if across => nothing("one global executor and reactor: not two of one worker"),
+        "smol" => tasks::<Smol>(row, &cores, scale),
+        "go" => golang::measure(row, scale)?,
+        "limit" => limit(row, scale),
+        _ => nothing(""),
+    })
+}
+
+fn threads<R: Threads>(row: &Row, cores: &[usize], scale: u64) -> Measured {
+    let (workers, operation) = (row.workers, row.operation);
+    // OS threads are a hundred times slower: less of the same.
+    let count = operation
+        .count(scale)
+        .div_ceil(if R::HEAVY { 20 } else { 1 });
+    Ok(match operation {
+        Yield(n) => blocking::yields::<R>(workers, n, count, false),
+        YieldDeep(n) => blocking::yields::<R>(workers, n, count, true),
+        SpawnOne => blocking::spawn_one::<R>(workers, count),
+        SpawnAll(n) => blocking::spawn_all::<R>(workers, n, count),
+        Wake(n) => blocking::wake::<R>(workers, n, count, false),
+        Timer(n) => blocking::wake::<R>(workers, n, count, true),
+        PingPong => blocking::ping_pong::<R>(workers, count),
+        PingPongAcross => blocking::ping_pong_across::<R>(cores, operation.count(scale)),
+        Mpsc => blocking::many_to_many::<R>(workers, 4, 1, None, count),
+        Mpmc => blocking::many_to_many::<R>(workers, 4, 4, Some(128), count),
+        Mutex => blocking::mutex::<R>(workers, 8, count),
+        RwLock => blocking::rwlock::<R>(workers, 8, count),
+        Parked(n) => blocking::parked::<R>(workers, n),
+        Timers(n) => blocking::timers::<R>(workers, n as u64),
+        Skynet(leaves) => blocking::skynet::<R>(workers, leaves as u64),
+        Chain(links) => blocking::chain::<R>(workers, links as u64, count),
+        Serve { .. } | Idle(_) | Churn(_) | Wrk(_) => return nothing(""),
+    })
+}
+
+fn tasks<R: Tasks>(row: &Row, cores: &[usize], scale: u64) -> Measured {
+    let (workers, operation) = (row.workers, row.operation);
+    let count = operation.count(scale);
+    Ok(match operation {
+        Yield(n) => futures::yields::<R>(workers, n, count, false),
+        YieldDeep(n) => futures::yields::<R>(workers, n, count, true),
+        SpawnOne => futures::spawn_one::<R>(workers, count),
+        SpawnAll(n) => futures::spawn_all::<R>(workers, n, count),
+        Wake(n) => futures::wake::<R>(workers, n, count, false),
+        Timer(n) => futures::wake::<R>(workers, n, count, true),
+        PingPong => futures::ping_pong::<R>(workers, count),
+        PingPongAcross => futures::ping_pong_across::<R>(cores, count),
+        Mpsc | Mpmc => {
+            let (receivers, capacity) = if operation == Mpsc {
+                (1, None)
+            } else {
+                (4, Some(128))
+            };
+            let figures = futures::many_to_many::<R>(workers, 4, receivers, capacity, count);
+            return figures.ok_or_else(|| "its channels have one receiver".to_owned());
+        }
+        Mutex => futures::mutex::<R>(workers, 8, count),
+        RwLock => futures::rwlock::<R>(workers, 8, count),
+        Parked(n) => futures::parked::<R>(workers, n),
+        Timers(n) => futures::timers::<R>(workers, n as u64),
+        Skynet(leaves) => futures::skynet::<R>(workers, leaves as u64),
+        Chain(links) => futures::chain::<R>(workers, links as u64, count),
+        Serve { .. } | Idle(_) | Churn(_) | Wrk(_) => return nothing(""),
+    })
+}
+
+fn limit(row: &Row, scale: u64) -> Measured {
+    let count = row.operation.count(scale);
+    let figures = match row.operation {
+        Yield(n) => limits::yields(n, count),
+        SpawnOne if row.workers == 1 => limits::spawn_one(count),
+        Parked(n) => limits::parked(n),
+        _ => return nothing(""),
+    };
+    figures.map_err(|error| error.to_string())
+}
