@@ -49,12 +49,14 @@ fn os_threads() -> usize {
     std::fs::read_dir("/proc/self/task").unwrap().count()
 }
 
-/// Waits until as many OS threads are listed as before: one that was joined may stay listed for a moment.
-fn until_os_threads_are(before: usize) {
+/// How many OS threads are listed once there are no more than before (or patience ends): one that was joined may stay listed
+/// for a moment, and may have been when those before were counted.
+fn os_threads_left(before: usize) -> usize {
     let patience = std::time::Instant::now() + Duration::from_secs(20);
-    while os_threads() != before && std::time::Instant::now() < patience {
+    while os_threads() > before && std::time::Instant::now() < patience {
         std::thread::yield_now();
     }
+    os_threads()
 }
 
 // --- what it gives ---
@@ -176,8 +178,9 @@ fn nothing_is_left_behind_by_many_runs() {
         for _ in 0..stress(200) {
             cycle();
         }
-        until_os_threads_are(before.1);
-        assert_eq!((open_descriptors(), os_threads()), before);
+        let threads_left = os_threads_left(before.1);
+        assert!(threads_left <= before.1, "{threads_left} of {before:?}");
+        assert_eq!(open_descriptors(), before.0);
         assert!(threads().is_empty(), "{:?}", threads());
     });
     succeeded(&output);
@@ -206,12 +209,9 @@ fn a_runtime_that_cannot_start_leaves_nothing_behind() {
             let error = Builder::new().workers(workers).build().unwrap_err();
             limit(1024);
             assert_eq!(error.raw_os_error().or(Some(24)), Some(24), "{error}");
-            until_os_threads_are(before.1);
-            assert_eq!(
-                (open_descriptors(), os_threads()),
-                before,
-                "{workers} workers"
-            );
+            let threads_left = os_threads_left(before.1);
+            assert!(threads_left <= before.1, "{threads_left} of {before:?}");
+            assert_eq!(open_descriptors(), before.0, "{workers} workers");
         }
         assert_eq!(Builder::new().workers(2).build().unwrap().run(|| 5), 5);
     });
