@@ -450,7 +450,7 @@ fn the_watchdog_reports_calls_that_queue_for_long() {
         let runtime = Builder::new()
             .workers(1)
             .blocking_threads(1)
-            .watchdog(std::time::Duration::from_millis(5))
+            .watchdog(std::time::Duration::from_millis(50))
             .build()
             .unwrap();
         return runtime.run(|| {
