@@ -450,7 +450,7 @@ fn the_watchdog_reports_calls_that_queue_for_long() {
         let runtime = Builder::new()
             .workers(1)
             .blocking_threads(1)
-            .watchdog(std::time::Duration::from_millis(5))
+            .watchdog(std::time::Duration::from_millis(50))
             .build()
             .unwrap();
         return runtime.run(|| {
@@ -463,6 +463,7 @@ fn the_watchdog_reports_calls_that_queue_for_long() {
                 })
             });
             has_begun.recv().unwrap();
+            eprintln!("begun");
             let callers = [first, spawn(move || unblock(read))];
             callers
                 .into_iter()
@@ -479,6 +480,8 @@ fn the_watchdog_reports_calls_that_queue_for_long() {
         .unwrap();
     let reader = std::io::BufReader::new(child.stderr.take().unwrap());
     let mut lines = std::io::BufRead::lines(reader).map(Result::unwrap);
+    // On a slow machine the first one is kept waiting, too: until its thread has started.
+    assert!(lines.any(|line| line == "begun"));
     let report = lines.find(|line| line.contains("blocking calls")).unwrap();
     assert!(report.starts_with("rustlet: 1 blocking calls"), "{report}");
     drop(child.stdin.take());

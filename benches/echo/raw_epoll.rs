@@ -1,20 +1,15 @@
 //! The limit: one OS thread, one edge-triggered epoll, one buffer, and no more system calls than it takes.
 
+use crate::support::connection::Connection;
+
 use rustix::event::epoll::{self, EventFlags};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use std::io;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::os::fd::AsRawFd;
 
 const LISTENER: u64 = u64::MAX;
-
-/// A connection, and what did not fit into its socket's buffer.
-struct Connection {
-    stream: TcpStream,
-    unsent: Vec<u8>,
-}
 
 pub(crate) fn serve(listener: &TcpListener) -> io::Result<()> {
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
@@ -52,10 +47,7 @@ pub(crate) fn serve(listener: &TcpListener) -> io::Result<()> {
                     if connections.len() <= number {
                         connections.resize_with(number + 1, || None);
                     }
-                    connections[number] = Some(Connection {
-                        stream,
-                        unsent: Vec::new(),
-                    });
+                    connections[number] = Some(Connection::new(stream));
                 }
                 continue;
             }
@@ -63,45 +55,9 @@ pub(crate) fn serve(listener: &TcpListener) -> io::Result<()> {
             let ending = EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR;
             let flags = event.flags;
             if let Some(connection) = slot
-                && !connection.turn(&mut buffer, flags.intersects(ending))
+                && !connection.turn(&mut buffer, flags.intersects(ending), |bytes| bytes)
             {
                 *slot = None;
-            }
-        }
-    }
-}
-
-impl Connection {
-    /// Sends back what is here; false when the connection is at its end.
-    fn turn(&mut self, buffer: &mut [u8], ending: bool) -> bool {
-        while !self.unsent.is_empty() {
-            match send(&self.stream, &self.unsent, SendFlags::NOSIGNAL) {
-                Ok(length) => drop(self.unsent.drain(..length)),
-                Err(error) => return error == Errno::AGAIN,
-            }
-        }
-        loop {
-            let length = match recv(&self.stream, &mut *buffer, RecvFlags::empty()) {
-                Ok((0, _)) => return false,
-                Ok((length, _)) => length,
-                Err(error) => return error == Errno::AGAIN,
-            };
-            match send(&self.stream, &buffer[..length], SendFlags::NOSIGNAL) {
-                Ok(sent) if sent == length => {}
-                Ok(sent) => {
-                    self.unsent.extend_from_slice(&buffer[sent..length]);
-                    // The rest goes when there is room again, and more is read after that.
-                    return true;
-                }
-                Err(Errno::AGAIN) => {
-                    self.unsent.extend_from_slice(&buffer[..length]);
-                    return true;
-                }
-                Err(_) => return false,
-            }
-            // A short read leaves nothing behind, unless the end comes with it.
-            if length < buffer.len() && !ending {
-                return true;
             }
         }
     }

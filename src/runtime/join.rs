@@ -297,8 +297,9 @@ impl<T> JoinHandle<T> {
     ///
     /// ```
     /// rustlet::run(|| {
-    ///     let thread = rustlet::spawn(|| ());
+    ///     let thread = rustlet::spawn(rustlet::park);
     ///     assert!(!thread.is_finished());
+    ///     thread.thread().unpark();
     ///     while !thread.is_finished() {
     ///         rustlet::yield_now();
     ///     }

@@ -162,7 +162,7 @@ where
 ///     let result = timeout(Duration::from_millis(1), || {
 ///         shield(|| {
 ///             // Says goodbye to the peer, but not for long.
-///             timeout(Duration::from_millis(20), || sleep(Duration::from_millis(5))).unwrap();
+///             timeout(Duration::from_secs(20), || sleep(Duration::from_millis(5))).unwrap();
 ///         });
 ///         "and goes on, until it waits"
 ///     });

@@ -133,7 +133,7 @@ fn one_that_never_leaves_its_shield_is_reported() {
             drop(spawn(park));
             turns();
         });
-        let error = runtime.shutdown(Duration::from_millis(300)).unwrap_err();
+        let error = runtime.shutdown(Duration::from_secs(3)).unwrap_err();
         let [info] = error.threads() else {
             panic!("{error}");
         };

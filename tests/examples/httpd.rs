@@ -379,7 +379,8 @@ fn what_is_no_request_is_refused() {
 
 #[test]
 fn slow_clients_are_cut_off() {
-    let limits = ["--head-timeout", "50", "--idle-timeout", "50"];
+    // A request that comes whole is in time, and who is slow to begin with one only idles.
+    let limits = ["--head-timeout", "50", "--idle-timeout", "60000"];
     let Some(site) = Site::start(&limits) else {
         return;
     };
@@ -387,13 +388,14 @@ fn slow_clients_are_cut_off() {
         let answer = site.server.ask(part);
         assert!(answer.starts_with("HTTP/1.1 408 "), "{part:?}: {answer}");
     }
+    let mut client = site.connect();
+    assert_eq!(client.get("/digits.txt", &[]).text(), TEXT);
     // Who says nothing is told nothing.
+    let limits = ["--head-timeout", "60000", "--idle-timeout", "50"];
+    let Some(site) = Site::start(&limits) else {
+        return;
+    };
     assert_eq!(site.server.ask(""), "");
-    let answer = site.server.ask(request("GET", "/digits.txt", &[]));
-    assert!(
-        answer.starts_with("HTTP/1.1 200 ") && answer.ends_with(TEXT),
-        "{answer}"
-    );
 }
 
 #[test]

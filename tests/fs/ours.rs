@@ -183,9 +183,9 @@ fn a_cancelled_threads_buffer_is_flushed() {
             writer.write_all(b"saved").unwrap();
             park();
         });
-        while rustlet::runtime::threads()
+        while !rustlet::runtime::threads()
             .iter()
-            .all(|info| info.waits_in != "park")
+            .any(|info| info.waits_in == "park" && info.id == thread.thread().id())
         {
             yield_now();
         }

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -141,23 +141,29 @@ fn a_select_over_many_children_gets_each_once() {
     on_one_worker_with(case);
 }
 
-/// Counts steps on the only worker until `work`, in another green thread, is done; true if there were some.
-fn others_go_on(work: fn()) {
-    on_one_worker_with(move || {
+/// Counts steps on the only worker until `work`, in another green thread, is done: there must be some. It is told how many seconds its
+/// child shall sleep, since a machine that is busy may do nothing else for as long as that.
+fn others_go_on(work: fn(&str)) {
+    let mut spans = ["0.1", "1", "10"].into_iter();
+    assert!(spans.any(|seconds| steps_beside(work, seconds) > 10));
+}
+
+fn steps_beside(work: fn(&str), seconds: &'static str) -> u64 {
+    let steps = AtomicU64::new(0);
+    on_one_worker_with(|| {
         static DONE: AtomicBool = AtomicBool::new(false);
         DONE.store(false, Ordering::Relaxed);
         let worker = rustlet::spawn_local(move || {
-            work();
+            work(seconds);
             DONE.store(true, Ordering::Relaxed);
         });
-        let mut steps = 0_u64;
         while !DONE.load(Ordering::Relaxed) {
             rustlet::yield_now();
-            steps += 1;
+            steps.fetch_add(1, Ordering::Relaxed);
         }
         worker.join().unwrap();
-        assert!(steps > 10, "{steps} steps");
     });
+    steps.into_inner()
 }
 
 fn on_one_worker_with(case: impl FnOnce() + Send) {
@@ -172,23 +178,26 @@ fn on_one_worker_with(case: impl FnOnce() + Send) {
 fn no_call_blocks_the_worker() {
     // One after the other: they share a counter.
     for work in [
-        || assert!(sh("sleep 0.1").status().unwrap().success()),
-        || drop(sh("sleep 0.1; echo x").output().unwrap()),
-        || sh("sleep 0.1").spawn().unwrap().exited().recv().unwrap(),
-        || {
-            let mut child = sh("sleep 0.1").spawn().unwrap();
+        |time: &str| assert!(sh(&format!("sleep {time}")).status().unwrap().success()),
+        |time: &str| drop(sh(&format!("sleep {time}; echo x")).output().unwrap()),
+        |time: &str| {
+            let child = sh(&format!("sleep {time}")).spawn().unwrap();
+            child.exited().recv().unwrap();
+        },
+        |time: &str| {
+            let mut child = sh(&format!("sleep {time}")).spawn().unwrap();
             assert!(child.wait_timeout(Duration::MAX).unwrap().is_some());
         },
-        || {
-            let mut child = sh("sleep 0.1; echo x")
+        |time: &str| {
+            let mut child = sh(&format!("sleep {time}; echo x"))
                 .stdout(Stdio::piped())
                 .spawn()
                 .unwrap();
             child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
             child.wait().unwrap();
         },
-        || {
-            let mut child = sh("sleep 0.1; cat >/dev/null")
+        |time: &str| {
+            let mut child = sh(&format!("sleep {time}; cat >/dev/null"))
                 .stdin(Stdio::piped())
                 .spawn()
                 .unwrap();
@@ -389,10 +398,9 @@ fn a_destructor_that_waits_is_told_that_it_cannot() {
             let mut killer = Killer(sleeper().spawn().unwrap());
             killer.0.wait().unwrap();
         });
-        while !rustlet::runtime::threads()
-            .iter()
-            .any(|info| info.waits_in == "the end of a child process")
-        {
+        while !rustlet::runtime::threads().iter().any(|info| {
+            info.waits_in == "the end of a child process" && info.id == thread.thread().id()
+        }) {
             rustlet::yield_now();
         }
         thread.cancel();

@@ -69,9 +69,13 @@ fn listeners_share_a_port_when_all_agree() {
         one.set_nonblocking(true).unwrap();
         two.set_nonblocking(true).unwrap();
         let _clients: Vec<_> = (0..20).map(|_| TcpStream::connect(addr).unwrap()).collect();
-        let accepted =
-            [&one, &two].map(|listener| listener.incoming().map_while(Result::ok).count());
-        assert_eq!(accepted.iter().sum::<usize>(), 20);
+        // The last of them may be a moment behind its client.
+        let mut accepted = 0;
+        while accepted < 20 {
+            for listener in [&one, &two] {
+                accepted += listener.incoming().map_while(Result::ok).count();
+            }
+        }
     });
 }
 

@@ -1,7 +1,8 @@
 //! Two ends of one connection, and other things that most cases begin with.
 
 use super::net::{SocketAddr, TcpListener, TcpStream};
-use std::io::{Read, Write};
+use super::thread;
+use std::io::{self, Read, Write};
 
 pub(super) const LOCAL: &str = "127.0.0.1:0";
 
@@ -17,6 +18,16 @@ pub(super) fn pair() -> (TcpStream, TcpStream) {
     let (server, peer) = listener.accept().unwrap();
     assert_eq!(peer, client.local_addr().unwrap());
     (client, server)
+}
+
+/// What does not wait, again until there is something: a network may be a moment behind what has been sent.
+pub(super) fn until_there<T>(mut try_it: impl FnMut() -> io::Result<T>) -> T {
+    loop {
+        match try_it() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::yield_now(),
+            result => return result.unwrap(),
+        }
+    }
 }
 
 /// Sends back what comes in, until the other end stops.

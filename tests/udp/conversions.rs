@@ -43,6 +43,7 @@ fn a_socket_becomes_stds_and_comes_back() {
             ErrorKind::WouldBlock
         );
         other.send(b"x").unwrap();
+        one.set_nonblocking(false).unwrap();
         assert_eq!(one.recv(&mut [0]).unwrap(), 1);
     });
 }

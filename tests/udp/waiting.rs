@@ -99,6 +99,7 @@ fn a_socket_that_is_shut_down_wakes_its_receivers() {
         let (one, other) = pair();
         let clone = one.try_clone().unwrap();
         other.send(b"early").unwrap();
+        one.peek(&mut [0]).unwrap();
         thread::scope(|scope| {
             // Whoever gets the early one waits for another.
             let receivers = [&one, &one, &clone].map(|socket| {

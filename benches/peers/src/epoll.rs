@@ -10,17 +10,15 @@ use std::time::{Duration, Instant};
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
 use rustix::time::Timespec;
 
+use crate::connection::Connection;
 use crate::servers::{BUFFER, LIMIT, Service, answer};
 
 const LISTENER: u64 = u64::MAX;
 
-/// A connection, and what did not fit into its socket's buffer.
-struct Connection {
-    stream: TcpStream,
-    unsent: Vec<u8>,
+struct Known {
+    connection: Connection,
     /// When it was last heard of, where that matters.
     heard: Instant,
 }
@@ -36,7 +34,7 @@ struct Loop {
     shared: Arc<Shared>,
     service: Service,
     /// By descriptor.
-    connections: Vec<Option<Connection>>,
+    connections: Vec<Option<Known>>,
 }
 
 pub(crate) fn serve(listener: &TcpListener, workers: usize, service: Service) -> io::Result<()> {
@@ -93,9 +91,8 @@ impl Loop {
         if self.connections.len() <= number {
             self.connections.resize_with(number + 1, || None);
         }
-        self.connections[number] = Some(Connection {
-            stream,
-            unsent: Vec::new(),
+        self.connections[number] = Some(Known {
+            connection: Connection::new(stream),
             heard: Instant::now(),
         });
     }
@@ -121,10 +118,10 @@ impl Loop {
                 now = Instant::now();
                 if now - swept > Duration::from_secs(1) {
                     swept = now;
-                    let late = |connection: &Connection| now - connection.heard > LIMIT;
+                    let late = |known: &mut Known| now - known.heard > LIMIT;
                     self.connections
                         .iter_mut()
-                        .for_each(|slot| drop(slot.take_if(|connection| late(connection))));
+                        .for_each(|slot| drop(slot.take_if(late)));
                 }
             }
             for event in &events {
@@ -152,50 +149,17 @@ impl Loop {
                 };
                 let ending = EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR;
                 let flags = event.flags;
-                if let Some(connection) = slot {
-                    connection.heard = now;
-                    if !connection.turn(&mut buffer, self.service, flags.intersects(ending)) {
+                if let Some(known) = slot {
+                    known.heard = now;
+                    let ending = flags.intersects(ending);
+                    let service = self.service;
+                    let goes_on = known
+                        .connection
+                        .turn(&mut buffer, ending, |input| answer(service, input));
+                    if !goes_on {
                         *slot = None;
                     }
                 }
-            }
-        }
-    }
-}
-
-impl Connection {
-    /// Answers what is here; false when the connection is at its end.
-    fn turn(&mut self, buffer: &mut [u8], service: Service, ending: bool) -> bool {
-        while !self.unsent.is_empty() {
-            match send(&self.stream, &self.unsent, SendFlags::NOSIGNAL) {
-                Ok(length) => drop(self.unsent.drain(..length)),
-                Err(error) => return error == Errno::AGAIN,
-            }
-        }
-        loop {
-            let length = match recv(&self.stream, &mut *buffer, RecvFlags::empty()) {
-                Ok((0, _)) => return false,
-                Ok((length, _)) => length,
-                Err(error) => return error == Errno::AGAIN,
-            };
-            let out = answer(service, &buffer[..length]);
-            let sent = if out.is_empty() {
-                0
-            } else {
-                match send(&self.stream, out, SendFlags::NOSIGNAL) {
-                    Ok(sent) => sent,
-                    Err(Errno::AGAIN) => 0,
-                    Err(_) => return false,
-                }
-            };
-            if sent < out.len() {
-                // The rest goes when there is room again, and more is read after that.
-                self.unsent.extend_from_slice(&out[sent..]);
-                return true;
-            }
-            // A short read leaves nothing behind, unless the end comes with it.
-            if length < buffer.len() && !ending {
-                return true;
             }
         }
     }

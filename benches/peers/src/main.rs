@@ -12,6 +12,8 @@
 mod blocking;
 mod charts;
 mod churn;
+#[path = "../../support/connection.rs"]
+mod connection;
 #[allow(dead_code, reason = "the driver has more to tell than this needs")]
 #[path = "../../load/driver.rs"]
 mod driver;
