@@ -99,8 +99,9 @@ fn echo(mut stream: TcpStream) -> io::Result<()> {
         if length == 0 {
             return Ok(());
         }
-        stream.write_all(&buffer[..length])?;
+        // First, so that whoever has an answer finds it counted.
         BYTES.fetch_add(length as u64, Relaxed);
+        stream.write_all(&buffer[..length])?;
     }
 }
 

@@ -27,9 +27,10 @@ fn main() {
     let board = Rc::new(RefCell::new(Board::default()));
 
     race(&worker, &board, "tortoise", |_| yield_now());
-    race(&worker, &board, "hare", |place| {
-        if place == TRACK / 2 {
-            sleep(Duration::from_millis(200)); // the loop goes on meanwhile
+    let watched = Rc::clone(&board);
+    race(&worker, &board, "hare", move |place| {
+        while place == TRACK / 2 && watched.borrow().arrived.is_empty() {
+            sleep(Duration::from_millis(50)); // one more nap; the loop goes on meanwhile
         }
         if place % 3 == 0 {
             yield_now();

@@ -55,12 +55,13 @@ fn a_run_of_all_is_ended() {
     });
     assert_eq!(value, Ok(5));
     // Its panic tells more, if it comes as far as that.
-    let mut limit = SOON;
+    let (mut limit, panics) = (SOON, AtomicUsize::new(0));
     let payload = loop {
         let result = catch_unwind(|| {
             timeout(limit, || {
                 run_all(|| {
                     spawn(park);
+                    panics.fetch_add(1, Ordering::SeqCst);
                     resume_unwind(Box::new("oh"));
                 });
             })
@@ -69,6 +70,7 @@ fn a_run_of_all_is_ended() {
             Ok(elapsed) => assert_eq!(elapsed, Err(Elapsed)),
             Err(payload) => break payload,
         }
+        assert_eq!(panics.load(Ordering::SeqCst), 0);
         limit *= 2;
     };
     assert!(payload.is::<&str>());

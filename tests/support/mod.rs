@@ -1,4 +1,8 @@
 //! What several test files need: a child process that runs one test of the same binary, and the length of stress tests.
+//!
+//! No test may fail because the machine is slow, or stops it anywhere for half a second: it waits for a word of whoever is to have done
+//! something, never for a time. Where only time can tell, it looks whether it was in time itself, and tries again with more. What goes
+//! over a network, the loopback too, and what another OS thread drops or closes may come a moment later.
 
 #![allow(dead_code, reason = "not every test file needs all of it")]
 
