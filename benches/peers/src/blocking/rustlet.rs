@@ -26,9 +26,12 @@ impl Threads for Rustlet {
     fn join<T: Send + 'static>(handle: Self::Handle<T>) -> T {
         handle.join().expect("no panic")
     }
+    // What is inlined into the caller's code there, where the function is called by its own name, is so here.
+    #[inline(always)]
     fn yield_now() {
         rustlet::yield_now();
     }
+    #[inline(always)]
     fn park() {
         rustlet::park();
     }
