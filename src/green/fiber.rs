@@ -10,7 +10,7 @@
 //!     what corosensei's `Stack` trait asks.
 
 use std::cell::{Cell, UnsafeCell};
-use std::mem::ManuallyDrop;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr;
 
 use corosensei::stack::{Stack as CoroStack, StackPointer};
@@ -80,7 +80,8 @@ impl Fiber {
     pub(crate) unsafe fn suspend(&self) {
         // SAFETY: F2.
         let yielder = unsafe { &*self.yielder.get() };
-        let here = 0_u8;
+        // Only its address is wanted.
+        let here = MaybeUninit::<u8>::uninit();
         self.low.set((&raw const here).addr());
         yielder.suspend(());
     }

@@ -294,21 +294,28 @@ pub(crate) fn is_limited_os() -> bool {
 
 #[inline(always)]
 fn suspend(home: &Home, green: &Green, temper: Temper) {
-    let mut era = 0;
-    if temper != Temper::Calm {
-        if green.raising.get() == 0 {
-            green.unwound.set(true);
-        }
-        era = home.suspended_unwinding();
-        if temper == Temper::Unwinding {
-            green.unwound_since.set(green.since());
-        }
+    if temper == Temper::Calm {
+        // SAFETY: K1.
+        unsafe { green.suspend() };
+    } else {
+        suspend_unwinding(home, green, temper);
+    }
+}
+
+/// A call of its own, so that the usual case has nothing to remember across the switch.
+#[cold]
+#[inline(never)]
+fn suspend_unwinding(home: &Home, green: &Green, temper: Temper) {
+    if green.raising.get() == 0 {
+        green.unwound.set(true);
+    }
+    let era = home.suspended_unwinding();
+    if temper == Temper::Unwinding {
+        green.unwound_since.set(green.since());
     }
     // SAFETY: K1.
     unsafe { green.suspend() };
-    if temper != Temper::Calm {
-        home.resumed_unwinding(era);
-    }
+    home.resumed_unwinding(era);
 }
 
 /// Lets the other ready threads of this worker run first; on an OS thread, `std::thread::yield_now`.
@@ -326,12 +333,27 @@ pub(crate) fn yield_now(at: &'static Location<'static>) {
 #[inline(always)]
 fn yield_green(home: &Home, at: &'static Location<'static>) {
     let green = home.current();
-    let wait = Wait::at(Reason::Yield, at);
-    let temper = wait.temper(home);
+    if green.needs_attention() || std::thread::panicking() {
+        return yield_attentively(home, green, at);
+    }
+    turn(home, green, at, Temper::Calm);
+}
+
+/// Of a thread that something may end, or on an OS thread that unwinds.
+#[cold]
+#[inline(never)]
+fn yield_attentively(home: &Home, green: &Green, at: &'static Location<'static>) {
+    let temper = Wait::at(Reason::Yield, at).temper(home);
     if green.needs_attention() && temper == Temper::Calm {
         raise_due(home, green);
     }
-    green.note(wait.reason, at, home.moment());
+    turn(home, green, at, temper);
+}
+
+/// Goes to the end of the run queue.
+#[inline(always)]
+fn turn(home: &Home, green: &Green, at: &'static Location<'static>, temper: Temper) {
+    green.note(Reason::Yield, at, home.moment());
     home.make_ready(green);
     suspend(home, green, temper);
 }
@@ -339,12 +361,8 @@ fn yield_green(home: &Home, at: &'static Location<'static>) {
 /// As [`yield_now`], and raises nothing.
 #[cold]
 pub(super) fn give_way(home: &Home, at: &'static Location<'static>) {
-    let green = home.current();
-    let wait = Wait::at(Reason::Yield, at);
-    let temper = wait.temper(home);
-    green.note(wait.reason, at, home.moment());
-    home.make_ready(green);
-    suspend(home, green, temper);
+    let temper = Wait::at(Reason::Yield, at).temper(home);
+    turn(home, home.current(), at, temper);
 }
 
 /// Raises a cancellation, if the calling thread is cancelled and may be unwound. For operations that have found
