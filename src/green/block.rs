@@ -67,6 +67,8 @@ pub(crate) struct Green {
     /// What may end a wait of it: see `cancel.rs`.
     pub(super) attention: AtomicU8,
     token: AtomicBool,
+    /// It was given to the worker that had room for it, and counts there (`Peer::placed`).
+    pub(crate) placed: Cell<bool>,
     pub(crate) timer: Cell<u32>,
     pub(super) refs: AtomicU32,
     pub(crate) deadline: Cell<Tick>,
@@ -132,6 +134,7 @@ impl Green {
             at: AtomicPtr::new(ptr::null_mut()),
             attention: AtomicU8::new(0),
             token: AtomicBool::new(false),
+            placed: Cell::new(false),
             refs: AtomicU32::new(0),
             completion: Completion::new(),
             chunk: Cell::new(ptr::null_mut()),
@@ -172,6 +175,7 @@ impl Green {
         green.unwound_since.set(NEVER);
         green.attention.store(0, Ordering::Relaxed);
         green.token.store(false, Ordering::Relaxed);
+        green.placed.set(false);
         green.completion.reset();
         green.group.store(birth.group, Ordering::Relaxed);
         green.id.store(next_id().get(), Ordering::Relaxed);

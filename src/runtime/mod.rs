@@ -30,6 +30,8 @@ mod life;
 #[cfg(not(loom))]
 mod linger;
 #[cfg(not(loom))]
+mod load;
+#[cfg(not(loom))]
 pub(crate) mod lull;
 #[cfg(not(loom))]
 pub(crate) mod reactor;

@@ -9,6 +9,9 @@ use crate::sys::clock::{NEVER, Tick};
 
 /// How long a thread may wait to be started before another worker takes it: about what waking one costs.
 const AGED: Tick = 50_000;
+/// The same for one that was placed there: no moving it later, so the count of each worker is worth a delay. Longer
+/// than the system keeps a worker from its core for another process, and than a burst of connections takes to accept.
+const PLACED_AGED: Tick = 10_000_000;
 /// So many unstarted threads are worth a second worker at once.
 const MANY: usize = 64;
 const NAP_MAX: Tick = 2_000_000;
@@ -17,8 +20,8 @@ const QUIET_MAX: Tick = 20_000_000;
 
 /// What a worker remembers while it is the sentinel.
 struct Watch {
-    /// Per peer: how many it had started when we last saw it with a queue, or none.
-    seen: Box<[Option<usize>]>,
+    /// Per peer with a queue: how many it had started, and when we saw that first.
+    seen: Box<[Option<(usize, Tick)>]>,
     looked: Tick,
     nap: Tick,
     quiet: Tick,
@@ -55,7 +58,8 @@ impl Sentinel {
     ///
     /// While one worker is awake and others sleep, the first to be roused by a spawn becomes the sentinel: it
     /// looks up every 50 µs while there are queues, ever more rarely when there are none, and lies down after
-    /// 20 ms without any. A queue is old if its worker has started nothing between two looks.
+    /// 20 ms without any. A queue is old if its worker has started nothing between two looks. That a queue of
+    /// threads that were placed there is old takes longer, and no length of it matters.
     pub(super) fn keep_watch(&self, shared: &Shared, now: Tick) -> Tick {
         if shared.peers.len() == 1 {
             return NEVER;
@@ -73,23 +77,30 @@ impl Sentinel {
         }
         let mut watch = self.watch.borrow_mut();
         let since = now.saturating_sub(watch.looked);
-        let mut queues = false;
+        let (mut queues, mut newcomers) = (false, false);
         let mut taken = 0;
         for (index, peer) in shared.peers.iter().enumerate() {
-            if index == self.index || peer.unstarted.is_empty() {
-                watch.seen[index] = None;
+            let seen = &mut watch.seen[index];
+            let waiting = peer.unstarted.len();
+            if index == self.index || waiting == 0 {
+                *seen = None;
                 continue;
             }
-            queues = true;
-            let waiting = peer.unstarted.len();
             let started = peer.started.load(Ordering::Relaxed);
-            let aged = since >= AGED && watch.seen[index] == Some(started);
-            if aged || waiting >= MANY {
+            let first = match *seen {
+                Some((then, first)) if then == started => first,
+                _ => now,
+            };
+            *seen = Some((started, first));
+            let age = now.saturating_sub(first);
+            let movable = waiting.saturating_sub(peer.newcomers());
+            if age >= PLACED_AGED {
                 taken += self.steal(shared, peer, waiting.div_ceil(2));
+            } else if movable >= MANY || age >= AGED && movable > 0 {
+                taken += self.steal(shared, peer, movable.div_ceil(2));
             }
-            if since >= AGED || watch.seen[index].is_none() {
-                watch.seen[index] = Some(started);
-            }
+            queues |= movable > 0;
+            newcomers |= movable == 0;
         }
         if since >= AGED {
             watch.looked = now;
@@ -103,7 +114,7 @@ impl Sentinel {
             watch.quiet = 0;
             watch.nap = AGED;
         } else {
-            watch.quiet += since;
+            watch.quiet = if newcomers { 0 } else { watch.quiet + since };
             watch.nap = (watch.nap * 2).min(NAP_MAX);
             if watch.quiet > QUIET_MAX {
                 self.stand_down(shared);
@@ -143,7 +154,14 @@ impl Sentinel {
     fn steal(&self, shared: &Shared, victim: &Peer, most: usize) -> usize {
         for taken in 0..most {
             match victim.unstarted.pop() {
-                Some(new) => shared.peers[self.index].unstarted.push(new),
+                Some(new) => {
+                    let peer = &shared.peers[self.index];
+                    if new.0.placed.get() {
+                        victim.placed.fetch_sub(1, Ordering::Relaxed);
+                        peer.placed.fetch_add(1, Ordering::Relaxed);
+                    }
+                    peer.unstarted.push(new);
+                }
                 None => return taken,
             }
         }

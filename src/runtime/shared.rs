@@ -13,12 +13,13 @@
 //!     equal, nothing was alive at the moment between the two readings (Mattern's counting argument,
 //!     "Algorithms for distributed termination detection", 1987).
 
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering, fence};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::blocking::Pool;
 use super::idle::Idle;
+use super::load::Load;
 use super::start_queue::StartQueue;
 use crate::green::GreenRef;
 use crate::green::home::Mailbox;
@@ -39,8 +40,11 @@ pub(crate) struct Peer {
     pub(crate) buried: AtomicUsize,
     /// How many were started here: how the sentinel sees that nothing moves.
     pub(crate) started: AtomicUsize,
-    /// Thousandths of the recent past that were spent running green threads.
-    pub(crate) busy: AtomicU32,
+    /// How many threads were placed here ([`Shared::place`]), and have not ended nor been taken by another worker.
+    pub(crate) placed: AtomicUsize,
+    /// Those of them that have started.
+    pub(crate) settled: AtomicUsize,
+    pub(crate) load: Load,
 }
 
 impl Peer {
@@ -51,8 +55,16 @@ impl Peer {
             spawned: AtomicUsize::new(0),
             buried: AtomicUsize::new(0),
             started: AtomicUsize::new(0),
-            busy: AtomicU32::new(0),
+            placed: AtomicUsize::new(0),
+            settled: AtomicUsize::new(0),
+            load: Load::new(clock::now()),
         }
+    }
+
+    /// How many that were placed here have not started.
+    pub(crate) fn newcomers(&self) -> usize {
+        let settled = self.settled.load(Ordering::Relaxed);
+        self.placed.load(Ordering::Relaxed).saturating_sub(settled)
     }
 
     /// How many green threads live here or will start here.
@@ -303,35 +315,35 @@ impl Shared {
         }
     }
 
-    /// The worker for something that will live long: the less busy of two, ties by how many live there.
+    /// The worker for something that will live long, as a connection does: the one where fewer such live, ties by how
+    /// many threads of any kind. Not the one that has less to do: of many that come at once, none has shown what it will cost.
+    pub(crate) fn place(&self, now: Tick) -> usize {
+        self.emptier_of_two(now, |peer| {
+            (peer.placed.load(Ordering::Relaxed), peer.live())
+        })
+    }
+
+    /// The one with fewer, of two workers. If one of them has had clearly more to do of late than the other, then
+    /// the one with fewer for what is left of its core.
     /// (Mitzenmacher, "The power of two choices in randomized load balancing".)
-    pub(crate) fn place(&self) -> usize {
-        const TIE: u32 = 50;
-        let count = self.peers.len();
-        if count == 1 {
+    fn emptier_of_two(&self, now: Tick, count: impl Fn(&Peer) -> (usize, usize)) -> usize {
+        let workers = self.peers.len();
+        if workers == 1 {
             return 0;
         }
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let one = turn % count;
-        // Over `count - 1` turns of `one`, `other` meets each of the others.
-        let other = (one + 1 + (turn / count) % (count - 1)) % count;
-        let busy = |index: usize| {
-            let peer = &self.peers[index];
-            if peer.mailbox.bell.is_asleep() {
-                0
-            } else {
-                peer.busy.load(Ordering::Relaxed)
+        let one = turn % workers;
+        // Over `workers - 1` turns of `one`, `other` meets each of the others.
+        let other = (one + 1 + (turn / workers) % (workers - 1)) % workers;
+        let (peer, rival) = (&self.peers[one], &self.peers[other]);
+        let (has, rival_has) = (count(peer), count(rival));
+        let is_emptier = match peer.load.rooms(&rival.load, now) {
+            Some((room, rivals_room)) => {
+                (has.0 + 1) as f64 * rivals_room <= (rival_has.0 + 1) as f64 * room
             }
+            None => has <= rival_has,
         };
-        let (busy_one, busy_other) = (busy(one), busy(other));
-        if busy_one.abs_diff(busy_other) > TIE {
-            return if busy_one < busy_other { one } else { other };
-        }
-        if self.peers[one].live() <= self.peers[other].live() {
-            one
-        } else {
-            other
-        }
+        if is_emptier { one } else { other }
     }
 
     /// Hands a thread to the worker `index`, and wakes it.
@@ -358,6 +370,9 @@ impl Shared {
     fn discard_unstarted(&self, peer: &Peer) {
         while let Some(Unstarted(green)) = peer.unstarted.pop() {
             green.discard();
+            if green.placed.get() {
+                peer.placed.fetch_sub(1, Ordering::Relaxed);
+            }
             if !green.has_own_stack() {
                 crate::stack::unreserve_shared(self.config.stack);
             }
@@ -366,14 +381,15 @@ impl Shared {
         }
     }
 
-    /// A thread from outside: to a sleeping worker if there is one, else as [`Shared::place`] says.
+    /// A thread from outside: to a sleeping worker if there is one, else where fewer live.
     pub(crate) fn push_external(&self, unstarted: Unstarted) {
         self.external.fetch_add(1, Ordering::Release);
         let asleep = self
             .peers
             .iter()
             .position(|peer| peer.mailbox.bell.is_asleep());
-        self.push_to(asleep.unwrap_or_else(|| self.place()), unstarted);
+        let fewer = || self.emptier_of_two(clock::now(), |peer| (peer.live(), 0));
+        self.push_to(asleep.unwrap_or_else(fewer), unstarted);
     }
 }
 
@@ -396,24 +412,56 @@ mod tests {
         Shared::new(peers, config)
     }
 
-    #[test]
-    fn equal_workers_are_filled_evenly() {
-        let shared = shared(3);
-        for _ in 0..300 {
-            shared.peers[shared.place()]
-                .started
+    /// Places so many one after the other at `now`; gives how many each worker has then.
+    fn placed(shared: &Shared, count: usize, now: Tick) -> Vec<usize> {
+        for _ in 0..count {
+            shared.peers[shared.place(now)]
+                .placed
                 .fetch_add(1, Ordering::Relaxed);
         }
-        for peer in &shared.peers {
-            assert!((95..=105).contains(&peer.live()), "{}", peer.live());
-        }
+        let peers = shared.peers.iter();
+        peers
+            .map(|peer| peer.placed.load(Ordering::Relaxed))
+            .collect()
+    }
+
+    const MS: Tick = 1_000_000;
+
+    #[test]
+    fn workers_get_as_many_whatever_else_lives_on_them() {
+        let shared = shared(2);
+        shared.peers[0].started.store(40, Ordering::Relaxed);
+        assert_eq!(placed(&shared, 1, clock::now()), [0, 1]);
+        assert_eq!(placed(&shared, 1000, clock::now())[0].abs_diff(500), 0);
     }
 
     #[test]
-    fn the_less_busy_worker_is_chosen() {
+    fn pairs_fill_many_workers_evenly() {
+        let shared = shared(3);
+        for count in placed(&shared, 300, clock::now()) {
+            assert!((98..=102).contains(&count), "{count}");
+        }
+    }
+
+    /// The worker that accepts has all to do while they come, and no more than the others when they have come.
+    #[test]
+    fn who_is_busy_for_a_moment_gets_as_many() {
         let shared = shared(2);
-        shared.peers[0].busy.store(900, Ordering::Relaxed);
-        assert!((0..10).all(|_| shared.place() == 1));
+        let now = clock::now();
+        shared.peers[0].load.awakes(now);
+        assert_eq!(placed(&shared, 1000, now + 100 * MS), [500, 500]);
+    }
+
+    #[test]
+    fn who_computes_gets_none_and_who_has_half_a_core_left_half_as_many() {
+        let now = clock::now();
+        let computing = shared(2);
+        computing.peers[0].load.awakes(now);
+        assert_eq!(placed(&computing, 40, now + 100_000 * MS), [0, 40]);
+        let half = shared(2);
+        half.peers[0].load.awakes(now);
+        // Of two seconds the second.
+        assert_eq!(placed(&half, 300, now + 1000 * MS), [100, 200]);
     }
 
     #[test]

@@ -39,8 +39,6 @@ const POLL_EVERY: Tick = 50_000;
 const TRIM_EVERY: Tick = 1_000_000_000;
 /// A worker that is never idle gives back a little more this often.
 const STEP_EVERY: Tick = 100_000_000;
-/// How far back "recently busy" goes.
-const BUSY_WINDOW: Tick = 10_000_000;
 
 /// Without a stack for a new thread, it is tried again this often.
 const SHORT_NAP: Tick = 1_000_000;
@@ -73,9 +71,6 @@ pub(crate) struct Worker {
     is_trimming: Cell<bool>,
     stepped: Cell<Tick>,
     linger: Linger,
-    busy_since: Cell<Tick>,
-    window: Cell<Tick>,
-    worked: Cell<Tick>,
     /// The next thread that the running one spawns goes to this worker.
     destination: Cell<Option<(*const Green, usize)>>,
 }
@@ -106,9 +101,6 @@ impl Worker {
             is_trimming: Cell::new(false),
             stepped: Cell::new(0),
             linger: Linger::new(),
-            busy_since: Cell::new(now),
-            window: Cell::new(now),
-            worked: Cell::new(0),
             destination: Cell::new(None),
         }
     }
@@ -254,6 +246,9 @@ impl Worker {
     fn adopt(&self, green: &Green) {
         green.adopt(self.home.mailbox);
         bump(&self.peer().started, 1);
+        if green.placed.get() {
+            bump(&self.peer().settled, 1);
+        }
         if self.shared.phase() != Phase::Open {
             green.cancel();
         }
@@ -283,10 +278,23 @@ impl Worker {
             self.short_of_stacks.set(false);
         }
         self.shared.dismiss();
+        if green.placed.get() {
+            self.leave_place();
+        }
         bump(&self.peer().buried, 1);
         self.has_spare.set(true);
         // SAFETY: W3.
         drop(unsafe { GreenRef::from_raw(NonNull::from(green)) });
+    }
+
+    /// One that was placed here has ended.
+    #[cold]
+    fn leave_place(&self) {
+        let Peer {
+            placed, settled, ..
+        } = self.peer();
+        settled.store(settled.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+        placed.fetch_sub(1, Ordering::Relaxed);
     }
 
     // --- spawning, by green threads of this worker ---
@@ -308,13 +316,18 @@ impl Worker {
         bump(&self.peer().spawned, 1);
         if let Some((spawner, index)) = self.destination.take()
             && ptr::eq(self.home.current_ptr(), spawner)
-            && index != self.index
             && self.shared.phase() == Phase::Open
         {
-            self.shared.push_to(index, unstarted);
-            // If that worker computes for long, somebody else may take it.
-            self.shared.rouse(self.index);
-            return;
+            unstarted.0.placed.set(true);
+            self.shared.peers[index]
+                .placed
+                .fetch_add(1, Ordering::Relaxed);
+            if index != self.index {
+                self.shared.push_to(index, unstarted);
+                // If that worker computes for long, somebody else may take it.
+                self.shared.rouse(self.index);
+                return;
+            }
         }
         self.peer().unstarted.push(unstarted);
         self.has_fresh.set(true);
@@ -343,7 +356,8 @@ impl Worker {
     pub(crate) fn place_next(&self) {
         if self.shared.peers.len() > 1 {
             let current = self.home.current_ptr();
-            self.destination.set(Some((current, self.shared.place())));
+            let index = self.shared.place(self.home.now.get());
+            self.destination.set(Some((current, index)));
         }
     }
 
@@ -366,17 +380,6 @@ impl Worker {
         let now = clock::now();
         self.home.now.set(now);
         self.expire(now);
-        let window = now.saturating_sub(self.window.get());
-        if window >= BUSY_WINDOW {
-            let worked = self.worked.take() + now.saturating_sub(self.busy_since.replace(now));
-            let share = (worked.min(window) * 1000 / window) as u32;
-            let busy = &self.peer().busy;
-            busy.store(
-                (busy.load(Ordering::Relaxed) + share) / 2,
-                Ordering::Relaxed,
-            );
-            self.window.set(now);
-        }
         let since = now.saturating_sub(self.trimmed.get());
         if self.is_trimming.get() && now.saturating_sub(self.stepped.get()) >= STEP_EVERY {
             self.stepped.set(now);
@@ -450,8 +453,7 @@ impl Worker {
         if self.has_work() || self.linger(now) {
             return;
         }
-        self.worked
-            .set(self.worked.get() + now.saturating_sub(self.busy_since.get()));
+        self.peer().load.falls_asleep(now);
         self.shared.idle.enter();
         // Step 7; step 3 of `idle.rs` too.
         self.home.mailbox.bell.prepare();
@@ -500,7 +502,7 @@ impl Worker {
             .slept(now.saturating_sub(slept), rung && !events);
         self.home.now.set(now);
         self.polled.set(now);
-        self.busy_since.set(now);
+        self.peer().load.awakes(now);
         self.expire(now);
         if nap != 0 {
             self.tell_idle();

@@ -3,9 +3,10 @@
 use super::net::{self, Server, SocketAddr, TcpStream};
 use super::pair::echo;
 use super::{enter, thread};
+use std::collections::HashMap;
 use std::io::{self, Read, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -53,6 +54,67 @@ fn each_connection_has_its_own_thread() {
         handle.shutdown();
         serving.join().unwrap().unwrap();
         assert_eq!(handle.connections(), 0);
+    });
+}
+
+/// Connects so many at once to a server with two workers, asks each, and counts how many each worker has got.
+fn spread(count: usize) -> Vec<usize> {
+    let runtime = rustlet::Builder::new().workers(2).build().unwrap();
+    let (server, addr) = bind();
+    let handle = server.handle();
+    let seen = Arc::new(Mutex::new(HashMap::new()));
+    let theirs = Arc::clone(&seen);
+    let serving = runtime.spawn(move || {
+        server.serve(move |stream| {
+            let worker = std::thread::current().id();
+            *theirs.lock().unwrap().entry(worker).or_insert(0) += 1;
+            echo(&stream);
+        })
+    });
+    let connect = |_| std::net::TcpStream::connect(addr).unwrap();
+    let mut clients: Vec<_> = (0..count).map(connect).collect();
+    for client in &mut clients {
+        client.write_all(b"?").unwrap();
+        client.read_exact(&mut [0]).unwrap();
+    }
+    drop(clients);
+    handle.shutdown();
+    serving.join().unwrap().unwrap();
+    seen.lock().unwrap().values().copied().collect()
+}
+
+/// Exactly half of them each, unless the system keeps a worker from running for long.
+#[test]
+fn connections_that_come_at_once_are_spread() {
+    let counts = spread(200);
+    assert_eq!(counts.iter().sum::<usize>(), 200);
+    assert!(
+        counts.len() == 2 && counts.iter().all(|count| *count >= 50),
+        "{counts:?}"
+    );
+}
+
+/// The worker that accepts has room for half of the connections, and then computes: the other one takes them.
+#[test]
+fn connections_behind_a_thread_that_computes_are_taken_by_others() {
+    let runtime = rustlet::Builder::new().workers(2).build().unwrap();
+    runtime.run(|| {
+        let listener = net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let begun = Arc::new(AtomicUsize::new(0));
+        let clients: Vec<_> = (0..10)
+            .map(|_| std::net::TcpStream::connect(addr).unwrap())
+            .collect();
+        for stream in listener.incoming().take(clients.len()) {
+            let theirs = Arc::clone(&begun);
+            thread::spawn(move || {
+                theirs.fetch_add(1, SeqCst);
+                echo(&stream.unwrap());
+            });
+        }
+        while begun.load(SeqCst) < clients.len() {
+            std::hint::spin_loop();
+        }
     });
 }
 
