@@ -37,6 +37,7 @@ pub(crate) mod lull;
 pub(crate) mod reactor;
 #[cfg(not(loom))]
 mod registry;
+mod ring;
 #[cfg(not(loom))]
 mod sentinel;
 #[cfg(not(loom))]

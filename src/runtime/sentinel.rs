@@ -153,13 +153,14 @@ impl Sentinel {
 
     fn steal(&self, shared: &Shared, victim: &Peer, most: usize) -> usize {
         for taken in 0..most {
-            match victim.unstarted.pop() {
+            match victim.unstarted.take() {
                 Some(new) => {
                     let peer = &shared.peers[self.index];
                     if new.0.placed.get() {
                         victim.placed.fetch_sub(1, Ordering::Relaxed);
                         peer.placed.fetch_add(1, Ordering::Relaxed);
                     }
+                    // Behind what is pushed here meanwhile, which is nothing: a sentinel sleeps.
                     peer.unstarted.push(new);
                 }
                 None => return taken,

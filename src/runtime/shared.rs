@@ -368,7 +368,7 @@ impl Shared {
     }
 
     fn discard_unstarted(&self, peer: &Peer) {
-        while let Some(Unstarted(green)) = peer.unstarted.pop() {
+        while let Some(Unstarted(green)) = peer.unstarted.take() {
             green.discard();
             if green.placed.get() {
                 peer.placed.fetch_sub(1, Ordering::Relaxed);

@@ -9,6 +9,8 @@
 //!     It is the only one who does.
 //! W3. The scheduler's reference is in the unstarted queue, and from the start on it is the worker's, until
 //!     the thread is buried.
+//! W4. A `Worker` is neither `Send` nor `Sync`: whoever has a reference to it is on its OS thread. So what it does to its own
+//!     peer's unstarted queue is the owner's doing (SQ1 in `start_queue.rs`).
 
 pub(crate) mod stepped;
 
@@ -23,7 +25,6 @@ use super::lull::Lull;
 use super::reactor::{Port, Reactor};
 use super::sentinel::Sentinel;
 use super::shared::{Peer, Phase, Shared, Unstarted};
-use super::start_queue::StartQueue;
 use super::timer::Timers;
 use crate::green::{Green, GreenRef, Home, blocks};
 use crate::stack::StackPool;
@@ -169,24 +170,23 @@ impl Worker {
     /// Runs what is ready, and starts what is new. True: there may be more.
     #[inline]
     fn round(&self) -> bool {
-        let unstarted = &self.peer().unstarted;
         for _ in 0..ROUND {
             if let Some(green) = self.home.pop_ready() {
                 self.step(green);
                 // What the threads here have spawned takes turns with them.
-                if self.has_fresh.get() && !self.start_one(unstarted) {
+                if self.has_fresh.get() && !self.start_one() {
                     self.has_fresh.set(false);
                 }
             } else if self.short_of_stacks.get() {
                 return false;
-            } else if let Some(new) = unstarted.pop() {
+            } else if let Some(new) = self.pop_unstarted() {
                 self.start(new);
             } else {
                 return false;
             }
         }
         for _ in 0..STARTS {
-            if !self.start_one(unstarted) {
+            if !self.start_one() {
                 break;
             }
         }
@@ -194,17 +194,31 @@ impl Worker {
     }
 
     /// Starts the oldest of the new ones. False: there is none, or no stack for it.
-    fn start_one(&self, unstarted: &StartQueue) -> bool {
+    #[inline(always)]
+    fn start_one(&self) -> bool {
         if self.short_of_stacks.get() {
             return false;
         }
-        match unstarted.pop() {
+        match self.pop_unstarted() {
             Some(new) => {
                 self.start(new);
                 true
             }
             None => false,
         }
+    }
+
+    /// The oldest of the new ones.
+    #[inline(always)]
+    pub(super) fn pop_unstarted(&self) -> Option<Unstarted> {
+        // SAFETY: W4.
+        unsafe { self.peer().unstarted.pop_own() }
+    }
+
+    #[inline(always)]
+    fn push_unstarted(&self, new: Unstarted) {
+        // SAFETY: W4.
+        unsafe { self.peer().unstarted.push_own(new) }
     }
 
     /// One step of a ready thread. False: there is no stack for its first; it stays ready.
@@ -233,7 +247,7 @@ impl Worker {
         let green: &'static Green = unsafe { new.0.into_raw().as_ref() };
         if !self.set_up(green) {
             // SAFETY: W3, it goes back to where it came from.
-            self.peer().unstarted.push(Unstarted(unsafe {
+            self.push_unstarted(Unstarted(unsafe {
                 GreenRef::from_raw(NonNull::from(green))
             }));
             return;
@@ -329,7 +343,7 @@ impl Worker {
                 return;
             }
         }
-        self.peer().unstarted.push(unstarted);
+        self.push_unstarted(unstarted);
         self.has_fresh.set(true);
         if self.shared.peers.len() > 1 {
             self.shared.rouse(self.index);
@@ -390,6 +404,8 @@ impl Worker {
             let stacks = self.stacks.borrow_mut().trim();
             self.is_trimming.set(stacks);
             let cached = self.home.trim();
+            // SAFETY: W4.
+            unsafe { self.peer().unstarted.trim() };
             let blocks = blocks::trim();
             self.has_spare.set(stacks || cached || blocks);
         }

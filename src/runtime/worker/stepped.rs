@@ -46,9 +46,8 @@ impl Worker {
     /// Takes in what was spawned: from elsewhere, or just now.
     #[cold]
     pub(super) fn take_in(&self) {
-        let unstarted = &self.peer().unstarted;
-        for _ in 0..unstarted.len() {
-            let Some(Unstarted(green)) = unstarted.pop() else {
+        for _ in 0..self.peer().unstarted.len() {
+            let Some(Unstarted(green)) = self.pop_unstarted() else {
                 return;
             };
             self.admit(green);

@@ -1,0 +1,372 @@
+#![allow(
+    unsafe_code,
+    reason = "a buffer that grows while others may read the old one"
+)]
+//! A queue of words with one owner: the owner pushes and pops, anybody takes. First in, first out. It grows.
+//!
+//! `head` and `tail` count what was ever taken and pushed. A push is a store of the word and a store of `tail`; whoever
+//! wants the oldest reads it, and then moves `head` on by a compare-and-swap, with which it is theirs. So a push costs no
+//! read-modify-write, and an empty queue costs two loads.
+//!
+//! - **RI1** Only the owner, one OS thread at a time, calls `push`, `pop` and `trim`; only these change `tail`, `buffer` and `retired`.
+//! - **RI2** The words from `head` up to `tail` are in `buffer`, each at its number modulo the places; the owner writes to the
+//!   place of a word only when it has seen `head` beyond that. Who reads a place and then moves `head` has read the right word, even
+//!   from a buffer that was replaced meanwhile: what is in it stays as it was, and a later word is announced by `tail` after its buffer.
+//! - **RI3** A buffer that was replaced is freed by the owner when it sees no visitor after the replacement. A visitor counts itself and fences
+//!   before it reads `buffer`; the owner replaces, fences and looks: either it sees the visitor, or that one sees the new buffer.
+//!
+//! `loom_each_word_is_taken_once` is the model.
+
+use std::cell::UnsafeCell;
+use std::fmt;
+
+use crate::shim::{AtomicPtr, AtomicUsize, Ordering, fence};
+
+/// A power of two, as are the places of every buffer.
+const LEAST: usize = if cfg!(loom) { 1 } else { 256 };
+
+type Buffer = Box<[AtomicUsize]>;
+
+/// See the module's text.
+pub(crate) struct Ring {
+    head: AtomicUsize,
+    /// Apart from what others write.
+    owners: Owners,
+    visitors: AtomicUsize,
+}
+
+#[cfg_attr(not(loom), repr(align(64)))]
+struct Owners {
+    tail: AtomicUsize,
+    buffer: AtomicPtr<Buffer>,
+    retired: UnsafeCell<Vec<*mut Buffer>>,
+}
+
+// SAFETY: RI1 says who touches `retired`; the rest is atomic.
+unsafe impl Send for Ring {}
+// SAFETY: as above.
+unsafe impl Sync for Ring {}
+
+fn fresh(places: usize) -> *mut Buffer {
+    let buffer: Buffer = (0..places).map(|_| AtomicUsize::new(0)).collect();
+    Box::into_raw(Box::new(buffer))
+}
+
+impl Ring {
+    pub(crate) fn new() -> Ring {
+        Ring {
+            head: AtomicUsize::new(0),
+            owners: Owners {
+                tail: AtomicUsize::new(0),
+                buffer: AtomicPtr::new(fresh(LEAST)),
+                retired: UnsafeCell::new(Vec::new()),
+            },
+            visitors: AtomicUsize::new(0),
+        }
+    }
+
+    /// How many there are; exact for the owner if nobody takes.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        let head = self.head.load(Ordering::Acquire);
+        let tail = self.owners.tail.load(Ordering::Acquire);
+        // `tail` is the younger reading, and never behind `head`.
+        tail.wrapping_sub(head)
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Puts a word at the end.
+    ///
+    /// # Safety
+    ///
+    /// RI1: the caller is the owner.
+    #[inline]
+    pub(crate) unsafe fn push(&self, word: usize) {
+        let tail = self.owners.tail.load(Ordering::Relaxed);
+        // Acquire: what is read from the places before `head` has been read (RI2).
+        let head = self.head.load(Ordering::Acquire);
+        let mut buffer = self.owners.buffer.load(Ordering::Relaxed);
+        // SAFETY: RI3, the owner frees it.
+        let mut places = unsafe { &*buffer }.len();
+        if tail.wrapping_sub(head) >= places {
+            // SAFETY: by the contract.
+            buffer = unsafe { self.replace(2 * places) };
+            places *= 2;
+        }
+        // SAFETY: RI3.
+        let buffer = unsafe { &*buffer };
+        buffer[tail & (places - 1)].store(word, Ordering::Relaxed);
+        // Release: who sees the number sees the word, what it stands for, and the buffer that it is in.
+        self.owners
+            .tail
+            .store(tail.wrapping_add(1), Ordering::Release);
+    }
+
+    /// Takes the oldest word.
+    ///
+    /// # Safety
+    ///
+    /// RI1: the caller is the owner.
+    #[inline]
+    pub(crate) unsafe fn pop(&self) -> Option<usize> {
+        loop {
+            let head = self.head.load(Ordering::Acquire);
+            if head == self.owners.tail.load(Ordering::Relaxed) {
+                return None;
+            }
+            // The owner's own buffer is there.
+            if let Some(word) = self.claim(head) {
+                return Some(word);
+            }
+        }
+    }
+
+    /// Takes the oldest word; for everybody.
+    pub(crate) fn take(&self) -> Option<usize> {
+        self.visitors.fetch_add(1, Ordering::Relaxed);
+        // RI3.
+        fence(Ordering::SeqCst);
+        let word = loop {
+            let head = self.head.load(Ordering::Acquire);
+            // Acquire: pairs with the Release of `push`.
+            if head == self.owners.tail.load(Ordering::Acquire) {
+                break None;
+            }
+            if let Some(word) = self.claim(head) {
+                break Some(word);
+            }
+        };
+        // Release: the buffer was read before.
+        self.visitors.fetch_sub(1, Ordering::Release);
+        word
+    }
+
+    /// Reads word number `head`, which `tail` has announced, and takes it, unless somebody else has.
+    #[inline]
+    fn claim(&self, head: usize) -> Option<usize> {
+        let buffer = self.owners.buffer.load(Ordering::Acquire);
+        // SAFETY: RI3: the caller is the owner, or a visitor.
+        let buffer = unsafe { &*buffer };
+        let word = buffer[head & (buffer.len() - 1)].load(Ordering::Relaxed);
+        // Release: the place was read before (RI2).
+        self.head
+            .compare_exchange(
+                head,
+                head.wrapping_add(1),
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            )
+            .ok()
+            .map(|_| word)
+    }
+
+    /// Gives memory back after a crowd has passed.
+    ///
+    /// # Safety
+    ///
+    /// RI1: the caller is the owner.
+    pub(crate) unsafe fn trim(&self) {
+        let buffer = self.owners.buffer.load(Ordering::Relaxed);
+        // SAFETY: RI3, the owner frees it.
+        let places = unsafe { &*buffer }.len();
+        let wanted = (4 * self.len()).next_power_of_two().max(LEAST);
+        if wanted < places {
+            // SAFETY: by the contract.
+            unsafe { self.replace(wanted) };
+        } else {
+            // SAFETY: by the contract.
+            unsafe { self.free_retired() };
+        }
+    }
+
+    /// A buffer with so many places, which are enough, in the place of the present one.
+    ///
+    /// # Safety
+    ///
+    /// RI1: the caller is the owner.
+    #[cold]
+    unsafe fn replace(&self, places: usize) -> *mut Buffer {
+        let new = fresh(places);
+        let old = self.owners.buffer.load(Ordering::Relaxed);
+        // SAFETY: RI3, the owner frees it.
+        let from = unsafe { &*old };
+        // SAFETY: just made, and nobody else's yet.
+        let to = unsafe { &*new };
+        let tail = self.owners.tail.load(Ordering::Relaxed);
+        let mut number = self.head.load(Ordering::Acquire);
+        while number != tail {
+            let word = from[number & (from.len() - 1)].load(Ordering::Relaxed);
+            to[number & (places - 1)].store(word, Ordering::Relaxed);
+            number = number.wrapping_add(1);
+        }
+        // Release: who sees the buffer sees what is in it.
+        self.owners.buffer.store(new, Ordering::Release);
+        // SAFETY: RI1.
+        unsafe { &mut *self.owners.retired.get() }.push(old);
+        // SAFETY: by the contract.
+        unsafe { self.free_retired() };
+        new
+    }
+
+    /// # Safety
+    ///
+    /// RI1: the caller is the owner.
+    unsafe fn free_retired(&self) {
+        // SAFETY: RI1.
+        let retired = unsafe { &mut *self.owners.retired.get() };
+        if retired.is_empty() {
+            return;
+        }
+        // RI3.
+        fence(Ordering::SeqCst);
+        if self.visitors.load(Ordering::Acquire) == 0 {
+            for old in retired.drain(..) {
+                // SAFETY: RI3; `fresh` made it, and it is in this list once.
+                drop(unsafe { Box::from_raw(old) });
+            }
+        }
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        let buffer = self.owners.buffer.load(Ordering::Relaxed);
+        self.owners.retired.get_mut().push(buffer);
+        for old in self.owners.retired.get_mut().drain(..) {
+            // SAFETY: nobody else is there any more; each is in this list once.
+            drop(unsafe { Box::from_raw(old) });
+        }
+    }
+}
+
+impl fmt::Debug for Ring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ring").field("len", &self.len()).finish()
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    #[test]
+    fn loom_each_word_is_taken_once() {
+        loom::model(|| {
+            let ring = Arc::new(Ring::new());
+            let thief = thread::spawn({
+                let ring = Arc::clone(&ring);
+                move || [ring.take(), ring.take()]
+            });
+            // Two places are needed, so the buffer is replaced, and shrunk again.
+            // SAFETY: RI1, here and below: this is the owner's thread.
+            unsafe { ring.push(1) };
+            // SAFETY: as above.
+            unsafe { ring.push(2) };
+            // SAFETY: as above.
+            let popped = unsafe { ring.pop() };
+            // SAFETY: as above.
+            unsafe { ring.trim() };
+            // SAFETY: as above.
+            unsafe { ring.push(3) };
+            let stolen = thief.join().unwrap();
+            let mut all: Vec<usize> = stolen.into_iter().chain([popped]).flatten().collect();
+            // SAFETY: as above.
+            while let Some(word) = unsafe { ring.pop() } {
+                all.push(word);
+            }
+            all.sort_unstable();
+            assert_eq!(all, [1, 2, 3]);
+            assert!(stolen[0].is_none() || stolen[1].is_none() || stolen[0] < stolen[1]);
+        });
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::collections::VecDeque;
+    use std::sync::atomic::AtomicBool;
+
+    #[test]
+    fn first_in_first_out_through_growth_and_shrinking() {
+        let ring = Ring::new();
+        let mut expected = VecDeque::new();
+        let mut next = 0;
+        for round in 0..3_000 {
+            for _ in 0..(round * 7) % 31 {
+                // SAFETY: RI1, this thread is the owner, here and below.
+                unsafe { ring.push(next) };
+                expected.push_back(next);
+                next += 1;
+            }
+            for count in 0..(round * 5) % 29 {
+                let word = if count % 3 == 0 {
+                    ring.take()
+                } else {
+                    // SAFETY: as above.
+                    unsafe { ring.pop() }
+                };
+                assert_eq!(word, expected.pop_front());
+            }
+            if round % 100 == 99 {
+                while expected.len() > 10 {
+                    assert_eq!(ring.take(), expected.pop_front());
+                }
+                // SAFETY: as above.
+                unsafe { ring.trim() };
+            }
+            assert_eq!(ring.len(), expected.len());
+        }
+    }
+
+    #[test]
+    fn thieves_and_the_owner_share_out_every_word() {
+        const WORDS: usize = 200_000;
+        let ring = Ring::new();
+        let done = AtomicBool::new(false);
+        let thief = || {
+            let mut sum = 0;
+            let mut last = 0;
+            loop {
+                let over = done.load(Ordering::Acquire);
+                match ring.take() {
+                    Some(word) => {
+                        assert!(word > last, "in order");
+                        last = word;
+                        sum += word;
+                    }
+                    None if over => return sum,
+                    None => std::hint::spin_loop(),
+                }
+            }
+        };
+        let sum: usize = std::thread::scope(|scope| {
+            let thieves = [scope.spawn(thief), scope.spawn(thief)];
+            let mut sum = 0;
+            for word in 1..=WORDS {
+                // SAFETY: RI1, this thread is the owner, here and below.
+                unsafe { ring.push(word) };
+                if word % 5 == 0 {
+                    // SAFETY: as above.
+                    sum += unsafe { ring.pop() }.unwrap_or(0);
+                }
+                if word % 1_000 == 0 {
+                    // SAFETY: as above.
+                    unsafe { ring.trim() };
+                }
+            }
+            done.store(true, Ordering::Release);
+            sum + thieves
+                .into_iter()
+                .map(|thief| thief.join().unwrap())
+                .sum::<usize>()
+        });
+        assert_eq!(sum, WORDS * (WORDS + 1) / 2);
+    }
+}
