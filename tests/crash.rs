@@ -61,6 +61,24 @@ fn an_overflow_names_the_thread_and_the_remedy() {
     assert!(said.contains(&place), "{said}");
 }
 
+/// The stack has been used before, and what was set up on it is used again.
+#[test]
+fn an_overflow_on_a_used_stack_names_the_thread() {
+    let output = child("an_overflow_on_a_used_stack_names_the_thread", || {
+        let runtime = rustlet::Builder::new().workers(1).build().unwrap();
+        runtime.run(|| {
+            for name in ["one", "two"] {
+                let shallow = thread::Builder::new().name(name.into());
+                shallow.spawn(thread::yield_now).unwrap().join().unwrap();
+            }
+            let deep = thread::Builder::new().name("deep".into());
+            deep.spawn(|| overflow(0)).unwrap().join().unwrap();
+        });
+    });
+    let said = died_of(SIGABRT, &output);
+    assert_reports(&said, "'deep' ThreadId(", "192 KiB");
+}
+
 #[test]
 fn an_overflow_of_the_first_thread() {
     let output = child("an_overflow_of_the_first_thread", || {

@@ -964,3 +964,43 @@ fn a_crowd_does_everything() {
         assert!(total.into_inner() > 0);
     });
 }
+
+/// What is set up on a stack is used again: by the next thread there, whatever became of the one before.
+#[test]
+fn ends_of_every_kind_leave_a_stack_that_serves() {
+    for round in 0..3 {
+        // Each has more at once than a worker keeps stacks, so that some go from hand to hand.
+        workers(1 + round % 2).run(|| {
+            for number in 0..20_u64 {
+                let threads: Vec<_> = (0..200_u64)
+                    .map(|thread| {
+                        spawn(move || {
+                            match (number + thread) % 4 {
+                                0 => {}
+                                1 => park(),
+                                2 => std::panic::resume_unwind(Box::new(thread)),
+                                _ => yield_now(),
+                            }
+                            number + thread
+                        })
+                    })
+                    .collect();
+                yield_now();
+                for (thread, handle) in (0..200_u64).zip(threads) {
+                    match (number + thread) % 4 {
+                        1 => {
+                            handle.cancel();
+                            let cancelled = handle.join().unwrap_err();
+                            assert!(cancelled.is::<rustlet::Cancelled>());
+                        }
+                        2 => {
+                            let payload = handle.join().unwrap_err();
+                            assert_eq!(payload.downcast_ref::<u64>(), Some(&thread));
+                        }
+                        _ => assert_eq!(handle.join().unwrap(), number + thread),
+                    }
+                }
+            }
+        });
+    }
+}

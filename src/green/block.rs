@@ -270,10 +270,11 @@ impl Green {
 
     /// Gives it a stack. False: the stack is unusable.
     pub(crate) fn set_up(&self, stack: Stack) -> bool {
-        let this: *const Green = self;
-        let fiber = Fiber::new(stack, move |started| {
-            // SAFETY: the scheduler's reference lives until the fiber has ended (G1).
-            let green = unsafe { &*this };
+        let fiber = Fiber::new(stack, |started| {
+            let Some(home) = Home::of_thread() else {
+                return;
+            };
+            let green = home.current();
             // SAFETY: G5.
             if let Some(fiber) = unsafe { (*green.fiber.get()).as_ref() } {
                 started.attach(fiber);
@@ -418,11 +419,18 @@ impl Green {
     }
 
     /// The worker, when it has ended: its stack.
-    pub(crate) fn bury(&self) -> Option<Stack> {
+    ///
+    /// # Safety
+    ///
+    /// `resume` has said that it has ended.
+    #[inline]
+    pub(crate) unsafe fn bury(&self) -> Option<Stack> {
         self.set_state(State::Done);
         self.home.store(ptr::null_mut(), Ordering::Relaxed);
         // SAFETY: G5, it has ended.
-        unsafe { (*self.fiber.get()).take() }.map(Fiber::into_stack)
+        let fiber = unsafe { (*self.fiber.get()).take() }?;
+        // SAFETY: by the contract.
+        Some(unsafe { fiber.into_stack() })
     }
 
     // --- from anywhere ---

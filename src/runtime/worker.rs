@@ -283,7 +283,8 @@ impl Worker {
     #[inline(always)]
     fn bury(&self, green: &'static Green) {
         self.timers.borrow_mut().forget(green);
-        if let Some(stack) = green.bury() {
+        // SAFETY: it has, says `resume`.
+        if let Some(stack) = unsafe { green.bury() } {
             let mut stacks = self.stacks.borrow_mut();
             if stack.size() == self.shared.config.stack {
                 stacks.give(stack);

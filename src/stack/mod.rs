@@ -29,6 +29,9 @@
 //! - **S6** A top is aligned to 16 bytes, lies in the slot's highest page, and leaves at least
 //!   a page less [`STAGGER`] bytes of that page below it.
 //!
+//! - **S7** Of a slot in a list or a [`Stack`] that is marked as inhabited, nobody else changes what is between the mark of the pool (P2) and the top.
+//!   What comes out of the reserve is not inhabited.
+//!
 //! Everything may be called from any thread, but a [`StackPool`] belongs to one worker. Only
 //! [`overflow`] is called from a signal handler. Reasons and measurements: `arch-notes/stacks.md`.
 
@@ -132,9 +135,12 @@ impl fmt::Debug for StackSize {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Slot {
     top: NonZeroUsize,
-    /// The number of the slab, and in the lower half the units of the size.
+    /// The number of the slab, and in the lower half the units of the size; the highest bit is [`INHABITED`].
     tag: u64,
 }
+
+/// In a tag: see S7.
+const INHABITED: u64 = 1 << 63;
 
 impl Slot {
     fn new(limit: usize, index: u32, slab: u32, size: StackSize) -> Slot {
@@ -149,7 +155,7 @@ impl Slot {
 
     #[inline]
     fn slab(self) -> u32 {
-        (self.tag >> 32) as u32
+        ((self.tag & !INHABITED) >> 32) as u32
     }
 
     #[inline]
@@ -205,6 +211,18 @@ impl Stack {
     #[inline]
     pub(crate) fn size(&self) -> StackSize {
         self.slot.size()
+    }
+
+    /// Whether somebody has left there what the next one may use (S7): see `green/fiber.rs`.
+    #[inline]
+    pub(crate) fn is_inhabited(&self) -> bool {
+        self.slot.tag & INHABITED != 0
+    }
+
+    /// From now on it is, until it goes to the reserve.
+    #[inline]
+    pub(crate) fn inhabit(&mut self) {
+        self.slot.tag |= INHABITED;
     }
 
     #[inline]
