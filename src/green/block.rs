@@ -20,7 +20,7 @@ use super::body::{Body, Outcome};
 use super::cancel::{Cancelled, Scopes};
 use super::completion::{Completion, Finished};
 use super::ends;
-use super::fiber::Fiber;
+use super::fiber::{Fiber, Started};
 use super::home::{Home, Mailbox};
 use super::mailbox::Mail;
 use super::reason::Reason;
@@ -270,9 +270,9 @@ impl Green {
 
     /// Gives it a stack. False: the stack is unusable.
     pub(crate) fn set_up(&self, stack: Stack) -> bool {
-        let fiber = Fiber::new(stack, |started| {
+        let entry = |started: &Started<'_>| {
             let Some(home) = Home::of_thread() else {
-                return;
+                panic!("rustlet: a green thread runs outside its worker; this is a bug in rustlet");
             };
             let green = home.current();
             // SAFETY: G5.
@@ -280,7 +280,9 @@ impl Green {
                 started.attach(fiber);
             }
             green.live();
-        });
+        };
+        // SAFETY: F5, there is no other entry.
+        let fiber = unsafe { Fiber::new(stack, entry) };
         let usable = fiber.is_some();
         // SAFETY: G5.
         unsafe { *self.fiber.get() = fiber };

@@ -12,10 +12,12 @@
 //! F3. corosensei's `Drop` never runs on a fiber that has started and not ended: it would throw a foreign
 //!     exception through the user's frames. Such a fiber is leaked, with its stack.
 //!     One that is idle may be forgotten: on its stack are the frames of the loop, which own nothing.
-//! F5. The entry is a function without captures that finds what to run by itself, so that it serves for the next call as well.
-//! F6. The highest [`HANDLE`] bytes below a stack's top are above the coroutine's base. In an inhabited stack they hold its [`Co`].
 //! F4. A [`Stack`] has a guard at its low end and is at least a page large (its own invariants), which is
 //!     what corosensei's `Stack` trait asks.
+//! F5. The entry is a function without captures that finds what to run by itself, and always the same one, so that it serves for the next call as well.
+//! F6. The highest [`HANDLE`] bytes below a stack's top are above the coroutine's base. In an inhabited stack they hold its [`Co`].
+//! F7. The frames of an idle coroutine lie in the stack's highest page, above the mark of the pool (P2 in `stack/pool.rs`): one whose loop
+//!     stands lower than [`IDLE`] bytes below the top, where a compiler makes large frames, ends instead of waiting.
 
 use std::cell::{Cell, UnsafeCell};
 use std::mem::{ManuallyDrop, MaybeUninit, align_of, size_of};
@@ -50,6 +52,10 @@ type Co = Coroutine<(), bool, (), Slot>;
 const HANDLE: usize = 64;
 const _: () = assert!(size_of::<Co>() <= HANDLE && align_of::<Co>() <= 16);
 
+/// The lowest top leaves 2 KiB and a cache line of its page, less the mark of the pool. Below its loop an idle coroutine has the frames of a
+/// suspension: some hundred bytes, in a debug build half a KiB.
+const IDLE: usize = 1024;
+
 /// Where an inhabited stack has the handle of its coroutine.
 #[inline(always)]
 fn place(stack: &Stack) -> *mut Co {
@@ -65,9 +71,13 @@ pub(crate) struct Fiber {
 }
 
 impl Fiber {
-    /// A fiber on `stack` that will call `entry` (F5), always the same. None if the stack's bounds are not addresses.
+    /// A fiber on `stack` that will call `entry`. None if the stack's bounds are not addresses.
+    ///
+    /// # Safety
+    ///
+    /// F5: whoever was called on this stack before, was the same.
     #[inline]
-    pub(crate) fn new<E>(stack: Stack, entry: E) -> Option<Fiber>
+    pub(crate) unsafe fn new<E>(stack: Stack, entry: E) -> Option<Fiber>
     where
         E: Fn(&Started<'_>) + 'static,
     {
@@ -76,15 +86,22 @@ impl Fiber {
             let place = place(&stack);
             // The handle has a `Stack`, too: it is this one.
             let _moved = ManuallyDrop::new(stack);
-            // SAFETY: F6.
+            // SAFETY: F6, S7: nobody has changed it; by the contract it is for this entry, and by F1 on this OS thread.
             unsafe { place.read() }
         } else {
             if stack.top() == 0 || stack.limit() == 0 {
                 return None;
             }
+            let top = stack.top();
             Co::with_stack(Slot(stack), move |yielder, ()| {
                 loop {
                     entry(&Started(yielder));
+                    // Only its address is wanted.
+                    let here = MaybeUninit::<u8>::uninit();
+                    if top - (&raw const here).addr() > IDLE {
+                        // F7.
+                        return;
+                    }
                     yielder.suspend(true);
                 }
             })
@@ -144,7 +161,7 @@ impl Fiber {
     pub(crate) unsafe fn into_stack(self) -> Stack {
         let mut co = ManuallyDrop::into_inner(self.co.into_inner());
         if co.done() {
-            // By a panic out of the entry, which is a bug that the worker reports.
+            // F7, or a panic out of the entry, which is a bug that the worker reports.
             return co.into_stack().0;
         }
         // SAFETY: a bitwise copy; of the two, this one goes to where it is read once, by `new`, or forgotten.
@@ -181,7 +198,7 @@ mod tests {
 
     /// Two steps on `stack`, which comes back.
     fn call(stack: Stack) -> Stack {
-        let fiber = Fiber::new(stack, |started| {
+        let entry = |started: &Started<'_>| {
             // SAFETY: set below, and the fiber is there until it has ended.
             let fiber = unsafe { &*FIBER.get() };
             started.attach(fiber);
@@ -189,8 +206,9 @@ mod tests {
             // SAFETY: F2.
             unsafe { fiber.suspend() };
             STEPS.set(STEPS.get() + 1);
-        })
-        .unwrap();
+        };
+        // SAFETY: F5, the pool's stacks are of a size that nobody else uses.
+        let fiber = unsafe { Fiber::new(stack, entry) }.unwrap();
         FIBER.set(&raw const fiber);
         // SAFETY: F1, here and below.
         assert!(!unsafe { fiber.resume() });

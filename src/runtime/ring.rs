@@ -15,7 +15,7 @@
 //! - **RI3** A buffer that was replaced is freed by the owner when it sees no visitor after the replacement. A visitor counts itself and fences
 //!   before it reads `buffer`; the owner replaces, fences and looks: either it sees the visitor, or that one sees the new buffer.
 //!
-//! `loom_each_word_is_taken_once` is the model.
+//! The models are `loom_each_word_is_taken_once`, `loom_the_last_word_has_one_taker` and `loom_what_a_word_stands_for_is_seen`.
 
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -25,7 +25,35 @@ use crate::shim::{AtomicPtr, AtomicUsize, Ordering, fence};
 /// A power of two, as are the places of every buffer.
 const LEAST: usize = if cfg!(loom) { 1 } else { 256 };
 
-type Buffer = Box<[AtomicUsize]>;
+struct Buffer {
+    places: Box<[AtomicUsize]>,
+    /// Read by who reads a place, and written by who frees the buffer: so a model sees who comes too late (RI3).
+    #[cfg(loom)]
+    life: loom::cell::UnsafeCell<()>,
+}
+
+impl Buffer {
+    /// The place of the word of that number.
+    #[inline(always)]
+    fn place(&self, number: usize) -> &AtomicUsize {
+        #[cfg(loom)]
+        self.life.with(|_| ());
+        &self.places[number & (self.places.len() - 1)]
+    }
+
+    /// # Safety
+    ///
+    /// `fresh` made it, and nobody uses it any more.
+    unsafe fn free(this: *mut Buffer) {
+        // What a model has freed too early is there still, so that it says so and does not crash.
+        #[cfg(loom)]
+        // SAFETY: by the contract.
+        unsafe { &*this }.life.with_mut(|_| ());
+        #[cfg(not(loom))]
+        // SAFETY: by the contract.
+        drop(unsafe { Box::from_raw(this) });
+    }
+}
 
 /// See the module's text.
 pub(crate) struct Ring {
@@ -48,8 +76,11 @@ unsafe impl Send for Ring {}
 unsafe impl Sync for Ring {}
 
 fn fresh(places: usize) -> *mut Buffer {
-    let buffer: Buffer = (0..places).map(|_| AtomicUsize::new(0)).collect();
-    Box::into_raw(Box::new(buffer))
+    Box::into_raw(Box::new(Buffer {
+        places: (0..places).map(|_| AtomicUsize::new(0)).collect(),
+        #[cfg(loom)]
+        life: loom::cell::UnsafeCell::new(()),
+    }))
 }
 
 impl Ring {
@@ -91,15 +122,14 @@ impl Ring {
         let head = self.head.load(Ordering::Acquire);
         let mut buffer = self.owners.buffer.load(Ordering::Relaxed);
         // SAFETY: RI3, the owner frees it.
-        let mut places = unsafe { &*buffer }.len();
+        let places = unsafe { &*buffer }.places.len();
         if tail.wrapping_sub(head) >= places {
             // SAFETY: by the contract.
             buffer = unsafe { self.replace(2 * places) };
-            places *= 2;
         }
         // SAFETY: RI3.
         let buffer = unsafe { &*buffer };
-        buffer[tail & (places - 1)].store(word, Ordering::Relaxed);
+        buffer.place(tail).store(word, Ordering::Relaxed);
         // Release: who sees the number sees the word, what it stands for, and the buffer that it is in.
         self.owners
             .tail
@@ -151,7 +181,7 @@ impl Ring {
         let buffer = self.owners.buffer.load(Ordering::Acquire);
         // SAFETY: RI3: the caller is the owner, or a visitor.
         let buffer = unsafe { &*buffer };
-        let word = buffer[head & (buffer.len() - 1)].load(Ordering::Relaxed);
+        let word = buffer.place(head).load(Ordering::Relaxed);
         // Release: the place was read before (RI2).
         self.head
             .compare_exchange(
@@ -172,7 +202,7 @@ impl Ring {
     pub(crate) unsafe fn trim(&self) {
         let buffer = self.owners.buffer.load(Ordering::Relaxed);
         // SAFETY: RI3, the owner frees it.
-        let places = unsafe { &*buffer }.len();
+        let places = unsafe { &*buffer }.places.len();
         let wanted = (4 * self.len()).next_power_of_two().max(LEAST);
         if wanted < places {
             // SAFETY: by the contract.
@@ -199,8 +229,8 @@ impl Ring {
         let tail = self.owners.tail.load(Ordering::Relaxed);
         let mut number = self.head.load(Ordering::Acquire);
         while number != tail {
-            let word = from[number & (from.len() - 1)].load(Ordering::Relaxed);
-            to[number & (places - 1)].store(word, Ordering::Relaxed);
+            let word = from.place(number).load(Ordering::Relaxed);
+            to.place(number).store(word, Ordering::Relaxed);
             number = number.wrapping_add(1);
         }
         // Release: who sees the buffer sees what is in it.
@@ -225,8 +255,8 @@ impl Ring {
         fence(Ordering::SeqCst);
         if self.visitors.load(Ordering::Acquire) == 0 {
             for old in retired.drain(..) {
-                // SAFETY: RI3; `fresh` made it, and it is in this list once.
-                drop(unsafe { Box::from_raw(old) });
+                // SAFETY: RI3, and it is in this list once.
+                unsafe { Buffer::free(old) };
             }
         }
     }
@@ -238,7 +268,7 @@ impl Drop for Ring {
         self.owners.retired.get_mut().push(buffer);
         for old in self.owners.retired.get_mut().drain(..) {
             // SAFETY: nobody else is there any more; each is in this list once.
-            drop(unsafe { Box::from_raw(old) });
+            unsafe { Buffer::free(old) };
         }
     }
 }
@@ -255,15 +285,22 @@ mod loom_tests {
     use loom::sync::Arc;
     use loom::thread;
 
+    /// So many changes of thread where none has to be find all that more of them found.
+    fn model(f: impl Fn() + Sync + Send + 'static) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(3);
+        builder.check(f);
+    }
+
+    /// Two places are needed, so the buffer is replaced, and shrunk again.
     #[test]
     fn loom_each_word_is_taken_once() {
-        loom::model(|| {
+        model(|| {
             let ring = Arc::new(Ring::new());
             let thief = thread::spawn({
                 let ring = Arc::clone(&ring);
                 move || [ring.take(), ring.take()]
             });
-            // Two places are needed, so the buffer is replaced, and shrunk again.
             // SAFETY: RI1, here and below: this is the owner's thread.
             unsafe { ring.push(1) };
             // SAFETY: as above.
@@ -283,6 +320,43 @@ mod loom_tests {
             all.sort_unstable();
             assert_eq!(all, [1, 2, 3]);
             assert!(stolen[0].is_none() || stolen[1].is_none() || stolen[0] < stolen[1]);
+        });
+    }
+
+    #[test]
+    fn loom_the_last_word_has_one_taker() {
+        model(|| {
+            let ring = Arc::new(Ring::new());
+            // SAFETY: RI1, here and below: this is the owner's thread.
+            unsafe { ring.push(1) };
+            let thieves = [(); 2].map(|()| {
+                let ring = Arc::clone(&ring);
+                thread::spawn(move || ring.take())
+            });
+            // SAFETY: as above.
+            let popped = unsafe { ring.pop() };
+            let stolen = thieves.map(|thief| thief.join().unwrap());
+            let takers = stolen.iter().chain([&popped]).flatten();
+            assert_eq!(takers.count(), 1);
+            assert!(ring.is_empty());
+        });
+    }
+
+    #[test]
+    fn loom_what_a_word_stands_for_is_seen() {
+        model(|| {
+            let ring = Arc::new(Ring::new());
+            let things = Arc::new([(); 2].map(|()| AtomicUsize::new(0)));
+            let thief = thread::spawn({
+                let (ring, things) = (Arc::clone(&ring), Arc::clone(&things));
+                move || ring.take().map(|word| things[word].load(Ordering::Relaxed))
+            });
+            for word in 0..2 {
+                things[word].store(5, Ordering::Relaxed);
+                // SAFETY: RI1: this is the owner's thread.
+                unsafe { ring.push(word) };
+            }
+            assert!(matches!(thief.join().unwrap(), None | Some(5)));
         });
     }
 }

@@ -219,7 +219,7 @@ impl Stack {
         self.slot.tag & INHABITED != 0
     }
 
-    /// From now on it is, until it goes to the reserve.
+    /// From now on it is, until it goes to the reserve. For `green/fiber.rs` only, which trusts the mark (F6 there).
     #[inline]
     pub(crate) fn inhabit(&mut self) {
         self.slot.tag |= INHABITED;
