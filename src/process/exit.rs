@@ -247,8 +247,12 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
             child.kill().unwrap();
             assert!(!child.wait(Mode::default()).unwrap().success());
-            // Readable for good.
-            assert!(retry::is_ready(child.end().unwrap().fd(), Way::Read).unwrap());
+            // Readable once the thread has seen the end, too; and for good.
+            let is_ready = || retry::is_ready(child.end().unwrap().fd(), Way::Read).unwrap();
+            while !is_ready() {
+                crate::green::park::yield_now(std::panic::Location::caller());
+            }
+            assert!(is_ready());
             let child = watched_by_a_thread("true", "");
             assert!(child.wait(limited(Duration::MAX)).unwrap().success());
 
