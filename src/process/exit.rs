@@ -239,6 +239,15 @@ mod tests {
         }
     }
 
+    /// Its end is told, and for good. A moment may pass: another test's child has the pipe's other end, too, from its fork to its exec.
+    fn until_readable(child: &Process) {
+        let is_readable = || retry::is_ready(child.end().unwrap().fd(), Way::Read).unwrap();
+        while !is_readable() {
+            crate::green::park::yield_now(std::panic::Location::caller());
+        }
+        assert!(is_readable());
+    }
+
     #[test]
     fn a_thread_does_what_a_pidfd_does() {
         let case = || {
@@ -247,12 +256,8 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
             child.kill().unwrap();
             assert!(!child.wait(Mode::default()).unwrap().success());
-            // Readable once the thread has seen the end, too; and for good.
-            let is_ready = || retry::is_ready(child.end().unwrap().fd(), Way::Read).unwrap();
-            while !is_ready() {
-                crate::green::park::yield_now(std::panic::Location::caller());
-            }
-            assert!(is_ready());
+            // Once the thread has seen the end, too.
+            until_readable(&child);
             let child = watched_by_a_thread("true", "");
             assert!(child.wait(limited(Duration::MAX)).unwrap().success());
 
@@ -273,7 +278,7 @@ mod tests {
         while child.try_wait().unwrap().is_none() {
             std::thread::yield_now();
         }
-        assert!(retry::is_ready(child.end().unwrap().fd(), Way::Read).unwrap());
+        until_readable(&child);
     }
 
     #[test]
