@@ -161,59 +161,45 @@ const fn row(
     }
 }
 
-const fn full(row: Row) -> Row {
-    Row {
-        when: When::Full,
-        ..row
+impl Row {
+    const fn measured(self, when: When) -> Row {
+        Row { when, ..self }
     }
 }
 
-const fn seldom(row: Row) -> Row {
-    Row {
-        when: When::Seldom,
-        ..row
-    }
-}
-
-const fn echo(connections: usize, in_flight: usize) -> Operation {
+const fn serve(service: Service, connections: usize, in_flight: usize) -> Operation {
     Serve {
-        service: Service::Echo,
+        service,
         connections,
         in_flight,
     }
 }
 
-const fn limited(connections: usize) -> Operation {
-    Serve {
-        service: Service::Limited,
-        connections,
-        in_flight: 1,
-    }
-}
-
 const M: usize = 1_000_000;
 use Group::{Channels, Growth, Scale, Servers, Switching};
+use Service::{Echo, Limited};
+use When::{Full, Seldom};
 
 #[rustfmt::skip]
 pub(crate) const ROWS: &[Row] = &[
     row(Switching, "yield-2", "yield, 2 threads", 1, Yield(2)),
     row(Switching, "yield-2-deep", "yield, 2 threads, from behind four frames", 1, YieldDeep(2)),
-    full(row(Growth, "yield-10", "yield, 10 threads", 1, Yield(10))),
-    full(row(Growth, "yield-100", "yield, 100 threads", 1, Yield(100))),
+    row(Growth, "yield-10", "yield, 10 threads", 1, Yield(10)).measured(Full),
+    row(Growth, "yield-100", "yield, 100 threads", 1, Yield(100)).measured(Full),
     row(Switching, "yield-1k", "yield, 1,000 threads", 1, Yield(1_000)),
-    full(row(Growth, "yield-10k", "yield, 10,000 threads", 1, Yield(10_000))),
+    row(Growth, "yield-10k", "yield, 10,000 threads", 1, Yield(10_000)).measured(Full),
     row(Switching, "yield-100k", "yield, 100,000 threads", 1, Yield(100_000)),
-    seldom(row(Switching, "yield-1m", "yield, 1,000,000 threads", 1, Yield(M))),
+    row(Switching, "yield-1m", "yield, 1,000,000 threads", 1, Yield(M)).measured(Seldom),
 
     row(Switching, "spawn-1", "spawn and join one", 1, SpawnOne),
     row(Switching, "spawn-1-w2", "spawn and join one", 2, SpawnOne),
-    full(row(Growth, "spawn-10", "spawn 10, then join all, each", 1, SpawnAll(10))),
-    full(row(Growth, "spawn-100", "spawn 100, then join all, each", 1, SpawnAll(100))),
+    row(Growth, "spawn-10", "spawn 10, then join all, each", 1, SpawnAll(10)).measured(Full),
+    row(Growth, "spawn-100", "spawn 100, then join all, each", 1, SpawnAll(100)).measured(Full),
     row(Growth, "spawn-1k", "spawn 1,000, then join all, each", 1, SpawnAll(1_000)),
-    full(row(Growth, "spawn-10k", "spawn 10,000, then join all, each", 1, SpawnAll(10_000))),
+    row(Growth, "spawn-10k", "spawn 10,000, then join all, each", 1, SpawnAll(10_000)).measured(Full),
     row(Switching, "spawn-100k", "spawn 100,000, then join all, each", 1, SpawnAll(100_000)),
     row(Switching, "spawn-100k-w2", "spawn 100,000, then join all, each", 2, SpawnAll(100_000)),
-    seldom(row(Growth, "spawn-1m", "spawn 1,000,000, then join all, each", 1, SpawnAll(M))),
+    row(Growth, "spawn-1m", "spawn 1,000,000, then join all, each", 1, SpawnAll(M)).measured(Seldom),
 
     row(Channels, "pingpong", "channel of capacity 1, round trip", 1, PingPong),
     row(Channels, "pingpong-w2", "channel of capacity 1, round trip", 2, PingPong),
@@ -227,35 +213,35 @@ pub(crate) const ROWS: &[Row] = &[
     row(Channels, "rwlock", "a reader-writer lock, 8 threads, one in ten writes", 1, RwLock),
     row(Channels, "rwlock-w2", "a reader-writer lock, 8 threads, one in ten writes", 2, RwLock),
 
-    full(row(Growth, "wake-10", "wake one of 10 parked threads", 1, Wake(10))),
-    full(row(Growth, "wake-100", "wake one of 100 parked threads", 1, Wake(100))),
+    row(Growth, "wake-10", "wake one of 10 parked threads", 1, Wake(10)).measured(Full),
+    row(Growth, "wake-100", "wake one of 100 parked threads", 1, Wake(100)).measured(Full),
     row(Growth, "wake-1k", "wake one of 1,000 parked threads", 1, Wake(1_000)),
-    full(row(Growth, "wake-10k", "wake one of 10,000 parked threads", 1, Wake(10_000))),
+    row(Growth, "wake-10k", "wake one of 10,000 parked threads", 1, Wake(10_000)).measured(Full),
     row(Growth, "wake-100k", "wake one of 100,000 parked threads", 1, Wake(100_000)),
-    seldom(row(Growth, "wake-1m", "wake one of 1,000,000 parked threads", 1, Wake(M))),
-    full(row(Growth, "timer-10", "the same with a time limit, 10 threads", 1, Timer(10))),
-    full(row(Growth, "timer-100", "the same with a time limit, 100 threads", 1, Timer(100))),
+    row(Growth, "wake-1m", "wake one of 1,000,000 parked threads", 1, Wake(M)).measured(Seldom),
+    row(Growth, "timer-10", "the same with a time limit, 10 threads", 1, Timer(10)).measured(Full),
+    row(Growth, "timer-100", "the same with a time limit, 100 threads", 1, Timer(100)).measured(Full),
     row(Growth, "timer-1k", "the same with a time limit, 1,000 threads", 1, Timer(1_000)),
-    full(row(Growth, "timer-10k", "the same with a time limit, 10,000 threads", 1, Timer(10_000))),
+    row(Growth, "timer-10k", "the same with a time limit, 10,000 threads", 1, Timer(10_000)).measured(Full),
     row(Growth, "timer-100k", "the same with a time limit, 100,000 threads", 1, Timer(100_000)),
-    seldom(row(Growth, "timer-1m", "the same with a time limit, 1,000,000 threads", 1, Timer(M))),
+    row(Growth, "timer-1m", "the same with a time limit, 1,000,000 threads", 1, Timer(M)).measured(Seldom),
 
     row(Scale, "parked-10k", "10,000 waiting threads", 1, Parked(10_000)),
-    full(row(Scale, "parked-100k", "100,000 waiting threads", 1, Parked(100_000))),
+    row(Scale, "parked-100k", "100,000 waiting threads", 1, Parked(100_000)).measured(Full),
     row(Scale, "parked-1m", "1,000,000 waiting threads", 1, Parked(M)),
     row(Scale, "timers-20k", "20,000 timers within a second", 1, Timers(20_000)),
     row(Scale, "timers-100k", "100,000 timers within a second", 1, Timers(100_000)),
     row(Scale, "skynet-1m", "skynet, a tree of a million leaves, each thread", 2, Skynet(M)),
     row(Scale, "chain", "a message through 10,000 threads, each thread", 1, Chain(10_000)),
 
-    row(Servers, "echo-1", "echo, 1 connection", 1, echo(1, 1)),
-    row(Servers, "echo-100", "echo, 100 connections", 1, echo(100, 1)),
-    row(Servers, "echo-1k", "echo, 1,000 connections", 1, echo(1_000, 1)),
-    row(Servers, "echo-10k", "echo, 10,000 connections", 1, echo(10_000, 1)),
-    row(Servers, "echo-100x16", "echo, 100 connections, 16 messages in flight on each", 1, echo(100, 16)),
-    row(Servers, "echo-limited", "echo, 100 connections, a time limit on every read", 1, limited(100)),
-    full(row(Servers, "echo-limited-1k", "echo, 1,000 connections, a time limit on every read", 1, limited(1_000))),
-    row(Servers, "echo-1k-w2", "echo, 1,000 connections, two workers", 2, echo(1_000, 1)),
+    row(Servers, "echo-1", "echo, 1 connection", 1, serve(Echo, 1, 1)),
+    row(Servers, "echo-100", "echo, 100 connections", 1, serve(Echo, 100, 1)),
+    row(Servers, "echo-1k", "echo, 1,000 connections", 1, serve(Echo, 1_000, 1)),
+    row(Servers, "echo-10k", "echo, 10,000 connections", 1, serve(Echo, 10_000, 1)),
+    row(Servers, "echo-100x16", "echo, 100 connections, 16 messages in flight on each", 1, serve(Echo, 100, 16)),
+    row(Servers, "echo-limited", "echo, 100 connections, a time limit on every read", 1, serve(Limited, 100, 1)),
+    row(Servers, "echo-limited-1k", "echo, 1,000 connections, a time limit on every read", 1, serve(Limited, 1_000, 1)).measured(Full),
+    row(Servers, "echo-1k-w2", "echo, 1,000 connections, two workers", 2, serve(Echo, 1_000, 1)),
     row(Servers, "idle-w2", "1,000 connections, nothing happens", 2, Idle(1_000)),
     row(Servers, "churn", "connect, one echo, close; 100 at a time", 1, Churn(100)),
     row(Servers, "http-100", "HTTP under wrk, 100 connections", 1, Wrk(100)),
