@@ -233,10 +233,10 @@ pub(crate) fn child(args: &[String]) -> io::Result<()> {
     let row = ROWS.iter().find(|row| row.key == *key);
     let row = row.ok_or_else(|| io::Error::other(format!("no row {key}")))?;
     let quick = options.iter().any(|option| option == "--quick");
-    machine::raise_open_files()?;
+    let files = machine::raise_open_files()?;
     if row.operation.is_sliced() {
         let peers: Vec<&str> = peers.split(',').collect();
-        for (peer, measured) in slices::measure(row, &peers, quick)? {
+        for (peer, measured) in slices::measure(row, &peers, files, quick)? {
             println!("{NAME}{peer}");
             print(measured);
         }

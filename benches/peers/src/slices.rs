@@ -45,10 +45,27 @@ fn plan(connections: usize, quick: bool) -> (Duration, Duration, u32) {
     )
 }
 
-/// What each peer gave, in their order.
+/// What each peer gave, in their order. `files` may be open at once: where that is not enough for all, some go after the others.
 pub(crate) fn measure<'a>(
     row: &Row,
     peers: &[&'a str],
+    files: u64,
+    quick: bool,
+) -> io::Result<Vec<(&'a str, Measured)>> {
+    let cores = machine::cores()?;
+    // Some for this program's other needs, and two for each server.
+    let at_once = files.saturating_sub(64) / (row.operation.threads() as u64 + 2);
+    let mut all = Vec::new();
+    for peers in peers.chunks(at_once.max(1) as usize) {
+        all.extend(together(row, peers, &cores, quick)?);
+    }
+    Ok(all)
+}
+
+fn together<'a>(
+    row: &Row,
+    peers: &[&'a str],
+    cores: &[usize],
     quick: bool,
 ) -> io::Result<Vec<(&'a str, Measured)>> {
     let Operation::Serve {
@@ -59,11 +76,14 @@ pub(crate) fn measure<'a>(
     else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
-    let cores = machine::cores()?;
     let mut contenders = Vec::new();
     for &peer in peers {
-        let contender = start(row, peer, service, &cores)?.and_then(|serving| {
-            let clients = Clients::new(MESSAGE, in_flight).map_err(|error| error.to_string())?;
+        let contender = start(row, peer, service, cores)?.and_then(|serving| {
+            let mut clients =
+                Clients::new(MESSAGE, in_flight).map_err(|error| error.to_string())?;
+            if row.workers < cores.len() {
+                clients.stay_awake();
+            }
             Ok(Contender {
                 serving,
                 clients,
@@ -74,7 +94,7 @@ pub(crate) fn measure<'a>(
         });
         contenders.push((peer, contender));
     }
-    make_room(row, &cores)?;
+    make_room(row, cores)?;
     let (lead, length, turns) = plan(connections, quick);
     for (_, contender) in &mut contenders {
         attempt(contender, |contender| {
