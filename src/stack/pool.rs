@@ -56,6 +56,8 @@ pub(crate) struct StackPool {
     size: StackSize,
     /// How long `list` may be; 0 until the pool has got the credits for it (P1).
     room: usize,
+    /// Whether the reserve counts it among its pools.
+    joined: bool,
     credits: usize,
     cleanings: u32,
     /// The shortest that `list` was since the last trim.
@@ -77,6 +79,7 @@ impl StackPool {
             list: Vec::new(),
             size,
             room: 0,
+            joined: false,
             credits: 0,
             cleanings: CLEANINGS,
             fewest: 0,
@@ -188,6 +191,8 @@ impl StackPool {
             Guarding::Protected => (PROTECTED_ROOM, PROTECTED_BATCH),
         };
         self.batch = batch;
+        reserve.pools += usize::from(!self.joined);
+        self.joined = true;
         self.room = reserve.grant(self.size, room).unwrap_or(0);
         drop(reserve);
         self.list.reserve(self.room);
@@ -245,7 +250,9 @@ impl StackPool {
 impl Drop for StackPool {
     fn drop(&mut self) {
         self.pass_on(self.list.len());
-        reserve::lock(self.reserve).ungrant(self.size, self.credits + self.room);
+        let mut reserve = reserve::lock(self.reserve);
+        reserve.ungrant(self.size, self.credits + self.room);
+        reserve.pools -= usize::from(self.joined);
     }
 }
 

@@ -65,6 +65,9 @@ pub(super) struct Reserve {
     protected_slots: u64,
     /// What is still to be unmapped of a slab that has left: start and bytes.
     retired: Option<(usize, usize)>,
+    /// The pools that have been used. One that is alone installs its guards many at a time: more would wait for each other
+    /// longer than that saves, for the lock that the kernel has on the mappings of a process.
+    pub(super) pools: usize,
     /// For tests: guard in this way, whatever the kernel can do.
     guarding: Option<Guarding>,
 }
@@ -119,6 +122,7 @@ impl Reserve {
             period: 0,
             protected_slots: 0,
             retired: None,
+            pools: 0,
             guarding,
         }
     }
@@ -427,33 +431,34 @@ pub(super) fn take(
     want: usize,
     out: &mut Vec<Slot>,
 ) -> io::Result<()> {
-    let (number, taken) = {
+    let (number, taken, alone) = {
         let mut reserve = lock(reserve);
-        match reserve.take(size, want, out) {
+        let (number, taken) = match reserve.take(size, want, out) {
             (_, Taken::Nothing) => {
                 reserve.map_slab(size)?;
                 reserve.take(size, want, out)
             }
             found => found,
-        }
+        };
+        (number, taken, reserve.pools == 1)
     };
     let Taken::Bare { limit, slots } = taken else {
         return Ok(());
     };
-    let before = out.len();
+    let stride = size.stride();
+    // SAFETY: the slots were never used, and they are in our hands (S1).
+    let (guarded, result) = unsafe { guard::install_all(limit, stride, slots.len(), !alone) };
+    let all = slots.start..slots.start + guarded as u32;
     // Backwards, because a pool takes from the end of its list: neighbours are used in order.
-    for index in slots.clone().rev() {
-        let limit = limit + (index - slots.start) as usize * size.stride();
-        // SAFETY: the slot was never used, and it is in our hands (S1).
-        if let Err(error) = unsafe { guard::install(limit) } {
-            lock(reserve).unguarded(number, slots.start..index + 1);
-            return if out.len() > before {
-                Ok(())
-            } else {
-                Err(shortage::explain_guard(&error))
-            };
+    out.extend(all.clone().rev().map(|index| {
+        let limit = limit + (index - slots.start) as usize * stride;
+        Slot::new(limit, index, number, size)
+    }));
+    if let Err(error) = result {
+        lock(reserve).unguarded(number, all.end..slots.end);
+        if guarded == 0 {
+            return Err(shortage::explain_guard(&error));
         }
-        out.push(Slot::new(limit, index, number, size));
     }
     Ok(())
 }
