@@ -92,7 +92,7 @@ fn in_bulk() -> bool {
 /// Guards `count` slots of a slab that was made with [`Guarding::Light`]: one starts at `limit`, each further one `stride`
 /// above the one before. Says how many it did, from the first on, and why those were not all.
 ///
-/// Unless `one_by_one`, it keeps the rest of the process from changing its mappings for some 20 µs.
+/// If `at_once`, it keeps the rest of the process from changing its mappings for some 20 µs.
 ///
 /// # Safety
 ///
@@ -101,10 +101,10 @@ pub(super) unsafe fn install_all(
     limit: usize,
     stride: usize,
     count: usize,
-    one_by_one: bool,
+    at_once: bool,
 ) -> (usize, io::Result<()>) {
     let mut guarded = 0;
-    if !one_by_one && in_bulk() {
+    if at_once && in_bulk() {
         let limits = (0..count).map(|slot| limit + slot * stride);
         // SAFETY: the caller's promise.
         guarded = unsafe { mem::install_guards(limits, GUARD) };
@@ -167,7 +167,7 @@ mod tests {
         for round in 0..2 {
             // The second time one by one, over what is there already.
             // SAFETY: the mapping is the test's own.
-            let (guarded, result) = unsafe { install_all(start, stride, SLOTS, round == 1) };
+            let (guarded, result) = unsafe { install_all(start, stride, SLOTS, round == 0) };
             assert!(result.is_ok() && guarded == SLOTS, "{guarded} {result:?}");
             for slot in 0..SLOTS {
                 let limit = start + slot * stride;

@@ -19,6 +19,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::class::Class;
 use super::guard::{self, Guarding};
 use super::shortage;
 use super::slab::{Slab, Taken};
@@ -72,26 +73,6 @@ pub(super) struct Reserve {
     guarding: Option<Guarding>,
 }
 
-/// All slabs of one size of stack.
-#[derive(Debug)]
-struct Class {
-    size: StackSize,
-    /// Numbers of slabs, oldest first.
-    slabs: Vec<u32>,
-    /// No slab before this position has a warm free slot.
-    first_warm: usize,
-    /// No slab before this position has a free slot.
-    first_free: usize,
-    slots: usize,
-    promised: usize,
-    warm: usize,
-    fewest_warm: usize,
-    fewest_unpromised: usize,
-    /// Warm slots that are still to be released, and slots that may still be unmapped, in this period.
-    release: usize,
-    unmap: usize,
-}
-
 /// What [`Reserve::work`] found to do.
 enum Work {
     Nothing,
@@ -101,17 +82,6 @@ enum Work {
         start: usize,
         bytes: usize,
     },
-}
-
-impl Class {
-    fn unpromised(&self) -> usize {
-        self.slots - self.promised
-    }
-
-    fn note(&mut self) {
-        self.fewest_warm = self.fewest_warm.min(self.warm);
-        self.fewest_unpromised = self.fewest_unpromised.min(self.unpromised());
-    }
 }
 
 impl Reserve {
@@ -135,19 +105,7 @@ impl Reserve {
         let at = match self.classes.iter().position(|class| class.size == size) {
             Some(at) => at,
             None => {
-                self.classes.push(Class {
-                    size,
-                    slabs: Vec::new(),
-                    first_warm: 0,
-                    first_free: 0,
-                    slots: 0,
-                    promised: 0,
-                    warm: 0,
-                    fewest_warm: 0,
-                    fewest_unpromised: 0,
-                    release: 0,
-                    unmap: 0,
-                });
+                self.classes.push(Class::new(size));
                 self.classes.len() - 1
             }
         };
@@ -243,7 +201,12 @@ impl Reserve {
                     _ => !slab.warm.is_empty(),
                 };
                 if suits {
+                    let before = out.len();
                     let taken = slab.take(number, want, out);
+                    class.out += match &taken {
+                        Taken::Bare { slots, .. } => slots.len(),
+                        _ => out.len() - before,
+                    };
                     if let Taken::Ready { warm } = taken {
                         class.warm -= warm;
                         class.note();
@@ -266,6 +229,7 @@ impl Reserve {
             let position = slab.position;
             slab.warm.push(slab.index(*slot));
             let class = self.class(slot.size());
+            class.out -= 1;
             class.warm += 1;
             class.first_warm = class.first_warm.min(position);
             class.first_free = class.first_free.min(position);
@@ -387,11 +351,13 @@ impl Reserve {
 
     /// Takes back slots whose guards could not be installed.
     fn unguarded(&mut self, number: u32, slots: Range<u32>) {
+        let count = slots.len();
         if let Some((size, position)) = self.slab(number).map(|slab| {
             slab.unguarded.extend(slots);
             (slab.size(), slab.position)
         }) {
             let class = self.class(size);
+            class.out -= count;
             class.first_free = class.first_free.min(position);
         }
     }
@@ -431,7 +397,8 @@ pub(super) fn take(
     want: usize,
     out: &mut Vec<Slot>,
 ) -> io::Result<()> {
-    let (number, taken, alone) = {
+    let before = out.len();
+    let (number, taken, alone, waited_for) = {
         let mut reserve = lock(reserve);
         let (number, taken) = match reserve.take(size, want, out) {
             (_, Taken::Nothing) => {
@@ -440,14 +407,36 @@ pub(super) fn take(
             }
             found => found,
         };
-        (number, taken, reserve.pools == 1)
+        let alone = reserve.pools == 1;
+        let waited_for = alone && reserve.class(size).is_waited_for();
+        (number, taken, alone, waited_for)
     };
-    let Taken::Bare { limit, slots } = taken else {
-        return Ok(());
+    let installed = match taken {
+        Taken::Bare { limit, slots } => install(reserve, size, number, limit, slots, alone, out),
+        Taken::Ready { warm: 1.. } => return Ok(()),
+        _ => Ok(()),
     };
+    if waited_for {
+        let page = mem::page_size();
+        let highest = out[before..].iter().rev().map(|slot| slot.end() - page);
+        let _populated = mem::populate(highest, page);
+    }
+    installed
+}
+
+/// Guards slots that were never used and appends them to `out`. An error only if it was not even one.
+fn install(
+    reserve: &Mutex<Reserve>,
+    size: StackSize,
+    number: u32,
+    limit: usize,
+    slots: Range<u32>,
+    at_once: bool,
+    out: &mut Vec<Slot>,
+) -> io::Result<()> {
     let stride = size.stride();
     // SAFETY: the slots were never used, and they are in our hands (S1).
-    let (guarded, result) = unsafe { guard::install_all(limit, stride, slots.len(), !alone) };
+    let (guarded, result) = unsafe { guard::install_all(limit, stride, slots.len(), at_once) };
     let all = slots.start..slots.start + guarded as u32;
     // Backwards, because a pool takes from the end of its list: neighbours are used in order.
     out.extend(all.clone().rev().map(|index| {

@@ -131,27 +131,52 @@ pub(crate) unsafe fn install_guard(address: usize, bytes: usize) -> io::Result<(
 pub(crate) unsafe fn install_guards(addresses: impl Iterator<Item = usize>, bytes: usize) -> usize {
     #[cfg(target_os = "linux")]
     {
-        /// The calling thread's process.
-        const PIDFD_SELF_THREAD: libc::c_int = -10_000;
-        let call = |ranges: &[libc::iovec]| {
-            // SAFETY: the caller's promise; the vector is as long as said.
-            unsafe {
-                libc::syscall(
-                    libc::SYS_process_madvise,
-                    PIDFD_SELF_THREAD,
-                    ranges.as_ptr(),
-                    ranges.len(),
-                    MADV_GUARD_INSTALL,
-                    0_u32,
-                )
-            }
-        };
+        // SAFETY: the caller's promise.
+        let call = |ranges: &[libc::iovec]| unsafe { advise(ranges, MADV_GUARD_INSTALL) };
         vectored(addresses, bytes, call)
     }
     #[cfg(not(target_os = "linux"))]
     {
         let (_, _) = (addresses, bytes);
         0
+    }
+}
+
+/// Puts memory behind `bytes` at each of the addresses, as writing there would one after the other, but in few calls. Nothing
+/// changes that can be read. Only a try: where the kernel refuses, the memory comes when it is written to.
+pub(crate) fn populate(addresses: impl Iterator<Item = usize>, bytes: usize) -> usize {
+    #[cfg(target_os = "linux")]
+    {
+        // SAFETY: M2; this takes nothing from anybody.
+        let call = |ranges: &[libc::iovec]| unsafe { advise(ranges, libc::MADV_POPULATE_WRITE) };
+        vectored(addresses, bytes, call)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let (_, _) = (addresses, bytes);
+        0
+    }
+}
+
+/// `madvise` for many ranges of this process. The answer is the number of bytes, or -1.
+///
+/// # Safety
+///
+/// That of the advice, for each of the ranges.
+#[cfg(target_os = "linux")]
+unsafe fn advise(ranges: &[libc::iovec], advice: libc::c_int) -> libc::c_long {
+    /// The process of the calling thread.
+    const PIDFD_SELF_THREAD: libc::c_int = -10_000;
+    // SAFETY: the caller's promise; the vector is as long as is said.
+    unsafe {
+        libc::syscall(
+            libc::SYS_process_madvise,
+            PIDFD_SELF_THREAD,
+            ranges.as_ptr(),
+            ranges.len(),
+            advice,
+            0_u32,
+        )
     }
 }
 
