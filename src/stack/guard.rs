@@ -6,9 +6,11 @@
 //!   refuse the advice, but user-mode emulators accept it and do nothing.
 //! - **G2** The choice falls from `Light` to `Protected` at most once and never rises. It says how the
 //!   *next* slab is guarded; a slab keeps the way it was made with.
+//! - **G3** Markers are installed for many slots at once only after one that came so was seen to fault, too.
 #![allow(unsafe_code, reason = "installs guards in memory that stacks own")]
 
 use std::io;
+use std::iter;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::GUARD;
@@ -36,7 +38,8 @@ pub(super) fn choice() -> Guarding {
         LIGHT => Guarding::Light,
         PROTECTED => Guarding::Protected,
         _ => {
-            let found = if probe().unwrap_or(false) {
+            // SAFETY: the contract of `probe`.
+            let found = if probe(|page, bytes| unsafe { mem::install_guard(page, bytes) }) {
                 LIGHT
             } else {
                 PROTECTED
@@ -54,15 +57,70 @@ pub(super) fn choice() -> Guarding {
     }
 }
 
-/// Whether a marker really makes the kernel's own access fail (G1).
-fn probe() -> io::Result<bool> {
+/// Whether a marker that is installed in this way really makes the kernel's own access fail (G1, G3).
+///
+/// `install` gets a page that nobody else knows of, and its length.
+fn probe(install: impl FnOnce(usize, usize) -> io::Result<()>) -> bool {
     let page = mem::page_size();
-    let start = mem::reserve(page)?;
+    let Ok(start) = mem::reserve(page) else {
+        return false;
+    };
+    let verdict = install(start, page).and_then(|()| mem::faults(start));
     // SAFETY: the page was mapped for this probe, and nobody else knows of it.
-    let verdict = unsafe { mem::install_guard(start, page) }.and_then(|()| mem::faults(start));
-    // SAFETY: as above.
     let _unmapped = unsafe { mem::unmap(start, page) };
-    verdict
+    verdict.unwrap_or(false)
+}
+
+static IN_BULK: AtomicU8 = AtomicU8::new(UNKNOWN);
+
+/// Whether to ask for many markers at once (G3). The first call probes.
+fn in_bulk() -> bool {
+    // Relaxed: as in `choice`; whoever asks twice finds the same.
+    if IN_BULK.load(Ordering::Relaxed) == UNKNOWN {
+        let faults = probe(|page, bytes| {
+            // SAFETY: the contract of `probe`.
+            match unsafe { mem::install_guards(iter::once(page), bytes) } {
+                0 => Err(io::ErrorKind::Unsupported.into()),
+                _ => Ok(()),
+            }
+        });
+        IN_BULK.store(if faults { LIGHT } else { PROTECTED }, Ordering::Relaxed);
+    }
+    IN_BULK.load(Ordering::Relaxed) == LIGHT
+}
+
+/// Guards `count` slots of a slab that was made with [`Guarding::Light`]: one starts at `limit`, each further one `stride`
+/// above the one before. Says how many it did, from the first on, and why those were not all.
+///
+/// If `at_once`, it keeps the rest of the process from changing its mappings for some 20 µs.
+///
+/// # Safety
+///
+/// As for [`install`], for each of the slots.
+pub(super) unsafe fn install_all(
+    limit: usize,
+    stride: usize,
+    count: usize,
+    at_once: bool,
+) -> (usize, io::Result<()>) {
+    let mut guarded = 0;
+    if at_once && in_bulk() {
+        let limits = (0..count).map(|slot| limit + slot * stride);
+        // SAFETY: the caller's promise.
+        guarded = unsafe { mem::install_guards(limits, GUARD) };
+        if guarded < count {
+            // It may be forbidden from now on, or this one did not succeed: which, the single calls tell.
+            IN_BULK.store(PROTECTED, Ordering::Relaxed);
+        }
+    }
+    while guarded < count {
+        // SAFETY: the caller's promise.
+        if let Err(error) = unsafe { install(limit + guarded * stride) } {
+            return (guarded, Err(error));
+        }
+        guarded += 1;
+    }
+    (guarded, Ok(()))
 }
 
 /// Guards the slot that starts at `limit`, in a slab that was made with [`Guarding::Light`].
@@ -70,7 +128,7 @@ fn probe() -> io::Result<bool> {
 /// # Safety
 ///
 /// The caller owns the slot (S1) and nothing of value lies in its lowest [`GUARD`] bytes.
-pub(super) unsafe fn install(limit: usize) -> io::Result<()> {
+unsafe fn install(limit: usize) -> io::Result<()> {
     // SAFETY: the caller's promise.
     let installed = unsafe { mem::install_guard(limit, GUARD) };
     match &installed {
@@ -92,4 +150,34 @@ pub(super) unsafe fn install(limit: usize) -> io::Result<()> {
 pub(super) unsafe fn protect(limit: usize) -> io::Result<()> {
     // SAFETY: the caller's promise.
     unsafe { mem::deny(limit, GUARD) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_guards_at_once_are_each_where_they_belong() {
+        const SLOTS: usize = 40;
+        if choice() == Guarding::Protected {
+            return;
+        }
+        let stride = 2 * GUARD;
+        let start = mem::reserve(SLOTS * stride).unwrap();
+        for round in 0..2 {
+            // The second time one by one, over what is there already.
+            // SAFETY: the mapping is the test's own.
+            let (guarded, result) = unsafe { install_all(start, stride, SLOTS, round == 0) };
+            assert!(result.is_ok() && guarded == SLOTS, "{guarded} {result:?}");
+            for slot in 0..SLOTS {
+                let limit = start + slot * stride;
+                assert!(mem::faults(limit).unwrap());
+                assert!(mem::faults(limit + GUARD - 1).unwrap());
+                assert!(!mem::faults(limit + GUARD).unwrap());
+                assert!(!mem::faults(limit + stride - 1).unwrap());
+            }
+        }
+        // SAFETY: as above, and nothing refers to it.
+        unsafe { mem::unmap(start, SLOTS * stride) }.unwrap();
+    }
 }

@@ -5,6 +5,7 @@
 //! | `mod.rs` | [`StackSize`], [`Stack`]: one slot and the right to use it |
 //! | `pool.rs` | [`StackPool`]: the free stacks and the credits of one worker |
 //! | `reserve.rs` | the process-wide reserve: slabs, free slots, credits, behind one mutex |
+//! | `class.rs` | the account of one size of stack |
 //! | `slab.rs` | one slab: its mapping, its free slots, its place in the table that the signal handler reads |
 //! | `guard.rs` | how slots are guarded on this kernel |
 //! | `shortage.rs` | the text of the error when address space or mappings have run out |
@@ -35,6 +36,7 @@
 //! Everything may be called from any thread, but a [`StackPool`] belongs to one worker. Only
 //! [`overflow`] is called from a signal handler. Reasons and measurements: `arch-notes/stacks.md`.
 
+mod class;
 mod guard;
 pub(crate) mod overflow;
 mod pool;

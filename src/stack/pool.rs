@@ -27,6 +27,7 @@ use std::io;
 use std::ptr;
 use std::sync::Mutex;
 
+use super::class::OWN_CREDITS;
 use super::guard::Guarding;
 use super::reserve::{self, RESERVE, Reserve};
 use super::{Slot, Stack, StackSize};
@@ -50,12 +51,16 @@ const BATCH: usize = 64;
 const PROTECTED_ROOM: usize = 64;
 const PROTECTED_BATCH: usize = 16;
 
+const _: () = assert!(ROOM + 2 * BATCH <= OWN_CREDITS);
+
 /// The free stacks of one worker, all of one size, and its credits.
 pub(crate) struct StackPool {
     list: Vec<Slot>,
     size: StackSize,
     /// How long `list` may be; 0 until the pool has got the credits for it (P1).
     room: usize,
+    /// Whether the reserve counts it among its pools.
+    joined: bool,
     credits: usize,
     cleanings: u32,
     /// The shortest that `list` was since the last trim.
@@ -77,6 +82,7 @@ impl StackPool {
             list: Vec::new(),
             size,
             room: 0,
+            joined: false,
             credits: 0,
             cleanings: CLEANINGS,
             fewest: 0,
@@ -188,6 +194,8 @@ impl StackPool {
             Guarding::Protected => (PROTECTED_ROOM, PROTECTED_BATCH),
         };
         self.batch = batch;
+        reserve.pools += usize::from(!self.joined);
+        self.joined = true;
         self.room = reserve.grant(self.size, room).unwrap_or(0);
         drop(reserve);
         self.list.reserve(self.room);
@@ -245,7 +253,9 @@ impl StackPool {
 impl Drop for StackPool {
     fn drop(&mut self) {
         self.pass_on(self.list.len());
-        reserve::lock(self.reserve).ungrant(self.size, self.credits + self.room);
+        let mut reserve = reserve::lock(self.reserve);
+        reserve.ungrant(self.size, self.credits + self.room);
+        reserve.pools -= usize::from(self.joined);
     }
 }
 
@@ -459,6 +469,29 @@ mod tests {
         assert!(left.slabs < most.slabs, "{left:?} of {most:?}");
         assert_eq!((left.warm, pool.list.len()), (0, 0), "{left:?}");
         give_all(&mut pool, kept);
+    }
+
+    #[test]
+    fn memory_comes_first_only_to_stacks_that_threads_wait_for() {
+        let mut pool = own_pool();
+        let stacks = take_many(&mut pool, 300);
+        assert!(stacks.iter().all(|stack| resident(stack) == 0));
+        (0..600).for_each(|_| pool.reserve().unwrap());
+        let waited_for: Vec<_> = (0..600).map(|_| pool.take().unwrap()).collect();
+        let pages: usize = waited_for.iter().map(resident).sum();
+        let page = mem::page_size();
+        let above = stacks[0].slot.end() - page;
+        mem::populate(std::iter::once(above), page);
+        let can = resident(&stacks[0]) == 1;
+        assert!(if can { pages > 200 } else { pages == 0 }, "{pages}");
+        assert!(waited_for.iter().all(|stack| resident(stack) <= 1));
+        assert_eq!(resident(&waited_for[599]), 0, "nobody waits any more");
+        for stack in &waited_for {
+            assert!(mem::faults(stack.limit()).unwrap());
+            assert_eq!(read_mark(stack.slot), [0; 4]);
+        }
+        give_all(&mut pool, waited_for);
+        give_all(&mut pool, stacks);
     }
 
     #[test]

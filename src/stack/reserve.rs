@@ -19,6 +19,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::class::Class;
 use super::guard::{self, Guarding};
 use super::shortage;
 use super::slab::{Slab, Taken};
@@ -65,28 +66,11 @@ pub(super) struct Reserve {
     protected_slots: u64,
     /// What is still to be unmapped of a slab that has left: start and bytes.
     retired: Option<(usize, usize)>,
+    /// The pools that have been used. One that is alone installs its guards many at a time: more would wait for each other
+    /// longer than that saves, for the lock that the kernel has on the mappings of a process.
+    pub(super) pools: usize,
     /// For tests: guard in this way, whatever the kernel can do.
     guarding: Option<Guarding>,
-}
-
-/// All slabs of one size of stack.
-#[derive(Debug)]
-struct Class {
-    size: StackSize,
-    /// Numbers of slabs, oldest first.
-    slabs: Vec<u32>,
-    /// No slab before this position has a warm free slot.
-    first_warm: usize,
-    /// No slab before this position has a free slot.
-    first_free: usize,
-    slots: usize,
-    promised: usize,
-    warm: usize,
-    fewest_warm: usize,
-    fewest_unpromised: usize,
-    /// Warm slots that are still to be released, and slots that may still be unmapped, in this period.
-    release: usize,
-    unmap: usize,
 }
 
 /// What [`Reserve::work`] found to do.
@@ -100,17 +84,6 @@ enum Work {
     },
 }
 
-impl Class {
-    fn unpromised(&self) -> usize {
-        self.slots - self.promised
-    }
-
-    fn note(&mut self) {
-        self.fewest_warm = self.fewest_warm.min(self.warm);
-        self.fewest_unpromised = self.fewest_unpromised.min(self.unpromised());
-    }
-}
-
 impl Reserve {
     pub(super) const fn new(guarding: Option<Guarding>) -> Reserve {
         Reserve {
@@ -119,6 +92,7 @@ impl Reserve {
             period: 0,
             protected_slots: 0,
             retired: None,
+            pools: 0,
             guarding,
         }
     }
@@ -131,19 +105,7 @@ impl Reserve {
         let at = match self.classes.iter().position(|class| class.size == size) {
             Some(at) => at,
             None => {
-                self.classes.push(Class {
-                    size,
-                    slabs: Vec::new(),
-                    first_warm: 0,
-                    first_free: 0,
-                    slots: 0,
-                    promised: 0,
-                    warm: 0,
-                    fewest_warm: 0,
-                    fewest_unpromised: 0,
-                    release: 0,
-                    unmap: 0,
-                });
+                self.classes.push(Class::new(size));
                 self.classes.len() - 1
             }
         };
@@ -239,7 +201,12 @@ impl Reserve {
                     _ => !slab.warm.is_empty(),
                 };
                 if suits {
+                    let before = out.len();
                     let taken = slab.take(number, want, out);
+                    class.out += match &taken {
+                        Taken::Bare { slots, .. } => slots.len(),
+                        _ => out.len() - before,
+                    };
                     if let Taken::Ready { warm } = taken {
                         class.warm -= warm;
                         class.note();
@@ -262,6 +229,7 @@ impl Reserve {
             let position = slab.position;
             slab.warm.push(slab.index(*slot));
             let class = self.class(slot.size());
+            class.out -= 1;
             class.warm += 1;
             class.first_warm = class.first_warm.min(position);
             class.first_free = class.first_free.min(position);
@@ -383,11 +351,13 @@ impl Reserve {
 
     /// Takes back slots whose guards could not be installed.
     fn unguarded(&mut self, number: u32, slots: Range<u32>) {
+        let count = slots.len();
         if let Some((size, position)) = self.slab(number).map(|slab| {
             slab.unguarded.extend(slots);
             (slab.size(), slab.position)
         }) {
             let class = self.class(size);
+            class.out -= count;
             class.first_free = class.first_free.min(position);
         }
     }
@@ -427,33 +397,57 @@ pub(super) fn take(
     want: usize,
     out: &mut Vec<Slot>,
 ) -> io::Result<()> {
-    let (number, taken) = {
+    let before = out.len();
+    let (number, taken, alone, waited_for) = {
         let mut reserve = lock(reserve);
-        match reserve.take(size, want, out) {
+        let (number, taken) = match reserve.take(size, want, out) {
             (_, Taken::Nothing) => {
                 reserve.map_slab(size)?;
                 reserve.take(size, want, out)
             }
             found => found,
-        }
+        };
+        let alone = reserve.pools == 1;
+        let waited_for = alone && reserve.class(size).is_waited_for();
+        (number, taken, alone, waited_for)
     };
-    let Taken::Bare { limit, slots } = taken else {
-        return Ok(());
+    let installed = match taken {
+        Taken::Bare { limit, slots } => install(reserve, size, number, limit, slots, alone, out),
+        Taken::Ready { warm: 1.. } => return Ok(()),
+        _ => Ok(()),
     };
-    let before = out.len();
+    if waited_for {
+        let page = mem::page_size();
+        let highest = out[before..].iter().rev().map(|slot| slot.end() - page);
+        let _populated = mem::populate(highest, page);
+    }
+    installed
+}
+
+/// Guards slots that were never used and appends them to `out`. An error only if it was not even one.
+fn install(
+    reserve: &Mutex<Reserve>,
+    size: StackSize,
+    number: u32,
+    limit: usize,
+    slots: Range<u32>,
+    at_once: bool,
+    out: &mut Vec<Slot>,
+) -> io::Result<()> {
+    let stride = size.stride();
+    // SAFETY: the slots were never used, and they are in our hands (S1).
+    let (guarded, result) = unsafe { guard::install_all(limit, stride, slots.len(), at_once) };
+    let all = slots.start..slots.start + guarded as u32;
     // Backwards, because a pool takes from the end of its list: neighbours are used in order.
-    for index in slots.clone().rev() {
-        let limit = limit + (index - slots.start) as usize * size.stride();
-        // SAFETY: the slot was never used, and it is in our hands (S1).
-        if let Err(error) = unsafe { guard::install(limit) } {
-            lock(reserve).unguarded(number, slots.start..index + 1);
-            return if out.len() > before {
-                Ok(())
-            } else {
-                Err(shortage::explain_guard(&error))
-            };
+    out.extend(all.clone().rev().map(|index| {
+        let limit = limit + (index - slots.start) as usize * stride;
+        Slot::new(limit, index, number, size)
+    }));
+    if let Err(error) = result {
+        lock(reserve).unguarded(number, all.end..slots.end);
+        if guarded == 0 {
+            return Err(shortage::explain_guard(&error));
         }
-        out.push(Slot::new(limit, index, number, size));
     }
     Ok(())
 }

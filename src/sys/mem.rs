@@ -122,6 +122,95 @@ pub(crate) unsafe fn install_guard(address: usize, bytes: usize) -> io::Result<(
     }
 }
 
+/// [`install_guard`] for `bytes` at each of the addresses, in few calls. Says for how many, from the first on, it succeeded:
+/// for none where the kernel (before Linux 6.14) or a filter of system calls refuses. As there, success proves nothing.
+///
+/// # Safety
+///
+/// As for [`release`], for each of the ranges.
+pub(crate) unsafe fn install_guards(addresses: impl Iterator<Item = usize>, bytes: usize) -> usize {
+    #[cfg(target_os = "linux")]
+    {
+        // SAFETY: the caller's promise.
+        let call = |ranges: &[libc::iovec]| unsafe { advise(ranges, MADV_GUARD_INSTALL) };
+        vectored(addresses, bytes, call)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let (_, _) = (addresses, bytes);
+        0
+    }
+}
+
+/// Puts memory behind `bytes` at each of the addresses, as writing there would one after the other, but in few calls. Nothing
+/// changes that can be read. Only a try: where the kernel refuses, the memory comes when it is written to.
+pub(crate) fn populate(addresses: impl Iterator<Item = usize>, bytes: usize) -> usize {
+    #[cfg(target_os = "linux")]
+    {
+        // SAFETY: M2; this takes nothing from anybody.
+        let call = |ranges: &[libc::iovec]| unsafe { advise(ranges, libc::MADV_POPULATE_WRITE) };
+        vectored(addresses, bytes, call)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let (_, _) = (addresses, bytes);
+        0
+    }
+}
+
+/// `madvise` for many ranges of this process. The answer is the number of bytes, or -1.
+///
+/// # Safety
+///
+/// That of the advice, for each of the ranges.
+#[cfg(target_os = "linux")]
+unsafe fn advise(ranges: &[libc::iovec], advice: libc::c_int) -> libc::c_long {
+    /// The process of the calling thread.
+    const PIDFD_SELF_THREAD: libc::c_int = -10_000;
+    // SAFETY: the caller's promise; the vector is as long as is said.
+    unsafe {
+        libc::syscall(
+            libc::SYS_process_madvise,
+            PIDFD_SELF_THREAD,
+            ranges.as_ptr(),
+            ranges.len(),
+            advice,
+            0_u32,
+        )
+    }
+}
+
+/// Makes calls with as many ranges as one takes without keeping others of the process waiting, who want to map something.
+/// A call answers with the bytes that it did. Says how many ranges were done before one was not.
+#[cfg(target_os = "linux")]
+fn vectored(
+    mut addresses: impl Iterator<Item = usize>,
+    bytes: usize,
+    call: impl Fn(&[libc::iovec]) -> libc::c_long,
+) -> usize {
+    const AT_ONCE: usize = 16;
+    let mut done = 0;
+    loop {
+        let mut ranges = [libc::iovec {
+            iov_base: ptr::null_mut(),
+            iov_len: bytes,
+        }; AT_ONCE];
+        let mut count = 0;
+        for (range, address) in ranges.iter_mut().zip(addresses.by_ref()) {
+            range.iov_base = at(address);
+            count += 1;
+        }
+        if count == 0 {
+            return done;
+        }
+        let whole = usize::try_from(call(&ranges[..count])).map_or(0, |answer| answer / bytes);
+        done += whole;
+        if whole < count {
+            return done;
+        }
+    }
+}
+
 /// Makes `[address, address + bytes)` fault on every access by taking its protection bits away,
 /// which costs two mappings of the process's `vm.max_map_count`.
 ///
