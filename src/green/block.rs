@@ -292,50 +292,74 @@ impl Green {
     /// Ends a thread that no worker will start: its runtime has ended. On the caller's stack.
     pub(crate) fn discard(&self) {
         // SAFETY: B2, not run yet, and nobody else has it.
-        unsafe { self.body.cancel() };
+        let failed = unsafe { self.body.cancel() };
         self.set_state(State::Done);
-        self.complete();
+        self.complete(failed);
     }
 
     /// From the first step to the last, on its own stack.
+    #[inline]
     fn live(&self) {
-        if self.is_cancelled() {
+        let failed = if self.is_cancelled() {
             // SAFETY: B2, not run yet.
-            unsafe { self.body.cancel() };
+            unsafe { self.body.cancel() }
         } else {
             // SAFETY: B2.
-            unsafe { self.body.run() };
-        }
-        self.complete();
+            unsafe { self.body.run() }
+        };
+        self.complete(failed);
     }
 
-    /// The closure is gone and the result is there: the rest of its end that others see.
-    fn complete(&self) {
+    /// The closure is gone and the result is there, a panic if it has `failed`: the rest of its end that others see.
+    #[inline(always)]
+    fn complete(&self, failed: bool) {
         // What the closure unwound with has ended here.
         self.raising.set(0);
-        self.destroy_locals();
-        // SAFETY: B2, the handle may not look before `finish`.
-        let failed = unsafe { self.body.failed() };
+        if self.has_locals() {
+            self.destroy_locals();
+        }
         match self.completion.finish::<Unparker>() {
             Finished::Kept => {}
             Finished::Joined(waiter) => waiter.unpark(),
-            // SAFETY: C2.
-            Finished::Detached => unsafe { self.abandon_result(failed) },
-            Finished::Watched => ends::tell(self),
-            Finished::WatchedDetached => {
-                // SAFETY: C2.
-                unsafe { self.abandon_result(failed) };
-                ends::tell(self);
-            }
+            unusual => self.see_to(unusual, failed),
         }
         // The destructor of the result may have made new ones.
-        self.drop_locals();
+        if self.has_locals() {
+            self.drop_locals();
+        }
+        // SAFETY: G4.
+        if unsafe { (*self.rare.get()).is_some() } {
+            self.leave_scope(failed);
+        }
+    }
+
+    /// The very last thing, for a thread that may be a scope's.
+    #[cold]
+    fn leave_scope(&self, failed: bool) {
         if let Some(scope) = self.scope() {
             if failed {
                 // After its joiner has got the result, which so comes first if both are on one worker.
                 scope.break_up(Some(self.id()));
             }
             scope.leave();
+        }
+    }
+
+    /// Nobody will come for the result, or others are to be told of the end.
+    #[cold]
+    fn see_to(&self, finished: Finished<Unparker>, failed: bool) {
+        let (is_detached, is_watched) = match finished {
+            Finished::Kept | Finished::Joined(_) => (false, false),
+            Finished::Detached => (true, false),
+            Finished::Watched => (false, true),
+            Finished::WatchedDetached => (true, true),
+        };
+        if is_detached {
+            // SAFETY: C2.
+            unsafe { self.abandon_result(failed) };
+        }
+        if is_watched {
+            ends::tell(self);
         }
     }
 
@@ -361,7 +385,14 @@ impl Green {
         }
     }
 
+    #[inline(always)]
+    fn has_locals(&self) -> bool {
+        // SAFETY: G2.
+        unsafe { (*self.locals.get()).is_some() }
+    }
+
     /// Runs the destructors of its locals, which stay findable meanwhile: as destroyed.
+    #[cold]
     fn destroy_locals(&self) {
         // SAFETY: G2; it is boxed, and taken away only below, by this thread.
         if let Some(locals) = unsafe { (*self.locals.get()).as_ref() } {
@@ -369,7 +400,8 @@ impl Green {
         }
     }
 
-    /// The last thing that happens on its stack.
+    /// The last thing that happens on its stack, but for leaving its scope.
+    #[cold]
     fn drop_locals(&self) {
         self.destroy_locals();
         // SAFETY: G2; the reference ends with the statement.
