@@ -247,6 +247,7 @@ impl Green {
     }
 
     /// Binds it to `mailbox`'s worker: from here on it can be woken, and it is never stolen.
+    #[inline]
     pub(crate) fn adopt(&self, mailbox: &'static Mailbox) {
         self.home
             .store(ptr::from_ref(mailbox).cast_mut(), Ordering::SeqCst);
@@ -261,14 +262,15 @@ impl Green {
     }
 
     /// Takes the stack out that was taken for it at spawn.
+    #[inline(always)]
     pub(crate) fn take_own_stack(&self) -> Option<Stack> {
         // SAFETY: G2, the caller is its worker.
-        unsafe { (*self.rare.get()).as_mut() }
-            .and_then(|rare| rare.own_stack.as_mut())
-            .and_then(|own| own.stack.take())
+        let rare = unsafe { (*self.rare.get()).as_mut() }?;
+        rare.own_stack.as_mut().and_then(|own| own.stack.take())
     }
 
     /// Gives it a stack. False: the stack is unusable.
+    #[inline(always)]
     pub(crate) fn set_up(&self, stack: Stack) -> bool {
         let entry = |started: &Started<'_>| {
             let Some(home) = Home::of_thread() else {

@@ -76,7 +76,7 @@ impl Fiber {
     /// # Safety
     ///
     /// F5: whoever was called on this stack before, was the same.
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn new<E>(stack: Stack, entry: E) -> Option<Fiber>
     where
         E: Fn(&Started<'_>) + 'static,
@@ -89,22 +89,7 @@ impl Fiber {
             // SAFETY: F6, S7: nobody has changed it; by the contract it is for this entry, and by F1 on this OS thread.
             unsafe { place.read() }
         } else {
-            if stack.top() == 0 || stack.limit() == 0 {
-                return None;
-            }
-            let top = stack.top();
-            Co::with_stack(Slot(stack), move |yielder, ()| {
-                loop {
-                    entry(&Started(yielder));
-                    // Only its address is wanted.
-                    let here = MaybeUninit::<u8>::uninit();
-                    if top - (&raw const here).addr() > IDLE {
-                        // F7.
-                        return;
-                    }
-                    yielder.suspend(true);
-                }
-            })
+            settle(stack, entry)?
         };
         Some(Fiber {
             co: UnsafeCell::new(ManuallyDrop::new(co)),
@@ -174,6 +159,30 @@ impl Fiber {
         stack.inhabit();
         stack
     }
+}
+
+/// The coroutine of a stack that has none. None if the stack's bounds are not addresses.
+#[cold]
+fn settle<E>(stack: Stack, entry: E) -> Option<Co>
+where
+    E: Fn(&Started<'_>) + 'static,
+{
+    let top = stack.top();
+    if top == 0 || stack.limit() == 0 {
+        return None;
+    }
+    Some(Co::with_stack(Slot(stack), move |yielder, ()| {
+        loop {
+            entry(&Started(yielder));
+            // Only its address is wanted.
+            let here = MaybeUninit::<u8>::uninit();
+            if top - (&raw const here).addr() > IDLE {
+                // F7.
+                return;
+            }
+            yielder.suspend(true);
+        }
+    }))
 }
 
 /// Given to the call as it starts.

@@ -11,6 +11,7 @@
 //!     the thread is buried.
 //! W4. A `Worker` is neither `Send` nor `Sync`: whoever has a reference to it is on its OS thread. So what it does to its own
 //!     peer's unstarted queue is the owner's doing (SQ1 in `start_queue.rs`).
+//! W5. `peer` is in a slice of `shared`, which never changes it and lives as long as the worker.
 
 pub(crate) mod stepped;
 
@@ -26,7 +27,7 @@ use super::reactor::{Port, Reactor};
 use super::sentinel::Sentinel;
 use super::shared::{Peer, Phase, Shared, Unstarted};
 use super::timer::Timers;
-use crate::green::{Green, GreenRef, Home, blocks};
+use crate::green::{Green, GreenRef, Home, NO_TIMER, blocks};
 use crate::stack::StackPool;
 use crate::sys::clock::{self, NEVER, Tick};
 
@@ -49,6 +50,8 @@ pub(crate) struct Worker {
     home: Home,
     shared: Arc<Shared>,
     index: usize,
+    /// This one's among those of `shared` (W5).
+    peer: NonNull<Peer>,
     stacks: RefCell<StackPool>,
     timers: RefCell<Timers>,
     reactor: RefCell<Reactor>,
@@ -84,6 +87,7 @@ impl Worker {
         Worker {
             home: Home::new(mailbox),
             index,
+            peer: NonNull::from(&shared.peers[index]),
             stacks: RefCell::new(StackPool::new(stack)),
             timers: RefCell::new(Timers::default()),
             port: Arc::clone(reactor.port()),
@@ -127,8 +131,10 @@ impl Worker {
         &self.port
     }
 
+    #[inline(always)]
     fn peer(&self) -> &Peer {
-        &self.shared.peers[self.index]
+        // SAFETY: W5.
+        unsafe { self.peer.as_ref() }
     }
 
     /// Runs green threads until the runtime has ended and none is left here.
@@ -171,40 +177,36 @@ impl Worker {
     #[inline]
     fn round(&self) -> bool {
         for _ in 0..ROUND {
-            if let Some(green) = self.home.pop_ready() {
+            let ready = self.home.pop_ready();
+            if let Some(green) = ready {
                 self.step(green);
                 // What the threads here have spawned takes turns with them.
-                if self.has_fresh.get() && !self.start_one() {
-                    self.has_fresh.set(false);
+                if !self.has_fresh.get() {
+                    continue;
                 }
-            } else if self.short_of_stacks.get() {
-                return false;
-            } else if let Some(new) = self.pop_unstarted() {
-                self.start(new);
-            } else {
-                return false;
+            }
+            match self.pop_startable() {
+                Some(new) => self.start(new),
+                None if ready.is_some() => self.has_fresh.set(false),
+                None => return false,
             }
         }
         for _ in 0..STARTS {
-            if !self.start_one() {
-                break;
+            match self.pop_startable() {
+                Some(new) => self.start_slowly(new),
+                None => break,
             }
         }
         true
     }
 
-    /// Starts the oldest of the new ones. False: there is none, or no stack for it.
+    /// The oldest of the new ones, if there is a stack for it.
     #[inline(always)]
-    fn start_one(&self) -> bool {
+    fn pop_startable(&self) -> Option<Unstarted> {
         if self.short_of_stacks.get() {
-            return false;
-        }
-        match self.pop_unstarted() {
-            Some(new) => {
-                self.start(new);
-                true
-            }
-            None => false,
+            None
+        } else {
+            self.pop_unstarted()
         }
     }
 
@@ -224,10 +226,16 @@ impl Worker {
     /// One step of a ready thread. False: there is no stack for its first; it stays ready.
     #[inline(always)]
     fn step(&self, green: &'static Green) -> bool {
-        if !green.has_started() && !self.set_up(green) {
+        if !green.has_started() && !self.set_up_local(green) {
             self.home.make_ready(green);
             return false;
         }
+        self.run(green);
+        true
+    }
+
+    #[inline(always)]
+    fn run(&self, green: &'static Green) {
         self.home.set_current(green);
         // SAFETY: W2.
         let ended = unsafe { green.resume() };
@@ -238,30 +246,43 @@ impl Worker {
         } else if green.deadline.get() != NEVER {
             self.timers.borrow_mut().arm(green);
         }
-        true
     }
 
     /// The first step of a thread.
+    #[inline(always)]
     fn start(&self, new: Unstarted) {
         // SAFETY: a reference is never null; W3.
         let green: &'static Green = unsafe { new.0.into_raw().as_ref() };
         if !self.set_up(green) {
-            // SAFETY: W3, it goes back to where it came from.
-            self.push_unstarted(Unstarted(unsafe {
-                GreenRef::from_raw(NonNull::from(green))
-            }));
-            return;
+            return self.put_back(green);
         }
         self.adopt(green);
-        self.step(green);
+        self.run(green);
+    }
+
+    /// As [`Worker::start`], where it is not the usual case.
+    #[inline(never)]
+    fn start_slowly(&self, new: Unstarted) {
+        self.start(new);
+    }
+
+    /// It cannot be started now.
+    #[cold]
+    fn put_back(&self, green: &'static Green) {
+        // SAFETY: W3, it goes back to where it came from.
+        self.push_unstarted(Unstarted(unsafe {
+            GreenRef::from_raw(NonNull::from(green))
+        }));
     }
 
     /// It is this worker's from now on.
+    #[inline]
     fn adopt(&self, green: &Green) {
         green.adopt(self.home.mailbox);
-        bump(&self.peer().started, 1);
+        let peer = self.peer();
+        bump(&peer.started, 1);
         if green.placed.get() {
-            bump(&self.peer().settled, 1);
+            bump(&peer.settled, 1);
         }
         if self.shared.phase() != Phase::Open {
             green.cancel();
@@ -269,6 +290,7 @@ impl Worker {
     }
 
     /// Gives a thread its stack. False: there is none now; some will be free when others have ended.
+    #[inline(always)]
     fn set_up(&self, green: &Green) -> bool {
         let stack = match green.take_own_stack() {
             Some(stack) => Ok(stack),
@@ -279,17 +301,21 @@ impl Worker {
         ready
     }
 
+    /// As [`Worker::set_up`], for a thread that was ready before it started.
+    #[cold]
+    fn set_up_local(&self, green: &Green) -> bool {
+        self.set_up(green)
+    }
+
     /// A thread has ended.
     #[inline(always)]
     fn bury(&self, green: &'static Green) {
-        self.timers.borrow_mut().forget(green);
+        if green.timer.get() != NO_TIMER {
+            self.timers.borrow_mut().forget(green);
+        }
         // SAFETY: it has, says `resume`.
         if let Some(stack) = unsafe { green.bury() } {
-            let mut stacks = self.stacks.borrow_mut();
-            if stack.size() == self.shared.config.stack {
-                stacks.give(stack);
-                stacks.unreserve();
-            }
+            self.stacks.borrow_mut().take_back(stack);
             self.short_of_stacks.set(false);
         }
         self.shared.dismiss();
