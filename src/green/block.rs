@@ -147,21 +147,18 @@ impl Green {
         }
     }
 
-    /// A new green thread, with two references: the first is the scheduler's, the second the handle's.
+    /// A block for a new green thread without wishes, complete but for its closure. `home` is that of the calling OS thread.
     ///
     /// # Errors
     ///
     /// There is no memory for its block.
-    ///
-    /// # Safety
-    ///
-    /// `F` and `T` outlive the thread (B3).
     #[inline]
-    pub(crate) unsafe fn spawn<F: FnOnce() -> T, T>(
-        birth: Birth,
-        closure: F,
-    ) -> io::Result<(GreenRef, GreenRef)> {
-        let block = blocks::take()?;
+    pub(crate) fn born(
+        home: Option<&Home>,
+        at: &'static Location<'static>,
+        group: usize,
+    ) -> io::Result<NonNull<Green>> {
+        let block = blocks::take(home)?;
         // SAFETY: blocks are never null, and this one is ours alone (G1, G2).
         let green = unsafe { block.as_ref() };
         green.set_state(State::New);
@@ -177,17 +174,52 @@ impl Green {
         green.token.store(false, Ordering::Relaxed);
         green.placed.set(false);
         green.completion.reset();
-        green.group.store(birth.group, Ordering::Relaxed);
-        green.id.store(next_id().get(), Ordering::Relaxed);
+        green.group.store(group, Ordering::Relaxed);
+        let id = home.map_or_else(next_id, |home| home.ids.next());
+        green.id.store(id.get(), Ordering::Relaxed);
         green
             .born_at
-            .store(ptr::from_ref(birth.at).cast_mut(), Ordering::Relaxed);
-        green.note(
-            Reason::None,
-            birth.at,
-            Home::of_thread().map_or(0, |home| home.now.get()),
-        );
+            .store(ptr::from_ref(at).cast_mut(), Ordering::Relaxed);
+        green.note(Reason::None, at, home.map_or(0, |home| home.now.get()));
+        Ok(block)
+    }
+
+    /// Gives it what it will run. Two references: the first is the scheduler's, the second the handle's.
+    ///
+    /// # Safety
+    ///
+    /// `block` is from [`Green::born`], and has nothing to run yet. `F` and `T` outlive the thread (B3).
+    #[inline]
+    pub(crate) unsafe fn animate<F: FnOnce() -> T, T>(
+        block: NonNull<Green>,
+        closure: F,
+    ) -> (GreenRef, GreenRef) {
+        // SAFETY: ours alone.
+        let green = unsafe { block.as_ref() };
+        // SAFETY: B2, ours alone; B3 by the contract.
+        unsafe { green.body.set(closure) };
+        // Release: pairs with the Acquire of `try_ref`; a dump that gets a reference sees all that is above and in `born`.
+        green.refs.store(2, Ordering::Release);
+        (GreenRef::of(block), GreenRef::of(block))
+    }
+
+    /// A new green thread. The references are as those of [`Green::animate`].
+    ///
+    /// # Errors
+    ///
+    /// There is no memory for its block.
+    ///
+    /// # Safety
+    ///
+    /// `F` and `T` outlive the thread (B3).
+    pub(crate) unsafe fn spawn<F: FnOnce() -> T, T>(
+        birth: Birth,
+        closure: F,
+    ) -> io::Result<(GreenRef, GreenRef)> {
+        let block = Green::born(Home::of_thread(), birth.at, birth.group)?;
         if birth.name.is_some() || birth.scope.is_some() || birth.own_stack.is_some() {
+            // SAFETY: ours alone.
+            let green = unsafe { block.as_ref() };
             if birth.scope.as_ref().is_some_and(|scope| scope.is_broken()) {
                 green.note_cancelled();
             }
@@ -199,11 +231,8 @@ impl Green {
             // SAFETY: ours alone.
             unsafe { *green.rare.get() = Some(rare) };
         }
-        // SAFETY: B2, ours alone; B3 by the contract.
-        unsafe { green.body.set(closure) };
-        // Release: pairs with the Acquire of `try_ref`; a dump that gets a reference sees all of the above.
-        green.refs.store(2, Ordering::Release);
-        Ok((GreenRef::of(block), GreenRef::of(block)))
+        // SAFETY: just born; B3 by the contract.
+        Ok(unsafe { Green::animate(block, closure) })
     }
 
     // --- state, by the worker ---
@@ -616,7 +645,15 @@ impl Green {
     /// The last reference is gone.
     pub(super) fn recycle(&self) {
         // SAFETY: nobody else has it (G1).
-        drop(unsafe { (*self.rare.get()).take() });
+        if unsafe { (*self.rare.get()).is_some() } {
+            self.drop_rare();
+        }
         blocks::give(NonNull::from(self));
+    }
+
+    #[cold]
+    fn drop_rare(&self) {
+        // SAFETY: nobody else has it (G1).
+        drop(unsafe { (*self.rare.get()).take() });
     }
 }

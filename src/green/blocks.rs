@@ -241,14 +241,14 @@ impl Depot {
     }
 }
 
-/// A free block, the caller's alone.
+/// A free block, the caller's alone. `home` is that of the calling OS thread.
 ///
 /// # Errors
 ///
 /// There is no memory for more; the text names the limits.
 #[inline]
-pub(super) fn take() -> io::Result<NonNull<Green>> {
-    match Home::of_thread() {
+pub(super) fn take(home: Option<&Home>) -> io::Result<NonNull<Green>> {
+    match home {
         Some(home) => match home.spare.pop() {
             Some(block) => Ok(block),
             None => refill(&home.spare),

@@ -17,6 +17,7 @@ pub(crate) mod stepped;
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::panic::Location;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
@@ -341,6 +342,7 @@ impl Worker {
     // --- spawning, by green threads of this worker ---
 
     /// The right to a stack of the usual size for one more thread.
+    #[inline]
     pub(crate) fn reserve(&self) -> io::Result<()> {
         self.stacks.borrow_mut().reserve()
     }
@@ -351,10 +353,38 @@ impl Worker {
         self.stacks.borrow_mut().unreserve();
     }
 
+    /// A block for a thread without wishes that is spawned here at `at`, and the right to its stack.
+    ///
+    /// # Errors
+    ///
+    /// There is no memory for one of the two.
+    #[inline(never)]
+    pub(crate) fn bear(&self, at: &'static Location<'static>) -> io::Result<NonNull<Green>> {
+        self.reserve()?;
+        Green::born(Some(&self.home), at, self.shared.group).inspect_err(|_| self.unreserve())
+    }
+
     /// Takes in a thread that any worker may start.
-    #[inline]
-    pub(crate) fn push(&self, unstarted: Unstarted) {
+    pub(crate) fn push(&self, mut unstarted: Unstarted) {
         bump(&self.peer().spawned, 1);
+        if self.destination.get().is_some() {
+            match self.push_placed(unstarted) {
+                Some(stays) => unstarted = stays,
+                None => return,
+            }
+        }
+        self.push_unstarted(unstarted);
+        self.has_fresh.set(true);
+        if self.shared.peers.len() > 1 {
+            self.shared.rouse(self.index);
+        } else if self.by_hand {
+            self.take_in();
+        }
+    }
+
+    /// The next one after [`Worker::place_next`]. It comes back if it stays here.
+    #[cold]
+    fn push_placed(&self, unstarted: Unstarted) -> Option<Unstarted> {
         if let Some((spawner, index)) = self.destination.take()
             && ptr::eq(self.home.current_ptr(), spawner)
             && self.shared.phase() == Phase::Open
@@ -367,16 +397,10 @@ impl Worker {
                 self.shared.push_to(index, unstarted);
                 // If that worker computes for long, somebody else may take it.
                 self.shared.rouse(self.index);
-                return;
+                return None;
             }
         }
-        self.push_unstarted(unstarted);
-        self.has_fresh.set(true);
-        if self.shared.peers.len() > 1 {
-            self.shared.rouse(self.index);
-        } else if self.by_hand {
-            self.take_in();
-        }
+        Some(unstarted)
     }
 
     /// Takes in a thread that stays here.
