@@ -20,7 +20,7 @@ use super::body::{Body, Outcome};
 use super::cancel::{Cancelled, Scopes};
 use super::completion::{Completion, Finished};
 use super::ends;
-use super::fiber::{Fiber, Started};
+use super::fiber::Fiber;
 use super::home::{Home, Mailbox};
 use super::mailbox::Mail;
 use super::reason::Reason;
@@ -301,7 +301,19 @@ impl Green {
     /// Gives it a stack. False: the stack is unusable.
     #[inline(always)]
     pub(crate) fn set_up(&self, stack: Stack) -> bool {
-        let entry = |started: &Started<'_>| {
+        if !stack.is_inhabited() {
+            return self.set_up_fresh(stack);
+        }
+        // SAFETY: just seen; stacks that are inhabited stay with their worker (S7).
+        let fiber = unsafe { Fiber::again(stack) };
+        // SAFETY: G5.
+        unsafe { *self.fiber.get() = Some(fiber) };
+        true
+    }
+
+    #[cold]
+    fn set_up_fresh(&self, stack: Stack) -> bool {
+        let fiber = Fiber::new(stack, |started| {
             let Some(home) = Home::of_thread() else {
                 panic!("rustlet: a green thread runs outside its worker; this is a bug in rustlet");
             };
@@ -311,9 +323,7 @@ impl Green {
                 started.attach(fiber);
             }
             green.live();
-        };
-        // SAFETY: F5, there is no other entry.
-        let fiber = unsafe { Fiber::new(stack, entry) };
+        });
         let usable = fiber.is_some();
         // SAFETY: G5.
         unsafe { *self.fiber.get() = fiber };

@@ -106,6 +106,7 @@ impl Cache {
     }
 
     /// Gives all but `keep` back to the depot.
+    #[cold]
     fn shrink(&self, keep: usize) {
         if self.count.get() > keep {
             let mut depot = lock(&DEPOT);
@@ -280,8 +281,13 @@ pub(super) fn give(block: NonNull<Green>) {
                 home.spare.shrink(CACHED - BATCH);
             }
         }
-        None => lock(&DEPOT).put(block),
+        None => give_elsewhere(block),
     }
+}
+
+#[cold]
+fn give_elsewhere(block: NonNull<Green>) {
+    lock(&DEPOT).put(block);
 }
 
 /// Called by workers about once a second: memory follows demand. True: call again.
