@@ -13,19 +13,18 @@ use std::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };
 
+mod finish;
+
 use super::GreenRef;
 use super::birth::{Birth, Rare, next_id};
 use super::blocks;
 use super::body::{Body, Outcome};
 use super::cancel::{Cancelled, Scopes};
-use super::completion::{Completion, Finished};
-use super::ends;
+use super::completion::Completion;
 use super::fiber::Fiber;
 use super::home::{Home, Mailbox};
 use super::mailbox::Mail;
 use super::reason::Reason;
-use super::scope::ScopeState;
-use super::unparker::Unparker;
 use crate::stack::Stack;
 use crate::sys::clock::{NEVER, Tick};
 
@@ -330,125 +329,6 @@ impl Green {
         usable
     }
 
-    /// Ends a thread that no worker will start: its runtime has ended. On the caller's stack.
-    pub(crate) fn discard(&self) {
-        // SAFETY: B2, not run yet, and nobody else has it.
-        let failed = unsafe { self.body.cancel() };
-        self.set_state(State::Done);
-        self.complete(failed);
-    }
-
-    /// From the first step to the last, on its own stack.
-    #[inline]
-    fn live(&self) {
-        let failed = if self.is_cancelled() {
-            // SAFETY: B2, not run yet.
-            unsafe { self.body.cancel() }
-        } else {
-            // SAFETY: B2.
-            unsafe { self.body.run() }
-        };
-        self.complete(failed);
-    }
-
-    /// The closure is gone and the result is there, a panic if it has `failed`: the rest of its end that others see.
-    #[inline(always)]
-    fn complete(&self, failed: bool) {
-        // What the closure unwound with has ended here.
-        self.raising.set(0);
-        if self.has_locals() {
-            self.destroy_locals();
-        }
-        match self.completion.finish::<Unparker>() {
-            Finished::Kept => {}
-            Finished::Joined(waiter) => waiter.unpark(),
-            unusual => self.see_to(unusual, failed),
-        }
-        // The destructor of the result may have made new ones.
-        if self.has_locals() {
-            self.drop_locals();
-        }
-        // SAFETY: G4.
-        if unsafe { (*self.rare.get()).is_some() } {
-            self.leave_scope(failed);
-        }
-    }
-
-    /// The very last thing, for a thread that may be a scope's.
-    #[cold]
-    fn leave_scope(&self, failed: bool) {
-        if let Some(scope) = self.scope() {
-            if failed {
-                // After its joiner has got the result, which so comes first if both are on one worker.
-                scope.break_up(Some(self.id()));
-            }
-            scope.leave();
-        }
-    }
-
-    /// Nobody will come for the result, or others are to be told of the end.
-    #[cold]
-    fn see_to(&self, finished: Finished<Unparker>, failed: bool) {
-        let (is_detached, is_watched) = match finished {
-            Finished::Kept | Finished::Joined(_) => (false, false),
-            Finished::Detached => (true, false),
-            Finished::Watched => (false, true),
-            Finished::WatchedDetached => (true, true),
-        };
-        if is_detached {
-            // SAFETY: C2.
-            unsafe { self.abandon_result(failed) };
-        }
-        if is_watched {
-            ends::tell(self);
-        }
-    }
-
-    fn scope(&self) -> Option<&ScopeState> {
-        // SAFETY: G4.
-        let rare = unsafe { (*self.rare.get()).as_ref() }?;
-        rare.scope.as_deref()
-    }
-
-    /// Drops a result that nobody took. A panic is its scope's to know.
-    ///
-    /// # Safety
-    ///
-    /// C2.
-    unsafe fn abandon_result(&self, failed: bool) {
-        match self.scope().filter(|_| failed) {
-            // SAFETY: by the contract.
-            Some(scope) => scope.note_failure(self.id(), unsafe { self.body.take_panic() }),
-            None => contain(|| {
-                // SAFETY: by the contract.
-                unsafe { self.body.drop_result() };
-            }),
-        }
-    }
-
-    #[inline(always)]
-    fn has_locals(&self) -> bool {
-        // SAFETY: G2.
-        unsafe { (*self.locals.get()).is_some() }
-    }
-
-    /// Runs the destructors of its locals, which stay findable meanwhile: as destroyed.
-    #[cold]
-    fn destroy_locals(&self) {
-        // SAFETY: G2; it is boxed, and taken away only below, by this thread.
-        if let Some(locals) = unsafe { (*self.locals.get()).as_ref() } {
-            locals.destroy();
-        }
-    }
-
-    /// The last thing that happens on its stack, but for leaving its scope.
-    #[cold]
-    fn drop_locals(&self) {
-        self.destroy_locals();
-        // SAFETY: G2; the reference ends with the statement.
-        drop(unsafe { (*self.locals.get()).take() });
-    }
-
     /// The storage of its locals. The caller runs on it and lets go before anything else of it runs.
     pub(crate) fn locals(&self) -> *mut Option<Box<dyn Locals>> {
         self.locals.get()
@@ -590,16 +470,6 @@ impl Green {
     pub(crate) unsafe fn take_result<T>(&self) -> Outcome<T> {
         // SAFETY: by the contract.
         unsafe { self.body.take_result() }
-    }
-
-    /// The handle goes away.
-    pub(crate) fn detach(&self) {
-        if self.completion.detach() {
-            // SAFETY: C2; it is gone already if it was joined.
-            let failed = unsafe { self.body.failed() };
-            // SAFETY: C2.
-            unsafe { self.abandon_result(failed) };
-        }
     }
 
     pub(crate) fn id(&self) -> NonZeroU64 {

@@ -13,6 +13,7 @@
 //!     peer's unstarted queue is the owner's doing (SQ1 in `start_queue.rs`).
 //! W5. `peer` is in a slice of `shared`, which never changes it and lives as long as the worker.
 
+mod rest;
 pub(crate) mod stepped;
 
 use std::cell::{Cell, RefCell};
@@ -22,7 +23,7 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
-use super::linger::{LINGER, Linger};
+use super::linger::Linger;
 use super::lull::Lull;
 use super::reactor::{Port, Reactor};
 use super::sentinel::Sentinel;
@@ -483,113 +484,6 @@ impl Worker {
         self.polled.set(self.home.now.get());
         self.home.collect();
         events
-    }
-
-    /// Looks for messages for a little while, if that is likely to spare a sleep. True: there is something.
-    fn linger(&self, now: Tick) -> bool {
-        if !self.linger.pays() || self.timers.borrow().next() <= now + LINGER {
-            return false;
-        }
-        let came = loop {
-            for _ in 0..32 {
-                if !self.home.mailbox.inbox.is_empty() {
-                    break;
-                }
-                std::hint::spin_loop();
-            }
-            if !self.home.mailbox.inbox.is_empty() || self.has_work() {
-                break true;
-            }
-            if clock::now() > now + LINGER {
-                break false;
-            }
-        };
-        self.linger.stayed(came);
-        came
-    }
-
-    /// There is nothing to run: sleeps until there is. The steps are those of `mailbox.rs`.
-    fn rest(&self, most: Tick) {
-        let now = self.tick();
-        if now.saturating_sub(self.polled.get()) >= POLL_EVERY
-            && (self.has_work() || self.linger.pays())
-        {
-            // Who always has a timer that is due, or finds a message in time, would never look at the sockets.
-            self.poll(0);
-        }
-        if self.has_work() || self.linger(now) {
-            return;
-        }
-        self.peer().load.falls_asleep(now);
-        self.shared.idle.enter();
-        // Step 7; step 3 of `idle.rs` too.
-        self.home.mailbox.bell.prepare();
-        let nap = self.sentinel.keep_watch(&self.shared, now);
-        // Step 8.
-        let wait = if nap == 0
-            || !self.home.mailbox.inbox.is_empty()
-            || self.has_work()
-            || self.has_news()
-            // Events that have come already are work.
-            || self.lull.is_awaited()
-        {
-            0
-        } else {
-            self.shared.tell_quiet();
-            if self.is_trimming.get() {
-                // About a millisecond's work, and then another look at the world.
-                self.is_trimming.set(self.stacks.borrow_mut().trim_step());
-            }
-            let timer = match self.timers.borrow().next() {
-                NEVER => NEVER,
-                at => at.saturating_sub(now),
-            };
-            let spare = if self.is_trimming.get() {
-                0
-            } else if self.has_spare.get() {
-                TRIM_EVERY
-            } else {
-                NEVER
-            };
-            let short = if self.short_of_stacks.replace(false) {
-                SHORT_NAP
-            } else {
-                NEVER
-            };
-            timer.min(nap).min(spare).min(short).min(most)
-        };
-        // Step 9.
-        let events = self.poll(wait);
-        let rung = !self.home.mailbox.bell.is_asleep();
-        self.home.mailbox.bell.awake();
-        self.shared.idle.leave();
-        let slept = now;
-        let now = clock::now();
-        self.linger
-            .slept(now.saturating_sub(slept), rung && !events);
-        self.home.now.set(now);
-        self.polled.set(now);
-        self.peer().load.awakes(now);
-        self.expire(now);
-        if nap != 0 {
-            self.tell_idle();
-        }
-    }
-
-    /// The worker has looked around: if there is nothing to run, it is the turn of those that wait for that.
-    fn tell_idle(&self) {
-        if self.lull.is_awaited() && !self.has_work() {
-            self.lull.tell();
-        }
-    }
-
-    /// The runtime's phase has changed and this worker has not acted on it.
-    fn has_news(&self) -> bool {
-        match self.shared.phase() {
-            Phase::Open => false,
-            Phase::Closing => !self.cancelled.get(),
-            Phase::Ended => !self.cancelled.get() || self.lives() == 0,
-        }
     }
 
     // --- the end ---
