@@ -280,8 +280,9 @@ impl<T> JoinHandle<T> {
     ///     assert_eq!(payload.downcast_ref::<&str>(), Some(&"no"));
     /// });
     /// ```
+    // Down to the switch, as `park`: each return between it and the caller's code would be mispredicted.
     #[track_caller]
-    #[inline]
+    #[inline(always)]
     pub fn join(self) -> Outcome<T> {
         self.0.join(&Wait::new(Reason::Join))
     }
