@@ -84,13 +84,7 @@ pub(crate) fn run(load: &Load, mut edge: impl FnMut(Edge)) -> io::Result<Outcome
     for _ in 0..load.connections {
         clients.connect(load.address)?;
     }
-    let begin = Instant::now();
-    clients.drive(begin + load.warm_up, u64::MAX, |_| Ok(()))?;
-    // Many connections on a slow server take longer than that to get going.
-    while clients.unanswered() && begin.elapsed() < PATIENCE {
-        clients.drive(Instant::now() + load.warm_up / 4, u64::MAX, |_| Ok(()))?;
-    }
-    clients.forget();
+    clients.settle(load.warm_up)?;
     edge(Edge::Begin);
     let begin = Instant::now();
     clients.drive(begin + load.duration, load.requests, |_| Ok(()))?;
@@ -111,6 +105,12 @@ pub(crate) struct Clients {
     latency: Histogram<u64>,
     answers: u64,
     failed: usize,
+    /// Whether answers count now.
+    counts: bool,
+    /// The latency of what was sent before is not one of the server's.
+    began: Instant,
+    /// How long to wait for events.
+    pause: Timespec,
 }
 
 struct Connection {
@@ -150,7 +150,19 @@ impl Clients {
             latency: histogram()?,
             answers: 0,
             failed: 0,
+            counts: true,
+            began: Instant::now(),
+            pause: Timespec {
+                tv_sec: 0,
+                tv_nsec: 10_000_000,
+            },
         })
+    }
+
+    /// From now on it looks for answers without a wait, so that no server pays for waking it: on a core of its own, which a
+    /// load from another machine would have, too.
+    pub(crate) fn stay_awake(&mut self) {
+        self.pause.tv_nsec = 0;
     }
 
     /// Opens one more connection.
@@ -179,17 +191,13 @@ impl Clients {
         answers: u64,
         mut between: impl FnMut(Instant) -> io::Result<()>,
     ) -> io::Result<()> {
-        let pause = Timespec {
-            tv_sec: 0,
-            tv_nsec: 10_000_000,
-        };
         let mut events = Vec::with_capacity(1024);
         loop {
             events.clear();
             match epoll::wait(
                 &self.epoll,
                 rustix::buffer::spare_capacity(&mut events),
-                Some(&pause),
+                Some(&self.pause),
             ) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
@@ -208,6 +216,48 @@ impl Clients {
         }
     }
 
+    /// Drives for so long that each connection has had an answer, and forgets it.
+    pub(crate) fn settle(&mut self, warm_up: Duration) -> io::Result<()> {
+        let begin = Instant::now();
+        self.drive(begin + warm_up, u64::MAX, |_| Ok(()))?;
+        // Many connections on a slow server take longer than that to get going.
+        while self.unanswered() && begin.elapsed() < PATIENCE {
+            self.drive(Instant::now() + warm_up / 4, u64::MAX, |_| Ok(()))?;
+        }
+        self.forget();
+        Ok(())
+    }
+
+    /// Drives after a pause in which other servers were driven: `lead` does not count, what follows does, on top of what
+    /// counted before. Says how long that took. The messages in flight are kept for the next time.
+    pub(crate) fn slice(
+        &mut self,
+        lead: Duration,
+        duration: Duration,
+        mut edge: impl FnMut(Edge),
+    ) -> io::Result<Duration> {
+        self.counts = false;
+        self.began = Instant::now();
+        self.drive(self.began + lead, u64::MAX, |_| Ok(()))?;
+        self.counts = true;
+        edge(Edge::Begin);
+        let begin = Instant::now();
+        self.drive(begin + duration, u64::MAX, |_| Ok(()))?;
+        let elapsed = begin.elapsed();
+        edge(Edge::End);
+        Ok(elapsed)
+    }
+
+    /// How many answers counted.
+    pub(crate) fn answers(&self) -> u64 {
+        self.answers
+    }
+
+    /// How many connections broke.
+    pub(crate) fn failed(&self) -> usize {
+        self.failed
+    }
+
     /// Reads what has come for a connection, and sends what may now be sent.
     fn turn(&mut self, number: usize) {
         let Some(connection) = self.connections[number].as_mut() else {
@@ -217,13 +267,18 @@ impl Clients {
         let turn = connection.receive(&mut self.buffer, pattern, self.message);
         let sent = turn.and_then(|(now, messages)| {
             for _ in 0..messages {
-                if let Some(then) = connection.sent.pop_front() {
+                if let Some(then) = connection.sent.pop_front()
+                    && self.counts
+                    && then >= self.began
+                {
                     self.latency
                         .saturating_record((now - then).as_nanos() as u64);
                 }
             }
-            connection.answers += messages;
-            self.answers += messages;
+            if self.counts {
+                connection.answers += messages;
+                self.answers += messages;
+            }
             let missing = self.in_flight - connection.sent.len();
             connection.sent.extend(std::iter::repeat_n(now, missing));
             connection.unsent += missing * self.message;

@@ -13,10 +13,10 @@ use std::ptr;
 use super::Green;
 use crate::sys::cache::prefetch;
 
-/// How many turns ahead the control block is asked for, …
-const BLOCK_AHEAD: usize = 8;
-/// … and then, when the block says where it is, the stack.
-const STACK_AHEAD: usize = 4;
+/// So many turns are prepared at once: the processor walks the page tables for several addresses at a time, and a request whose
+/// page it does not know holds up what follows it. Their stacks are asked for a burst before they run, and their control
+/// blocks, which say where the stacks are, one before that.
+const BURST: usize = 8;
 const LEAST: usize = 64;
 
 /// See the module's text.
@@ -65,12 +65,16 @@ impl RunQueue {
         let mask = buffer.len() - 1;
         let green = buffer[head & mask];
         self.head.set(head.wrapping_add(1));
-        if ready > BLOCK_AHEAD {
-            let block = buffer[(head + BLOCK_AHEAD) & mask] as usize;
-            prefetch(block);
-            prefetch(block + 64);
-            // SAFETY: RQ1.
-            unsafe { &*buffer[(head + STACK_AHEAD) & mask] }.prefetch_stack();
+        if head.is_multiple_of(BURST) && ready >= 3 * BURST {
+            for next in 2 * BURST..3 * BURST {
+                let block = buffer[(head + next) & mask] as usize;
+                prefetch(block);
+                prefetch(block + 64);
+            }
+            for next in BURST..2 * BURST {
+                // SAFETY: RQ1.
+                unsafe { &*buffer[(head + next) & mask] }.prefetch_stack();
+            }
         }
         // SAFETY: RQ1.
         unsafe { green.as_ref() }

@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release --manifest-path benches/peers/Cargo.toml -- --help` shows the options. Each measurement is a process of its
 //! own; the peers of a row follow each other, and the whole is done several times over, so that a machine which
-//! changes its speed does so for all of them.
+//! changes its speed does so for all of them. Echo servers take turns of a tenth of a second (`slices.rs`).
 
 #![allow(
     clippy::disallowed_methods,
@@ -32,6 +32,7 @@ mod rows;
 mod run;
 mod servers;
 mod serving;
+mod slices;
 #[path = "../../support/table.rs"]
 #[allow(dead_code, reason = "not every benchmark needs all of it")]
 mod table;

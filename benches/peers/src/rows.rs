@@ -97,6 +97,11 @@ impl Operation {
         }
     }
 
+    /// Whether one process measures all peers, in turns.
+    pub(crate) fn is_sliced(self) -> bool {
+        matches!(self, Serve { .. })
+    }
+
     /// Whether a load from outside measures it.
     pub(crate) fn is_served(self) -> bool {
         matches!(self, Serve { .. } | Idle(_) | Churn(_) | Wrk(_))

@@ -12,10 +12,13 @@ use crate::measure::Measured;
 use crate::report::Report;
 use crate::rows::{self, PEERS, ROWS, Row, When};
 use crate::table::significant;
-use crate::{Options, golang, head, machine, measure, serving};
+use crate::{Options, golang, head, machine, measure, serving, slices};
 
-/// The argument that makes this program measure one row of one peer.
+/// The argument that makes this program measure one row, of one peer or of several in turns.
 pub(crate) const ARGUMENT: &str = "--measure";
+
+/// Before the figures of a peer that is one of several: this and its name.
+const NAME: &str = "peer ";
 
 pub(crate) fn all(options: &Options) -> io::Result<Report> {
     if options.wants_peer("go") && !golang::build()? {
@@ -37,31 +40,41 @@ pub(crate) fn all(options: &Options) -> io::Result<Report> {
             if round % 2 == 0 {
                 peers.reverse();
             }
-            for peer in peers {
-                let start = progress.begin();
-                if silent.contains(&(row.key, peer)) {
-                    progress.end((row.key, peer), start);
-                    continue;
-                }
-                let measured = cell(row, peer, options.quick)?;
-                let head = progress.end((row.key, peer), start);
-                match measured {
-                    Ok(figures) => {
-                        let texts: Vec<String> = figures
-                            .iter()
-                            .map(|(metric, value)| format!("{} {metric}", significant(*value)))
-                            .collect();
-                        println!("{head} {} {peer}: {}", row.key, texts.join(", "));
-                        for (metric, value) in figures {
-                            report.add(row.key, metric, peer, value);
+            let (asked, skipped): (Vec<&str>, Vec<&str>) = peers
+                .into_iter()
+                .partition(|peer| !silent.contains(&(row.key, *peer)));
+            for peer in skipped {
+                progress.end((row.key, peer), Duration::ZERO);
+            }
+            let groups: Vec<&[&str]> = if row.operation.is_sliced() {
+                vec![&asked]
+            } else {
+                asked.chunks(1).collect()
+            };
+            for peers in groups {
+                let start = Instant::now();
+                let measured = cells(row, peers, options.quick)?;
+                let took = start.elapsed() / peers.len().max(1) as u32;
+                for (peer, measured) in measured {
+                    let head = progress.end((row.key, peer), took);
+                    match measured {
+                        Ok(figures) => {
+                            let texts: Vec<String> = figures
+                                .iter()
+                                .map(|(metric, value)| format!("{} {metric}", significant(*value)))
+                                .collect();
+                            println!("{head} {} {peer}: {}", row.key, texts.join(", "));
+                            for (metric, value) in figures {
+                                report.add(row.key, metric, peer, value);
+                            }
                         }
-                    }
-                    Err(words) => {
-                        if !words.is_empty() {
-                            println!("{head} {} {peer}: {words}", row.key);
-                            report.note(row.key, peer, &words);
+                        Err(words) => {
+                            if !words.is_empty() {
+                                println!("{head} {} {peer}: {words}", row.key);
+                                report.note(row.key, peer, &words);
+                            }
+                            silent.push((row.key, peer));
                         }
-                        silent.push((row.key, peer));
                     }
                 }
             }
@@ -94,15 +107,11 @@ impl Progress {
         }
     }
 
-    fn begin(&self) -> Instant {
-        Instant::now()
-    }
-
-    /// What to print before the figures of the cell that took since `start`.
-    fn end(&mut self, cell: (&'static str, &str), start: Instant) -> String {
+    /// What to print before the figures of a cell that took so long.
+    fn end(&mut self, cell: (&'static str, &str), took: Duration) -> String {
         self.done += 1;
         if let Some(peer) = PEERS.into_iter().find(|peer| *peer == cell.1) {
-            self.known.insert((cell.0, peer), start.elapsed());
+            self.known.insert((cell.0, peer), took);
         }
         let elapsed = self.start.elapsed();
         let round: Duration = self.known.values().sum();
@@ -128,12 +137,52 @@ fn complaints() -> PathBuf {
     env::temp_dir().join(format!("rustlet-peers-{}", process::id()))
 }
 
-/// Has a child measure it.
-fn cell(row: &Row, peer: &str, quick: bool) -> io::Result<Measured> {
-    let patience = Duration::from_secs(if quick { 30 } else { 60 });
+/// Has a child measure one peer, or several in turns. Where that fails as a whole, each has one of its own, to see which it was.
+fn cells<'a>(row: &Row, peers: &[&'a str], quick: bool) -> io::Result<Vec<(&'a str, Measured)>> {
+    let each = |words: &str| {
+        let words = |peer: &&'a str| (*peer, Err(words.to_owned()));
+        peers.iter().map(words).collect()
+    };
+    match (child_measures(row, peers, quick)?, peers) {
+        (Ok(output), _) => {
+            let mut sections = sections(&output);
+            // Who prints no name has only one to measure.
+            let mut of = |peer: &str| sections.remove(peer).or_else(|| sections.remove(""));
+            Ok(peers
+                .iter()
+                .map(|peer| (*peer, golang::parse(&of(peer).unwrap_or_default())))
+                .collect())
+        }
+        (Err(words), [_] | []) => Ok(each(&words)),
+        (Err(_), _) => {
+            let mut all = Vec::new();
+            for peer in peers.chunks(1) {
+                all.extend(cells(row, peer, quick)?);
+            }
+            Ok(all)
+        }
+    }
+}
+
+/// What stands behind each line that names a peer, and under no name what stands before the first.
+fn sections(output: &str) -> HashMap<&str, String> {
+    let mut sections: HashMap<&str, String> = HashMap::new();
+    let mut peer = "";
+    for line in output.lines() {
+        match line.strip_prefix(NAME) {
+            Some(name) => peer = name,
+            None => *sections.entry(peer).or_default() += &format!("{line}\n"),
+        }
+    }
+    sections
+}
+
+/// What it printed; or what went wrong, in words.
+fn child_measures(row: &Row, peers: &[&str], quick: bool) -> io::Result<Result<String, String>> {
+    let patience = Duration::from_secs(if quick { 30 } else { 60 }) * peers.len() as u32;
     let path = complaints();
     let mut child = Command::new(env::current_exe()?)
-        .args([ARGUMENT, row.key, peer])
+        .args([ARGUMENT, row.key, &peers.join(",")])
         .args(quick.then_some("--quick"))
         .stdout(Stdio::piped())
         .stderr(File::create(&path)?)
@@ -158,7 +207,7 @@ fn cell(row: &Row, peer: &str, quick: bool) -> io::Result<Measured> {
     let complaint = fs::read(&path)?;
     fs::remove_file(&path)?;
     if status.success() {
-        return Ok(crate::golang::parse(&output));
+        return Ok(Ok(output));
     }
     let complaint = String::from_utf8_lossy(&complaint);
     let words = message(&complaint).unwrap_or_default();
@@ -178,23 +227,23 @@ fn message(complaint: &str) -> Option<String> {
 
 /// The child's side: prints the figures.
 pub(crate) fn child(args: &[String]) -> io::Result<()> {
-    let [key, peer, options @ ..] = args else {
+    let [key, peers, options @ ..] = args else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
     let row = ROWS.iter().find(|row| row.key == *key);
     let row = row.ok_or_else(|| io::Error::other(format!("no row {key}")))?;
     let quick = options.iter().any(|option| option == "--quick");
-    machine::raise_open_files()?;
-    let measured = if row.operation.is_served() {
-        serving::measure(row, peer, quick)?
+    let files = machine::raise_open_files()?;
+    if row.operation.is_sliced() {
+        let peers: Vec<&str> = peers.split(',').collect();
+        for (peer, measured) in slices::measure(row, &peers, files, quick)? {
+            println!("{NAME}{peer}");
+            print(measured);
+        }
+    } else if row.operation.is_served() {
+        print(serving::measure(row, peers, quick)?);
     } else {
-        measure::measure(row, peer, if quick { 1 } else { 2 })?
-    };
-    match measured {
-        Ok(figures) => figures
-            .iter()
-            .for_each(|(metric, value)| println!("{metric}\t{value}")),
-        Err(words) => println!("!\t{words}"),
+        print(measure::measure(row, peers, if quick { 1 } else { 2 })?);
     }
     // Without waiting for what the runtimes have left behind.
     exit(0)
@@ -224,5 +273,14 @@ impl Options {
 
     pub(crate) fn wants_peer(&self, peer: &str) -> bool {
         self.peers.is_empty() || self.peers.iter().any(|name| name == peer)
+    }
+}
+
+fn print(measured: Measured) {
+    match measured {
+        Ok(figures) => figures
+            .iter()
+            .for_each(|(metric, value)| println!("{metric}\t{value}")),
+        Err(words) => println!("!\t{words}"),
     }
 }
