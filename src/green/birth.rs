@@ -10,22 +10,43 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::scope::ScopeState;
 use crate::stack::{self, Stack, StackSize};
 
-/// Ids are given out in batches, so that spawning does not share a counter.
-pub(crate) fn next_id() -> NonZeroU64 {
+/// Where ids come from, in batches, so that spawning does not share a counter: each home has one, each other OS thread too.
+pub(crate) struct Ids {
+    /// The last one given out; a multiple of `BATCH` if there is none left of the batch.
+    last: Cell<u64>,
+}
+
+impl Ids {
     const BATCH: u64 = 1024;
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    thread_local! {
-        static MINE: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
+
+    pub(crate) const fn new() -> Ids {
+        Ids { last: Cell::new(0) }
     }
-    let (next, end) = MINE.get();
-    let (next, end) = if next < end {
-        (next, end)
-    } else {
-        let start = NEXT.fetch_add(BATCH, Ordering::Relaxed);
-        (start, start + BATCH)
-    };
-    MINE.set((next + 1, end));
-    NonZeroU64::new(next).unwrap_or(NonZeroU64::MIN)
+
+    /// An id that nobody else has.
+    #[inline]
+    pub(crate) fn next(&self) -> NonZeroU64 {
+        let mut last = self.last.get();
+        if last.is_multiple_of(Self::BATCH) {
+            last = Self::batch();
+        }
+        self.last.set(last + 1);
+        NonZeroU64::MIN.saturating_add(last)
+    }
+
+    #[cold]
+    fn batch() -> u64 {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        NEXT.fetch_add(Self::BATCH, Ordering::Relaxed)
+    }
+}
+
+/// An id for something that is made on no worker, or seldom.
+pub(crate) fn next_id() -> NonZeroU64 {
+    thread_local! {
+        static MINE: Ids = const { Ids::new() };
+    }
+    MINE.with(Ids::next)
 }
 
 /// What most threads do without.
@@ -61,7 +82,7 @@ impl Drop for OwnStack {
     }
 }
 
-/// What a spawner decides about a thread.
+/// What a spawner decides about a thread that has wishes.
 #[derive(Debug)]
 pub(crate) struct Birth {
     pub(crate) name: Option<Box<str>>,
@@ -69,17 +90,4 @@ pub(crate) struct Birth {
     pub(crate) group: usize,
     pub(crate) scope: Option<Arc<ScopeState>>,
     pub(crate) own_stack: Option<OwnStack>,
-}
-
-impl Birth {
-    #[inline]
-    pub(crate) fn plain(at: &'static Location<'static>, group: usize) -> Birth {
-        Birth {
-            name: None,
-            at,
-            group,
-            scope: None,
-            own_stack: None,
-        }
-    }
 }

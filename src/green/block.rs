@@ -13,19 +13,18 @@ use std::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };
 
+mod finish;
+
 use super::GreenRef;
 use super::birth::{Birth, Rare, next_id};
 use super::blocks;
 use super::body::{Body, Outcome};
 use super::cancel::{Cancelled, Scopes};
-use super::completion::{Completion, Finished};
-use super::ends;
-use super::fiber::{Fiber, Started};
+use super::completion::Completion;
+use super::fiber::Fiber;
 use super::home::{Home, Mailbox};
 use super::mailbox::Mail;
 use super::reason::Reason;
-use super::scope::ScopeState;
-use super::unparker::Unparker;
 use crate::stack::Stack;
 use crate::sys::clock::{NEVER, Tick};
 
@@ -147,21 +146,18 @@ impl Green {
         }
     }
 
-    /// A new green thread, with two references: the first is the scheduler's, the second the handle's.
+    /// A block for a new green thread without wishes, complete but for its closure. `home` is that of the calling OS thread.
     ///
     /// # Errors
     ///
     /// There is no memory for its block.
-    ///
-    /// # Safety
-    ///
-    /// `F` and `T` outlive the thread (B3).
     #[inline]
-    pub(crate) unsafe fn spawn<F: FnOnce() -> T, T>(
-        birth: Birth,
-        closure: F,
-    ) -> io::Result<(GreenRef, GreenRef)> {
-        let block = blocks::take()?;
+    pub(crate) fn born(
+        home: Option<&Home>,
+        at: &'static Location<'static>,
+        group: usize,
+    ) -> io::Result<NonNull<Green>> {
+        let block = blocks::take(home)?;
         // SAFETY: blocks are never null, and this one is ours alone (G1, G2).
         let green = unsafe { block.as_ref() };
         green.set_state(State::New);
@@ -177,17 +173,52 @@ impl Green {
         green.token.store(false, Ordering::Relaxed);
         green.placed.set(false);
         green.completion.reset();
-        green.group.store(birth.group, Ordering::Relaxed);
-        green.id.store(next_id().get(), Ordering::Relaxed);
+        green.group.store(group, Ordering::Relaxed);
+        let id = home.map_or_else(next_id, |home| home.ids.next());
+        green.id.store(id.get(), Ordering::Relaxed);
         green
             .born_at
-            .store(ptr::from_ref(birth.at).cast_mut(), Ordering::Relaxed);
-        green.note(
-            Reason::None,
-            birth.at,
-            Home::of_thread().map_or(0, |home| home.now.get()),
-        );
+            .store(ptr::from_ref(at).cast_mut(), Ordering::Relaxed);
+        green.note(Reason::None, at, home.map_or(0, |home| home.now.get()));
+        Ok(block)
+    }
+
+    /// Gives it what it will run. Two references: the first is the scheduler's, the second the handle's.
+    ///
+    /// # Safety
+    ///
+    /// `block` is from [`Green::born`], and has nothing to run yet. `F` and `T` outlive the thread (B3).
+    #[inline]
+    pub(crate) unsafe fn animate<F: FnOnce() -> T, T>(
+        block: NonNull<Green>,
+        closure: F,
+    ) -> (GreenRef, GreenRef) {
+        // SAFETY: ours alone.
+        let green = unsafe { block.as_ref() };
+        // SAFETY: B2, ours alone; B3 by the contract.
+        unsafe { green.body.set(closure) };
+        // Release: pairs with the Acquire of `try_ref`; a dump that gets a reference sees all that is above and in `born`.
+        green.refs.store(2, Ordering::Release);
+        (GreenRef::of(block), GreenRef::of(block))
+    }
+
+    /// A new green thread. The references are as those of [`Green::animate`].
+    ///
+    /// # Errors
+    ///
+    /// There is no memory for its block.
+    ///
+    /// # Safety
+    ///
+    /// `F` and `T` outlive the thread (B3).
+    pub(crate) unsafe fn spawn<F: FnOnce() -> T, T>(
+        birth: Birth,
+        closure: F,
+    ) -> io::Result<(GreenRef, GreenRef)> {
+        let block = Green::born(Home::of_thread(), birth.at, birth.group)?;
         if birth.name.is_some() || birth.scope.is_some() || birth.own_stack.is_some() {
+            // SAFETY: ours alone.
+            let green = unsafe { block.as_ref() };
             if birth.scope.as_ref().is_some_and(|scope| scope.is_broken()) {
                 green.note_cancelled();
             }
@@ -199,11 +230,8 @@ impl Green {
             // SAFETY: ours alone.
             unsafe { *green.rare.get() = Some(rare) };
         }
-        // SAFETY: B2, ours alone; B3 by the contract.
-        unsafe { green.body.set(closure) };
-        // Release: pairs with the Acquire of `try_ref`; a dump that gets a reference sees all of the above.
-        green.refs.store(2, Ordering::Release);
-        Ok((GreenRef::of(block), GreenRef::of(block)))
+        // SAFETY: just born; B3 by the contract.
+        Ok(unsafe { Green::animate(block, closure) })
     }
 
     // --- state, by the worker ---
@@ -247,6 +275,7 @@ impl Green {
     }
 
     /// Binds it to `mailbox`'s worker: from here on it can be woken, and it is never stolen.
+    #[inline]
     pub(crate) fn adopt(&self, mailbox: &'static Mailbox) {
         self.home
             .store(ptr::from_ref(mailbox).cast_mut(), Ordering::SeqCst);
@@ -261,16 +290,29 @@ impl Green {
     }
 
     /// Takes the stack out that was taken for it at spawn.
+    #[inline(always)]
     pub(crate) fn take_own_stack(&self) -> Option<Stack> {
         // SAFETY: G2, the caller is its worker.
-        unsafe { (*self.rare.get()).as_mut() }
-            .and_then(|rare| rare.own_stack.as_mut())
-            .and_then(|own| own.stack.take())
+        let rare = unsafe { (*self.rare.get()).as_mut() }?;
+        rare.own_stack.as_mut().and_then(|own| own.stack.take())
     }
 
     /// Gives it a stack. False: the stack is unusable.
+    #[inline(always)]
     pub(crate) fn set_up(&self, stack: Stack) -> bool {
-        let entry = |started: &Started<'_>| {
+        if !stack.is_inhabited() {
+            return self.set_up_fresh(stack);
+        }
+        // SAFETY: just seen; stacks that are inhabited stay with their worker (S7).
+        let fiber = unsafe { Fiber::again(stack) };
+        // SAFETY: G5.
+        unsafe { *self.fiber.get() = Some(fiber) };
+        true
+    }
+
+    #[cold]
+    fn set_up_fresh(&self, stack: Stack) -> bool {
+        let fiber = Fiber::new(stack, |started| {
             let Some(home) = Home::of_thread() else {
                 panic!("rustlet: a green thread runs outside its worker; this is a bug in rustlet");
             };
@@ -280,100 +322,11 @@ impl Green {
                 started.attach(fiber);
             }
             green.live();
-        };
-        // SAFETY: F5, there is no other entry.
-        let fiber = unsafe { Fiber::new(stack, entry) };
+        });
         let usable = fiber.is_some();
         // SAFETY: G5.
         unsafe { *self.fiber.get() = fiber };
         usable
-    }
-
-    /// Ends a thread that no worker will start: its runtime has ended. On the caller's stack.
-    pub(crate) fn discard(&self) {
-        // SAFETY: B2, not run yet, and nobody else has it.
-        unsafe { self.body.cancel() };
-        self.set_state(State::Done);
-        self.complete();
-    }
-
-    /// From the first step to the last, on its own stack.
-    fn live(&self) {
-        if self.is_cancelled() {
-            // SAFETY: B2, not run yet.
-            unsafe { self.body.cancel() };
-        } else {
-            // SAFETY: B2.
-            unsafe { self.body.run() };
-        }
-        self.complete();
-    }
-
-    /// The closure is gone and the result is there: the rest of its end that others see.
-    fn complete(&self) {
-        // What the closure unwound with has ended here.
-        self.raising.set(0);
-        self.destroy_locals();
-        // SAFETY: B2, the handle may not look before `finish`.
-        let failed = unsafe { self.body.failed() };
-        match self.completion.finish::<Unparker>() {
-            Finished::Kept => {}
-            Finished::Joined(waiter) => waiter.unpark(),
-            // SAFETY: C2.
-            Finished::Detached => unsafe { self.abandon_result(failed) },
-            Finished::Watched => ends::tell(self),
-            Finished::WatchedDetached => {
-                // SAFETY: C2.
-                unsafe { self.abandon_result(failed) };
-                ends::tell(self);
-            }
-        }
-        // The destructor of the result may have made new ones.
-        self.drop_locals();
-        if let Some(scope) = self.scope() {
-            if failed {
-                // After its joiner has got the result, which so comes first if both are on one worker.
-                scope.break_up(Some(self.id()));
-            }
-            scope.leave();
-        }
-    }
-
-    fn scope(&self) -> Option<&ScopeState> {
-        // SAFETY: G4.
-        let rare = unsafe { (*self.rare.get()).as_ref() }?;
-        rare.scope.as_deref()
-    }
-
-    /// Drops a result that nobody took. A panic is its scope's to know.
-    ///
-    /// # Safety
-    ///
-    /// C2.
-    unsafe fn abandon_result(&self, failed: bool) {
-        match self.scope().filter(|_| failed) {
-            // SAFETY: by the contract.
-            Some(scope) => scope.note_failure(self.id(), unsafe { self.body.take_panic() }),
-            None => contain(|| {
-                // SAFETY: by the contract.
-                unsafe { self.body.drop_result() };
-            }),
-        }
-    }
-
-    /// Runs the destructors of its locals, which stay findable meanwhile: as destroyed.
-    fn destroy_locals(&self) {
-        // SAFETY: G2; it is boxed, and taken away only below, by this thread.
-        if let Some(locals) = unsafe { (*self.locals.get()).as_ref() } {
-            locals.destroy();
-        }
-    }
-
-    /// The last thing that happens on its stack.
-    fn drop_locals(&self) {
-        self.destroy_locals();
-        // SAFETY: G2; the reference ends with the statement.
-        drop(unsafe { (*self.locals.get()).take() });
     }
 
     /// The storage of its locals. The caller runs on it and lets go before anything else of it runs.
@@ -519,16 +472,6 @@ impl Green {
         unsafe { self.body.take_result() }
     }
 
-    /// The handle goes away.
-    pub(crate) fn detach(&self) {
-        if self.completion.detach() {
-            // SAFETY: C2; it is gone already if it was joined.
-            let failed = unsafe { self.body.failed() };
-            // SAFETY: C2.
-            unsafe { self.abandon_result(failed) };
-        }
-    }
-
     pub(crate) fn id(&self) -> NonZeroU64 {
         NonZeroU64::new(self.id.load(Ordering::Relaxed)).unwrap_or(NonZeroU64::MIN)
     }
@@ -582,7 +525,15 @@ impl Green {
     /// The last reference is gone.
     pub(super) fn recycle(&self) {
         // SAFETY: nobody else has it (G1).
-        drop(unsafe { (*self.rare.get()).take() });
+        if unsafe { (*self.rare.get()).is_some() } {
+            self.drop_rare();
+        }
         blocks::give(NonNull::from(self));
+    }
+
+    #[cold]
+    fn drop_rare(&self) {
+        // SAFETY: nobody else has it (G1).
+        drop(unsafe { (*self.rare.get()).take() });
     }
 }

@@ -106,6 +106,7 @@ impl Cache {
     }
 
     /// Gives all but `keep` back to the depot.
+    #[cold]
     fn shrink(&self, keep: usize) {
         if self.count.get() > keep {
             let mut depot = lock(&DEPOT);
@@ -241,14 +242,14 @@ impl Depot {
     }
 }
 
-/// A free block, the caller's alone.
+/// A free block, the caller's alone. `home` is that of the calling OS thread.
 ///
 /// # Errors
 ///
 /// There is no memory for more; the text names the limits.
 #[inline]
-pub(super) fn take() -> io::Result<NonNull<Green>> {
-    match Home::of_thread() {
+pub(super) fn take(home: Option<&Home>) -> io::Result<NonNull<Green>> {
+    match home {
         Some(home) => match home.spare.pop() {
             Some(block) => Ok(block),
             None => refill(&home.spare),
@@ -280,8 +281,13 @@ pub(super) fn give(block: NonNull<Green>) {
                 home.spare.shrink(CACHED - BATCH);
             }
         }
-        None => lock(&DEPOT).put(block),
+        None => give_elsewhere(block),
     }
+}
+
+#[cold]
+fn give_elsewhere(block: NonNull<Green>) {
+    lock(&DEPOT).put(block);
 }
 
 /// Called by workers about once a second: memory follows demand. True: call again.

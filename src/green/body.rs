@@ -30,8 +30,9 @@ enum Stage {
 }
 
 struct Vtable {
-    run: unsafe fn(&Slot),
-    cancel: unsafe fn(&Slot),
+    /// These two give whether the result is a panic; a cancellation is none.
+    run: unsafe fn(&Slot) -> bool,
+    cancel: unsafe fn(&Slot) -> bool,
     has_panicked: unsafe fn(&Slot) -> bool,
     drop_result: unsafe fn(&Slot),
     take_panic: unsafe fn(&Slot) -> Option<Box<dyn Any + Send>>,
@@ -88,6 +89,12 @@ unsafe fn peek<V>(slot: &Slot) -> &V {
     }
 }
 
+#[inline]
+fn is_panic<T>(outcome: &Outcome<T>) -> bool {
+    let panic = outcome.as_ref().err();
+    panic.is_some_and(|payload| !payload.is::<Cancelled>())
+}
+
 struct Typed<F, T>(std::marker::PhantomData<(F, T)>);
 
 impl<F: FnOnce() -> T, T> Typed<F, T> {
@@ -99,29 +106,30 @@ impl<F: FnOnce() -> T, T> Typed<F, T> {
         take_panic: Self::take_panic,
     };
 
-    unsafe fn run(slot: &Slot) {
+    unsafe fn run(slot: &Slot) -> bool {
         // SAFETY: B1, the stage was `Closure`.
         let closure = unsafe { take::<F>(slot) };
         let outcome: Outcome<T> = catch_unwind(AssertUnwindSafe(closure));
+        let panicked = is_panic(&outcome);
         // SAFETY: B1, the slot was emptied.
         unsafe { put(slot, outcome) };
+        panicked
     }
 
-    unsafe fn cancel(slot: &Slot) {
+    unsafe fn cancel(slot: &Slot) -> bool {
         // SAFETY: B1, the stage was `Closure`.
         let closure = unsafe { take::<F>(slot) };
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(closure)));
         let outcome: Outcome<T> = Err(dropped.err().unwrap_or_else(|| Box::new(Cancelled::new())));
+        let panicked = is_panic(&outcome);
         // SAFETY: B1, the slot was emptied.
         unsafe { put(slot, outcome) };
+        panicked
     }
 
     unsafe fn has_panicked(slot: &Slot) -> bool {
         // SAFETY: B1, the stage is `Result`.
-        let outcome = unsafe { peek::<Outcome<T>>(slot) };
-        outcome
-            .as_ref()
-            .is_err_and(|payload| !payload.is::<Cancelled>())
+        is_panic(unsafe { peek::<Outcome<T>>(slot) })
     }
 
     unsafe fn drop_result(slot: &Slot) {
@@ -157,30 +165,33 @@ impl Body {
         self.stage.set(Stage::Closure);
     }
 
-    /// Runs the closure; its result, or its panic, takes its place.
+    /// Runs the closure; its result, or its panic, takes its place. True: it is a panic.
     ///
     /// # Safety
     ///
     /// B2: the caller runs on the green thread.
-    pub(crate) unsafe fn run(&self) {
+    #[inline]
+    pub(crate) unsafe fn run(&self) -> bool {
         debug_assert_eq!(self.stage.get(), Stage::Closure);
         self.stage.set(Stage::Empty);
         // SAFETY: B1, the stage was `Closure`.
-        unsafe { (self.vtable.get().run)(&self.slot) };
+        let panicked = unsafe { (self.vtable.get().run)(&self.slot) };
         self.stage.set(Stage::Result);
+        panicked
     }
 
-    /// Drops the closure unrun; the result is [`Cancelled`].
+    /// Drops the closure unrun; the result is [`Cancelled`], or the panic of a destructor: true.
     ///
     /// # Safety
     ///
     /// B2: the caller is the worker that would have started it, or the spawner.
-    pub(crate) unsafe fn cancel(&self) {
+    pub(crate) unsafe fn cancel(&self) -> bool {
         debug_assert_eq!(self.stage.get(), Stage::Closure);
         self.stage.set(Stage::Empty);
         // SAFETY: B1, the stage was `Closure`.
-        unsafe { (self.vtable.get().cancel)(&self.slot) };
+        let panicked = unsafe { (self.vtable.get().cancel)(&self.slot) };
         self.stage.set(Stage::Result);
+        panicked
     }
 
     /// Takes the result out.

@@ -69,15 +69,18 @@ impl Completion {
     }
 
     /// For a recycled block, before it is published.
+    #[inline]
     pub(crate) fn reset(&self) {
         self.word.store(OPEN, Ordering::Relaxed);
     }
 
+    #[inline]
     pub(crate) fn is_done(&self) -> bool {
         self.word.load(Ordering::Acquire) == DONE
     }
 
     /// The finisher, once, when the result is written (C1).
+    #[inline]
     pub(crate) fn finish<W: Waiter>(&self) -> Finished<W> {
         match self.word.swap(DONE, Ordering::AcqRel) {
             OPEN => Finished::Kept,
@@ -126,6 +129,7 @@ impl Completion {
     }
 
     /// The handle's owner wants to be woken at the end. False: it has come already, or is watched (C4).
+    #[inline]
     pub(crate) fn enter<W: Waiter>(&self, waiter: W) -> bool {
         let word = waiter.into_word();
         let entered = self

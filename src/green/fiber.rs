@@ -14,7 +14,7 @@
 //!     One that is idle may be forgotten: on its stack are the frames of the loop, which own nothing.
 //! F4. A [`Stack`] has a guard at its low end and is at least a page large (its own invariants), which is
 //!     what corosensei's `Stack` trait asks.
-//! F5. The entry is a function without captures that finds what to run by itself, and always the same one, so that it serves for the next call as well.
+//! F5. The entry is a function without captures that finds what to run by itself, so that it serves for the next call as well.
 //! F6. The highest [`HANDLE`] bytes below a stack's top are above the coroutine's base. In an inhabited stack they hold its [`Co`].
 //! F7. The frames of an idle coroutine lie in the stack's highest page, above the mark of the pool (P2 in `stack/pool.rs`): one whose loop
 //!     stands lower than [`IDLE`] bytes below the top, where a compiler makes large frames, ends instead of waiting.
@@ -71,46 +71,53 @@ pub(crate) struct Fiber {
 }
 
 impl Fiber {
-    /// A fiber on `stack` that will call `entry`. None if the stack's bounds are not addresses.
+    /// A fiber on `stack`, which is inhabited: it will call the entry that was called there before.
     ///
     /// # Safety
     ///
-    /// F5: whoever was called on this stack before, was the same.
-    #[inline]
-    pub(crate) unsafe fn new<E>(stack: Stack, entry: E) -> Option<Fiber>
+    /// The stack is inhabited, and the caller is on the OS thread where it was (F1).
+    #[inline(always)]
+    pub(crate) unsafe fn again(stack: Stack) -> Fiber {
+        let place = place(&stack);
+        // The handle has a `Stack`, too: it is this one.
+        let _moved = ManuallyDrop::new(stack);
+        // SAFETY: F6, S7: nobody has changed it, and it is read once for each time that it was left there.
+        Fiber::of(unsafe { place.read() })
+    }
+
+    /// A fiber on `stack`, which is not inhabited, that will call `entry`. None if the stack's bounds are not addresses.
+    #[cold]
+    pub(crate) fn new<E>(stack: Stack, entry: E) -> Option<Fiber>
     where
         E: Fn(&Started<'_>) + 'static,
     {
         const { assert!(size_of::<E>() == 0, "F5") };
-        let co = if stack.is_inhabited() {
-            let place = place(&stack);
-            // The handle has a `Stack`, too: it is this one.
-            let _moved = ManuallyDrop::new(stack);
-            // SAFETY: F6, S7: nobody has changed it; by the contract it is for this entry, and by F1 on this OS thread.
-            unsafe { place.read() }
-        } else {
-            if stack.top() == 0 || stack.limit() == 0 {
-                return None;
-            }
-            let top = stack.top();
-            Co::with_stack(Slot(stack), move |yielder, ()| {
-                loop {
-                    entry(&Started(yielder));
-                    // Only its address is wanted.
-                    let here = MaybeUninit::<u8>::uninit();
-                    if top - (&raw const here).addr() > IDLE {
-                        // F7.
-                        return;
-                    }
-                    yielder.suspend(true);
+        if stack.top() == 0 || stack.limit() == 0 {
+            return None;
+        }
+        let top = stack.top();
+        let co = Co::with_stack(Slot(stack), move |yielder, ()| {
+            loop {
+                entry(&Started(yielder));
+                // Only its address is wanted.
+                let here = MaybeUninit::<u8>::uninit();
+                if top - (&raw const here).addr() > IDLE {
+                    // F7.
+                    return;
                 }
-            })
-        };
-        Some(Fiber {
+                yielder.suspend(true);
+            }
+        });
+        Some(Fiber::of(co))
+    }
+
+    #[inline(always)]
+    fn of(co: Co) -> Fiber {
+        Fiber {
             co: UnsafeCell::new(ManuallyDrop::new(co)),
             yielder: Cell::new(ptr::null()),
             low: Cell::new(0),
-        })
+        }
     }
 
     /// Runs the call until it suspends (false) or ends (true).
@@ -157,14 +164,14 @@ impl Fiber {
     /// # Safety
     ///
     /// `resume` has said that it has ended.
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn into_stack(self) -> Stack {
         let mut co = ManuallyDrop::into_inner(self.co.into_inner());
         if co.done() {
             // F7, or a panic out of the entry, which is a bug that the worker reports.
             return co.into_stack().0;
         }
-        // SAFETY: a bitwise copy; of the two, this one goes to where it is read once, by `new`, or forgotten.
+        // SAFETY: a bitwise copy; of the two, this one goes to where it is read once, by `again`, or forgotten.
         let idle = ManuallyDrop::new(unsafe { ptr::read(&raw const co) });
         // SAFETY: F3, it is idle.
         unsafe { co.force_reset() };
@@ -207,8 +214,12 @@ mod tests {
             unsafe { fiber.suspend() };
             STEPS.set(STEPS.get() + 1);
         };
-        // SAFETY: F5, the pool's stacks are of a size that nobody else uses.
-        let fiber = unsafe { Fiber::new(stack, entry) }.unwrap();
+        let fiber = if stack.is_inhabited() {
+            // SAFETY: just seen; the pool's stacks are of a size that nobody else uses.
+            unsafe { Fiber::again(stack) }
+        } else {
+            Fiber::new(stack, entry).unwrap()
+        };
         FIBER.set(&raw const fiber);
         // SAFETY: F1, here and below.
         assert!(!unsafe { fiber.resume() });

@@ -15,6 +15,7 @@ use std::cell::Cell;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::birth::Ids;
 use super::mailbox::{Bell, Inbox};
 use super::queue::RunQueue;
 use super::{Green, GreenRef, State};
@@ -121,6 +122,7 @@ pub(crate) struct Home {
     /// The time when the worker last looked at the clock.
     pub(crate) now: Cell<Tick>,
     pub(crate) spare: super::blocks::Cache,
+    pub(super) ids: Ids,
     /// What layer 3 keeps beside it.
     pub(crate) owner: Cell<*const ()>,
 }
@@ -137,6 +139,7 @@ impl Home {
             mailbox,
             now: Cell::new(0),
             spare: super::blocks::Cache::new(),
+            ids: Ids::new(),
             owner: Cell::new(ptr::null()),
         }
     }

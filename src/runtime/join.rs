@@ -6,6 +6,8 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,8 +86,12 @@ impl<T> Joiner<T> {
         let completion = self.green().completion();
         if !completion.is_done() {
             if completion.enter(self.waiter()) {
-                while !completion.is_done() {
+                // Not done when it entered: what comes after wakes it.
+                loop {
                     park(wait);
+                    if completion.is_done() {
+                        break;
+                    }
                 }
             } else {
                 // Without a limit, so it has ended.
@@ -100,6 +106,7 @@ impl<T> Joiner<T> {
     fn take(self, wait: &Wait) -> Outcome<T> {
         // SAFETY: J1; it is done.
         let outcome = unsafe { self.green().take_result() };
+        self.let_go();
         if let Err(payload) = &outcome
             && payload.is::<Cancelled>()
         {
@@ -107,6 +114,14 @@ impl<T> Joiner<T> {
             end_together(wait);
         }
         outcome
+    }
+
+    /// Drops a handle whose thread is done and has no result any more: only the reference is left.
+    #[inline(always)]
+    fn let_go(self) {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: it is not dropped again.
+        drop(unsafe { ptr::read(&raw const this.thread) });
     }
 
     /// As [`Joiner::join`], until the deadline of `wait`; then the joiner comes back.
@@ -265,8 +280,9 @@ impl<T> JoinHandle<T> {
     ///     assert_eq!(payload.downcast_ref::<&str>(), Some(&"no"));
     /// });
     /// ```
+    // Down to the switch, as `park`: each return between it and the caller's code would be mispredicted.
     #[track_caller]
-    #[inline]
+    #[inline(always)]
     pub fn join(self) -> Outcome<T> {
         self.0.join(&Wait::new(Reason::Join))
     }

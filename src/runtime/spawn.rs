@@ -220,10 +220,9 @@ where
         };
         return spawn_static(order, f);
     };
-    worker.reserve()?;
-    // SAFETY: SP1, both are `'static`.
-    let spawned = unsafe { Green::spawn(Birth::plain(at, worker.shared().group), f) };
-    let (scheduled, handle) = spawned.inspect_err(|_| worker.unreserve())?;
+    let block = worker.bear(at)?;
+    // SAFETY: just born; SP1, both are `'static`.
+    let (scheduled, handle) = unsafe { Green::animate(block, f) };
     worker.push(Unstarted(scheduled));
     // SAFETY: J1.
     Ok(unsafe { JoinHandle::new(handle) })

@@ -11,22 +11,25 @@
 //!     the thread is buried.
 //! W4. A `Worker` is neither `Send` nor `Sync`: whoever has a reference to it is on its OS thread. So what it does to its own
 //!     peer's unstarted queue is the owner's doing (SQ1 in `start_queue.rs`).
+//! W5. `peer` is in a slice of `shared`, which never changes it and lives as long as the worker.
 
+mod rest;
 pub(crate) mod stepped;
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::panic::Location;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
-use super::linger::{LINGER, Linger};
+use super::linger::Linger;
 use super::lull::Lull;
 use super::reactor::{Port, Reactor};
 use super::sentinel::Sentinel;
 use super::shared::{Peer, Phase, Shared, Unstarted};
 use super::timer::Timers;
-use crate::green::{Green, GreenRef, Home, blocks};
+use crate::green::{Green, GreenRef, Home, NO_TIMER, blocks};
 use crate::stack::StackPool;
 use crate::sys::clock::{self, NEVER, Tick};
 
@@ -49,6 +52,8 @@ pub(crate) struct Worker {
     home: Home,
     shared: Arc<Shared>,
     index: usize,
+    /// This one's among those of `shared` (W5).
+    peer: NonNull<Peer>,
     stacks: RefCell<StackPool>,
     timers: RefCell<Timers>,
     reactor: RefCell<Reactor>,
@@ -84,6 +89,7 @@ impl Worker {
         Worker {
             home: Home::new(mailbox),
             index,
+            peer: NonNull::from(&shared.peers[index]),
             stacks: RefCell::new(StackPool::new(stack)),
             timers: RefCell::new(Timers::default()),
             port: Arc::clone(reactor.port()),
@@ -127,8 +133,10 @@ impl Worker {
         &self.port
     }
 
+    #[inline(always)]
     fn peer(&self) -> &Peer {
-        &self.shared.peers[self.index]
+        // SAFETY: W5.
+        unsafe { self.peer.as_ref() }
     }
 
     /// Runs green threads until the runtime has ended and none is left here.
@@ -171,40 +179,36 @@ impl Worker {
     #[inline]
     fn round(&self) -> bool {
         for _ in 0..ROUND {
-            if let Some(green) = self.home.pop_ready() {
+            let ready = self.home.pop_ready();
+            if let Some(green) = ready {
                 self.step(green);
                 // What the threads here have spawned takes turns with them.
-                if self.has_fresh.get() && !self.start_one() {
-                    self.has_fresh.set(false);
+                if !self.has_fresh.get() {
+                    continue;
                 }
-            } else if self.short_of_stacks.get() {
-                return false;
-            } else if let Some(new) = self.pop_unstarted() {
-                self.start(new);
-            } else {
-                return false;
+            }
+            match self.pop_startable() {
+                Some(new) => self.start(new),
+                None if ready.is_some() => self.has_fresh.set(false),
+                None => return false,
             }
         }
         for _ in 0..STARTS {
-            if !self.start_one() {
-                break;
+            match self.pop_startable() {
+                Some(new) => self.start_slowly(new),
+                None => break,
             }
         }
         true
     }
 
-    /// Starts the oldest of the new ones. False: there is none, or no stack for it.
+    /// The oldest of the new ones, if there is a stack for it.
     #[inline(always)]
-    fn start_one(&self) -> bool {
+    fn pop_startable(&self) -> Option<Unstarted> {
         if self.short_of_stacks.get() {
-            return false;
-        }
-        match self.pop_unstarted() {
-            Some(new) => {
-                self.start(new);
-                true
-            }
-            None => false,
+            None
+        } else {
+            self.pop_unstarted()
         }
     }
 
@@ -224,10 +228,16 @@ impl Worker {
     /// One step of a ready thread. False: there is no stack for its first; it stays ready.
     #[inline(always)]
     fn step(&self, green: &'static Green) -> bool {
-        if !green.has_started() && !self.set_up(green) {
+        if !green.has_started() && !self.set_up_local(green) {
             self.home.make_ready(green);
             return false;
         }
+        self.run(green);
+        true
+    }
+
+    #[inline(always)]
+    fn run(&self, green: &'static Green) {
         self.home.set_current(green);
         // SAFETY: W2.
         let ended = unsafe { green.resume() };
@@ -238,30 +248,43 @@ impl Worker {
         } else if green.deadline.get() != NEVER {
             self.timers.borrow_mut().arm(green);
         }
-        true
     }
 
     /// The first step of a thread.
+    #[inline(always)]
     fn start(&self, new: Unstarted) {
         // SAFETY: a reference is never null; W3.
         let green: &'static Green = unsafe { new.0.into_raw().as_ref() };
         if !self.set_up(green) {
-            // SAFETY: W3, it goes back to where it came from.
-            self.push_unstarted(Unstarted(unsafe {
-                GreenRef::from_raw(NonNull::from(green))
-            }));
-            return;
+            return self.put_back(green);
         }
         self.adopt(green);
-        self.step(green);
+        self.run(green);
+    }
+
+    /// As [`Worker::start`], where it is not the usual case.
+    #[inline(never)]
+    fn start_slowly(&self, new: Unstarted) {
+        self.start(new);
+    }
+
+    /// It cannot be started now.
+    #[cold]
+    fn put_back(&self, green: &'static Green) {
+        // SAFETY: W3, it goes back to where it came from.
+        self.push_unstarted(Unstarted(unsafe {
+            GreenRef::from_raw(NonNull::from(green))
+        }));
     }
 
     /// It is this worker's from now on.
+    #[inline]
     fn adopt(&self, green: &Green) {
         green.adopt(self.home.mailbox);
-        bump(&self.peer().started, 1);
+        let peer = self.peer();
+        bump(&peer.started, 1);
         if green.placed.get() {
-            bump(&self.peer().settled, 1);
+            bump(&peer.settled, 1);
         }
         if self.shared.phase() != Phase::Open {
             green.cancel();
@@ -269,6 +292,7 @@ impl Worker {
     }
 
     /// Gives a thread its stack. False: there is none now; some will be free when others have ended.
+    #[inline(always)]
     fn set_up(&self, green: &Green) -> bool {
         let stack = match green.take_own_stack() {
             Some(stack) => Ok(stack),
@@ -279,17 +303,21 @@ impl Worker {
         ready
     }
 
+    /// As [`Worker::set_up`], for a thread that was ready before it started.
+    #[cold]
+    fn set_up_local(&self, green: &Green) -> bool {
+        self.set_up(green)
+    }
+
     /// A thread has ended.
     #[inline(always)]
     fn bury(&self, green: &'static Green) {
-        self.timers.borrow_mut().forget(green);
+        if green.timer.get() != NO_TIMER {
+            self.timers.borrow_mut().forget(green);
+        }
         // SAFETY: it has, says `resume`.
         if let Some(stack) = unsafe { green.bury() } {
-            let mut stacks = self.stacks.borrow_mut();
-            if stack.size() == self.shared.config.stack {
-                stacks.give(stack);
-                stacks.unreserve();
-            }
+            self.stacks.borrow_mut().take_back(stack);
             self.short_of_stacks.set(false);
         }
         self.shared.dismiss();
@@ -315,6 +343,7 @@ impl Worker {
     // --- spawning, by green threads of this worker ---
 
     /// The right to a stack of the usual size for one more thread.
+    #[inline]
     pub(crate) fn reserve(&self) -> io::Result<()> {
         self.stacks.borrow_mut().reserve()
     }
@@ -325,10 +354,38 @@ impl Worker {
         self.stacks.borrow_mut().unreserve();
     }
 
+    /// A block for a thread without wishes that is spawned here at `at`, and the right to its stack.
+    ///
+    /// # Errors
+    ///
+    /// There is no memory for one of the two.
+    #[inline(never)]
+    pub(crate) fn bear(&self, at: &'static Location<'static>) -> io::Result<NonNull<Green>> {
+        self.reserve()?;
+        Green::born(Some(&self.home), at, self.shared.group).inspect_err(|_| self.unreserve())
+    }
+
     /// Takes in a thread that any worker may start.
-    #[inline]
-    pub(crate) fn push(&self, unstarted: Unstarted) {
+    pub(crate) fn push(&self, mut unstarted: Unstarted) {
         bump(&self.peer().spawned, 1);
+        if self.destination.get().is_some() {
+            match self.push_placed(unstarted) {
+                Some(stays) => unstarted = stays,
+                None => return,
+            }
+        }
+        self.push_unstarted(unstarted);
+        self.has_fresh.set(true);
+        if self.shared.peers.len() > 1 {
+            self.shared.rouse(self.index);
+        } else if self.by_hand {
+            self.take_in();
+        }
+    }
+
+    /// The next one after [`Worker::place_next`]. It comes back if it stays here.
+    #[cold]
+    fn push_placed(&self, unstarted: Unstarted) -> Option<Unstarted> {
         if let Some((spawner, index)) = self.destination.take()
             && ptr::eq(self.home.current_ptr(), spawner)
             && self.shared.phase() == Phase::Open
@@ -341,16 +398,10 @@ impl Worker {
                 self.shared.push_to(index, unstarted);
                 // If that worker computes for long, somebody else may take it.
                 self.shared.rouse(self.index);
-                return;
+                return None;
             }
         }
-        self.push_unstarted(unstarted);
-        self.has_fresh.set(true);
-        if self.shared.peers.len() > 1 {
-            self.shared.rouse(self.index);
-        } else if self.by_hand {
-            self.take_in();
-        }
+        Some(unstarted)
     }
 
     /// Takes in a thread that stays here.
@@ -433,113 +484,6 @@ impl Worker {
         self.polled.set(self.home.now.get());
         self.home.collect();
         events
-    }
-
-    /// Looks for messages for a little while, if that is likely to spare a sleep. True: there is something.
-    fn linger(&self, now: Tick) -> bool {
-        if !self.linger.pays() || self.timers.borrow().next() <= now + LINGER {
-            return false;
-        }
-        let came = loop {
-            for _ in 0..32 {
-                if !self.home.mailbox.inbox.is_empty() {
-                    break;
-                }
-                std::hint::spin_loop();
-            }
-            if !self.home.mailbox.inbox.is_empty() || self.has_work() {
-                break true;
-            }
-            if clock::now() > now + LINGER {
-                break false;
-            }
-        };
-        self.linger.stayed(came);
-        came
-    }
-
-    /// There is nothing to run: sleeps until there is. The steps are those of `mailbox.rs`.
-    fn rest(&self, most: Tick) {
-        let now = self.tick();
-        if now.saturating_sub(self.polled.get()) >= POLL_EVERY
-            && (self.has_work() || self.linger.pays())
-        {
-            // Who always has a timer that is due, or finds a message in time, would never look at the sockets.
-            self.poll(0);
-        }
-        if self.has_work() || self.linger(now) {
-            return;
-        }
-        self.peer().load.falls_asleep(now);
-        self.shared.idle.enter();
-        // Step 7; step 3 of `idle.rs` too.
-        self.home.mailbox.bell.prepare();
-        let nap = self.sentinel.keep_watch(&self.shared, now);
-        // Step 8.
-        let wait = if nap == 0
-            || !self.home.mailbox.inbox.is_empty()
-            || self.has_work()
-            || self.has_news()
-            // Events that have come already are work.
-            || self.lull.is_awaited()
-        {
-            0
-        } else {
-            self.shared.tell_quiet();
-            if self.is_trimming.get() {
-                // About a millisecond's work, and then another look at the world.
-                self.is_trimming.set(self.stacks.borrow_mut().trim_step());
-            }
-            let timer = match self.timers.borrow().next() {
-                NEVER => NEVER,
-                at => at.saturating_sub(now),
-            };
-            let spare = if self.is_trimming.get() {
-                0
-            } else if self.has_spare.get() {
-                TRIM_EVERY
-            } else {
-                NEVER
-            };
-            let short = if self.short_of_stacks.replace(false) {
-                SHORT_NAP
-            } else {
-                NEVER
-            };
-            timer.min(nap).min(spare).min(short).min(most)
-        };
-        // Step 9.
-        let events = self.poll(wait);
-        let rung = !self.home.mailbox.bell.is_asleep();
-        self.home.mailbox.bell.awake();
-        self.shared.idle.leave();
-        let slept = now;
-        let now = clock::now();
-        self.linger
-            .slept(now.saturating_sub(slept), rung && !events);
-        self.home.now.set(now);
-        self.polled.set(now);
-        self.peer().load.awakes(now);
-        self.expire(now);
-        if nap != 0 {
-            self.tell_idle();
-        }
-    }
-
-    /// The worker has looked around: if there is nothing to run, it is the turn of those that wait for that.
-    fn tell_idle(&self) {
-        if self.lull.is_awaited() && !self.has_work() {
-            self.lull.tell();
-        }
-    }
-
-    /// The runtime's phase has changed and this worker has not acted on it.
-    fn has_news(&self) -> bool {
-        match self.shared.phase() {
-            Phase::Open => false,
-            Phase::Closing => !self.cancelled.get(),
-            Phase::Ended => !self.cancelled.get() || self.lives() == 0,
-        }
     }
 
     // --- the end ---

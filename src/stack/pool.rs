@@ -149,6 +149,17 @@ impl StackPool {
         }
     }
 
+    /// Takes the stack of a green thread that has ended, and its credit, if it is of this pool's size. One of another goes to the reserve;
+    /// its credit is not the pool's.
+    #[inline]
+    pub(crate) fn take_back(&mut self, stack: Stack) {
+        let ours = stack.size() == self.size;
+        self.give(stack);
+        if ours {
+            self.unreserve();
+        }
+    }
+
     /// Begins to give back what was not needed in the recent past, and does a first
     /// [`StackPool::trim_step`]. The worker calls it about once a second.
     pub(crate) fn trim(&mut self) -> bool {

@@ -228,7 +228,9 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// # Errors
     ///
     /// As [`JoinHandle::join`](super::JoinHandle::join).
+    // As that of `JoinHandle`.
     #[track_caller]
+    #[inline(always)]
     pub fn join(self) -> super::Result<T> {
         self.joiner.join(&Wait::new(Reason::Join))
     }

@@ -23,10 +23,11 @@ impl Threads for Rustlet {
     fn spawn<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Self::Handle<T> {
         rustlet::spawn(f)
     }
+    // What is inlined into the caller's code there, where the function is called by its own name, is so here.
+    #[inline(always)]
     fn join<T: Send + 'static>(handle: Self::Handle<T>) -> T {
         handle.join().expect("no panic")
     }
-    // What is inlined into the caller's code there, where the function is called by its own name, is so here.
     #[inline(always)]
     fn yield_now() {
         rustlet::yield_now();
