@@ -6,7 +6,10 @@
     reason = "rules for the inside of the library, not for programs"
 )]
 
-#[allow(dead_code, reason = "the comparison with other runtimes drives in slices")]
+#[allow(
+    dead_code,
+    reason = "the comparison with other runtimes drives in slices"
+)]
 mod driver;
 mod hostile;
 #[path = "../support/mod.rs"]
