@@ -1,6 +1,7 @@
 //! What is decided about a green thread before it starts.
 
 use std::cell::Cell;
+use std::fmt;
 use std::io;
 use std::num::NonZeroU64;
 use std::panic::Location;
@@ -57,10 +58,18 @@ pub(super) struct Rare {
 }
 
 /// A stack taken at spawn, for sizes that the pools do not keep, and the right to it. The stack goes first.
-#[derive(Debug)]
 pub(crate) struct OwnStack {
-    pub(super) stack: Option<Stack>,
+    /// The worker takes it out while a dump may look at what lies beside it.
+    pub(super) stack: Cell<Option<Stack>>,
     size: StackSize,
+}
+
+impl fmt::Debug for OwnStack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnStack")
+            .field("size", &self.size)
+            .finish_non_exhaustive()
+    }
 }
 
 impl OwnStack {
@@ -69,8 +78,11 @@ impl OwnStack {
     /// Those of the reserve.
     pub(crate) fn take(size: StackSize) -> io::Result<OwnStack> {
         stack::reserve_shared(size)?;
-        let mut own = OwnStack { stack: None, size };
-        own.stack = Some(stack::take_sized(size)?);
+        let own = OwnStack {
+            stack: Cell::new(None),
+            size,
+        };
+        own.stack.set(Some(stack::take_sized(size)?));
         Ok(own)
     }
 }

@@ -187,7 +187,7 @@ impl Green {
     ///
     /// # Safety
     ///
-    /// `block` is from [`Green::born`], and has nothing to run yet. `F` and `T` outlive the thread (B3).
+    /// `block` is from [`Green::born`] or [`Green::born_so`], and has nothing to run yet. `F` and `T` outlive the thread (B3).
     #[inline]
     pub(crate) unsafe fn animate<F: FnOnce() -> T, T>(
         block: NonNull<Green>,
@@ -202,19 +202,12 @@ impl Green {
         (GreenRef::of(block), GreenRef::of(block))
     }
 
-    /// A new green thread. The references are as those of [`Green::animate`].
+    /// As [`Green::born`], for a thread that may have wishes.
     ///
     /// # Errors
     ///
     /// There is no memory for its block.
-    ///
-    /// # Safety
-    ///
-    /// `F` and `T` outlive the thread (B3).
-    pub(crate) unsafe fn spawn<F: FnOnce() -> T, T>(
-        birth: Birth,
-        closure: F,
-    ) -> io::Result<(GreenRef, GreenRef)> {
+    pub(crate) fn born_so(birth: Birth) -> io::Result<NonNull<Green>> {
         let block = Green::born(Home::of_thread(), birth.at, birth.group)?;
         if birth.name.is_some() || birth.scope.is_some() || birth.own_stack.is_some() {
             // SAFETY: ours alone.
@@ -230,8 +223,7 @@ impl Green {
             // SAFETY: ours alone.
             unsafe { *green.rare.get() = Some(rare) };
         }
-        // SAFETY: just born; B3 by the contract.
-        Ok(unsafe { Green::animate(block, closure) })
+        Ok(block)
     }
 
     // --- state, by the worker ---
@@ -293,8 +285,8 @@ impl Green {
     #[inline(always)]
     pub(crate) fn take_own_stack(&self) -> Option<Stack> {
         // SAFETY: G2, the caller is its worker.
-        let rare = unsafe { (*self.rare.get()).as_mut() }?;
-        rare.own_stack.as_mut().and_then(|own| own.stack.take())
+        let rare = unsafe { (*self.rare.get()).as_ref() }?;
+        rare.own_stack.as_ref().and_then(|own| own.stack.take())
     }
 
     /// Gives it a stack. False: the stack is unusable.
@@ -466,7 +458,7 @@ impl Green {
     ///
     /// # Safety
     ///
-    /// C2: the caller is the handle and has seen `DONE`; `T` is that of `new`.
+    /// C2: the caller is the handle and has seen `DONE`; `T` is that of `animate`.
     pub(crate) unsafe fn take_result<T>(&self) -> Outcome<T> {
         // SAFETY: by the contract.
         unsafe { self.body.take_result() }
@@ -513,7 +505,7 @@ impl Green {
 
     /// A reference, unless there is none any more: for the registry.
     pub(super) fn try_ref(&self) -> Option<GreenRef> {
-        // Acquire: pairs with the Release of `new`.
+        // Acquire: pairs with the Release of `animate`.
         self.refs
             .fetch_update(Ordering::Acquire, Ordering::Relaxed, |refs| {
                 (refs > 0).then(|| refs + 1)

@@ -104,9 +104,11 @@ where
     }
     let stack = secure_stack(&order, shared, worker).inspect_err(|_| shared.dismiss())?;
     let usual = stack.is_none();
-    // SAFETY: SP1.
-    let spawned = unsafe { Green::spawn(birth(order, stack, shared), f) };
-    let (scheduled, handle) = spawned.inspect_err(|_| give_back(shared, worker, usual))?;
+    // Given back before the closure goes, whose destructor may unwind.
+    let block = Green::born_so(birth(order, stack, shared))
+        .inspect_err(|_| give_back(shared, worker, usual))?;
+    // SAFETY: just born; SP1.
+    let (scheduled, handle) = unsafe { Green::animate(block, f) };
     match worker {
         Some(worker) => worker.push(Unstarted(scheduled)),
         None => shared.push_external(Unstarted(scheduled)),
@@ -152,9 +154,10 @@ where
     }
     let stack = secure_stack(&order, shared, Some(worker)).inspect_err(|_| shared.dismiss())?;
     let usual = stack.is_none();
-    // SAFETY: SP1, both are `'static`.
-    let spawned = unsafe { Green::spawn(birth(order, stack, shared), f) };
-    let (scheduled, handle) = spawned.inspect_err(|_| give_back(shared, Some(worker), usual))?;
+    let block = Green::born_so(birth(order, stack, shared))
+        .inspect_err(|_| give_back(shared, Some(worker), usual))?;
+    // SAFETY: just born; SP1, both are `'static`.
+    let (scheduled, handle) = unsafe { Green::animate(block, f) };
     worker.push_local(scheduled);
     // SAFETY: J1.
     Ok(unsafe { JoinHandle::new(handle) })

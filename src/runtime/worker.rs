@@ -63,6 +63,8 @@ pub(crate) struct Worker {
     pub(super) lull: Lull,
     cancelled: Cell<bool>,
     short_of_stacks: Cell<bool>,
+    /// Since when.
+    short_since: Cell<Tick>,
     /// Threads here have spawned since the queue of the unstarted was last empty.
     has_fresh: Cell<bool>,
     /// Stepped by its user (`stepped.rs`), who sees the order: what is spawned is ready at once, last in the row.
@@ -100,6 +102,7 @@ impl Worker {
             by_hand: false,
             cancelled: Cell::new(false),
             short_of_stacks: Cell::new(false),
+            short_since: Cell::new(0),
             has_fresh: Cell::new(false),
             short_rounds: Cell::new(0),
             polled: Cell::new(now),
@@ -300,6 +303,9 @@ impl Worker {
         };
         let ready = stack.is_ok_and(|stack| green.set_up(stack));
         self.short_of_stacks.set(!ready);
+        if !ready {
+            self.short_since.set(self.home.now.get());
+        }
         ready
     }
 
@@ -446,6 +452,9 @@ impl Worker {
         let now = clock::now();
         self.home.now.set(now);
         self.expire(now);
+        if self.short_of_stacks.get() && now.saturating_sub(self.short_since.get()) >= SHORT_NAP {
+            self.short_of_stacks.set(false);
+        }
         let since = now.saturating_sub(self.trimmed.get());
         if self.is_trimming.get() && now.saturating_sub(self.stepped.get()) >= STEP_EVERY {
             self.stepped.set(now);
