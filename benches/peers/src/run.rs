@@ -46,15 +46,15 @@ pub(crate) fn all(options: &Options) -> io::Result<Report> {
             for peer in skipped {
                 progress.end((row.key, peer), Duration::ZERO);
             }
-            let groups: Vec<&[&str]> = if row.operation.is_sliced() {
-                vec![&asked]
+            let together = if row.operation.is_sliced() {
+                asked.len().max(1)
             } else {
-                asked.chunks(1).collect()
+                1
             };
-            for peers in groups {
+            for peers in asked.chunks(together) {
                 let start = Instant::now();
                 let measured = cells(row, peers, options.quick)?;
-                let took = start.elapsed() / peers.len().max(1) as u32;
+                let took = start.elapsed() / peers.len() as u32;
                 for (peer, measured) in measured {
                     let head = progress.end((row.key, peer), took);
                     match measured {
@@ -139,29 +139,26 @@ fn complaints() -> PathBuf {
 
 /// Has a child measure one peer, or several in turns. Where that fails as a whole, each has one of its own, to see which it was.
 fn cells<'a>(row: &Row, peers: &[&'a str], quick: bool) -> io::Result<Vec<(&'a str, Measured)>> {
-    let each = |words: &str| {
-        let words = |peer: &&'a str| (*peer, Err(words.to_owned()));
-        peers.iter().map(words).collect()
-    };
-    match (child_measures(row, peers, quick)?, peers) {
-        (Ok(output), _) => {
+    let words = match child_measures(row, peers, quick)? {
+        Ok(output) => {
             let mut sections = sections(&output);
             // Who prints no name has only one to measure.
             let mut of = |peer: &str| sections.remove(peer).or_else(|| sections.remove(""));
-            Ok(peers
+            return Ok(peers
                 .iter()
                 .map(|peer| (*peer, golang::parse(&of(peer).unwrap_or_default())))
-                .collect())
+                .collect());
         }
-        (Err(words), [_] | []) => Ok(each(&words)),
-        (Err(_), _) => {
-            let mut all = Vec::new();
-            for peer in peers.chunks(1) {
-                all.extend(cells(row, peer, quick)?);
-            }
-            Ok(all)
-        }
+        Err(words) => words,
+    };
+    if let [peer] = peers {
+        return Ok(vec![(*peer, Err(words))]);
     }
+    let mut all = Vec::new();
+    for peer in peers.chunks(1) {
+        all.extend(cells(row, peer, quick)?);
+    }
+    Ok(all)
 }
 
 /// What stands behind each line that names a peer, and under no name what stands before the first.

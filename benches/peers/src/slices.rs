@@ -114,15 +114,11 @@ fn together<'a>(
             });
         }
     }
-    contenders
+    let figures = |contender: Contender| contender.figures(row.workers);
+    Ok(contenders
         .into_iter()
-        .map(|(peer, contender)| {
-            Ok((
-                peer,
-                contender.and_then(|contender| contender.figures(row.workers)),
-            ))
-        })
-        .collect()
+        .map(|(peer, contender)| (peer, contender.and_then(figures)))
+        .collect())
 }
 
 /// Does it to a contender that is still in the race; who breaks leaves it.
