@@ -11,6 +11,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::iter;
 use std::ptr::{self, NonNull};
 use std::sync::Mutex;
 
@@ -177,6 +178,8 @@ impl Depot {
         let Some(first) = NonNull::new(ptr::with_exposed_provenance_mut::<Green>(address)) else {
             return Err(io::ErrorKind::OutOfMemory.into());
         };
+        // All of it is written below; faults one after the other cost more.
+        mem::populate(iter::once(address), CHUNK_BYTES);
         let leaked = NonNull::from(Box::leak(Box::new(Chunk {
             free: Cell::new(ptr::null()),
             count: Cell::new(0),
