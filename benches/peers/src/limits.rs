@@ -13,8 +13,8 @@ use corosensei::{Coroutine, CoroutineResult};
 
 use crate::figures::{Figures, Memory, per};
 
-/// Address space of each; a page of it is used.
-const SIZE: usize = 64 * 1024;
+/// Address space of each, as much as the stacks of a green thread have; a page of it is used.
+const SIZE: usize = 256 * 1024;
 
 /// A piece of one large mapping: the kernel allows some 65,000 mappings, and a million stacks are wanted.
 struct Piece {
@@ -39,7 +39,7 @@ impl Piece {
     }
 }
 
-// SAFETY: 64 KiB of memory that nobody else has. The guard page is wanting: below a piece is another one; what runs on
+// SAFETY: memory that nobody else has. The guard page is wanting: below a piece is another one; what runs on
 // them here does nothing but suspend.
 unsafe impl Stack for Piece {
     fn base(&self) -> StackPointer {

@@ -55,8 +55,9 @@ usage: peers [OPTIONS]
 --rows A,B         only rows of these keys, or whose keys begin so; --list
                    shows the keys
 --peers A,B        only these peers
---tsv PATH         where the figures go, target/peers.tsv if not given
---charts DIR       draw the charts there
+--tsv PATH         where the figures go, target/peers.tsv if not given; what
+                   has been measured is there if the run is broken off
+--charts DIR       where the charts go, charts beside the figures if not given
 --markdown         print tables for a document instead of those for a terminal
 --from PATH,PATH   measure nothing, take the figures from there
 --list             print the keys of the rows
@@ -87,7 +88,6 @@ fn main() -> io::Result<()> {
     });
     let report = if options.from.is_empty() {
         let report = run::all(&options)?;
-        report.write(&options.tsv)?;
         println!("\nwritten to {}\n", options.tsv.display());
         report
     } else {
@@ -98,8 +98,11 @@ fn main() -> io::Result<()> {
     } else {
         report.print();
     }
-    if let Some(directory) = &options.charts {
-        charts::draw(&report, directory)?;
+    let beside = options.tsv.with_file_name("charts");
+    let measured = options.from.is_empty().then_some(beside);
+    if let Some(directory) = options.charts.or(measured) {
+        charts::draw(&report, &directory)?;
+        eprintln!("charts drawn in {}", directory.display());
     }
     Ok(())
 }

@@ -77,6 +77,8 @@ pub(crate) fn all(options: &Options) -> io::Result<Report> {
                         }
                     }
                 }
+                // Whoever breaks off a long run keeps what there is.
+                report.write(&options.tsv)?;
             }
         }
     }
