@@ -7,9 +7,10 @@
     reason = "stands between the library and the kernel in this program"
 )]
 
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::{mem, ptr};
 
 use rustlet::{Builder, JoinHandle, park, thread};
 
@@ -88,7 +89,9 @@ fn a_refused_spawn_keeps_nothing() {
         for _ in 0..100 {
             let bomb = Bomb;
             let spawned = catch_unwind(AssertUnwindSafe(|| {
-                thread::Builder::new().spawn(move || mem::forget(bomb))
+                thread::Builder::new().spawn(move || {
+                    let _defused = ManuallyDrop::new(bomb);
+                })
             }));
             assert!(spawned.is_err(), "the closure was not dropped");
         }
