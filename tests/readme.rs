@@ -24,6 +24,23 @@ fn the_diff_finds_what_differs() {
 }
 
 #[test]
+fn the_files_that_the_texts_name_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut texts = vec![root.join("README.md")];
+    for entry in fs::read_dir(root.join("src/guide")).expect("the guide") {
+        texts.push(entry.expect("a page").path());
+    }
+    for text in texts {
+        let words = fs::read_to_string(&text).expect("a text");
+        let words = words.split(|c: char| c.is_whitespace() || "`()[]".contains(c));
+        let folders = ["examples/", "arch-notes/", "benches/", "tests/", "src/"];
+        for word in words.filter(|word| folders.iter().any(|folder| word.starts_with(folder))) {
+            assert!(root.join(word).exists(), "{} names {word}", text.display());
+        }
+    }
+}
+
+#[test]
 fn each_example_is_in_the_table() {
     let readme = read("README.md");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");

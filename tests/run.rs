@@ -204,7 +204,7 @@ fn a_runtime_that_cannot_start_leaves_nothing_behind() {
             setrlimit(Resource::Nofile, limit).unwrap();
         };
         let before = (open_descriptors(), os_threads());
-        for workers in [40, 70, 200] {
+        for workers in [40, 70, 200, usize::MAX] {
             limit(64);
             let error = Builder::new().workers(workers).build().unwrap_err();
             limit(1024);
@@ -216,6 +216,13 @@ fn a_runtime_that_cannot_start_leaves_nothing_behind() {
         assert_eq!(Builder::new().workers(2).build().unwrap().run(|| 5), 5);
     });
     succeeded(&output);
+}
+
+#[test]
+fn a_name_that_no_os_thread_can_have_is_an_error() {
+    let error = Builder::new().workers(1).name("a\0b").build().unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+    assert!(error.to_string().contains("NUL"), "{error}");
 }
 
 // --- the end ---

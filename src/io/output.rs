@@ -14,6 +14,9 @@ use super::reentrant::{Guard, Reentrant};
 use super::standard::{self, Standard};
 use crate::sys::exit::at_exit;
 
+/// How many bytes of several buffers are put together for one write.
+const TOGETHER: usize = 64 << 10;
+
 /// Standard output, shared by all handles of the process: [`std::io::Stdout`] for green threads.
 ///
 /// Made by [`stdout`].
@@ -109,8 +112,27 @@ pub fn stderr() -> Stderr {
     Stderr { shared: &STDERR }
 }
 
+/// Several buffers by one write: `LineWriter` asks its writer whether that takes several at once, which only std's can say, and of the
+/// others' takes the first alone.
+#[track_caller]
+fn together(writer: &mut LineWriter<Standard>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    let mut filled = bufs.iter().filter(|buf| !buf.is_empty()).peekable();
+    let first = filled.next().map_or(&[][..], |first| first);
+    if first.len() >= TOGETHER || filled.peek().is_none() {
+        return writer.write(first);
+    }
+    let mut all = first.to_vec();
+    for buf in filled {
+        if all.len() + buf.len() > TOGETHER {
+            break;
+        }
+        all.extend_from_slice(buf);
+    }
+    writer.write(&all)
+}
+
 macro_rules! output {
-    ($name:ident, $lock:ident, $function:literal, $descriptor:expr, $standard:expr) => {
+    ($name:ident, $lock:ident, $function:literal, $vectored:path, $descriptor:expr, $standard:expr) => {
         impl $name {
             /// Locks it for several writes in a row. Suspends while another thread has the lock; the thread that has it may take it again.
             ///
@@ -139,7 +161,7 @@ macro_rules! output {
 
             #[track_caller]
             fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-                self.guard.get().write_vectored(bufs)
+                $vectored(&mut *self.guard.get(), bufs)
             }
 
             #[track_caller]
@@ -263,6 +285,7 @@ output!(
     Stdout,
     StdoutLock,
     "stdout",
+    together,
     rustix::stdio::stdout(),
     io::stdout()
 );
@@ -270,6 +293,7 @@ output!(
     Stderr,
     StderrLock,
     "stderr",
+    Write::write_vectored,
     rustix::stdio::stderr(),
     io::stderr()
 );

@@ -122,12 +122,25 @@ impl Socket {
     pub(crate) fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
         let size = buf.len();
         self.receive(|fd| sock::recv(fd, buf), |received| received < size)
+            .or_else(|error| self.in_vain(size, error))
     }
 
     /// As [`read`](Socket::read), and leaves it in the queue.
     #[track_caller]
     pub(crate) fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        let size = buf.len();
         self.receive(|fd| sock::peek(fd, buf), |_| false)
+            .or_else(|error| self.in_vain(size, error))
+    }
+
+    /// A blocking call that asks TCP for nothing waits as others do, but when its time is up, it has got what it asked for.
+    #[cold]
+    fn in_vain(&self, size: usize, error: io::Error) -> io::Result<usize> {
+        let is_late = error.kind() == io::ErrorKind::WouldBlock && !self.read_mode().nonblocking;
+        if size == 0 && is_late && self.protocol() == Protocol::Tcp {
+            return Ok(0);
+        }
+        Err(error)
     }
 
     #[track_caller]

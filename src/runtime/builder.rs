@@ -99,8 +99,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// No OS thread, epoll instance or eventfd can be had (see `ulimit -u` and `ulimit -n`), or `RUSTLET_WORKERS` or
-    /// `RUSTLET_STACK_SIZE` is set to something that is not a positive number (`InvalidInput`).
+    /// No OS thread, epoll instance or eventfd can be had (see `ulimit -u` and `ulimit -n`), `RUSTLET_WORKERS` or
+    /// `RUSTLET_STACK_SIZE` is set to something that is not a positive number (`InvalidInput`), or the name has a NUL byte in it (the same).
     pub fn build(self) -> io::Result<Runtime> {
         let config = self.config()?;
         let workers = match self.workers {
@@ -123,8 +123,17 @@ impl Builder {
             None => from_environment("RUSTLET_STACK_SIZE")?.map(NonZeroUsize::get),
         };
         let wanted = wanted.map(StackSize::from_usable);
+        let name = self.name.as_deref().unwrap_or("rustlet");
+        if name.contains('\0') {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!(
+                    "the name of a runtime, {name:?}, has a NUL byte in it, which the name of an OS thread cannot have"
+                ),
+            ));
+        }
         Ok(Config {
-            name: self.name.as_deref().unwrap_or("rustlet").into(),
+            name: name.into(),
             stack: wanted.unwrap_or(StackSize::DEFAULT),
             first_stack: wanted.unwrap_or(StackSize::FIRST),
             max_threads: self.max_threads.unwrap_or(usize::MAX),

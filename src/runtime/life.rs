@@ -173,7 +173,8 @@ fn no_worker(index: usize, workers: usize, error: &io::Error) -> io::Error {
 impl Runtime {
     pub(super) fn start(workers: usize, config: Config) -> io::Result<Runtime> {
         crate::stack::overflow::install(registry::describe_overflow)?;
-        let mut peers = Vec::with_capacity(workers);
+        // Grows with the descriptors that there are: the number may be a slip that no memory would hold.
+        let mut peers = Vec::new();
         for index in 0..workers {
             match Mailbox::open() {
                 Ok(mailbox) => peers.push(Peer::new(mailbox)),
@@ -186,7 +187,7 @@ impl Runtime {
         let peers = peers.into_boxed_slice();
         let shared = Arc::new(Shared::new(peers, config));
         let runtime = Runtime {
-            threads: Mutex::new(Vec::with_capacity(workers)),
+            threads: Mutex::default(),
             shared,
         };
         for index in 0..workers {

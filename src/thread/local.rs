@@ -19,6 +19,9 @@ use std::ptr;
 
 use crate::green::{Home, LocalStorage, contain};
 
+/// In the place of a key, which has the address of something: of a value that only waits for the end of its thread.
+const NOBODYS: usize = 0;
+
 /// A key of storage that each thread, green or not, has its own value for. As [`std::thread::LocalKey`]; made by
 /// [`thread_local!`](crate::thread_local).
 ///
@@ -176,7 +179,7 @@ impl<T: 'static> LocalKey<T> {
         let value = match with_keeper(|keeper| keeper.find::<T>(self.key()))? {
             Some(found) => found?,
             None => {
-                // May suspend, may use this very key (the inner value is then replaced, as in std).
+                // May suspend, may use this very key: the value that is made last counts, as in std.
                 let fresh: Box<dyn Any> = Box::new((self.init)());
                 self.insert(fresh)?
             }
@@ -195,14 +198,23 @@ impl<T: 'static> LocalKey<T> {
         None
     }
 
-    /// Keeps a value, unless the initialiser has made one meanwhile, which then stays: references to it may be out.
+    /// Keeps a value, in the place of one that its own initialiser has made meanwhile.
     fn insert(&'static self, value: Box<dyn Any>) -> Result<*const T, AccessError> {
         with_keeper(|keeper| {
-            if let Some(found) = keeper.find::<T>(self.key()) {
-                return found;
-            }
             let mut locals = keeper.0.borrow_mut();
-            locals.entries.push((self.key(), Slot::Alive(value)));
+            let entries = &mut locals.entries;
+            match entries.iter_mut().find(|(entry, _)| *entry == self.key()) {
+                None => entries.push((self.key(), Slot::Alive(value))),
+                Some((_, Slot::Destroyed)) => {
+                    drop(locals);
+                    return Err(AccessError);
+                }
+                Some((_, slot)) => {
+                    // V1: a reference to it may be out, in a coroutine of another crate that the initialiser has left suspended.
+                    let before = std::mem::replace(slot, Slot::Alive(value));
+                    entries.push((NOBODYS, before));
+                }
+            }
             drop(locals);
             keeper.find::<T>(self.key()).unwrap_or(Err(AccessError))
         })?

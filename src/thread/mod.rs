@@ -171,6 +171,13 @@ pub fn sleep(duration: Duration) {
     sleep_to(Wait::new(Reason::Sleep), clock::after(duration));
 }
 
+/// As [`sleep`], for so many milliseconds.
+#[deprecated(note = "replaced by `sleep`, as in std")]
+#[track_caller]
+pub fn sleep_ms(ms: u32) {
+    sleep(Duration::from_millis(ms.into()));
+}
+
 /// Suspends the calling green thread until `deadline`; blocks, on an OS thread. If it has passed, the others get a turn.
 ///
 /// A cancellation is raised here.
@@ -232,6 +239,13 @@ pub fn park() {
 pub fn park_timeout(duration: Duration) {
     let wait = Wait::new(Reason::Park).until(clock::after(duration));
     park_until(&wait);
+}
+
+/// As [`park_timeout`], for so many milliseconds.
+#[deprecated(note = "replaced by `park_timeout`, as in std")]
+#[track_caller]
+pub fn park_timeout_ms(ms: u32) {
+    park_timeout(Duration::from_millis(ms.into()));
 }
 
 // Inlined into the caller, down to the switch: each return between it and the caller's code would be mispredicted.

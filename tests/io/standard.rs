@@ -154,6 +154,25 @@ fn only_whole_lines_are_written_at_once() {
     assert!(child.wait().unwrap().success());
 }
 
+#[test]
+fn several_buffers_at_once() {
+    let name = named("several_buffers_at_once");
+    if is_child(&name) {
+        return enter(|| {
+            let write = |texts: &[&str]| {
+                let bufs: Vec<_> = texts.iter().map(|text| io::IoSlice::new(text.as_bytes())).collect();
+                stdout().write_vectored(&bufs).unwrap()
+            };
+            assert_eq!(write(&["", "\n> one\n> t", "wo\n> thr"]), 18);
+            assert_eq!(write(&["", "ee\n", ""]), 3);
+            assert_eq!(write(&[""]), 0);
+            assert_eq!(write(&[]), 0);
+            assert_eq!(stderr().write_vectored(&[io::IoSlice::new(b"> a"), io::IoSlice::new(b"b\n")]).unwrap(), 5);
+        });
+    }
+    assert_eq!(finish(start(&name)), ["one", "two", "three"]);
+}
+
 /// Lines of several threads are not mixed, and all arrive, however slowly they are read.
 #[test]
 fn many_writers() {

@@ -299,6 +299,38 @@ fn an_initialiser_may_use_other_keys() {
 }
 
 #[test]
+fn an_initialiser_that_uses_its_own_key_has_the_last_word() {
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    static DROPPED: AtomicUsize = AtomicUsize::new(0);
+    struct Value(usize);
+    impl Drop for Value {
+        fn drop(&mut self) {
+            DROPPED.fetch_add(self.0, Ordering::SeqCst);
+        }
+    }
+    thread::thread_local! {
+        static FIRST: Cell<bool> = const { Cell::new(true) };
+        static KEY: Value = {
+            let is_outer = FIRST.replace(false);
+            if is_outer {
+                KEY.with(|inner| assert_eq!(inner.0, 1));
+            }
+            let value = if is_outer { 20 } else { 1 };
+            MADE.fetch_add(value, Ordering::SeqCst);
+            Value(value)
+        };
+    }
+    enter(|| {
+        in_a_thread(|| {
+            assert_eq!(KEY.with(|value| value.0), 20);
+            assert_eq!(KEY.with(|value| value.0), 20);
+        });
+        let [made, dropped] = [&MADE, &DROPPED].map(|count| count.load(Ordering::SeqCst));
+        assert_eq!((made, dropped), (21, 21));
+    });
+}
+
+#[test]
 fn with_nests_and_gives_a_value() {
     thread::thread_local! {
         static KEY: RefCell<Vec<i32>> = const { RefCell::new(Vec::new()) };

@@ -56,6 +56,32 @@ fn waits_with_a_limit() {
     rustlet::run(case);
 }
 
+/// As with std's: also when it is known that the pipe is empty.
+#[test]
+fn reading_nothing_waits_for_nothing() {
+    let case = || {
+        let mut child = sh("read a")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = child.stdout.take().unwrap();
+        for _ in 0..2 {
+            let ended = |f: &mut dyn FnMut() -> std::io::Result<usize>| {
+                rustlet::timeout(Duration::ZERO, f).map(Result::unwrap)
+            };
+            assert!(ended(&mut || stdout.read(&mut [0])).is_err());
+            assert_eq!(ended(&mut || stdout.read(&mut [])), Ok(0));
+            assert_eq!(ended(&mut || stdout.read_vectored(&mut [])), Ok(0));
+        }
+        drop(child.stdin.take());
+        assert_eq!(stdout.read(&mut [0]).unwrap(), 0);
+        child.wait().unwrap();
+    };
+    case();
+    on_one_worker(case);
+}
+
 #[test]
 fn the_exit_is_ready_for_ever_and_does_not_reap() {
     let case = || {

@@ -186,7 +186,7 @@ fn a_read_guard_is_covariant() {
 #[test]
 fn has_the_traits() {
     fn everything<T: Send + Sync + UnwindSafe + RefUnwindSafe + Unpin>() {}
-    fn shared<T: Sync + Unpin>() {}
+    fn shared<T: Sync + UnwindSafe + RefUnwindSafe + Unpin>() {}
     everything::<RwLock<u8>>();
     shared::<RwLockReadGuard<'static, u8>>();
     shared::<RwLockWriteGuard<'static, u8>>();

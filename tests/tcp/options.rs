@@ -70,6 +70,9 @@ fn a_read_timeout_elapses() {
             assert_eq!((&client).read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
         }
         assert_eq!(client.peek(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        // Who asks for nothing waits too, and then has it.
+        assert_eq!((&client).read(&mut []).unwrap(), 0);
+        assert_eq!(client.peek(&mut []).unwrap(), 0);
         // The stream is as good as before.
         (&server).write_all(b"x").unwrap();
         client.set_read_timeout(None).unwrap();
@@ -118,6 +121,7 @@ fn a_nonblocking_stream_does_not_wait() {
         assert_eq!((&client).read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
         assert_eq!((&clone).read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
         assert_eq!(client.peek(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert_eq!((&client).read(&mut []).unwrap_err().kind(), ErrorKind::WouldBlock);
         let error = loop {
             if let Err(error) = (&client).write(&[0; 100_000]) {
                 break error;

@@ -434,6 +434,19 @@ fn an_unpark_does_not_end_a_sleep() {
 }
 
 #[test]
+#[allow(deprecated, reason = "they are there")]
+fn the_old_names_take_milliseconds() {
+    enter(|| {
+        let begin = Instant::now();
+        thread::sleep_ms(1);
+        thread::park_timeout_ms(0);
+        assert!(begin.elapsed() >= Duration::from_millis(1));
+        thread::current().unpark();
+        thread::park_timeout_ms(u32::MAX);
+    });
+}
+
+#[test]
 fn park_timeout_ends_by_itself() {
     enter(|| {
         thread::park_timeout(Duration::ZERO);

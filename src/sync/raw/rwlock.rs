@@ -51,6 +51,9 @@ pub(crate) struct RawRwLock<S> {
     line: Spin<Line<S>>,
 }
 
+// Whole between any two calls; guards refer to it, and std's may be taken along into `catch_unwind`.
+impl<S> std::panic::RefUnwindSafe for RawRwLock<S> {}
+
 /// What a thread wants of the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
