@@ -121,26 +121,38 @@ impl Socket {
     #[inline(always)]
     pub(crate) fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
         let size = buf.len();
+        if size == 0 {
+            return self.receive_nothing(sock::recv);
+        }
         self.receive(|fd| sock::recv(fd, buf), |received| received < size)
-            .or_else(|error| self.in_vain(size, error))
     }
 
     /// As [`read`](Socket::read), and leaves it in the queue.
     #[track_caller]
     pub(crate) fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        let size = buf.len();
+        if buf.is_empty() {
+            return self.receive_nothing(sock::peek);
+        }
         self.receive(|fd| sock::peek(fd, buf), |_| false)
-            .or_else(|error| self.in_vain(size, error))
     }
 
     /// A blocking call that asks TCP for nothing waits as others do, but when its time is up, it has got what it asked for.
     #[cold]
-    fn in_vain(&self, size: usize, error: io::Error) -> io::Result<usize> {
-        let is_late = error.kind() == io::ErrorKind::WouldBlock && !self.read_mode().nonblocking;
-        if size == 0 && is_late && self.protocol() == Protocol::Tcp {
-            return Ok(0);
+    #[track_caller]
+    fn receive_nothing(
+        &self,
+        call: impl Fn(BorrowedFd<'_>, &mut [u8]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        match self.receive(|fd| call(fd, &mut []), |_| false) {
+            Err(error)
+                if error.kind() == io::ErrorKind::WouldBlock
+                    && !self.read_mode().nonblocking
+                    && self.protocol() == Protocol::Tcp =>
+            {
+                Ok(0)
+            }
+            other => other,
         }
-        Err(error)
     }
 
     #[track_caller]
