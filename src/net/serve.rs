@@ -29,7 +29,7 @@ use crate::green::completion::Waiter;
 use crate::green::{Reason, Unparker, Wait, Wake, park};
 use crate::shim::lock;
 use crate::sys::{clock, sock};
-use crate::thread::{self, JoinHandle, Thread};
+use crate::thread::{self, JoinHandle};
 
 /// The pause after a failure that time may heal: the first, and the longest that doubling leads to.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -133,7 +133,8 @@ struct Shared {
     live: AtomicUsize,
     stopping: AtomicBool,
     waiting: AtomicBool,
-    acceptor: OnceLock<Thread>,
+    /// Woken beside its own token, which is its user's.
+    acceptor: OnceLock<Unparker>,
     next: AtomicU64,
     open: Mutex<Open>,
 }
@@ -252,13 +253,15 @@ impl Server {
         let handler = Arc::new(handler);
         let mut pause = FIRST_PAUSE;
         // The only call: it consumes the server.
-        shared.acceptor.get_or_init(thread::current);
+        shared.acceptor.get_or_init(Unparker::current);
         let _refusing = Refusing(&shared);
 
         loop {
-            shared.wait_until(|| shared.is_stopping() || shared.live() < self.max_connections);
+            shared.wait_until(Reason::Accept, || {
+                shared.is_stopping() || shared.live() < self.max_connections
+            });
             if shared.is_stopping() {
-                shared.wait_until(|| shared.live() == 0);
+                shared.wait_until(Reason::Drain, || shared.live() == 0);
                 return Ok(());
             }
             let served = match shared.listener.accept() {
@@ -423,13 +426,14 @@ impl Shared {
 
     /// V2, on the accepting thread.
     #[track_caller]
-    fn wait_until(&self, condition: impl Fn() -> bool) {
+    fn wait_until(&self, reason: Reason, condition: impl Fn() -> bool) {
         if condition() {
             return;
         }
+        let wait = Wait::new(reason);
         self.waiting.store(true, SeqCst);
         while !condition() {
-            thread::park();
+            park(&wait);
         }
         self.waiting.store(false, SeqCst);
     }
@@ -439,7 +443,7 @@ impl Shared {
     fn pause(&self, pause: Duration) {
         self.waiting.store(true, SeqCst);
         if !self.is_stopping() {
-            thread::park_timeout(pause);
+            park(&Wait::new(Reason::Accept).until(clock::after(pause)));
         }
         self.waiting.store(false, SeqCst);
     }

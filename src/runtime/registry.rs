@@ -221,9 +221,8 @@ pub(super) fn report_stuck(green: &Green, span: Duration) {
     let Some(info) = describe(green, clock::now()) else {
         return;
     };
-    let last = info
-        .waits_at
-        .map(|at| format!("; it last waited in {} at {at}", info.waits_in));
+    let waited = info.waits_at.filter(|_| green.reason() != Reason::None);
+    let last = waited.map(|at| format!("; it last waited in {} at {at}", info.waits_in));
     say(&format!(
         "rustlet: {info}, has kept its worker for {span:?} without a wait{}. Others on that worker stand still: \
          let it call yield_now, or move the work to unblock",

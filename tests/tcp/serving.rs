@@ -57,6 +57,32 @@ fn each_connection_has_its_own_thread() {
     });
 }
 
+/// Who was unparked before the server was at its limit, and waited for room there, finds that after `serve` all the same.
+#[test]
+fn the_token_of_the_serving_thread_is_its_users() {
+    enter(|| {
+        let (server, addr) = bind();
+        let server = server.max_connections(1);
+        let handle = server.handle();
+        let serving = thread::spawn(move || {
+            let served = server.serve(|stream| echo(&stream));
+            let unparked = rustlet::timeout(LONG / 60, rustlet::park).is_ok();
+            (served, unparked)
+        });
+        serving.thread().unpark();
+        let mut first = TcpStream::connect(addr).unwrap();
+        ask(&mut first);
+        let mut second = TcpStream::connect(addr).unwrap();
+        drop(first);
+        ask(&mut second);
+        drop(second);
+        handle.shutdown();
+        let (served, unparked) = serving.join().unwrap();
+        served.unwrap();
+        assert!(unparked);
+    });
+}
+
 /// Connects so many at once to a server with two workers, asks each, and counts how many each worker has got.
 fn spread(count: usize) -> Vec<usize> {
     let runtime = rustlet::Builder::new().workers(2).build().unwrap();
