@@ -52,6 +52,14 @@ pub(crate) fn contain(f: impl FnOnce()) {
     }
 }
 
+/// Far more references than there can be threads that add one at the same moment are left above it.
+const MOST_REFS: u32 = u32::MAX / 2;
+
+#[cold]
+fn too_many_refs() -> ! {
+    std::process::abort()
+}
+
 /// The mark of a thread that is in no timer heap.
 pub(crate) const NO_TIMER: u32 = u32::MAX;
 
@@ -499,7 +507,10 @@ impl Green {
     /// A further reference. The caller has one, or runs on the thread.
     #[inline]
     pub(crate) fn to_ref(&self) -> GreenRef {
-        self.refs.fetch_add(1, Ordering::Relaxed);
+        // As in Arc: who forgets them again and again must not get the count around to 0.
+        if self.refs.fetch_add(1, Ordering::Relaxed) > MOST_REFS {
+            too_many_refs();
+        }
         GreenRef::of(NonNull::from(self))
     }
 
