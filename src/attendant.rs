@@ -55,12 +55,12 @@ const MOST: usize = usize::MAX / 2;
 ///
 /// # Errors
 ///
-/// There is no attendant, and no OS thread or descriptor for one. The errand stays, for the next that is sent.
+/// There is no attendant, and no OS thread or descriptor for one. The errand stays, for the next that is sent, unless it is called back.
 pub(crate) fn send(
     source: Arc<Source>,
     way: Way,
     deed: impl FnOnce() + Send + 'static,
-) -> io::Result<Ticket> {
+) -> Result<Ticket, Ticket> {
     let flags = retry::flags(way);
     let mut desk = lock(&DESK);
     let number = desk.next;
@@ -73,17 +73,23 @@ pub(crate) fn send(
     });
     match &desk.line {
         Some(line) => line.signal(),
-        None => {
-            let line = Arc::new(EventFd::new()?);
-            let its = Arc::clone(&line);
-            std::thread::Builder::new()
-                .name("rustlet-attendant".into())
-                .stack_size(256 * 1024)
-                .spawn(move || attend(&its))?;
-            desk.line = Some(line);
-        }
+        None => match start() {
+            Ok(line) => desk.line = Some(line),
+            Err(_) => return Err(Ticket(number)),
+        },
     }
     Ok(Ticket(number))
+}
+
+/// An attendant, who begins when the desk is unlocked.
+fn start() -> io::Result<Arc<EventFd>> {
+    let line = Arc::new(EventFd::new()?);
+    let its = Arc::clone(&line);
+    std::thread::Builder::new()
+        .name("rustlet-attendant".into())
+        .stack_size(256 * 1024)
+        .spawn(move || attend(&its))?;
+    Ok(line)
 }
 
 /// Calls an errand back. False: it has been run, or is being run right now.
