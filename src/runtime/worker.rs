@@ -452,9 +452,7 @@ impl Worker {
         let now = clock::now();
         self.home.now.set(now);
         self.expire(now);
-        if self.short_of_stacks.get() && now.saturating_sub(self.short_since.get()) >= SHORT_NAP {
-            self.short_of_stacks.set(false);
-        }
+        self.look_for_stacks(now);
         let since = now.saturating_sub(self.trimmed.get());
         if self.is_trimming.get() && now.saturating_sub(self.stepped.get()) >= STEP_EVERY {
             self.stepped.set(now);
@@ -471,6 +469,13 @@ impl Worker {
             self.has_spare.set(stacks || cached || blocks);
         }
         now
+    }
+
+    /// After a nap without a stack for a new thread, it is tried again.
+    fn look_for_stacks(&self, now: Tick) {
+        if self.short_of_stacks.get() && now.saturating_sub(self.short_since.get()) >= SHORT_NAP {
+            self.short_of_stacks.set(false);
+        }
     }
 
     fn expire(&self, now: Tick) {

@@ -74,8 +74,8 @@ impl Worker {
             } else {
                 NEVER
             };
-            let short = if self.short_of_stacks.replace(false) {
-                SHORT_NAP
+            let short = if self.short_of_stacks.get() {
+                (self.short_since.get() + SHORT_NAP).saturating_sub(now)
             } else {
                 NEVER
             };
@@ -94,6 +94,7 @@ impl Worker {
         self.polled.set(now);
         self.peer().load.awakes(now);
         self.expire(now);
+        self.look_for_stacks(now);
         if nap != 0 {
             self.tell_idle();
         }
