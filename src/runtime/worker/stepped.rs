@@ -90,13 +90,15 @@ impl Worker {
 
     /// When it has to be stepped, unless something happens before; 0 if there is something to do.
     fn due(&self) -> Tick {
-        if self.short_of_stacks.get() {
-            return clock::now() + SHORT_NAP;
-        }
         if self.has_work() || !self.home.mailbox.inbox.is_empty() || self.lull.is_awaited() {
             return 0;
         }
-        self.timers.borrow_mut().next_deadline()
+        let timer = self.timers.borrow_mut().next_deadline();
+        if self.short_of_stacks.get() {
+            timer.min(self.short_since.get() + SHORT_NAP)
+        } else {
+            timer
+        }
     }
 }
 
