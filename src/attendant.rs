@@ -55,12 +55,12 @@ const MOST: usize = usize::MAX / 2;
 ///
 /// # Errors
 ///
-/// There is no attendant, and no OS thread or descriptor for one. The errand stays, for the next that is sent.
+/// There is no attendant, and no OS thread or descriptor for one. The errand stays, for the next that is sent, unless it is called back.
 pub(crate) fn send(
     source: Arc<Source>,
     way: Way,
     deed: impl FnOnce() + Send + 'static,
-) -> io::Result<Ticket> {
+) -> Result<Ticket, Ticket> {
     let flags = retry::flags(way);
     let mut desk = lock(&DESK);
     let number = desk.next;
@@ -73,17 +73,23 @@ pub(crate) fn send(
     });
     match &desk.line {
         Some(line) => line.signal(),
-        None => {
-            let line = Arc::new(EventFd::new()?);
-            let its = Arc::clone(&line);
-            std::thread::Builder::new()
-                .name("rustlet-attendant".into())
-                .stack_size(256 * 1024)
-                .spawn(move || attend(&its))?;
-            desk.line = Some(line);
-        }
+        None => match start() {
+            Ok(line) => desk.line = Some(line),
+            Err(_) => return Err(Ticket(number)),
+        },
     }
     Ok(Ticket(number))
+}
+
+/// An attendant, who begins when the desk is unlocked.
+fn start() -> io::Result<Arc<EventFd>> {
+    let line = Arc::new(EventFd::new()?);
+    let its = Arc::clone(&line);
+    std::thread::Builder::new()
+        .name("rustlet-attendant".into())
+        .stack_size(256 * 1024)
+        .spawn(move || attend(&its))?;
+    Ok(line)
 }
 
 /// Calls an errand back. False: it has been run, or is being run right now.
@@ -102,38 +108,55 @@ pub(crate) fn call_back(Ticket(number): Ticket) -> bool {
     errand.is_some()
 }
 
+/// An errand as the attendant sees it while it waits.
+type Waited = (usize, Arc<Source>, PollFlags);
+
+/// Those for the same descriptor, one after the other.
+fn by_source(sources: &[Waited]) -> impl Iterator<Item = &[Waited]> {
+    sources.chunk_by(|(_, one, _), (_, other, _)| Arc::ptr_eq(one, other))
+}
+
 fn attend(line: &EventFd) {
     while let Some(sources) = waiting() {
         let mut fds = Vec::with_capacity(sources.len() + 1);
         fds.push(PollFd::new(line, PollFlags::IN));
-        for (_, source, flags) in &sources {
-            fds.push(PollFd::from_borrowed_fd(source.fd(), *flags));
+        // Each once: `poll` refuses more of them than may be open.
+        for of_one in by_source(&sources) {
+            let all = of_one.iter().map(|&(.., flags)| flags);
+            let wanted = all.fold(PollFlags::empty(), PollFlags::union);
+            fds.push(PollFd::from_borrowed_fd(of_one[0].1.fd(), wanted));
         }
         if rustix::event::poll(&mut fds, None).is_err_and(|error| error == Errno::NOMEM) {
             std::thread::yield_now();
         }
-        let mut ready = fds.iter().map(|fd| !fd.revents().is_empty());
-        if ready.next() == Some(true) {
+        let mut told = fds.iter().map(PollFd::revents);
+        if told.next().is_some_and(|events| !events.is_empty()) {
             // Ready, so this does not block; one read takes all signals of an eventfd, and many of a pipe.
             let _drained = rustix::io::read(line, &mut [0; 512]);
         }
-        let numbers = sources.iter().map(|&(number, ..)| number);
-        let ready = numbers
-            .zip(ready)
-            .filter_map(|(n, ready)| ready.then_some(n));
+        let both = PollFlags::IN | PollFlags::OUT;
+        let ready = by_source(&sources).zip(told).flat_map(|(of_one, events)| {
+            // What nobody asks for, errors and hang-ups, is for all.
+            let concerns = move |flags: PollFlags| events.intersects(flags | !both);
+            let of_one = of_one.iter().filter(move |&&(.., flags)| concerns(flags));
+            of_one.map(|&(number, ..)| number)
+        });
         run(ready.collect());
     }
 }
 
-/// What is to be polled now. None: nothing, and the thread has signed off (AT3).
-fn waiting() -> Option<Vec<(usize, Arc<Source>, PollFlags)>> {
+/// What is to be polled now, sorted by source. None: nothing, and the thread has signed off (AT3).
+fn waiting() -> Option<Vec<Waited>> {
     let mut desk = lock(&DESK);
     if desk.errands.is_empty() {
         desk.line = None;
         return None;
     }
     let copy = |errand: &Errand| (errand.number, Arc::clone(&errand.source), errand.flags);
-    Some(desk.errands.iter().map(copy).collect())
+    let mut sources: Vec<_> = desk.errands.iter().map(copy).collect();
+    drop(desk);
+    sources.sort_by_key(|(_, source, _)| Arc::as_ptr(source).addr());
+    Some(sources)
 }
 
 fn run(numbers: Vec<usize>) {
@@ -186,5 +209,32 @@ mod tests {
             reader.read_exact(&mut [0]).unwrap();
         }
         assert!(lock(&DESK).errands.is_empty());
+    }
+
+    #[test]
+    fn more_errands_than_descriptors_may_be_open() {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        const MOST_OPEN: u64 = 64;
+        let name = "attendant::tests::more_errands_than_descriptors_may_be_open";
+        crate::test_child::run(name, || {
+            let maximum = getrlimit(Resource::Nofile).maximum;
+            let current = Some(MOST_OPEN);
+            setrlimit(Resource::Nofile, Rlimit { current, maximum }).unwrap();
+            let (reader, mut writer) = io::pipe().unwrap();
+            let source = Arc::new(Source::new(OwnedFd::from(reader), Kind::Other));
+            let (tell, told) = mpsc::channel();
+            for number in 0..2 * MOST_OPEN {
+                let tell = tell.clone();
+                send(Arc::clone(&source), Way::Read, move || {
+                    tell.send(number).unwrap();
+                })
+                .unwrap();
+            }
+            assert!(told.try_recv().is_err());
+            writer.write_all(b"x").unwrap();
+            let mut all: Vec<_> = told.iter().take(2 * MOST_OPEN as usize).collect();
+            all.sort_unstable();
+            assert!(all.into_iter().eq(0..2 * MOST_OPEN));
+        });
     }
 }

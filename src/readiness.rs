@@ -46,8 +46,9 @@ impl Ask for Readiness {
         let woken = waiter.clone();
         match attendant::send(Arc::clone(&self.source), self.way, move || woken.unpark()) {
             Ok(Ticket(number)) => number << 1 | 1,
-            Err(_) => {
-                // Nothing is left to wait with. Better a busy thread than one that sleeps for ever.
+            Err(unattended) => {
+                // Nothing is left to wait with. Better a busy thread than one that sleeps for ever; and none of its errands stays behind.
+                attendant::call_back(unattended);
                 waiter.unpark();
                 NONE
             }

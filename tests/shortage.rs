@@ -2,17 +2,26 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 #![allow(
+    clippy::disallowed_methods,
+    reason = "reads the time to count tries in it"
+)]
+#![allow(
     unsafe_code,
     reason = "stands between the library and the kernel in this program"
 )]
 
-use std::sync::Arc;
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use rustlet::{Builder, spawn};
+use rustlet::{Builder, sleep, spawn, spawn_local};
 
 static REFUSES: AtomicBool = AtomicBool::new(false);
+static REFUSED: AtomicUsize = AtomicUsize::new(0);
+/// One test at a time.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// In the place of libc's, for this program: as the kernel's, but that it may have no memory for guards.
 #[unsafe(no_mangle)]
@@ -23,6 +32,7 @@ extern "C" fn madvise(
 ) -> libc::c_int {
     const MADV_GUARD_INSTALL: libc::c_int = 102;
     if advice == MADV_GUARD_INSTALL && REFUSES.load(SeqCst) {
+        REFUSED.fetch_add(1, SeqCst);
         // SAFETY: it has no contract.
         let place = unsafe { libc::__errno_location() };
         // SAFETY: the calling thread's own.
@@ -59,7 +69,7 @@ fn all_run(threads: usize, busy: bool) {
                 if busy {
                     rustlet::yield_now();
                 } else {
-                    rustlet::sleep(Duration::from_millis(1));
+                    sleep(Duration::from_millis(1));
                 }
             }
         });
@@ -73,11 +83,62 @@ fn all_run(threads: usize, busy: bool) {
 
 #[test]
 fn threads_start_when_there_are_guards_again() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     // A second pool in the process, so that guards are asked for one by one, through the function above.
     let other = Builder::new().workers(1).build().unwrap();
     other.run(|| spawn(|| ()).join().unwrap());
     all_run(400, true);
     // More, because what was guarded once is at hand.
     all_run(2000, false);
+    drop(other);
+}
+
+/// Threads that stay on their worker come while there are no guards. It sleeps, and tries again about once a millisecond.
+fn wait_in_peace() {
+    const THREADS: usize = 300;
+    let ran = Rc::new(Cell::new(0));
+    REFUSES.store(true, SeqCst);
+    let threads: Vec<_> = (0..THREADS)
+        .map(|_| {
+            let ran = Rc::clone(&ran);
+            spawn_local(move || {
+                ran.set(ran.get() + 1);
+                rustlet::park();
+            })
+        })
+        .collect();
+    let (before, begun) = (REFUSED.load(SeqCst), Instant::now());
+    for _ in 0..20 {
+        sleep(Duration::from_millis(1));
+    }
+    let (tries, took) = (REFUSED.load(SeqCst) - before, begun.elapsed());
+    REFUSES.store(false, SeqCst);
+    // Some find stacks that were there already.
+    assert!(ran.get() < THREADS);
+    // However slow the machine is.
+    assert!(
+        tries as u128 <= 10 * (took.as_millis() + 10),
+        "{tries} in {took:?}"
+    );
+    for thread in threads {
+        thread.thread().unpark();
+        thread.join().unwrap();
+    }
+    assert_eq!(ran.get(), THREADS);
+}
+
+#[test]
+fn a_worker_sleeps_while_its_threads_wait_for_stacks() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    // As above.
+    let other = Builder::new().workers(1).build().unwrap();
+    other.run(|| spawn(|| ()).join().unwrap());
+    // Sizes of which nobody has left stacks behind.
+    let runtime = Builder::new().workers(1).stack_size(320 << 10);
+    runtime.build().unwrap().run(wait_in_peace);
+    let worker = Builder::new().stack_size(576 << 10).build_worker().unwrap();
+    let main = worker.assign(wait_in_peace);
+    worker.work();
+    main.join().unwrap();
     drop(other);
 }

@@ -575,3 +575,29 @@ fn a_select_that_is_cancelled_forgets_what_it_waited_for() {
         waiter.join().unwrap();
     });
 }
+
+/// An OS thread has somebody else wait for a descriptor; where that one cannot begin, it looks again and again, and leaves nothing behind: what was
+/// watched is closed with the last who watches it.
+#[test]
+fn a_select_without_a_free_descriptor_leaves_nothing_behind() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let name = "a_select_without_a_free_descriptor_leaves_nothing_behind";
+    let output = support::child(name, || {
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        let current = Some(100);
+        setrlimit(Resource::Nofile, Rlimit { current, maximum }).unwrap();
+        let (reader, mut writer) = pipe();
+        let watch = Watch::new(reader).unwrap();
+        let open: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
+        assert!(!open.is_empty());
+        select! {
+            recv(watch.readable()) -> _ => unreachable!("nobody writes"),
+            recv(after(Duration::from_millis(1))) -> _ => {}
+        }
+        drop(watch);
+        let error = writer.write(b"x").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+        drop(open);
+    });
+    support::succeeded(&output);
+}

@@ -4,6 +4,7 @@
 //! HU1. A hub is there as long as a sender or a receiver is. The last of either side disconnects that side, and then sets
 //!      `released`; who finds it set already frees the hub.
 
+use std::io::{self, Write as _};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -24,6 +25,15 @@ pub(super) struct Hub<T> {
 
 /// Far more handles than memory can hold, short of some that were forgotten.
 const MOST: usize = isize::MAX as usize;
+
+#[cold]
+fn too_many_handles() -> ! {
+    let _unheard = writeln!(
+        io::stderr(),
+        "rustlet: more than {MOST} handles to one side of a channel: they are leaked somewhere, with mem::forget for example; aborting"
+    );
+    std::process::abort()
+}
 
 impl<T> Hub<T> {
     /// With one handle on each side.
@@ -46,7 +56,7 @@ impl<T> Hub<T> {
     /// One more handle on a side that has one.
     pub(super) fn join(&self, side: Side) {
         if self.count(side).fetch_add(1, Ordering::Relaxed) > MOST {
-            std::process::abort();
+            too_many_handles();
         }
     }
 

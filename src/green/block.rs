@@ -4,7 +4,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
-use std::io;
+use std::io::{self, Write as _};
 use std::mem::{ManuallyDrop, offset_of};
 use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
@@ -50,6 +50,18 @@ pub(crate) fn contain(f: impl FnOnce()) {
             }
         }
     }
+}
+
+/// Far more references than there can be threads that add one at the same moment are left above it.
+const MOST_REFS: u32 = u32::MAX / 2;
+
+#[cold]
+fn too_many_refs() -> ! {
+    let _unheard = writeln!(
+        io::stderr(),
+        "rustlet: more than {MOST_REFS} handles to one thread: they are leaked somewhere, with mem::forget for example; aborting"
+    );
+    std::process::abort()
 }
 
 /// The mark of a thread that is in no timer heap.
@@ -499,7 +511,10 @@ impl Green {
     /// A further reference. The caller has one, or runs on the thread.
     #[inline]
     pub(crate) fn to_ref(&self) -> GreenRef {
-        self.refs.fetch_add(1, Ordering::Relaxed);
+        // As in Arc: who forgets them again and again must not get the count around to 0.
+        if self.refs.fetch_add(1, Ordering::Relaxed) > MOST_REFS {
+            too_many_refs();
+        }
         GreenRef::of(NonNull::from(self))
     }
 

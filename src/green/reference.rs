@@ -72,3 +72,28 @@ impl fmt::Debug for GreenRef {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::panic::Location;
+
+    use super::*;
+    use crate::test_child;
+
+    #[test]
+    fn references_that_are_forgotten_do_not_come_around() {
+        let name = "green::reference::tests::references_that_are_forgotten_do_not_come_around";
+        let Some(output) = test_child::outcome(name, || {
+            let block = Green::born(None, Location::caller(), 0).unwrap();
+            // SAFETY: just born, and nothing of it borrows.
+            let (one, _other) = unsafe { Green::animate(block, || ()) };
+            // As when so many clones were forgotten; the count would be 0 after the one more.
+            one.refs.store(u32::MAX, Ordering::Relaxed);
+            let _forgotten = ManuallyDrop::new(one.clone());
+        }) else {
+            return;
+        };
+        assert_eq!(output.status.signal(), Some(6), "{:?}", output.status);
+    }
+}

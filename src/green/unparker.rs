@@ -5,15 +5,18 @@
 //!     reference. Blocks are aligned to 64 and the `Arc`'s content to 8, so bit 0 is free.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::mem::ManuallyDrop;
 use std::num::NonZeroU64;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 
 use super::completion::Waiter;
+use super::home::os_thread;
 use super::park::{Wait, Wake, attend_os};
 use super::{Green, GreenRef, Home};
+use crate::shim::lock;
 use crate::sys::clock;
 
 /// Wakes one waiter.
@@ -85,35 +88,70 @@ pub(crate) struct OsThread {
     wakes: Condvar,
 }
 
+thread_local! {
+    static CURRENT: Cell<Option<ManuallyDrop<Arc<OsThread>>>> = const { Cell::new(None) };
+    static KEEPER: Keeper = const { Keeper };
+    /// What `LATE` has under this thread's number is its own.
+    static IS_LATE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Drops what `CURRENT` holds when the OS thread ends. Thread-locals that are older than it go later, and their destructors may wait, too.
+struct Keeper;
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        let Some(thread) = CURRENT.take().map(ManuallyDrop::into_inner) else {
+            return;
+        };
+        // Somebody may unpark it yet.
+        if Arc::strong_count(&thread) > 1 {
+            IS_LATE.set(true);
+            lock(&LATE).insert(os_thread(), Arc::downgrade(&thread));
+        }
+    }
+}
+
+/// OS threads whose keeper has gone, by number: they stay who they are as long as anybody knows them, so that who is to be woken is who waits. What is
+/// left of one that has ended goes when another one gets its number.
+static LATE: Mutex<BTreeMap<usize, Weak<OsThread>>> = Mutex::new(BTreeMap::new());
+
 impl OsThread {
     pub(crate) fn current() -> Arc<OsThread> {
-        thread_local! {
-            static CURRENT: Cell<Option<ManuallyDrop<Arc<OsThread>>>> = const { Cell::new(None) };
-            static KEEPER: Keeper = const { Keeper };
-        }
-        /// Drops what `CURRENT` holds when the OS thread ends; later calls make a new one each.
-        struct Keeper;
-        impl Drop for Keeper {
-            fn drop(&mut self) {
-                drop(CURRENT.take().map(ManuallyDrop::into_inner));
-            }
-        }
         if let Some(held) = CURRENT.take() {
             let thread = Arc::clone(&held);
             CURRENT.set(Some(held));
             return thread;
         }
-        let thread = Arc::new(OsThread {
+        if KEEPER.try_with(|_| ()).is_err() {
+            return OsThread::late();
+        }
+        let thread = OsThread::new();
+        CURRENT.set(Some(ManuallyDrop::new(Arc::clone(&thread))));
+        thread
+    }
+
+    /// As `current`, when the keeper has gone.
+    #[cold]
+    fn late() -> Arc<OsThread> {
+        let mut late = lock(&LATE);
+        let known = late.get(&os_thread()).filter(|_| IS_LATE.get());
+        if let Some(thread) = known.and_then(Weak::upgrade) {
+            return thread;
+        }
+        let thread = OsThread::new();
+        IS_LATE.set(true);
+        late.insert(os_thread(), Arc::downgrade(&thread));
+        thread
+    }
+
+    fn new() -> Arc<OsThread> {
+        Arc::new(OsThread {
             id: super::next_id(),
             name: std::thread::current().name().map(Box::from),
             token: AtomicBool::new(false),
             woken: Mutex::new(false),
             wakes: Condvar::new(),
-        });
-        if KEEPER.try_with(|_| ()).is_ok() {
-            CURRENT.set(Some(ManuallyDrop::new(Arc::clone(&thread))));
-        }
-        thread
+        })
     }
 
     pub(crate) fn wake(&self) {

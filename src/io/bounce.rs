@@ -31,7 +31,8 @@ impl Bounce {
     /// One of `len` bytes, or of [`MOST`].
     pub(crate) fn of(len: usize) -> Bounce {
         let len = len.min(MOST);
-        let mut bytes = SPARE.take();
+        // As in `keep`.
+        let mut bytes = SPARE.try_with(Cell::take).unwrap_or_default();
         if bytes.len() < len + PAGE {
             let size = len + PAGE;
             bytes = vec![

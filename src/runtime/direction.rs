@@ -98,9 +98,10 @@ impl<W: Wakeable> Direction<W> {
     #[inline]
     pub(crate) fn enter(&self, waiter: W) -> bool {
         let word = waiter.into_word();
+        // SeqCst: SO3 in `source.rs`. Else AcqRel would do.
         let was = self
             .word
-            .compare_exchange(EMPTY, word, Ordering::AcqRel, Ordering::Acquire);
+            .compare_exchange(EMPTY, word, Ordering::SeqCst, Ordering::Acquire);
         let Err(was) = was else {
             return true;
         };

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::shared::Phase;
 use super::worker::Worker;
+use super::worker::stepped::is_stepped_here;
 use crate::green::cancel::assert_unwinding;
 use crate::green::completion::Completion;
 use crate::green::ends::{self, Watcher};
@@ -173,7 +174,11 @@ impl<T> Joiner<T> {
 #[track_caller]
 fn refuse_to_wait_for_oneself(green: &Green) {
     // SAFETY: mailboxes are never freed.
-    if unsafe { green.home().as_ref() }.is_some_and(Mailbox::is_stepped_here) {
+    let home = unsafe { green.home().as_ref() };
+    // One that was spawned with a handle and has not been taken in has no home yet.
+    if home.map_or_else(|| is_stepped_here(green.group()), Mailbox::is_stepped_here)
+        && !green.completion().is_done()
+    {
         panic!(
             "join: the green thread belongs to a Worker of the calling OS thread, which would wait for itself; \
              call Worker::tick until `is_finished`, or Worker::work, and join then"

@@ -7,11 +7,13 @@
 //!
 //! SO1. The address of a registered core stays good until it is retired (R2 in `reactor.rs`).
 //! SO2. `ended` is set before the direction becomes ready, so a reader that was woken by the event sees it.
+//! SO3. Who moves a source changes `port` and then looks who waits; who waits enters a direction and then looks at `port` again. Of two that do so
+//!      at once one sees the other: nobody waits where another worker has taken the source from, and so for one that may have ended.
 
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering, fence};
 use std::sync::{Arc, Mutex};
 
 use super::direction::{Direction, Wakeable};
@@ -62,6 +64,10 @@ struct Registration {
 }
 
 impl Core {
+    fn set_port(&self, port: *const Port) {
+        self.port.store(port.cast_mut(), Ordering::SeqCst);
+    }
+
     /// Lets all that wait try again, and so find another home.
     pub(super) fn rouse(&self) {
         self.read.announce();
@@ -168,11 +174,32 @@ impl Source {
     /// As [`Source::wait`].
     #[inline(always)]
     pub(crate) fn enlist(&self, home: &Home, way: Way) -> io::Result<Option<Turn<'_>>> {
-        self.settle(home)?;
+        self.enlist_after(home, way, || ())
+    }
+
+    /// As [`Source::enlist`]; `settled` is called each time before it enters.
+    #[inline(always)]
+    fn enlist_after(
+        &self,
+        home: &Home,
+        way: Way,
+        mut settled: impl FnMut(),
+    ) -> io::Result<Option<Turn<'_>>> {
         let direction = self.direction(way);
-        let waiter = Unparker::Green(home.current().to_ref());
-        let word = waiter.word();
-        Ok(direction.enter(waiter).then(|| Turn { direction, word }))
+        loop {
+            let port = self.settle(home)?;
+            settled();
+            let waiter = Unparker::Green(home.current().to_ref());
+            let word = waiter.word();
+            if !direction.enter(waiter) {
+                return Ok(None);
+            }
+            let turn = Turn { direction, word };
+            // SO3.
+            if std::ptr::eq(self.core.port.load(Ordering::SeqCst), port) {
+                return Ok(Some(turn));
+            }
+        }
     }
 
     /// Gives up a place that was [kept](Turn::keep).
@@ -180,51 +207,51 @@ impl Source {
         self.direction(way).leave(word);
     }
 
-    /// Sees to it that some living worker's reactor watches it, best the one of `home`.
+    /// Sees to it that some living worker's reactor watches it, best the one of `home`. Whose it is comes back.
     #[inline]
-    fn settle(&self, home: &Home) -> io::Result<()> {
+    fn settle(&self, home: &Home) -> io::Result<*const Port> {
         let Some(worker) = Worker::of(home) else {
             return Err(io::Error::other("rustlet: this thread has no reactor"));
         };
         let port = worker.port();
         if std::ptr::eq(self.core.port.load(Ordering::Relaxed), Arc::as_ptr(port)) {
-            return Ok(());
+            return Ok(Arc::as_ptr(port));
         }
         self.move_to(port)
     }
 
     #[cold]
-    fn move_to(&self, port: &Arc<Port>) -> io::Result<()> {
+    fn move_to(&self, port: &Arc<Port>) -> io::Result<*const Port> {
         let mut registration = lock(&self.core.registration);
         if let Some(old) = &mut *registration {
             if Arc::ptr_eq(&old.port, port) {
-                return Ok(());
+                return Ok(Arc::as_ptr(port));
             }
+            // SO3.
+            self.core.set_port(std::ptr::null());
+            fence(Ordering::SeqCst);
             if self.core.read.is_waited_for() || self.core.write.is_waited_for() {
                 // When that worker goes, it tells those that are its guests.
                 old.has_guests = old.has_guests || old.port.take_guest(&self.core);
                 if old.has_guests && !old.port.is_closed() {
-                    return Ok(());
+                    let port = Arc::as_ptr(&old.port);
+                    self.core.set_port(port);
+                    return Ok(port);
                 }
             }
             old.port.deregister(self.fd());
             // Its worker may be in the middle of a delivery that names the core (R2).
             old.port.retire(Arc::clone(&self.core));
             *registration = None;
-            self.core
-                .port
-                .store(std::ptr::null_mut(), Ordering::Relaxed);
         }
         // The registration itself makes an event for what is ready already: nothing is lost in between.
         port.register(self.fd(), &self.core)?;
-        self.core
-            .port
-            .store(Arc::as_ptr(port).cast_mut(), Ordering::Relaxed);
+        self.core.set_port(Arc::as_ptr(port));
         *registration = Some(Registration {
             port: Arc::clone(port),
             has_guests: false,
         });
-        Ok(())
+        Ok(Arc::as_ptr(port))
     }
 
     /// Deletes it from its reactor; the core goes as R2 says.
@@ -272,5 +299,53 @@ impl Turn<'_> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.direction.leave(self.word);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::green::Reason;
+    use crate::runtime::{Builder, Runtime};
+    use crate::sys::clock;
+    use std::io::Write as _;
+    use std::time::Duration;
+
+    fn one_worker() -> Runtime {
+        Builder::new().workers(1).build().unwrap()
+    }
+
+    /// Between the look whose reactor watches and the wait another runtime's worker takes the source, and ends.
+    #[test]
+    fn a_source_that_moves_away_before_the_wait_is_fetched_back() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let source = &Source::new(OwnedFd::from(reader), Kind::Other);
+        let enlist = || {
+            source.direction(Way::Read).take();
+            let turn = source.enlist(Home::get().unwrap(), Way::Read).unwrap();
+            assert!(turn.is_some());
+        };
+        let take_away = || {
+            let other = one_worker();
+            other.run(enlist);
+            drop(other);
+        };
+        one_worker().run(|| {
+            enlist();
+            let home = Home::get().unwrap();
+            let mut moves = Some(take_away);
+            let turn = source.enlist_after(home, Way::Read, || {
+                if let Some(take_away) = moves.take() {
+                    std::thread::scope(|s| s.spawn(take_away).join().unwrap());
+                    source.direction(Way::Read).take();
+                }
+            });
+            writer.write_all(b"x").unwrap();
+            let wait = Wait::new(Reason::Read).until(clock::after(Duration::from_secs(10)));
+            let turn = turn.unwrap();
+            if turn.is_some() {
+                assert_eq!(park(&wait), Wake::Event);
+            }
+        });
     }
 }

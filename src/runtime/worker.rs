@@ -17,6 +17,7 @@ mod rest;
 pub(crate) mod stepped;
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::io;
 use std::panic::Location;
 use std::ptr::{self, NonNull};
@@ -65,6 +66,8 @@ pub(crate) struct Worker {
     short_of_stacks: Cell<bool>,
     /// Since when.
     short_since: Cell<Tick>,
+    /// Those that were ready to start here, and nowhere else, and found none. In state `Ready`, and in no queue.
+    stackless: RefCell<VecDeque<&'static Green>>,
     /// Threads here have spawned since the queue of the unstarted was last empty.
     has_fresh: Cell<bool>,
     /// Stepped by its user (`stepped.rs`), who sees the order: what is spawned is ready at once, last in the row.
@@ -103,6 +106,7 @@ impl Worker {
             cancelled: Cell::new(false),
             short_of_stacks: Cell::new(false),
             short_since: Cell::new(0),
+            stackless: RefCell::new(VecDeque::new()),
             has_fresh: Cell::new(false),
             short_rounds: Cell::new(0),
             polled: Cell::new(now),
@@ -228,11 +232,10 @@ impl Worker {
         unsafe { self.peer().unstarted.push_own(new) }
     }
 
-    /// One step of a ready thread. False: there is no stack for its first; it stays ready.
+    /// One step of a ready thread. False: there is no stack for its first; it waits for one.
     #[inline(always)]
     fn step(&self, green: &'static Green) -> bool {
         if !green.has_started() && !self.set_up_local(green) {
-            self.home.make_ready(green);
             return false;
         }
         self.run(green);
@@ -302,17 +305,35 @@ impl Worker {
             None => self.stacks.borrow_mut().take(),
         };
         let ready = stack.is_ok_and(|stack| green.set_up(stack));
-        self.short_of_stacks.set(!ready);
         if !ready {
+            self.short_of_stacks.set(true);
             self.short_since.set(self.home.now.get());
+        } else if self.short_of_stacks.get() {
+            self.try_stacks_again();
         }
         ready
     }
 
-    /// As [`Worker::set_up`], for a thread that was ready before it started.
+    /// As [`Worker::set_up`], for a thread that was ready before it started. Without a stack it is ready no more, lest the worker goes round with it.
     #[cold]
-    fn set_up_local(&self, green: &Green) -> bool {
-        self.set_up(green)
+    fn set_up_local(&self, green: &'static Green) -> bool {
+        let hopeless = self.short_of_stacks.get() && !green.has_own_stack();
+        let ready = !hopeless && self.set_up(green);
+        if !ready {
+            self.stackless.borrow_mut().push_back(green);
+        }
+        ready
+    }
+
+    /// There may be stacks again: for some at least.
+    #[cold]
+    fn try_stacks_again(&self) {
+        self.short_of_stacks.set(false);
+        let mut stackless = self.stackless.borrow_mut();
+        let some = stackless.len().min(ROUND as usize);
+        for green in stackless.drain(..some) {
+            self.home.make_ready(green);
+        }
     }
 
     /// A thread has ended.
@@ -324,7 +345,9 @@ impl Worker {
         // SAFETY: it has, says `resume`.
         if let Some(stack) = unsafe { green.bury() } {
             self.stacks.borrow_mut().take_back(stack);
-            self.short_of_stacks.set(false);
+            if self.short_of_stacks.get() {
+                self.try_stacks_again();
+            }
         }
         self.shared.dismiss();
         if green.placed.get() {
@@ -436,7 +459,13 @@ impl Worker {
     // --- looking around ---
 
     fn has_work(&self) -> bool {
-        self.home.ready() > 0 || (!self.short_of_stacks.get() && !self.peer().unstarted.is_empty())
+        self.home.ready() > 0 || (!self.short_of_stacks.get() && self.has_startable())
+    }
+
+    /// Whether there is something for a stack.
+    #[inline]
+    fn has_startable(&self) -> bool {
+        !self.peer().unstarted.is_empty() || !self.stackless.borrow().is_empty()
     }
 
     /// Between rounds of a worker that always has something to run.
@@ -471,10 +500,14 @@ impl Worker {
         now
     }
 
-    /// After a nap without a stack for a new thread, it is tried again.
+    /// After a nap without a stack for a new thread, it is tried again; and where some have found one, the next are.
     fn look_for_stacks(&self, now: Tick) {
-        if self.short_of_stacks.get() && now.saturating_sub(self.short_since.get()) >= SHORT_NAP {
-            self.short_of_stacks.set(false);
+        let is_time = match self.short_of_stacks.get() {
+            true => now.saturating_sub(self.short_since.get()) >= SHORT_NAP,
+            false => !self.stackless.borrow().is_empty(),
+        };
+        if is_time {
+            self.try_stacks_again();
         }
     }
 

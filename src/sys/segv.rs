@@ -136,14 +136,16 @@ pub(crate) fn prepare_thread() -> io::Result<()> {
     thread_local! {
         static ALTERNATE: OnceCell<Alternate> = const { OnceCell::new() };
     }
-    ALTERNATE.with(|cell| {
+    let prepared = ALTERNATE.try_with(|cell| {
         if cell.get().is_none()
             && let Some(alternate) = Alternate::install()?
         {
             let _first = cell.set(alternate);
         }
         Ok(())
-    })
+    });
+    // The thread is in its last destructors, and nothing would take another one away: it goes without, and dies of an overflow unreported.
+    prepared.unwrap_or(Ok(()))
 }
 
 struct Alternate {

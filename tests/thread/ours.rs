@@ -1,6 +1,7 @@
 //! What std's threads do not have, or what its documentation leaves open.
 
 use super::stress;
+use rustlet::channel::{Receiver, bounded};
 use rustlet::thread::{self, Builder};
 use rustlet::{JoinHandle, park, run, spawn, spawn_local, yield_now};
 use std::cell::{Cell, RefCell};
@@ -519,4 +520,58 @@ fn a_handle_is_send_if_its_result_is() {
             "an Rc would change its OS thread"
         );
     }
+}
+
+/// The thread-locals of an OS thread go in the reverse order of their making: the first ones when what the library keeps of the thread has
+/// gone. Their destructors may wait all the same.
+#[test]
+fn the_last_destructors_of_an_os_thread_wait() {
+    struct Last(Receiver<()>);
+    impl Drop for Last {
+        fn drop(&mut self) {
+            self.0.recv().unwrap();
+            assert_eq!(run(|| spawn(|| 1).join().unwrap()), 1);
+            rustlet::scope(|s| {
+                s.spawn(yield_now);
+            });
+        }
+    }
+    std::thread_local! {
+        static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
+    }
+    let (sender, receiver) = bounded(0);
+    let thread = std::thread::spawn(move || {
+        LAST.set(Some(Last(receiver)));
+        assert!(!thread::current().name().is_some_and(str::is_empty));
+    });
+    // Taken by somebody who waits for it, and by nobody else.
+    while sender.try_send(()).is_err() {
+        std::thread::yield_now();
+    }
+    thread.join().unwrap();
+}
+
+/// Who has the handle of an OS thread can unpark it for as long as it waits.
+#[test]
+fn an_os_thread_is_unparked_in_its_last_destructors() {
+    struct Last(mpsc::Sender<thread::ThreadId>);
+    impl Drop for Last {
+        fn drop(&mut self) {
+            self.0.send(thread::current().id()).unwrap();
+            park();
+        }
+    }
+    std::thread_local! {
+        static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
+    }
+    let (tell, told) = mpsc::channel();
+    let (give, given) = mpsc::channel();
+    let os_thread = std::thread::spawn(move || {
+        LAST.set(Some(Last(tell)));
+        give.send(thread::current()).unwrap();
+    });
+    let handle = given.recv().unwrap();
+    assert_eq!(told.recv(), Ok(handle.id()));
+    handle.unpark();
+    os_thread.join().unwrap();
 }

@@ -4,6 +4,7 @@ use super::support::{child, succeeded};
 use super::{Said, tick_all};
 use rustlet::{Worker, park, sleep, spawn_local, thread, yield_now};
 use std::cell::RefCell;
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
@@ -278,6 +279,55 @@ fn a_worker_in_a_thread_local() {
     let mut told: Vec<bool> = from.iter().collect();
     told.sort_unstable();
     assert_eq!(told, [false, true]);
+}
+
+/// Those thread-locals go last that are oldest: when what the library keeps for the OS thread has gone.
+#[test]
+fn workers_in_the_last_destructors_of_their_os_thread() {
+    struct Last(Option<Worker>);
+    impl Drop for Last {
+        fn drop(&mut self) {
+            drop(self.0.take());
+            let other = Worker::new();
+            let written = other.assign(write);
+            other.work();
+            written.join().unwrap();
+        }
+    }
+    thread_local! {
+        static LAST: RefCell<Last> = const { RefCell::new(Last(None)) };
+    }
+    struct Writes;
+    impl Drop for Writes {
+        fn drop(&mut self) {
+            write();
+        }
+    }
+    fn write() {
+        let path = std::env::temp_dir().join(format!("rustlet-last-{}", std::process::id()));
+        let mut file = rustlet::fs::File::create(&path).unwrap();
+        file.write_all(b"last words").unwrap();
+        rustlet::fs::remove_file(path).unwrap();
+    }
+    let output = child(
+        "ending::workers_in_the_last_destructors_of_their_os_thread",
+        || {
+            let os_thread = std::thread::spawn(|| {
+                LAST.with_borrow(|_| ());
+                let worker = Worker::new();
+                worker.assign(write);
+                worker.work();
+                worker.assign(|| {
+                    let _writes = Writes;
+                    park();
+                });
+                worker.tick();
+                LAST.with_borrow_mut(|last| last.0 = Some(worker));
+            });
+            os_thread.join().unwrap();
+        },
+    );
+    succeeded(&output);
 }
 
 #[test]

@@ -374,6 +374,9 @@ fn the_stepper_does_not_wait_for_its_own() {
     let theirs = other.assign(park);
     assert!(other.tick());
     refused(|| theirs.join());
+    // Nor is one that was spawned from outside, and has not been taken in.
+    let outside = worker.handle().spawn(park);
+    refused(|| outside.join());
     // One that has ended can be joined.
     let done = worker.assign(|| 3);
     tick_all(&worker);

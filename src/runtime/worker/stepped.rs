@@ -18,7 +18,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::ptr;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::super::join::JoinHandle;
@@ -28,9 +28,10 @@ use super::super::shared::{Config, Peer, Phase, Shared, Unstarted};
 use super::super::spawn::{Order, spawn_at};
 use super::super::{registry, watchdog};
 use super::{SHORT_NAP, Worker};
-use crate::green::home::Mailbox;
+use crate::green::home::{Mailbox, os_thread};
 use crate::green::park::{attend_os, raise_if_cancelled};
 use crate::green::{Home, OnCancel, Reason, Wait};
+use crate::shim::lock;
 use crate::sys::alarm::Alarm;
 use crate::sys::clock::{self, NEVER, Tick};
 
@@ -89,13 +90,15 @@ impl Worker {
 
     /// When it has to be stepped, unless something happens before; 0 if there is something to do.
     fn due(&self) -> Tick {
-        if self.short_of_stacks.get() {
-            return clock::now() + SHORT_NAP;
-        }
         if self.has_work() || !self.home.mailbox.inbox.is_empty() || self.lull.is_awaited() {
             return 0;
         }
-        self.timers.borrow_mut().next_deadline()
+        let timer = self.timers.borrow_mut().next_deadline();
+        if self.short_of_stacks.get() {
+            timer.min(self.short_since.get() + SHORT_NAP)
+        } else {
+            timer
+        }
     }
 }
 
@@ -106,6 +109,14 @@ impl Drop for Opened {
     fn drop(&mut self) {
         self.0.close();
     }
+}
+
+/// Which runtimes are stepped by hand, and the OS threads where.
+static BY_HAND: Mutex<Vec<(usize, usize)>> = Mutex::new(Vec::new());
+
+/// Whether it is the calling OS thread that has to step the threads of the runtime `group`.
+pub(in crate::runtime) fn is_stepped_here(group: usize) -> bool {
+    lock(&BY_HAND).contains(&(group, os_thread()))
 }
 
 /// See the module's text.
@@ -139,6 +150,7 @@ impl Stepped {
             watchdog::start(&shared, period)?;
         }
         mailbox.0.stepped_here();
+        lock(&BY_HAND).push((shared.group, os_thread()));
         let mut worker = Worker::new(shared, 0, reactor);
         worker.by_hand = true;
         Ok(Rc::new(Stepped {
@@ -283,5 +295,7 @@ impl Drop for Stepped {
             std::process::abort();
         }
         self.end();
+        let group = self.worker.shared.group;
+        lock(&BY_HAND).retain(|&(by_hand, _)| by_hand != group);
     }
 }
