@@ -85,7 +85,7 @@ pub(crate) fn all(options: &Options) -> io::Result<Report> {
     Ok(report)
 }
 
-/// How far it is, and how long it will take: what was measured before takes as long again, and the rest as long as the mean.
+/// How far it is, and how long it will take: in the first round as the mean of what was measured, then as the last round did.
 struct Progress {
     start: Instant,
     cells: usize,
@@ -121,7 +121,8 @@ impl Progress {
         let left = if self.done < each_round {
             elapsed * (self.cells - self.done) as u32 / self.done as u32
         } else {
-            (round * self.rounds as u32).saturating_sub(elapsed)
+            // Some cells are known to have nothing to give, so this is less than what a round took at first.
+            round * (self.cells - self.done) as u32 / each_round as u32
         };
         let clock = |time: Duration| format!("{}:{:02}", time.as_secs() / 60, time.as_secs() % 60);
         format!(
