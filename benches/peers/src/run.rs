@@ -20,6 +20,11 @@ pub(crate) const ARGUMENT: &str = "--measure";
 /// Before the figures of a peer that is one of several: this and its name.
 const NAME: &str = "peer ";
 
+/// After a process with so many threads the machine, and the host of a virtual one, are busy with the memory that it has left: what is
+/// measured at once takes up to three times as long.
+const CROWD: usize = 1_000_000;
+const REST: Duration = Duration::from_secs(1);
+
 pub(crate) fn all(options: &Options) -> io::Result<Report> {
     if options.wants_peer("go") && !golang::build()? {
         println!("no Go toolchain here: its column stays empty");
@@ -55,6 +60,9 @@ pub(crate) fn all(options: &Options) -> io::Result<Report> {
                 let start = Instant::now();
                 let measured = cells(row, peers, options.quick)?;
                 let took = start.elapsed() / peers.len() as u32;
+                if row.operation.threads() >= CROWD {
+                    thread::sleep(REST);
+                }
                 for (peer, measured) in measured {
                     let head = progress.end((row.key, peer), took);
                     match measured {
