@@ -236,6 +236,7 @@ pub fn park() {
 /// rustlet::run(|| rustlet::thread::park_timeout(std::time::Duration::from_millis(1)));
 /// ```
 #[track_caller]
+#[inline]
 pub fn park_timeout(duration: Duration) {
     let wait = Wait::new(Reason::Park).until(clock::after(duration));
     park_until(&wait);

@@ -36,6 +36,7 @@ impl Threads for Rustlet {
     fn park() {
         rustlet::park();
     }
+    #[inline(always)]
     fn park_timeout(limit: Duration) {
         rustlet::park_timeout(limit);
     }
