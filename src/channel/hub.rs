@@ -4,13 +4,13 @@
 //! HU1. A hub is there as long as a sender or a receiver is. The last of either side disconnects that side, and then sets
 //!      `released`; who finds it set already frees the hub.
 
-use std::io::{self, Write as _};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::chan::Chan;
 use super::meeting::Side;
 use crate::sync::waiting::Thread;
+use crate::sys::exit;
 
 /// See the module's text.
 // Two lines of the cache for the lock and what it guards; the counts come after them.
@@ -28,11 +28,9 @@ const MOST: usize = isize::MAX as usize;
 
 #[cold]
 fn too_many_handles() -> ! {
-    let _unheard = writeln!(
-        io::stderr(),
-        "rustlet: more than {MOST} handles to one side of a channel: they are leaked somewhere, with mem::forget for example; aborting"
-    );
-    std::process::abort()
+    exit::abort(format_args!(
+        "more than {MOST} handles to one side of a channel: they are leaked somewhere, with mem::forget for example"
+    ))
 }
 
 impl<T> Hub<T> {

@@ -26,7 +26,6 @@ pub(crate) trait Waits: Sleep<Waker: Debug> + Debug + 'static {
 #[cfg(not(loom))]
 mod threads {
     use super::Waits;
-    use crate::green::home::Mailbox;
     use crate::green::park::raise_if_cancelled;
     use crate::green::{Home, OnCancel, Reason, Wait, park};
     use crate::sync::line::Ticket;
@@ -52,9 +51,7 @@ mod threads {
                 return true;
             }
             // SAFETY: W1 in `sync/waiting.rs`, by the contract.
-            let home = unsafe { &*green }.home();
-            // SAFETY: mailboxes are never freed.
-            !unsafe { home.as_ref() }.is_some_and(Mailbox::is_stepped_here)
+            !unsafe { &*green }.is_stepped_here()
         }
 
         #[cold]

@@ -4,7 +4,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
-use std::io::{self, Write as _};
+use std::io;
 use std::mem::{ManuallyDrop, offset_of};
 use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
@@ -22,11 +22,12 @@ use super::body::{Body, Outcome};
 use super::cancel::{Cancelled, Scopes};
 use super::completion::Completion;
 use super::fiber::Fiber;
-use super::home::{Home, Mailbox};
+use super::home::{self, Home, Mailbox};
 use super::mailbox::Mail;
 use super::reason::Reason;
 use crate::stack::Stack;
 use crate::sys::clock::{NEVER, Tick};
+use crate::sys::exit;
 
 /// See the table in `mod.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,11 +58,9 @@ const MOST_REFS: u32 = u32::MAX / 2;
 
 #[cold]
 fn too_many_refs() -> ! {
-    let _unheard = writeln!(
-        io::stderr(),
-        "rustlet: more than {MOST_REFS} handles to one thread: they are leaked somewhere, with mem::forget for example; aborting"
-    );
-    std::process::abort()
+    exit::abort(format_args!(
+        "more than {MOST_REFS} handles to one thread: they are leaked somewhere, with mem::forget for example"
+    ))
 }
 
 /// The mark of a thread that is in no timer heap.
@@ -506,6 +505,11 @@ impl Green {
     pub(crate) fn born_at(&self) -> Option<&'static Location<'static>> {
         // SAFETY: as in `at`.
         unsafe { self.born_at.load(Ordering::Relaxed).as_ref() }
+    }
+
+    /// Whether it is the calling OS thread that has to step it, by hand: also before it is taken in, and has a home.
+    pub(crate) fn is_stepped_here(&self) -> bool {
+        home::is_stepped_here(self.group())
     }
 
     /// A further reference. The caller has one, or runs on the thread.

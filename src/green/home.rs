@@ -13,7 +13,6 @@
 
 use std::cell::Cell;
 use std::ptr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::birth::Ids;
 use super::mailbox::{Bell, Inbox};
@@ -27,8 +26,6 @@ use crate::sys::event::EventFd;
 pub(crate) struct Mailbox {
     pub(crate) inbox: Inbox,
     pub(crate) bell: Bell<EventFd>,
-    /// The OS thread that steps the worker by hand (its [`os_thread`]); 0 if the worker has one of its own.
-    stepper: AtomicUsize,
 }
 
 impl super::mailbox::Line for EventFd {
@@ -48,26 +45,14 @@ impl Mailbox {
             Box::leak(Box::new(Mailbox {
                 inbox: Inbox::new(),
                 bell: Bell::new(None),
-                stepper: AtomicUsize::new(0),
             }))
         });
         mailbox.bell.set_line(Some(line));
         Ok(mailbox)
     }
 
-    /// The worker will be stepped by hand, by the calling OS thread.
-    pub(crate) fn stepped_here(&self) {
-        self.stepper.store(os_thread(), Ordering::Relaxed);
-    }
-
-    /// Whether it is the calling OS thread that has to step the worker.
-    pub(crate) fn is_stepped_here(&self) -> bool {
-        self.stepper.load(Ordering::Relaxed) == os_thread()
-    }
-
     /// Gives it back. Messages that come later are dropped by whoever gets it next.
     pub(crate) fn close(&'static self) {
-        self.stepper.store(0, Ordering::Relaxed);
         drop(self.bell.set_line(None));
         self.bell.awake();
         for mail in self.inbox.take() {
@@ -100,6 +85,24 @@ thread_local! {
 /// A number that no two OS threads have at the same time; never 0.
 pub(crate) fn os_thread() -> usize {
     HOME.with(|home| ptr::from_ref(home).addr())
+}
+
+/// Which runtimes, by their group, are stepped by hand, and by which OS threads.
+static BY_HAND: std::sync::Mutex<Vec<(usize, usize)>> = std::sync::Mutex::new(Vec::new());
+
+/// The calling OS thread will step the threads of the runtime `group` by hand.
+pub(crate) fn step_here(group: usize) {
+    crate::shim::lock(&BY_HAND).push((group, os_thread()));
+}
+
+/// Nobody steps them any more.
+pub(crate) fn step_no_more(group: usize) {
+    crate::shim::lock(&BY_HAND).retain(|&(by_hand, _)| by_hand != group);
+}
+
+/// Whether it is the calling OS thread that has to step them.
+pub(super) fn is_stepped_here(group: usize) -> bool {
+    crate::shim::lock(&BY_HAND).contains(&(group, os_thread()))
 }
 
 /// After so many operations that did not have to wait, the others get a turn.

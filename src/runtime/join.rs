@@ -13,11 +13,9 @@ use std::time::Duration;
 
 use super::shared::Phase;
 use super::worker::Worker;
-use super::worker::stepped::is_stepped_here;
 use crate::green::cancel::assert_unwinding;
 use crate::green::completion::Completion;
 use crate::green::ends::{self, Watcher};
-use crate::green::home::Mailbox;
 use crate::green::park::raise_if_cancelled;
 use crate::green::thread::Thread;
 use crate::green::{
@@ -173,12 +171,7 @@ impl<T> Joiner<T> {
 #[cold]
 #[track_caller]
 fn refuse_to_wait_for_oneself(green: &Green) {
-    // SAFETY: mailboxes are never freed.
-    let home = unsafe { green.home().as_ref() };
-    // One that was spawned with a handle and has not been taken in has no home yet.
-    if home.map_or_else(|| is_stepped_here(green.group()), Mailbox::is_stepped_here)
-        && !green.completion().is_done()
-    {
+    if green.is_stepped_here() && !green.completion().is_done() {
         panic!(
             "join: the green thread belongs to a Worker of the calling OS thread, which would wait for itself; \
              call Worker::tick until `is_finished`, or Worker::work, and join then"

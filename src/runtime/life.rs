@@ -28,6 +28,7 @@ use crate::green::home::Mailbox;
 use crate::green::park::{attend_os, raise_if_cancelled};
 use crate::green::{Cancelled, Home, OnCancel, Outcome, Reason, Wait, Wake};
 use crate::shim::lock;
+use crate::sys::exit;
 
 /// Workers, and the green threads on them.
 ///
@@ -155,8 +156,9 @@ struct AbortOnPanic;
 impl Drop for AbortOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            registry::say("rustlet: a worker has panicked, which is a bug of rustlet's; aborting");
-            std::process::abort();
+            exit::abort(format_args!(
+                "a worker has panicked, which is a bug of rustlet's"
+            ));
         }
     }
 }

@@ -459,13 +459,9 @@ impl Worker {
     // --- looking around ---
 
     fn has_work(&self) -> bool {
-        self.home.ready() > 0 || (!self.short_of_stacks.get() && self.has_startable())
-    }
-
-    /// Whether there is something for a stack.
-    #[inline]
-    fn has_startable(&self) -> bool {
-        !self.peer().unstarted.is_empty() || !self.stackless.borrow().is_empty()
+        let has_startable =
+            || !self.peer().unstarted.is_empty() || !self.stackless.borrow().is_empty();
+        self.home.ready() > 0 || (!self.short_of_stacks.get() && has_startable())
     }
 
     /// Between rounds of a worker that always has something to run.
@@ -500,11 +496,20 @@ impl Worker {
         now
     }
 
+    /// When the worker looks for a stack again; [`NEVER`] while it is not short of them.
+    fn next_try(&self) -> Tick {
+        if self.short_of_stacks.get() {
+            self.short_since.get() + SHORT_NAP
+        } else {
+            NEVER
+        }
+    }
+
     /// After a nap without a stack for a new thread, it is tried again; and where some have found one, the next are.
     fn look_for_stacks(&self, now: Tick) {
-        let is_time = match self.short_of_stacks.get() {
-            true => now.saturating_sub(self.short_since.get()) >= SHORT_NAP,
-            false => !self.stackless.borrow().is_empty(),
+        let is_time = match self.next_try() {
+            NEVER => !self.stackless.borrow().is_empty(),
+            at => now >= at,
         };
         if is_time {
             self.try_stacks_again();

@@ -1,7 +1,17 @@
 #![allow(unsafe_code, reason = "a call of C's")]
-//! What is done when the process ends.
+//! What is done when the process ends, and how it ends at once.
 //!
 //! Owns nothing; any thread may call.
+
+use std::fmt;
+use std::io::{self, Write as _};
+
+/// Says why on stderr, which may be closed, and aborts.
+#[cold]
+pub(crate) fn abort(why: fmt::Arguments<'_>) -> ! {
+    let _unheard = writeln!(io::stderr(), "rustlet: {why}; aborting");
+    std::process::abort()
+}
 
 /// Lets `f` be called when `main` returns or somebody calls `std::process::exit`, on the thread that does. It must not unwind, nor wait for
 /// another thread.

@@ -4,7 +4,7 @@
 
 use super::super::linger::LINGER;
 use super::super::shared::Phase;
-use super::{POLL_EVERY, SHORT_NAP, TRIM_EVERY, Worker};
+use super::{POLL_EVERY, TRIM_EVERY, Worker};
 use crate::sys::clock::{self, NEVER, Tick};
 
 impl Worker {
@@ -63,7 +63,7 @@ impl Worker {
                 // About a millisecond's work, and then another look at the world.
                 self.is_trimming.set(self.stacks.borrow_mut().trim_step());
             }
-            let timer = match self.timers.borrow().next() {
+            let due = match self.timers.borrow().next().min(self.next_try()) {
                 NEVER => NEVER,
                 at => at.saturating_sub(now),
             };
@@ -74,12 +74,7 @@ impl Worker {
             } else {
                 NEVER
             };
-            let short = if self.short_of_stacks.get() {
-                (self.short_since.get() + SHORT_NAP).saturating_sub(now)
-            } else {
-                NEVER
-            };
-            timer.min(nap).min(spare).min(short).min(most)
+            due.min(nap).min(spare).min(most)
         };
         // Step 9.
         let events = self.poll(wait);

@@ -18,7 +18,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::ptr;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::join::JoinHandle;
@@ -27,13 +27,13 @@ use super::super::reactor::Reactor;
 use super::super::shared::{Config, Peer, Phase, Shared, Unstarted};
 use super::super::spawn::{Order, spawn_at};
 use super::super::{registry, watchdog};
-use super::{SHORT_NAP, Worker};
-use crate::green::home::{Mailbox, os_thread};
+use super::Worker;
+use crate::green::home::{Mailbox, step_here, step_no_more};
 use crate::green::park::{attend_os, raise_if_cancelled};
 use crate::green::{Home, OnCancel, Reason, Wait};
-use crate::shim::lock;
 use crate::sys::alarm::Alarm;
 use crate::sys::clock::{self, NEVER, Tick};
+use crate::sys::exit;
 
 /// What a worker by hand does instead of [`Worker::work`].
 impl Worker {
@@ -94,11 +94,7 @@ impl Worker {
             return 0;
         }
         let timer = self.timers.borrow_mut().next_deadline();
-        if self.short_of_stacks.get() {
-            timer.min(self.short_since.get() + SHORT_NAP)
-        } else {
-            timer
-        }
+        timer.min(self.next_try())
     }
 }
 
@@ -109,14 +105,6 @@ impl Drop for Opened {
     fn drop(&mut self) {
         self.0.close();
     }
-}
-
-/// Which runtimes are stepped by hand, and the OS threads where.
-static BY_HAND: Mutex<Vec<(usize, usize)>> = Mutex::new(Vec::new());
-
-/// Whether it is the calling OS thread that has to step the threads of the runtime `group`.
-pub(in crate::runtime) fn is_stepped_here(group: usize) -> bool {
-    lock(&BY_HAND).contains(&(group, os_thread()))
 }
 
 /// See the module's text.
@@ -149,8 +137,7 @@ impl Stepped {
         if let Some(period) = watch {
             watchdog::start(&shared, period)?;
         }
-        mailbox.0.stepped_here();
-        lock(&BY_HAND).push((shared.group, os_thread()));
+        step_here(shared.group);
         let mut worker = Worker::new(shared, 0, reactor);
         worker.by_hand = true;
         Ok(Rc::new(Stepped {
@@ -289,13 +276,11 @@ impl Drop for Stepped {
     fn drop(&mut self) {
         if self.is_running() {
             // Only unsafe code can get here: a step borrows the worker.
-            registry::say(
-                "rustlet: a Worker was dropped by one of its own green threads; aborting",
-            );
-            std::process::abort();
+            exit::abort(format_args!(
+                "a Worker was dropped by one of its own green threads"
+            ));
         }
         self.end();
-        let group = self.worker.shared.group;
-        lock(&BY_HAND).retain(|&(by_hand, _)| by_hand != group);
+        step_no_more(self.worker.shared.group);
     }
 }
