@@ -256,17 +256,17 @@ fn a_cancellation_does_not_unwind_through_foreign_frames() {
     assert!(said.contains("cannot unwind"), "{said}");
 }
 
-/// A panic hook that waits: whoever panics on the same worker meanwhile panics in a hook, as std sees it.
+/// A panic hook may wait: another thread of the worker that panics meanwhile does not panic in a hook.
 #[test]
-fn a_panic_while_another_threads_hook_waits_aborts() {
-    let output = child("a_panic_while_another_threads_hook_waits_aborts", || {
+fn a_panic_while_another_threads_hook_waits() {
+    let output = child("a_panic_while_another_threads_hook_waits", || {
         std::panic::set_hook(Box::new(|_| rustlet::yield_now()));
         run(|| {
             let first = spawn_local(|| panic!("first"));
             let second = spawn_local(|| panic!("second"));
-            drop((first.join(), second.join()));
+            assert!(first.join().unwrap_err().is::<&str>());
+            assert!(second.join().unwrap_err().is::<&str>());
         });
     });
-    let said = died_of(SIGABRT, &output);
-    assert!(said.contains("panicked while processing panic"), "{said}");
+    assert!(output.status.success(), "{output:?}");
 }

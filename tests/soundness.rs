@@ -138,39 +138,46 @@ fn a_ref_cell_borrowed_across_a_wait() {
     });
 }
 
-/// While a thread waits in a destructor during its unwinding, `std::thread::panicking` is true for the others on its worker …
+/// While a thread waits in a destructor during its unwinding, `std::thread::panicking` is about the running thread …
 #[test]
-fn others_seem_to_panic_while_one_waits_in_its_unwinding() {
+fn panicking_is_exact_while_one_waits_in_its_unwinding() {
     on_one_worker(|| {
         assert!(!std::thread::panicking());
         let unwinding = start(|| {
-            let _guard = OnDrop(park);
+            let _guard = OnDrop(|| {
+                assert!(std::thread::panicking());
+                park();
+                assert!(std::thread::panicking());
+            });
             resume_unwind(Box::new("unwinding"));
         });
-        assert!(std::thread::panicking() && rustlet::thread::panicking());
+        assert!(!std::thread::panicking() && !rustlet::thread::panicking());
         unwinding.thread().unpark();
         unwinding.join().unwrap_err();
         assert!(!std::thread::panicking());
     });
 }
 
-/// … so a std `Mutex` that another thread locked before and unlocks meanwhile is poisoned, though nobody panicked who held it.
-/// (One that is locked meanwhile is not; and ours ask the green thread instead.)
+/// … so a std `Mutex` that another thread holds is not poisoned by it, and one that the thread itself holds is.
 #[test]
-fn a_std_lock_is_poisoned_by_a_bystander() {
+fn a_std_lock_is_poisoned_by_its_holder_only() {
     on_one_worker(|| {
         let (early, late) = (Mutex::new(()), Mutex::new(()));
+        let own = std::sync::Arc::new(Mutex::new(()));
         let held = early.lock().unwrap();
-        let unwinding = start(|| {
+        let theirs = own.clone();
+        let unwinding = start(move || {
+            let _own = theirs.lock().unwrap();
             let _guard = OnDrop(park);
             resume_unwind(Box::new("unwinding"));
         });
         drop(held);
-        assert!(early.is_poisoned());
+        assert!(!early.is_poisoned());
         drop(late.lock().unwrap());
         assert!(!late.is_poisoned());
         unwinding.thread().unpark();
         unwinding.join().unwrap_err();
+        assert!(own.is_poisoned());
     });
 }
 
@@ -189,7 +196,7 @@ fn unwindings_of_one_worker_cross() {
         };
         let (one, two, three) = (unwind("one"), unwind("two"), unwind("three"));
         assert_eq!(finish(two), "two");
-        assert!(std::thread::panicking());
+        assert!(!std::thread::panicking());
         assert_eq!(finish(one), "one");
         assert_eq!(finish(three), "three");
         assert!(!std::thread::panicking());

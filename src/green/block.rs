@@ -19,7 +19,7 @@ use super::GreenRef;
 use super::birth::{Birth, Rare, next_id};
 use super::blocks;
 use super::body::{Body, Outcome};
-use super::cancel::{Cancelled, Scopes};
+use super::cancel::{Limit, Scopes, within};
 use super::completion::Completion;
 use super::fiber::Fiber;
 use super::home::{self, Home, Mailbox};
@@ -40,16 +40,12 @@ pub(crate) enum State {
     Done,
 }
 
-/// Runs a destructor of the user's whose panic has nowhere to go. Its message was printed; the payload is leaked,
-/// because dropping it might panic again. That of a cancellation, which is raised in a destructor that waits, is ours, and dropped.
+/// Runs a destructor of the user's whose panic has nowhere to go. Its message was printed; the
+/// payload is leaked, because dropping it might panic again. The destructor runs to its end:
+/// nothing cancels its waits.
 pub(crate) fn contain(f: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
-        match payload.downcast::<Cancelled>() {
-            Ok(cancelled) => drop(cancelled),
-            Err(payload) => {
-                let _leaked = ManuallyDrop::new(payload);
-            }
-        }
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| within(Limit::Shield, f))) {
+        let _leaked = ManuallyDrop::new(payload);
     }
 }
 
@@ -94,10 +90,8 @@ pub(crate) struct Green {
     pub(crate) raises: Cell<u32>,
     /// The number of the raise that it unwinds with, or has unwound with and keeps the payload of; else 0.
     pub(super) raising: Cell<u32>,
-    /// It has waited while it was, or may have been, unwinding with a panic.
-    pub(crate) unwound: Cell<bool>,
-    /// `since` of the last wait that it began while it surely unwound.
-    pub(super) unwound_since: Cell<Tick>,
+    /// Its closure has ended, or never runs: what is left are destructors, which nothing cuts off.
+    pub(super) ending: Cell<bool>,
     pub(super) scopes: Scopes,
     pub(super) chunk: Cell<*mut blocks::Chunk>,
     group: AtomicUsize,
@@ -135,8 +129,7 @@ impl Green {
             deadline: Cell::new(NEVER),
             raises: Cell::new(0),
             raising: Cell::new(0),
-            unwound: Cell::new(false),
-            unwound_since: Cell::new(NEVER),
+            ending: Cell::new(false),
             scopes: Scopes::new(),
             fiber: UnsafeCell::new(None),
             home: AtomicPtr::new(ptr::null_mut()),
@@ -178,8 +171,7 @@ impl Green {
         green.deadline.set(NEVER);
         green.raises.set(0);
         green.raising.set(0);
-        green.unwound.set(false);
-        green.unwound_since.set(NEVER);
+        green.ending.set(false);
         green.attention.store(0, Ordering::Relaxed);
         green.token.store(false, Ordering::Relaxed);
         green.placed.set(false);
@@ -392,11 +384,6 @@ impl Green {
     }
 
     // --- from anywhere ---
-
-    /// Whether it unwinds, or has with a panic some time, as far as its waits have shown.
-    pub(crate) fn has_unwound(&self) -> bool {
-        self.unwound.get() || self.raising.get() != 0
-    }
 
     /// Unwinds it from its present or next wait; if it has not started, it never runs.
     pub(crate) fn cancel(&self) {

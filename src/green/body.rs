@@ -14,6 +14,7 @@ use std::mem::{MaybeUninit, align_of, size_of};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Cancelled;
+use super::cancel::{Limit, within};
 
 const WORDS: usize = 8;
 
@@ -95,21 +96,29 @@ fn is_panic<T>(outcome: &Outcome<T>) -> bool {
     panic.is_some_and(|payload| !payload.is::<Cancelled>())
 }
 
+/// Calls the closure. std ends a short backtrace at a function with this name, also where it is inlined.
+#[inline(always)]
+fn __rust_begin_short_backtrace<F: FnOnce() -> T, T>(closure: F) -> T {
+    closure()
+}
+
 struct Typed<F, T>(std::marker::PhantomData<(F, T)>);
 
 impl<F: FnOnce() -> T, T> Typed<F, T> {
     const VTABLE: &'static Vtable = &Vtable {
-        run: Self::run,
+        run: Self::__rust_begin_short_backtrace,
         cancel: Self::cancel,
         has_panicked: Self::has_panicked,
         drop_result: Self::drop_result,
         take_panic: Self::take_panic,
     };
 
-    unsafe fn run(slot: &Slot) -> bool {
+    /// Runs the closure. The name is for release builds without debug information, in which the function above is no more to be seen.
+    unsafe fn __rust_begin_short_backtrace(slot: &Slot) -> bool {
         // SAFETY: B1, the stage was `Closure`.
         let closure = unsafe { take::<F>(slot) };
-        let outcome: Outcome<T> = catch_unwind(AssertUnwindSafe(closure));
+        let outcome: Outcome<T> =
+            catch_unwind(AssertUnwindSafe(|| __rust_begin_short_backtrace(closure)));
         let panicked = is_panic(&outcome);
         // SAFETY: B1, the slot was emptied.
         unsafe { put(slot, outcome) };
@@ -119,7 +128,8 @@ impl<F: FnOnce() -> T, T> Typed<F, T> {
     unsafe fn cancel(slot: &Slot) -> bool {
         // SAFETY: B1, the stage was `Closure`.
         let closure = unsafe { take::<F>(slot) };
-        let dropped = catch_unwind(AssertUnwindSafe(|| drop(closure)));
+        // What it has captured is dropped to its end, whatever ends the waits of the calling thread.
+        let dropped = catch_unwind(AssertUnwindSafe(|| within(Limit::Shield, || drop(closure))));
         let outcome: Outcome<T> = Err(dropped.err().unwrap_or_else(|| Box::new(Cancelled::new())));
         let panicked = is_panic(&outcome);
         // SAFETY: B1, the slot was emptied.

@@ -17,7 +17,9 @@
 //!
 //! - **X1** A scope is in its thread's list exactly while its `within` runs `f`. Calls nest, and `within` catches
 //!   every unwinding, so scopes leave in the reverse order, and whoever runs on that thread may look at all of them. (A thread
-//!   that never ends is leaked with its stack.)
+//!   that never ends is leaked with its stack.) A coroutine of another crate can break the nesting: it is suspended inside
+//!   a `within`, whose scope then stays in the list. So the end of each `within`, and of each green thread, looks whether
+//!   the list is as it should be, and aborts the process if not, before the scope of a frame that has gone is looked at.
 //! - **X2** Only its own thread touches a list. A flag is written from elsewhere; it is borrowed for as long as `within` runs.
 //! - **X3** `SCOPED` is set in the attention of a green thread whenever its list is not empty. It is taken away by
 //!   the first wait that finds the list empty, so that a loop of timeouts does not set and clear it all the time.
@@ -29,10 +31,11 @@ use std::io;
 use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::{Green, Home, next_id};
+use super::{Green, Home, next_id, panic_count};
 use crate::sys::clock::{self, NEVER, Tick};
+use crate::sys::exit;
 
 /// The payload with which a cancelled wait unwinds; what [`join`](crate::JoinHandle::join) gives of a thread that was cancelled.
 ///
@@ -104,8 +107,12 @@ impl fmt::Display for Cancelled {
 
 impl std::error::Error for Cancelled {}
 
-/// A part of every payload that a raise unwinds with: while it lives, its thread's unwinding is that of a cancellation, and
-/// when it is dropped the raise is over: somebody has caught it.
+/// How many threads have unwound cancelled and are not known to have been caught. Nearly always 0,
+/// and then a lock has nothing to ask ([`forget_caught`]).
+static UNWINDS: AtomicUsize = AtomicUsize::new(0);
+
+/// A part of every payload that a cancellation unwinds with. When it is dropped the unwinding is
+/// over: it has been caught.
 #[derive(Debug)]
 pub(super) enum Raised {
     Green { thread: NonZeroU64, number: u32 },
@@ -115,7 +122,9 @@ pub(super) enum Raised {
 impl Raised {
     /// The raise that `green`, the running thread, is about to make.
     pub(super) fn new(green: &Green, number: u32) -> Raised {
-        green.raising.set(number);
+        if green.raising.replace(number) == 0 {
+            UNWINDS.fetch_add(1, Ordering::Relaxed);
+        }
         Raised::Green {
             thread: green.id(),
             number,
@@ -125,7 +134,9 @@ impl Raised {
     /// The raise that the calling OS thread is about to make.
     pub(super) fn on_os_thread() -> Raised {
         let number = next_id();
-        OS_THREAD_RAISES.set(Some(number));
+        if OS_THREAD_RAISES.replace(Some(number)).is_none() {
+            UNWINDS.fetch_add(1, Ordering::Relaxed);
+        }
         Raised::Os { number }
     }
 }
@@ -138,21 +149,59 @@ impl Drop for Raised {
                     && home.current().id() == thread
                     && home.current().raising.get() == number
                 {
-                    home.current().raising.set(0);
+                    home.current().end_raise();
                 }
             }
             Raised::Os { number } => {
                 if OS_THREAD_RAISES.get() == Some(number) {
-                    OS_THREAD_RAISES.set(None);
+                    end_os_raise();
                 }
             }
         }
     }
 }
 
-/// Whether the calling OS thread unwinds cancelled, or has and keeps the payload.
-pub(super) fn os_thread_is_raising() -> bool {
-    OS_THREAD_RAISES.get().is_some()
+fn end_os_raise() {
+    if OS_THREAD_RAISES.take().is_some() {
+        UNWINDS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether the calling thread, which unwinds, does so because it is cancelled.
+///
+/// Exact, but for a thread that catches its cancellation, keeps the payload, calls nothing of this
+/// crate and then unwinds again without the panic hook of this crate being called.
+#[cold]
+pub(crate) fn unwinds_cancelled() -> bool {
+    match Home::get() {
+        Some(home) => home.current().raising.get() != 0,
+        None => OS_THREAD_RAISES.get().is_some(),
+    }
+}
+
+/// Whether [`forget_caught`] may have something to do.
+#[inline(always)]
+pub(crate) fn may_have_caught() -> bool {
+    UNWINDS.load(Ordering::Relaxed) != 0
+}
+
+/// The calling thread does not unwind. If it has unwound cancelled, that was caught, whatever has
+/// become of the payload.
+#[cold]
+pub(crate) fn forget_caught() {
+    match Home::get() {
+        Some(home) => home.current().end_raise(),
+        None => end_os_raise(),
+    }
+}
+
+/// The panic hook: a panic of the calling thread has begun. If it is the only one in flight, the
+/// thread was not unwinding, and so an earlier cancellation of it was caught.
+#[cold]
+pub(crate) fn note_panic() {
+    if may_have_caught() && unwinds_cancelled() && panic_count::depth() == Some(1) {
+        forget_caught();
+    }
 }
 
 /// The time of a [`timeout`](crate::timeout) or a [`deadline`](crate::deadline) was up before the work was done.
@@ -385,7 +434,32 @@ impl Green {
             // X3.
             self.attention.fetch_and(!SCOPED, Ordering::Relaxed);
         }
-        self.scopes.due(self.is_cancelled())
+        self.scopes.due(self.is_cancelled() && !self.ending.get())
+    }
+
+    /// The unwinding of its cancellation is over.
+    pub(super) fn end_raise(&self) {
+        if self.raising.replace(0) != 0 {
+            UNWINDS.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Its closure has ended. Nothing cuts off the destructors that are left.
+    #[inline(always)]
+    pub(super) fn end_cancellation(&self) {
+        self.ending.set(true);
+        if self.attention.load(Ordering::Relaxed) != 0 {
+            self.end_scopes();
+        }
+    }
+
+    #[cold]
+    fn end_scopes(&self) {
+        self.end_raise();
+        if self.scopes.innermost().is_some() {
+            // X1.
+            not_nested();
+        }
     }
 
     /// X3.
@@ -430,12 +504,24 @@ fn within_list<T>(scopes: &Scopes, limit: Limit<'_>, f: impl FnOnce() -> T) -> R
     // X1 begins.
     scopes.0.set(&raw const scope);
     let result = catch_unwind(AssertUnwindSafe(f));
-    debug_assert!(ptr::eq(scopes.0.get(), &raw const scope), "X1");
+    if !ptr::eq(scopes.0.get(), &raw const scope) {
+        not_nested();
+    }
     scopes.0.set(scope.outer);
     match result {
         Ok(value) => Ok(value),
         Err(payload) => caught(&scope, payload),
     }
+}
+
+/// X1 does not hold: aborts before anything follows a link into a frame that has gone.
+#[cold]
+#[inline(never)]
+fn not_nested() -> ! {
+    exit::abort(format_args!(
+        "a timeout, deadline, shield or scope_cancelling has ended while one that was entered later has not: \
+         a coroutine of another crate was suspended inside such a call, and its thread went on"
+    ))
 }
 
 #[cold]

@@ -6,7 +6,8 @@
 //! of that loop, without anything to drop, and the coroutine's handle above them; so it may be forgotten at any moment, and is as soon as the stack leaves
 //! the list of its worker.
 //!
-//! F1. A fiber is resumed and suspended on one OS thread only, the one that resumed it first.
+//! F1. A fiber is resumed and suspended on one OS thread only, the one that resumed it first. (The
+//!     tokens of `panic_count.rs` are the exception, by PC1 and PC2: no code of the user runs there.)
 //! F2. `suspend` is called only by code that runs on the fiber's own stack, between a `resume` and its
 //!     return; then `yielder` points to the fiber's yielder, which lives at the base of that stack.
 //! F3. corosensei's `Drop` never runs on a fiber that has started and not ended: it would throw a foreign

@@ -16,6 +16,7 @@ use std::ptr;
 
 use super::birth::Ids;
 use super::mailbox::{Bell, Inbox};
+use super::panic_count::{self, SetAside};
 use super::queue::RunQueue;
 use super::{Green, GreenRef, State};
 use crate::sys::clock::Tick;
@@ -68,18 +69,8 @@ fn spent_all(at: &'static std::panic::Location<'static>) {
     super::park::yield_now(at);
 }
 
-/// Those who may be in the middle of an unwinding, counted since it was last seen that nobody is.
-#[derive(Clone, Copy)]
-struct Doubtful {
-    count: u32,
-    era: u32,
-}
-
 thread_local! {
     static HOME: Cell<*const Home> = const { Cell::new(ptr::null()) };
-    /// How many green threads of this OS thread are suspended and were, or may have been, unwinding. Of all its homes:
-    /// std's mark is the OS thread's.
-    static UNWINDING: Cell<Doubtful> = const { Cell::new(Doubtful { count: 0, era: 0 }) };
 }
 
 /// A number that no two OS threads have at the same time; never 0.
@@ -115,12 +106,6 @@ pub(crate) struct Home {
     current: Cell<*const Green>,
     queue: RunQueue,
     spent: Cell<u32>,
-    /// The OS thread was unwinding already when it entered: what std says of it is not about the green threads.
-    within_unwinding: Cell<bool>,
-    /// Since it was last seen that nobody unwinds, some of this home have been suspended of whom it is not known that they do not.
-    doubtful: Cell<bool>,
-    /// A cancellation waits until it is known who unwinds.
-    held_off: Cell<bool>,
     pub(crate) mailbox: &'static Mailbox,
     /// The time when the worker last looked at the clock.
     pub(crate) now: Cell<Tick>,
@@ -136,9 +121,6 @@ impl Home {
             current: Cell::new(ptr::null()),
             queue: RunQueue::new(),
             spent: Cell::new(0),
-            within_unwinding: Cell::new(false),
-            doubtful: Cell::new(false),
-            held_off: Cell::new(false),
             mailbox,
             now: Cell::new(0),
             spare: super::blocks::Cache::new(),
@@ -148,16 +130,21 @@ impl Home {
     }
 
     /// Makes the calling OS thread this home's for the length of `f`.
+    ///
+    /// If that OS thread unwinds (a worker that is stepped by a destructor), its panics are set aside
+    /// meanwhile: they are none of the green threads'.
     pub(crate) fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
-        struct Reset(*const Home);
+        struct Reset(*const Home, Option<SetAside>);
         impl Drop for Reset {
             fn drop(&mut self) {
                 HOME.set(self.0);
+                if let Some(aside) = self.1.take() {
+                    panic_count::put_back(aside);
+                }
             }
         }
-        self.within_unwinding
-            .set(std::thread::panicking() && UNWINDING.get().count == 0);
-        let _reset = Reset(HOME.replace(self));
+        let aside = std::thread::panicking().then(panic_count::set_aside);
+        let _reset = Reset(HOME.replace(self), aside);
         f()
     }
 
@@ -186,78 +173,6 @@ impl Home {
     /// Who runs, as an address to compare with; null if nobody does.
     pub(crate) fn current_ptr(&self) -> *const Green {
         self.current.get()
-    }
-
-    /// Whether a suspended thread of this OS thread is, or may be, in the middle of an unwinding.
-    pub(super) fn others_unwind(&self) -> bool {
-        UNWINDING.get().count > 0
-    }
-
-    /// Whether the OS thread was unwinding when its green threads got their turn.
-    pub(super) fn is_within_unwinding(&self) -> bool {
-        self.within_unwinding.get()
-    }
-
-    /// The running thread is about to be suspended, and unwinds or may do so. Gives what to say when it goes on.
-    #[cold]
-    pub(super) fn suspended_unwinding(&self) -> u32 {
-        let Doubtful { count, era } = UNWINDING.get();
-        UNWINDING.set(Doubtful {
-            count: count + 1,
-            era,
-        });
-        self.doubtful.set(true);
-        era
-    }
-
-    #[cold]
-    pub(super) fn resumed_unwinding(&self, since: u32) {
-        let Doubtful { count, era } = UNWINDING.get();
-        if since == era {
-            UNWINDING.set(Doubtful {
-                count: count - 1,
-                era,
-            });
-        }
-    }
-
-    /// The worker, between two threads: if nobody unwinds any more, it is known of all that they do not.
-    #[inline(always)]
-    pub(crate) fn look_who_unwinds(&self) {
-        if self.doubtful.get() {
-            self.look();
-        }
-    }
-
-    #[cold]
-    fn look(&self) {
-        if !std::thread::panicking() {
-            let era = UNWINDING.get().era.wrapping_add(1);
-            UNWINDING.set(Doubtful { count: 0, era });
-            self.doubtful.set(false);
-        }
-    }
-
-    /// A cancelled thread waits, and was not unwound because it is unknown whether it can be.
-    pub(super) fn hold_off(&self) {
-        self.held_off.set(true);
-    }
-
-    /// The worker, between threads: when nobody unwinds any more, those that were held off are told again.
-    #[inline]
-    pub(crate) fn tell_again(&self) {
-        if self.held_off.get() && (!std::thread::panicking() || self.within_unwinding.get()) {
-            self.tell_all();
-        }
-    }
-
-    #[cold]
-    fn tell_all(&self) {
-        self.held_off.set(false);
-        super::blocks::all()
-            .iter()
-            .filter(|green| ptr::eq(green.home(), self.mailbox) && green.needs_attention())
-            .for_each(|green| self.wake(green));
     }
 
     /// One operation that did not have to wait: after many of them, the others get a turn.

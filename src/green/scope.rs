@@ -3,7 +3,7 @@
 //! SC1. `enter` comes before a thread of the scope can run, `leave` when it has ended, its locals are
 //!      dropped, and its result too if its handle is gone: after the last `leave` nothing borrows any more.
 //! SC2. `running` is counted down with Release and read with Acquire by the owner, who goes on at zero.
-//! SC3. A bond is broken once: `broken` is set, *then* those who are listed are taken under the lock and cancelled. A thread is listed
+//! SC3. A scope is broken once: `broken` is set, *then* those who are listed are taken under the lock and cancelled. A thread is listed
 //!      under the lock and *then* looks at `broken`. So each is cancelled by one or the other.
 //!
 //! The owner waits; everything else may come from any thread.
@@ -26,12 +26,8 @@ pub(crate) struct ScopeState {
     running: AtomicUsize,
     failed: AtomicBool,
     owner: Unparker,
-    bond: Option<Bond>,
-}
-
-/// What a scope has that cancels its threads when one of them fails.
-#[derive(Debug, Default)]
-struct Bond {
+    /// One that fails has the others cancelled.
+    cancels: bool,
     broken: AtomicBool,
     bound: Mutex<Bound>,
 }
@@ -49,13 +45,16 @@ struct Bound {
 }
 
 impl ScopeState {
-    /// A scope of the calling thread. `cancels`: when one of its threads panics, the others are cancelled.
+    /// A scope of the calling thread. `cancels`: when one of its threads panics, the others are
+    /// cancelled. When its owner is, they are in either case.
     pub(crate) fn new(cancels: bool) -> ScopeState {
         ScopeState {
             running: AtomicUsize::new(0),
             failed: AtomicBool::new(false),
             owner: Unparker::current(),
-            bond: cancels.then(Bond::default),
+            cancels,
+            broken: AtomicBool::new(false),
+            bound: Mutex::default(),
         }
     }
 
@@ -70,8 +69,7 @@ impl ScopeState {
 
     /// A thread was spawned.
     pub(crate) fn bind(&self, green: &Green) {
-        let Some(bond) = &self.bond else { return };
-        let mut bound = lock(&bond.bound);
+        let mut bound = lock(&self.bound);
         if bound.threads.len() >= bound.full {
             // Let go of below, when the lock is: the last reference recycles.
             let ended: Vec<_> = bound
@@ -87,19 +85,18 @@ impl ScopeState {
             drop(bound);
         }
         // SC3.
-        if bond.broken.load(Ordering::Acquire) {
+        if self.is_broken() {
             green.cancel();
         }
     }
 
     /// Cancels all threads of the scope, and whoever waits within its flag; because the thread `by` has failed, or the owner ends it. Once.
     pub(crate) fn break_up(&self, by: Option<NonZeroU64>) {
-        let Some(bond) = &self.bond else { return };
         // Release: pairs with the Acquire of `CancelScope::has_ended`. SC3.
-        if bond.broken.swap(true, Ordering::AcqRel) {
+        if self.broken.swap(true, Ordering::AcqRel) {
             return;
         }
-        let mut bound = lock(&bond.bound);
+        let mut bound = lock(&self.bound);
         bound.first = by;
         let threads = std::mem::take(&mut bound.threads);
         drop(bound);
@@ -108,13 +105,21 @@ impl ScopeState {
     }
 
     /// What ends the waits of the owner, in a scope that cancels.
-    pub(crate) fn flag(&self) -> Option<&AtomicBool> {
-        self.bond.as_ref().map(|bond| &bond.broken)
+    pub(crate) fn flag(&self) -> &AtomicBool {
+        &self.broken
+    }
+
+    /// A thread of the scope has panicked: cancels the others if the scope does that.
+    pub(super) fn note_panic(&self, by: NonZeroU64) {
+        if self.cancels {
+            self.break_up(Some(by));
+        }
     }
 
     /// Whether what is spawned now shall not run.
+    #[inline]
     pub(crate) fn is_broken(&self) -> bool {
-        self.flag().is_some_and(|flag| flag.load(Ordering::Acquire))
+        self.broken.load(Ordering::Acquire)
     }
 
     /// A thread has ended (SC1), or could not be spawned.
@@ -127,17 +132,13 @@ impl ScopeState {
     /// The thread `who`, whose result nobody took, has panicked.
     pub(crate) fn note_failure(&self, who: NonZeroU64, payload: Option<Box<dyn Any + Send>>) {
         self.failed.store(true, Ordering::Relaxed);
-        let unwanted = match &self.bond {
-            Some(bond) => {
-                let mut bound = lock(&bond.bound);
-                if bound.payload.is_none() || bound.first == Some(who) {
-                    std::mem::replace(&mut bound.payload, payload)
-                } else {
-                    payload
-                }
+        let mut unwanted = payload;
+        if self.cancels {
+            let mut bound = lock(&self.bound);
+            if bound.payload.is_none() || bound.first == Some(who) {
+                std::mem::swap(&mut bound.payload, &mut unwanted);
             }
-            None => payload,
-        };
+        }
         contain(|| drop(unwanted));
     }
 
@@ -148,11 +149,11 @@ impl ScopeState {
 
     /// What the first that failed has thrown, in a scope that cancels. After [`ScopeState::wait`].
     pub(crate) fn take_payload(&self) -> Option<Box<dyn Any + Send>> {
-        lock(&self.bond.as_ref()?.bound).payload.take()
+        lock(&self.bound).payload.take()
     }
 
-    /// Waits until all have ended, whatever happens: what they borrow dies afterwards. If the owner is cancelled meanwhile, a
-    /// scope that cancels does so now, and waits on; true then.
+    /// Waits until all have ended, whatever happens: what they borrow dies afterwards. If the owner
+    /// is cancelled meanwhile, cancels them, and waits on; true then.
     pub(crate) fn wait(&self, at: &'static Location<'static>) -> bool {
         if let Some(home) = Home::get() {
             home.spend_shielded(at);
@@ -161,16 +162,14 @@ impl ScopeState {
         let deferring = Wait::at(Reason::Scope, at).on_cancel(OnCancel::Defer);
         let mut was_cancelled = false;
         while self.running.load(Ordering::Acquire) != 0 {
-            if self.bond.is_none() || was_cancelled {
+            if was_cancelled {
                 park(&shielded);
             } else if park(&deferring) == Wake::Cancelled {
                 was_cancelled = true;
                 self.break_up(None);
             }
         }
-        if let Some(bond) = &self.bond {
-            drop(std::mem::take(&mut lock(&bond.bound).threads));
-        }
+        drop(std::mem::take(&mut lock(&self.bound).threads));
         was_cancelled
     }
 }

@@ -28,7 +28,19 @@ pub struct Builder {
     max_threads: Option<usize>,
     blocking_threads: Option<usize>,
     shutdown_timeout: Option<Duration>,
+    at_end: AtEnd,
     watchdog: Option<Duration>,
+}
+
+/// What becomes of the green threads that are still alive when their runtime ends. See [`Builder::at_end`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AtEnd {
+    /// They are cancelled: they unwind, and their destructors run. The default.
+    #[default]
+    Unwind,
+    /// They never run again, and nothing of theirs is dropped, as with OS threads at the end of a program.
+    Abandon,
 }
 
 impl Builder {
@@ -87,6 +99,42 @@ impl Builder {
         self
     }
 
+    /// Sets what becomes of the green threads that are still alive when the runtime ends: when the function of
+    /// [`Runtime::run`] returns, the runtime is dropped, or [`Runtime::shutdown`] is called.
+    ///
+    /// With [`AtEnd::Unwind`], the default, they are cancelled, and the end waits until they have unwound. A destructor that
+    /// panics meanwhile aborts the process, as in every unwinding, and so does code that takes any unwinding for a bug.
+    ///
+    /// With [`AtEnd::Abandon`] the end does not wait. A thread that runs at that moment goes on until its next wait; after
+    /// that none of them runs again. Their stacks, whatever is on them, and the OS threads of their workers stay for the rest of the
+    /// process, since other threads may have borrowed from them. So it fits a program that ends soon after. Who joins such a
+    /// thread from outside of the runtime waits for ever.
+    ///
+    /// A [`Worker`](crate::Worker), which has no OS thread of its own to leave behind, always unwinds.
+    ///
+    /// ```
+    /// use rustlet::runtime::{AtEnd, Builder};
+    ///
+    /// struct Loud;
+    /// impl Drop for Loud {
+    ///     fn drop(&mut self) {
+    ///         panic!("an abandoned thread does not come here");
+    ///     }
+    /// }
+    /// Builder::new().at_end(AtEnd::Abandon).build()?.run(|| {
+    ///     rustlet::spawn(|| {
+    ///         let _loud = Loud;
+    ///         rustlet::park();
+    ///     });
+    ///     rustlet::yield_now();
+    /// });
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn at_end(mut self, at_end: AtEnd) -> Builder {
+        self.at_end = at_end;
+        self
+    }
+
     /// Reports on stderr each green thread that has kept its worker for `period` without a wait: its name, where it was
     /// spawned, where it last waited. Nothing can preempt it. Reports, too, when blocking calls have waited for a thread of the pool for
     /// that long ([`blocking_threads`](Builder::blocking_threads)). The default is no watchdog.
@@ -139,6 +187,7 @@ impl Builder {
             max_threads: self.max_threads.unwrap_or(usize::MAX),
             blocking_threads: self.blocking_threads.unwrap_or(512),
             shutdown_timeout: self.shutdown_timeout.unwrap_or(Duration::from_secs(5)),
+            at_end: self.at_end,
         })
     }
 

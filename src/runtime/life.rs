@@ -17,8 +17,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle as OsJoinHandle;
 use std::time::Duration;
 
-use super::builder::Builder;
+use super::builder::{AtEnd, Builder};
 use super::join::{JoinHandle, Joiner};
+use super::panic_hook;
 use super::reactor::Reactor;
 use super::registry::{self, ShutdownError};
 use super::shared::{Config, Peer, Phase, Shared};
@@ -175,6 +176,7 @@ fn no_worker(index: usize, workers: usize, error: &io::Error) -> io::Error {
 impl Runtime {
     pub(super) fn start(workers: usize, config: Config) -> io::Result<Runtime> {
         crate::stack::overflow::install(registry::describe_overflow)?;
+        panic_hook::install();
         // Grows with the descriptors that there are: the number may be a slip that no memory would hold.
         let mut peers = Vec::new();
         for index in 0..workers {
@@ -320,6 +322,13 @@ impl Runtime {
     }
 
     fn end(&self, patience: Duration) -> Result<(), ShutdownError> {
+        if self.shared.config.at_end == AtEnd::Abandon && !self.shared.is_quiet() {
+            self.shared.abandon();
+            self.shared.pool.close();
+            // Those on which something lives stay; the others see the phase, and go.
+            lock(&self.threads).clear();
+            return Ok(());
+        }
         self.shared.advance(Phase::Closing);
         let quiet = self.shared.await_quiet(patience);
         let ended = match quiet {
@@ -352,6 +361,10 @@ impl Runtime {
 impl Drop for Runtime {
     fn drop(&mut self) {
         if Home::get().is_some() {
+            if self.shared.config.at_end == AtEnd::Abandon && !self.is_around() {
+                self.shared.abandon();
+                return self.shared.pool.close();
+            }
             // Waiting here would wait for the caller. The workers end by themselves.
             self.shared.advance(Phase::Closing);
             self.shared.advance(Phase::Ended);
@@ -367,7 +380,7 @@ impl Drop for Runtime {
             }
             return;
         }
-        if self.shared.phase() == Phase::Ended {
+        if self.shared.phase() >= Phase::Ended {
             return;
         }
         // What cannot be unwound is left to go on, as OS threads are at the end of a program.

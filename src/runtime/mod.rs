@@ -34,6 +34,8 @@ mod load;
 #[cfg(not(loom))]
 pub(crate) mod lull;
 #[cfg(not(loom))]
+mod panic_hook;
+#[cfg(not(loom))]
 pub(crate) mod reactor;
 #[cfg(not(loom))]
 mod registry;
@@ -57,7 +59,7 @@ pub(crate) mod worker;
 
 #[cfg(not(loom))]
 pub use self::{
-    builder::Builder,
+    builder::{AtEnd, Builder},
     life::{Handle, Metrics, Runtime, run, run_all},
     registry::{ShutdownError, ThreadInfo, ThreadState, threads},
 };

@@ -13,11 +13,12 @@
 //!     equal, nothing was alive at the moment between the two readings (Mattern's counting argument,
 //!     "Algorithms for distributed termination detection", 1987).
 
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering, fence};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::blocking::Pool;
+use super::builder::AtEnd;
 use super::idle::Idle;
 use super::load::Load;
 use super::start_queue::StartQueue;
@@ -45,6 +46,8 @@ pub(crate) struct Peer {
     /// Those of them that have started.
     pub(crate) settled: AtomicUsize,
     pub(crate) load: Load,
+    /// Its worker resumes no thread any more.
+    pub(crate) halted: AtomicBool,
 }
 
 impl Peer {
@@ -58,6 +61,7 @@ impl Peer {
             placed: AtomicUsize::new(0),
             settled: AtomicUsize::new(0),
             load: Load::new(clock::now()),
+            halted: AtomicBool::new(false),
         }
     }
 
@@ -84,6 +88,8 @@ pub(crate) enum Phase {
     Closing,
     /// Workers with nothing left go.
     Ended,
+    /// Workers resume nothing any more. Those with nothing left go; the others stay as they are.
+    Abandoned,
 }
 
 /// What the builder decided.
@@ -97,6 +103,7 @@ pub(crate) struct Config {
     pub(crate) max_threads: usize,
     pub(crate) blocking_threads: usize,
     pub(crate) shutdown_timeout: Duration,
+    pub(crate) at_end: AtEnd,
 }
 
 /// Shared by the workers, the handles and the runtime itself.
@@ -148,7 +155,8 @@ impl Shared {
         match self.phase.load(Ordering::Acquire) {
             0 => Phase::Open,
             1 => Phase::Closing,
-            _ => Phase::Ended,
+            2 => Phase::Ended,
+            _ => Phase::Abandoned,
         }
     }
 
@@ -162,6 +170,14 @@ impl Shared {
         self.quieter.notify_all();
     }
 
+    /// No worker resumes a thread any more.
+    pub(crate) fn abandon(&self) {
+        for peer in &self.peers {
+            peer.halted.store(true, Ordering::Relaxed);
+        }
+        self.advance(Phase::Abandoned);
+    }
+
     /// Blocks the calling OS thread for `period`, or until the runtime ends: true.
     pub(crate) fn sleep_unless_ended(&self, period: Duration) -> bool {
         let guard = self
@@ -170,8 +186,8 @@ impl Shared {
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         let _woken = self
             .quieter
-            .wait_timeout_while(guard, period, |()| self.phase() != Phase::Ended);
-        self.phase() == Phase::Ended
+            .wait_timeout_while(guard, period, |()| self.phase() < Phase::Ended);
+        self.phase() >= Phase::Ended
     }
 
     pub(crate) fn buried(&self) -> usize {
@@ -353,6 +369,9 @@ impl Shared {
     /// at the phase. So a thread that a worker leaves behind is seen here.
     pub(crate) fn push_to(&self, index: usize, unstarted: Unstarted) {
         let peer = &self.peers[index];
+        if self.phase() == Phase::Abandoned {
+            return self.discard(peer, unstarted);
+        }
         peer.unstarted.push(unstarted);
         peer.mailbox.bell.ring();
         if self.phase() == Phase::Ended {
@@ -368,17 +387,21 @@ impl Shared {
     }
 
     fn discard_unstarted(&self, peer: &Peer) {
-        while let Some(Unstarted(green)) = peer.unstarted.take() {
-            green.discard();
-            if green.placed.get() {
-                peer.placed.fetch_sub(1, Ordering::Relaxed);
-            }
-            if !green.has_own_stack() {
-                crate::stack::unreserve_shared(self.config.stack);
-            }
-            self.dismiss();
-            self.discarded.fetch_add(1, Ordering::Release);
+        while let Some(unstarted) = peer.unstarted.take() {
+            self.discard(peer, unstarted);
         }
+    }
+
+    fn discard(&self, peer: &Peer, Unstarted(green): Unstarted) {
+        green.discard();
+        if green.placed.get() {
+            peer.placed.fetch_sub(1, Ordering::Relaxed);
+        }
+        if !green.has_own_stack() {
+            crate::stack::unreserve_shared(self.config.stack);
+        }
+        self.dismiss();
+        self.discarded.fetch_add(1, Ordering::Release);
     }
 
     /// A thread from outside: to a sleeping worker if there is one, else where fewer live.
@@ -408,6 +431,7 @@ mod tests {
             max_threads: 2,
             blocking_threads: 1,
             shutdown_timeout: Duration::ZERO,
+            at_end: AtEnd::Unwind,
         };
         Shared::new(peers, config)
     }

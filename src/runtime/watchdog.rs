@@ -32,7 +32,7 @@ fn watch(shared: &Weak<Shared>, period: Duration) {
     loop {
         let Some(alive) = shared
             .upgrade()
-            .filter(|shared| shared.phase() != Phase::Ended)
+            .filter(|shared| shared.phase() < Phase::Ended)
         else {
             return;
         };

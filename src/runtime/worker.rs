@@ -33,6 +33,7 @@ use super::timer::Timers;
 use crate::green::{Green, GreenRef, Home, NO_TIMER, blocks};
 use crate::stack::StackPool;
 use crate::sys::clock::{self, NEVER, Tick};
+use crate::sys::exit;
 
 /// After so many steps in a row the worker looks around: messages, timers, the reactor.
 const ROUND: u32 = 64;
@@ -156,10 +157,15 @@ impl Worker {
                     self.sentinel.hand_over(&self.shared);
                 }
                 let tired = self.round();
-                self.home.tell_again();
                 self.home.collect();
-                if self.shared.phase() != Phase::Open && self.close() {
-                    break;
+                match self.shared.phase() {
+                    Phase::Open => {}
+                    Phase::Abandoned => {
+                        self.stay_if_lived_on();
+                        break;
+                    }
+                    Phase::Closing | Phase::Ended if self.close() => break,
+                    Phase::Closing | Phase::Ended => {}
                 }
                 self.look_or_rest(tired, NEVER);
             }
@@ -186,6 +192,9 @@ impl Worker {
     #[inline]
     fn round(&self) -> bool {
         for _ in 0..ROUND {
+            if self.is_halted() {
+                return false;
+            }
             let ready = self.home.pop_ready();
             if let Some(green) = ready {
                 self.step(green);
@@ -201,12 +210,21 @@ impl Worker {
             }
         }
         for _ in 0..STARTS {
+            if self.is_halted() {
+                return false;
+            }
             match self.pop_startable() {
                 Some(new) => self.start_slowly(new),
                 None => break,
             }
         }
         true
+    }
+
+    /// Whether the runtime was abandoned, so that nothing runs here any more.
+    #[inline(always)]
+    fn is_halted(&self) -> bool {
+        self.peer().halted.load(Ordering::Relaxed)
     }
 
     /// The oldest of the new ones, if there is a stack for it.
@@ -248,7 +266,6 @@ impl Worker {
         // SAFETY: W2.
         let ended = unsafe { green.resume() };
         self.home.set_current(ptr::null());
-        self.home.look_who_unwinds();
         if ended {
             self.bury(green);
         } else if green.deadline.get() != NEVER {
@@ -539,6 +556,15 @@ impl Worker {
     }
 
     // --- the end ---
+
+    /// The runtime is abandoned. Threads that live here may have lent what is theirs to others, so this OS thread stays.
+    #[cold]
+    fn stay_if_lived_on(&self) {
+        if self.lives() > 0 {
+            self.reactor.borrow().close();
+            exit::stay_for_ever();
+        }
+    }
 
     fn lives(&self) -> usize {
         self.peer().live()

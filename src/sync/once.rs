@@ -3,13 +3,15 @@
 use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
-use std::panic::{Location, RefUnwindSafe, UnwindSafe};
+use std::panic::{
+    AssertUnwindSafe, Location, RefUnwindSafe, UnwindSafe, catch_unwind, resume_unwind,
+};
 
 use super::raw::once::{Begin, End, RawOnce};
 use super::stand::in_vain;
 use super::waiting::Thread;
-use crate::green::park::{raise_if_cancelled, unwinds_cancelled};
-use crate::green::{OnCancel, Reason, Wait};
+use crate::green::park::raise_if_cancelled;
+use crate::green::{Cancelled, OnCancel, Reason, Wait};
 
 /// Runs an initialiser once, whoever comes first; the others wait until it has run. As [`std::sync::Once`].
 ///
@@ -66,26 +68,6 @@ pub(super) enum Unwound {
     MayRetry,
     /// Poison in either case: the initialiser is used up.
     IsLost,
-}
-
-/// Ends the initialiser's turn, also when it unwinds.
-struct Turn<'a> {
-    once: &'a Once,
-    unwound: Unwound,
-    end: Option<End>,
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        let end = self.end.unwrap_or_else(|| {
-            if self.unwound == Unwound::MayRetry && unwinds_cancelled() {
-                End::Incomplete
-            } else {
-                End::Poisoned
-            }
-        });
-        self.once.raw.end(end);
-    }
 }
 
 impl Once {
@@ -214,17 +196,24 @@ impl Once {
                 Begin::Poisoned => return false,
                 Begin::GaveUp => raise_if_cancelled(&wait),
                 Begin::Run { poisoned } => {
-                    let mut turn = Turn {
-                        once: self,
-                        unwound,
-                        end: None,
-                    };
-                    f(&OnceState {
+                    let state = OnceState {
                         poisoned,
                         private: PhantomData,
+                    };
+                    let result = catch_unwind(AssertUnwindSafe(|| f(&state)));
+                    self.raw.end(match &result {
+                        Ok(()) => End::Complete,
+                        Err(payload)
+                            if unwound == Unwound::MayRetry && payload.is::<Cancelled>() =>
+                        {
+                            End::Incomplete
+                        }
+                        Err(_) => End::Poisoned,
                     });
-                    turn.end = Some(End::Complete);
-                    return true;
+                    match result {
+                        Ok(()) => return true,
+                        Err(payload) => resume_unwind(payload),
+                    }
                 }
             }
         }

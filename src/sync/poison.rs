@@ -1,16 +1,13 @@
 //! Poisoning: a lock remembers that somebody panicked while holding it, as std's do.
 //!
-//! std asks `thread::panicking()` when a lock is taken and when it is released, and poisons it if that has become true. The answer
-//! is one for the OS thread, on which many green threads run. So here it is only the first question, and the second is
-//! [`green::park::unwinding`](crate::green::park::unwinding). What holds:
+//! As std does, it asks `thread::panicking()` when a lock is taken and when it is released, and poisons the lock if that
+//! has become true; `green/panic_count.rs` makes the answer that of the green thread.
 //!
-//! PO1. A panic poisons the locks that the thread held when it began, and none that it took afterwards, in destructors; a cancellation poisons none.
-//!      On OS threads, and while no other green thread of the same worker is suspended in the middle of its own unwinding, that is exact.
-//! PO2. While another one is, or may be, a thread that does not panic poisons nothing, and a panic goes unnoticed if it began in that time. A thread that was
-//!      suspended in the middle of its own panic poisons all the same. (The strangest cases are told at `unwinding`.)
-//! PO3. When it is unknown at the lock whether the thread unwinds, it is taken to be calm.
+//! PO1. A panic poisons the locks that the thread held when it began, and none that it took afterwards, in destructors.
+//! PO2. A cancellation poisons none. A lock that is taken while its thread does not unwind shows that an earlier
+//!      cancellation was caught, so a later panic is told from it, also where the payload is kept.
 
-use crate::green::park::{Unwinding, unwinding};
+use crate::green::cancel::{forget_caught, may_have_caught, unwinds_cancelled};
 use crate::shim::{AtomicBool, Ordering};
 use std::sync::{LockResult, PoisonError, TryLockError};
 
@@ -38,13 +35,15 @@ impl Flag {
         self.0.store(false, Ordering::Relaxed);
     }
 
-    /// The lock was taken by the calling thread (PO3).
+    /// The lock was taken by the calling thread.
     #[inline(always)]
     pub(super) fn enter(&self) -> Entry {
-        Entry {
-            unwinding: std::thread::panicking()
-                && matches!(unwinding(), Unwinding::Panic | Unwinding::Cancel),
+        let unwinding = std::thread::panicking();
+        if may_have_caught() && !unwinding {
+            // PO2.
+            forget_caught();
         }
+        Entry { unwinding }
     }
 
     /// It is about to be released.
@@ -57,8 +56,7 @@ impl Flag {
 
     #[cold]
     fn leave_unwinding(&self, entry: Entry) {
-        // PO2: not `Unknown`.
-        if !entry.unwinding && unwinding() == Unwinding::Panic {
+        if !entry.unwinding && !unwinds_cancelled() {
             self.0.store(true, Ordering::Relaxed);
         }
     }

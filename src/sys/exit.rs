@@ -13,6 +13,18 @@ pub(crate) fn abort(why: fmt::Arguments<'_>) -> ! {
     std::process::abort()
 }
 
+/// Blocks the calling OS thread for the rest of the process.
+#[cold]
+pub(crate) fn stay_for_ever() -> ! {
+    loop {
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "nothing else runs on this OS thread"
+        )]
+        std::thread::park();
+    }
+}
+
 /// Lets `f` be called when `main` returns or somebody calls `std::process::exit`, on the thread that does. It must not unwind, nor wait for
 /// another thread.
 pub(crate) fn at_exit(f: extern "C" fn()) {

@@ -37,9 +37,15 @@ pub struct ScopedJoinHandle<'scope, T> {
 
 /// Runs `f` with a scope in which green threads may borrow, and waits for all of them. As [`std::thread::scope`].
 ///
-/// The wait is not ended by a cancellation of the caller, whose data the threads may hold; it is raised at the next wait. If
-/// `f` panics, its threads are waited for all the same, and the panic goes on afterwards. [`scope_cancelling`] cancels them instead, and
-/// those beside one that panics.
+/// If `f` or one of its threads panics, the others are waited for all the same, and the panic goes on afterwards.
+/// [`scope_cancelling`] cancels them instead; that is the only difference between the two.
+///
+/// # Cancellation
+///
+/// Cancellation flows down: if the caller is cancelled, or a [`timeout`](crate::timeout) around the scope elapses, while
+/// `f` or the scope waits, the threads of the scope are cancelled too. The scope still waits until they have ended,
+/// because they may borrow from the caller, and then unwinds. What is spawned into it from then on never runs. A
+/// [`shield`](crate::shield) around the scope holds all of that off.
 ///
 /// # Panics
 ///
@@ -64,11 +70,16 @@ where
     let scope = Scope::new(false);
     // Caught, so that the wait happens in a normal state, not in a destructor during unwinding.
     let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
-    scope.state.wait(Location::caller());
+    let was_cancelled = scope.state.wait(Location::caller());
     match result {
         Err(payload) => resume_unwind(payload),
         Ok(_) if scope.state.has_failed() => panic!("a scoped thread panicked"),
-        Ok(value) => value,
+        Ok(value) => {
+            if was_cancelled {
+                raise_if_cancelled(&Wait::new(Reason::Scope));
+            }
+            value
+        }
     }
 }
 
@@ -117,9 +128,8 @@ where
     let scope = Scope::new(true);
     let state = &scope.state;
     // Caught, as in `scope`.
-    let result = catch_unwind(AssertUnwindSafe(|| match state.flag() {
-        Some(flag) => within(Limit::Flag(flag), || f(&scope)),
-        None => unreachable!("a scope that cancels has a flag"),
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        within(Limit::Flag(state.flag()), || f(&scope))
     }));
     if !matches!(result, Ok(Ok(_))) {
         state.break_up(None);

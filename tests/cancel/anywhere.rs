@@ -8,7 +8,7 @@ use rustlet::{
 };
 use std::io::{self, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_millis(1);
@@ -75,7 +75,7 @@ fn every_wait_is_ended() {
             let drops = AtomicUsize::new(0);
             let result = timeout(SOON, || {
                 let _guard = crate::OnDrop(|| {
-                    drops.fetch_add(1, Ordering::SeqCst);
+                    drops.fetch_add(1, SeqCst);
                 });
                 wait();
             });
@@ -128,11 +128,11 @@ fn the_outer_one_ends_the_inner() {
         let seen = AtomicUsize::new(0);
         let result = timeout(SOON, || {
             let inner = timeout(LONG, || timeout(Duration::MAX, park));
-            seen.fetch_add(1, Ordering::SeqCst);
+            seen.fetch_add(1, SeqCst);
             inner
         });
         assert_eq!(result, Err(Elapsed));
-        assert_eq!(seen.load(Ordering::SeqCst), 0, "the inner ones do not see it");
+        assert_eq!(seen.load(SeqCst), 0, "the inner ones do not see it");
     });
 }
 
@@ -358,28 +358,61 @@ fn in_a_destructor_that_unwinds_nothing_is_raised() {
 }
 
 #[test]
-fn a_scope_waits_for_its_threads() {
+fn a_timeout_around_a_scope_cancels_its_threads() {
+    enter(|| {
+        // While the closure waits, and while the scope itself does.
+        for closure_waits in [true, false] {
+            let unwound = AtomicBool::new(false);
+            let result = timeout(SOON, || {
+                rustlet::scope(|s| {
+                    s.spawn(|| {
+                        let _guard = crate::OnDrop(|| unwound.store(true, SeqCst));
+                        park();
+                    });
+                    if closure_waits {
+                        park();
+                    }
+                });
+                unreachable!("the scope unwinds");
+            });
+            assert_eq!(result, Err::<(), _>(Elapsed));
+            assert!(unwound.into_inner());
+        }
+    });
+}
+
+#[test]
+fn a_cancelled_scope_waits_for_threads_that_take_their_time() {
     enter(|| {
         let mut done = 0;
         let result = timeout(SOON, || {
             rustlet::scope(|s| {
                 s.spawn(|| {
-                    sleep(SOON * 5);
+                    shield(|| sleep(SOON * 5));
                     done += 1;
                 });
                 park();
             });
         });
         assert_eq!((result, done), (Err(Elapsed), 1));
-        // The wait of the scope itself is not ended; the next one is.
+    });
+}
+
+#[test]
+fn a_scope_in_a_shield_is_left_alone() {
+    enter(|| {
+        let mut done = false;
         let result = timeout(SOON, || {
-            rustlet::scope(|s| {
-                s.spawn(|| sleep(SOON * 5));
+            shield(|| {
+                rustlet::scope(|s| {
+                    s.spawn(|| {
+                        sleep(SOON * 5);
+                        done = true;
+                    });
+                });
             });
-            done += 1;
-            yield_now();
         });
-        assert_eq!((result, done), (Err(Elapsed), 2));
+        assert_eq!((result, done), (Ok(()), true));
     });
 }
 

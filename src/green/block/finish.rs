@@ -27,6 +27,7 @@ impl Green {
     #[inline]
     pub(super) fn live(&self) {
         let failed = if self.is_cancelled() {
+            self.end_cancellation();
             // SAFETY: B2, not run yet.
             unsafe { self.body.cancel() }
         } else {
@@ -39,8 +40,7 @@ impl Green {
     /// The closure is gone and the result is there, a panic if it has `failed`: the rest of its end that others see.
     #[inline(always)]
     fn complete(&self, failed: bool) {
-        // What the closure unwound with has ended here.
-        self.raising.set(0);
+        self.end_cancellation();
         if self.has_locals() {
             self.destroy_locals();
         }
@@ -65,7 +65,7 @@ impl Green {
         if let Some(scope) = self.scope() {
             if failed {
                 // After its joiner has got the result, which so comes first if both are on one worker.
-                scope.break_up(Some(self.id()));
+                scope.note_panic(self.id());
             }
             scope.leave();
         }

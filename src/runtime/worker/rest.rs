@@ -108,6 +108,7 @@ impl Worker {
             Phase::Open => false,
             Phase::Closing => !self.cancelled.get(),
             Phase::Ended => !self.cancelled.get() || self.lives() == 0,
+            Phase::Abandoned => true,
         }
     }
 }

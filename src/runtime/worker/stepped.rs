@@ -26,7 +26,7 @@ use super::super::life::Handle;
 use super::super::reactor::Reactor;
 use super::super::shared::{Config, Peer, Phase, Shared, Unstarted};
 use super::super::spawn::{Order, spawn_at};
-use super::super::{registry, watchdog};
+use super::super::{panic_hook, registry, watchdog};
 use super::Worker;
 use crate::green::home::{Mailbox, step_here, step_no_more};
 use crate::green::park::{attend_os, raise_if_cancelled};
@@ -69,7 +69,6 @@ impl Worker {
                 break;
             };
             if self.step(green) {
-                self.home.tell_again();
                 return true;
             }
         }
@@ -80,7 +79,6 @@ impl Worker {
     fn work_on(&self, most: Tick) {
         self.take_in();
         let tired = self.round();
-        self.home.tell_again();
         self.home.collect();
         self.take_in();
         if self.lives() > 0 {
@@ -125,6 +123,7 @@ impl Stepped {
     /// No descriptor or no OS thread (for the watchdog) can be had.
     pub(crate) fn open(config: Config, watch: Option<Duration>) -> io::Result<Rc<Stepped>> {
         crate::stack::overflow::install(registry::describe_overflow)?;
+        panic_hook::install();
         crate::stack::overflow::prepare_thread()?;
         let mailbox = Opened(Mailbox::open()?);
         let mut reactor = Reactor::new(mailbox.0)?;
