@@ -65,8 +65,10 @@ mod tcp {
 
     mod pair;
 
+    mod as_std;
     mod beyond_std;
     mod child;
     mod conversions;
     mod serving;
+    mod shared;
 }

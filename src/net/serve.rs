@@ -17,7 +17,6 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -290,7 +289,7 @@ struct Refusing<'a>(&'a Shared);
 impl Drop for Refusing<'_> {
     fn drop(&mut self) {
         // It has failed, or was shut down before, or cannot be: then it listens until the last handle is gone.
-        let _refused = sock::shutdown(self.0.listener.as_fd(), Shutdown::Both);
+        let _refused = sock::shutdown(self.0.listener.fd(), Shutdown::Both);
     }
 }
 
@@ -331,7 +330,7 @@ impl ServerHandle {
         let shared = &self.shared;
         shared.stopping.store(true, SeqCst);
         // V3. Where a listening socket cannot be shut down (not Linux), a connection of our own ends the wait.
-        if sock::shutdown(shared.listener.as_fd(), Shutdown::Both).is_err()
+        if sock::shutdown(shared.listener.fd(), Shutdown::Both).is_err()
             && let Ok(addr) = shared.listener.local_addr()
         {
             drop(TcpStream::connect(addr));

@@ -580,7 +580,7 @@ impl fmt::Debug for TcpStream {
         if let Ok(peer) = self.peer_addr() {
             out.field("peer", &peer);
         }
-        out.field("fd", &self.as_raw_fd()).finish()
+        out.field("fd", &self.socket.fd().as_raw_fd()).finish()
     }
 }
 
