@@ -27,6 +27,7 @@ macro_rules! setting {
             mod pair;
 
             mod connecting;
+            mod edges;
             mod options;
             mod sharing;
             mod transferring;
