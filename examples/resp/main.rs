@@ -144,7 +144,7 @@ struct Turns<'a> {
 
 impl Turns<'_> {
     fn send(&mut self) -> io::Result<()> {
-        let (mut stream, ahead) = (self.stream, &mut self.ahead);
+        let (mut stream, reader, ahead) = (self.stream, self.stream, &mut self.ahead);
         // Nearly always, the system has room for all of it.
         stream.set_nonblocking(true)?;
         let sent = stream.write(&self.replies);
@@ -155,7 +155,7 @@ impl Turns<'_> {
         };
         if sent < self.replies.len() {
             thread::scope(|scope| {
-                let reading = scope.spawn(|| read_ahead(stream, ahead));
+                let reading = scope.spawn(|| read_ahead(reader, ahead));
                 let result = stream.write_all(&self.replies[sent..]);
                 // It may be waiting, and has lost nothing then: a read that is cancelled has read nothing.
                 reading.cancel();
@@ -184,16 +184,18 @@ fn read_ahead(mut stream: &TcpStream, ahead: &mut VecDeque<u8>) {
 /// Called by the `BufReader` when it has nothing left of what came before.
 impl Read for Turns<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if !self.ahead.is_empty() {
-            return self.ahead.read(buffer);
-        }
-        if !self.replies.is_empty() {
+        if self.ahead.is_empty() && !self.replies.is_empty() {
             self.send()?;
-            if !self.ahead.is_empty() {
-                return self.ahead.read(buffer);
-            }
         }
-        self.stream.read(buffer)
+        if self.ahead.is_empty() {
+            return self.stream.read(buffer);
+        }
+        let count = self.ahead.read(buffer)?;
+        if self.ahead.is_empty() {
+            // It may have become large.
+            self.ahead = VecDeque::new();
+        }
+        Ok(count)
     }
 }
 
