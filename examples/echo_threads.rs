@@ -1,5 +1,8 @@
 //! A TCP echo server with a thread for each connection: in `echo_threads.rs` one of std's,
 //! in `echo.rs` a green one. The diff between the two files is all that it takes.
+//!
+//! A client has to read while it sends: an echo server that kept all that a client does not read would need memory without
+//! bound. This one waits until the client reads.
 #![allow(
     clippy::disallowed_methods,
     reason = "rules for the inside of the library, not for programs"

@@ -27,6 +27,7 @@ macro_rules! setting {
             mod pair;
 
             mod connecting;
+            mod edges;
             mod options;
             mod sharing;
             mod transferring;
@@ -65,8 +66,10 @@ mod tcp {
 
     mod pair;
 
+    mod as_std;
     mod beyond_std;
     mod child;
     mod conversions;
     mod serving;
+    mod shared;
 }

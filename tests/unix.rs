@@ -22,5 +22,6 @@ mod unix {
     use rustlet::{net, os, thread};
 
     mod conversions;
+    mod shared;
     mod waiting;
 }

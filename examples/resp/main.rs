@@ -5,6 +5,10 @@
 //! half a command to keep. Pipelining comes with it: [`Turns`] sends the answers when there is nothing left to read, in one write for all
 //! that came together. A green thread beside them sweeps out what has expired.
 //!
+//! A client may send a huge pipeline before it reads the first answer. If the server insisted on sending then, both sides would
+//! wait for each other, for ever. So while the answers wait for the client, a second green thread reads on, and keeps what the client
+//! sends for later: up to 64 MiB. A client that sends more without reading is cut off.
+//!
 //! - [`protocol`] reads commands and writes replies;
 //! - [`keyspace`] holds the keys and their deadlines;
 //! - [`commands`] says what each command does.
@@ -28,11 +32,12 @@ use keyspace::Keyspace;
 use protocol::{Problem, Reply};
 
 use rustlet::channel::select;
-use rustlet::net::{Server, TcpStream};
+use rustlet::net::{Server, Shutdown, TcpStream};
 use rustlet::signal::{self, SIGINT, SIGTERM};
 use rustlet::sync::{Mutex, MutexGuard};
 use rustlet::thread;
 
+use std::collections::VecDeque;
 use std::env::args;
 use std::io::{self, BufReader, Read, Write};
 use std::panic::resume_unwind;
@@ -53,6 +58,8 @@ ADDRESS            where to listen, 127.0.0.1:6380 if not given; port 0 lets the
 
 /// The answers to a batch are sent when they are this many bytes, even if more commands have come.
 const ENOUGH_TO_SEND: usize = 64 * 1024;
+/// What a client may send, in bytes, while it does not read the answers to what it has sent before.
+const MOST_AHEAD: usize = 64 * 1024 * 1024;
 /// How often what has expired is swept out, and how much of it at a time: commands wait meanwhile.
 const SWEEP_EVERY: Duration = Duration::from_millis(100);
 const SWEEP_AT_ONCE: usize = 1_000;
@@ -97,8 +104,12 @@ fn serve(options: &Options) -> io::Result<()> {
 /// One connection: a command, its reply, the next.
 fn converse(keys: &Mutex<Keyspace>, stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let replies = Vec::new();
-    let mut reader = BufReader::with_capacity(16 * 1024, Turns { stream, replies });
+    let turns = Turns {
+        stream,
+        replies: Vec::new(),
+        ahead: VecDeque::new(),
+    };
+    let mut reader = BufReader::with_capacity(16 * 1024, turns);
     loop {
         let (reply, last) = match protocol::read_command(&mut reader) {
             Ok(None) => return Ok(()),
@@ -127,23 +138,64 @@ fn converse(keys: &Mutex<Keyspace>, stream: &TcpStream) -> io::Result<()> {
 struct Turns<'a> {
     stream: &'a TcpStream,
     replies: Vec<u8>,
+    /// What was read while replies were sent.
+    ahead: VecDeque<u8>,
 }
 
 impl Turns<'_> {
     fn send(&mut self) -> io::Result<()> {
-        self.stream.write_all(&self.replies)?;
+        let (mut stream, reader, ahead) = (self.stream, self.stream, &mut self.ahead);
+        // Nearly always, the system has room for all of it.
+        stream.set_nonblocking(true)?;
+        let sent = stream.write(&self.replies);
+        stream.set_nonblocking(false)?;
+        let sent = match sent {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            other => other?,
+        };
+        if sent < self.replies.len() {
+            thread::scope(|scope| {
+                let reading = scope.spawn(|| read_ahead(reader, ahead));
+                let result = stream.write_all(&self.replies[sent..]);
+                // It may be waiting, and has lost nothing then: a read that is cancelled has read nothing.
+                reading.cancel();
+                drop(reading.join());
+                result
+            })?;
+        }
         self.replies.clear();
         Ok(())
+    }
+}
+
+/// Reads until there is no more, or too much: then the connection is ended.
+fn read_ahead(mut stream: &TcpStream, ahead: &mut VecDeque<u8>) {
+    let mut bytes = [0; 16 * 1024];
+    while let Ok(count @ 1..) = stream.read(&mut bytes) {
+        ahead.extend(&bytes[..count]);
+        if ahead.len() > MOST_AHEAD {
+            // Whoever is sending hears of it.
+            drop(stream.shutdown(Shutdown::Both));
+            return;
+        }
     }
 }
 
 /// Called by the `BufReader` when it has nothing left of what came before.
 impl Read for Turns<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if !self.replies.is_empty() {
+        if self.ahead.is_empty() && !self.replies.is_empty() {
             self.send()?;
         }
-        self.stream.read(buffer)
+        if self.ahead.is_empty() {
+            return self.stream.read(buffer);
+        }
+        let count = self.ahead.read(buffer)?;
+        if self.ahead.is_empty() {
+            // It may have become large.
+            self.ahead = VecDeque::new();
+        }
+        Ok(count)
     }
 }
 

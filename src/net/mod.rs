@@ -25,6 +25,7 @@
 //! }
 //! ```
 
+mod accept_error;
 mod addr;
 pub(crate) mod methods;
 mod serve;

@@ -12,18 +12,20 @@
 //! - **V5** Who cancels sets `is_cut` under the lock of `open`, under which the acceptor looks at it when it enters a handle: a connection that was
 //!   accepted at the last moment is cancelled by one or the other.
 //!
+//! A lack of descriptors or memory is reported on stderr, by `Shortage`.
+//!
 //! `serve` runs on one thread, green or not; a handle may be used from any.
 
 use std::collections::HashMap;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use rustix::io::Errno;
 
+use super::accept_error::{Outlook, Shortage};
 use super::{TcpListener, TcpStream, ToSocketAddrs};
 use crate::green::completion::Waiter;
 use crate::green::{Reason, Unparker, Wait, Wake, park};
@@ -38,7 +40,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Listens on `addr` and runs `handler` for each connection, in a green thread of its own, for ever.
 ///
 /// It goes on after what a server has to survive: a peer that leaves before it is accepted; a lack of descriptors,
-/// memory or threads (with pauses from 5 ms, doubling to 1 s, cut short when a connection ends);
+/// memory or threads (with pauses from 5 ms, doubling to 1 s, cut short when a connection ends; a lack
+/// of descriptors or memory is reported on stderr, once until it is over);
 /// a handler that panics, which ends that connection only. A connection for which no thread can be
 /// had is closed.
 ///
@@ -252,6 +255,7 @@ impl Server {
         let shared = self.shared;
         let handler = Arc::new(handler);
         let mut pause = FIRST_PAUSE;
+        let mut shortage = Shortage::default();
         // The only call: it consumes the server.
         shared.acceptor.get_or_init(Unparker::current);
         let _refusing = Refusing(&shared);
@@ -265,8 +269,14 @@ impl Server {
                 return Ok(());
             }
             let served = match shared.listener.accept() {
-                Ok((stream, _)) => start(&shared, &handler, stream),
-                Err(error) => Err(error),
+                Ok((stream, _)) => {
+                    shortage.accepted();
+                    start(&shared, &handler, stream)
+                }
+                Err(error) => {
+                    shortage.failed(&shared.listener, &error);
+                    Err(error)
+                }
             };
             match served {
                 Ok(()) => pause = FIRST_PAUSE,
@@ -290,7 +300,7 @@ struct Refusing<'a>(&'a Shared);
 impl Drop for Refusing<'_> {
     fn drop(&mut self) {
         // It has failed, or was shut down before, or cannot be: then it listens until the last handle is gone.
-        let _refused = sock::shutdown(self.0.listener.as_fd(), Shutdown::Both);
+        let _refused = sock::shutdown(self.0.listener.fd(), Shutdown::Both);
     }
 }
 
@@ -331,7 +341,7 @@ impl ServerHandle {
         let shared = &self.shared;
         shared.stopping.store(true, SeqCst);
         // V3. Where a listening socket cannot be shut down (not Linux), a connection of our own ends the wait.
-        if sock::shutdown(shared.listener.as_fd(), Shutdown::Both).is_err()
+        if sock::shutdown(shared.listener.fd(), Shutdown::Both).is_err()
             && let Ok(addr) = shared.listener.local_addr()
         {
             drop(TcpStream::connect(addr));
@@ -536,55 +546,9 @@ impl Drop for Connection {
     }
 }
 
-/// What an error of `accept` means for the calls after it.
-#[derive(Debug, PartialEq)]
-enum Outlook {
-    /// The connection that was to be taken is gone; the next may be good. Also what is worth asking again at once.
-    ThatConnectionOnly,
-    /// Something has run out, and may be there again later.
-    MayHeal,
-    Hopeless,
-}
-
-impl Outlook {
-    /// The groups are those of the Linux manual, accept(2). EPERM is a firewall's refusal of one connection.
-    fn of(error: &io::Error) -> Outlook {
-        let Some(errno) = Errno::from_io_error(error) else {
-            return Outlook::Hopeless;
-        };
-        match errno {
-            Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM => Outlook::MayHeal,
-            Errno::CONNABORTED
-            | Errno::CONNRESET
-            | Errno::PERM
-            | Errno::PROTO
-            | Errno::NOPROTOOPT
-            | Errno::TIMEDOUT
-            | Errno::NETDOWN
-            | Errno::NETUNREACH
-            | Errno::HOSTDOWN
-            | Errno::HOSTUNREACH
-            | Errno::INTR
-            | Errno::AGAIN => Outlook::ThatConnectionOnly,
-            #[cfg(target_os = "linux")]
-            Errno::NONET => Outlook::ThatConnectionOnly,
-            _ => Outlook::Hopeless,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn errors_are_sorted() {
-        let outlook = |errno: Errno| Outlook::of(&errno.into());
-        assert_eq!(outlook(Errno::MFILE), Outlook::MayHeal);
-        assert_eq!(outlook(Errno::CONNABORTED), Outlook::ThatConnectionOnly);
-        assert_eq!(outlook(Errno::INVAL), Outlook::Hopeless);
-        assert_eq!(outlook(Errno::BADF), Outlook::Hopeless);
-    }
 
     #[test]
     fn a_connection_is_counted_until_it_ends() {

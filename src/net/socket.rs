@@ -3,17 +3,22 @@
 //! - **N1** The options (timeouts, the nonblocking flag) belong to the open socket, as they do in std, not to the
 //!   handle: `try_clone` shares them. They are ours alone; the kernel's copies (`SO_RCVTIMEO`, `SO_SNDTIMEO`,
 //!   `O_NONBLOCK`) are read when a descriptor comes in and written when it goes out.
-//! - **N2** The open file is `O_NONBLOCK` while it is ours, unless it came in as descriptor 0, 1 or 2, or a
-//!   clone of it went out. Transfers do not rely on it (K1 of `sys::sock`); accepting does, and asks first
-//!   while `shared_file` says that the flag may be off.
+//! - **N2** `O_NONBLOCK` belongs to the open file, which others may share. A socket that we open is born with it; one that
+//!   comes in keeps what it has; one that goes out (`release`) gets what std would have given it. Transfers do not rely on
+//!   the flag (K1 of `sys::sock`). Accepting does, and asks `Access` whether the flag can be trusted.
+//! - **N3** In `Access`, the flag of an open file that nobody else knows is set, and stays so: each way for a
+//!   descriptor to get out (`lend`, `release`) marks the file first, and then waits until each call of `accept` has
+//!   returned that had not seen the mark. Such calls do not wait, because the flag is still set.
 //!
 //! Any thread may use any of this at any time.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
+
+use rustix::net::SocketAddrAny;
 
 use crate::retry::Mode;
 use crate::runtime::source::{Kind, Source};
@@ -44,9 +49,44 @@ struct Options {
     read_timeout: AtomicU64,
     write_timeout: AtomicU64,
     nonblocking: AtomicBool,
-    shared_file: AtomicBool,
+    access: Access,
     /// The number of an error that a write met after it had sent something; 0 is none.
     failure: AtomicI32,
+}
+
+/// Who may change the flags of the open file (N3): the marks, and the number of calls that rely on `O_NONBLOCK`.
+#[derive(Default)]
+struct Access(AtomicU32);
+
+impl Access {
+    /// Others have had the descriptor: the flag may change.
+    const LENT: u32 = 1 << 30;
+    /// The file was put into blocking mode, for std.
+    const RELEASED: u32 = 1 << 31;
+    const MARKS: u32 = Access::LENT | Access::RELEASED;
+
+    /// Calls `trusting` while the file is ours alone. None: it is not.
+    fn while_ours<T>(&self, trusting: impl FnOnce() -> T) -> Option<T> {
+        // SeqCst, as all here: of this and the mark one comes first, and the second sees it.
+        let ours = self.0.fetch_add(1, Ordering::SeqCst) & Access::MARKS == 0;
+        let result = ours.then(trusting);
+        self.0.fetch_sub(1, Ordering::SeqCst);
+        result
+    }
+
+    fn has(&self, mark: u32) -> bool {
+        self.0.load(Ordering::SeqCst) & mark != 0
+    }
+
+    fn mark(&self, mark: u32) {
+        if self.has(mark) {
+            return;
+        }
+        self.0.fetch_or(mark, Ordering::SeqCst);
+        while self.0.load(Ordering::SeqCst) & !Access::MARKS != 0 {
+            std::thread::yield_now();
+        }
+    }
 }
 
 impl Options {
@@ -104,11 +144,8 @@ impl Socket {
         let options = Options::of(protocol, sock::timeouts(fd.as_fd()).unwrap_or_default());
         let nonblocking = sock::is_nonblocking(fd.as_fd()).unwrap_or(false);
         options.nonblocking.store(nonblocking, Ordering::Relaxed);
-        if !nonblocking {
-            let ours =
-                !sock::is_standard(fd.as_fd()) && sock::set_nonblocking(fd.as_fd(), true).is_ok();
-            options.shared_file.store(!ours, Ordering::Relaxed);
-        }
+        // N2: whoever has another handle finds the file as it was.
+        options.access.mark(Access::LENT);
         Socket::with(fd, Arc::new(options))
     }
 
@@ -118,10 +155,17 @@ impl Socket {
         let Socket { source, options } = self;
         let fd = source.into_fd();
         sock::set_timeouts(fd.as_fd(), options.timeouts()).ok();
-        if !options.nonblocking.load(Ordering::Relaxed) && !sock::is_standard(fd.as_fd()) {
-            options.shared_file.store(true, Ordering::Relaxed);
-            sock::set_nonblocking(fd.as_fd(), false).ok();
+        if sock::is_standard(fd.as_fd()) {
+            return fd;
         }
+        let nonblocking = options.nonblocking.load(Ordering::Relaxed);
+        let mark = if nonblocking {
+            Access::LENT
+        } else {
+            Access::RELEASED
+        };
+        options.access.mark(mark);
+        sock::set_nonblocking(fd.as_fd(), nonblocking).ok();
         fd
     }
 
@@ -160,10 +204,17 @@ impl Socket {
         }
     }
 
-    /// An error that a write met after it had sent something. The kernel would keep that of a TCP connection for the
-    /// next call, so it is kept; it forgets that of a Unix stream, whose next call finds out anew.
+    /// Keeps an error that a write took from a TCP connection after it had sent something, for the next
+    /// call: the kernel's blocking call would have left it pending. This happens only when the connection
+    /// fails between `sock::has_failed` and the call that sends.
+    ///
+    /// `BrokenPipe` is not kept: the next write finds it anew, and reads do not meet it in std either. Nor is
+    /// an error that leaves the connection alive. The kernel itself forgets the error of a Unix stream.
     pub(crate) fn keep_failure(&self, error: &io::Error) {
-        if self.protocol() != Protocol::Tcp {
+        if self.protocol() != Protocol::Tcp
+            || error.kind() == io::ErrorKind::BrokenPipe
+            || !sock::has_failed(self.fd())
+        {
             return;
         }
         let number = error.raw_os_error().unwrap_or(0);
@@ -187,9 +238,22 @@ impl Socket {
             .store(nonblocking, Ordering::Relaxed);
     }
 
-    /// N2: whether a call that relies on `O_NONBLOCK` has to ask first.
-    pub(crate) fn shares_file(&self) -> bool {
-        self.options.shared_file.load(Ordering::Relaxed)
+    /// The descriptor for others, who may do with it what they like (N3).
+    pub(crate) fn lend(&self) -> BorrowedFd<'_> {
+        self.options.access.mark(Access::LENT);
+        self.fd()
+    }
+
+    /// Takes a connection from the queue of a listening socket, and never waits.
+    pub(crate) fn accept_now(&self) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
+        let (access, fd) = (&self.options.access, self.fd());
+        if let Some(accepted) = access.while_ours(|| sock::accept(fd)) {
+            return accepted;
+        }
+        if !access.has(Access::RELEASED) && sock::is_nonblocking(fd)? {
+            return sock::accept(fd);
+        }
+        sock::accept_shared(fd)
     }
 
     pub(crate) fn read_timeout(&self) -> Option<Duration> {
@@ -243,13 +307,13 @@ macro_rules! descriptor_traits {
     ($name:ident, $theirs:ty, $protocol:expr) => {
         impl AsFd for $name {
             fn as_fd(&self) -> BorrowedFd<'_> {
-                self.socket.fd()
+                self.socket.lend()
             }
         }
 
         impl AsRawFd for $name {
             fn as_raw_fd(&self) -> RawFd {
-                self.socket.fd().as_raw_fd()
+                self.socket.lend().as_raw_fd()
             }
         }
 

@@ -55,6 +55,11 @@ pub struct TcpListener {
 }
 
 impl TcpListener {
+    /// The descriptor, for what this crate does with it.
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.socket.fd()
+    }
+
     /// Listens on the first address of `addr` that can be had. Port 0 lets the system choose one; ask
     /// [`local_addr`](TcpListener::local_addr) for it.
     ///
@@ -382,7 +387,7 @@ impl fmt::Debug for TcpListener {
         if let Ok(addr) = self.local_addr() {
             out.field("addr", &addr);
         }
-        out.field("fd", &self.as_raw_fd()).finish()
+        out.field("fd", &self.socket.fd().as_raw_fd()).finish()
     }
 }
 

@@ -33,9 +33,9 @@ use crate::sys::sock;
 /// # Conversions
 ///
 /// From and into [`std::net::TcpStream`], [`OwnedFd`] and raw descriptors, with the state that std would have: timeouts and
-/// the nonblocking flag are taken over and handed over. While the socket is ours its open file is
-/// `O_NONBLOCK` under the hood, whatever [`set_nonblocking`](TcpStream::set_nonblocking) says, except when it came in as descriptor 0, 1 or 2, whose
-/// flags belong to other programs too; they stay as they are. A clone made before a stream went out as std's stays usable.
+/// the nonblocking flag are taken over and handed over. A stream that comes in keeps the flags of its open file, so
+/// another handle that std has to it still blocks; a clone of ours that stays when a stream goes out as std's
+/// still suspends its green thread only. A stream made here is `O_NONBLOCK` until it goes out.
 ///
 /// # Examples
 ///
@@ -543,7 +543,7 @@ impl TcpStream {
     /// With `true`, what would wait fails with [`WouldBlock`](io::ErrorKind::WouldBlock) instead, through any clone.
     ///
     /// You do not need it for green threads: waiting blocks nobody else. It is a flag of ours, kept apart from the system's
-    /// `O_NONBLOCK`, which is set anyway; the two are brought together when the stream is converted into std's or into a descriptor.
+    /// `O_NONBLOCK`; the two are brought together when the stream is converted into std's or into a descriptor.
     ///
     /// # Errors
     ///
@@ -580,7 +580,7 @@ impl fmt::Debug for TcpStream {
         if let Ok(peer) = self.peer_addr() {
             out.field("peer", &peer);
         }
-        out.field("fd", &self.as_raw_fd()).finish()
+        out.field("fd", &self.socket.fd().as_raw_fd()).finish()
     }
 }
 

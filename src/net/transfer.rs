@@ -13,6 +13,7 @@ use rustix::net::addr::SocketAddrArg;
 use super::socket::{Protocol, Socket};
 use crate::green::Reason;
 use crate::retry::{self, Announced, rest};
+use crate::runtime::source::Way;
 use crate::runtime::worker::place_next;
 use crate::sys::sock;
 
@@ -29,7 +30,6 @@ impl Socket {
         receive: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
         short: impl Fn(usize) -> bool,
     ) -> io::Result<usize> {
-        self.take_failure()?;
         let drained = |&received: &usize| received > 0 && short(received);
         let received = retry::read(
             self.source(),
@@ -39,7 +39,7 @@ impl Socket {
             drained,
         )?;
         if received == 0 {
-            // A writer may have met the failure that we see as the end of the stream.
+            // What the peer has sent comes before the error of the connection, as in the kernel.
             self.take_failure()?;
         }
         Ok(received)
@@ -61,7 +61,9 @@ impl Socket {
     /// Calls `send`, with the count of what is sent, until that is `size`, as the kernel does for a blocking socket.
     ///
     /// Its buffer is full only when it says so: a short count alone promises no wake-up. What was sent before
-    /// an error is a success; what becomes of the error `Socket::keep_failure` knows.
+    /// an error is a success, and the error of a TCP connection must stay where the next call finds it: the
+    /// kernel's blocking call leaves it pending. A call that has sent nothing takes it, so the connection is
+    /// asked first whether it has failed (`Socket::keep_failure` covers a failure in between).
     #[track_caller]
     fn transmit(
         &self,
@@ -74,6 +76,9 @@ impl Socket {
         loop {
             let round = |fd: BorrowedFd<'_>| {
                 for _ in 0..SENDS_A_ROUND {
+                    if sent > 0 && self.protocol() == Protocol::Tcp && sock::has_failed(fd) {
+                        return Ok(true);
+                    }
                     let count = match send(fd, sent) {
                         Ok(count) => count,
                         Err(error) if has_waited => return Err(self.reason_to_stop(error)),
@@ -137,13 +142,24 @@ impl Socket {
     }
 
     /// A blocking call that asks TCP for nothing waits as others do, but when its time is up, it has got what it asked for.
+    /// So it has, too, when it is woken: the kernel does not look why, and leaves an error to the next call.
     #[cold]
     #[track_caller]
     fn receive_nothing(
         &self,
         call: impl Fn(BorrowedFd<'_>, &mut [u8]) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        match self.receive(|fd| call(fd, &mut []), |_| false) {
+        let mut has_waited = false;
+        let once = |fd: BorrowedFd<'_>| {
+            if has_waited && self.protocol() == Protocol::Tcp {
+                return Ok(0);
+            }
+            has_waited = true;
+            call(fd, &mut [])
+        };
+        // Tried before it waits, whatever the last read has left.
+        self.source().direction(Way::Read).set_ready();
+        match self.receive(once, |_| false) {
             Err(error)
                 if error.kind() == io::ErrorKind::WouldBlock
                     && !self.read_mode().nonblocking
@@ -270,17 +286,11 @@ impl Socket {
     #[track_caller]
     #[inline(always)]
     pub(crate) fn accept(&self) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
-        let take = |fd: BorrowedFd<'_>| {
-            if self.shares_file() && !sock::is_readable(fd)? {
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            sock::accept(fd)
-        };
         let accepted = retry::read(
             self.source(),
             Reason::Accept,
             self.read_mode(),
-            take,
+            |_| self.accept_now(),
             |_| false,
         )?;
         place_next();

@@ -384,7 +384,7 @@ impl fmt::Debug for UdpSocket {
         if let Ok(addr) = self.local_addr() {
             out.field("addr", &addr);
         }
-        out.field("fd", &self.as_raw_fd()).finish()
+        out.field("fd", &self.socket.fd().as_raw_fd()).finish()
     }
 }
 

@@ -100,7 +100,7 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Takes a descriptor that is `O_NONBLOCK`. No system call: it is registered when it first waits.
+    /// Takes a descriptor. No system call: it is registered when it first waits.
     pub(crate) fn new(fd: OwnedFd, kind: Kind) -> Source {
         Source {
             fd: ManuallyDrop::new(fd),

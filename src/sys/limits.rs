@@ -21,6 +21,11 @@ pub(crate) fn locked() -> Option<u64> {
     limit(libc::RLIMIT_MEMLOCK)
 }
 
+/// The soft limit on open descriptors (`ulimit -n`), if there is one.
+pub(crate) fn descriptors() -> Option<u64> {
+    limit(libc::RLIMIT_NOFILE)
+}
+
 /// `vm.max_map_count`: how many memory mappings a process may have.
 pub(crate) fn max_map_count() -> Option<u64> {
     number("/proc/sys/vm/max_map_count")

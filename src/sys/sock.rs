@@ -8,7 +8,8 @@
 //!
 //! - **K1** No call here waits: transfers carry `MSG_DONTWAIT`, and sockets that we open or accept are
 //!   `O_NONBLOCK` from birth. A transfer therefore never blocks a worker, even when somebody else has cleared
-//!   `O_NONBLOCK`, which belongs to the open file and not to our descriptor.
+//!   `O_NONBLOCK`, which belongs to the open file and not to our descriptor. `accept` has no such flag: `accept`
+//!   is for sockets of which nobody else has a handle, `accept_shared` for all others.
 //! - **K2** No call here raises `SIGPIPE`: `MSG_NOSIGNAL`, or `SO_NOSIGPIPE` where there is no such flag.
 //! - **K3** Descriptors are close-on-exec from birth (on Apple systems: right after it, there is no such call).
 
@@ -87,6 +88,25 @@ pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<SocketAd
         let (stream, peer) = rustix::net::acceptfrom(fd)?;
         Ok((prepare(stream)?, peer))
     }
+}
+
+/// As [`accept`], of a socket whose open file may be in blocking mode at any moment: others have handles to it.
+///
+/// No flag keeps `accept4` from waiting: only `O_NONBLOCK` does, which is everybody's. So the queue is asked first. A call that
+/// finds it empty all the same, because somebody else was faster, blocks for some 50 µs and is interrupted.
+///
+/// # Errors
+///
+/// Those of [`accept`], and `WouldBlock`.
+pub(crate) fn accept_shared(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
+    if !is_readable(fd)? {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    super::signal::interrupted_soon(|| accept(fd)).map_err(|error| match error.kind() {
+        // It has waited: the queue was empty. What comes from now on is announced.
+        io::ErrorKind::Interrupted => io::ErrorKind::WouldBlock.into(),
+        _ => error,
+    })
 }
 
 /// What the calls without flags leave to do: K1, K2, K3.
@@ -233,6 +253,14 @@ pub(crate) fn is_readable(fd: BorrowedFd<'_>) -> io::Result<bool> {
             tv_nsec: 0,
         }),
     )? > 0)
+}
+
+/// Whether an error is pending on the connection, or both of its halves are closed. The error stays pending.
+pub(crate) fn has_failed(fd: BorrowedFd<'_>) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    // Errors and hang-ups are told without being asked for.
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::empty())];
+    poll(&mut fds, Some(&Timespec::default())).is_ok_and(|count| count > 0)
 }
 
 /// Whether the receiving half was shut down, as far as the system tells without receiving.

@@ -237,3 +237,39 @@ fn many_clients_count_together() {
     }
     clients[0].ask("get n", "$4|1000");
 }
+
+/// The client reads nothing until it has sent everything: far more than the buffers of a connection hold, in
+/// both directions. Then all answers are there, in order.
+#[test]
+fn a_huge_pipeline_is_answered() {
+    const COMMANDS: usize = 3_000;
+    let Some(server) = Server::start("resp", &["127.0.0.1:0", "--workers", "1"]) else {
+        return;
+    };
+    let mut client = Client::new(&server);
+    let text = "x".repeat(10_000);
+    client.send(format!("echo {text}\r\n").repeat(COMMANDS));
+    for _ in 0..COMMANDS {
+        assert_eq!(client.line(), "$10000");
+        assert!(client.line() == text);
+    }
+    // It goes on as before.
+    client.ask("ping", "+PONG");
+}
+
+/// As before, but the client never reads: it is cut off, and others do not notice.
+#[test]
+fn an_endless_pipeline_is_cut_off() {
+    let Some(server) = Server::start("resp", &["127.0.0.1:0", "--workers", "1"]) else {
+        return;
+    };
+    let mut greedy = server.connect();
+    let commands = format!("echo {}\r\n", "x".repeat(10_000)).repeat(100);
+    let mut sent = 0;
+    while greedy.write_all(commands.as_bytes()).is_ok() {
+        sent += commands.len();
+        assert!(sent < 1_000_000_000, "it is never cut off");
+    }
+    assert!(sent >= 64 * 1024 * 1024, "{sent}");
+    Client::new(&server).ask("ping", "+PONG");
+}

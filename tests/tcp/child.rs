@@ -6,7 +6,7 @@ use super::net::{Server, TcpListener, TcpStream};
 use super::pair::echo;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{BufRead, BufReader, ErrorKind, IoSlice, Read, Write};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 const IN_CHILD: &str = "RUSTLET_TEST_CHILD";
 
@@ -14,15 +14,87 @@ fn is_child() -> bool {
     std::env::var_os(IN_CHILD).is_some()
 }
 
-fn child(test: &str) -> Child {
+fn command(test: &str) -> Command {
     let path = format!("{}::{test}", module_path!().split_once("::").unwrap().1);
-    crate::support::this_program()
+    let mut command = crate::support::this_program();
+    command
         .args(["--exact", &path, "--nocapture", "--test-threads=1"])
         .env(IN_CHILD, "1")
         .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap()
+        .stdout(Stdio::piped());
+    command
+}
+
+fn child(test: &str) -> Child {
+    command(test).spawn().unwrap()
+}
+
+/// In a child: an echo server that may have `limit` descriptors. It ends with its standard input, which its parent holds.
+fn serve_with(limit: u64) {
+    let hard = getrlimit(Resource::Nofile).maximum;
+    setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: Some(limit),
+            maximum: hard,
+        },
+    )
+    .unwrap();
+    std::thread::spawn(|| {
+        std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).unwrap();
+        std::process::exit(0);
+    });
+    rustlet::run(|| {
+        let server = Server::bind("127.0.0.1:0").unwrap();
+        println!("\nport {}", server.local_addr().unwrap().port());
+        server.serve(|stream| echo(&stream)).unwrap();
+    });
+}
+
+fn port(child: &mut Child) -> u16 {
+    BufReader::new(child.stdout.take().unwrap())
+        .lines()
+        .find_map(|line| line.unwrap().strip_prefix("port ")?.parse().ok())
+        .expect("the child's port")
+}
+
+/// One line for each of two episodes.
+#[test]
+fn serve_says_once_an_episode_that_descriptors_have_run_out() {
+    const LIMIT: u64 = 64;
+    if is_child() {
+        return serve_with(LIMIT);
+    }
+    let test = "serve_says_once_an_episode_that_descriptors_have_run_out";
+    let mut child = command(test).stderr(Stdio::piped()).spawn().unwrap();
+    let port = port(&mut child);
+    let connect = || std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut next = || {
+        let mut rest = said.by_ref().map(Result::unwrap);
+        rest.find(|line| line.starts_with("rustlet: ")).unwrap()
+    };
+    let mut lines = Vec::new();
+    for _ in 0..2 {
+        let clients: Vec<_> = (0..2 * LIMIT).map(|_| connect()).collect();
+        lines.push(next());
+        drop(clients);
+        // There is room again.
+        for _ in 0..3 {
+            let mut client = connect();
+            client.write_all(b"?").unwrap();
+            client.read_exact(&mut [0]).unwrap();
+        }
+    }
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+    lines.extend(said.map(Result::unwrap));
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+    for line in lines {
+        assert!(line.contains(&format!("127.0.0.1:{port}")), "{line}");
+        assert!(line.contains("64 (`ulimit -n`)"), "{line}");
+        assert!(line.contains("Too many open files"), "{line}");
+    }
 }
 
 #[test]
@@ -30,28 +102,10 @@ fn serve_goes_on_when_descriptors_run_out() {
     const LIMIT: u64 = 64;
     const CLIENTS: usize = 2 * LIMIT as usize;
     if is_child() {
-        let hard = getrlimit(Resource::Nofile).maximum;
-        setrlimit(
-            Resource::Nofile,
-            Rlimit {
-                current: Some(LIMIT),
-                maximum: hard,
-            },
-        )
-        .unwrap();
-        rustlet::run(|| {
-            let server = Server::bind("127.0.0.1:0").unwrap();
-            println!("\nport {}", server.local_addr().unwrap().port());
-            server.serve(|stream| echo(&stream)).unwrap();
-        });
-        return;
+        return serve_with(LIMIT);
     }
-
     let mut child = child("serve_goes_on_when_descriptors_run_out");
-    let port: u16 = BufReader::new(child.stdout.take().unwrap())
-        .lines()
-        .find_map(|line| line.unwrap().strip_prefix("port ")?.parse().ok())
-        .expect("the child's port");
+    let port = port(&mut child);
     let connect = || std::net::TcpStream::connect(("127.0.0.1", port));
     // More than the child can hold at once. They are served in the order in which they came.
     let clients: Vec<_> = (0..CLIENTS).map(|_| connect().unwrap()).collect();

@@ -115,7 +115,10 @@ macro_rules! debug_of_std {
     ($name:ident, $theirs:ty) => {
         impl std::fmt::Debug for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                std::fmt::Debug::fmt(&*crate::sys::unix_sock::lent::<$theirs>(self.as_fd()), f)
+                std::fmt::Debug::fmt(
+                    &*crate::sys::unix_sock::lent::<$theirs>(self.socket.fd()),
+                    f,
+                )
             }
         }
     };

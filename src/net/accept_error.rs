@@ -1,0 +1,151 @@
+//! What the errors of `accept` mean for a server, and the report of those that come from a lack of something.
+//!
+//! Used by the accepting thread of a server alone.
+
+use std::io::{self, Write};
+
+use rustix::io::Errno;
+
+use super::TcpListener;
+use crate::sys::{clock, limits};
+
+/// Reports on stderr that a server cannot accept, because descriptors or memory have run out: once an episode.
+///
+/// An episode ends when two connections in a row are accepted. (A server that is just at its limit
+/// accepts one whenever another one ends: still the same episode.)
+#[derive(Default)]
+pub(super) struct Shortage {
+    is_reported: bool,
+    accepted: u32,
+    /// When the last report was made, if there was one.
+    last: Option<clock::Tick>,
+}
+
+impl Shortage {
+    /// At most one report in this time. A shortage that lasts longer is reported late, not never.
+    const GAP_NS: clock::Tick = 1_000_000_000;
+
+    pub(super) fn accepted(&mut self) {
+        self.accepted = self.accepted.saturating_add(1);
+        if self.accepted >= 2 {
+            self.is_reported = false;
+        }
+    }
+
+    /// Whether the failure of an attempt that was made `now` is reported.
+    fn is_to_be_reported(&mut self, now: clock::Tick) -> bool {
+        self.accepted = 0;
+        let is_early = self
+            .last
+            .is_some_and(|last| now.saturating_sub(last) < Shortage::GAP_NS);
+        if self.is_reported || is_early {
+            return false;
+        }
+        self.is_reported = true;
+        self.last = Some(now);
+        true
+    }
+
+    pub(super) fn failed(&mut self, listener: &TcpListener, error: &io::Error) {
+        if Outlook::of(error) != Outlook::MayHeal {
+            return;
+        }
+        if !self.is_to_be_reported(clock::now()) {
+            return;
+        }
+        let server = match listener.local_addr() {
+            Ok(addr) => format!("the server on {addr}"),
+            Err(_) => "a server".into(),
+        };
+        let what = match Errno::from_io_error(error) {
+            Some(Errno::MFILE) => {
+                let limit = match limits::descriptors() {
+                    Some(limit) => limit.to_string(),
+                    None => "unlimited".into(),
+                };
+                format!("file descriptors, of which the process may have {limit} (`ulimit -n`)")
+            }
+            Some(Errno::NFILE) => {
+                "file descriptors of the whole system (`sysctl fs.file-max`)".into()
+            }
+            _ => "memory for sockets".to_owned(),
+        };
+        // A stderr that is closed is no reason to serve nobody; one that is full is waited for.
+        let _unheard = writeln!(
+            crate::io::stderr(),
+            "rustlet: {server} is out of {what}: {error}; clients wait until connections end"
+        );
+    }
+}
+
+/// What an error of `accept` means for the calls after it.
+#[derive(Debug, PartialEq)]
+pub(super) enum Outlook {
+    /// The connection that was to be taken is gone; the next may be good. Also what is worth asking again at once.
+    ThatConnectionOnly,
+    /// Something has run out, and may be there again later.
+    MayHeal,
+    Hopeless,
+}
+
+impl Outlook {
+    /// The groups are those of the Linux manual, accept(2). EPERM is a firewall's refusal of one connection.
+    pub(super) fn of(error: &io::Error) -> Outlook {
+        let Some(errno) = Errno::from_io_error(error) else {
+            return Outlook::Hopeless;
+        };
+        match errno {
+            Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM => Outlook::MayHeal,
+            Errno::CONNABORTED
+            | Errno::CONNRESET
+            | Errno::PERM
+            | Errno::PROTO
+            | Errno::NOPROTOOPT
+            | Errno::TIMEDOUT
+            | Errno::NETDOWN
+            | Errno::NETUNREACH
+            | Errno::HOSTDOWN
+            | Errno::HOSTUNREACH
+            | Errno::INTR
+            | Errno::AGAIN => Outlook::ThatConnectionOnly,
+            #[cfg(target_os = "linux")]
+            Errno::NONET => Outlook::ThatConnectionOnly,
+            _ => Outlook::Hopeless,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_sorted() {
+        let outlook = |errno: Errno| Outlook::of(&errno.into());
+        assert_eq!(outlook(Errno::MFILE), Outlook::MayHeal);
+        assert_eq!(outlook(Errno::CONNABORTED), Outlook::ThatConnectionOnly);
+        assert_eq!(outlook(Errno::INVAL), Outlook::Hopeless);
+        assert_eq!(outlook(Errno::BADF), Outlook::Hopeless);
+    }
+
+    #[test]
+    fn an_episode_is_reported_once() {
+        const GAP: clock::Tick = Shortage::GAP_NS;
+        let mut shortage = Shortage::default();
+        assert!(shortage.is_to_be_reported(5));
+        assert!(!shortage.is_to_be_reported(6));
+        assert!(!shortage.is_to_be_reported(10 * GAP));
+        // Just at its limit: one goes, one comes.
+        shortage.accepted();
+        assert!(!shortage.is_to_be_reported(20 * GAP));
+        shortage.accepted();
+        shortage.accepted();
+        assert!(shortage.is_to_be_reported(21 * GAP));
+        // Over, and back at once: late, if it lasts.
+        shortage.accepted();
+        shortage.accepted();
+        assert!(!shortage.is_to_be_reported(22 * GAP - 1));
+        assert!(shortage.is_to_be_reported(22 * GAP));
+        assert!(!shortage.is_to_be_reported(24 * GAP));
+    }
+}

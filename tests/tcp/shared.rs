@@ -1,0 +1,175 @@
+//! An open socket that std has a handle to as well: std's handle behaves as std's, and ours never keeps its worker.
+
+use super::net::{TcpListener, TcpStream};
+use rustix::fs::{OFlags, fcntl_getfl};
+use std::io::{Read, Write};
+use std::net as theirs;
+use std::os::fd::{AsFd, FromRawFd, IntoRawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+/// One worker: if a call keeps it, no other green thread goes on, and the test hangs.
+fn enter(case: impl FnOnce() + Send) {
+    let single = rustlet::Builder::new().workers(1).build().unwrap();
+    single.run(case);
+}
+
+fn is_nonblocking(fd: impl AsFd) -> bool {
+    fcntl_getfl(fd).unwrap().contains(OFlags::NONBLOCK)
+}
+
+/// Clients come one after the other, each when a green thread of the single worker has let it, so that a worker that is
+/// kept in `accept` stops them all. Ours and std's handle compete for each of them: the worker is idle when a client
+/// comes, and is woken together with the OS thread that blocks in std's call. No call of that one may fail.
+fn accept_in_competition(ours: TcpListener, theirs: theirs::TcpListener) {
+    const CLIENTS: usize = 3_000;
+    let addr = ours.local_addr().unwrap();
+    let done = Arc::new(AtomicBool::new(false));
+    let stop = Arc::clone(&done);
+    let competitor = std::thread::spawn(move || {
+        for stream in theirs.incoming() {
+            let mut stream = stream.expect("std's listener blocks, as it always has");
+            if stop.load(SeqCst) {
+                return;
+            }
+            stream.write_all(b"s").unwrap();
+        }
+    });
+    let (let_in, may_come) = rustlet::channel::bounded(0);
+    let clients = std::thread::spawn(move || {
+        for () in may_come {
+            let mut client = theirs::TcpStream::connect(addr).unwrap();
+            client.read_exact(&mut [0]).unwrap();
+        }
+    });
+    enter(move || {
+        let accepting = rustlet::spawn(move || {
+            for stream in ours.incoming() {
+                stream.unwrap().write_all(b"o").unwrap();
+            }
+        });
+        for _ in 0..CLIENTS {
+            let_in.send(()).unwrap();
+        }
+        drop(let_in);
+        rustlet::unblock(|| clients.join().unwrap());
+        accepting.cancel();
+        assert!(accepting.join().is_err());
+        // Nobody of ours waits for it any more: std's handle gets it.
+        let mut last = [0];
+        let mut client = TcpStream::connect(addr).unwrap();
+        client.read_exact(&mut last).unwrap();
+        assert_eq!(&last, b"s");
+        done.store(true, SeqCst);
+        let _last = TcpStream::connect(addr);
+    });
+    competitor.join().unwrap();
+}
+
+#[test]
+fn a_clone_that_became_stds_competes() {
+    let ours = TcpListener::bind("127.0.0.1:0").unwrap();
+    let theirs = theirs::TcpListener::from(ours.try_clone().unwrap());
+    assert!(!is_nonblocking(&theirs));
+    accept_in_competition(ours, theirs);
+}
+
+#[test]
+fn a_clone_of_stds_that_became_ours_competes() {
+    let theirs = theirs::TcpListener::bind("127.0.0.1:0").unwrap();
+    let ours = TcpListener::from(theirs.try_clone().unwrap());
+    assert!(!is_nonblocking(&theirs));
+    accept_in_competition(ours, theirs);
+
+    let theirs = theirs::TcpListener::bind("127.0.0.1:0").unwrap();
+    let raw = theirs.try_clone().unwrap().into_raw_fd();
+    // SAFETY: `into_raw_fd` has just given it away.
+    #[allow(unsafe_code, reason = "what is tested is unsafe")]
+    let ours = unsafe { TcpListener::from_raw_fd(raw) };
+    accept_in_competition(ours, theirs);
+}
+
+/// The descriptor was only lent, and its borrower has taken the flag away.
+#[test]
+fn a_duplicate_of_the_descriptor_competes() {
+    let ours = TcpListener::bind("127.0.0.1:0").unwrap();
+    let theirs = theirs::TcpListener::from(ours.as_fd().try_clone_to_owned().unwrap());
+    theirs.set_nonblocking(false).unwrap();
+    accept_in_competition(ours, theirs);
+}
+
+/// What std's and ours want of `set_nonblocking` is kept apart, in both orders.
+#[test]
+fn a_nonblocking_handle_of_ours_does_not_change_stds() {
+    enter(|| {
+        let ours = TcpListener::bind("127.0.0.1:0").unwrap();
+        let theirs = theirs::TcpListener::from(ours.try_clone().unwrap());
+        ours.set_nonblocking(true).unwrap();
+        assert_eq!(
+            ours.accept().unwrap_err().kind(),
+            std::io::ErrorKind::WouldBlock
+        );
+        assert!(!is_nonblocking(&theirs));
+        let addr = ours.local_addr().unwrap();
+        let _client = TcpStream::connect(addr).unwrap();
+        theirs.accept().unwrap();
+        let _client = TcpStream::connect(addr).unwrap();
+        super::pair::until_there(|| ours.accept());
+        // Ours goes out as it was set, and std's clone follows, because they are one open file.
+        let ours = theirs::TcpListener::from(ours);
+        assert!(is_nonblocking(&theirs));
+        assert_eq!(
+            ours.accept().unwrap_err().kind(),
+            std::io::ErrorKind::WouldBlock
+        );
+    });
+}
+
+/// std's handle waits in a read, on an OS thread, and so does ours: each of the bytes reaches one of them.
+#[test]
+fn a_stream_is_read_by_both() {
+    let listener = theirs::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    for way in 0..2 {
+        let mut peer = theirs::TcpStream::connect(addr).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        let (mut ours, mut theirs) = if way == 0 {
+            (TcpStream::from(accepted.try_clone().unwrap()), accepted)
+        } else {
+            let ours = TcpStream::from(accepted);
+            let theirs = theirs::TcpStream::from(ours.try_clone().unwrap());
+            (ours, theirs)
+        };
+        assert!(!is_nonblocking(&theirs));
+        const BYTES: usize = 2_000;
+        let reading = std::thread::spawn(move || {
+            let mut count = 0;
+            while theirs.read(&mut [0]).expect("it blocks") > 0 {
+                count += 1;
+                theirs.write_all(b"!").unwrap();
+            }
+            count
+        });
+        let count = std::sync::Mutex::new(0);
+        enter(|| {
+            rustlet::scope(|scope| {
+                scope.spawn(|| {
+                    while ours.read(&mut [0]).unwrap() > 0 {
+                        *count.lock().unwrap() += 1;
+                        ours.write_all(b"!").unwrap();
+                    }
+                });
+                let mut peer = TcpStream::from(peer.try_clone().unwrap());
+                for _ in 0..BYTES {
+                    peer.write_all(b"?").unwrap();
+                    peer.read_exact(&mut [0]).unwrap();
+                }
+                peer.shutdown(theirs::Shutdown::Write).unwrap();
+            });
+        });
+        let count = count.into_inner().unwrap();
+        assert_eq!(reading.join().unwrap() + count, BYTES);
+        drop(ours);
+        assert_eq!(peer.read(&mut [0]).unwrap(), 0);
+    }
+}

@@ -1,0 +1,150 @@
+//! An open socket that std has a handle to as well: std's handle behaves as std's, and ours never keeps its worker.
+
+use super::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use crate::dir::abstract_name;
+use rustix::fs::{OFlags, fcntl_getfl};
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net as theirs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+
+fn is_nonblocking(fd: impl AsFd) -> bool {
+    fcntl_getfl(fd).unwrap().contains(OFlags::NONBLOCK)
+}
+
+/// One worker: if a call keeps it, no other green thread goes on, and the test hangs.
+fn enter(case: impl FnOnce() + Send) {
+    let single = rustlet::Builder::new().workers(1).build().unwrap();
+    single.run(case);
+}
+
+/// Clients come one after the other, each when a green thread of the single worker has let it, so that a worker that is
+/// kept in `accept` stops them all. Ours and std's handle compete for each of them.
+fn accept_in_competition(ours: UnixListener, theirs: theirs::UnixListener) {
+    const CLIENTS: usize = 3_000;
+    let addr = ours.local_addr().unwrap();
+    let done = Arc::new(AtomicBool::new(false));
+    let stop = Arc::clone(&done);
+    let competitor = std::thread::spawn(move || {
+        for stream in theirs.incoming() {
+            let mut stream = stream.expect("std's listener blocks, as it always has");
+            if stop.load(SeqCst) {
+                return;
+            }
+            stream.write_all(b"s").unwrap();
+        }
+    });
+    let (let_in, may_come) = rustlet::channel::bounded(0);
+    let where_to = addr.clone();
+    let clients = std::thread::spawn(move || {
+        for () in may_come {
+            let mut client = theirs::UnixStream::connect_addr(&where_to).unwrap();
+            client.read_exact(&mut [0]).unwrap();
+        }
+    });
+    enter(move || {
+        let accepting = rustlet::spawn(move || {
+            for stream in ours.incoming() {
+                stream.unwrap().write_all(b"o").unwrap();
+            }
+        });
+        for _ in 0..CLIENTS {
+            let_in.send(()).unwrap();
+        }
+        drop(let_in);
+        rustlet::unblock(|| clients.join().unwrap());
+        accepting.cancel();
+        assert!(accepting.join().is_err());
+        // Nobody of ours waits for it any more: std's handle gets it.
+        let mut last = [0];
+        let mut client = UnixStream::connect_addr(&addr).unwrap();
+        client.read_exact(&mut last).unwrap();
+        assert_eq!(&last, b"s");
+        done.store(true, SeqCst);
+        let _last = UnixStream::connect_addr(&addr);
+    });
+    competitor.join().unwrap();
+}
+
+#[test]
+fn a_listener_that_became_stds_competes() {
+    let ours = UnixListener::bind_addr(&abstract_name()).unwrap();
+    let theirs = theirs::UnixListener::from(ours.try_clone().unwrap());
+    accept_in_competition(ours, theirs);
+}
+
+#[test]
+fn a_listener_of_stds_competes() {
+    let theirs = theirs::UnixListener::bind_addr(&abstract_name()).unwrap();
+    let ours = UnixListener::from(OwnedFd::from(theirs.try_clone().unwrap()));
+    assert!(!is_nonblocking(&theirs));
+    accept_in_competition(ours, theirs);
+}
+
+/// std's handle waits in a call on an OS thread, ours on a green thread: each message reaches one of them.
+#[test]
+fn datagrams_and_streams_are_read_by_both() {
+    fn share(
+        mut send: impl FnMut(&[u8]) + Send,
+        ours: impl Fn(&mut [u8]) -> usize + Send + 'static,
+        theirs: impl Fn(&mut [u8]) -> usize + Send + 'static,
+    ) {
+        const MESSAGES: usize = 2_000;
+        let seen = Arc::new(AtomicUsize::new(0));
+        let stds = Arc::clone(&seen);
+        let reading = std::thread::spawn(move || {
+            while theirs(&mut [0]) > 0 {
+                stds.fetch_add(1, SeqCst);
+            }
+        });
+        enter(move || {
+            let counted = Arc::clone(&seen);
+            let reader = rustlet::spawn(move || {
+                while ours(&mut [0]) > 0 {
+                    counted.fetch_add(1, SeqCst);
+                }
+            });
+            for message in 0..MESSAGES {
+                send(b"?");
+                while seen.load(SeqCst) <= message {
+                    rustlet::yield_now();
+                }
+            }
+            drop(send);
+            reader.join().unwrap();
+        });
+        reading.join().unwrap();
+    }
+
+    let (one, other) = theirs::UnixStream::pair().unwrap();
+    let ours = UnixStream::from(one.try_clone().unwrap());
+    share(
+        move |bytes| (&other).write_all(bytes).unwrap(),
+        move |buf| (&ours).read(buf).unwrap(),
+        move |buf| (&one).read(buf).expect("it blocks"),
+    );
+
+    let (one, other) = UnixDatagram::pair().unwrap();
+    let theirs = theirs::UnixDatagram::from(one.try_clone().unwrap());
+    assert!(!is_nonblocking(&theirs));
+    // The end of the sender is nothing to a datagram socket: an empty message, for each of both.
+    struct Sender(UnixDatagram);
+    impl Sender {
+        fn send(&self, message: &[u8]) {
+            assert_eq!(self.0.send(message).unwrap(), message.len());
+        }
+    }
+    impl Drop for Sender {
+        fn drop(&mut self) {
+            self.send(b"");
+            self.send(b"");
+        }
+    }
+    let sender = Sender(other);
+    share(
+        move |bytes| sender.send(bytes),
+        move |buf| one.recv(buf).unwrap(),
+        move |buf| theirs.recv(buf).expect("it blocks"),
+    );
+}
