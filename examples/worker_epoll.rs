@@ -20,7 +20,10 @@ const WORKER: u64 = 1;
 const BLINK: u64 = 2;
 
 fn main() -> io::Result<()> {
-    let worker = Worker::new();
+    Worker::scope(poll_loop)
+}
+
+fn poll_loop(worker: &Worker) -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
 
@@ -45,7 +48,7 @@ fn main() -> io::Result<()> {
     let blink = every(Duration::from_millis(10))?;
     let watch = |key| (epoll::EventData::new_u64(key), epoll::EventFlags::IN);
     let (key, readable) = watch(WORKER);
-    epoll::add(&poller, &worker, key, readable)?;
+    epoll::add(&poller, worker, key, readable)?;
     let (key, readable) = watch(BLINK);
     epoll::add(&poller, &blink, key, readable)?;
 

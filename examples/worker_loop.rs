@@ -23,12 +23,15 @@ struct Board {
 }
 
 fn main() {
-    let worker = Worker::new();
+    Worker::scope(play);
+}
+
+fn play(worker: &Worker) {
     let board = Rc::new(RefCell::new(Board::default()));
 
-    race(&worker, &board, "tortoise", |_| yield_now());
+    race(worker, &board, "tortoise", |_| yield_now());
     let watched = Rc::clone(&board);
-    race(&worker, &board, "hare", move |place| {
+    race(worker, &board, "hare", move |place| {
         while place == TRACK / 2 && watched.borrow().arrived.is_empty() {
             sleep(Duration::from_millis(50)); // one more nap; the loop goes on meanwhile
         }

@@ -1,7 +1,7 @@
 //! `thread_local!` of the green thread. What std's keys do on OS threads, ours do on green threads and on OS threads.
 //!
-//! `local/as_std.rs` names only what std has too and runs four times, once of them against std itself;
-//! `local/ours.rs` has what only green threads can do.
+//! `local/as_std.rs` names only what std has too and runs five times, once of them against std itself;
+//! `local/ours.rs` has what only green threads can do; `local/coroutines.rs` what coroutines of another crate do with a borrowed value.
 #![allow(
     clippy::missing_const_for_thread_local,
     reason = "the lazy form is what some tests are about"
@@ -45,10 +45,28 @@ mod std_itself {
     mod as_std;
 }
 
+/// Our keys on OS threads, which std starts and ends.
+#[path = "local"]
+mod on_os_threads {
+    mod thread {
+        pub(crate) use rustlet::thread::{AccessError, LocalKey};
+        pub(crate) use rustlet::thread_local;
+        pub(crate) use std::thread::{JoinHandle, spawn, yield_now};
+    }
+
+    fn enter(case: fn()) {
+        case();
+    }
+
+    mod as_std;
+}
+
 setting!(green, rustlet::thread, |case: fn()| rustlet::run(case));
 setting!(one_worker, rustlet::thread, crate::on_one_worker);
 setting!(os_threads, rustlet::thread, |case: fn()| case());
 
+#[path = "local/coroutines.rs"]
+mod coroutines;
 #[path = "local/ours.rs"]
 mod ours;
 

@@ -78,4 +78,5 @@ fn on_one_worker(case: fn()) {
 mod ours {
     mod alone;
     mod beyond_std;
+    mod exiting;
 }

@@ -154,60 +154,62 @@ mod clockwork {
     /// `Worker.assign/tick/work`, `doNextTask`: letters and numbers take turns in an exact order.
     #[test]
     fn a_worker_that_is_stepped_by_hand() {
-        let worker = Worker::new();
-        let said = Rc::new(RefCell::new(Vec::new()));
-        let says = |words: &'static [&'static str]| {
-            let said = Rc::clone(&said);
-            move || {
-                for (number, word) in words.iter().enumerate() {
-                    if number > 0 {
-                        yield_now();
+        Worker::scope(|worker| {
+            let said = Rc::new(RefCell::new(Vec::new()));
+            let says = |words: &'static [&'static str]| {
+                let said = Rc::clone(&said);
+                move || {
+                    for (number, word) in words.iter().enumerate() {
+                        if number > 0 {
+                            yield_now();
+                        }
+                        said.borrow_mut().push(*word);
                     }
-                    said.borrow_mut().push(*word);
                 }
+            };
+            worker.assign(says(&["a", "z"]));
+            worker.assign(says(&["1", "2", "3", "4"]));
+            let mut ticks = 0;
+            while worker.tick() {
+                ticks += 1;
             }
-        };
-        worker.assign(says(&["a", "z"]));
-        worker.assign(says(&["1", "2", "3", "4"]));
-        let mut ticks = 0;
-        while worker.tick() {
-            ticks += 1;
-        }
-        assert_eq!(*said.borrow(), ["a", "1", "z", "2", "3", "4"]);
-        assert_eq!(ticks, 6);
-        let later = Rc::clone(&said);
-        worker.assign(move || {
-            sleep(SHORT);
-            later.borrow_mut().push("later");
+            assert_eq!(*said.borrow(), ["a", "1", "z", "2", "3", "4"]);
+            assert_eq!(ticks, 6);
+            let later = Rc::clone(&said);
+            worker.assign(move || {
+                sleep(SHORT);
+                later.borrow_mut().push("later");
+            });
+            worker.work();
+            assert_eq!(said.borrow().last(), Some(&"later"));
         });
-        worker.work();
-        assert_eq!(said.borrow().last(), Some(&"later"));
     }
 
     /// `sleep`, `repeat`, `Command`, `wrap`, `Result`.
     #[test]
     fn sleep_repeat_command_wrap_and_result() {
-        let worker = Worker::new();
-        let rounds = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&rounds);
-        let output = worker.assign(move || {
-            let (enough, has_enough) = bounded(1);
-            let repeated = repeat(SHORT, move || {
-                if counted.fetch_add(1, Ordering::Relaxed) == 2 {
-                    enough.send(()).unwrap();
-                }
+        Worker::scope(|worker| {
+            let rounds = Arc::new(AtomicUsize::new(0));
+            let counted = Arc::clone(&rounds);
+            let output = worker.assign(move || {
+                let (enough, has_enough) = bounded(1);
+                let repeated = repeat(SHORT, move || {
+                    if counted.fetch_add(1, Ordering::Relaxed) == 2 {
+                        enough.send(()).unwrap();
+                    }
+                });
+                has_enough.recv().unwrap();
+                repeated.cancel();
+                // A result that somebody else gives.
+                let (gives, result) = oneshot::channel();
+                spawn(move || gives.send(7).unwrap());
+                let output = Command::new("echo").arg("said").output().unwrap();
+                (result.recv().unwrap(), output.stdout)
             });
-            has_enough.recv().unwrap();
-            repeated.cancel();
-            // A result that somebody else gives.
-            let (gives, result) = oneshot::channel();
-            spawn(move || gives.send(7).unwrap());
-            let output = Command::new("echo").arg("said").output().unwrap();
-            (result.recv().unwrap(), output.stdout)
+            worker.work();
+            assert_eq!(output.join().unwrap(), (7, b"said\n".to_vec()));
+            assert!(rounds.load(Ordering::Relaxed) >= 3);
         });
-        worker.work();
-        assert_eq!(output.join().unwrap(), (7, b"said\n".to_vec()));
-        assert!(rounds.load(Ordering::Relaxed) >= 3);
     }
 }
 

@@ -142,9 +142,12 @@ fn a_worker_sleeps_while_its_threads_wait_for_stacks() {
     // Sizes of which nobody has left stacks behind.
     let runtime = Builder::new().workers(1).stack_size(320 << 10);
     runtime.build().unwrap().run(wait_in_peace);
-    let worker = Builder::new().stack_size(576 << 10).build_worker().unwrap();
-    let main = worker.assign(wait_in_peace);
-    worker.work();
-    main.join().unwrap();
+    let stepped = Builder::new().stack_size(576 << 10);
+    let result = stepped.worker_scope(|worker| {
+        let main = worker.assign(wait_in_peace);
+        worker.work();
+        main.join()
+    });
+    result.unwrap().unwrap();
     drop(other);
 }

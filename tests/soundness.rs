@@ -163,7 +163,7 @@ fn panicking_is_exact_while_one_waits_in_its_unwinding() {
 fn a_std_lock_is_poisoned_by_its_holder_only() {
     on_one_worker(|| {
         let (early, late) = (Mutex::new(()), Mutex::new(()));
-        let own = std::sync::Arc::new(Mutex::new(()));
+        let own = Arc::new(Mutex::new(()));
         let held = early.lock().unwrap();
         let theirs = own.clone();
         let unwinding = start(move || {

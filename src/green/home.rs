@@ -86,6 +86,15 @@ pub(crate) fn step_here(group: usize) {
     crate::shim::lock(&BY_HAND).push((group, os_thread()));
 }
 
+/// Whether a worker runs, or has green threads, on the calling OS thread.
+pub(crate) fn has_worker() -> bool {
+    let here = os_thread();
+    Home::of_thread().is_some()
+        || crate::shim::lock(&BY_HAND)
+            .iter()
+            .any(|&(_, at)| at == here)
+}
+
 /// Nobody steps them any more.
 pub(crate) fn step_no_more(group: usize) {
     crate::shim::lock(&BY_HAND).retain(|&(by_hand, _)| by_hand != group);

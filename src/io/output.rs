@@ -63,7 +63,8 @@ static STDERR: Reentrant<Standard> = Reentrant::new(Standard::Err);
 /// What is written is buffered up to the end of a line. A line suspends the calling green thread until the terminal, the pipe or the
 /// file has taken it, and blocks an OS thread. The descriptor stays as it is: it is not made `O_NONBLOCK`, which other programs that share it would notice.
 ///
-/// What is still in the buffer is written when `main` returns or [`std::process::exit`] is called, as with std; not when the process aborts.
+/// What is still in the buffer is written when `main` returns or [`exit`](crate::process::exit) is called, as with std; not when
+/// the process aborts.
 /// The buffer is not std's, which `println!` uses: whole lines of the two come out in order, parts of lines may not.
 ///
 /// ```
@@ -82,7 +83,7 @@ pub fn stdout() -> Stdout {
 }
 
 /// The process ends.
-extern "C" fn finish() {
+fn finish() {
     standard::exits();
     let finish = || {
         // Somebody who is writing now, perhaps the caller, will not be waited for.

@@ -4,18 +4,25 @@
 )]
 //! Storage of the *green* thread, with the names of `std::thread_local!`.
 //!
-//! Each green thread (and each OS thread) has a list of the values that it has used, found by the address of the key.
-//! A green thread has a handful of them at most, so the list is searched from its start.
+//! Each green thread has a list of the values that it has used, found by the address of the key: a handful at most, so the list is
+//! searched from its start. An OS thread keeps its value of a key in a `std::thread_local!` of that key, so std itself decides
+//! when and in which order the values of OS threads are destroyed.
 //!
-//! V1. A value is boxed: growing the list does not move it. It is dropped only at the end of its thread, by that
-//!     thread, after the list was taken away, so that no `with` finds it any more.
+//! V1. A value is boxed: growing the list does not move it. Its owner takes it out of the list, or out of the
+//!     [`OsValue`], before it drops it, so no `with` finds it any more. `borrows` counts the calls of `with` that have not
+//!     returned. A value whose count is not zero then is leaked: its borrower is suspended in a coroutine of another
+//!     crate, which may go on after the thread has ended.
 //! V2. An entry under the address of a `LocalKey<T>` holds a `T`: a static has one type and one address.
 //! V3. The list is borrowed for a look or a push only; no code of the user runs meanwhile.
+//! V4. One OS thread only touches a value and its count: a started green thread never leaves its OS thread, and the value's address is kept
+//!     on stacks of that OS thread and in its thread-locals.
+//! V5. The box of an [`OsValue`] is freed by [`OsEnd`]'s destructor, or when another value takes its place. Both take the pointer out first.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::ptr;
+use std::ptr::{self, NonNull};
+use std::thread::LocalKey as StdLocalKey;
 
 use crate::green::{Home, LocalStorage, contain};
 
@@ -42,6 +49,8 @@ const NOBODYS: usize = 0;
 /// ```
 pub struct LocalKey<T: 'static> {
     init: fn() -> T,
+    os_value: &'static StdLocalKey<OsValue<T>>,
+    os_end: &'static StdLocalKey<OsEnd<T>>,
 }
 
 /// The thread's values are being dropped. As [`std::thread::AccessError`].
@@ -63,8 +72,66 @@ impl fmt::Display for AccessError {
 
 impl std::error::Error for AccessError {}
 
+/// A value of a key, and how many calls of `with` use it now (V1).
+struct Value<V: ?Sized> {
+    borrows: Cell<usize>,
+    value: V,
+}
+
+impl<T> Value<T> {
+    fn new(value: T) -> NonNull<Value<T>> {
+        NonNull::from(Box::leak(Box::new(Value {
+            borrows: Cell::new(0),
+            value,
+        })))
+    }
+}
+
+/// Drops a value that no `with` finds any more, or leaks it while it is borrowed (V1). A panic of its destructor ends here.
+///
+/// # Safety
+///
+/// V1: the caller is its owner, and has taken it out.
+unsafe fn release<V: ?Sized>(value: NonNull<Value<V>>) {
+    // SAFETY: it is there: its owner has not freed it.
+    if unsafe { value.as_ref() }.borrows.get() == 0 {
+        // SAFETY: from `Value::new`, and nobody has a reference to it.
+        contain(|| drop(unsafe { Box::from_raw(value.as_ptr()) }));
+    }
+}
+
+/// A call of `with` that has not returned.
+struct Borrow<T>(NonNull<Value<T>>);
+
+impl<T> Borrow<T> {
+    /// # Safety
+    ///
+    /// The value has been found by the calling thread just now (V1).
+    #[inline(always)]
+    unsafe fn new(value: NonNull<Value<T>>) -> Borrow<T> {
+        let borrow = Borrow(value);
+        let borrows = &borrow.get().borrows;
+        borrows.set(borrows.get() + 1);
+        borrow
+    }
+
+    #[inline(always)]
+    fn get(&self) -> &Value<T> {
+        // SAFETY: V1: it is not freed while it is counted as borrowed, which `new` did before anything else ran.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl<T> Drop for Borrow<T> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        let borrows = &self.get().borrows;
+        borrows.set(borrows.get() - 1);
+    }
+}
+
 enum Slot {
-    Alive(Box<dyn Any>),
+    Alive(NonNull<Value<dyn Any>>),
     /// Its destructor runs or has run: std says `AccessError` from then on.
     Destroyed,
 }
@@ -74,7 +141,7 @@ struct Locals {
     entries: Vec<(usize, Slot)>,
 }
 
-/// A thread's values: destroyed when it ends, last made first.
+/// A green thread's values: destroyed when it ends, last made first.
 struct Keeper(RefCell<Locals>);
 
 impl Drop for Keeper {
@@ -97,57 +164,181 @@ impl LocalStorage for Keeper {
             let value = std::mem::replace(slot, Slot::Destroyed);
             drop(locals);
             // V3: the user's destructor may use other keys, and thereby add entries.
-            contain(|| drop(value));
+            if let Slot::Alive(value) = value {
+                // SAFETY: just taken out.
+                unsafe { release(value) };
+            }
         }
     }
 }
 
 impl Keeper {
-    fn find<T: 'static>(&self, key: usize) -> Option<Result<*const T, AccessError>> {
+    fn find<T: 'static>(&self, key: usize) -> Result<Option<NonNull<Value<T>>>, AccessError> {
         let locals = self.0.borrow();
-        let (_, slot) = locals.entries.iter().find(|(entry, _)| *entry == key)?;
-        Some(match slot {
-            // V2.
-            Slot::Alive(value) => value
-                .downcast_ref::<T>()
-                .map(ptr::from_ref)
-                .ok_or(AccessError),
-            Slot::Destroyed => Err(AccessError),
-        })
+        match locals.entries.iter().find(|(entry, _)| *entry == key) {
+            None => Ok(None),
+            Some((_, Slot::Alive(value))) => {
+                // SAFETY: V1: what is in the list has not been freed.
+                let is_ours = unsafe { value.as_ref() }.value.is::<T>();
+                // V2: it always is.
+                is_ours.then(|| Some(value.cast())).ok_or(AccessError)
+            }
+            Some((_, Slot::Destroyed)) => Err(AccessError),
+        }
+    }
+
+    /// Keeps a value, in the place of one that its own initialiser has made meanwhile. False: the key is destroyed.
+    fn insert(&self, key: usize, value: NonNull<Value<dyn Any>>) -> bool {
+        let entries = &mut self.0.borrow_mut().entries;
+        match entries.iter_mut().find(|(entry, _)| *entry == key) {
+            None => entries.push((key, Slot::Alive(value))),
+            Some((_, Slot::Destroyed)) => return false,
+            Some((_, slot)) => {
+                // V1: a reference to it may be out, in a coroutine of another crate that the initialiser has left suspended.
+                let before = std::mem::replace(slot, Slot::Alive(value));
+                entries.push((NOBODYS, before));
+            }
+        }
+        true
     }
 }
 
-/// A green thread's list goes where its control block keeps it; dropping that runs the destructors.
-fn with_keeper<R>(f: impl FnOnce(&Keeper) -> R) -> Result<R, AccessError> {
-    thread_local_of_os! {
-        static OS: Keeper = const { Keeper(RefCell::new(Locals { entries: Vec::new() })) };
-    }
-    let Some(home) = Home::get() else {
-        return OS.try_with(f).map_err(|_| AccessError);
-    };
+/// A green thread's list goes where its control block keeps it; dropping that runs the destructors. `f` calls no code of the
+/// user.
+fn with_keeper<R>(home: &Home, f: impl FnOnce(&Keeper) -> R) -> R {
     let place = home.current().locals();
     // SAFETY: the caller runs on that thread, and the reference ends before the next statement.
     let keeper = unsafe { &mut *place }.get_or_insert_with(|| Box::new(Keeper(RefCell::default())));
     let keeper: *const dyn LocalStorage = &raw const **keeper;
-    // SAFETY: V1: the keeper is boxed, and is dropped by this thread at its end only.
+    // SAFETY: the keeper is boxed, and is dropped by this thread at its end only.
     let keeper: &dyn Any = unsafe { &*keeper };
-    match keeper.downcast_ref::<Keeper>() {
-        Some(keeper) => Ok(f(keeper)),
-        None => Err(AccessError),
+    let Some(keeper) = keeper.downcast_ref::<Keeper>() else {
+        unreachable!("the keeper of a green thread is made here only");
+    };
+    f(keeper)
+}
+
+/// The value of an OS thread, for one key. Without a destructor, so it can be asked at any time.
+#[doc(hidden)]
+pub struct OsValue<T: 'static>(Cell<OsState<T>>);
+
+enum OsState<T> {
+    Vacant,
+    Alive(NonNull<Value<T>>),
+    Destroyed,
+}
+
+impl<T> Clone for OsState<T> {
+    fn clone(&self) -> Self {
+        *self
     }
 }
 
-use std::thread_local as thread_local_of_os;
+impl<T> Copy for OsState<T> {}
+
+impl<T: 'static> OsValue<T> {
+    #[doc(hidden)]
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "for the macro only")]
+    pub const fn new() -> OsValue<T> {
+        OsValue(Cell::new(OsState::Vacant))
+    }
+
+    /// Frees what was taken out of an [`OsState`].
+    fn free(before: OsState<T>) {
+        if let OsState::Alive(value) = before {
+            // SAFETY: V5.
+            unsafe { release(value) };
+        }
+    }
+}
+
+/// Destroys the value of an OS thread when that ends. It is registered with std as the value is made.
+#[doc(hidden)]
+pub struct OsEnd<T: 'static>(&'static StdLocalKey<OsValue<T>>);
+
+impl<T: 'static> OsEnd<T> {
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn new(value: &'static StdLocalKey<OsValue<T>>) -> OsEnd<T> {
+        OsEnd(value)
+    }
+}
+
+impl<T: 'static> Drop for OsEnd<T> {
+    fn drop(&mut self) {
+        OsValue::free(self.0.with(|value| value.0.replace(OsState::Destroyed)));
+    }
+}
+
+macro_rules! debug {
+    ($($name:ident)*) => {$(
+        impl<T: 'static> fmt::Debug for $name<T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+
+debug!(LocalKey OsValue OsEnd);
 
 impl<T: 'static> LocalKey<T> {
     #[doc(hidden)]
     #[must_use]
-    pub const fn __new(init: fn() -> T) -> LocalKey<T> {
-        LocalKey { init }
+    pub const fn __new(
+        init: fn() -> T,
+        os_value: &'static StdLocalKey<OsValue<T>>,
+        os_end: &'static StdLocalKey<OsEnd<T>>,
+    ) -> LocalKey<T> {
+        LocalKey {
+            init,
+            os_value,
+            os_end,
+        }
     }
 
     fn key(&'static self) -> usize {
         ptr::from_ref(self).addr()
+    }
+
+    /// The calling thread's value; none if it has not been made.
+    #[inline]
+    fn find(&'static self) -> Result<Option<NonNull<Value<T>>>, AccessError> {
+        match Home::get() {
+            Some(home) => with_keeper(home, |keeper| keeper.find(self.key())),
+            None => match self.os_value.with(|value| value.0.get()) {
+                OsState::Vacant => Ok(None),
+                OsState::Alive(value) => Ok(Some(value)),
+                OsState::Destroyed => Err(AccessError),
+            },
+        }
+    }
+
+    /// Keeps a value of the calling thread, in the place of one that its own initialiser has made meanwhile.
+    #[cold]
+    fn insert(&'static self, value: T) -> Result<NonNull<Value<T>>, AccessError> {
+        let value = Value::new(value);
+        let is_kept = match Home::get() {
+            Some(home) => with_keeper(home, |keeper| keeper.insert(self.key(), value)),
+            None => self.insert_os(value),
+        };
+        if !is_kept {
+            // SAFETY: from `Value::new`, and it was not kept.
+            drop(unsafe { Box::from_raw(value.as_ptr()) });
+            return Err(AccessError);
+        }
+        Ok(value)
+    }
+
+    fn insert_os(&'static self, value: NonNull<Value<T>>) -> bool {
+        // As std, only now: what the initialiser has used is destroyed after this value.
+        let is_registered = self.os_end.try_with(|_| ()).is_ok();
+        if is_registered {
+            let place = |place: &OsValue<T>| place.0.replace(OsState::Alive(value));
+            OsValue::free(self.os_value.with(place));
+        }
+        is_registered
     }
 
     /// Calls `f` with the thread's value, which is made at its first use.
@@ -176,48 +367,23 @@ impl<T: 'static> LocalKey<T> {
     where
         F: FnOnce(&T) -> R,
     {
-        let value = match with_keeper(|keeper| keeper.find::<T>(self.key()))? {
-            Some(found) => found?,
-            None => {
-                // May suspend, may use this very key: the value that is made last counts, as in std.
-                let fresh: Box<dyn Any> = Box::new((self.init)());
-                self.insert(fresh)?
-            }
+        let value = match self.find()? {
+            Some(value) => value,
+            // May suspend, may use this very key: the value that is made last counts, as in std.
+            None => self.insert((self.init)())?,
         };
-        // SAFETY: V1; the thread that could drop it is the one that runs `f`.
-        Ok(f(unsafe { &*value }))
+        // SAFETY: found, or kept, in the statement before.
+        let borrow = unsafe { Borrow::new(value) };
+        Ok(f(&borrow.get().value))
     }
 
     /// As std, `set` does without the initialiser: the value goes in, or comes back if there is one already.
     fn start_with<V>(&'static self, value: V, wrap: fn(V) -> T) -> Option<V> {
-        let found = with_keeper(|keeper| keeper.find::<T>(self.key()).is_some());
-        if !matches!(found, Ok(false)) {
+        if !matches!(self.find(), Ok(None)) {
             return Some(value);
         }
-        let _kept = self.insert(Box::new(wrap(value)));
+        let _kept = self.insert(wrap(value));
         None
-    }
-
-    /// Keeps a value, in the place of one that its own initialiser has made meanwhile.
-    fn insert(&'static self, value: Box<dyn Any>) -> Result<*const T, AccessError> {
-        with_keeper(|keeper| {
-            let mut locals = keeper.0.borrow_mut();
-            let entries = &mut locals.entries;
-            match entries.iter_mut().find(|(entry, _)| *entry == self.key()) {
-                None => entries.push((self.key(), Slot::Alive(value))),
-                Some((_, Slot::Destroyed)) => {
-                    drop(locals);
-                    return Err(AccessError);
-                }
-                Some((_, slot)) => {
-                    // V1: a reference to it may be out, in a coroutine of another crate that the initialiser has left suspended.
-                    let before = std::mem::replace(slot, Slot::Alive(value));
-                    entries.push((NOBODYS, before));
-                }
-            }
-            drop(locals);
-            keeper.find::<T>(self.key()).unwrap_or(Err(AccessError))
-        })?
     }
 }
 
@@ -325,12 +491,6 @@ impl<T: 'static> LocalKey<RefCell<T>> {
     }
 }
 
-impl<T: 'static> fmt::Debug for LocalKey<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LocalKey").finish_non_exhaustive()
-    }
-}
-
 /// Declares storage of the green thread, with the syntax of [`std::thread_local!`].
 ///
 /// Destructors run at the end of the green thread, on its own stack: they may suspend.
@@ -371,7 +531,11 @@ macro_rules! thread_local {
             fn init() -> $t {
                 $init
             }
-            $crate::thread::LocalKey::__new(init)
+            ::std::thread_local! {
+                static VALUE: $crate::thread::__OsValue<$t> = const { $crate::thread::__OsValue::new() };
+                static END: $crate::thread::__OsEnd<$t> = const { $crate::thread::__OsEnd::new(&VALUE) };
+            }
+            $crate::thread::LocalKey::__new(init, &VALUE, &END)
         };
     };
 }

@@ -34,6 +34,8 @@ pub use self::builder::Builder;
 pub use self::idle::wait_idle;
 pub use self::join_error::JoinError;
 pub use self::local::{AccessError, LocalKey};
+#[doc(hidden)]
+pub use self::local::{OsEnd as __OsEnd, OsValue as __OsValue};
 pub use self::repeat::repeat;
 pub use self::scoped::{Scope, ScopedJoinHandle, scope, scope_cancelling};
 pub use self::timeout::{deadline, is_cancelled, shield, timeout};

@@ -319,30 +319,31 @@ fn what_is_idle() {
 /// A worker stepped by hand: each step is taken by somebody else, as long as there is one.
 #[test]
 fn wait_idle_on_a_worker_that_is_stepped() {
-    let worker = rustlet::Worker::new();
-    let log: Rc<RefCell<Vec<&str>>> = Rc::default();
-    let theirs = log.clone();
-    worker.assign(move || {
-        wait_idle();
-        theirs.borrow_mut().push("idle");
+    rustlet::Worker::scope(|worker| {
+        let log: Rc<RefCell<Vec<&str>>> = Rc::default();
+        let theirs = log.clone();
+        worker.assign(move || {
+            wait_idle();
+            theirs.borrow_mut().push("idle");
+        });
+        let theirs = log.clone();
+        worker.assign(move || {
+            for _ in 0..3 {
+                theirs.borrow_mut().push("busy");
+                yield_now();
+            }
+        });
+        while worker.tick() {}
+        assert_eq!(*log.borrow(), ["busy", "busy", "busy", "idle"]);
+        let limited = worker.assign(|| timeout(SOON, park));
+        worker.work();
+        assert_eq!(limited.join().unwrap(), Err(Elapsed));
+        // A limit of the OS thread's own is not that of the worker's threads.
+        let free = worker.assign(|| sleep(SOON * 2));
+        assert_eq!(timeout(Duration::ZERO, || worker.work()), Err(Elapsed));
+        worker.work();
+        assert!(free.join().is_ok());
     });
-    let theirs = log.clone();
-    worker.assign(move || {
-        for _ in 0..3 {
-            theirs.borrow_mut().push("busy");
-            yield_now();
-        }
-    });
-    while worker.tick() {}
-    assert_eq!(*log.borrow(), ["busy", "busy", "busy", "idle"]);
-    let limited = worker.assign(|| timeout(SOON, park));
-    worker.work();
-    assert_eq!(limited.join().unwrap(), Err(Elapsed));
-    // A limit of the OS thread's own is not that of the worker's threads.
-    let free = worker.assign(|| sleep(SOON * 2));
-    assert_eq!(timeout(Duration::ZERO, || worker.work()), Err(Elapsed));
-    worker.work();
-    assert!(free.join().is_ok());
 }
 
 /// A thread whose end others watch is joined by another way.

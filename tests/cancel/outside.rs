@@ -94,36 +94,37 @@ fn a_run_of_all_is_ended_by_a_scope_that_fails() {
 
 #[test]
 fn stepping_is_ended_and_the_threads_are_not() {
-    let worker = Worker::new();
-    let steps = Rc::new(Cell::new(0));
-    let theirs = Rc::clone(&steps);
-    let thread = worker.assign(move || {
-        park();
-        theirs.set(1);
-    });
-    assert_eq!(timeout(SOON, || worker.work()), Err(Elapsed));
-    assert_eq!(timeout(Duration::ZERO, || worker.work()), Err(Elapsed));
-    assert_eq!((worker.live(), steps.get()), (1, 0));
-    thread.thread().unpark();
-    assert_eq!(timeout(LONG, || worker.work()), Ok(()));
-    assert_eq!(steps.get(), 1);
-    // One that never waits is no reason to go on.
-    worker.assign(|| {
-        loop {
-            rustlet::yield_now();
-        }
-    });
-    assert_eq!(timeout(SOON, || worker.work()), Err(Elapsed));
-    // Nor is a scope that fails, which only sets a flag.
-    let result = catch_unwind(AssertUnwindSafe(|| {
-        scope_cancelling(|s| {
-            s.spawn(|| {
-                resume_unwind(Box::new("oh"));
-            });
-            worker.work();
+    Worker::scope(|worker| {
+        let steps = Rc::new(Cell::new(0));
+        let theirs = Rc::clone(&steps);
+        let thread = worker.assign(move || {
+            park();
+            theirs.set(1);
         });
-    }));
-    assert!(result.unwrap_err().is::<&str>());
+        assert_eq!(timeout(SOON, || worker.work()), Err(Elapsed));
+        assert_eq!(timeout(Duration::ZERO, || worker.work()), Err(Elapsed));
+        assert_eq!((worker.live(), steps.get()), (1, 0));
+        thread.thread().unpark();
+        assert_eq!(timeout(LONG, || worker.work()), Ok(()));
+        assert_eq!(steps.get(), 1);
+        // One that never waits is no reason to go on.
+        worker.assign(|| {
+            loop {
+                rustlet::yield_now();
+            }
+        });
+        assert_eq!(timeout(SOON, || worker.work()), Err(Elapsed));
+        // Nor is a scope that fails, which only sets a flag.
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            scope_cancelling(|s| {
+                s.spawn(|| {
+                    resume_unwind(Box::new("oh"));
+                });
+                worker.work();
+            });
+        }));
+        assert!(result.unwrap_err().is::<&str>());
+    });
 }
 
 #[test]

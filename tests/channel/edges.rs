@@ -78,21 +78,22 @@ fn a_message_that_may_not_leave_its_thread_is_not_dropped_elsewhere() {
 /// A select that is to send works its message out when it has been chosen; if the one who asks is the one who would step it, that never comes.
 #[test]
 fn who_steps_a_worker_may_ask_it() {
-    let worker = Worker::new();
-    let (sender, receiver) = bounded(0);
-    let select = worker.assign(move || {
-        select! { send(sender, 5) -> sent => sent }
+    Worker::scope(|worker| {
+        let (sender, receiver) = bounded(0);
+        let select = worker.assign(move || {
+            select! { send(sender, 5) -> sent => sent }
+        });
+        while worker.tick() {}
+        assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+        let short = Duration::from_millis(1);
+        assert_eq!(receiver.recv_timeout(short), Err(RecvTimeoutError::Timeout));
+        assert_eq!(
+            select! { recv(receiver) -> got => Some(got), default => None },
+            None
+        );
+        let received = worker.assign(move || receiver.recv());
+        worker.work();
+        assert_eq!(received.join().unwrap(), Ok(5));
+        assert_eq!(select.join().unwrap(), Ok(()));
     });
-    while worker.tick() {}
-    assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
-    let short = Duration::from_millis(1);
-    assert_eq!(receiver.recv_timeout(short), Err(RecvTimeoutError::Timeout));
-    assert_eq!(
-        select! { recv(receiver) -> got => Some(got), default => None },
-        None
-    );
-    let received = worker.assign(move || receiver.recv());
-    worker.work();
-    assert_eq!(received.join().unwrap(), Ok(5));
-    assert_eq!(select.join().unwrap(), Ok(()));
 }

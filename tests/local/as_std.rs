@@ -442,3 +442,48 @@ fn traits_are_those_of_std() {
         handle.join().unwrap();
     });
 }
+
+/// In the order in which std destroys them: a value is registered when its initialiser has returned, and goes before those that were
+/// registered earlier. What a destructor makes goes next.
+#[test]
+fn the_order_of_destruction() {
+    struct Note(&'static str, Sender<&'static str>);
+    impl Drop for Note {
+        fn drop(&mut self) {
+            self.1.send(self.0).unwrap();
+            if self.0 == "outer" {
+                let late = Note("late", self.1.clone());
+                assert!(LATE.try_with(|key| *key.borrow_mut() = Some(late)).is_ok());
+            }
+            // Those that have gone stay gone.
+            assert_eq!(OUTER.try_with(|_| ()).is_err(), self.0 != "first");
+        }
+    }
+    thread::thread_local! {
+        static LATE: RefCell<Option<Note>> = const { RefCell::new(None) };
+        static SENDER: RefCell<Option<Sender<&'static str>>> = const { RefCell::new(None) };
+        static INNER: Note = Note("inner", sender());
+        static OUTER: Note = {
+            // Made first, so registered first, and still there when the outer one is destroyed.
+            INNER.with(|_| ());
+            Note("outer", sender())
+        };
+        static FIRST: Note = Note("first", sender());
+    }
+    fn sender() -> Sender<&'static str> {
+        SENDER.with_borrow(|sender| sender.clone().unwrap())
+    }
+    enter(|| {
+        let (to, from) = mpsc::channel();
+        in_a_thread(move || {
+            SENDER.set(Some(to.clone()));
+            OUTER.with(|_| ());
+            FIRST.with(|_| ());
+            drop(to);
+        });
+        assert_eq!(
+            from.iter().collect::<Vec<_>>(),
+            ["first", "outer", "late", "inner"]
+        );
+    });
+}

@@ -35,78 +35,82 @@ fn until_still(worker: &Worker) {
 
 #[test]
 fn it_is_readable_while_something_is_ready() {
-    let worker = Worker::new();
-    assert!(!is_readable(&worker, NOW));
-    let handle = worker.assign(yield_now);
-    assert!(is_readable(&worker, NOW));
-    assert!(is_readable(&worker, NOW));
-    assert!(worker.tick());
-    assert!(is_readable(&worker, NOW), "it has yielded only");
-    assert!(worker.tick());
-    until_still(&worker);
-    handle.join().unwrap();
+    Worker::scope(|worker| {
+        assert!(!is_readable(worker, NOW));
+        let handle = worker.assign(yield_now);
+        assert!(is_readable(worker, NOW));
+        assert!(is_readable(worker, NOW));
+        assert!(worker.tick());
+        assert!(is_readable(worker, NOW), "it has yielded only");
+        assert!(worker.tick());
+        until_still(worker);
+        handle.join().unwrap();
+    });
     // First asked for when there is something already.
-    let worker = Worker::new();
-    worker.assign(park);
-    assert!(is_readable(&worker, NOW));
-    until_still(&worker);
-    // What the rest of the loop does on this OS thread shows, too.
-    let parked = worker.assign(park);
-    until_still(&worker);
-    parked.thread().unpark();
-    assert!(is_readable(&worker, NOW));
-    until_still(&worker);
-    parked.join().unwrap();
+    Worker::scope(|worker| {
+        worker.assign(park);
+        assert!(is_readable(worker, NOW));
+        until_still(worker);
+        // What the rest of the loop does on this OS thread shows, too.
+        let parked = worker.assign(park);
+        until_still(worker);
+        parked.thread().unpark();
+        assert!(is_readable(worker, NOW));
+        until_still(worker);
+        parked.join().unwrap();
+    });
 }
 
 #[test]
 fn it_becomes_readable_when_others_wake() {
-    let worker = Worker::new();
-    for _ in 0..super::support::stress(50) {
-        let parked = worker.assign(park);
-        until_still(&worker);
-        let thread = parked.thread().clone();
-        let other = std::thread::spawn(move || thread.unpark());
-        while !parked.is_finished() {
-            assert!(is_readable(&worker, PATIENCE));
-            worker.tick();
-        }
-        other.join().unwrap();
-        let handle = worker.handle();
-        let other = std::thread::spawn(move || handle.spawn(|| ()).join().unwrap());
-        while !other.is_finished() {
-            // The OS thread may take a moment to end.
-            if is_readable(&worker, Duration::from_millis(1)) {
+    Worker::scope(|worker| {
+        for _ in 0..super::support::stress(50) {
+            let parked = worker.assign(park);
+            until_still(worker);
+            let thread = parked.thread().clone();
+            let other = std::thread::spawn(move || thread.unpark());
+            while !parked.is_finished() {
+                assert!(is_readable(worker, PATIENCE));
                 worker.tick();
             }
+            other.join().unwrap();
+            let handle = worker.handle();
+            let other = std::thread::spawn(move || handle.spawn(|| ()).join().unwrap());
+            while !other.is_finished() {
+                // The OS thread may take a moment to end.
+                if is_readable(worker, Duration::from_millis(1)) {
+                    worker.tick();
+                }
+            }
+            other.join().unwrap();
         }
-        other.join().unwrap();
-    }
+    });
 }
 
 #[test]
 fn it_becomes_readable_for_io() {
-    let worker = Worker::new();
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let mut stream = TcpStream::from(listener.accept().unwrap().0);
-    let reader = worker.assign(move || {
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        text
+    Worker::scope(|worker| {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut stream = TcpStream::from(listener.accept().unwrap().0);
+        let reader = worker.assign(move || {
+            let mut text = String::new();
+            stream.read_to_string(&mut text).unwrap();
+            text
+        });
+        until_still(worker);
+        for part in ["one ", "two"] {
+            peer.write_all(part.as_bytes()).unwrap();
+            assert!(is_readable(worker, PATIENCE));
+            until_still(worker);
+        }
+        drop(peer);
+        while !reader.is_finished() {
+            assert!(is_readable(worker, PATIENCE));
+            worker.tick();
+        }
+        assert_eq!(reader.join().unwrap(), "one two");
     });
-    until_still(&worker);
-    for part in ["one ", "two"] {
-        peer.write_all(part.as_bytes()).unwrap();
-        assert!(is_readable(&worker, PATIENCE));
-        until_still(&worker);
-    }
-    drop(peer);
-    while !reader.is_finished() {
-        assert!(is_readable(&worker, PATIENCE));
-        worker.tick();
-    }
-    assert_eq!(reader.join().unwrap(), "one two");
 }
 
 /// One that sleeps when nothing else is to be done: since when, for how long, and who. A machine that is busy may need a longer nap
@@ -127,60 +131,63 @@ fn asleep(worker: &Worker) -> (Instant, Duration, rustlet::JoinHandle<()>) {
 #[test]
 #[cfg(target_os = "linux")]
 fn it_becomes_readable_for_timers() {
-    let worker = Worker::new();
-    let later = worker.assign(|| sleep(LONG));
-    let (start, nap, sleeper) = asleep(&worker);
-    assert!(is_readable(&worker, PATIENCE));
-    assert!(start.elapsed() >= nap);
-    until_still(&worker);
-    sleeper.join().unwrap();
-    assert!(!later.is_finished());
+    Worker::scope(|worker| {
+        let later = worker.assign(|| sleep(LONG));
+        let (start, nap, sleeper) = asleep(worker);
+        assert!(is_readable(worker, PATIENCE));
+        assert!(start.elapsed() >= nap);
+        until_still(worker);
+        sleeper.join().unwrap();
+        assert!(!later.is_finished());
+    });
 }
 
 #[test]
 fn it_sits_in_another_epoll() {
     let outer = rustix::event::epoll::create(rustix::event::epoll::CreateFlags::CLOEXEC).unwrap();
-    let worker = Worker::new();
-    rustix::event::epoll::add(
-        &outer,
-        &worker,
-        rustix::event::epoll::EventData::new_u64(1),
-        rustix::event::epoll::EventFlags::IN,
-    )
-    .unwrap();
-    assert!(!is_readable(&outer, NOW));
-    let parked = worker.assign(park);
-    assert!(is_readable(&outer, NOW));
-    tick_all(&worker);
-    assert!(!is_readable(&outer, NOW));
-    let thread = parked.thread().clone();
-    std::thread::spawn(move || thread.unpark()).join().unwrap();
-    assert!(is_readable(&outer, PATIENCE));
-    tick_all(&worker);
-    parked.join().unwrap();
+    Worker::scope(|worker| {
+        rustix::event::epoll::add(
+            &outer,
+            worker,
+            rustix::event::epoll::EventData::new_u64(1),
+            rustix::event::epoll::EventFlags::IN,
+        )
+        .unwrap();
+        assert!(!is_readable(&outer, NOW));
+        let parked = worker.assign(park);
+        assert!(is_readable(&outer, NOW));
+        tick_all(worker);
+        assert!(!is_readable(&outer, NOW));
+        let thread = parked.thread().clone();
+        std::thread::spawn(move || thread.unpark()).join().unwrap();
+        assert!(is_readable(&outer, PATIENCE));
+        tick_all(worker);
+        parked.join().unwrap();
+    });
 }
 
 /// `work` sleeps although the descriptor was readable, and leaves it as it should be.
 #[test]
 fn work_between_polls() {
-    let worker = Worker::new();
-    // How much work there is besides is up to the machine: so once more, with a longer nap.
-    let mut nap = Duration::from_millis(3);
-    loop {
-        let napping = worker.assign(move || sleep(nap));
-        assert!(is_readable(&worker, NOW));
-        let before = cpu_time();
-        worker.work();
-        assert!(napping.is_finished());
-        assert!(!is_readable(&worker, NOW));
-        if cpu_time() - before < nap / 2 {
-            break;
+    Worker::scope(|worker| {
+        // How much work there is besides is up to the machine: so once more, with a longer nap.
+        let mut nap = Duration::from_millis(3);
+        loop {
+            let napping = worker.assign(move || sleep(nap));
+            assert!(is_readable(worker, NOW));
+            let before = cpu_time();
+            worker.work();
+            assert!(napping.is_finished());
+            assert!(!is_readable(worker, NOW));
+            if cpu_time() - before < nap / 2 {
+                break;
+            }
+            assert!(nap < Duration::from_secs(3), "it has not slept");
+            nap *= 2;
         }
-        assert!(nap < Duration::from_secs(3), "it has not slept");
-        nap *= 2;
-    }
-    worker.assign(|| ());
-    assert!(is_readable(&worker, NOW));
+        worker.assign(|| ());
+        assert!(is_readable(worker, NOW));
+    });
 }
 
 /// Of this OS thread.
@@ -191,44 +198,46 @@ fn cpu_time() -> Duration {
 
 #[test]
 fn deadlines() {
-    let worker = Worker::new();
-    assert_eq!(worker.next_deadline(), None);
-    let begin = Instant::now();
-    let far = worker.assign(|| sleep(LONG));
-    assert!(worker.next_deadline().unwrap() <= Instant::now());
-    let (start, nap, near) = asleep(&worker);
-    let deadline = worker.next_deadline().unwrap();
-    assert!(deadline >= start + nap);
-    assert!(deadline < begin + LONG);
-    while !near.is_finished() {
-        worker.tick();
-    }
-    assert!(Instant::now() >= deadline);
-    assert!(worker.next_deadline().unwrap() >= begin + LONG);
-    far.cancel();
-    assert!(worker.next_deadline().unwrap() <= Instant::now());
-    tick_all(&worker);
-    assert_eq!(worker.next_deadline(), None);
-    // A sleep without end has none.
-    worker.assign(|| sleep(Duration::MAX));
-    tick_all(&worker);
-    assert_eq!(worker.next_deadline(), None);
+    Worker::scope(|worker| {
+        assert_eq!(worker.next_deadline(), None);
+        let begin = Instant::now();
+        let far = worker.assign(|| sleep(LONG));
+        assert!(worker.next_deadline().unwrap() <= Instant::now());
+        let (start, nap, near) = asleep(worker);
+        let deadline = worker.next_deadline().unwrap();
+        assert!(deadline >= start + nap);
+        assert!(deadline < begin + LONG);
+        while !near.is_finished() {
+            worker.tick();
+        }
+        assert!(Instant::now() >= deadline);
+        assert!(worker.next_deadline().unwrap() >= begin + LONG);
+        far.cancel();
+        assert!(worker.next_deadline().unwrap() <= Instant::now());
+        tick_all(worker);
+        assert_eq!(worker.next_deadline(), None);
+        // A sleep without end has none.
+        worker.assign(|| sleep(Duration::MAX));
+        tick_all(worker);
+        assert_eq!(worker.next_deadline(), None);
+    });
 }
 
 /// A deadline that was given up leaves no trace: a read timeout, after the read.
 #[test]
 fn a_deadline_that_was_met_is_gone() {
-    let worker = Worker::new();
-    let parked = worker.assign(|| {
-        rustlet::thread::park_timeout(LONG);
-        park();
+    Worker::scope(|worker| {
+        let parked = worker.assign(|| {
+            rustlet::thread::park_timeout(LONG);
+            park();
+        });
+        tick_all(worker);
+        assert!(worker.next_deadline().is_some());
+        parked.thread().unpark();
+        tick_all(worker);
+        assert_eq!(worker.next_deadline(), None);
+        parked.thread().unpark();
+        tick_all(worker);
+        parked.join().unwrap();
     });
-    tick_all(&worker);
-    assert!(worker.next_deadline().is_some());
-    parked.thread().unpark();
-    tick_all(&worker);
-    assert_eq!(worker.next_deadline(), None);
-    parked.thread().unpark();
-    tick_all(&worker);
-    parked.join().unwrap();
 }

@@ -3,11 +3,9 @@
 use super::support::{child, succeeded};
 use super::{Said, tick_all};
 use rustlet::{Worker, park, sleep, spawn_local, thread, yield_now};
-use std::cell::RefCell;
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::rc::Rc;
 use std::time::Duration;
 
 /// Says so when it is dropped.
@@ -21,24 +19,25 @@ impl Drop for Dropped {
 
 #[test]
 fn a_drop_unwinds_who_is_left() {
-    let (worker, said) = (Worker::new(), Said::default());
-    let unstarted = Dropped(said.clone(), "unstarted");
-    let first = Dropped(said.clone(), "parked");
-    let parked = worker.assign(move || {
-        let _first = first;
-        park();
-    });
-    let second = Dropped(said.clone(), "asleep");
-    worker.assign(move || {
-        let child = spawn_local(move || {
-            let _second = second;
-            sleep(Duration::MAX);
+    let said = Said::default();
+    let (parked, never) = Worker::scope(|worker| {
+        let unstarted = Dropped(said.clone(), "unstarted");
+        let first = Dropped(said.clone(), "parked");
+        let parked = worker.assign(move || {
+            let _first = first;
+            park();
         });
-        let _joined = child.join();
+        let second = Dropped(said.clone(), "asleep");
+        worker.assign(move || {
+            let child = spawn_local(move || {
+                let _second = second;
+                sleep(Duration::MAX);
+            });
+            let _joined = child.join();
+        });
+        tick_all(worker);
+        (parked, worker.assign(move || drop(unstarted)))
     });
-    tick_all(&worker);
-    let never = worker.assign(move || drop(unstarted));
-    drop(worker);
     let mut said = said.0.take();
     said.sort_unstable();
     assert_eq!(said, ["asleep", "parked", "unstarted"]);
@@ -55,19 +54,20 @@ fn what_they_do_while_they_unwind() {
             self.0.say("waited");
         }
     }
-    let (worker, said) = (Worker::new(), Said::default());
+    let said = Said::default();
     let ours = said.clone();
-    worker.assign(move || {
-        let _waits = Waits(ours.clone());
-        // Swallowed, and told again.
-        for _ in 0..3 {
-            let _cancelled = catch_unwind(AssertUnwindSafe(park));
-            ours.say("caught");
-        }
-        park();
+    Worker::scope(|worker| {
+        worker.assign(move || {
+            let _waits = Waits(ours.clone());
+            // Swallowed, and told again.
+            for _ in 0..3 {
+                let _cancelled = catch_unwind(AssertUnwindSafe(park));
+                ours.say("caught");
+            }
+            park();
+        });
+        tick_all(worker);
     });
-    tick_all(&worker);
-    drop(worker);
     assert_eq!(said.take(), "caught caught caught waited");
 }
 
@@ -80,31 +80,33 @@ fn what_they_spawn_while_they_unwind() {
             spawn_local(move || said.0.say("ran"));
         }
     }
-    let (worker, said) = (Worker::new(), Said::default());
+    let said = Said::default();
     let spawns = Spawns(said.clone());
-    worker.assign(move || {
-        let _spawns = spawns;
-        park();
+    Worker::scope(|worker| {
+        worker.assign(move || {
+            let _spawns = spawns;
+            park();
+        });
+        tick_all(worker);
     });
-    tick_all(&worker);
-    drop(worker);
     assert_eq!(said.take(), "never ran");
 }
 
 #[test]
 fn others_may_come_too_late() {
-    let worker = Worker::new();
-    let handle = worker.handle();
-    let parked = worker.assign(park);
-    let thread = parked.thread().clone();
-    tick_all(&worker);
-    let dropping = handle.clone();
-    let other = std::thread::spawn(move || {
-        (0..2_000)
-            .map(|_| dropping.spawn(yield_now))
-            .collect::<Vec<_>>()
+    let (handle, thread, other) = Worker::scope(|worker| {
+        let handle = worker.handle();
+        let parked = worker.assign(park);
+        let thread = parked.thread().clone();
+        tick_all(worker);
+        let ending = handle.clone();
+        let other = std::thread::spawn(move || {
+            (0..2_000)
+                .map(|_| ending.spawn(yield_now))
+                .collect::<Vec<_>>()
+        });
+        (handle, thread, other)
     });
-    drop(worker);
     for late in other.join().unwrap() {
         assert!(late.join().unwrap_err().is::<rustlet::Cancelled>());
     }
@@ -118,16 +120,20 @@ fn others_may_come_too_late() {
 fn it_gives_back_what_it_took() {
     let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
     let output = child("ending::it_gives_back_what_it_took", || {
-        drop(Worker::new());
-        let before = descriptors();
-        let workers: Vec<_> = (0..10).map(|_| Worker::new()).collect();
-        assert_eq!(descriptors(), before + 50);
-        for worker in &workers {
-            worker.assign(park);
-            worker.tick();
-            let _fd = worker.as_fd();
+        fn nested(depth: usize, innermost: &dyn Fn()) {
+            if depth == 0 {
+                return innermost();
+            }
+            Worker::scope(|worker| {
+                nested(depth - 1, innermost);
+                worker.assign(park);
+                worker.tick();
+                let _fd = worker.as_fd();
+            });
         }
-        drop(workers);
+        nested(1, &|| ());
+        let before = descriptors();
+        nested(10, &|| assert_eq!(descriptors(), before + 50));
         assert_eq!(descriptors(), before);
         let live = rustlet::runtime::threads();
         assert!(live.is_empty(), "{live:?}");
@@ -150,25 +156,26 @@ fn a_panic_of_the_loop_unwinds_them() {
     let said = Said::default();
     let ours = said.clone();
     let payload = catch_unwind(AssertUnwindSafe(move || {
-        let worker = Worker::new();
-        let (parked, yielding, unstarted) = (ours.clone(), ours.clone(), ours.clone());
-        worker.assign(move || {
-            let _waits = Waits(parked.clone());
-            let _dropped = Dropped(parked, "parked");
-            park();
-        });
-        worker.assign(move || {
-            let _dropped = Dropped(yielding, "yielding");
-            loop {
-                yield_now();
+        Worker::scope(|worker| {
+            let (parked, yielding, unstarted) = (ours.clone(), ours.clone(), ours.clone());
+            worker.assign(move || {
+                let _waits = Waits(parked.clone());
+                let _dropped = Dropped(parked, "parked");
+                park();
+            });
+            worker.assign(move || {
+                let _dropped = Dropped(yielding, "yielding");
+                loop {
+                    yield_now();
+                }
+            });
+            for _ in 0..5 {
+                worker.tick();
             }
+            let dropped = Dropped(unstarted, "unstarted");
+            worker.assign(move || drop(dropped));
+            resume_unwind(Box::new("the loop's"));
         });
-        for _ in 0..5 {
-            worker.tick();
-        }
-        let dropped = Dropped(unstarted, "unstarted");
-        worker.assign(move || drop(dropped));
-        resume_unwind(Box::new("the loop's"));
     }))
     .unwrap_err();
     assert_eq!(payload.downcast_ref(), Some(&"the loop's"));
@@ -181,8 +188,8 @@ fn a_panic_of_the_loop_unwinds_them() {
 
 #[test]
 fn a_destructor_of_the_loop_may_tick() {
-    struct Ticks(Worker, Said);
-    impl Drop for Ticks {
+    struct Ticks<'w>(&'w Worker, Said);
+    impl Drop for Ticks<'_> {
         fn drop(&mut self) {
             let said = self.1.clone();
             self.0.assign(move || {
@@ -202,15 +209,52 @@ fn a_destructor_of_the_loop_may_tick() {
         }
     }
     let said = Said::default();
-    let ticks = Ticks(Worker::new(), said.clone());
-    let _payload = catch_unwind(AssertUnwindSafe(move || {
-        let _ticks = ticks;
-        resume_unwind(Box::new(()));
+    let _payload = catch_unwind(AssertUnwindSafe(|| {
+        Worker::scope(|worker| {
+            let _ticks = Ticks(worker, said.clone());
+            resume_unwind(Box::new(()));
+        });
     }))
     .unwrap_err();
     let mut words: Vec<_> = said.0.take();
     words.sort_unstable();
     assert_eq!(words, ["cancelled", "done"]);
+}
+
+/// The loop's own unwinding waits for them; that of the caller, whose destructor opens the scope, cannot.
+#[test]
+fn whether_they_see_an_unwinding_at_the_end() {
+    struct Sees(Said);
+    impl Drop for Sees {
+        fn drop(&mut self) {
+            self.0.say(std::thread::panicking());
+        }
+    }
+    fn one_is_left(said: &Said, then: impl FnOnce()) {
+        let captured = Sees(said.clone());
+        Worker::scope(|worker| {
+            // Never run: so it is no unwinding of its own that it sees.
+            worker.assign(move || drop(captured));
+            then();
+        });
+    }
+    struct Opens(Said);
+    impl Drop for Opens {
+        fn drop(&mut self) {
+            one_is_left(&self.0, || ());
+        }
+    }
+    let said = Said::default();
+    let unwinds = || resume_unwind(Box::new(()));
+    let unwound = catch_unwind(AssertUnwindSafe(|| one_is_left(&said, unwinds)));
+    assert!(unwound.is_err());
+    assert_eq!(said.take(), "false");
+    let unwound = catch_unwind(AssertUnwindSafe(|| {
+        let _opens = Opens(said.clone());
+        unwinds();
+    }));
+    assert!(unwound.is_err());
+    assert_eq!(said.take(), "true");
 }
 
 /// While a thread of one worker is suspended in the middle of an unwinding, those of another cannot tell whether they
@@ -223,20 +267,23 @@ fn a_suspended_unwinding_of_another_worker() {
             park();
         }
     }
-    let (one, other) = (Worker::new(), Worker::new());
-    let unwinding = one.assign(|| {
-        let _parks = Parks;
+    Worker::scope(|one| Worker::scope(|other| unwind_beside(one, other, || Parks)));
+}
+
+fn unwind_beside<P: 'static>(one: &Worker, other: &Worker, parks: impl FnOnce() -> P + 'static) {
+    let unwinding = one.assign(move || {
+        let _parks = parks();
         resume_unwind(Box::new("unwinding"));
     });
     one.tick();
     assert!(std::thread::panicking());
     let theirs = other.assign(park);
-    tick_all(&other);
+    tick_all(other);
     theirs.cancel();
-    tick_all(&other);
+    tick_all(other);
     assert!(!theirs.is_finished(), "it cannot be told yet");
     unwinding.thread().unpark();
-    tick_all(&one);
+    tick_all(one);
     assert!(!std::thread::panicking());
     assert_eq!(
         unwinding.join().unwrap_err().downcast_ref(),
@@ -246,56 +293,28 @@ fn a_suspended_unwinding_of_another_worker() {
     assert!(theirs.join().unwrap_err().is::<rustlet::Cancelled>());
 }
 
-// --- where it is dropped ---
-
-thread_local! {
-    static KEPT: RefCell<Option<Worker>> = const { RefCell::new(None) };
-}
-
-#[test]
-fn a_worker_in_a_thread_local() {
-    let (to, from) = std::sync::mpsc::channel();
-    struct Tells(std::sync::mpsc::Sender<bool>);
-    impl Drop for Tells {
-        fn drop(&mut self) {
-            self.0.send(std::thread::panicking()).unwrap();
-        }
-    }
-    std::thread::spawn(move || {
-        let worker = Worker::new();
-        let tells = Tells(to.clone());
-        worker.assign(move || {
-            let _tells = tells;
-            park();
-        });
-        let tells = Tells(to);
-        worker.assign(move || drop(tells));
-        worker.tick();
-        KEPT.set(Some(worker));
-    })
-    .join()
-    .unwrap();
-    // One unwinds, one never runs.
-    let mut told: Vec<bool> = from.iter().collect();
-    told.sort_unstable();
-    assert_eq!(told, [false, true]);
-}
+// --- where the scope is ---
 
 /// Those thread-locals go last that are oldest: when what the library keeps for the OS thread has gone.
 #[test]
 fn workers_in_the_last_destructors_of_their_os_thread() {
-    struct Last(Option<Worker>);
+    struct Last;
     impl Drop for Last {
         fn drop(&mut self) {
-            drop(self.0.take());
-            let other = Worker::new();
-            let written = other.assign(write);
-            other.work();
-            written.join().unwrap();
+            Worker::scope(|worker| {
+                let written = worker.assign(write);
+                worker.work();
+                written.join().unwrap();
+                worker.assign(|| {
+                    let _writes = Writes;
+                    park();
+                });
+                worker.tick();
+            });
         }
     }
     thread_local! {
-        static LAST: RefCell<Last> = const { RefCell::new(Last(None)) };
+        static LAST: Last = const { Last };
     }
     struct Writes;
     impl Drop for Writes {
@@ -313,16 +332,11 @@ fn workers_in_the_last_destructors_of_their_os_thread() {
         "ending::workers_in_the_last_destructors_of_their_os_thread",
         || {
             let os_thread = std::thread::spawn(|| {
-                LAST.with_borrow(|_| ());
-                let worker = Worker::new();
-                worker.assign(write);
-                worker.work();
-                worker.assign(|| {
-                    let _writes = Writes;
-                    park();
+                LAST.with(|_| ());
+                Worker::scope(|worker| {
+                    worker.assign(write);
+                    worker.work();
                 });
-                worker.tick();
-                LAST.with_borrow_mut(|last| last.0 = Some(worker));
             });
             os_thread.join().unwrap();
         },
@@ -331,61 +345,24 @@ fn workers_in_the_last_destructors_of_their_os_thread() {
 }
 
 #[test]
-fn a_worker_that_is_dropped_in_a_green_thread() {
-    let (outer, said) = (Worker::new(), Said::default());
-    let inner = Worker::new();
-    let dropped = Dropped(said.clone(), "inner");
-    inner.assign(move || {
-        let _dropped = dropped;
-        park();
-    });
-    inner.tick();
-    let ours = said.clone();
-    outer.assign(move || {
-        drop(inner);
-        yield_now();
-        ours.say("outer");
-    });
-    outer.work();
-    assert_eq!(said.take(), "inner outer");
-    rustlet::run(|| {
-        let inside = Worker::new();
-        drop(inside.assign(park));
-    });
-}
-
-#[test]
-fn a_worker_that_its_own_thread_holds_is_leaked() {
-    let worker = Rc::new(Worker::new());
-    let own = Rc::clone(&worker);
-    let handle = worker.assign(move || {
-        let _own = own;
-        park();
-    });
-    tick_all(&worker);
-    drop(worker);
-    handle.thread().unpark();
-    assert!(!handle.is_finished());
-}
-
-#[test]
 fn a_worker_that_is_never_ticked_again() {
-    let worker = Worker::new();
-    let parked: Vec<_> = (0..100).map(|_| worker.assign(park)).collect();
-    let _fd = worker.as_fd();
-    tick_all(&worker);
-    let threads: Vec<_> = parked.iter().map(|p| p.thread().clone()).collect();
-    let handle = worker.handle();
-    std::thread::spawn(move || {
-        for _ in 0..100 {
-            threads.iter().for_each(thread::Thread::unpark);
-            drop(handle.spawn(|| ()));
-        }
-    })
-    .join()
-    .unwrap();
-    assert!(parked.iter().all(|p| !p.is_finished()));
-    assert_eq!(worker.live(), 200);
+    Worker::scope(|worker| {
+        let parked: Vec<_> = (0..100).map(|_| worker.assign(park)).collect();
+        let _fd = worker.as_fd();
+        tick_all(worker);
+        let threads: Vec<_> = parked.iter().map(|p| p.thread().clone()).collect();
+        let handle = worker.handle();
+        std::thread::spawn(move || {
+            for _ in 0..100 {
+                threads.iter().for_each(thread::Thread::unpark);
+                drop(handle.spawn(|| ()));
+            }
+        })
+        .join()
+        .unwrap();
+        assert!(parked.iter().all(|p| !p.is_finished()));
+        assert_eq!(worker.live(), 200);
+    });
 }
 
 // --- what kills ---
@@ -393,21 +370,19 @@ fn a_worker_that_is_never_ticked_again() {
 #[test]
 fn one_that_refuses_to_end_is_named() {
     let output = child("ending::one_that_refuses_to_end_is_named", || {
-        let worker = rustlet::Builder::new()
-            .shutdown_timeout(Duration::from_millis(20))
-            .build_worker()
-            .unwrap();
-        worker.assign(|| {
-            let stubborn = thread::Builder::new().name("stubborn".into());
-            let _stubborn = stubborn.spawn(|| {
-                loop {
-                    let _caught = catch_unwind(AssertUnwindSafe(yield_now));
-                }
+        let impatient = rustlet::Builder::new().shutdown_timeout(Duration::from_millis(20));
+        let _never = impatient.worker_scope(|worker| {
+            worker.assign(|| {
+                let stubborn = thread::Builder::new().name("stubborn".into());
+                let _stubborn = stubborn.spawn(|| {
+                    loop {
+                        let _caught = catch_unwind(AssertUnwindSafe(yield_now));
+                    }
+                });
             });
+            worker.tick();
+            worker.tick();
         });
-        worker.tick();
-        worker.tick();
-        drop(worker);
     });
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.signal(), Some(6), "{said}");
@@ -424,9 +399,10 @@ fn an_overflow_in_a_tick_is_reported() {
         overflow(depth + 1) + frame[depth as usize % 64]
     }
     let output = child("ending::an_overflow_in_a_tick_is_reported", || {
-        let worker = Worker::new();
-        worker.assign(|| overflow(0));
-        worker.tick();
+        Worker::scope(|worker| {
+            worker.assign(|| overflow(0));
+            worker.tick();
+        });
     });
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.signal(), Some(6), "{said}");
@@ -442,11 +418,11 @@ fn no_descriptors_are_an_error() {
             held.push(file);
         }
         for free in 0..5 {
-            let error = rustlet::Builder::new().build_worker().unwrap_err();
+            let error = rustlet::Builder::new().worker_scope(|_| ()).unwrap_err();
             assert_eq!(error.raw_os_error(), Some(24), "{free}: {error}");
             held.pop();
         }
-        rustlet::Builder::new().build_worker().unwrap();
+        rustlet::Builder::new().worker_scope(|_| ()).unwrap();
     });
     succeeded(&output);
 }

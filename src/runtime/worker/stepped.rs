@@ -8,6 +8,9 @@
 //! H2. A [`Stepped`] is behind an `Rc` from its birth to its end: its home stays where it is, because suspended threads
 //!     have references to it, which they go on to use when they are resumed.
 //! H3. It ends when no green thread lives on it, or the process does.
+//! H4. It is owned by a frame (`lend` in `src/worker.rs`) that ends it, so it cannot be forgotten, and it ends before its OS thread
+//!     destroys the thread-locals that its green threads have used: they may hold references to those, and have lent them to other
+//!     OS threads.
 //!
 //! Between two steps the bell is as that of a sleeping worker, if somebody polls the descriptor: the steps 7 to 9 of
 //! `green/mailbox.rs`, where the sleep is the user's. What a bell does not tell (threads that are ready, a timer) the alarm

@@ -314,23 +314,22 @@ fn server_cuts() {
 }
 
 fn worker_ends() {
-    let worker = Worker::new();
-    worker.assign(|| rustlet::sleep(SHORT));
-    worker.work();
-    drop(worker);
+    Worker::scope(|worker| {
+        worker.assign(|| rustlet::sleep(SHORT));
+        worker.work();
+    });
 }
 
 fn worker_is_dropped() {
-    let worker = Builder::new()
-        .shutdown_timeout(SHORT)
-        .build_worker()
-        .unwrap();
-    worker.assign(|| {
-        let stays = thread::Builder::new().name("stays".into());
-        stays.spawn(rustlet::park).unwrap();
+    let impatient = Builder::new().shutdown_timeout(SHORT);
+    let result = impatient.worker_scope(|worker| {
+        worker.assign(|| {
+            let stays = thread::Builder::new().name("stays".into());
+            stays.spawn(rustlet::park).unwrap();
+        });
+        while worker.tick() {}
     });
-    while worker.tick() {}
-    drop(worker);
+    result.unwrap();
 }
 
 fn panics() {
