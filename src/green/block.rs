@@ -94,6 +94,8 @@ pub(crate) struct Green {
     pub(crate) raises: Cell<u32>,
     /// The number of the raise that it unwinds with, or has unwound with and keeps the payload of; else 0.
     pub(super) raising: Cell<u32>,
+    /// How many times in a row it has given way though it is cancelled: see `budget.rs`.
+    pub(super) quiet_turns: Cell<u8>,
     /// It has waited while it was, or may have been, unwinding with a panic.
     pub(crate) unwound: Cell<bool>,
     /// `since` of the last wait that it began while it surely unwound.
@@ -135,6 +137,7 @@ impl Green {
             deadline: Cell::new(NEVER),
             raises: Cell::new(0),
             raising: Cell::new(0),
+            quiet_turns: Cell::new(0),
             unwound: Cell::new(false),
             unwound_since: Cell::new(NEVER),
             scopes: Scopes::new(),
@@ -178,6 +181,7 @@ impl Green {
         green.deadline.set(NEVER);
         green.raises.set(0);
         green.raising.set(0);
+        green.quiet_turns.set(0);
         green.unwound.set(false);
         green.unwound_since.set(NEVER);
         green.attention.store(0, Ordering::Relaxed);

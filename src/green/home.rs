@@ -12,9 +12,10 @@
 //! H3. `current` is set exactly while a green thread runs, by the worker, to that thread.
 
 use std::cell::Cell;
+use std::num::NonZeroU64;
 use std::ptr;
 
-use super::birth::Ids;
+use super::birth::{Ids, next_id};
 use super::mailbox::{Bell, Inbox};
 use super::queue::RunQueue;
 use super::{Green, GreenRef, State};
@@ -62,12 +63,6 @@ impl Mailbox {
     }
 }
 
-#[cold]
-#[inline(never)]
-fn spent_all(at: &'static std::panic::Location<'static>) {
-    super::park::yield_now(at);
-}
-
 /// Those who may be in the middle of an unwinding, counted since it was last seen that nobody is.
 #[derive(Clone, Copy)]
 struct Doubtful {
@@ -82,13 +77,22 @@ thread_local! {
     static UNWINDING: Cell<Doubtful> = const { Cell::new(Doubtful { count: 0, era: 0 }) };
 }
 
-/// A number that no two OS threads have at the same time; never 0.
-pub(crate) fn os_thread() -> usize {
-    HOME.with(|home| ptr::from_ref(home).addr())
+/// The number of the calling OS thread. It is never given to another OS thread, also when this one has ended: an
+/// address of a thread-local, which a new thread may get again, would be.
+pub(crate) fn os_thread() -> NonZeroU64 {
+    thread_local! {
+        // Without a destructor: it is asked for by destructors of other thread-locals.
+        static NUMBER: Cell<Option<NonZeroU64>> = const { Cell::new(None) };
+    }
+    NUMBER.get().unwrap_or_else(|| {
+        let number = next_id();
+        NUMBER.set(Some(number));
+        number
+    })
 }
 
 /// Which runtimes, by their group, are stepped by hand, and by which OS threads.
-static BY_HAND: std::sync::Mutex<Vec<(usize, usize)>> = std::sync::Mutex::new(Vec::new());
+static BY_HAND: std::sync::Mutex<Vec<(usize, NonZeroU64)>> = std::sync::Mutex::new(Vec::new());
 
 /// The calling OS thread will step the threads of the runtime `group` by hand.
 pub(crate) fn step_here(group: usize) {
@@ -105,16 +109,12 @@ pub(super) fn is_stepped_here(group: usize) -> bool {
     crate::shim::lock(&BY_HAND).contains(&(group, os_thread()))
 }
 
-/// After so many operations that did not have to wait, the others get a turn.
-const BUDGET: u32 = 128;
-
 /// A worker, as its green threads see it.
 // Its address is a worker's name in the words of locks, beside four flags.
 #[repr(align(16))]
 pub(crate) struct Home {
     current: Cell<*const Green>,
     queue: RunQueue,
-    spent: Cell<u32>,
     /// The OS thread was unwinding already when it entered: what std says of it is not about the green threads.
     within_unwinding: Cell<bool>,
     /// Since it was last seen that nobody unwinds, some of this home have been suspended of whom it is not known that they do not.
@@ -135,7 +135,6 @@ impl Home {
         Home {
             current: Cell::new(ptr::null()),
             queue: RunQueue::new(),
-            spent: Cell::new(0),
             within_unwinding: Cell::new(false),
             doubtful: Cell::new(false),
             held_off: Cell::new(false),
@@ -258,25 +257,6 @@ impl Home {
             .iter()
             .filter(|green| ptr::eq(green.home(), self.mailbox) && green.needs_attention())
             .for_each(|green| self.wake(green));
-    }
-
-    /// One operation that did not have to wait: after many of them, the others get a turn.
-    #[inline(always)]
-    pub(crate) fn spend(&self, at: &'static std::panic::Location<'static>) {
-        let spent = self.spent.get().wrapping_add(1);
-        self.spent.set(spent);
-        if spent.is_multiple_of(BUDGET) {
-            spent_all(at);
-        }
-    }
-
-    /// As [`Home::spend`], for an operation that must come to its end: a cancellation is not raised.
-    pub(super) fn spend_shielded(&self, at: &'static std::panic::Location<'static>) {
-        let spent = self.spent.get().wrapping_add(1);
-        self.spent.set(spent);
-        if spent.is_multiple_of(BUDGET) {
-            super::park::give_way(self, at);
-        }
     }
 
     /// The worker: `green` is about to run, or none does any more.

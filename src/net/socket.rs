@@ -11,10 +11,12 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::green::budget::spend_quietly;
 use crate::retry::Mode;
 use crate::runtime::source::{Kind, Source};
 use crate::sys::sock;
@@ -136,7 +138,10 @@ impl Socket {
         &self.source
     }
 
+    /// The descriptor for a call that does not wait, which is charged to the budget.
+    #[track_caller]
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        spend_quietly(Location::caller());
         self.source.fd()
     }
 
@@ -181,7 +186,9 @@ impl Socket {
         }
     }
 
+    #[track_caller]
     pub(crate) fn set_nonblocking(&self, nonblocking: bool) {
+        spend_quietly(Location::caller());
         self.options
             .nonblocking
             .store(nonblocking, Ordering::Relaxed);
@@ -192,19 +199,27 @@ impl Socket {
         self.options.shared_file.load(Ordering::Relaxed)
     }
 
+    #[track_caller]
     pub(crate) fn read_timeout(&self) -> Option<Duration> {
+        spend_quietly(Location::caller());
         load(&self.options.read_timeout)
     }
 
+    #[track_caller]
     pub(crate) fn write_timeout(&self) -> Option<Duration> {
+        spend_quietly(Location::caller());
         load(&self.options.write_timeout)
     }
 
+    #[track_caller]
     pub(crate) fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        spend_quietly(Location::caller());
         store(&self.options.read_timeout, timeout)
     }
 
+    #[track_caller]
     pub(crate) fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        spend_quietly(Location::caller());
         store(&self.options.write_timeout, timeout)
     }
 }
@@ -243,13 +258,13 @@ macro_rules! descriptor_traits {
     ($name:ident, $theirs:ty, $protocol:expr) => {
         impl AsFd for $name {
             fn as_fd(&self) -> BorrowedFd<'_> {
-                self.socket.fd()
+                self.socket.source().fd()
             }
         }
 
         impl AsRawFd for $name {
             fn as_raw_fd(&self) -> RawFd {
-                self.socket.fd().as_raw_fd()
+                self.socket.source().fd().as_raw_fd()
             }
         }
 
