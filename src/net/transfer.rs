@@ -143,7 +143,6 @@ impl Socket {
         &self,
         call: impl Fn(BorrowedFd<'_>, &mut [u8]) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        crate::green::budget::spend_quietly(std::panic::Location::caller());
         match self.receive(|fd| call(fd, &mut []), |_| false) {
             Err(error)
                 if error.kind() == io::ErrorKind::WouldBlock
