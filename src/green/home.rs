@@ -323,3 +323,40 @@ impl Home {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// Also of threads that come one after the other, and so get the same memory for their thread-locals.
+    #[test]
+    fn no_two_os_threads_have_one_number() {
+        let number = || std::thread::spawn(os_thread).join().unwrap();
+        let numbers: BTreeSet<_> = (0..100).map(|_| number()).collect();
+        assert_eq!(numbers.len(), 100);
+        assert_eq!(os_thread(), os_thread());
+    }
+
+    /// It is asked for by destructors of thread-locals, after others have gone.
+    #[test]
+    fn the_number_stays_until_the_thread_has_ended() {
+        struct Asks(NonZeroU64);
+        impl Drop for Asks {
+            fn drop(&mut self) {
+                if os_thread() != self.0 {
+                    std::process::abort();
+                }
+            }
+        }
+        thread_local! {
+            static FIRST: Cell<Option<Asks>> = const { Cell::new(None) };
+            static SECOND: Cell<Option<Asks>> = const { Cell::new(None) };
+        }
+        let thread = std::thread::spawn(|| {
+            FIRST.set(Some(Asks(os_thread())));
+            SECOND.set(Some(Asks(os_thread())));
+        });
+        thread.join().unwrap();
+    }
+}

@@ -10,6 +10,10 @@ use rustlet::{park, spawn, thread};
 /// What is common, and what makes it come.
 type Source = (Receiver<()>, Box<dyn FnOnce()>);
 
+thread_local! {
+    static KEPT: Cell<Option<broadcast::Receiver<()>>> = const { Cell::new(None) };
+}
+
 const THREADS: usize = 300;
 
 /// Every third thread leaves by its own channel and comes back; then the common thing comes for all.
@@ -66,7 +70,8 @@ fn a_broadcast() {
         let common = receiver.receiver();
         let come = move || {
             sender.send(()).unwrap();
-            std::mem::forget(receiver);
+            // A message is there as long as its receiver is.
+            KEPT.with(|kept| kept.set(Some(receiver)));
         };
         (common, Box::new(come))
     });
@@ -85,7 +90,11 @@ fn a_oneshot() {
     all_are_told(|| {
         let (sender, receiver) = oneshot::channel();
         let common = receiver.receiver();
-        (common, Box::new(move || sender.send(receiver).map_or((), |()| ())))
+        let come = move || {
+            sender.send(()).unwrap();
+            drop(receiver);
+        };
+        (common, Box::new(come))
     });
 }
 
@@ -94,14 +103,20 @@ fn a_descriptor() {
     all_are_told(|| {
         let (reader, writer) = std::io::pipe().unwrap();
         let watch = rustlet::io::Watch::new(reader).unwrap();
-        (watch.readable(), Box::new(move || drop((writer, Box::leak(Box::new(watch)))))) 
+        (
+            watch.readable(),
+            Box::new(move || drop((writer, Box::leak(Box::new(watch))))),
+        )
     });
 }
 
 #[test]
 fn the_end_of_a_child() {
     all_are_told(|| {
-        let mut child = rustlet::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let mut child = rustlet::process::Command::new("sleep")
+            .arg("1000")
+            .spawn()
+            .unwrap();
         (child.exited(), Box::new(move || child.kill().unwrap()))
     });
 }
