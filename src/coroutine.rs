@@ -8,10 +8,12 @@
 
 use std::fmt;
 use std::iter::FusedIterator;
+use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::channel::{Receiver, RecvError, SendError, Sender, bounded};
+use crate::green::budget::spend_quietly;
 use crate::thread::{self, JoinHandle, Thread};
 
 /// How many items may lie between the two ends, in each direction.
@@ -48,6 +50,7 @@ impl<P, G> End<P, G> {
         if self.is_alive() {
             self.puts.send(item)
         } else {
+            spend_quietly(Location::caller());
             Err(SendError(item))
         }
     }
@@ -214,13 +217,17 @@ macro_rules! both_ends {
 
             /// Closes this end: nothing can be put any more from either side, and nothing got here. The other end can still get what
             /// was put for it. Threads that wait in a `put` or `get` on the other side are told.
+            #[track_caller]
             pub fn close(&self) {
+                spend_quietly(Location::caller());
                 self.end.close();
             }
 
             /// Whether both ends are open: neither was closed or dropped. What was put before may be got afterwards, too.
             #[must_use]
+            #[track_caller]
             pub fn is_alive(&self) -> bool {
+                spend_quietly(Location::caller());
                 self.end.is_alive()
             }
 
@@ -281,7 +288,7 @@ macro_rules! both_ends {
         impl<In, Out> fmt::Debug for $end<In, Out> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_struct(stringify!($end))
-                    .field("is_alive", &self.is_alive())
+                    .field("is_alive", &self.end.is_alive())
                     .finish_non_exhaustive()
             }
         }
@@ -330,6 +337,7 @@ impl<In, Out> Coroutine<In, Out> {
     ///     assert!(stuck.join().unwrap_err().is::<rustlet::Cancelled>());
     /// });
     /// ```
+    #[track_caller]
     pub fn cancel(&self) {
         self.thread.cancel();
     }

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use crate::attendant::{self, Ticket};
-use crate::channel::{self, Ask, Receiver};
+use crate::channel::{self, Ask, Key, Receiver};
 use crate::green::{Home, Unparker};
 use crate::retry;
 use crate::runtime::source::{Source, Way};
@@ -25,7 +25,7 @@ pub(crate) fn receiver(source: Arc<Source>, way: Way) -> Receiver<()> {
 }
 
 /// There is no registration: the waiter has been woken already.
-const NONE: usize = 0;
+const NONE: Key = 0;
 
 impl Ask for Readiness {
     /// An error counts: whoever makes the operation is told of it.
@@ -33,19 +33,22 @@ impl Ask for Readiness {
         retry::is_ready(self.source.fd(), self.way).unwrap_or(true)
     }
 
-    fn arm(&self, waiter: Unparker) -> usize {
+    fn arm(&self, waiter: Unparker) -> Key {
         if let Some(home) = Home::get()
             && let Ok(key) = self.enlist(home)
         {
-            return key.unwrap_or_else(|| {
-                // Others may take what is there before the waiter asks once more; then it must not sleep on this answer.
-                waiter.unpark();
-                NONE
-            });
+            return key.map_or_else(
+                || {
+                    // Others may take what is there before the waiter asks once more; then it must not sleep on this answer.
+                    waiter.unpark();
+                    NONE
+                },
+                |word| word as Key,
+            );
         }
         let woken = waiter.clone();
         match attendant::send(Arc::clone(&self.source), self.way, move || woken.unpark()) {
-            Ok(Ticket(number)) => number << 1 | 1,
+            Ok(Ticket(number)) => (number as Key) << 1 | 1,
             Err(unattended) => {
                 // Nothing is left to wait with. Better a busy thread than one that sleeps for ever; and none of its errands stays behind.
                 attendant::call_back(unattended);
@@ -55,13 +58,13 @@ impl Ask for Readiness {
         }
     }
 
-    fn disarm(&self, key: usize) {
+    fn disarm(&self, key: Key) {
         match key {
             NONE => {}
             key if key & 1 == 1 => {
-                let _run = attendant::call_back(Ticket(key >> 1));
+                let _run = attendant::call_back(Ticket((key >> 1) as usize));
             }
-            word => self.source.dismiss(self.way, word),
+            word => self.source.dismiss(self.way, word as usize),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::panic::Location;
 use std::time::{Duration, Instant};
 
-use crate::green::Home;
+use crate::green::budget::spend;
 use crate::sys::clock::{self, NEVER, Tick};
 
 /// As the caller said it; the clock is read only if there is something to wait for.
@@ -28,7 +28,5 @@ impl Limit {
 /// Before an operation has any effect: those whose channels are always ready do not keep their worker to themselves.
 #[inline(always)]
 pub(crate) fn give_way(at: &'static Location<'static>) {
-    if let Some(home) = Home::get() {
-        home.spend(at);
-    }
+    spend(at);
 }

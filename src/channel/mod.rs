@@ -69,6 +69,8 @@ mod select;
 mod select_macro;
 #[cfg(not(loom))]
 mod sender;
+#[cfg(not(loom))]
+mod waiters;
 
 #[cfg(not(loom))]
 pub use self::{
@@ -93,12 +95,16 @@ pub use crate::{select, select_biased};
 #[allow(unused_imports, reason = "for what can be waited for, in other rooms")]
 pub(crate) use self::{
     make::{latch, source},
-    polled::{Ask, Latch, Waiters, wake},
+    polled::{Ask, Latch},
+    waiters::{Key, Waiters, wake},
 };
 
 /// What the macros are made of.
 #[cfg(not(loom))]
 #[doc(hidden)]
 pub mod internal {
-    pub use super::select_macro::{Chosen, Patience, Receiving, SelectCase, Sending, choose};
+    pub use super::select_macro::{
+        Chosen, Patience, Receiving, SelectCase, Sending, choose, no_arm_chosen, receiver, sender,
+    };
+    pub use core::{compile_error, concat, stringify};
 }

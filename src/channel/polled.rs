@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use super::several::{Arm, Order, Pause, Polled, Verdict};
 use super::sleep::Waits;
 use super::slot::Place;
+use super::waiters::{Key, Waiters, wake};
 use crate::green::{Unparker, Wait, Wake, park};
 use crate::shim::lock;
 use crate::sync::line::Ticket;
@@ -28,11 +29,11 @@ pub(crate) trait Question: Polled + Send + Sync {
     }
 
     /// Somebody waits for it. What comes back, if it has to be told, is for [`disarm`](Question::disarm).
-    fn arm(&self, _waiter: &Unparker) -> Option<usize> {
+    fn arm(&self, _waiter: &Unparker) -> Option<Key> {
         None
     }
 
-    fn disarm(&self, _key: usize) {}
+    fn disarm(&self, _key: Key) {}
 }
 
 /// A question whose answers are of type `T`.
@@ -178,10 +179,10 @@ pub(crate) trait Ask: Send + Sync {
     /// `waiter`, which is the calling thread, is about to wait: it is to be unparked, at least once, when it may have become so. It
     /// asks once more after this call; if it is woken for nothing, it calls `disarm` and then this again. Returns a name for the
     /// registration.
-    fn arm(&self, waiter: Unparker) -> usize;
+    fn arm(&self, waiter: Unparker) -> Key;
 
     /// The waiter has gone.
-    fn disarm(&self, key: usize);
+    fn disarm(&self, key: Key);
 }
 
 /// An [`Ask`] as what is received from.
@@ -203,11 +204,11 @@ impl Polled for Source {
 }
 
 impl Question for Source {
-    fn arm(&self, waiter: &Unparker) -> Option<usize> {
+    fn arm(&self, waiter: &Unparker) -> Option<Key> {
         Some(self.0.arm(waiter.clone()))
     }
 
-    fn disarm(&self, key: usize) {
+    fn disarm(&self, key: Key) {
         self.0.disarm(key);
     }
 }
@@ -225,39 +226,6 @@ struct LatchState {
     /// Written under the lock of `waiters`.
     set: AtomicBool,
     waiters: Mutex<Waiters>,
-}
-
-/// Those who wait for an answer, by the names of their registrations.
-#[derive(Default)]
-pub(crate) struct Waiters {
-    next: usize,
-    waiters: Vec<(usize, Unparker)>,
-}
-
-impl Waiters {
-    pub(crate) fn add(&mut self, waiter: Unparker) -> usize {
-        let key = self.next;
-        self.next = self.next.wrapping_add(1);
-        self.waiters.push((key, waiter));
-        key
-    }
-
-    /// None: it was told. To be dropped outside of the lock.
-    pub(crate) fn remove(&mut self, key: usize) -> Option<Unparker> {
-        let found = self.waiters.iter().position(|&(of, _)| of == key);
-        found.map(|at| self.waiters.swap_remove(at).1)
-    }
-
-    /// All of them, to be told outside of the lock. Each registers anew if it goes on waiting.
-    pub(crate) fn take(&mut self) -> Vec<(usize, Unparker)> {
-        std::mem::take(&mut self.waiters)
-    }
-}
-
-pub(crate) fn wake(waiters: Vec<(usize, Unparker)>) {
-    for (_, waiter) in waiters {
-        waiter.unpark();
-    }
 }
 
 #[allow(dead_code, reason = "for the ends of threads and of children")]
@@ -290,12 +258,12 @@ impl Ask for LatchState {
         self.set.load(Ordering::Acquire)
     }
 
-    fn arm(&self, waiter: Unparker) -> usize {
+    fn arm(&self, waiter: Unparker) -> Key {
         // If it is set already: the one who waits asks once more.
         lock(&self.waiters).add(waiter)
     }
 
-    fn disarm(&self, key: usize) {
+    fn disarm(&self, key: Key) {
         let gone = lock(&self.waiters).remove(key);
         drop(gone);
     }
@@ -312,7 +280,7 @@ impl fmt::Debug for LatchState {
 /// The wait of a select between threads of ours: for a claim, a question that comes true, or the deadline.
 pub(super) struct Sleeping<'a, 's> {
     arms: &'s [(ThreadArm<'a>, *mut ())],
-    order: Order,
+    order: &'s Order,
     /// Whether a polled arm that is ready is also received from.
     take: bool,
     wait: Wait,
@@ -323,7 +291,7 @@ impl<'a, 's> Sleeping<'a, 's> {
     /// `wait` says where, and until when.
     pub(super) fn new(
         arms: &'s [(ThreadArm<'a>, *mut ())],
-        order: Order,
+        order: &'s Order,
         take: bool,
         wait: Wait,
     ) -> Sleeping<'a, 's> {
@@ -381,7 +349,7 @@ impl<'a, 's> Sleeping<'a, 's> {
 }
 
 /// Questions that have been told of the waiter.
-struct Armed<'a>(Vec<(&'a (dyn Question + 'a), usize)>);
+struct Armed<'a>(Vec<(&'a (dyn Question + 'a), Key)>);
 
 impl Armed<'_> {
     fn disarm(&mut self) {

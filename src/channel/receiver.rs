@@ -19,6 +19,7 @@ use super::polled::{Asked, Never, Question, Sleeping, ThreadArm};
 use super::several::{Arm, Arms, Order};
 use super::slot::Place;
 use super::{IntoIter, Iter, RecvError, RecvTimeoutError, TryIter, TryRecvError};
+use crate::green::budget::spend_quietly;
 use crate::green::{OnCancel, Reason, Wait};
 
 /// The receiving side of a channel. Clone it to receive in several threads, or share it; each message goes to one.
@@ -210,12 +211,15 @@ impl<T> Receiver<T> {
     }
 
     /// Whether there is no message in the channel. Always so at capacity 0.
+    #[track_caller]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Whether the channel is full. Always so at capacity 0. What has no sender holds one message at most.
+    #[track_caller]
     pub fn is_full(&self) -> bool {
+        spend_quietly(Location::caller());
         match self.hub() {
             Ok(hub) => hub.chan.is_full(),
             Err(_) if matches!(self.kind, Kind::Never(_)) => true,
@@ -224,7 +228,9 @@ impl<T> Receiver<T> {
     }
 
     /// How many messages are in the channel.
+    #[track_caller]
     pub fn len(&self) -> usize {
+        spend_quietly(Location::caller());
         match self.hub() {
             Ok(hub) => hub.chan.len(),
             Err(question) => usize::from(question.is_ready()),
@@ -291,10 +297,10 @@ impl<T> Receiver<T> {
 #[inline(never)]
 fn wait_for_answer(question: &dyn Question, slot: *mut (), wait: Wait) -> Result<(), Unreceived> {
     let arms = [(Arm::Polled(question), slot)];
-    let sleep = Sleeping::new(&arms, Order::WRITTEN, true, wait);
+    let sleep = Sleeping::new(&arms, &Order::Written, true, wait);
     let arms = Arms {
         arms: &arms,
-        order: Order::WRITTEN,
+        order: &Order::Written,
     };
     // PL1 in `polled.rs`.
     arms.select(Some(sleep))

@@ -11,6 +11,7 @@
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::Cell;
 use std::fmt;
+use std::num::NonZeroU64;
 use std::panic::Location;
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
@@ -32,18 +33,28 @@ use crate::sync::waiting::Thread;
 pub(super) type Case<'a> = (ThreadArm<'a>, *mut ());
 
 fn order(biased: bool, count: usize) -> Order {
+    match biased {
+        true => Order::Written,
+        false => Order::shuffled(count, random),
+    }
+}
+
+/// The next number of the calling OS thread's generator, xorshift64*.
+#[inline]
+fn random() -> u64 {
     thread_local! {
-        static CHANCE: Cell<u32> = const { Cell::new(0x9E37_79B9) };
+        /// 0: not seeded.
+        static STATE: Cell<u64> = const { Cell::new(0) };
     }
-    if biased || count < 2 {
-        return Order::WRITTEN;
+    let mut state = STATE.get();
+    if state == 0 {
+        state = os_thread().get().wrapping_mul(0x9E37_79B9_7F4A_7C15);
     }
-    let mut chance = CHANCE.get();
-    chance ^= chance << 13;
-    chance ^= chance >> 17;
-    chance ^= chance << 5;
-    CHANCE.set(chance);
-    Order::random(chance, count)
+    state ^= state >> 12;
+    state ^= state << 25;
+    state ^= state >> 27;
+    STATE.set(state);
+    state.wrapping_mul(0x2545_F491_4F6C_DD1D)
 }
 
 fn wait(limit: Limit, at: &'static Location<'static>) -> Wait {
@@ -62,6 +73,7 @@ pub(super) fn select(
 ) -> Option<usize> {
     give_way(at);
     let order = order(biased, cases.len());
+    let order = &order;
     let sleep = limit.map(|limit| Sleeping::new(cases, order, true, wait(limit, at)));
     let arms = Arms { arms: cases, order };
     arms.select(sleep)
@@ -76,6 +88,7 @@ fn ready(
 ) -> Option<usize> {
     give_way(at);
     let order = order(biased, cases.len());
+    let order = &order;
     let sleep = limit.map(|limit| Sleeping::new(cases, order, false, wait(limit, at)));
     let arms = Arms { arms: cases, order };
     arms.ready(sleep)
@@ -182,7 +195,7 @@ impl Drop for Slot {
 struct Entry<'a> {
     handle: &'a dyn Handle,
     /// The OS thread that has added it.
-    of: usize,
+    of: NonZeroU64,
     index: usize,
     slot: Option<Slot>,
 }
@@ -471,7 +484,7 @@ impl fmt::Debug for Select<'_> {
 #[must_use]
 pub struct SelectedOperation<'a> {
     handle: &'a dyn Handle,
-    of: usize,
+    of: NonZeroU64,
     index: usize,
     slot: Slot,
     completed: bool,

@@ -3,8 +3,13 @@
 //! [`select`] does one of them, and the arm whose slot says so goes on.
 //!
 //! The macro reads one arm at a time (its head with `@arm`, the rest with `@body`) into a list of
-//! `{ kind place handle (channel) (message) (pattern) => body }`, and writes the whole at the end (`@write`). The names `place`
-//! and `handle` come from another expansion for each arm, so they are different variables.
+//! `{ place handle kind (channel) (message) (pattern) => body }`, and writes the whole at the end (`@write`). The names of the place
+//! and the handle come from another expansion for each arm, so they are different variables.
+//!
+//! Items of the user must not change what the macro means. Local variables of a macro are hygienic, but a constant or a unit struct of
+//! the user with the name of one of them turns its binding into a pattern: so they have names that nobody else has. All
+//! items are reached by paths from `$crate`, also the macros of `core`; and no method is called with a dot, because a trait in
+//! scope that takes `self` comes before an inherent method that takes `&self`.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -122,6 +127,27 @@ impl<T> Drop for Chosen<'_, T> {
         let pledge = std::mem::replace(&mut self.pledge, Pledge::None);
         self.sender.chan().renounce(pledge);
     }
+}
+
+/// The receiver of an arm, which may be given as a reference to what dereferences to it.
+#[doc(hidden)]
+#[inline(always)]
+pub fn receiver<T>(receiver: &Receiver<T>) -> &Receiver<T> {
+    receiver
+}
+
+/// The sender of an arm, in the same way.
+#[doc(hidden)]
+#[inline(always)]
+pub fn sender<T>(sender: &Sender<T>) -> &Sender<T> {
+    sender
+}
+
+/// The value of a select without a limit that has chosen no arm.
+#[doc(hidden)]
+#[cold]
+pub fn no_arm_chosen() -> ! {
+    unreachable!("a select without a limit has chosen an arm")
 }
 
 /// Does one of the cases.
@@ -249,23 +275,23 @@ macro_rules! __rustlet_select {
         $crate::__rustlet_select!(@body $biased $arms [] [default For($timeout)] $($rest)+)
     };
     (@arm $biased:tt $arms:tt [$($default:tt)+] default $($rest:tt)*) => {
-        ::core::compile_error!("there can be only one `default` case in a `select!` block")
+        $crate::channel::internal::compile_error!("there can be only one `default` case in a `select!` block")
     };
     (@arm $biased:tt [] [] ) => {
-        ::core::compile_error!("empty `select!` block")
+        $crate::channel::internal::compile_error!("empty `select!` block")
     };
     (@arm $biased:tt $arms:tt [] ) => {
         $crate::__rustlet_select!(@write $biased $arms
-            [Endless => ::core::unreachable!("a select without a limit has chosen an arm")])
+            [Endless => $crate::channel::internal::no_arm_chosen()])
     };
     (@arm $biased:tt $arms:tt $default:tt ) => {
         $crate::__rustlet_select!(@write $biased $arms $default)
     };
     (@arm $biased:tt $arms:tt $default:tt $($rest:tt)+) => {
-        ::core::compile_error!(::core::concat!(
+        $crate::channel::internal::compile_error!($crate::channel::internal::concat!(
             "expected `recv(receiver) -> pattern => body`, `send(sender, message) -> pattern => body`, \
              `default => body` or `default(timeout) => body`, found: `",
-            ::core::stringify!($($rest)+), "`"))
+            $crate::channel::internal::stringify!($($rest)+), "`"))
     };
 
     // A body ends with a comma, unless it is a block or the last.
@@ -273,19 +299,19 @@ macro_rules! __rustlet_select {
         $crate::__rustlet_select!(@arm $biased $arms [$($patience)+ => $body] $($rest)*)
     };
     (@body $biased:tt [$($arms:tt)*] $default:tt [$($head:tt)+] $body:expr, $($rest:tt)*) => {
-        $crate::__rustlet_select!(@arm $biased [$($arms)* { place handle $($head)+ => $body }] $default $($rest)*)
+        $crate::__rustlet_select!(@arm $biased [$($arms)* { __rustlet_place __rustlet_handle $($head)+ => $body }] $default $($rest)*)
     };
     (@body $biased:tt $arms:tt [] [default $($patience:tt)+] $body:block $($rest:tt)*) => {
         $crate::__rustlet_select!(@arm $biased $arms [$($patience)+ => $body] $($rest)*)
     };
     (@body $biased:tt [$($arms:tt)*] $default:tt [$($head:tt)+] $body:block $($rest:tt)*) => {
-        $crate::__rustlet_select!(@arm $biased [$($arms)* { place handle $($head)+ => $body }] $default $($rest)*)
+        $crate::__rustlet_select!(@arm $biased [$($arms)* { __rustlet_place __rustlet_handle $($head)+ => $body }] $default $($rest)*)
     };
     (@body $biased:tt $arms:tt [] [default $($patience:tt)+] $body:expr) => {
         $crate::__rustlet_select!(@arm $biased $arms [$($patience)+ => $body])
     };
     (@body $biased:tt [$($arms:tt)*] $default:tt [$($head:tt)+] $body:expr) => {
-        $crate::__rustlet_select!(@arm $biased [$($arms)* { place handle $($head)+ => $body }] $default)
+        $crate::__rustlet_select!(@arm $biased [$($arms)* { __rustlet_place __rustlet_handle $($head)+ => $body }] $default)
     };
 
     (@write $biased:tt
@@ -300,11 +326,11 @@ macro_rules! __rustlet_select {
                     let $place = $crate::channel::internal::$kind::new($handle);
                 )*
                 $crate::channel::internal::choose(
-                    [$($place.case($handle)),*],
+                    [$($crate::channel::internal::$kind::case(&$place, $handle)),*],
                     $biased,
                     $crate::channel::internal::Patience::$patience $(($timeout))?,
                 );
-                $(if $place.is_chosen() {
+                $(if $crate::channel::internal::$kind::is_chosen(&$place) {
                     let $pattern =
                         $crate::__rustlet_select!(@finish $kind $place $handle $($message)?);
                     $body
@@ -315,18 +341,17 @@ macro_rules! __rustlet_select {
         }
     };
 
-    (@handle Receiving $handle:ident) => {{
-        let handle: &$crate::channel::Receiver<_> = $handle;
-        handle
-    }};
-    (@handle Sending $handle:ident) => {{
-        let handle: &$crate::channel::Sender<_> = $handle;
-        handle
-    }};
+    (@handle Receiving $handle:ident) => {
+        $crate::channel::internal::receiver($handle)
+    };
+    (@handle Sending $handle:ident) => {
+        $crate::channel::internal::sender($handle)
+    };
     (@finish Receiving $place:ident $handle:ident) => {
-        $place.finish()
+        $crate::channel::internal::Receiving::finish(&$place)
     };
     (@finish Sending $place:ident $handle:ident $message:expr) => {
-        $place.choose($handle).send($message)
+        $crate::channel::internal::Chosen::send(
+            $crate::channel::internal::Sending::choose(&$place, $handle), $message)
     };
 }

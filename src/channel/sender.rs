@@ -16,6 +16,7 @@ use super::limit::{Limit, give_way};
 use super::meeting::Side;
 use super::slot::Offer;
 use super::{SendError, SendTimeoutError, TrySendError};
+use crate::green::budget::spend_quietly;
 use crate::green::{OnCancel, Reason, Wait};
 use crate::sync::waiting::Thread;
 
@@ -209,17 +210,22 @@ impl<T> Sender<T> {
     }
 
     /// Whether there is no message in the channel. Always so at capacity 0.
+    #[track_caller]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Whether the channel is full. Always so at capacity 0.
+    #[track_caller]
     pub fn is_full(&self) -> bool {
+        spend_quietly(Location::caller());
         self.chan().is_full()
     }
 
     /// How many messages are in the channel.
+    #[track_caller]
     pub fn len(&self) -> usize {
+        spend_quietly(Location::caller());
         self.chan().len()
     }
 

@@ -84,39 +84,75 @@ pub(crate) trait Pause<S: Waits> {
     fn unwind(&mut self);
 }
 
-/// In which order arms are looked at: from some place, forward or backward.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Order {
-    start: usize,
-    backward: bool,
+/// In which order arms are looked at. Whatever is found first is done, so it is a uniform choice among the ready ones
+/// if each permutation is as likely as any other. A random start is not enough: it favours an arm that follows many
+/// that are not ready.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// As they are written.
+    Written,
+    /// A permutation of few arms.
+    Few([u8; FEW]),
+    Many(Vec<u32>),
 }
 
 impl Order {
-    /// As they are written.
-    pub(crate) const WRITTEN: Order = Order {
-        start: 0,
-        backward: false,
-    };
-
-    /// By chance, of `count`.
-    pub(crate) fn random(chance: u32, count: usize) -> Order {
-        let count = u32::try_from(count).unwrap_or(u32::MAX);
-        Order {
-            start: ((u64::from(chance >> 1) * u64::from(count)) >> 31) as usize,
-            backward: chance & 1 == 1,
+    /// A permutation of `count` arms, uniform as far as `random` gives uniform numbers.
+    #[inline]
+    pub(crate) fn shuffled(count: usize, random: impl FnMut() -> u64) -> Order {
+        if count < 2 {
+            Order::Written
+        } else if count <= FEW {
+            Order::shuffled_few(count, random)
+        } else {
+            Order::shuffled_many(count, random)
         }
     }
 
-    pub(crate) fn of(self, count: usize) -> impl Iterator<Item = usize> {
-        (0..count).map(move |step| {
-            let step = if self.backward { count - step } else { step };
-            let at = self.start + step;
-            if at >= count { at - count } else { at }
+    /// One random number is enough for all steps of the shuffle: 16! has 45 bits.
+    #[inline]
+    fn shuffled_few(count: usize, mut random: impl FnMut() -> u64) -> Order {
+        let mut order: [u8; FEW] = std::array::from_fn(|at| at as u8);
+        let mut random = random();
+        for left in (2..=count).rev() {
+            let (at, rest) = scale(random, left as u64);
+            random = rest;
+            // In bounds, which the compiler need not find out.
+            order.swap(left - 1, at as usize & (FEW - 1));
+        }
+        Order::Few(order)
+    }
+
+    #[cold]
+    fn shuffled_many(count: usize, mut random: impl FnMut() -> u64) -> Order {
+        let count = u32::try_from(count).expect("fewer than 2^32 arms");
+        let mut order: Vec<u32> = (0..count).collect();
+        for left in (2..=count).rev() {
+            let (at, _) = scale(random(), u64::from(left));
+            order.swap(left as usize - 1, at as usize);
+        }
+        Order::Many(order)
+    }
+
+    /// The arms in order, of `count`.
+    #[inline]
+    pub(crate) fn of(&self, count: usize) -> impl Iterator<Item = usize> {
+        (0..count).map(move |step| match self {
+            Order::Written => step,
+            Order::Few(order) => usize::from(order[step & (FEW - 1)]),
+            Order::Many(order) => order[step] as usize,
         })
     }
 }
 
-/// Up to so many arms are compared with each other as they are: that takes no memory.
+/// A random number below `limit`, and what is left of `random` for the next.
+#[inline]
+fn scale(random: u64, limit: u64) -> (u64, u64) {
+    let product = u128::from(random) * u128::from(limit);
+    ((product >> 64) as u64, product as u64)
+}
+
+/// Up to so many arms are ordered, and compared with each other, without an allocation. A power of 2.
 const FEW: usize = 16;
 
 /// A place in the line of one arm, and, until all have been visited, the lock of its channel.
@@ -130,7 +166,7 @@ struct Stand<'a, S: Waits> {
 /// The arms with what they need: the slots beside them.
 pub(crate) struct Arms<'a, 's, S: Waits, P: ?Sized> {
     pub(crate) arms: &'s [(Arm<'a, S, P>, *mut ())],
-    pub(crate) order: Order,
+    pub(crate) order: &'s Order,
 }
 
 impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {

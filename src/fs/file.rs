@@ -266,7 +266,9 @@ impl File {
     /// # drop(again);
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[track_caller]
     pub fn try_clone(&self) -> io::Result<File> {
+        crate::green::budget::spend_quietly(std::panic::Location::caller());
         Ok(File::new(self.open.file.try_clone()?))
     }
 

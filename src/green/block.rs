@@ -92,6 +92,8 @@ pub(crate) struct Green {
     pub(super) raising: Cell<u32>,
     /// Its closure has ended, or never runs: what is left are destructors, which nothing cuts off.
     pub(super) ending: Cell<bool>,
+    /// How many times in a row it has given way though it is cancelled: see `budget.rs`.
+    pub(super) quiet_turns: Cell<u8>,
     pub(super) scopes: Scopes,
     pub(super) chunk: Cell<*mut blocks::Chunk>,
     group: AtomicUsize,
@@ -130,6 +132,7 @@ impl Green {
             raises: Cell::new(0),
             raising: Cell::new(0),
             ending: Cell::new(false),
+            quiet_turns: Cell::new(0),
             scopes: Scopes::new(),
             fiber: UnsafeCell::new(None),
             home: AtomicPtr::new(ptr::null_mut()),
@@ -172,6 +175,7 @@ impl Green {
         green.raises.set(0);
         green.raising.set(0);
         green.ending.set(false);
+        green.quiet_turns.set(0);
         green.attention.store(0, Ordering::Relaxed);
         green.token.store(false, Ordering::Relaxed);
         green.placed.set(false);

@@ -12,9 +12,10 @@
 //! H3. `current` is set exactly while a green thread runs, by the worker, to that thread.
 
 use std::cell::Cell;
+use std::num::NonZeroU64;
 use std::ptr;
 
-use super::birth::Ids;
+use super::birth::{Ids, next_id};
 use super::mailbox::{Bell, Inbox};
 use super::panic_count::{self, SetAside};
 use super::queue::RunQueue;
@@ -63,23 +64,26 @@ impl Mailbox {
     }
 }
 
-#[cold]
-#[inline(never)]
-fn spent_all(at: &'static std::panic::Location<'static>) {
-    super::park::yield_now(at);
-}
-
 thread_local! {
     static HOME: Cell<*const Home> = const { Cell::new(ptr::null()) };
 }
 
-/// A number that no two OS threads have at the same time; never 0.
-pub(crate) fn os_thread() -> usize {
-    HOME.with(|home| ptr::from_ref(home).addr())
+/// The number of the calling OS thread. It is never given to another OS thread, also when this one has ended: an
+/// address of a thread-local, which a new thread may get again, would be.
+pub(crate) fn os_thread() -> NonZeroU64 {
+    thread_local! {
+        // Without a destructor: it is asked for by destructors of other thread-locals.
+        static NUMBER: Cell<Option<NonZeroU64>> = const { Cell::new(None) };
+    }
+    NUMBER.get().unwrap_or_else(|| {
+        let number = next_id();
+        NUMBER.set(Some(number));
+        number
+    })
 }
 
 /// Which runtimes, by their group, are stepped by hand, and by which OS threads.
-static BY_HAND: std::sync::Mutex<Vec<(usize, usize)>> = std::sync::Mutex::new(Vec::new());
+static BY_HAND: std::sync::Mutex<Vec<(usize, NonZeroU64)>> = std::sync::Mutex::new(Vec::new());
 
 /// The calling OS thread will step the threads of the runtime `group` by hand.
 pub(crate) fn step_here(group: usize) {
@@ -105,16 +109,12 @@ pub(super) fn is_stepped_here(group: usize) -> bool {
     crate::shim::lock(&BY_HAND).contains(&(group, os_thread()))
 }
 
-/// After so many operations that did not have to wait, the others get a turn.
-const BUDGET: u32 = 128;
-
 /// A worker, as its green threads see it.
 // Its address is a worker's name in the words of locks, beside four flags.
 #[repr(align(16))]
 pub(crate) struct Home {
     current: Cell<*const Green>,
     queue: RunQueue,
-    spent: Cell<u32>,
     pub(crate) mailbox: &'static Mailbox,
     /// The time when the worker last looked at the clock.
     pub(crate) now: Cell<Tick>,
@@ -129,7 +129,6 @@ impl Home {
         Home {
             current: Cell::new(ptr::null()),
             queue: RunQueue::new(),
-            spent: Cell::new(0),
             mailbox,
             now: Cell::new(0),
             spare: super::blocks::Cache::new(),
@@ -182,25 +181,6 @@ impl Home {
     /// Who runs, as an address to compare with; null if nobody does.
     pub(crate) fn current_ptr(&self) -> *const Green {
         self.current.get()
-    }
-
-    /// One operation that did not have to wait: after many of them, the others get a turn.
-    #[inline(always)]
-    pub(crate) fn spend(&self, at: &'static std::panic::Location<'static>) {
-        let spent = self.spent.get().wrapping_add(1);
-        self.spent.set(spent);
-        if spent.is_multiple_of(BUDGET) {
-            spent_all(at);
-        }
-    }
-
-    /// As [`Home::spend`], for an operation that must come to its end: a cancellation is not raised.
-    pub(super) fn spend_shielded(&self, at: &'static std::panic::Location<'static>) {
-        let spent = self.spent.get().wrapping_add(1);
-        self.spent.set(spent);
-        if spent.is_multiple_of(BUDGET) {
-            super::park::give_way(self, at);
-        }
     }
 
     /// The worker: `green` is about to run, or none does any more.
@@ -265,5 +245,42 @@ impl Home {
                 self.wake(&green);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// Also of threads that come one after the other, and so get the same memory for their thread-locals.
+    #[test]
+    fn no_two_os_threads_have_one_number() {
+        let number = || std::thread::spawn(os_thread).join().unwrap();
+        let numbers: BTreeSet<_> = (0..100).map(|_| number()).collect();
+        assert_eq!(numbers.len(), 100);
+        assert_eq!(os_thread(), os_thread());
+    }
+
+    /// It is asked for by destructors of thread-locals, after others have gone.
+    #[test]
+    fn the_number_stays_until_the_thread_has_ended() {
+        struct Asks(NonZeroU64);
+        impl Drop for Asks {
+            fn drop(&mut self) {
+                if os_thread() != self.0 {
+                    std::process::abort();
+                }
+            }
+        }
+        thread_local! {
+            static FIRST: Cell<Option<Asks>> = const { Cell::new(None) };
+            static SECOND: Cell<Option<Asks>> = const { Cell::new(None) };
+        }
+        let thread = std::thread::spawn(|| {
+            FIRST.set(Some(Asks(os_thread())));
+            SECOND.set(Some(Asks(os_thread())));
+        });
+        thread.join().unwrap();
     }
 }

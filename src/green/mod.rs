@@ -37,6 +37,8 @@ pub(crate) mod blocks;
 #[cfg(not(loom))]
 mod body;
 #[cfg(not(loom))]
+pub(crate) mod budget;
+#[cfg(not(loom))]
 pub(crate) mod cancel;
 #[cfg(not(loom))]
 pub(crate) mod ends;

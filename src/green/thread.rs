@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::num::NonZeroU64;
+use std::panic::Location;
 
 use super::Unparker;
+use super::budget::spend_quietly;
 
 /// A handle to a thread: a green one, or an ordinary OS thread that has called [`current`](crate::thread::current).
 ///
@@ -78,7 +80,9 @@ impl Thread {
     /// Lets the thread's present [`park`](crate::thread::park) return, or its next one. Never suspends.
     ///
     /// What happened before the call is visible to the thread after its `park`.
+    #[track_caller]
     pub fn unpark(&self) {
+        spend_quietly(Location::caller());
         match &self.inner {
             Unparker::Green(green) => green.give_token(),
             Unparker::Os(thread) => thread.give_token(),

@@ -91,8 +91,6 @@ pub(crate) struct OsThread {
 thread_local! {
     static CURRENT: Cell<Option<ManuallyDrop<Arc<OsThread>>>> = const { Cell::new(None) };
     static KEEPER: Keeper = const { Keeper };
-    /// What `LATE` has under this thread's number is its own.
-    static IS_LATE: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Drops what `CURRENT` holds when the OS thread ends. Thread-locals that are older than it go later, and their destructors may wait, too.
@@ -105,15 +103,36 @@ impl Drop for Keeper {
         };
         // Somebody may unpark it yet.
         if Arc::strong_count(&thread) > 1 {
-            IS_LATE.set(true);
-            lock(&LATE).insert(os_thread(), Arc::downgrade(&thread));
+            lock(&LATE).insert(&thread);
         }
     }
 }
 
-/// OS threads whose keeper has gone, by number: they stay who they are as long as anybody knows them, so that who is to be woken is who waits. What is
-/// left of one that has ended goes when another one gets its number.
-static LATE: Mutex<BTreeMap<usize, Weak<OsThread>>> = Mutex::new(BTreeMap::new());
+/// OS threads whose keeper has gone, by number: they stay who they are as long as anybody knows them, so that who is to be woken is who waits.
+static LATE: Mutex<Late> = Mutex::new(Late {
+    threads: BTreeMap::new(),
+    sweep_at: Late::MIN_SWEEP,
+});
+
+struct Late {
+    threads: BTreeMap<NonZeroU64, Weak<OsThread>>,
+    /// With this many entries, those of threads that nobody knows any more are removed.
+    sweep_at: usize,
+}
+
+impl Late {
+    const MIN_SWEEP: usize = 64;
+
+    /// The calling OS thread is `thread`, as long as anybody knows it.
+    fn insert(&mut self, thread: &Arc<OsThread>) {
+        if self.threads.len() >= self.sweep_at {
+            // Half of the entries are new since the last sweep, so that each pays for two looks.
+            self.threads.retain(|_, thread| thread.strong_count() > 0);
+            self.sweep_at = Late::MIN_SWEEP.max(self.threads.len() * 2);
+        }
+        self.threads.insert(os_thread(), Arc::downgrade(thread));
+    }
+}
 
 impl OsThread {
     pub(crate) fn current() -> Arc<OsThread> {
@@ -134,13 +153,12 @@ impl OsThread {
     #[cold]
     fn late() -> Arc<OsThread> {
         let mut late = lock(&LATE);
-        let known = late.get(&os_thread()).filter(|_| IS_LATE.get());
+        let known = late.threads.get(&os_thread());
         if let Some(thread) = known.and_then(Weak::upgrade) {
             return thread;
         }
         let thread = OsThread::new();
-        IS_LATE.set(true);
-        late.insert(os_thread(), Arc::downgrade(&thread));
+        late.insert(&thread);
         thread
     }
 

@@ -28,7 +28,9 @@ use crate::fs::File;
 /// })?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
+#[track_caller]
 pub fn pipe() -> io::Result<(PipeReader, PipeWriter)> {
+    crate::green::budget::spend_quietly(std::panic::Location::caller());
     let (reader, writer) = io::pipe()?;
     Ok((
         PipeReader(OwnedFd::from(reader).into()),
@@ -57,7 +59,9 @@ macro_rules! end {
             /// # drop(more);
             /// # Ok::<(), std::io::Error>(())
             /// ```
+            #[track_caller]
             pub fn try_clone(&self) -> io::Result<$name> {
+                crate::green::budget::spend_quietly(std::panic::Location::caller());
                 self.0.try_clone().map($name)
             }
         }

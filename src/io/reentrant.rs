@@ -12,8 +12,10 @@ use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ops::DerefMut;
+use std::panic::Location;
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
+use crate::green::budget::spend_quietly;
 use crate::green::{Home, Reason, Unparker, Wait, next_id, park};
 use crate::shim::lock;
 
@@ -64,6 +66,7 @@ impl<T> Reentrant<T> {
     /// Waits until no other thread holds it.
     #[track_caller]
     pub(super) fn lock(&self) -> Guard<'_, T> {
+        spend_quietly(Location::caller());
         let me = me();
         if !self.enter(me) {
             let place = Place { lock: self, me };

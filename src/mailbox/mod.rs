@@ -47,6 +47,7 @@ use std::time::{Duration, Instant};
 use self::state::{Search, State, Waiters};
 use crate::channel::limit::{Limit, give_way};
 use crate::channel::{RecvError, RecvTimeoutError, SendError, TryRecvError};
+use crate::green::budget::spend_quietly;
 use crate::green::completion::Waiter;
 use crate::green::{Reason, Unparker, Wait, park};
 use crate::sync::spin::Spin;
@@ -345,12 +346,15 @@ impl<M> Mailbox<M> {
 
     /// How many messages are there.
     #[must_use]
+    #[track_caller]
     pub fn len(&self) -> usize {
+        spend_quietly(Location::caller());
         self.shared.state.lock().here
     }
 
     /// Whether no message is there.
     #[must_use]
+    #[track_caller]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

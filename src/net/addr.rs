@@ -167,6 +167,7 @@ pub(super) fn first_that_works<A: ToSocketAddrs, T>(
     addr: A,
     mut attempt: impl FnMut(&SocketAddr) -> io::Result<T>,
 ) -> io::Result<T> {
+    crate::green::budget::spend_quietly(std::panic::Location::caller());
     let mut last = None;
     for addr in addr.to_socket_addrs()? {
         match attempt(&addr) {

@@ -337,7 +337,9 @@ impl ServerHandle {
     /// # Examples
     ///
     /// See [`Server`].
+    #[track_caller]
     pub fn shutdown(&self) {
+        crate::green::budget::spend_quietly(std::panic::Location::caller());
         let shared = &self.shared;
         shared.stopping.store(true, SeqCst);
         // V3. Where a listening socket cannot be shut down (not Linux), a connection of our own ends the wait.
@@ -406,7 +408,9 @@ impl ServerHandle {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[must_use]
+    #[track_caller]
     pub fn is_shutting_down(&self) -> bool {
+        crate::green::budget::spend_quietly(std::panic::Location::caller());
         self.shared.is_stopping()
     }
 
@@ -420,7 +424,9 @@ impl ServerHandle {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[must_use]
+    #[track_caller]
     pub fn connections(&self) -> usize {
+        crate::green::budget::spend_quietly(std::panic::Location::caller());
         self.shared.live()
     }
 }

@@ -14,15 +14,16 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use rustix::net::SocketAddrAny;
-
+use crate::green::budget::spend_quietly;
 use crate::retry::Mode;
 use crate::runtime::source::{Kind, Source};
 use crate::sys::sock;
+use rustix::net::SocketAddrAny;
 
 /// What a socket speaks, as far as that changes how it waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -180,7 +181,10 @@ impl Socket {
         &self.source
     }
 
+    /// The descriptor for a call that does not wait, which is charged to the budget.
+    #[track_caller]
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        spend_quietly(Location::caller());
         self.source.fd()
     }
 
@@ -232,7 +236,9 @@ impl Socket {
         }
     }
 
+    #[track_caller]
     pub(crate) fn set_nonblocking(&self, nonblocking: bool) {
+        spend_quietly(Location::caller());
         self.options
             .nonblocking
             .store(nonblocking, Ordering::Relaxed);
@@ -256,19 +262,27 @@ impl Socket {
         sock::accept_shared(fd)
     }
 
+    #[track_caller]
     pub(crate) fn read_timeout(&self) -> Option<Duration> {
+        spend_quietly(Location::caller());
         load(&self.options.read_timeout)
     }
 
+    #[track_caller]
     pub(crate) fn write_timeout(&self) -> Option<Duration> {
+        spend_quietly(Location::caller());
         load(&self.options.write_timeout)
     }
 
+    #[track_caller]
     pub(crate) fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        spend_quietly(Location::caller());
         store(&self.options.read_timeout, timeout)
     }
 
+    #[track_caller]
     pub(crate) fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        spend_quietly(Location::caller());
         store(&self.options.write_timeout, timeout)
     }
 }

@@ -63,7 +63,9 @@ impl Child {
     /// })?;
     /// # std::io::Result::Ok(())
     /// ```
+    #[track_caller]
     pub fn kill(&mut self) -> io::Result<()> {
+        crate::green::budget::spend_quietly(std::panic::Location::caller());
         self.process.kill()
     }
 
@@ -105,6 +107,7 @@ impl Child {
     /// ```
     #[track_caller]
     pub fn wait(&mut self) -> io::Result<ExitStatus> {
+        crate::green::budget::spend_quietly(std::panic::Location::caller());
         drop(self.stdin.take());
         self.process.wait(Mode::default())
     }
@@ -131,6 +134,7 @@ impl Child {
     /// ```
     #[track_caller]
     pub fn wait_timeout(&mut self, timeout: Duration) -> io::Result<Option<ExitStatus>> {
+        crate::green::budget::spend_quietly(std::panic::Location::caller());
         drop(self.stdin.take());
         let mode = Mode {
             timeout: Some(timeout),
@@ -160,7 +164,9 @@ impl Child {
     /// # })?;
     /// # std::io::Result::Ok(())
     /// ```
+    #[track_caller]
     pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        crate::green::budget::spend_quietly(std::panic::Location::caller());
         self.process.try_wait()
     }
 
@@ -188,7 +194,9 @@ impl Child {
     /// # std::io::Result::Ok(())
     /// ```
     #[must_use]
+    #[track_caller]
     pub fn exited(&self) -> Receiver<()> {
+        crate::green::budget::spend_quietly(std::panic::Location::caller());
         match self.process.exited() {
             Ok(receiver) => receiver,
             Err(error) => panic!("exited: {error}"),

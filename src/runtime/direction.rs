@@ -20,8 +20,11 @@
 //!     whatever reason, wakes the first of them *after* that ([`leave`](Direction::leave)); who lines up
 //!     looks at the word again *after* that. Each is a write, a full fence and a read, crosswise, so the
 //!     line never stands with the turn free.
+//! N4. A thread that leaves and finds another one with the turn wakes nobody: that one will leave, too, and the last to
+//!     leave finds the turn free. (Were one woken for each that leaves, it would find nothing, line up again, and so
+//!     wake the next, for ever.)
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::green::completion::Waiter;
 use crate::shim::{AtomicUsize, Mutex, Ordering, fence, lock};
@@ -40,7 +43,48 @@ pub(crate) trait Wakeable: Waiter {
 pub(crate) struct Direction<W> {
     word: AtomicUsize,
     crowd: AtomicUsize,
-    others: Mutex<VecDeque<W>>,
+    /// None: no second thread has waited yet.
+    others: Mutex<Option<Box<Others<W>>>>,
+}
+
+/// A line of waiters, which each joins and leaves in logarithmic time.
+#[derive(Debug)]
+struct Others<W> {
+    next: u64,
+    /// By the order of arrival.
+    line: BTreeMap<u64, W>,
+    /// The same by their words, of which one may be there more than once.
+    by_word: BTreeSet<(usize, u64)>,
+}
+
+impl<W: Wakeable> Others<W> {
+    fn new() -> Others<W> {
+        Others {
+            next: 0,
+            line: BTreeMap::new(),
+            by_word: BTreeSet::new(),
+        }
+    }
+
+    fn push(&mut self, waiter: W) {
+        self.by_word.insert((waiter.word(), self.next));
+        self.line.insert(self.next, waiter);
+        self.next += 1;
+    }
+
+    fn pop(&mut self) -> Option<W> {
+        let (number, waiter) = self.line.pop_first()?;
+        self.by_word.remove(&(waiter.word(), number));
+        Some(waiter)
+    }
+
+    /// Takes one with this word out.
+    fn remove(&mut self, word: usize) -> Option<W> {
+        let of_word = (word, 0)..=(word, u64::MAX);
+        let &(_, number) = self.by_word.range(of_word).next()?;
+        self.by_word.remove(&(word, number));
+        self.line.remove(&number)
+    }
 }
 
 impl<W: Wakeable> Direction<W> {
@@ -49,7 +93,7 @@ impl<W: Wakeable> Direction<W> {
         Direction {
             word: AtomicUsize::new(READY),
             crowd: AtomicUsize::new(0),
-            others: Mutex::new(VecDeque::new()),
+            others: Mutex::new(None),
         }
     }
 
@@ -116,7 +160,9 @@ impl<W: Wakeable> Direction<W> {
 
     #[cold]
     fn line_up(&self, waiter: W) {
-        lock(&self.others).push_back(waiter);
+        lock(&self.others)
+            .get_or_insert_with(|| Box::new(Others::new()))
+            .push(waiter);
         self.crowd.fetch_add(1, Ordering::Relaxed);
         // N3.
         fence(Ordering::SeqCst);
@@ -147,19 +193,21 @@ impl<W: Wakeable> Direction<W> {
 
     #[cold]
     fn leave_line(&self, mine: usize) {
-        let mut others = lock(&self.others);
-        let before = others.len();
-        others.retain(|other| other.word() != mine);
-        self.crowd
-            .fetch_sub(before - others.len(), Ordering::Relaxed);
-        drop(others);
-        self.pass_on();
+        let out = || lock(&self.others).as_mut()?.remove(mine);
+        while let Some(gone) = out() {
+            self.crowd.fetch_sub(1, Ordering::Relaxed);
+            drop(gone);
+        }
+        // N4.
+        if matches!(self.word.load(Ordering::Relaxed), EMPTY | READY) {
+            self.pass_on();
+        }
     }
 
     /// Wakes the first in line: it tries again.
     fn pass_on(&self) {
         let mut others = lock(&self.others);
-        let Some(next) = others.pop_front() else {
+        let Some(next) = others.as_mut().and_then(|others| others.pop()) else {
             return;
         };
         self.crowd.fetch_sub(1, Ordering::Relaxed);
@@ -303,5 +351,105 @@ mod loom_tests {
             sender.join().unwrap();
             reader.join().unwrap();
         });
+    }
+
+    /// The one with the turn and one in line go, in any order, and another one stays.
+    #[test]
+    fn loom_two_waiters_give_up_and_a_third_goes_on() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(2);
+        model.check(|| {
+            let world = World::new(false);
+            let quitters = [(); 2].map(|()| Sleeper::new());
+            for quitter in &quitters {
+                assert!(world.read.enter(quitter.clone()));
+            }
+            let reader = world.clone();
+            let reader = thread::spawn(move || reader.read());
+            let [first, second] = quitters;
+            let other = world.clone();
+            let other = thread::spawn(move || other.read.leave(second.word()));
+            world.arrive();
+            world.read.leave(first.word());
+            other.join().unwrap();
+            reader.join().unwrap();
+        });
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicU32;
+
+    #[derive(Clone, Default)]
+    struct Counter(Arc<AtomicU32>);
+
+    impl Counter {
+        fn wakes(&self) -> u32 {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
+
+    impl Waiter for Counter {
+        fn word(&self) -> usize {
+            Arc::as_ptr(&self.0) as usize
+        }
+        fn into_word(self) -> usize {
+            Arc::into_raw(self.0) as usize
+        }
+        unsafe fn from_word(word: usize) -> Counter {
+            // SAFETY: passed on to the caller.
+            Counter(unsafe { Arc::from_raw(word as *const _) })
+        }
+    }
+
+    impl Wakeable for Counter {
+        fn wake(self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// N4.
+    #[test]
+    fn one_that_leaves_the_line_wakes_nobody() {
+        let direction = Direction::new();
+        direction.take();
+        let waiters: [Counter; 6] = Default::default();
+        for waiter in &waiters {
+            assert!(direction.enter(waiter.clone()));
+        }
+        let wakes = || waiters.each_ref().map(Counter::wakes);
+        direction.leave(waiters[3].word());
+        assert_eq!(wakes(), [0; 6]);
+        // The turn is free: the first in line gets it, and nobody else.
+        direction.leave(waiters[0].word());
+        assert_eq!(wakes(), [0, 1, 0, 0, 0, 0]);
+        // It goes without having taken it.
+        direction.leave(waiters[1].word());
+        assert_eq!(wakes(), [0, 1, 1, 0, 0, 0]);
+        assert!(direction.enter(waiters[2].clone()));
+        direction.leave(waiters[5].word());
+        assert_eq!(wakes(), [0, 1, 1, 0, 0, 0]);
+        direction.set_ready();
+        assert_eq!(wakes(), [0, 1, 2, 0, 0, 0]);
+        direction.leave(waiters[2].word());
+        assert_eq!(wakes(), [0, 1, 2, 0, 1, 0]);
+        assert!(!direction.is_waited_for());
+    }
+
+    /// A select may have two arms of one direction.
+    #[test]
+    fn one_that_waits_twice_leaves_both_places() {
+        let direction = Direction::new();
+        direction.take();
+        let (holder, twice): (Counter, Counter) = Default::default();
+        assert!(direction.enter(holder.clone()));
+        assert!(direction.enter(twice.clone()) && direction.enter(twice.clone()));
+        direction.leave(twice.word());
+        direction.leave(holder.word());
+        assert_eq!((holder.wakes(), twice.wakes()), (0, 0));
+        assert!(!direction.is_waited_for());
     }
 }

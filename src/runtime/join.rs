@@ -7,12 +7,14 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
+use std::panic::Location;
 use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::shared::Phase;
 use super::worker::Worker;
+use crate::green::budget::spend_quietly;
 use crate::green::cancel::assert_unwinding;
 use crate::green::completion::Completion;
 use crate::green::ends::{self, Watcher};
@@ -66,7 +68,9 @@ impl<T> Joiner<T> {
         waiter
     }
 
+    #[track_caller]
     pub(crate) fn is_finished(&self) -> bool {
+        spend_quietly(Location::caller());
         self.green().completion().is_done()
     }
 
@@ -76,6 +80,7 @@ impl<T> Joiner<T> {
     #[track_caller]
     pub(crate) fn cancel(&self) {
         assert_unwinding("cancel");
+        spend_quietly(Location::caller());
         self.green().cancel();
     }
 
@@ -307,7 +312,7 @@ impl<T> JoinHandle<T> {
         self.0.join_until(&wait).map_err(JoinHandle)
     }
 
-    /// Whether the thread has ended. Never suspends.
+    /// Whether the thread has ended. Does not wait.
     ///
     /// ```
     /// rustlet::run(|| {
@@ -320,12 +325,13 @@ impl<T> JoinHandle<T> {
     /// });
     /// ```
     #[must_use]
+    #[track_caller]
     pub fn is_finished(&self) -> bool {
         self.0.is_finished()
     }
 
     /// Cancels the thread: it unwinds from its present wait or its next one, running destructors, and its `join`
-    /// gives [`Cancelled`](crate::Cancelled). If it has not started, it never runs. Never suspends; `join` waits for the end.
+    /// gives [`Cancelled`](crate::Cancelled). If it has not started, it never runs. Does not wait; `join` waits for the end.
     ///
     /// Level-triggered: each wait raises it, until the thread has ended. [`shield`](crate::shield) holds it off. What happens in
     /// destructors, with `catch_unwind`, in scopes and in C callbacks is told at [`timeout`](crate::timeout).

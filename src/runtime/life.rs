@@ -103,6 +103,7 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
+    crate::green::budget::spend_quietly(std::panic::Location::caller());
     match spawn_on(shared, Order::new(), f) {
         Ok(handle) => handle,
         Err(error) => panic!("failed to spawn green thread: {error}"),
@@ -276,7 +277,9 @@ impl Runtime {
 
     /// Numbers about it.
     #[must_use]
+    #[track_caller]
     pub fn metrics(&self) -> Metrics {
+        crate::green::budget::spend_quietly(std::panic::Location::caller());
         metrics(&self.shared)
     }
 

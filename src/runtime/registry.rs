@@ -84,7 +84,9 @@ impl fmt::Display for ThreadInfo {
 /// });
 /// ```
 #[must_use]
+#[track_caller]
 pub fn threads() -> Vec<ThreadInfo> {
+    crate::green::budget::spend_quietly(Location::caller());
     let now = clock::now();
     let mut list: Vec<_> = blocks::all()
         .iter()

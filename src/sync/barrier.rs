@@ -10,6 +10,7 @@ use super::line::Line;
 use super::spin::Spin;
 use super::stand::{Ended, Place, stand, wake_some};
 use super::waiting::Thread;
+use crate::green::budget::spend_quietly;
 use crate::green::park::raise_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait};
 
@@ -86,6 +87,7 @@ impl Barrier {
     /// Waits until all have come. Suspends the calling green thread, or blocks the calling OS thread. One of them is told that it is the leader.
     #[track_caller]
     pub fn wait(&self) -> BarrierWaitResult {
+        spend_quietly(Location::caller());
         let mut state = self.state.lock();
         state.arrived += 1;
         if state.arrived >= self.size {

@@ -32,6 +32,7 @@ use super::stand::{Ended, Place, stand, wake_some};
 use super::waiting::Thread;
 use crate::channel;
 use crate::channel::limit::{Limit, give_way};
+use crate::green::budget::spend_quietly;
 use crate::green::park::raise_if_cancelled;
 use crate::green::{OnCancel, Reason, Unparker, Wait};
 
@@ -47,8 +48,7 @@ struct State<T> {
     receivers: usize,
     waiting: Line<Thread>,
     /// Those who wait in a select.
-    asking: Vec<(usize, Unparker)>,
-    key: usize,
+    asking: channel::Waiters,
 }
 
 struct Entry<T> {
@@ -126,11 +126,9 @@ impl<T> Shared<T> {
     /// Tells all who wait that they had better look. Each receiver waits in one place at most.
     fn tell(&self, receivers: usize) {
         let mut state = self.state.lock();
-        let asking = std::mem::take(&mut state.asking);
+        let asking = state.asking.take();
         wake_some(&self.state, state, |state| &mut state.waiting, receivers);
-        for (_, waiter) in asking {
-            waiter.unpark();
-        }
+        channel::wake(asking);
     }
 }
 
@@ -194,8 +192,7 @@ impl<T> Sender<T> {
             senders: 1,
             receivers: 0,
             waiting: Line::new(),
-            asking: Vec::new(),
-            key: 0,
+            asking: channel::Waiters::new(),
         };
         let shared = Shared {
             capacity,
@@ -253,18 +250,23 @@ impl<T> Sender<T> {
 
     /// How many receivers there are.
     #[must_use]
+    #[track_caller]
     pub fn receiver_count(&self) -> usize {
+        spend_quietly(Location::caller());
         self.shared.state.lock().receivers
     }
 
     /// How many messages somebody has not seen yet.
     #[must_use]
+    #[track_caller]
     pub fn len(&self) -> usize {
+        spend_quietly(Location::caller());
         self.shared.state.lock().ring.len()
     }
 
     /// Whether all have seen all messages.
     #[must_use]
+    #[track_caller]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -298,7 +300,9 @@ fn own<T>(value: Arc<T>, copy: impl FnOnce(&T) -> T) -> T {
 impl<T> Receiver<T> {
     /// How many messages wait for this receiver, lost ones not counted.
     #[must_use]
+    #[track_caller]
     pub fn len(&self) -> usize {
+        spend_quietly(Location::caller());
         let state = self.seat.shared.state.lock();
         let next = self.seat.next.load(Ordering::Relaxed).max(state.first);
         usize::try_from(state.end() - next).unwrap_or(usize::MAX)
@@ -306,6 +310,7 @@ impl<T> Receiver<T> {
 
     /// Whether none waits.
     #[must_use]
+    #[track_caller]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -337,10 +342,12 @@ impl<T> Receiver<T> {
     /// }
     /// ```
     #[must_use]
+    #[track_caller]
     pub fn receiver(&self) -> channel::Receiver<()>
     where
         T: Send + Sync + 'static,
     {
+        spend_quietly(Location::caller());
         channel::source(Arc::clone(&self.seat) as Arc<dyn channel::Ask>)
     }
 }
@@ -443,19 +450,12 @@ impl<T: Send + Sync> channel::Ask for Seat<T> {
         self.next.load(Ordering::Relaxed) < state.end() || state.senders == 0
     }
 
-    fn arm(&self, waiter: Unparker) -> usize {
-        let mut state = self.shared.state.lock();
-        state.key = state.key.wrapping_add(1);
-        let key = state.key;
-        state.asking.push((key, waiter));
-        key
+    fn arm(&self, waiter: Unparker) -> channel::Key {
+        self.shared.state.lock().asking.add(waiter)
     }
 
-    fn disarm(&self, key: usize) {
-        let mut state = self.shared.state.lock();
-        let found = state.asking.iter().position(|&(of, _)| of == key);
-        let gone = found.map(|at| state.asking.swap_remove(at));
-        drop(state);
+    fn disarm(&self, key: channel::Key) {
+        let gone = self.shared.state.lock().asking.remove(key);
         drop(gone);
     }
 }

@@ -18,9 +18,10 @@ use std::time::Duration;
 
 use super::line::Line;
 use super::spin::{Held, Spin};
-use super::stand::{Ended, Place, Sleep, in_vain, stand};
+use super::stand::{Ended, Place, Sleep, stand};
 use super::waiting::Thread;
 use crate::channel::{self, Waiters};
+use crate::green::budget::spend_quietly;
 use crate::green::park::raise_if_cancelled;
 use crate::green::{OnCancel, Reason, Unparker, Wait};
 use crate::shim::lock;
@@ -83,8 +84,10 @@ impl<T> Callback<T> {
         }
     }
 
-    /// Gives the value to the thread that has waited longest, or keeps it for one that will. Never suspends.
+    /// Gives the value to the thread that has waited longest, or keeps it for one that will. Does not wait.
+    #[track_caller]
     pub fn call(&self, value: T) {
+        spend_quietly(Location::caller());
         let mut state = self.with_room();
         let Some(claimed) = state.line.claim() else {
             state.kept.push_back(value);
@@ -151,15 +154,12 @@ impl<T> Callback<T> {
         self.receive(clock::after(timeout), Location::caller())
     }
 
-    /// The value of a call that nobody has waited for yet, if any. A green thread that asks in vain again and again gives way from time to time.
+    /// The value of a call that nobody has waited for yet, if any. Does not wait.
     #[must_use]
     #[track_caller]
     pub fn try_wait(&self) -> Option<T> {
-        let value = self.shared.state.lock().kept.pop_front();
-        if value.is_none() {
-            in_vain(Location::caller());
-        }
-        value
+        spend_quietly(Location::caller());
+        self.shared.state.lock().kept.pop_front()
     }
 
     /// A receiver for [`select!`](crate::channel::select), of `()` whenever there is a call that nobody has waited for yet. It takes nothing out:
@@ -181,14 +181,17 @@ impl<T> Callback<T> {
     /// });
     /// ```
     #[must_use]
+    #[track_caller]
     pub fn receiver(&self) -> channel::Receiver<()>
     where
         T: Send + 'static,
     {
+        spend_quietly(Location::caller());
         channel::source(Arc::clone(&self.shared) as Arc<dyn channel::Ask>)
     }
 
     fn receive(&self, deadline: Tick, at: &'static Location<'static>) -> Option<T> {
+        spend_quietly(at);
         let wait = Wait::at(Reason::Callback, at)
             .until(deadline)
             .on_cancel(OnCancel::Defer);
@@ -229,13 +232,13 @@ impl<T: Send> channel::Ask for Shared<T> {
         !self.state.lock().kept.is_empty()
     }
 
-    fn arm(&self, waiter: Unparker) -> usize {
+    fn arm(&self, waiter: Unparker) -> channel::Key {
         let key = lock(&self.asking).add(waiter);
         self.state.lock().watched = true;
         key
     }
 
-    fn disarm(&self, key: usize) {
+    fn disarm(&self, key: channel::Key) {
         let gone = lock(&self.asking).remove(key);
         drop(gone);
     }

@@ -9,6 +9,7 @@ use super::mutex::MutexGuard;
 use super::raw::condvar::RawCondvar;
 use super::stand::Ended;
 use super::waiting::Thread;
+use crate::green::budget::spend_quietly;
 use crate::green::park::raise_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait};
 use crate::sys::clock::{self, NEVER, Tick};
@@ -99,6 +100,7 @@ impl Condvar {
     where
         F: FnMut(&mut T) -> bool,
     {
+        spend_quietly(Location::caller());
         while condition(&mut *guard) {
             guard = self.wait(guard)?;
         }
@@ -176,6 +178,7 @@ impl Condvar {
     where
         F: FnMut(&mut T) -> bool,
     {
+        spend_quietly(Location::caller());
         let deadline = clock::after(dur);
         loop {
             if !condition(&mut *guard) {
@@ -188,15 +191,19 @@ impl Condvar {
         }
     }
 
-    /// Wakes the thread that has waited longest, if any. Never suspends.
+    /// Wakes the thread that has waited longest, if any. Does not wait.
     #[inline]
+    #[track_caller]
     pub fn notify_one(&self) {
+        spend_quietly(Location::caller());
         self.raw.notify_one();
     }
 
-    /// Wakes all threads that wait. Never suspends.
+    /// Wakes all threads that wait. Does not wait.
     #[inline]
+    #[track_caller]
     pub fn notify_all(&self) {
+        spend_quietly(Location::caller());
         self.raw.notify_all();
     }
 

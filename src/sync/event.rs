@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use super::line::Line;
 use super::spin::Spin;
-use super::stand::{Ended, Place, in_vain, stand, wake_some};
+use super::stand::{Ended, Place, stand, wake_some};
 use super::waiting::Thread;
+use crate::green::budget::spend_quietly;
 use crate::green::park::raise_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait};
 use crate::shim::{AtomicBool, Ordering};
@@ -68,8 +69,10 @@ impl Event {
         }
     }
 
-    /// It has happened: lets all go that wait. Never suspends.
+    /// It has happened: lets all go that wait. Does not wait.
+    #[track_caller]
     pub fn set(&self) {
+        spend_quietly(Location::caller());
         let mut state = self.state.lock();
         // Release: pairs with the Acquire of `has_happened`.
         self.set.store(true, Ordering::Release);
@@ -78,22 +81,21 @@ impl Event {
         wake_some(&self.state, state, |state| &mut state.line, standing);
     }
 
-    /// It has not happened: who comes from now on waits. Never suspends.
+    /// It has not happened: who comes from now on waits. Does not wait.
+    #[track_caller]
     pub fn clear(&self) {
+        spend_quietly(Location::caller());
         let _state = self.state.lock();
         self.set.store(false, Ordering::Relaxed);
     }
 
-    /// Whether it has happened. Does not wait; but a green thread that asks in vain again and again gives way from time to time.
+    /// Whether it has happened. Does not wait.
     #[must_use]
     #[inline]
     #[track_caller]
     pub fn is_set(&self) -> bool {
-        let set = self.has_happened();
-        if !set {
-            in_vain(Location::caller());
-        }
-        set
+        spend_quietly(Location::caller());
+        self.has_happened()
     }
 
     #[inline(always)]
@@ -105,6 +107,7 @@ impl Event {
     #[track_caller]
     #[inline]
     pub fn wait(&self) {
+        spend_quietly(Location::caller());
         if !self.has_happened() {
             self.wait_until(NEVER, Location::caller());
         }
@@ -123,6 +126,7 @@ impl Event {
     /// ```
     #[track_caller]
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
+        spend_quietly(Location::caller());
         self.has_happened() || self.wait_until(clock::after(timeout), Location::caller())
     }
 

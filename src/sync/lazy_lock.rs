@@ -12,6 +12,7 @@ use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 
 use super::once::{Once, Unwound};
 use super::raw::once::End;
+use crate::green::budget::spend_quietly;
 
 union Data<T, F> {
     value: ManuallyDrop<T>,
@@ -146,12 +147,21 @@ impl<T, F> LazyLock<T, F> {
     /// assert_eq!(LazyLock::get(&lazy), Some(&92));
     /// ```
     #[inline]
+    #[track_caller]
     pub fn get(this: &LazyLock<T, F>) -> Option<&T> {
         if !this.once.is_done() {
+            spend_quietly(Location::caller());
+        }
+        this.look()
+    }
+
+    #[inline]
+    fn look(&self) -> Option<&T> {
+        if !self.once.is_done() {
             return None;
         }
         // SAFETY: LL1, nobody writes any more.
-        let data = unsafe { &*this.data.get() };
+        let data = unsafe { &*self.data.get() };
         // SAFETY: LL1.
         Some(unsafe { &data.value })
     }
@@ -207,7 +217,7 @@ impl<T: Default> Default for LazyLock<T> {
 impl<T: fmt::Debug, F> fmt::Debug for LazyLock<T, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_tuple("LazyLock");
-        match LazyLock::get(self) {
+        match self.look() {
             Some(value) => shown.field(value),
             None => shown.field(&format_args!("<uninit>")),
         };

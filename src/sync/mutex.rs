@@ -12,8 +12,8 @@ use std::sync::{LockResult, TryLockError, TryLockResult};
 
 use super::poison::{Entry, Flag};
 use super::raw::mutex::RawMutex;
-use super::stand::in_vain;
 use super::waiting::Thread;
+use crate::green::budget::spend_quietly;
 use crate::green::park::raise_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait};
 
@@ -24,7 +24,8 @@ use crate::green::{OnCancel, Reason, Wait};
 ///
 /// A mutex that is free is taken with one atomic operation, and released with one. Threads are served roughly in the order in which they came:
 /// a thread that does not have to wait may slip in before one that is just being woken, but not for long: after half a millisecond, or as soon as one of the
-/// same worker keeps the lock across a wait, the next release hands it over. Locking that does not wait is no turn for others: a thread that locks and unlocks in an endless loop keeps its worker, as any computation does.
+/// same worker keeps the lock across a wait, the next release hands it over. A thread that locks and unlocks in an endless loop
+/// lets the other green threads of its worker run from time to time, before it takes the lock (see [`yield_now`](crate::yield_now)).
 ///
 /// # Poisoning
 ///
@@ -151,6 +152,7 @@ impl<T: ?Sized> Mutex<T> {
     #[track_caller]
     #[inline]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
+        spend_quietly(Location::caller());
         if !self.raw.lock_fast() {
             self.lock_slow(Location::caller(), OnCancel::Defer);
         }
@@ -165,7 +167,7 @@ impl<T: ?Sized> Mutex<T> {
         }
     }
 
-    /// Takes the mutex if it is free. Does not wait; but a green thread that tries in vain again and again gives way from time to time.
+    /// Takes the mutex if it is free. Does not wait.
     ///
     /// # Errors
     ///
@@ -180,11 +182,8 @@ impl<T: ?Sized> Mutex<T> {
     #[inline]
     #[track_caller]
     pub fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T>> {
-        let tried = self.try_once();
-        if let Err(TryLockError::WouldBlock) = tried {
-            in_vain(Location::caller());
-        }
-        tried
+        spend_quietly(Location::caller());
+        self.try_once()
     }
 
     #[inline(always)]
@@ -205,7 +204,9 @@ impl<T: ?Sized> Mutex<T> {
 
     /// Whether a thread has panicked while it held the mutex. Without the lock the answer may be old.
     #[inline]
+    #[track_caller]
     pub fn is_poisoned(&self) -> bool {
+        spend_quietly(Location::caller());
         self.poison.get()
     }
 
@@ -225,7 +226,9 @@ impl<T: ?Sized> Mutex<T> {
     /// assert!(mutex.lock().is_ok());
     /// ```
     #[inline]
+    #[track_caller]
     pub fn clear_poison(&self) {
+        spend_quietly(Location::caller());
         self.poison.clear();
     }
 
@@ -327,7 +330,7 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
             // With quotes, other than that of `RwLock`: as std 1.95 has it.
             Err(TryLockError::WouldBlock) => shown.field("data", &"<locked>"),
         };
-        shown.field("poisoned", &self.is_poisoned());
+        shown.field("poisoned", &self.poison.get());
         shown.finish_non_exhaustive()
     }
 }

@@ -124,6 +124,7 @@ impl<T> OnceLock<T> {
     #[inline]
     #[track_caller]
     pub fn set(&self, value: T) -> Result<(), T> {
+        in_vain(Location::caller());
         let mut value = Some(value);
         self.initialise(Location::caller(), || value.take());
         match value {

@@ -20,9 +20,9 @@ use std::time::Duration;
 pub use std::sync::mpsc::{RecvError, RecvTimeoutError, TryRecvError};
 
 use super::raw::oneshot::{RawOneshot, Received};
-use super::stand::in_vain;
 use super::waiting::Thread;
 use crate::channel::{self, Latch};
+use crate::green::budget::spend_quietly;
 use crate::green::park::raise_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait};
 use crate::sys::clock::{self, NEVER, Tick};
@@ -36,6 +36,11 @@ struct Shared<T> {
 
 impl<T> Shared<T> {
     /// The sender has done its deed, or the receiver is closed.
+    fn close(&self) {
+        self.raw.close();
+        self.settle();
+    }
+
     fn settle(&self) {
         if let Some(latch) = self.settled.get() {
             latch.set();
@@ -93,7 +98,9 @@ impl<T> Sender<T> {
 
     /// Whether the receiver is gone, or closed: sending would fail. Never suspends.
     #[must_use]
+    #[track_caller]
     pub fn is_closed(&self) -> bool {
+        spend_quietly(Location::caller());
         self.shared.raw.is_closed()
     }
 }
@@ -154,20 +161,19 @@ impl<T> Receiver<T> {
     /// ```
     #[track_caller]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
+        spend_quietly(Location::caller());
         match self.shared.raw.try_receive() {
             Received::Value(value) => Ok(value),
-            Received::Nothing => {
-                in_vain(Location::caller());
-                Err(TryRecvError::Empty)
-            }
+            Received::Nothing => Err(TryRecvError::Empty),
             _ => Err(TryRecvError::Disconnected),
         }
     }
 
     /// Lets the sender know that nothing is wanted any more. A value that was sent before can still be received. Never suspends.
+    #[track_caller]
     pub fn close(&self) {
-        self.shared.raw.close();
-        self.shared.settle();
+        spend_quietly(Location::caller());
+        self.shared.close();
     }
 
     /// A receiver for [`select!`](crate::channel::select), of `()` once [`recv`](Receiver::recv) has nothing to wait for: the value has been sent, or will never
@@ -188,7 +194,9 @@ impl<T> Receiver<T> {
     /// });
     /// ```
     #[must_use]
+    #[track_caller]
     pub fn receiver(&self) -> channel::Receiver<()> {
+        spend_quietly(Location::caller());
         let latch = self.shared.settled.get_or_init(Latch::new);
         if self.shared.raw.is_settled() {
             latch.set();
@@ -197,6 +205,7 @@ impl<T> Receiver<T> {
     }
 
     fn receive(&self, deadline: Tick, at: &'static Location<'static>) -> Received<T> {
+        spend_quietly(at);
         let wait = Wait::at(Reason::Oneshot, at)
             .until(deadline)
             .on_cancel(OnCancel::Defer);
@@ -218,7 +227,7 @@ impl<T> Drop for Sender<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        self.close();
+        self.shared.close();
         // A value that nobody will receive goes now, not with the sender.
         drop(self.shared.raw.try_receive());
     }

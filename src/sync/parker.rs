@@ -14,6 +14,7 @@ use super::line::Line;
 use super::spin::Spin;
 use super::stand::{Ended, Place, Sleep, stand};
 use super::waiting::Thread;
+use crate::green::budget::spend_quietly;
 use crate::green::park::raise_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait};
 use crate::sys::clock::{self, NEVER, Tick};
@@ -96,6 +97,7 @@ impl Parker {
     }
 
     fn park_until(&self, deadline: Tick, at: &'static Location<'static>) {
+        spend_quietly(at);
         let wait = Wait::at(Reason::Park, at)
             .until(deadline)
             .on_cancel(OnCancel::Defer);
@@ -150,7 +152,9 @@ impl Parker {
 
 impl Unparker {
     /// Gives a token, if there is none: ends the parker's present wait, or its next one. Never suspends.
+    #[track_caller]
     pub fn unpark(&self) {
+        spend_quietly(Location::caller());
         let mut state = self.shared.lock();
         let Some(claimed) = state.line.claim() else {
             state.token = true;

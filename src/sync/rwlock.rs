@@ -15,8 +15,8 @@ use std::sync::{LockResult, TryLockError, TryLockResult};
 
 use super::poison::{Entry, Flag};
 use super::raw::rwlock::{Access, RawRwLock};
-use super::stand::in_vain;
 use super::waiting::Thread;
+use crate::green::budget::spend_quietly;
 use crate::green::park::raise_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait};
 
@@ -125,6 +125,7 @@ impl<T: ?Sized> RwLock<T> {
     #[track_caller]
     #[inline]
     pub fn read(&self) -> LockResult<RwLockReadGuard<'_, T>> {
+        spend_quietly(Location::caller());
         if !self.raw.read_fast() {
             self.enter_slow(Access::Read, Location::caller());
         }
@@ -140,6 +141,7 @@ impl<T: ?Sized> RwLock<T> {
     #[track_caller]
     #[inline]
     pub fn write(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
+        spend_quietly(Location::caller());
         if !self.raw.write_fast() {
             self.enter_slow(Access::Write, Location::caller());
         }
@@ -154,7 +156,7 @@ impl<T: ?Sized> RwLock<T> {
         }
     }
 
-    /// Takes the lock for reading if that needs no waiting. A green thread that tries in vain again and again gives way from time to time.
+    /// Takes the lock for reading if that needs no waiting.
     ///
     /// # Errors
     ///
@@ -170,11 +172,8 @@ impl<T: ?Sized> RwLock<T> {
     #[inline]
     #[track_caller]
     pub fn try_read(&self) -> TryLockResult<RwLockReadGuard<'_, T>> {
-        let tried = self.try_read_once();
-        if let Err(TryLockError::WouldBlock) = tried {
-            in_vain(Location::caller());
-        }
-        tried
+        spend_quietly(Location::caller());
+        self.try_read_once()
     }
 
     #[inline(always)]
@@ -183,7 +182,7 @@ impl<T: ?Sized> RwLock<T> {
         self.poison.wrap_tried(entered.then(|| self.read_guard()))
     }
 
-    /// Takes the lock for writing if it is free. A green thread that tries in vain again and again gives way from time to time.
+    /// Takes the lock for writing if it is free.
     ///
     /// # Errors
     ///
@@ -199,12 +198,9 @@ impl<T: ?Sized> RwLock<T> {
     #[inline]
     #[track_caller]
     pub fn try_write(&self) -> TryLockResult<RwLockWriteGuard<'_, T>> {
+        spend_quietly(Location::caller());
         let entered = self.raw.write_fast() || self.raw.try_enter(Access::Write);
-        let tried = self.poison.wrap_tried(entered.then(|| self.write_guard()));
-        if let Err(TryLockError::WouldBlock) = tried {
-            in_vain(Location::caller());
-        }
-        tried
+        self.poison.wrap_tried(entered.then(|| self.write_guard()))
     }
 
     /// RL1: the caller has just taken the lock.
@@ -230,13 +226,17 @@ impl<T: ?Sized> RwLock<T> {
 
     /// Whether a thread has panicked while it held the lock for writing. Without the lock the answer may be old.
     #[inline]
+    #[track_caller]
     pub fn is_poisoned(&self) -> bool {
+        spend_quietly(Location::caller());
         self.poison.get()
     }
 
     /// Says that the value is in order again.
     #[inline]
+    #[track_caller]
     pub fn clear_poison(&self) {
+        spend_quietly(Location::caller());
         self.poison.clear();
     }
 
@@ -361,7 +361,7 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLock<T> {
             Err(TryLockError::Poisoned(error)) => shown.field("data", &&**error.get_ref()),
             Err(TryLockError::WouldBlock) => shown.field("data", &format_args!("<locked>")),
         };
-        shown.field("poisoned", &self.is_poisoned());
+        shown.field("poisoned", &self.poison.get());
         shown.finish_non_exhaustive()
     }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::raw::semaphore::{Acquired, RawSemaphore};
-use super::stand::in_vain;
 use super::waiting::Thread;
+use crate::green::budget::spend_quietly;
 use crate::green::park::raise_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait};
 use crate::sys::clock::{self, NEVER, Tick};
@@ -115,7 +115,9 @@ impl Semaphore {
 
     /// How many permits there are to be had at this moment. Never suspends.
     #[must_use]
+    #[track_caller]
     pub fn available_permits(&self) -> usize {
+        spend_quietly(Location::caller());
         self.raw.available()
     }
 
@@ -131,12 +133,16 @@ impl Semaphore {
     /// semaphore.add_permits(1);
     /// assert!(semaphore.try_acquire().is_ok());
     /// ```
+    #[track_caller]
     pub fn add_permits(&self, n: usize) {
+        spend_quietly(Location::caller());
         assert!(self.raw.add(n, Semaphore::MAX_PERMITS), "too many permits");
     }
 
     /// Takes up to so many permits away for good; says how many. Never suspends.
+    #[track_caller]
     pub fn forget_permits(&self, n: usize) -> usize {
+        spend_quietly(Location::caller());
         self.raw.forget(n)
     }
 
@@ -308,13 +314,17 @@ impl Semaphore {
     /// semaphore.close();
     /// assert!(semaphore.acquire().is_err());
     /// ```
+    #[track_caller]
     pub fn close(&self) {
+        spend_quietly(Location::caller());
         self.raw.close();
     }
 
     /// Whether it was closed. Never suspends.
     #[must_use]
+    #[track_caller]
     pub fn is_closed(&self) -> bool {
+        spend_quietly(Location::caller());
         self.raw.is_closed()
     }
 
@@ -327,13 +337,11 @@ impl Semaphore {
 
     #[track_caller]
     fn take(&self, n: u32) -> Result<usize, TryAcquireError> {
+        spend_quietly(Location::caller());
         let permits = n as usize;
         match self.raw.try_acquire(permits) {
             Acquired::Yes => Ok(permits),
-            Acquired::No => {
-                in_vain(Location::caller());
-                Err(TryAcquireError::NoPermits)
-            }
+            Acquired::No => Err(TryAcquireError::NoPermits),
             Acquired::Closed => Err(TryAcquireError::Closed),
         }
     }
@@ -351,6 +359,7 @@ impl Semaphore {
         deadline: Tick,
         at: &'static Location<'static>,
     ) -> Result<usize, TryAcquireError> {
+        spend_quietly(at);
         let wait = Wait::at(Reason::Semaphore, at)
             .until(deadline)
             .on_cancel(OnCancel::Defer);
@@ -372,8 +381,8 @@ impl Semaphore {
 impl fmt::Debug for Semaphore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Semaphore")
-            .field("permits", &self.available_permits())
-            .field("is_closed", &self.is_closed())
+            .field("permits", &self.raw.available())
+            .field("is_closed", &self.raw.is_closed())
             .finish_non_exhaustive()
     }
 }

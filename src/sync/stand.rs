@@ -174,14 +174,11 @@ pub(crate) fn wake_some<'a, S: Sleep, Q>(
     }
 }
 
-/// Somebody has asked for something that is not there yet, without waiting for it. Green threads that do so in a loop give way from time to
-/// time: what they ask for may be another one's to do.
+/// Charges a question that was answered with "not yet" (see `green/budget.rs`).
 #[cfg(not(loom))]
 #[cold]
 pub(crate) fn in_vain(at: &'static std::panic::Location<'static>) {
-    if let Some(home) = crate::green::Home::get() {
-        home.spend(at);
-    }
+    crate::green::budget::spend_quietly(at);
 }
 
 #[cfg(not(loom))]

@@ -8,6 +8,7 @@ use super::line::Line;
 use super::spin::Spin;
 use super::stand::{Ended, Place, stand, wake_some};
 use super::waiting::Thread;
+use crate::green::budget::spend_quietly;
 use crate::green::park::raise_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait};
 
@@ -63,6 +64,7 @@ impl WaitGroup {
     /// This part is done; waits until all others are. Suspends the calling green thread, or blocks the calling OS thread.
     #[track_caller]
     pub fn wait(self) {
+        spend_quietly(Location::caller());
         let shared = Arc::clone(&self.shared);
         drop(self);
         let wait = Wait::at(Reason::WaitGroup, Location::caller()).on_cancel(OnCancel::Defer);

@@ -90,6 +90,7 @@ impl Builder {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
+        crate::green::budget::spend_quietly(std::panic::Location::caller());
         start::spawn_static(self.order(), f)
     }
 
@@ -124,6 +125,7 @@ impl Builder {
         F: FnOnce() -> T + Send,
         T: Send,
     {
+        crate::green::budget::spend_quietly(std::panic::Location::caller());
         // SAFETY: by the contract.
         unsafe { start::spawn_unchecked(self.order(), f) }
     }
@@ -143,6 +145,7 @@ impl Builder {
         F: FnOnce() -> T + 'static,
         T: 'static,
     {
+        crate::green::budget::spend_quietly(std::panic::Location::caller());
         start::spawn_local(self.order(), f)
     }
 
@@ -161,6 +164,7 @@ impl Builder {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
+        crate::green::budget::spend_quietly(std::panic::Location::caller());
         scope.spawn_with(self.order(), f)
     }
 }

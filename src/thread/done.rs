@@ -27,7 +27,9 @@ impl<T> JoinHandle<T> {
     /// });
     /// ```
     #[must_use]
+    #[track_caller]
     pub fn done(&self) -> Receiver<()> {
+        crate::green::budget::spend_quietly(std::panic::Location::caller());
         done(&self.0)
     }
 }
@@ -50,7 +52,9 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// });
     /// ```
     #[must_use]
+    #[track_caller]
     pub fn done(&self) -> Receiver<()> {
+        crate::green::budget::spend_quietly(std::panic::Location::caller());
         done(&self.joiner)
     }
 }

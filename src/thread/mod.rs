@@ -44,6 +44,7 @@ pub use crate::green::thread::{Thread, ThreadId};
 pub use crate::runtime::join::JoinHandle;
 pub use crate::thread_local;
 
+use crate::green::budget::spend_quietly;
 use crate::green::park::yield_now as yield_green;
 use crate::green::unparker::OsThread;
 use crate::green::{Home, Reason, Wait, Wake, park as wait_for};
@@ -62,7 +63,7 @@ pub type Result<T> = std::thread::Result<T>;
 /// Spawns a green thread: on the runtime of the calling green thread (or of the [`unblock`] that calls), else on the process-wide
 /// one, which is started at its first use.
 ///
-/// `f` may start on any worker; once it has started it stays there. Never suspends.
+/// `f` may start on any worker; once it has started it stays there. Does not wait.
 ///
 /// # Panics
 ///
@@ -98,7 +99,9 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    match start::spawn_plain(Location::caller(), f) {
+    let at = Location::caller();
+    spend_quietly(at);
+    match start::spawn_plain(at, f) {
         Ok(handle) => handle,
         Err(error) => spawn_failed(&error),
     }
@@ -110,7 +113,7 @@ fn spawn_failed(error: &io::Error) -> ! {
     panic!("failed to spawn green thread: {error}")
 }
 
-/// Spawns a green thread that starts and stays on the worker of the calling one; `f` need not be [`Send`]. Never suspends.
+/// Spawns a green thread that starts and stays on the worker of the calling one; `f` need not be [`Send`]. Does not wait.
 ///
 /// # Panics
 ///
@@ -132,6 +135,7 @@ where
     F: FnOnce() -> T + 'static,
     T: 'static,
 {
+    spend_quietly(Location::caller());
     match start::spawn_local(Order::new(), f) {
         Ok(handle) => handle,
         Err(error) => spawn_failed(&error),
@@ -326,7 +330,9 @@ pub fn current() -> Thread {
 /// ```
 /// assert!(rustlet::thread::available_parallelism().is_ok());
 /// ```
+#[track_caller]
 pub fn available_parallelism() -> io::Result<NonZeroUsize> {
+    spend_quietly(Location::caller());
     std::thread::available_parallelism()
 }
 

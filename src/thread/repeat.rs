@@ -46,6 +46,7 @@ where
             f();
         }
     };
+    crate::green::budget::spend_quietly(std::panic::Location::caller());
     match spawn_static(Order::new(), body) {
         Ok(handle) => handle,
         Err(error) => spawn_failed(&error),

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Thread;
+use crate::green::budget::spend_quietly;
 use crate::green::cancel::{Caught, Limit, within};
 use crate::green::park::raise_if_cancelled;
 use crate::green::scope::ScopeState;
@@ -67,6 +68,7 @@ pub fn scope<'env, F, T>(f: F) -> T
 where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 {
+    spend_quietly(Location::caller());
     let scope = Scope::new(false);
     // Caught, so that the wait happens in a normal state, not in a destructor during unwinding.
     let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
@@ -125,6 +127,7 @@ pub fn scope_cancelling<'env, F, T>(f: F) -> T
 where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 {
+    spend_quietly(Location::caller());
     let scope = Scope::new(true);
     let state = &scope.state;
     // Caught, as in `scope`.
@@ -161,7 +164,7 @@ impl<'scope> Scope<'scope, '_> {
         }
     }
 
-    /// Spawns a green thread that may borrow what outlives the scope. Never suspends.
+    /// Spawns a green thread that may borrow what outlives the scope. Does not wait.
     ///
     /// # Panics
     ///
@@ -184,6 +187,7 @@ impl<'scope> Scope<'scope, '_> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
+        spend_quietly(Location::caller());
         match self.spawn_with(Order::new(), f) {
             Ok(handle) => handle,
             Err(error) => super::spawn_failed(&error),
@@ -261,6 +265,7 @@ impl<T> ScopedJoinHandle<'_, T> {
 
     /// Whether the thread has ended. Never suspends.
     #[must_use]
+    #[track_caller]
     pub fn is_finished(&self) -> bool {
         self.joiner.is_finished()
     }

@@ -2,9 +2,11 @@
 //!
 //! All of it may be called from any thread, green or not; each call concerns the calling thread only.
 
+use std::panic::Location;
 use std::time::{Duration, Instant};
 
 use crate::green::Elapsed;
+use crate::green::budget::spend_quietly;
 use crate::green::cancel::{self, Caught, Limit, assert_unwinding, within};
 use crate::sys::clock;
 
@@ -108,11 +110,13 @@ use crate::sys::clock;
 /// # Ok(count)
 /// # }
 /// ```
+#[track_caller]
 pub fn timeout<F, T>(duration: Duration, f: F) -> Result<T, Elapsed>
 where
     F: FnOnce() -> T,
 {
     assert_unwinding("timeout");
+    spend_quietly(Location::caller());
     let deadline = match duration {
         Duration::MAX => clock::NEVER,
         duration => clock::after(duration),
@@ -140,11 +144,13 @@ where
 /// assert!(second.is_err());
 /// # let _ = first;
 /// ```
+#[track_caller]
 pub fn deadline<F, T>(at: Instant, f: F) -> Result<T, Elapsed>
 where
     F: FnOnce() -> T,
 {
     assert_unwinding("deadline");
+    spend_quietly(Location::caller());
     within(Limit::Until(clock::ticks(at)), f).map_err(|Caught| Elapsed)
 }
 
@@ -174,10 +180,12 @@ where
 ///
 /// A thread that stays in here when its runtime ends is waited for as long as the grace period lasts
 /// ([`Builder::shutdown_timeout`](crate::Builder::shutdown_timeout)), and then named on stderr and left behind.
+#[track_caller]
 pub fn shield<F, T>(f: F) -> T
 where
     F: FnOnce() -> T,
 {
+    spend_quietly(Location::caller());
     match within(Limit::Shield, f) {
         Ok(value) => value,
         // A shield ends nothing, so nothing carries its number.
@@ -186,7 +194,7 @@ where
 }
 
 /// Whether the next wait of the calling thread would unwind: an enclosing [`timeout`] has elapsed, or the thread is cancelled, and no
-/// [`shield`] holds it off. For work that computes for long without a wait. Never suspends.
+/// [`shield`] holds it off. For work that computes for long without a wait. Does not wait.
 ///
 /// ```
 /// use rustlet::{is_cancelled, shield, timeout};
@@ -197,6 +205,8 @@ where
 /// assert!(!is_cancelled());
 /// ```
 #[must_use]
+#[track_caller]
 pub fn is_cancelled() -> bool {
+    spend_quietly(Location::caller());
     cancel::is_cancelled()
 }

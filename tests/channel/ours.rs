@@ -347,3 +347,34 @@ fn nothing_is_ready_is_said_of_one_moment() {
     case();
     on_workers(2, case);
 }
+
+/// A message that is not `Send` stays on the OS thread of its receiver, also when that has ended and another one has got the addresses of
+/// its thread-locals.
+#[test]
+fn a_dropped_choice_of_another_os_thread_keeps_its_message() {
+    struct Stays(std::thread::ThreadId, std::marker::PhantomData<*const ()>);
+    impl Drop for Stays {
+        fn drop(&mut self) {
+            if std::thread::current().id() != self.0 {
+                std::process::abort();
+            }
+        }
+    }
+    for _ in 0..20 {
+        let (out, came) = std::sync::mpsc::channel::<Select<'static>>();
+        let first = move || {
+            let (sender, receiver) = unbounded();
+            let here = std::thread::current().id();
+            let message = Stays(here, std::marker::PhantomData);
+            assert!(sender.send(message).is_ok());
+            let (_sender, receiver) = Box::leak(Box::new((sender, receiver)));
+            let mut list = Select::new();
+            list.recv(receiver);
+            out.send(list).unwrap();
+        };
+        std::thread::spawn(first).join().unwrap();
+        let mut list = came.recv().unwrap();
+        let second = move || drop(list.select());
+        assert!(std::thread::spawn(second).join().is_err());
+    }
+}

@@ -111,7 +111,9 @@ impl UnixDatagram {
     /// assert!(socket.local_addr()?.is_unnamed());
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[track_caller]
     pub fn unbound() -> io::Result<UnixDatagram> {
+        crate::green::budget::spend_quietly(std::panic::Location::caller());
         let fd = sock::open_of(AddressFamily::UNIX, SocketType::DGRAM)?;
         Ok(UnixDatagram::new(fd))
     }
@@ -130,7 +132,9 @@ impl UnixDatagram {
     /// assert_eq!(other.recv(&mut [0; 16])?, 5);
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[track_caller]
     pub fn pair() -> io::Result<(UnixDatagram, UnixDatagram)> {
+        crate::green::budget::spend_quietly(std::panic::Location::caller());
         let (one, other) = sock::open_pair(SocketType::DGRAM)?;
         Ok((UnixDatagram::new(one), UnixDatagram::new(other)))
     }

@@ -140,7 +140,9 @@ impl UnixStream {
     /// # drop(other);
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[track_caller]
     pub fn pair() -> io::Result<(UnixStream, UnixStream)> {
+        crate::green::budget::spend_quietly(std::panic::Location::caller());
         let (one, other) = sock::open_pair(SocketType::STREAM)?;
         Ok((UnixStream::new(one), UnixStream::new(other)))
     }

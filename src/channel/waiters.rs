@@ -1,0 +1,163 @@
+//! The registrations of those who wait for a polled source: a slab, so that each registration and each withdrawal
+//! takes the same time, however many threads wait.
+//!
+//! WR1. A key is good from `add` until `remove` or `take`, whichever comes first. Its epoch is that of its `add`;
+//!      `take`, which empties the slab, begins the next. So a key that `take` has used up names nobody, although
+//!      its index is used again.
+
+use crate::green::Unparker;
+
+/// The name of a registration.
+pub(crate) type Key = u64;
+
+/// Those who wait. Lives under a lock.
+#[derive(Default)]
+pub(crate) struct Waiters {
+    entries: Vec<Entry>,
+    /// The first free entry, as an index plus one; 0: none.
+    free: u32,
+    len: u32,
+    epoch: u32,
+}
+
+enum Entry {
+    Waiter(Unparker),
+    /// The next free entry, as above.
+    Free(u32),
+}
+
+impl Waiters {
+    /// So many entries stay allocated when all are free.
+    const KEPT: usize = 64;
+
+    pub(crate) const fn new() -> Waiters {
+        Waiters {
+            entries: Vec::new(),
+            free: 0,
+            len: 0,
+            epoch: 0,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(crate) fn add(&mut self, waiter: Unparker) -> Key {
+        self.len += 1;
+        let index = match self.free.checked_sub(1) {
+            Some(index) => {
+                let entry = &mut self.entries[index as usize];
+                if let Entry::Free(next) = *entry {
+                    self.free = next;
+                }
+                *entry = Entry::Waiter(waiter);
+                index
+            }
+            None => {
+                self.entries.push(Entry::Waiter(waiter));
+                // As many threads do not fit into memory.
+                u32::try_from(self.entries.len() - 1).expect("fewer than 2^32 waiters")
+            }
+        };
+        Key::from(self.epoch) << 32 | Key::from(index)
+    }
+
+    /// Withdraws a registration. None: it was taken. To be dropped outside of the lock.
+    pub(crate) fn remove(&mut self, key: Key) -> Option<Unparker> {
+        let (epoch, index) = ((key >> 32) as u32, key as u32);
+        if epoch != self.epoch {
+            return None;
+        }
+        let entry = self.entries.get_mut(index as usize)?;
+        let Entry::Waiter(_) = entry else {
+            debug_assert!(false, "WR1");
+            return None;
+        };
+        let old = std::mem::replace(entry, Entry::Free(self.free));
+        self.free = index + 1;
+        self.len -= 1;
+        if self.len == 0 && self.entries.len() > Waiters::KEPT {
+            // Memory that a crowd has left.
+            drop(self.take());
+        }
+        match old {
+            Entry::Waiter(waiter) => Some(waiter),
+            Entry::Free(_) => None,
+        }
+    }
+
+    /// All of them, to be woken outside of the lock. Each registers anew if it goes on waiting.
+    pub(crate) fn take(&mut self) -> Taken {
+        let next = Waiters {
+            epoch: self.epoch.wrapping_add(1),
+            ..Waiters::new()
+        };
+        Taken(std::mem::replace(self, next).entries)
+    }
+}
+
+/// What [`Waiters::take`] gives.
+#[must_use]
+pub(crate) struct Taken(Vec<Entry>);
+
+/// Wakes those that were taken out.
+pub(crate) fn wake(taken: Taken) {
+    for entry in taken.0 {
+        if let Entry::Waiter(waiter) = entry {
+            waiter.unpark();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waiter() -> Unparker {
+        Unparker::current()
+    }
+
+    #[test]
+    fn a_key_names_one_registration() {
+        let mut waiters = Waiters::new();
+        let keys = [(); 4].map(|()| waiters.add(waiter()));
+        assert!(waiters.remove(keys[1]).is_some());
+        let again = waiters.add(waiter());
+        // Its place is used again, and nobody has lost his.
+        assert_eq!(again, keys[1]);
+        assert!(waiters.remove(keys[0]).is_some());
+        assert!(waiters.remove(keys[3]).is_some());
+        assert!(waiters.remove(again).is_some());
+        assert!(!waiters.is_empty());
+        assert!(waiters.remove(keys[2]).is_some());
+        assert!(waiters.is_empty());
+    }
+
+    #[test]
+    fn a_key_that_was_taken_names_nobody() {
+        let mut waiters = Waiters::new();
+        let old = [(); 3].map(|()| waiters.add(waiter()));
+        assert_eq!(waiters.take().0.len(), 3);
+        assert!(waiters.is_empty());
+        let new = [(); 3].map(|()| waiters.add(waiter()));
+        for key in old {
+            assert!(waiters.remove(key).is_none());
+        }
+        for key in new {
+            assert!(waiters.remove(key).is_some());
+        }
+        wake(waiters.take());
+    }
+
+    #[test]
+    fn memory_of_a_crowd_is_given_back() {
+        let mut waiters = Waiters::new();
+        let keys: Vec<_> = (0..1_000).map(|_| waiters.add(waiter())).collect();
+        for &key in &keys {
+            assert!(waiters.remove(key).is_some());
+        }
+        assert_eq!(waiters.entries.capacity(), 0);
+        assert!(!keys.contains(&waiters.add(waiter())));
+    }
+}

@@ -1,0 +1,104 @@
+//! The cooperative budget: a green thread that never waits gives way after [`BUDGET`] operations.
+//!
+//! Each operation of this crate that returns without waiting is charged to the budget of its OS thread: one
+//! decrement of a thread-local counter. The operation that uses the budget up first lets the other ready green
+//! threads of the worker run. It does so *before* it has any effect, with no lock of ours held.
+//!
+//! Two kinds of operation are charged, and differ in what a cancellation does there:
+//!
+//! - [`spend`]: an operation that waits when it has to (`recv`, `read`, `park`). Its budget's end is a wait like
+//!   any other: a cancelled thread unwinds from it.
+//! - [`spend_quietly`]: a question (`is_finished`, `len`), a signal (`notify_all`, `unpark`), or a lock that was
+//!   free. Code does not expect an unwinding there, so there is none; except that a cancelled thread that has given
+//!   way [`QUIET_TURNS`] times in a row, and still only asks, is unwound: otherwise its loop would never end.
+//!
+//! A destructor is not charged, nor is what only reads or changes data of the caller's own.
+
+use std::cell::Cell;
+use std::panic::Location;
+
+use super::Home;
+use super::park;
+
+/// How many operations that did not have to wait come between two turns of the others.
+const BUDGET: u32 = 128;
+
+/// How many times in a row a cancelled thread gives way in [`spend_quietly`] before it is unwound there.
+const QUIET_TURNS: u8 = 100;
+
+thread_local! {
+    /// What is left until the next turn. Of the OS thread, whatever runs on it: that costs two instructions, and
+    /// no look at who runs.
+    static LEFT: Cell<u32> = const { Cell::new(BUDGET) };
+}
+
+/// Charges one operation. True: the budget is used up.
+#[inline(always)]
+fn charge() -> bool {
+    let left = LEFT.get().wrapping_sub(1);
+    LEFT.set(left);
+    left == 0
+}
+
+/// Charges one operation that waits when it has to; may raise a cancellation.
+#[inline(always)]
+pub(crate) fn spend(at: &'static Location<'static>) {
+    if charge() {
+        used_up(at);
+    }
+}
+
+/// Charges one operation that never waits; see the module's text for when a cancellation is raised.
+#[inline(always)]
+pub(crate) fn spend_quietly(at: &'static Location<'static>) {
+    if charge() {
+        used_up_quietly(at);
+    }
+}
+
+impl Home {
+    /// As [`spend`].
+    #[inline(always)]
+    pub(crate) fn spend(&self, at: &'static Location<'static>) {
+        spend(at);
+    }
+
+    /// As [`spend`], for an operation that must come to its end: a cancellation is never raised.
+    pub(super) fn spend_shielded(&self, at: &'static Location<'static>) {
+        if charge() {
+            LEFT.set(BUDGET);
+            park::give_way(self, at);
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn used_up(at: &'static Location<'static>) {
+    LEFT.set(BUDGET);
+    // An OS thread, and a worker's own code, has nobody to give way to.
+    if Home::get().is_some() {
+        park::yield_now(at);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn used_up_quietly(at: &'static Location<'static>) {
+    LEFT.set(BUDGET);
+    let Some(home) = Home::get() else {
+        return;
+    };
+    let green = home.current();
+    if green.needs_attention() && green.due().is_some() {
+        let turns = green.quiet_turns.get() + 1;
+        if turns >= QUIET_TURNS {
+            green.quiet_turns.set(0);
+            return park::yield_now(at);
+        }
+        green.quiet_turns.set(turns);
+    } else {
+        green.quiet_turns.set(0);
+    }
+    park::give_way(home, at);
+}
