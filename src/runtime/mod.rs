@@ -34,6 +34,8 @@ mod load;
 #[cfg(not(loom))]
 pub(crate) mod lull;
 #[cfg(not(loom))]
+mod placement;
+#[cfg(not(loom))]
 pub(crate) mod reactor;
 #[cfg(not(loom))]
 mod registry;
@@ -42,6 +44,8 @@ mod ring;
 mod sentinel;
 #[cfg(not(loom))]
 pub(crate) mod shared;
+#[cfg(not(loom))]
+mod sites;
 #[cfg(not(loom))]
 pub(crate) mod source;
 #[cfg(not(loom))]

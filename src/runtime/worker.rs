@@ -13,8 +13,11 @@
 //!     peer's unstarted queue is the owner's doing (SQ1 in `start_queue.rs`).
 //! W5. `peer` is in a slice of `shared`, which never changes it and lives as long as the worker.
 
+mod place;
 mod rest;
 pub(crate) mod stepped;
+
+pub(crate) use self::place::place_next;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -29,6 +32,7 @@ use super::lull::Lull;
 use super::reactor::{Port, Reactor};
 use super::sentinel::Sentinel;
 use super::shared::{Peer, Phase, Shared, Unstarted};
+use super::sites::ENTRIES;
 use super::timer::Timers;
 use crate::green::{Green, GreenRef, Home, NO_TIMER, blocks};
 use crate::stack::StackPool;
@@ -84,6 +88,10 @@ pub(crate) struct Worker {
     linger: Linger,
     /// The next thread that the running one spawns goes to this worker.
     destination: Cell<Option<(*const Green, usize)>>,
+    /// Per spawn site, whose turn it is (`placement.rs`).
+    cursors: Box<[Cell<u16>; ENTRIES]>,
+    /// Since when the worker leaves its shared threads to others; 0 if it does not.
+    deferring_since: Cell<Tick>,
 }
 
 impl Worker {
@@ -116,6 +124,8 @@ impl Worker {
             stepped: Cell::new(0),
             linger: Linger::new(),
             destination: Cell::new(None),
+            cursors: Box::new([const { Cell::new(0) }; ENTRIES]),
+            deferring_since: Cell::new(0),
         }
     }
 
@@ -213,9 +223,11 @@ impl Worker {
     #[inline(always)]
     fn pop_startable(&self) -> Option<Unstarted> {
         if self.short_of_stacks.get() {
-            None
-        } else {
-            self.pop_unstarted()
+            return None;
+        }
+        match self.pop_unstarted() {
+            None if self.peer().unstarted.shared() > 0 => self.pop_shared(),
+            new => new,
         }
     }
 
@@ -242,8 +254,9 @@ impl Worker {
         true
     }
 
+    /// One step of a thread that has a stack. True: it has ended, and is gone.
     #[inline(always)]
-    fn run(&self, green: &'static Green) {
+    fn run(&self, green: &'static Green) -> bool {
         self.home.set_current(green);
         // SAFETY: W2.
         let ended = unsafe { green.resume() };
@@ -254,6 +267,7 @@ impl Worker {
         } else if green.deadline.get() != NEVER {
             self.timers.borrow_mut().arm(green);
         }
+        ended
     }
 
     /// The first step of a thread.
@@ -265,7 +279,7 @@ impl Worker {
             return self.put_back(green);
         }
         self.adopt(green);
-        self.run(green);
+        self.run_first(green);
     }
 
     /// As [`Worker::start`], where it is not the usual case.
@@ -353,20 +367,13 @@ impl Worker {
         if green.placed.get() {
             self.leave_place();
         }
+        if green.timed.get() {
+            self.note_life(green);
+        }
         bump(&self.peer().buried, 1);
         self.has_spare.set(true);
         // SAFETY: W3.
         drop(unsafe { GreenRef::from_raw(NonNull::from(green)) });
-    }
-
-    /// One that was placed here has ended.
-    #[cold]
-    fn leave_place(&self) {
-        let Peer {
-            placed, settled, ..
-        } = self.peer();
-        settled.store(settled.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
-        placed.fetch_sub(1, Ordering::Relaxed);
     }
 
     // --- spawning, by green threads of this worker ---
@@ -394,45 +401,6 @@ impl Worker {
         Green::born(Some(&self.home), at, self.shared.group).inspect_err(|_| self.unreserve())
     }
 
-    /// Takes in a thread that any worker may start.
-    pub(crate) fn push(&self, mut unstarted: Unstarted) {
-        bump(&self.peer().spawned, 1);
-        if self.destination.get().is_some() {
-            match self.push_placed(unstarted) {
-                Some(stays) => unstarted = stays,
-                None => return,
-            }
-        }
-        self.push_unstarted(unstarted);
-        self.has_fresh.set(true);
-        if self.shared.peers.len() > 1 {
-            self.shared.rouse(self.index);
-        } else if self.by_hand {
-            self.take_in();
-        }
-    }
-
-    /// The next one after [`Worker::place_next`]. It comes back if it stays here.
-    #[cold]
-    fn push_placed(&self, unstarted: Unstarted) -> Option<Unstarted> {
-        if let Some((spawner, index)) = self.destination.take()
-            && ptr::eq(self.home.current_ptr(), spawner)
-            && self.shared.phase() == Phase::Open
-        {
-            unstarted.0.placed.set(true);
-            self.shared.peers[index]
-                .placed
-                .fetch_add(1, Ordering::Relaxed);
-            if index != self.index {
-                self.shared.push_to(index, unstarted);
-                // If that worker computes for long, somebody else may take it.
-                self.shared.rouse(self.index);
-                return None;
-            }
-        }
-        Some(unstarted)
-    }
-
     /// Takes in a thread that stays here.
     pub(crate) fn push_local(&self, green: GreenRef) {
         bump(&self.peer().spawned, 1);
@@ -447,20 +415,14 @@ impl Worker {
         self.home.make_ready(green);
     }
 
-    /// The running thread has accepted a connection: what it spawns next is placed where there is room.
-    pub(crate) fn place_next(&self) {
-        if self.shared.peers.len() > 1 {
-            let current = self.home.current_ptr();
-            let index = self.shared.place(self.home.now.get());
-            self.destination.set(Some((current, index)));
-        }
-    }
-
     // --- looking around ---
 
     fn has_work(&self) -> bool {
-        let has_startable =
-            || !self.peer().unstarted.is_empty() || !self.stackless.borrow().is_empty();
+        let has_startable = || {
+            !self.peer().unstarted.is_empty()
+                || !self.stackless.borrow().is_empty()
+                || self.peer().unstarted.shared() > 0 && self.may_start_shared()
+        };
         self.home.ready() > 0 || (!self.short_of_stacks.get() && has_startable())
     }
 
@@ -469,6 +431,7 @@ impl Worker {
         let now = self.tick();
         if now.saturating_sub(self.polled.get()) >= POLL_EVERY {
             self.poll(0);
+            self.sentinel.rescue(&self.shared, now);
         }
     }
 
@@ -476,6 +439,7 @@ impl Worker {
     fn tick(&self) -> Tick {
         let now = clock::now();
         self.home.now.set(now);
+        self.peer().looked.store(now, Ordering::Relaxed);
         self.expire(now);
         self.look_for_stacks(now);
         let since = now.saturating_sub(self.trimmed.get());
@@ -574,13 +538,5 @@ impl Drop for Worker {
         if self.sentinel.is_up() {
             self.sentinel.stand_down(&self.shared);
         }
-    }
-}
-
-/// The calling green thread has accepted a connection: what it spawns next will live long, and is placed on a
-/// worker that has room.
-pub(crate) fn place_next() {
-    if let Some(worker) = Home::get().and_then(Worker::of) {
-        worker.place_next();
     }
 }
