@@ -21,7 +21,9 @@ pub(crate) const LONG_STEP_BEFORE_WAIT: u64 = 500_000;
 pub(crate) const BRIEF_LIFE: u64 = 50_000;
 /// How long a worker leaves a shared thread to an idle worker that has been woken for it.
 pub(crate) const MAX_DEFERRAL: u64 = 1_000_000;
-/// A worker that has not looked at the clock for this long stays in one step.
+/// The same for one of an unknown site, while no worker is idle.
+pub(crate) const SHORT_DEFERRAL: u64 = 50_000;
+/// A worker that has got to none of its new threads for this long stays in one step.
 pub(crate) const STUCK_AFTER: u64 = 1_000_000;
 /// With this many unstarted threads of its own a spawner has a burst to share by counts.
 pub(crate) const BURST: usize = 64;
@@ -157,7 +159,7 @@ impl Record {
 /// What the policy sees of a worker.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View {
-    /// Threads that live there or are on their way there.
+    /// Threads that live there or are on their way there; of the spawner's worker, also what waits in its queue.
     pub(crate) live: usize,
     /// It has been in one step for [`STUCK_AFTER`].
     pub(crate) is_stuck: bool,
@@ -194,7 +196,9 @@ pub(crate) fn place(
             // It may be a computation, which would hold up the spawner: so not here, unless fewer live here than on
             // each of some others.
             let live = view(own).live;
-            let fewest = sample(own, *cursor, workers).map(|index| view(index).live).min();
+            let fewest = sample(own, *cursor, workers)
+                .map(|index| view(index).live)
+                .min();
             if fewest.is_none_or(|fewest| live >= fewest) {
                 // The turn of the others is next.
                 *cursor = turn_of(own);
@@ -215,7 +219,7 @@ pub(crate) fn place(
         if index == own {
             index = (own + 1) % workers;
         }
-        let (here, there) = (view(own).live + queued, view(index));
+        let (here, there) = (view(own).live, view(index));
         *cursor = turn_of((index + 1) % workers);
         return match here * 8 > there.live * 9 + 8 && !there.is_stuck {
             true => Place::At(index),
@@ -247,10 +251,38 @@ fn sample(own: usize, cursor: u16, workers: usize) -> impl Iterator<Item = usize
         .filter(move |&index| index != own)
 }
 
-/// Whether a worker with nothing else to run starts a shared thread of its own queue, which may compute for long.
-///
-/// `shared` is how many there are in it, `idle` how many other workers sleep or look for work, `has_parked` whether threads wait on
-/// this worker, which would be held up; `deferred` is since when (in nanoseconds) it has been leaving them to others.
-pub(crate) fn starts_shared(shared: usize, idle: usize, has_parked: bool, deferred: u64) -> bool {
-    idle == 0 || !has_parked || shared > 2 * idle || deferred >= MAX_DEFERRAL
+/// What a worker with nothing else to run knows when it decides whether to start a shared thread of its own queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deferral {
+    /// How many shared threads are in its queue.
+    pub(crate) shared: usize,
+    /// One of them may be of an unknown site.
+    pub(crate) has_unknown: bool,
+    /// How many other workers sleep, wake up or look for work.
+    pub(crate) idle: usize,
+    /// Threads wait on this worker, which a computation would hold up.
+    pub(crate) has_parked: bool,
+    /// For how long (in nanoseconds) it has left them to others.
+    pub(crate) deferred: u64,
+}
+
+impl Deferral {
+    /// How long it leaves them to others in all; 0: it does not.
+    pub(crate) fn patience(&self) -> u64 {
+        if !self.has_parked || self.shared > 2 * self.idle.max(1) {
+            0
+        } else if self.idle > 0 {
+            MAX_DEFERRAL
+        } else if self.has_unknown {
+            // Another worker may be about to become idle.
+            SHORT_DEFERRAL
+        } else {
+            0
+        }
+    }
+
+    /// Whether it starts one.
+    pub(crate) fn starts(&self) -> bool {
+        self.deferred >= self.patience()
+    }
 }

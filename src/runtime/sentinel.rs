@@ -169,7 +169,8 @@ impl Sentinel {
     /// The sentinel goes to work: if there is more than it took, somebody else has to look.
     pub(super) fn hand_over(&self, shared: &Shared) {
         self.stand_down(shared);
-        if self.others_have_unstarted(shared) || shared.peers[self.index].unstarted.stealable() > 1 {
+        if self.others_have_unstarted(shared) || shared.peers[self.index].unstarted.stealable() > 1
+        {
             shared.rouse(self.index);
         }
     }

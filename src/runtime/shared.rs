@@ -13,14 +13,14 @@
 //!     equal, nothing was alive at the moment between the two readings (Mattern's counting argument,
 //!     "Algorithms for distributed termination detection", 1987).
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering, fence};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::blocking::Pool;
 use super::idle::Idle;
 use super::load::Load;
-use super::placement::{self, Conduct, View};
+use super::placement::Conduct;
 use super::sites::Sites;
 use super::start_queue::StartQueue;
 use crate::green::GreenRef;
@@ -46,8 +46,6 @@ pub(crate) struct Peer {
     /// Those of them that have started.
     pub(crate) settled: AtomicUsize,
     pub(crate) load: Load,
-    /// When the worker last looked at the clock.
-    pub(crate) looked: AtomicU64,
     /// It has nothing to run and looks for work.
     pub(crate) is_searching: AtomicBool,
     pub(crate) spawned: AtomicUsize,
@@ -66,24 +64,19 @@ impl Peer {
             placed: AtomicUsize::new(0),
             settled: AtomicUsize::new(0),
             load: Load::new(clock::now()),
-            looked: AtomicU64::new(clock::now()),
             is_searching: AtomicBool::new(false),
         }
     }
 
-    /// What placement sees of it at `now`.
-    pub(crate) fn view(&self, now: Tick) -> View {
-        let started = self.started.load(Ordering::Relaxed);
+    /// How many have started here and not ended.
+    pub(crate) fn settled_live(&self) -> usize {
         let buried = self.buried.load(Ordering::Relaxed);
-        let looked = self.looked.load(Ordering::Relaxed);
-        let newcomers = self.newcomers();
-        View {
-            live: started.saturating_sub(buried) + newcomers,
-            // While nothing waits there, it may have left its long step a moment ago.
-            is_stuck: newcomers > 0
-                && !self.load.sleeps()
-                && now.saturating_sub(looked) >= placement::STUCK_AFTER,
-        }
+        self.started.load(Ordering::Relaxed).saturating_sub(buried)
+    }
+
+    /// How many live here, or are to stay here when they have started.
+    pub(crate) fn residents(&self) -> usize {
+        self.settled_live() + self.newcomers()
     }
 
     /// Whether it sleeps, wakes up, or looks for work.
@@ -99,8 +92,7 @@ impl Peer {
 
     /// How many green threads live here or will start here.
     pub(crate) fn live(&self) -> usize {
-        let buried = self.buried.load(Ordering::Relaxed);
-        self.started.load(Ordering::Relaxed).saturating_sub(buried) + self.unstarted.len()
+        self.settled_live() + self.unstarted.len()
     }
 }
 
@@ -471,9 +463,11 @@ impl Shared {
         }
         let count = self.peers.len();
         let others = (1..count).map(|offset| (except + count - offset) % count);
-        let others = others.filter(|&index| index != nor).map(|index| &self.peers[index]);
+        let others = others
+            .filter(|&index| index != nor)
+            .map(|index| &self.peers[index]);
         let sleeping = others.filter(|peer| peer.mailbox.bell.is_asleep()).take(8);
-        let best = sleeping.min_by_key(|peer| peer.view(0).live);
+        let best = sleeping.min_by_key(|peer| peer.residents());
         // If that one has been woken by somebody else meanwhile, it will look.
         if let Some(peer) = best {
             peer.mailbox.bell.ring();
@@ -508,16 +502,14 @@ impl Shared {
         match record.conduct() {
             Conduct::Short => self.push_to(asleep.unwrap_or_else(fewer), unstarted),
             conduct if conduct == Conduct::Computes || is_first => {
-                // Any queue but that of the worker that is to be woken for it.
-                let index = asleep.map_or_else(fewer, |index| (index + 1) % count);
-                self.push_shared(index, unstarted);
+                // Any queue but that of the worker that is to start it.
+                let idle = asleep.or_else(|| some().find(|&index| self.peers[index].is_idle()));
+                self.push_shared((idle.unwrap_or(turn) + 1) % count, unstarted);
             }
             _ => {
-                let now = clock::now();
-                let emptiest = some().take(8).min_by_key(|&index| {
-                    let View { live, is_stuck } = self.peers[index].view(now);
-                    (is_stuck, live)
-                });
+                let emptiest = some()
+                    .take(8)
+                    .min_by_key(|&index| self.peers[index].residents());
                 self.push_placed(emptiest.unwrap_or(0), unstarted);
             }
         }

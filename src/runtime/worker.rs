@@ -92,6 +92,11 @@ pub(crate) struct Worker {
     cursors: Box<[Cell<u16>; ENTRIES]>,
     /// Since when the worker leaves its shared threads to others; 0 if it does not.
     deferring_since: Cell<Tick>,
+    deferring_until: Cell<Tick>,
+    /// Among its shared threads may be one of an unknown site.
+    shares_unknown: Cell<bool>,
+    /// Per worker, how many it had started, and when (0: not) threads were first seen to wait for it since then.
+    seen: Box<[Cell<(usize, Tick)>]>,
 }
 
 impl Worker {
@@ -99,6 +104,7 @@ impl Worker {
         let mailbox = shared.peers[index].mailbox;
         let stack = shared.config.stack;
         let now = clock::now();
+        let seen = shared.peers.iter().map(|_| Cell::default()).collect();
         Worker {
             home: Home::new(mailbox),
             index,
@@ -126,6 +132,9 @@ impl Worker {
             destination: Cell::new(None),
             cursors: Box::new([const { Cell::new(0) }; ENTRIES]),
             deferring_since: Cell::new(0),
+            deferring_until: Cell::new(0),
+            shares_unknown: Cell::new(false),
+            seen,
         }
     }
 
@@ -439,7 +448,6 @@ impl Worker {
     fn tick(&self) -> Tick {
         let now = clock::now();
         self.home.now.set(now);
-        self.peer().looked.store(now, Ordering::Relaxed);
         self.expire(now);
         self.look_for_stacks(now);
         let since = now.saturating_sub(self.trimmed.get());

@@ -6,7 +6,7 @@
 use std::ptr;
 use std::sync::atomic::Ordering;
 
-use super::super::placement::{self, Conduct, MAX_DEFERRAL, Place, Record};
+use super::super::placement::{self, Conduct, Deferral, Place, Record, STUCK_AFTER, View};
 use super::super::shared::{Peer, Phase, Unstarted};
 use super::super::sites::{NO_SITE, Site};
 use super::Worker;
@@ -66,20 +66,18 @@ impl Worker {
         }
         let cursor = &self.cursors[usize::from(site)];
         let mut turn = cursor.get();
-        let now = self.home.now.get();
-        let place = placement::place(
-            record,
-            self.index,
-            self.peer().unstarted.own(),
-            &mut turn,
-            shared.peers.len(),
-            |index| shared.peers[index].view(now),
-        );
+        let queued = self.peer().unstarted.own();
+        let view = |index| self.view(index, queued);
+        let workers = shared.peers.len();
+        let place = placement::place(record, self.index, queued, &mut turn, workers, view);
         cursor.set(turn);
         match place {
             Place::Local => self.push_here(new),
             Place::Shared => {
                 self.deferring_since.set(0);
+                if record.conduct() == Conduct::Unknown {
+                    self.shares_unknown.set(true);
+                }
                 self.has_fresh.set(true);
                 shared.push_shared(self.index, new);
             }
@@ -93,6 +91,33 @@ impl Worker {
                 shared.rouse(self.index);
             }
         }
+    }
+
+    /// What placement sees of the worker `index`.
+    fn view(&self, index: usize, queued: usize) -> View {
+        let peer = &self.shared.peers[index];
+        let mut live = peer.settled_live();
+        let newcomers = peer.newcomers();
+        live += newcomers;
+        if index == self.index {
+            live += queued.saturating_sub(newcomers);
+            return View {
+                live,
+                is_stuck: false,
+            };
+        }
+        // Only what was seen twice tells: a worker that leaves a long step at this moment looks as one that stays in it.
+        let seen = &self.seen[index];
+        let started = peer.started.load(Ordering::Relaxed);
+        let (then, since) = seen.get();
+        let is_stuck = if newcomers == 0 || peer.load.sleeps() || then != started || since == 0 {
+            let now = if newcomers == 0 { 0 } else { clock::now() };
+            seen.set((started, now));
+            false
+        } else {
+            clock::now().saturating_sub(since) >= STUCK_AFTER
+        };
+        View { live, is_stuck }
     }
 
     fn mark_placed(&self, new: &Unstarted) {
@@ -165,7 +190,9 @@ impl Worker {
         green.timed.set(site != NO_SITE);
         let has_ended = self.run(green);
         let shown = Conduct::shown(clock::now().saturating_sub(start), has_ended);
-        self.shared.sites.note(site, |record| record.observed(shown));
+        self.shared
+            .sites
+            .note(site, |record| record.observed(shown));
     }
 
     #[cold]
@@ -191,22 +218,31 @@ impl Worker {
     #[cold]
     pub(super) fn may_start_shared(&self) -> bool {
         let peer = self.peer();
-        let waiting = peer.unstarted.shared();
+        let shared = peer.unstarted.shared();
         let buried = peer.buried.load(Ordering::Relaxed);
-        let has_parked = peer.started.load(Ordering::Relaxed) > buried;
-        let idle = self.shared.idle_workers(self.index, waiting);
-        let since = self.deferring_since.get();
         let now = self.home.now.get();
-        let deferred = match since {
-            0 => 0,
-            since => now.saturating_sub(since),
+        let since = self.deferring_since.get();
+        let deferral = Deferral {
+            shared,
+            has_unknown: self.shares_unknown.get(),
+            idle: self.shared.idle_workers(self.index, shared),
+            has_parked: peer.started.load(Ordering::Relaxed) > buried,
+            deferred: if since == 0 {
+                0
+            } else {
+                now.saturating_sub(since)
+            },
         };
-        let starts = placement::starts_shared(waiting, idle, has_parked, deferred);
+        let starts = deferral.starts();
         if starts {
             self.deferring_since.set(0);
-        } else if since == 0 {
-            self.deferring_since.set(now.max(1));
-            self.shared.wake_one(self.index, self.index);
+        } else {
+            if since == 0 {
+                self.deferring_since.set(now.max(1));
+                self.shared.wake_one(self.index, self.index);
+            }
+            let left = deferral.patience() - deferral.deferred;
+            self.deferring_until.set(now.saturating_add(left));
         }
         starts
     }
@@ -217,9 +253,13 @@ impl Worker {
             0 => NEVER,
             _ if self.peer().unstarted.shared() == 0 => {
                 self.deferring_since.set(0);
+                self.shares_unknown.set(false);
                 NEVER
             }
-            since => (since + MAX_DEFERRAL).saturating_sub(self.home.now.get()),
+            _ => self
+                .deferring_until
+                .get()
+                .saturating_sub(self.home.now.get()),
         }
     }
 

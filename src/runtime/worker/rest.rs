@@ -105,7 +105,6 @@ impl Worker {
         self.home.now.set(now);
         self.polled.set(now);
         self.is_searching(true);
-        self.peer().looked.store(now, Ordering::Release);
         self.peer().load.awakes(now);
         self.expire(now);
         self.look_for_stacks(now);
