@@ -75,6 +75,8 @@ pub(crate) struct Green {
     token: AtomicBool,
     /// It was given to the worker that had room for it, and counts there (`Peer::placed`).
     pub(crate) placed: Cell<bool>,
+    /// Its end tells how long the threads of its site live.
+    pub(crate) timed: Cell<bool>,
     pub(crate) timer: Cell<u32>,
     pub(super) refs: AtomicU32,
     pub(crate) deadline: Cell<Tick>,
@@ -85,6 +87,8 @@ pub(crate) struct Green {
     fiber: UnsafeCell<Option<Fiber>>,
     // Cold from here on.
     mail: Mail,
+    /// When it started, if it is timed.
+    pub(crate) started_at: Cell<Tick>,
     /// The link of free lists.
     pub(super) free_next: Cell<*const Green>,
     pub(crate) raises: Cell<u32>,
@@ -96,6 +100,8 @@ pub(crate) struct Green {
     pub(super) quiet_turns: Cell<u8>,
     pub(super) scopes: Scopes,
     pub(super) chunk: Cell<*mut blocks::Chunk>,
+    /// Where it was spawned, as the table of spawn sites numbers it (`runtime/sites.rs`).
+    pub(crate) site: Cell<u16>,
     group: AtomicUsize,
     id: AtomicU64,
     born_at: AtomicPtr<Location<'static>>,
@@ -141,6 +147,9 @@ impl Green {
             attention: AtomicU8::new(0),
             token: AtomicBool::new(false),
             placed: Cell::new(false),
+            timed: Cell::new(false),
+            site: Cell::new(0),
+            started_at: Cell::new(0),
             refs: AtomicU32::new(0),
             completion: Completion::new(),
             chunk: Cell::new(ptr::null_mut()),
@@ -179,6 +188,8 @@ impl Green {
         green.attention.store(0, Ordering::Relaxed);
         green.token.store(false, Ordering::Relaxed);
         green.placed.set(false);
+        green.timed.set(false);
+        green.site.set(0);
         green.completion.reset();
         green.group.store(group, Ordering::Relaxed);
         let id = home.map_or_else(next_id, |home| home.ids.next());
@@ -207,6 +218,12 @@ impl Green {
         // Release: pairs with the Acquire of `try_ref`; a dump that gets a reference sees all that is above and in `born`.
         green.refs.store(2, Ordering::Release);
         (GreenRef::of(block), GreenRef::of(block))
+    }
+
+    /// A number for the types of a body: another one for each closure.
+    #[inline(always)]
+    pub(crate) fn kind<F: FnOnce() -> T, T>() -> usize {
+        Body::kind::<F, T>()
     }
 
     /// As [`Green::born`], for a thread that may have wishes.

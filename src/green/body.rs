@@ -12,6 +12,7 @@ use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::mem::{MaybeUninit, align_of, size_of};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
 
 use super::Cancelled;
 use super::cancel::{Limit, within};
@@ -154,6 +155,12 @@ impl<F: FnOnce() -> T, T> Typed<F, T> {
 }
 
 impl Body {
+    /// A number for the types of what it runs: another one for each closure.
+    #[inline(always)]
+    pub(super) fn kind<F: FnOnce() -> T, T>() -> usize {
+        ptr::from_ref(Typed::<F, T>::VTABLE).addr()
+    }
+
     pub(crate) fn empty() -> Body {
         Body {
             vtable: Cell::new(Typed::<fn(), ()>::VTABLE),

@@ -44,6 +44,13 @@ impl Idle {
         self.asleep.load(Ordering::Relaxed) > 0 && !self.sentinel.load(Ordering::Relaxed)
     }
 
+    /// Whether somebody sleeps, after something was pushed that every worker looks at before it sleeps.
+    #[inline]
+    pub(crate) fn has_sleepers(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.asleep.load(Ordering::Relaxed) > 0
+    }
+
     /// Step 3, before the bell is prepared.
     pub(crate) fn enter(&self) {
         self.asleep.fetch_add(1, Ordering::Relaxed);

@@ -48,6 +48,12 @@ impl Load {
         self.change(now, 0);
     }
 
+    /// Whether it sleeps, or has been woken and is not awake yet.
+    #[inline]
+    pub(crate) fn sleeps(&self) -> bool {
+        self.changed.load(Ordering::Relaxed) & 1 == 1
+    }
+
     #[inline]
     fn change(&self, now: Tick, asleep: u64) {
         let share = self.share(now);

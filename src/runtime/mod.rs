@@ -36,6 +36,8 @@ pub(crate) mod lull;
 #[cfg(not(loom))]
 mod panic_hook;
 #[cfg(not(loom))]
+mod placement;
+#[cfg(not(loom))]
 pub(crate) mod reactor;
 #[cfg(not(loom))]
 mod registry;
@@ -44,6 +46,8 @@ mod ring;
 mod sentinel;
 #[cfg(not(loom))]
 pub(crate) mod shared;
+#[cfg(not(loom))]
+mod sites;
 #[cfg(not(loom))]
 pub(crate) mod source;
 #[cfg(not(loom))]

@@ -18,6 +18,9 @@ const NAP_MAX: Tick = 2_000_000;
 /// A sentinel that has seen nothing for so long lies down.
 const QUIET_MAX: Tick = 20_000_000;
 
+/// A worker that always has something to run looks this often for workers that do not get to their threads.
+const RESCUE_EVERY: Tick = 5_000_000;
+
 /// What a worker remembers while it is the sentinel.
 struct Watch {
     /// Per peer with a queue: how many it had started, and when we saw that first.
@@ -25,6 +28,7 @@ struct Watch {
     looked: Tick,
     nap: Tick,
     quiet: Tick,
+    rescued: Tick,
 }
 
 /// A worker's part in it.
@@ -44,6 +48,7 @@ impl Sentinel {
                 looked: 0,
                 nap: AGED,
                 quiet: 0,
+                rescued: 0,
             }),
         }
     }
@@ -81,7 +86,7 @@ impl Sentinel {
         let mut taken = 0;
         for (index, peer) in shared.peers.iter().enumerate() {
             let seen = &mut watch.seen[index];
-            let waiting = peer.unstarted.len();
+            let waiting = peer.unstarted.stealable();
             if index == self.index || waiting == 0 {
                 *seen = None;
                 continue;
@@ -131,10 +136,41 @@ impl Sentinel {
         watch.nap
     }
 
+    /// What a worker does now and then that always has something to run, because perhaps no worker sleeps: takes some of the
+    /// threads of a worker that has started nothing for long.
+    pub(super) fn rescue(&self, shared: &Shared, now: Tick) {
+        let mut watch = self.watch.borrow_mut();
+        if now.saturating_sub(watch.rescued) < RESCUE_EVERY || shared.peers.len() == 1 {
+            return;
+        }
+        watch.rescued = now;
+        for (index, peer) in shared.peers.iter().enumerate() {
+            let seen = &mut watch.seen[index];
+            let waiting = peer.unstarted.stealable();
+            let started = peer.started.load(Ordering::Relaxed);
+            if index == self.index || waiting + peer.unstarted.shared() == 0 {
+                *seen = None;
+                continue;
+            }
+            match *seen {
+                Some((then, first)) if then == started => {
+                    if now.saturating_sub(first) >= PLACED_AGED {
+                        self.steal(shared, peer, waiting.div_ceil(2));
+                        if let Some(new) = shared.take_shared(index) {
+                            shared.peers[self.index].unstarted.push(new);
+                        }
+                    }
+                }
+                _ => *seen = Some((started, now)),
+            }
+        }
+    }
+
     /// The sentinel goes to work: if there is more than it took, somebody else has to look.
     pub(super) fn hand_over(&self, shared: &Shared) {
         self.stand_down(shared);
-        if self.others_have_unstarted(shared) || shared.peers[self.index].unstarted.len() > 1 {
+        if self.others_have_unstarted(shared) || shared.peers[self.index].unstarted.stealable() > 1
+        {
             shared.rouse(self.index);
         }
     }
@@ -148,7 +184,7 @@ impl Sentinel {
         let others = shared.peers.iter().enumerate();
         others
             .filter(|&(index, _)| index != self.index)
-            .any(|(_, peer)| !peer.unstarted.is_empty())
+            .any(|(_, peer)| !peer.unstarted.has_none_to_steal())
     }
 
     fn steal(&self, shared: &Shared, victim: &Peer, most: usize) -> usize {

@@ -21,6 +21,8 @@ use super::blocking::Pool;
 use super::builder::AtEnd;
 use super::idle::Idle;
 use super::load::Load;
+use super::placement::Conduct;
+use super::sites::Sites;
 use super::start_queue::StartQueue;
 use crate::green::GreenRef;
 use crate::green::home::Mailbox;
@@ -34,10 +36,9 @@ pub(crate) struct Unstarted(pub(crate) GreenRef);
 
 /// What others may know of a worker, and give it.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Peer {
-    pub(crate) unstarted: StartQueue,
-    pub(crate) mailbox: &'static Mailbox,
-    pub(crate) spawned: AtomicUsize,
+    // What placement looks at lies in one cache line.
     pub(crate) buried: AtomicUsize,
     /// How many were started here: how the sentinel sees that nothing moves.
     pub(crate) started: AtomicUsize,
@@ -46,6 +47,11 @@ pub(crate) struct Peer {
     /// Those of them that have started.
     pub(crate) settled: AtomicUsize,
     pub(crate) load: Load,
+    /// It has nothing to run and looks for work.
+    pub(crate) is_searching: AtomicBool,
+    pub(crate) spawned: AtomicUsize,
+    pub(crate) unstarted: StartQueue,
+    pub(crate) mailbox: &'static Mailbox,
     /// Its worker resumes no thread any more.
     pub(crate) halted: AtomicBool,
 }
@@ -61,8 +67,25 @@ impl Peer {
             placed: AtomicUsize::new(0),
             settled: AtomicUsize::new(0),
             load: Load::new(clock::now()),
+            is_searching: AtomicBool::new(false),
             halted: AtomicBool::new(false),
         }
+    }
+
+    /// How many have started here and not ended.
+    pub(crate) fn settled_live(&self) -> usize {
+        let buried = self.buried.load(Ordering::Relaxed);
+        self.started.load(Ordering::Relaxed).saturating_sub(buried)
+    }
+
+    /// How many live here, or are to stay here when they have started.
+    pub(crate) fn residents(&self) -> usize {
+        self.settled_live() + self.newcomers()
+    }
+
+    /// Whether it sleeps, wakes up, or looks for work.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.load.sleeps() || self.is_searching.load(Ordering::Relaxed)
     }
 
     /// How many that were placed here have not started.
@@ -73,8 +96,7 @@ impl Peer {
 
     /// How many green threads live here or will start here.
     pub(crate) fn live(&self) -> usize {
-        let buried = self.buried.load(Ordering::Relaxed);
-        self.started.load(Ordering::Relaxed).saturating_sub(buried) + self.unstarted.len()
+        self.settled_live() + self.unstarted.len()
     }
 }
 
@@ -121,6 +143,9 @@ pub(crate) struct Shared {
     limited: AtomicUsize,
     phase: AtomicU8,
     pub(crate) idle: Idle,
+    pub(crate) sites: Sites,
+    /// How many threads in all queues the first idle worker is to start; counted before they are pushed.
+    waiting_shared: AtomicUsize,
     /// Somebody waits in `await_quiet`: workers that fall asleep tell.
     watched: AtomicUsize,
     quiet: Mutex<()>,
@@ -141,6 +166,8 @@ impl Shared {
             limited: AtomicUsize::new(0),
             phase: AtomicU8::new(Phase::Open as u8),
             idle: Idle::new(),
+            sites: Sites::new(),
+            waiting_shared: AtomicUsize::new(0),
             watched: AtomicUsize::new(0),
             quiet: Mutex::new(()),
             quieter: Condvar::new(),
@@ -387,7 +414,12 @@ impl Shared {
     }
 
     fn discard_unstarted(&self, peer: &Peer) {
-        while let Some(unstarted) = peer.unstarted.take() {
+        let next = || {
+            let new = peer.unstarted.take_shared()?;
+            self.waiting_shared.fetch_sub(1, Ordering::Relaxed);
+            Some(new)
+        };
+        while let Some(unstarted) = next().or_else(|| peer.unstarted.take_last()) {
             self.discard(peer, unstarted);
         }
     }
@@ -404,15 +436,116 @@ impl Shared {
         self.discarded.fetch_add(1, Ordering::Release);
     }
 
-    /// A thread from outside: to a sleeping worker if there is one, else where fewer live.
-    pub(crate) fn push_external(&self, unstarted: Unstarted) {
+    /// Queues a thread for the first worker that is idle, in the queue of the worker `index`, and wakes one that sleeps.
+    pub(crate) fn push_shared(&self, index: usize, unstarted: Unstarted) {
+        let peer = &self.peers[index];
+        if self.phase() == Phase::Abandoned {
+            return self.discard(peer, unstarted);
+        }
+        // Counted first: a worker that sees none has not overlooked one.
+        self.waiting_shared.fetch_add(1, Ordering::Relaxed);
+        peer.unstarted.push_shared(unstarted);
+        self.wake_one(index, index);
+        if self.phase() == Phase::Ended {
+            self.discard_unstarted(peer);
+        }
+    }
+
+    /// Whether a thread waits for an idle worker, in some queue.
+    #[inline]
+    pub(crate) fn has_shared(&self) -> bool {
+        self.waiting_shared.load(Ordering::Relaxed) > 0
+    }
+
+    /// How many such threads there are.
+    pub(crate) fn waiting_shared(&self) -> usize {
+        self.waiting_shared.load(Ordering::Relaxed)
+    }
+
+    /// Takes a thread that waits for an idle worker out of the queue of the worker `index`.
+    pub(crate) fn take_shared(&self, index: usize) -> Option<Unstarted> {
+        let taken = self.peers[index].unstarted.take_shared()?;
+        self.waiting_shared.fetch_sub(1, Ordering::Relaxed);
+        Some(taken)
+    }
+
+    /// The same, from the queue of any worker but `index`, which is the one that asks.
+    /// It comes with the number of that worker.
+    pub(crate) fn steal_shared(&self, index: usize) -> Option<(usize, Unstarted)> {
+        if !self.has_shared() {
+            return None;
+        }
+        let count = self.peers.len();
+        let others = (1..count).map(|offset| (index + offset) % count);
+        let mut taken = others.map(|index| (index, self.take_shared(index)));
+        taken.find_map(|(index, new)| Some((index, new?)))
+    }
+
+    /// Wakes a sleeping worker that is none of these two, if there is one: of some, the one where fewest live.
+    #[cold]
+    pub(crate) fn wake_one(&self, except: usize, nor: usize) {
+        if !self.idle.has_sleepers() {
+            return;
+        }
+        let count = self.peers.len();
+        let others = (1..count).map(|offset| (except + count - offset) % count);
+        let others = others
+            .filter(|&index| index != nor)
+            .map(|index| &self.peers[index]);
+        let sleeping = others.filter(|peer| peer.mailbox.bell.is_asleep()).take(8);
+        let best = sleeping.min_by_key(|peer| peer.residents());
+        // If that one has been woken by somebody else meanwhile, it will look.
+        if let Some(peer) = best {
+            peer.mailbox.bell.ring();
+        }
+    }
+
+    /// How many workers other than `except` sleep, wake up or look for work; no more than `most` are counted.
+    pub(crate) fn idle_workers(&self, except: usize, most: usize) -> usize {
+        let others = self.peers.iter().enumerate();
+        let idle = others.filter(|&(index, peer)| index != except && peer.is_idle());
+        idle.take(most).count()
+    }
+
+    /// A thread from outside, of the site `key`. Where it would be the spawner's worker's it goes to a sleeping one, if
+    /// there is one, else where fewer live.
+    pub(crate) fn push_external(&self, unstarted: Unstarted, key: u64) {
         self.external.fetch_add(1, Ordering::Release);
-        let asleep = self
-            .peers
-            .iter()
-            .position(|peer| peer.mailbox.bell.is_asleep());
+        let count = self.peers.len();
+        if count == 1 {
+            return self.push_to(0, unstarted);
+        }
+        let (site, record) = self.sites.find(key);
+        unstarted.0.site.set(site);
+        let is_first = record.is_unseen();
+        if is_first {
+            self.sites.note(site, |record| record.spawned_by(count));
+        }
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let some = || (0..count).map(|offset| (turn + offset) % count);
+        let asleep = some().find(|&index| self.peers[index].mailbox.bell.is_asleep());
         let fewer = || self.emptier_of_two(clock::now(), |peer| (peer.live(), 0));
-        self.push_to(asleep.unwrap_or_else(fewer), unstarted);
+        match record.conduct() {
+            Conduct::Short => self.push_to(asleep.unwrap_or_else(fewer), unstarted),
+            conduct if conduct == Conduct::Computes || is_first => {
+                // Any queue but that of the worker that is to start it.
+                let idle = asleep.or_else(|| some().find(|&index| self.peers[index].is_idle()));
+                self.push_shared((idle.unwrap_or(turn) + 1) % count, unstarted);
+            }
+            _ => {
+                let emptiest = some()
+                    .take(8)
+                    .min_by_key(|&index| self.peers[index].residents());
+                self.push_placed(emptiest.unwrap_or(0), unstarted);
+            }
+        }
+    }
+
+    /// Hands a thread that is to stay there to the worker `index`, and wakes it.
+    pub(crate) fn push_placed(&self, index: usize, unstarted: Unstarted) {
+        unstarted.0.placed.set(true);
+        self.peers[index].placed.fetch_add(1, Ordering::Relaxed);
+        self.push_to(index, unstarted);
     }
 }
 

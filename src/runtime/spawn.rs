@@ -13,6 +13,7 @@ use std::sync::Arc;
 use super::blocking;
 use super::join::JoinHandle;
 use super::shared::{Shared, Unstarted};
+use super::sites;
 use super::worker::Worker;
 use crate::green::scope::ScopeState;
 use crate::green::{Birth, Green, GreenRef, Home, OwnStack};
@@ -84,6 +85,12 @@ fn birth(order: Order, own_stack: Option<OwnStack>, shared: &Shared) -> Birth {
     }
 }
 
+/// The name of the spawn site of a closure of that type.
+#[inline(always)]
+fn key<F: FnOnce() -> T, T>(at: &'static Location<'static>) -> u64 {
+    sites::key(std::ptr::from_ref(at).addr(), Green::kind::<F, T>())
+}
+
 /// Spawns on `shared`, from one of its own green threads or from anywhere else.
 ///
 /// # Errors
@@ -104,14 +111,15 @@ where
     }
     let stack = secure_stack(&order, shared, worker).inspect_err(|_| shared.dismiss())?;
     let usual = stack.is_none();
+    let key = key::<F, T>(order.at);
     // Given back before the closure goes, whose destructor may unwind.
     let block = Green::born_so(birth(order, stack, shared))
         .inspect_err(|_| give_back(shared, worker, usual))?;
     // SAFETY: just born; SP1.
     let (scheduled, handle) = unsafe { Green::animate(block, f) };
     match worker {
-        Some(worker) => worker.push(Unstarted(scheduled)),
-        None => shared.push_external(Unstarted(scheduled)),
+        Some(worker) => worker.push(Unstarted(scheduled), key),
+        None => shared.push_external(Unstarted(scheduled), key),
     }
     Ok(handle)
 }
@@ -226,7 +234,7 @@ where
     let block = worker.bear(at)?;
     // SAFETY: just born; SP1, both are `'static`.
     let (scheduled, handle) = unsafe { Green::animate(block, f) };
-    worker.push(Unstarted(scheduled));
+    worker.push(Unstarted(scheduled), key::<F, T>(at));
     // SAFETY: J1.
     Ok(unsafe { JoinHandle::new(handle) })
 }

@@ -7,10 +7,15 @@
 //! Two queues in a row: `own` is its worker's, who pushes there with two stores; `behind` is for what comes from elsewhere. First in, first
 //! out as long as one thread pushes: while something is behind, the worker's pushes go there too, and what is in front is older.
 //!
+//!
+//! Beside them are two queues for which the order of spawns does not hold. `shared` has threads that the first idle worker is to start (see
+//! `placement.rs`); `fixed` has those that were spawned for this very worker, and only it takes them. `extra` counts both, before they are pushed.
+//!
 //! SQ1. The worker whose queue it is, on its OS thread, is the owner of `own` (RI1 in `ring.rs`).
 //! SQ2. A word in `own` is a scheduler's reference; who gets the word out has the reference.
 
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam_queue::SegQueue;
 
@@ -23,6 +28,9 @@ use crate::green::{Green, GreenRef};
 pub(crate) struct StartQueue {
     own: Ring,
     behind: SegQueue<Unstarted>,
+    extra: AtomicUsize,
+    shared: SegQueue<Unstarted>,
+    fixed: SegQueue<Unstarted>,
 }
 
 /// # Safety
@@ -40,6 +48,9 @@ impl StartQueue {
         StartQueue {
             own: Ring::new(),
             behind: SegQueue::new(),
+            extra: AtomicUsize::new(0),
+            shared: SegQueue::new(),
+            fixed: SegQueue::new(),
         }
     }
 
@@ -76,8 +87,61 @@ impl StartQueue {
             // SAFETY: SQ2.
             Some(word) => unsafe { from_word(word) },
             None if !self.behind.is_empty() => self.behind.pop(),
+            None if self.extra() > 0 => self.pop_fixed(),
             None => None,
         }
+    }
+
+    /// How many are in the two queues beside.
+    #[inline]
+    fn extra(&self) -> usize {
+        self.extra.load(Ordering::Relaxed)
+    }
+
+    /// For the first worker that is idle.
+    pub(crate) fn push_shared(&self, new: Unstarted) {
+        self.extra.fetch_add(1, Ordering::Relaxed);
+        self.shared.push(new);
+    }
+
+    /// The oldest shared one, for everybody.
+    pub(crate) fn take_shared(&self) -> Option<Unstarted> {
+        if self.extra() == 0 {
+            return None;
+        }
+        let new = self.shared.pop()?;
+        self.extra.fetch_sub(1, Ordering::Relaxed);
+        Some(new)
+    }
+
+    /// How many shared ones there are.
+    #[inline]
+    pub(crate) fn shared(&self) -> usize {
+        match self.extra() {
+            0 => 0,
+            _ => self.shared.len(),
+        }
+    }
+
+    /// For this worker alone.
+    pub(crate) fn push_fixed(&self, new: Unstarted) {
+        self.extra.fetch_add(1, Ordering::Relaxed);
+        self.fixed.push(new);
+    }
+
+    /// The oldest of those that nobody else takes.
+    #[cold]
+    fn pop_fixed(&self) -> Option<Unstarted> {
+        let new = self.fixed.pop()?;
+        self.extra.fetch_sub(1, Ordering::Relaxed);
+        Some(new)
+    }
+
+    /// Any of them, when no worker will start them any more.
+    pub(crate) fn take_last(&self) -> Option<Unstarted> {
+        self.take()
+            .or_else(|| self.take_shared())
+            .or_else(|| self.pop_fixed())
     }
 
     /// The oldest, for everybody else.
@@ -89,13 +153,32 @@ impl StartQueue {
         }
     }
 
+    /// Whether the worker itself has nothing to start, shared threads aside.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
+        self.has_none_to_steal() && (self.extra() == 0 || self.fixed.is_empty())
+    }
+
+    /// Whether [`StartQueue::take`] has nothing to give.
+    #[inline]
+    pub(crate) fn has_none_to_steal(&self) -> bool {
         self.own.is_empty() && self.behind.is_empty()
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// How many [`StartQueue::take`] would give.
+    pub(crate) fn stealable(&self) -> usize {
         self.own.len() + self.behind.len()
+    }
+
+    /// How many the worker has pushed that have not been taken.
+    #[inline]
+    pub(crate) fn own(&self) -> usize {
+        self.own.len()
+    }
+
+    /// All of them.
+    pub(crate) fn len(&self) -> usize {
+        self.stealable() + self.extra()
     }
 
     /// Gives back memory that a crowd has left.
@@ -111,7 +194,7 @@ impl StartQueue {
 
 impl Drop for StartQueue {
     fn drop(&mut self) {
-        while let Some(left) = self.take() {
+        while let Some(left) = self.take_last() {
             drop(left);
         }
     }

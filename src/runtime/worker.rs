@@ -13,8 +13,11 @@
 //!     peer's unstarted queue is the owner's doing (SQ1 in `start_queue.rs`).
 //! W5. `peer` is in a slice of `shared`, which never changes it and lives as long as the worker.
 
+mod place;
 mod rest;
 pub(crate) mod stepped;
+
+pub(crate) use self::place::place_next;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -29,6 +32,7 @@ use super::lull::Lull;
 use super::reactor::{Port, Reactor};
 use super::sentinel::Sentinel;
 use super::shared::{Peer, Phase, Shared, Unstarted};
+use super::sites::ENTRIES;
 use super::timer::Timers;
 use crate::green::{Green, GreenRef, Home, NO_TIMER, blocks};
 use crate::stack::StackPool;
@@ -85,6 +89,15 @@ pub(crate) struct Worker {
     linger: Linger,
     /// The next thread that the running one spawns goes to this worker.
     destination: Cell<Option<(*const Green, usize)>>,
+    /// Per spawn site, whose turn it is (`placement.rs`).
+    cursors: Box<[Cell<u16>; ENTRIES]>,
+    /// Since when the worker leaves its shared threads to others; 0 if it does not.
+    deferring_since: Cell<Tick>,
+    deferring_until: Cell<Tick>,
+    /// Among its shared threads may be one of an unknown site.
+    shares_unknown: Cell<bool>,
+    /// Per worker, how many it had started, and when (0: not) threads were first seen to wait for it since then.
+    seen: Box<[Cell<(usize, Tick)>]>,
 }
 
 impl Worker {
@@ -92,6 +105,7 @@ impl Worker {
         let mailbox = shared.peers[index].mailbox;
         let stack = shared.config.stack;
         let now = clock::now();
+        let seen = shared.peers.iter().map(|_| Cell::default()).collect();
         Worker {
             home: Home::new(mailbox),
             index,
@@ -117,6 +131,11 @@ impl Worker {
             stepped: Cell::new(0),
             linger: Linger::new(),
             destination: Cell::new(None),
+            cursors: Box::new([const { Cell::new(0) }; ENTRIES]),
+            deferring_since: Cell::new(0),
+            deferring_until: Cell::new(0),
+            shares_unknown: Cell::new(false),
+            seen,
         }
     }
 
@@ -231,9 +250,11 @@ impl Worker {
     #[inline(always)]
     fn pop_startable(&self) -> Option<Unstarted> {
         if self.short_of_stacks.get() {
-            None
-        } else {
-            self.pop_unstarted()
+            return None;
+        }
+        match self.pop_unstarted() {
+            None if self.peer().unstarted.shared() > 0 => self.pop_shared(),
+            new => new,
         }
     }
 
@@ -260,8 +281,9 @@ impl Worker {
         true
     }
 
+    /// One step of a thread that has a stack. True: it has ended, and is gone.
     #[inline(always)]
-    fn run(&self, green: &'static Green) {
+    fn run(&self, green: &'static Green) -> bool {
         self.home.set_current(green);
         // SAFETY: W2.
         let ended = unsafe { green.resume() };
@@ -271,6 +293,7 @@ impl Worker {
         } else if green.deadline.get() != NEVER {
             self.timers.borrow_mut().arm(green);
         }
+        ended
     }
 
     /// The first step of a thread.
@@ -282,7 +305,7 @@ impl Worker {
             return self.put_back(green);
         }
         self.adopt(green);
-        self.run(green);
+        self.run_first(green);
     }
 
     /// As [`Worker::start`], where it is not the usual case.
@@ -370,20 +393,13 @@ impl Worker {
         if green.placed.get() {
             self.leave_place();
         }
+        if green.timed.get() {
+            self.note_life(green);
+        }
         bump(&self.peer().buried, 1);
         self.has_spare.set(true);
         // SAFETY: W3.
         drop(unsafe { GreenRef::from_raw(NonNull::from(green)) });
-    }
-
-    /// One that was placed here has ended.
-    #[cold]
-    fn leave_place(&self) {
-        let Peer {
-            placed, settled, ..
-        } = self.peer();
-        settled.store(settled.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
-        placed.fetch_sub(1, Ordering::Relaxed);
     }
 
     // --- spawning, by green threads of this worker ---
@@ -411,45 +427,6 @@ impl Worker {
         Green::born(Some(&self.home), at, self.shared.group).inspect_err(|_| self.unreserve())
     }
 
-    /// Takes in a thread that any worker may start.
-    pub(crate) fn push(&self, mut unstarted: Unstarted) {
-        bump(&self.peer().spawned, 1);
-        if self.destination.get().is_some() {
-            match self.push_placed(unstarted) {
-                Some(stays) => unstarted = stays,
-                None => return,
-            }
-        }
-        self.push_unstarted(unstarted);
-        self.has_fresh.set(true);
-        if self.shared.peers.len() > 1 {
-            self.shared.rouse(self.index);
-        } else if self.by_hand {
-            self.take_in();
-        }
-    }
-
-    /// The next one after [`Worker::place_next`]. It comes back if it stays here.
-    #[cold]
-    fn push_placed(&self, unstarted: Unstarted) -> Option<Unstarted> {
-        if let Some((spawner, index)) = self.destination.take()
-            && ptr::eq(self.home.current_ptr(), spawner)
-            && self.shared.phase() == Phase::Open
-        {
-            unstarted.0.placed.set(true);
-            self.shared.peers[index]
-                .placed
-                .fetch_add(1, Ordering::Relaxed);
-            if index != self.index {
-                self.shared.push_to(index, unstarted);
-                // If that worker computes for long, somebody else may take it.
-                self.shared.rouse(self.index);
-                return None;
-            }
-        }
-        Some(unstarted)
-    }
-
     /// Takes in a thread that stays here.
     pub(crate) fn push_local(&self, green: GreenRef) {
         bump(&self.peer().spawned, 1);
@@ -464,20 +441,14 @@ impl Worker {
         self.home.make_ready(green);
     }
 
-    /// The running thread has accepted a connection: what it spawns next is placed where there is room.
-    pub(crate) fn place_next(&self) {
-        if self.shared.peers.len() > 1 {
-            let current = self.home.current_ptr();
-            let index = self.shared.place(self.home.now.get());
-            self.destination.set(Some((current, index)));
-        }
-    }
-
     // --- looking around ---
 
     fn has_work(&self) -> bool {
-        let has_startable =
-            || !self.peer().unstarted.is_empty() || !self.stackless.borrow().is_empty();
+        let has_startable = || {
+            !self.peer().unstarted.is_empty()
+                || !self.stackless.borrow().is_empty()
+                || self.peer().unstarted.shared() > 0 && self.may_start_shared()
+        };
         self.home.ready() > 0 || (!self.short_of_stacks.get() && has_startable())
     }
 
@@ -486,6 +457,7 @@ impl Worker {
         let now = self.tick();
         if now.saturating_sub(self.polled.get()) >= POLL_EVERY {
             self.poll(0);
+            self.sentinel.rescue(&self.shared, now);
         }
     }
 
@@ -600,13 +572,5 @@ impl Drop for Worker {
         if self.sentinel.is_up() {
             self.sentinel.stand_down(&self.shared);
         }
-    }
-}
-
-/// The calling green thread has accepted a connection: what it spawns next will live long, and is placed on a
-/// worker that has room.
-pub(crate) fn place_next() {
-    if let Some(worker) = Home::get().and_then(Worker::of) {
-        worker.place_next();
     }
 }

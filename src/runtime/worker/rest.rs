@@ -2,6 +2,8 @@
 //!
 //! Called on its OS thread, between two rounds, inside its home.
 
+use std::sync::atomic::Ordering;
+
 use super::super::linger::LINGER;
 use super::super::shared::Phase;
 use super::{POLL_EVERY, TRIM_EVERY, Worker};
@@ -13,6 +15,7 @@ impl Worker {
         if !self.linger.pays() || self.timers.borrow().next() <= now + LINGER {
             return false;
         }
+        self.is_searching(true);
         let came = loop {
             for _ in 0..32 {
                 if !self.home.mailbox.inbox.is_empty() {
@@ -20,15 +23,28 @@ impl Worker {
                 }
                 std::hint::spin_loop();
             }
-            if !self.home.mailbox.inbox.is_empty() || self.has_work() {
+            if !self.home.mailbox.inbox.is_empty() || self.has_work() || self.take_shared() {
                 break true;
             }
             if clock::now() > now + LINGER {
                 break false;
             }
         };
+        self.is_searching(false);
         self.linger.stayed(came);
         came
+    }
+
+    /// Tells other workers whether a shared thread would be started here at once.
+    fn is_searching(&self, searches: bool) {
+        self.peer().is_searching.store(searches, Ordering::Relaxed);
+    }
+
+    /// Threads in the queues of other workers wait for an idle one.
+    fn others_share(&self) -> bool {
+        self.shared.has_shared()
+            && !self.short_of_stacks.get()
+            && self.shared.waiting_shared() > self.peer().unstarted.shared()
     }
 
     /// There is nothing to run: sleeps until there is. The steps are those of `mailbox.rs`.
@@ -40,7 +56,7 @@ impl Worker {
             // Who always has a timer that is due, or finds a message in time, would never look at the sockets.
             self.poll(0);
         }
-        if self.has_work() || self.linger(now) {
+        if self.has_work() || self.take_shared() || self.linger(now) {
             return;
         }
         self.peer().load.falls_asleep(now);
@@ -52,6 +68,7 @@ impl Worker {
         let wait = if nap == 0
             || !self.home.mailbox.inbox.is_empty()
             || self.has_work()
+            || self.others_share()
             || self.has_news()
             // Events that have come already are work.
             || self.lull.is_awaited()
@@ -74,7 +91,7 @@ impl Worker {
             } else {
                 NEVER
             };
-            due.min(nap).min(spare).min(most)
+            due.min(nap).min(spare).min(most).min(self.deferral_left())
         };
         // Step 9.
         let events = self.poll(wait);
@@ -87,9 +104,15 @@ impl Worker {
             .slept(now.saturating_sub(slept), rung && !events);
         self.home.now.set(now);
         self.polled.set(now);
+        self.is_searching(true);
         self.peer().load.awakes(now);
         self.expire(now);
         self.look_for_stacks(now);
+        if self.home.ready() == 0 {
+            // Before what waits in its own queue: somebody else leaves it to this worker, and would not do so for long.
+            self.take_shared();
+        }
+        self.is_searching(false);
         if nap != 0 {
             self.tell_idle();
         }
