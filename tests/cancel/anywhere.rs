@@ -1,6 +1,7 @@
 //! What holds on green threads and on OS threads alike.
 
 use super::enter;
+use rustlet::channel::bounded;
 use rustlet::net::{TcpListener, TcpStream};
 use rustlet::{
     Cancelled, Elapsed, deadline, is_cancelled, park, shield, sleep, spawn, thread, timeout,
@@ -363,12 +364,15 @@ fn a_timeout_around_a_scope_cancels_its_threads() {
         // While the closure waits, and while the scope itself does.
         for closure_waits in [true, false] {
             let unwound = AtomicBool::new(false);
+            let (ready, begun) = bounded(1);
             let result = timeout(SOON, || {
                 rustlet::scope(|s| {
                     s.spawn(|| {
                         let _guard = crate::OnDrop(|| unwound.store(true, SeqCst));
+                        ready.send(()).unwrap();
                         park();
                     });
+                    shield(|| begun.recv().unwrap());
                     if closure_waits {
                         park();
                     }
@@ -385,12 +389,17 @@ fn a_timeout_around_a_scope_cancels_its_threads() {
 fn a_cancelled_scope_waits_for_threads_that_take_their_time() {
     enter(|| {
         let mut done = 0;
+        let (ready, begun) = bounded(1);
         let result = timeout(SOON, || {
             rustlet::scope(|s| {
                 s.spawn(|| {
-                    shield(|| sleep(SOON * 5));
+                    shield(|| {
+                        ready.send(()).unwrap();
+                        sleep(SOON * 5);
+                    });
                     done += 1;
                 });
+                shield(|| begun.recv().unwrap());
                 park();
             });
         });
