@@ -126,7 +126,8 @@ use crate::thread::JoinHandle;
 ///     worker.tick();
 /// }
 /// # std::io::Result::Ok(())
-/// # })
+/// # })?;
+/// # std::io::Result::Ok(())
 /// ```
 ///
 /// In a **loop that cannot watch descriptors**, tick at each turn, and sleep no longer than `next_deadline` says, nor longer

@@ -8,6 +8,7 @@
 //! 5. [Blocking work](blocking): files, heavy computation, foreign libraries.
 //! 6. [Embedding](embedding): runtimes beside other programs' loops, hand-stepped workers, futures.
 //! 7. [What to avoid](pitfalls): what green threads cannot hide.
+//! 8. [Tools](tools): AddressSanitizer, valgrind, gdb and perf.
 
 #[doc = include_str!("from_std.md")]
 pub mod from_std {}
@@ -23,3 +24,5 @@ pub mod blocking {}
 pub mod embedding {}
 #[doc = include_str!("pitfalls.md")]
 pub mod pitfalls {}
+#[doc = include_str!("tools.md")]
+pub mod tools {}

@@ -239,7 +239,6 @@ impl<T> Copy for OsState<T> {}
 impl<T: 'static> OsValue<T> {
     #[doc(hidden)]
     #[must_use]
-    #[expect(clippy::new_without_default, reason = "for the macro only")]
     pub const fn new() -> OsValue<T> {
         OsValue(Cell::new(OsState::Vacant))
     }

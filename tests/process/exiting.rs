@@ -131,12 +131,12 @@ fn nothing_is_waited_for_that_others_have_locked() {
                 park();
             });
             let (locked, has_locked) = mpsc::channel();
+            let (_never, nothing) = mpsc::channel::<()>();
             std::thread::spawn(move || {
                 let _stds = std::io::stdout().lock();
                 locked.send(()).unwrap();
-                loop {
-                    std::thread::park();
-                }
+                // Until the process is gone.
+                let _gone = nothing.recv();
             });
             has_locked.recv().unwrap();
             yield_now();
