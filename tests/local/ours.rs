@@ -4,7 +4,7 @@ use rustlet::thread::ThreadId;
 use rustlet::{Cancelled, park, run, run_all, sleep, spawn, spawn_local, yield_now};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
