@@ -21,7 +21,7 @@ use super::Home;
 use super::park;
 
 /// How many operations that did not have to wait come between two turns of the others.
-const BUDGET: i32 = 128;
+pub(super) const BUDGET: i32 = 128;
 
 /// How many times in a row a cancelled thread gives way in [`spend_quietly`] before it is unwound there.
 const QUIET_TURNS: u8 = 100;
@@ -30,6 +30,12 @@ thread_local! {
     /// What is left until the next turn. Of the OS thread, whatever runs on it: that costs two instructions, and
     /// no look at who runs.
     static LEFT: Cell<i32> = const { Cell::new(BUDGET) };
+}
+
+/// Puts another budget in the place of the OS thread's: each home has its own, so that what others did before does
+/// not decide where its threads take turns.
+pub(super) fn exchange(left: i32) -> i32 {
+    LEFT.replace(left)
 }
 
 /// Charges one operation. True: the budget is used up.

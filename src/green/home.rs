@@ -16,6 +16,7 @@ use std::num::NonZeroU64;
 use std::ptr;
 
 use super::birth::{Ids, next_id};
+use super::budget;
 use super::mailbox::{Bell, Inbox};
 use super::queue::RunQueue;
 use super::{Green, GreenRef, State};
@@ -115,6 +116,8 @@ pub(super) fn is_stepped_here(group: usize) -> bool {
 pub(crate) struct Home {
     current: Cell<*const Green>,
     queue: RunQueue,
+    /// What is left of its budget, while it is not entered.
+    budget: Cell<i32>,
     /// The OS thread was unwinding already when it entered: what std says of it is not about the green threads.
     within_unwinding: Cell<bool>,
     /// Since it was last seen that nobody unwinds, some of this home have been suspended of whom it is not known that they do not.
@@ -135,6 +138,7 @@ impl Home {
         Home {
             current: Cell::new(ptr::null()),
             queue: RunQueue::new(),
+            budget: Cell::new(budget::BUDGET),
             within_unwinding: Cell::new(false),
             doubtful: Cell::new(false),
             held_off: Cell::new(false),
@@ -148,15 +152,17 @@ impl Home {
 
     /// Makes the calling OS thread this home's for the length of `f`.
     pub(crate) fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
-        struct Reset(*const Home);
-        impl Drop for Reset {
+        struct Reset<'a>(*const Home, &'a Home, i32);
+        impl Drop for Reset<'_> {
             fn drop(&mut self) {
                 HOME.set(self.0);
+                self.1.budget.set(budget::exchange(self.2));
             }
         }
         self.within_unwinding
             .set(std::thread::panicking() && UNWINDING.get().count == 0);
-        let _reset = Reset(HOME.replace(self));
+        let outer = budget::exchange(self.budget.get());
+        let _reset = Reset(HOME.replace(self), self, outer);
         f()
     }
 
