@@ -325,7 +325,7 @@ impl<In, Out> Coroutine<In, Out> {
         thread.join()
     }
 
-    /// Cancels the green thread: it unwinds from its present wait or its next, and closes its end. Never suspends.
+    /// Cancels the green thread: it unwinds from its present wait or its next, and closes its end. Does not wait.
     ///
     /// ```
     /// use rustlet::{Duplex, coroutine};

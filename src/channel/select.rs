@@ -34,9 +34,15 @@ pub(super) type Case<'a> = (ThreadArm<'a>, *mut ());
 
 fn order(biased: bool, count: usize) -> Order {
     match biased {
-        true => Order::Written,
+        true => Order::written(count),
         false => Order::shuffled(count, random),
     }
+}
+
+/// Not 0, and another one for each OS thread.
+#[cold]
+fn seed() -> u64 {
+    os_thread().get().wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 /// The next number of the calling OS thread's generator, xorshift64*.
@@ -48,7 +54,7 @@ fn random() -> u64 {
     }
     let mut state = STATE.get();
     if state == 0 {
-        state = os_thread().get().wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        state = seed();
     }
     state ^= state >> 12;
     state ^= state << 25;

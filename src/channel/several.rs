@@ -89,19 +89,31 @@ pub(crate) trait Pause<S: Waits> {
 /// that are not ready.
 #[derive(Debug)]
 pub(crate) enum Order {
+    /// A permutation of few arms: four bits each, the first in the lowest.
+    Few(u64),
     /// As they are written.
     Written,
-    /// A permutation of few arms.
-    Few([u8; FEW]),
     Many(Vec<u32>),
 }
 
 impl Order {
+    /// As they are written, of few arms.
+    pub(crate) const FEW_WRITTEN: Order = Order::Few(0xFEDC_BA98_7654_3210);
+
+    /// As they are written, of `count` arms.
+    #[inline]
+    pub(crate) fn written(count: usize) -> Order {
+        match count <= FEW {
+            true => Order::FEW_WRITTEN,
+            false => Order::Written,
+        }
+    }
+
     /// A permutation of `count` arms, uniform as far as `random` gives uniform numbers.
     #[inline]
     pub(crate) fn shuffled(count: usize, random: impl FnMut() -> u64) -> Order {
         if count < 2 {
-            Order::Written
+            Order::FEW_WRITTEN
         } else if count <= FEW {
             Order::shuffled_few(count, random)
         } else {
@@ -112,13 +124,17 @@ impl Order {
     /// One random number is enough for all steps of the shuffle: 16! has 45 bits.
     #[inline]
     fn shuffled_few(count: usize, mut random: impl FnMut() -> u64) -> Order {
-        let mut order: [u8; FEW] = std::array::from_fn(|at| at as u8);
+        let Order::Few(mut order) = Order::FEW_WRITTEN else {
+            unreachable!();
+        };
         let mut random = random();
-        for left in (2..=count).rev() {
-            let (at, rest) = scale(random, left as u64);
+        for left in (2..=count as u64).rev() {
+            let (at, rest) = scale(random, left);
             random = rest;
-            // In bounds, which the compiler need not find out.
-            order.swap(left - 1, at as usize & (FEW - 1));
+            let (last, at) = (4 * (left - 1), 4 * at);
+            let differ = (order >> last ^ order >> at) & 15;
+            order ^= differ << last;
+            order ^= differ << at;
         }
         Order::Few(order)
     }
@@ -138,8 +154,8 @@ impl Order {
     #[inline]
     pub(crate) fn of(&self, count: usize) -> impl Iterator<Item = usize> {
         (0..count).map(move |step| match self {
+            Order::Few(order) => (order >> (4 * step) & 15) as usize,
             Order::Written => step,
-            Order::Few(order) => usize::from(order[step & (FEW - 1)]),
             Order::Many(order) => order[step] as usize,
         })
     }
@@ -152,7 +168,7 @@ fn scale(random: u64, limit: u64) -> (u64, u64) {
     ((product >> 64) as u64, product as u64)
 }
 
-/// Up to so many arms are ordered, and compared with each other, without an allocation. A power of 2.
+/// Up to so many arms are ordered, and compared with each other, without an allocation: four bits name one.
 const FEW: usize = 16;
 
 /// A place in the line of one arm, and, until all have been visited, the lock of its channel.

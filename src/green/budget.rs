@@ -21,7 +21,7 @@ use super::Home;
 use super::park;
 
 /// How many operations that did not have to wait come between two turns of the others.
-const BUDGET: u32 = 128;
+pub(super) const BUDGET: i32 = 128;
 
 /// How many times in a row a cancelled thread gives way in [`spend_quietly`] before it is unwound there.
 const QUIET_TURNS: u8 = 100;
@@ -29,15 +29,21 @@ const QUIET_TURNS: u8 = 100;
 thread_local! {
     /// What is left until the next turn. Of the OS thread, whatever runs on it: that costs two instructions, and
     /// no look at who runs.
-    static LEFT: Cell<u32> = const { Cell::new(BUDGET) };
+    static LEFT: Cell<i32> = const { Cell::new(BUDGET) };
+}
+
+/// Puts another budget in the place of the OS thread's: each home has its own, so that what others did before does
+/// not decide where its threads take turns.
+pub(super) fn exchange(left: i32) -> i32 {
+    LEFT.replace(left)
 }
 
 /// Charges one operation. True: the budget is used up.
 #[inline(always)]
 fn charge() -> bool {
-    let left = LEFT.get().wrapping_sub(1);
+    let left = LEFT.get() - 1;
     LEFT.set(left);
-    left == 0
+    left <= 0
 }
 
 /// Charges one operation that waits when it has to; may raise a cancellation.
@@ -54,6 +60,22 @@ pub(crate) fn spend_quietly(at: &'static Location<'static>) {
     if charge() {
         used_up_quietly(at);
     }
+}
+
+/// The first half of [`spend_quietly`] for a lock: gives way if the budget is used up, before the lock is taken.
+/// The other half is [`charge_locked`].
+#[inline(always)]
+pub(crate) fn before_lock(at: &'static Location<'static>) {
+    if LEFT.get() <= 0 {
+        used_up_quietly(at);
+    }
+}
+
+/// Charges an operation that has just taken a lock. A store before the atomic operation that takes it would have to
+/// reach the cache first; after it, it goes there together with what the caller stores.
+#[inline(always)]
+pub(crate) fn charge_locked() {
+    LEFT.set(LEFT.get() - 1);
 }
 
 impl Home {

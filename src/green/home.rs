@@ -16,6 +16,7 @@ use std::num::NonZeroU64;
 use std::ptr;
 
 use super::birth::{Ids, next_id};
+use super::budget;
 use super::mailbox::{Bell, Inbox};
 use super::panic_count::{self, SetAside};
 use super::queue::RunQueue;
@@ -115,6 +116,8 @@ pub(super) fn is_stepped_here(group: usize) -> bool {
 pub(crate) struct Home {
     current: Cell<*const Green>,
     queue: RunQueue,
+    /// What is left of its budget, while it is not entered.
+    budget: Cell<i32>,
     pub(crate) mailbox: &'static Mailbox,
     /// The time when the worker last looked at the clock.
     pub(crate) now: Cell<Tick>,
@@ -129,6 +132,7 @@ impl Home {
         Home {
             current: Cell::new(ptr::null()),
             queue: RunQueue::new(),
+            budget: Cell::new(budget::BUDGET),
             mailbox,
             now: Cell::new(0),
             spare: super::blocks::Cache::new(),
@@ -142,17 +146,29 @@ impl Home {
     /// If that OS thread unwinds (a worker that is stepped by a destructor), its panics are set aside
     /// meanwhile: they are none of the green threads'.
     pub(crate) fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
-        struct Reset(*const Home, Option<SetAside>);
-        impl Drop for Reset {
+        struct Reset<'a> {
+            home: &'a Home,
+            outer: *const Home,
+            outer_budget: i32,
+            aside: Option<SetAside>,
+        }
+        impl Drop for Reset<'_> {
             fn drop(&mut self) {
-                HOME.set(self.0);
-                if let Some(aside) = self.1.take() {
+                HOME.set(self.outer);
+                self.home.budget.set(budget::exchange(self.outer_budget));
+                if let Some(aside) = self.aside.take() {
                     panic_count::put_back(aside);
                 }
             }
         }
         let aside = std::thread::panicking().then(panic_count::set_aside);
-        let _reset = Reset(HOME.replace(self), aside);
+        let outer_budget = budget::exchange(self.budget.get());
+        let _reset = Reset {
+            home: self,
+            outer: HOME.replace(self),
+            outer_budget,
+            aside,
+        };
         f()
     }
 

@@ -77,7 +77,7 @@ impl Thread {
         }
     }
 
-    /// Lets the thread's present [`park`](crate::thread::park) return, or its next one. Never suspends.
+    /// Lets the thread's present [`park`](crate::thread::park) return, or its next one. Does not wait.
     ///
     /// What happened before the call is visible to the thread after its `park`.
     #[track_caller]

@@ -337,7 +337,6 @@ impl ServerHandle {
     /// # Examples
     ///
     /// See [`Server`].
-    #[track_caller]
     pub fn shutdown(&self) {
         crate::green::budget::spend_quietly(std::panic::Location::caller());
         let shared = &self.shared;
@@ -408,7 +407,6 @@ impl ServerHandle {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[must_use]
-    #[track_caller]
     pub fn is_shutting_down(&self) -> bool {
         crate::green::budget::spend_quietly(std::panic::Location::caller());
         self.shared.is_stopping()
@@ -424,7 +422,6 @@ impl ServerHandle {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[must_use]
-    #[track_caller]
     pub fn connections(&self) -> usize {
         crate::green::budget::spend_quietly(std::panic::Location::caller());
         self.shared.live()

@@ -43,7 +43,7 @@ pub struct Child {
 }
 
 impl Child {
-    /// Kills the child (`SIGKILL`). Fine too if it has ended already. Never suspends; [`wait`](Child::wait) waits for the end.
+    /// Kills the child (`SIGKILL`). Fine too if it has ended already. Does not wait; [`wait`](Child::wait) waits for the end.
     ///
     /// Once the child was reaped, nothing is sent: its number may be somebody else's by then.
     ///
@@ -147,7 +147,7 @@ impl Child {
         }
     }
 
-    /// Whether the child has ended, and how. Leaves its standard input open. Never suspends.
+    /// Whether the child has ended, and how. Leaves its standard input open. Does not wait.
     ///
     /// # Errors
     ///
@@ -171,7 +171,7 @@ impl Child {
     }
 
     /// A receiver that is ready once the child has ended, and then for ever: each `recv` gives `Ok(())`. It tells of the end only, and does
-    /// not reap: [`wait`](Child::wait) gives the status, without waiting then. It leaves the standard input open. Never suspends.
+    /// not reap: [`wait`](Child::wait) gives the status, without waiting then. It leaves the standard input open. Does not wait.
     ///
     /// # Panics
     ///

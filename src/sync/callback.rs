@@ -163,7 +163,7 @@ impl<T> Callback<T> {
     }
 
     /// A receiver for [`select!`](crate::channel::select), of `()` whenever there is a call that nobody has waited for yet. It takes nothing out:
-    /// [`try_wait`](Callback::try_wait) does, and finds none if another thread was faster. Never suspends.
+    /// [`try_wait`](Callback::try_wait) does, and finds none if another thread was faster. Does not wait.
     ///
     /// ```
     /// use rustlet::channel::{after, select};

@@ -137,7 +137,7 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
 }
 
 impl<T, F> LazyLock<T, F> {
-    /// The value, if it has been made. Never suspends.
+    /// The value, if it has been made. Does not wait.
     ///
     /// ```
     /// use rustlet::sync::LazyLock;

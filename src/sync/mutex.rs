@@ -13,7 +13,7 @@ use std::sync::{LockResult, TryLockError, TryLockResult};
 use super::poison::{Entry, Flag};
 use super::raw::mutex::RawMutex;
 use super::waiting::Thread;
-use crate::green::budget::spend_quietly;
+use crate::green::budget::{before_lock, charge_locked, spend_quietly};
 use crate::green::park::raise_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait};
 
@@ -152,10 +152,11 @@ impl<T: ?Sized> Mutex<T> {
     #[track_caller]
     #[inline]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
-        spend_quietly(Location::caller());
+        before_lock(Location::caller());
         if !self.raw.lock_fast() {
             self.lock_slow(Location::caller(), OnCancel::Defer);
         }
+        charge_locked();
         self.poison.wrap(self.guard())
     }
 

@@ -85,7 +85,7 @@ impl<T> OnceLock<T> {
         unsafe { value.as_ref().unwrap_unchecked() }
     }
 
-    /// The value, if it is there. Never suspends.
+    /// The value, if it is there. Does not wait.
     #[inline]
     pub fn get_mut(&mut self) -> Option<&mut T> {
         self.value.get_mut().as_mut()

@@ -79,7 +79,7 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
 }
 
 impl<T> Sender<T> {
-    /// Sends the value. Never suspends.
+    /// Sends the value. Does not wait.
     ///
     /// # Errors
     ///
@@ -96,7 +96,7 @@ impl<T> Sender<T> {
         self.shared.raw.send(value)
     }
 
-    /// Whether the receiver is gone, or closed: sending would fail. Never suspends.
+    /// Whether the receiver is gone, or closed: sending would fail. Does not wait.
     #[must_use]
     #[track_caller]
     pub fn is_closed(&self) -> bool {
@@ -169,7 +169,7 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Lets the sender know that nothing is wanted any more. A value that was sent before can still be received. Never suspends.
+    /// Lets the sender know that nothing is wanted any more. A value that was sent before can still be received. Does not wait.
     #[track_caller]
     pub fn close(&self) {
         spend_quietly(Location::caller());
@@ -177,7 +177,7 @@ impl<T> Receiver<T> {
     }
 
     /// A receiver for [`select!`](crate::channel::select), of `()` once [`recv`](Receiver::recv) has nothing to wait for: the value has been sent, or will never
-    /// be. It takes nothing out, stays ready from then on, and may outlive this one. Never suspends.
+    /// be. It takes nothing out, stays ready from then on, and may outlive this one. Does not wait.
     ///
     /// ```
     /// use rustlet::channel::{after, select};

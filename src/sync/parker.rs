@@ -151,7 +151,7 @@ impl Parker {
 }
 
 impl Unparker {
-    /// Gives a token, if there is none: ends the parker's present wait, or its next one. Never suspends.
+    /// Gives a token, if there is none: ends the parker's present wait, or its next one. Does not wait.
     #[track_caller]
     pub fn unpark(&self) {
         spend_quietly(Location::caller());

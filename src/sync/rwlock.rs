@@ -16,7 +16,7 @@ use std::sync::{LockResult, TryLockError, TryLockResult};
 use super::poison::{Entry, Flag};
 use super::raw::rwlock::{Access, RawRwLock};
 use super::waiting::Thread;
-use crate::green::budget::spend_quietly;
+use crate::green::budget::{before_lock, charge_locked, spend_quietly};
 use crate::green::park::raise_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait};
 
@@ -125,10 +125,11 @@ impl<T: ?Sized> RwLock<T> {
     #[track_caller]
     #[inline]
     pub fn read(&self) -> LockResult<RwLockReadGuard<'_, T>> {
-        spend_quietly(Location::caller());
+        before_lock(Location::caller());
         if !self.raw.read_fast() {
             self.enter_slow(Access::Read, Location::caller());
         }
+        charge_locked();
         self.poison.wrap(self.read_guard())
     }
 
@@ -141,10 +142,11 @@ impl<T: ?Sized> RwLock<T> {
     #[track_caller]
     #[inline]
     pub fn write(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
-        spend_quietly(Location::caller());
+        before_lock(Location::caller());
         if !self.raw.write_fast() {
             self.enter_slow(Access::Write, Location::caller());
         }
+        charge_locked();
         self.poison.wrap(self.write_guard())
     }
 

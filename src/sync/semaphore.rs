@@ -113,7 +113,7 @@ impl Semaphore {
         }
     }
 
-    /// How many permits there are to be had at this moment. Never suspends.
+    /// How many permits there are to be had at this moment. Does not wait.
     #[must_use]
     #[track_caller]
     pub fn available_permits(&self) -> usize {
@@ -121,7 +121,7 @@ impl Semaphore {
         self.raw.available()
     }
 
-    /// Adds permits, and gives them to those who wait. Never suspends.
+    /// Adds permits, and gives them to those who wait. Does not wait.
     ///
     /// # Panics
     ///
@@ -139,7 +139,7 @@ impl Semaphore {
         assert!(self.raw.add(n, Semaphore::MAX_PERMITS), "too many permits");
     }
 
-    /// Takes up to so many permits away for good; says how many. Never suspends.
+    /// Takes up to so many permits away for good; says how many. Does not wait.
     #[track_caller]
     pub fn forget_permits(&self, n: usize) -> usize {
         spend_quietly(Location::caller());
@@ -307,7 +307,7 @@ impl Semaphore {
         })
     }
 
-    /// From now on nobody gets permits; those who wait get an error. Never suspends.
+    /// From now on nobody gets permits; those who wait get an error. Does not wait.
     ///
     /// ```
     /// let semaphore = rustlet::sync::Semaphore::new(1);
@@ -320,7 +320,7 @@ impl Semaphore {
         self.raw.close();
     }
 
-    /// Whether it was closed. Never suspends.
+    /// Whether it was closed. Does not wait.
     #[must_use]
     #[track_caller]
     pub fn is_closed(&self) -> bool {

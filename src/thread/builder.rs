@@ -67,7 +67,7 @@ impl Builder {
         }
     }
 
-    /// As [`spawn`](super::spawn), with an error instead of a panic. Never suspends.
+    /// As [`spawn`](super::spawn), with an error instead of a panic. Does not wait.
     ///
     /// # Errors
     ///

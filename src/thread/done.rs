@@ -12,7 +12,7 @@ impl<T> JoinHandle<T> {
     /// the result stays for [`join`](JoinHandle::join), which does not wait any more then.
     ///
     /// There may be any number of them; they do not keep the thread or its result alive, and stay good when the handle is gone. The end
-    /// of a cancelled thread, or of one that panicked, is an end too. Never suspends.
+    /// of a cancelled thread, or of one that panicked, is an end too. Does not wait.
     ///
     /// ```
     /// use rustlet::channel::{after, select};

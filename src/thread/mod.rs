@@ -146,6 +146,16 @@ where
 ///
 /// A cancellation is raised here.
 ///
+/// A loop seldom needs it: every operation of this crate that returns without waiting is charged to a budget of 128, and the
+/// one that uses it up lets the others run before it does anything. So `while !thread.is_finished() {}` ends. Only what reads or
+/// changes the caller's own data is free: constructors, clones, destructors (so also the release of a lock), accessors of what never
+/// changes (`id`, `name`, `capacity`, the settings of a builder), [`current`], [`panicking`], `thread_local!` keys, and values that
+/// are there for good ([`OnceLock::get`](crate::sync::OnceLock::get) of one that is set). A loop over those, or over an atomic, is a computation and keeps its worker.
+///
+/// What waits when it has to (`recv`, `send`, `read`, `accept`, `park`) raises a cancellation there, too. A question, a signal, a spawn, or a lock
+/// that is free does not, since nobody expects it to unwind; but a cancelled thread that has given way 100 times in such
+/// operations alone is unwound from the next, so that its loop ends.
+///
 /// ```
 /// rustlet::run(|| {
 ///     let other = rustlet::spawn_local(|| ());

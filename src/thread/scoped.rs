@@ -263,14 +263,14 @@ impl<T> ScopedJoinHandle<'_, T> {
             .map_err(|joiner| ScopedJoinHandle { joiner, scope })
     }
 
-    /// Whether the thread has ended. Never suspends.
+    /// Whether the thread has ended. Does not wait.
     #[must_use]
     #[track_caller]
     pub fn is_finished(&self) -> bool {
         self.joiner.is_finished()
     }
 
-    /// Cancels the thread, as [`JoinHandle::cancel`](super::JoinHandle::cancel). Never suspends.
+    /// Cancels the thread, as [`JoinHandle::cancel`](super::JoinHandle::cancel). Does not wait.
     pub fn cancel(&self) {
         self.joiner.cancel();
     }

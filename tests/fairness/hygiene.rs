@@ -118,7 +118,12 @@ mod paths {
 
 /// Traits of the user for all types, whose methods take `self`: they come before methods that take `&self`.
 mod methods {
-    #![allow(dead_code, reason = "the macro must not call them")]
+    #![allow(
+        dead_code,
+        clippy::wrong_self_convention,
+        clippy::new_ret_no_self,
+        reason = "the macro must not call them"
+    )]
 
     trait Everything: Sized {
         fn new(self) -> ! {
@@ -189,14 +194,12 @@ mod variables {
             sender.send(3).unwrap();
             drop(sender);
             let mut got = 0;
-            'outer: loop {
-                loop {
-                    rustlet::channel::select! {
-                        recv(receiver) -> message => match got {
-                            0 => got = message?,
-                            _ => break 'outer,
-                        },
-                    }
+            'users: loop {
+                rustlet::channel::select! {
+                    recv(receiver) -> message => match got {
+                        0 => got = message?,
+                        _ => break 'users,
+                    },
                 }
             }
             Ok(got)
