@@ -5,17 +5,22 @@
 //!
 //! Any number of threads, green or not, may be in here for one source at once.
 
+mod asking;
+
+use std::any::Any;
 use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::green::park::{LOOK_EVERY, attend_os};
 use crate::green::{Cancelled, Home, OnCancel, Reason, Wait, Wake, park};
-use crate::runtime::source::{Kind, Source, Way};
+use crate::runtime::source::{Source, Way};
 use crate::sys::clock::{self, NEVER};
+
+pub(crate) use self::asking::{Pauses, is_out_of_descriptors, until_ready_borrowed};
 
 /// How an operation waits.
 #[derive(Clone, Copy, Debug, Default)]
@@ -373,37 +378,27 @@ pub(crate) fn until_ready(
     }
 }
 
-/// As [`until_ready`], for a descriptor that stays its owner's.
+/// The unwinding of a cancelled thread, held up.
+pub(crate) struct HeldUp(Box<dyn Any + Send>);
+
+impl HeldUp {
+    pub(crate) fn resume(self) -> ! {
+        resume_unwind(self.0)
+    }
+}
+
+/// Calls `f`. For operations in several steps that have made some: what they have done must be told. Then what is held up may be
+/// dropped, and the next wait raises it again.
 ///
 /// # Errors
 ///
-/// As [`until_ready`], and that there is no descriptor left for the wait of a green thread.
-#[track_caller]
-pub(crate) fn until_ready_borrowed(
-    fd: BorrowedFd<'_>,
-    way: Way,
-    timeout: Option<Duration>,
-) -> io::Result<bool> {
-    if is_ready(fd, way)? {
-        spend();
-        return Ok(true);
+/// It was cancelled.
+pub(crate) fn hold_up_cancel<T>(f: impl FnOnce() -> T) -> Result<T, HeldUp> {
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(value) => Ok(value),
+        Err(payload) if Cancelled::is(&*payload) => Err(HeldUp(payload)),
+        Err(payload) => resume_unwind(payload),
     }
-    if Home::get().is_none() {
-        let mode = Mode {
-            timeout,
-            nonblocking: false,
-        };
-        let wait = io_wait(Reason::Readiness, mode, Location::caller());
-        return match poll(&mut [PollFd::from_borrowed_fd(fd, flags(way))], &wait)? {
-            // It says whether the descriptor was closed meanwhile.
-            Wake::Event => is_ready(fd, way).map(|_| true),
-            Wake::Elapsed => Ok(false),
-            Wake::Cancelled => Err(cancelled()),
-        };
-    }
-    // The reactor knows descriptors, not borrows: one of our own, which is never registered twice.
-    let own = crate::sys::sock::duplicate(fd)?;
-    until_ready(&Source::new(own, Kind::Other), way, timeout)
 }
 
 /// Counts an operation that did not have to wait: after many, the other green threads get a turn.

@@ -59,3 +59,9 @@ fn on_one_worker(case: fn()) {
 /// What only ours have.
 #[path = "fs/ours.rs"]
 mod ours;
+
+#[path = "fs/cancelled.rs"]
+mod cancelled;
+
+#[path = "fs/devices.rs"]
+mod devices;

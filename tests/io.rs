@@ -64,3 +64,6 @@ fn on_one_worker(case: impl FnOnce() + Send) {
 /// What only ours have.
 #[path = "io/ours.rs"]
 mod ours;
+
+#[path = "io/cancelled.rs"]
+mod cancelled;

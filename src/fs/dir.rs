@@ -8,9 +8,10 @@ use std::io;
 use std::os::unix::fs::DirEntryExt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use crate::runtime::blocking;
+use crate::shim::lock;
 
 /// The first trip takes so many entries, and each takes twice as many as the last, up to so many.
 const FEW: usize = 32;
@@ -26,8 +27,8 @@ const MANY: usize = 1024;
 pub struct ReadDir {
     root: Arc<Path>,
     ahead: VecDeque<io::Result<DirEntry>>,
-    /// None at the end, or if the thread that read on was cancelled.
-    rest: Option<std::fs::ReadDir>,
+    /// Where to read on; none at the end. The pool takes it while the calling thread waits.
+    rest: Arc<Mutex<Option<std::fs::ReadDir>>>,
     size: usize,
 }
 
@@ -39,7 +40,7 @@ impl ReadDir {
         Ok(ReadDir {
             root: path.into(),
             ahead,
-            rest,
+            rest: Arc::new(Mutex::new(rest)),
             size: FEW,
         })
     }
@@ -64,13 +65,20 @@ impl Iterator for ReadDir {
 
     #[track_caller]
     fn next(&mut self) -> Option<io::Result<DirEntry>> {
-        if self.ahead.is_empty()
-            && let Some(rest) = self.rest.take()
-        {
-            self.size = (self.size * 2).min(MANY);
-            let size = self.size;
-            match blocking::on_file(move || Ok(take(rest, size))) {
-                Ok((ahead, rest)) => (self.ahead, self.rest) = (ahead, rest),
+        if self.ahead.is_empty() && lock(&self.rest).is_some() {
+            let size = (self.size * 2).min(MANY);
+            let slot = Arc::clone(&self.rest);
+            // What is never made leaves the rest where it is, to be read by the next call.
+            let batch = blocking::on_file_shielded(move || {
+                let rest = lock(&slot).take();
+                let Some((ahead, rest)) = rest.map(|rest| take(rest, size)) else {
+                    return Ok(VecDeque::new());
+                };
+                *lock(&slot) = rest;
+                Ok(ahead)
+            });
+            match batch {
+                Ok(ahead) => (self.ahead, self.size) = (ahead, size),
                 Err(error) => return Some(Err(error)),
             }
         }

@@ -14,20 +14,29 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::OpenOptions;
+use crate::io::kept::Kept;
 use crate::io::transfer::{Handle, Traffic};
 use crate::runtime::blocking;
+use crate::runtime::source::{Kind, Source};
+use crate::sys::file::Nature;
+use crate::sys::sock;
 
 /// The open file, and what is remembered of it.
 #[derive(Debug)]
 pub(super) struct Open {
-    // The source in here watches a duplicate of the descriptor: it goes first.
     pub(super) traffic: Traffic,
-    pub(super) file: std::fs::File,
+    source: Source,
+}
+
+impl Open {
+    pub(super) fn file(&self) -> &std::fs::File {
+        self.source.file()
+    }
 }
 
 impl AsFd for Open {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
+        self.source.fd()
     }
 }
 
@@ -35,14 +44,28 @@ impl Handle for Arc<Open> {
     fn traffic(&self) -> Option<&Traffic> {
         Some(&self.traffic)
     }
+
+    fn source(&self) -> Option<&Source> {
+        // The reactor forgets a descriptor by its number: these three may become other files meanwhile.
+        Some(&self.source).filter(|source| !sock::is_standard(source.fd()))
+    }
+
+    fn kept(&self) -> Option<&Kept> {
+        self.traffic.kept().map(|kept| &**kept)
+    }
+
+    fn kept_for_good(&self) -> &Kept {
+        self.traffic.kept_for_good()
+    }
 }
 
 /// An open file: [`std::fs::File`] for green threads.
 ///
 /// Every operation suspends the calling green thread while the disk is at it, and blocks an ordinary OS thread, as std's does. The work is done
 /// on the runtime's pool of blocking OS threads (see [`unblock`](crate::unblock)); what is in the page cache already is read without the trip, where the
-/// system can (Linux, on most file systems on disks). Files that are *not* on a disk, such as FIFOs and terminals, wait in the reactor, like sockets, and hold
-/// no thread of the pool; only opening a FIFO does, until somebody opens the other end.
+/// system can (Linux, on most file systems on disks). Files that are *not* on a disk (FIFOs, terminals, and on Linux inotify, eventfd, timerfd,
+/// signalfd and the like) wait in the reactor, like sockets, and hold no thread of the pool; nor does opening a FIFO, until somebody opens the
+/// other end.
 ///
 /// One read or write carries at most 2 MiB through the pool, so longer ones are short reads and writes; [`read_exact`](io::Read::read_exact),
 /// [`write_all`](io::Write::write_all), [`read_to_end`](io::Read::read_to_end) and the like go on until all is done. Small pieces are best gathered in
@@ -50,8 +73,19 @@ impl Handle for Arc<Open> {
 ///
 /// # Cancellation
 ///
-/// Every operation may unwind. A cancelled thread does not wait for the disk: an operation that has begun goes on to its end on the pool,
-/// and nobody is told how it went. What was being read is lost, and how far the file's position has moved, or whether a write was made, is not known.
+/// Every operation may unwind, and then has not happened: no byte was read or written, no position moved, no file was made or
+/// emptied. In detail:
+///
+/// - while an operation waits for a thread of the pool, a cancellation takes it back and unwinds at once;
+/// - one that only asks ([`metadata`](File::metadata), opening a file that is there, a read at a position) is left to its end, and nobody is told how it
+///   went;
+/// - one that changes something (a read or write that moves the position, [`set_len`](File::set_len), [`sync_all`](File::sync_all), making a file, a lock) is waited for
+///   once it has begun, and the cancellation comes at the next wait. Disks answer soon;
+/// - a FIFO or another stream is left at once, with nothing taken from it. A write that it has taken a part of returns how much;
+/// - a terminal, or another device that knows no read without waiting, is left at once, too. What the read would have got is kept for the next
+///   read of this file or its clones; it is lost to the descriptor if the file is converted into one. What a write has begun with counts
+///   as written, up to 4 KiB, and an error that comes of it is the next write's.
+///
 /// In a thread that is unwinding already (a `BufWriter<File>` that is dropped) operations on disks wait for their end, and so do what they should.
 ///
 /// # Closing
@@ -84,22 +118,26 @@ pub struct File {
 
 impl File {
     pub(super) fn new(file: std::fs::File) -> File {
+        File::with(file, Traffic::default())
+    }
+
+    fn with(file: std::fs::File, traffic: Traffic) -> File {
         File {
             open: Arc::new(Open {
-                traffic: Traffic::default(),
-                file,
+                traffic,
+                source: Source::new(file.into(), Kind::Other),
             }),
         }
     }
 
-    /// Calls `f` on the pool.
+    /// Calls `f`, which changes the file, on the pool.
     #[track_caller]
-    pub(super) fn on_pool<T: Send + 'static>(
+    fn on_pool<T: Send + 'static>(
         &self,
         f: impl FnOnce(&std::fs::File) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
         let open = Arc::clone(&self.open);
-        blocking::on_file(move || f(&open.file))
+        blocking::on_file_shielded(move || f(open.file()))
     }
 
     /// Opens a file to read it. Opening a FIFO waits, on a thread of the pool, until somebody opens it to write.
@@ -245,7 +283,8 @@ impl File {
     /// ```
     #[track_caller]
     pub fn metadata(&self) -> io::Result<Metadata> {
-        self.on_pool(std::fs::File::metadata)
+        let open = Arc::clone(&self.open);
+        blocking::on_file(move || open.file().metadata())
     }
 
     /// A second handle to the same open file: the two share the position.
@@ -269,7 +308,14 @@ impl File {
     #[track_caller]
     pub fn try_clone(&self) -> io::Result<File> {
         crate::green::budget::spend_quietly(std::panic::Location::caller());
-        Ok(File::new(self.open.file.try_clone()?))
+        let file = self.open.file().try_clone()?;
+        let open = &self.open;
+        // What one of them was too late for is there for the other.
+        if open.traffic.nature(open.as_fd()) == Nature::Device || open.traffic.kept().is_some() {
+            let kept = Arc::clone(open.traffic.kept_for_good());
+            return Ok(File::with(file, Traffic::with_kept(kept)));
+        }
+        Ok(File::new(file))
     }
 
     /// Changes who may do what with the file.
@@ -342,8 +388,8 @@ impl File {
     /// Std's file of the same descriptor; of a duplicate if an operation of a cancelled thread is still under way.
     fn into_std(self) -> std::fs::File {
         match Arc::try_unwrap(self.open) {
-            Ok(open) => open.file,
-            Err(open) => match open.file.try_clone() {
+            Ok(open) => open.source.into_fd().into(),
+            Err(open) => match open.file().try_clone() {
                 Ok(file) => file,
                 Err(error) => panic!(
                     "the file is in use by an operation whose caller was cancelled, and cannot be duplicated: {error}"
@@ -356,7 +402,7 @@ impl File {
 /// As std's: the descriptor, and where the system tells, the path and the access.
 impl fmt::Debug for File {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.open.file.fmt(f)
+        self.open.file().fmt(f)
     }
 }
 
@@ -368,7 +414,7 @@ impl AsFd for File {
 
 impl AsRawFd for File {
     fn as_raw_fd(&self) -> RawFd {
-        self.open.file.as_raw_fd()
+        self.open.file().as_raw_fd()
     }
 }
 

@@ -1,7 +1,8 @@
 //! Locks on whole files: `flock(2)`, as std's.
 //!
-//! Who waits for a lock asks for it again after a while, up to [`LONGEST`] apart: on the pool he would hold a thread that the
-//! owner of the lock may need to get done. A lock that was got for a caller who is gone is given back.
+//! A green thread that waits for a lock asks for it again after a while, up to [`LONGEST`] apart: on the pool it would hold a thread
+//! that the owner of the lock may need to get done. A question that has begun is waited for, so no lock is taken for a
+//! caller that has left.
 
 use std::fmt;
 use std::io;
@@ -12,7 +13,6 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use super::File;
-use super::file::Open;
 use crate::green::park::is_limited_os;
 use crate::green::{Home, Reason, Wait, park};
 use crate::runtime::blocking;
@@ -61,18 +61,6 @@ impl From<TryLockError> for io::Error {
         match error {
             TryLockError::Error(error) => error,
             TryLockError::WouldBlock => io::ErrorKind::WouldBlock.into(),
-        }
-    }
-}
-
-/// A lock on its way to the caller. Dropped before it has arrived, it is given back.
-struct Parcel(Option<Arc<Open>>);
-
-impl Drop for Parcel {
-    fn drop(&mut self) {
-        if let Some(open) = self.0.take() {
-            // The file is open and ours: nothing can be done about an error.
-            let _unlocked = flock(&*open, FlockOperation::Unlock);
         }
     }
 }
@@ -177,31 +165,32 @@ impl File {
     /// ```
     #[track_caller]
     pub fn unlock(&self) -> io::Result<()> {
+        self.flock(FlockOperation::Unlock)
+    }
+
+    /// Makes one call, which does not wait for others.
+    #[track_caller]
+    fn flock(&self, operation: FlockOperation) -> io::Result<()> {
         let open = Arc::clone(&self.open);
-        blocking::on_file(move || Ok(flock(&*open, FlockOperation::Unlock)?))
+        blocking::on_file_shielded(move || {
+            loop {
+                match flock(&*open, operation) {
+                    Err(Errno::INTR) => {}
+                    result => return Ok(result?),
+                }
+            }
+        })
     }
 
     #[track_caller]
     fn try_flock(&self, operation: FlockOperation) -> Result<(), TryLockError> {
-        let open = Arc::clone(&self.open);
-        let parcel = blocking::on_file(move || {
-            loop {
-                match flock(&*open, operation) {
-                    Ok(()) => return Ok(Some(Parcel(Some(open)))),
-                    Err(Errno::WOULDBLOCK) => return Ok(None),
-                    Err(Errno::INTR) => {}
-                    Err(error) => return Err(error.into()),
-                }
+        self.flock(operation).map_err(|error| {
+            if error.raw_os_error() == Some(Errno::WOULDBLOCK.raw_os_error()) {
+                TryLockError::WouldBlock
+            } else {
+                TryLockError::Error(error)
             }
-        });
-        match parcel.map_err(TryLockError::Error)? {
-            Some(mut parcel) => {
-                // It has arrived.
-                parcel.0 = None;
-                Ok(())
-            }
-            None => Err(TryLockError::WouldBlock),
-        }
+        })
     }
 
     #[track_caller]

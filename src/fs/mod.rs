@@ -9,7 +9,8 @@
 //! What differs, and is not visible in signatures:
 //!
 //! - one read or write carries at most 2 MiB ([`File`]);
-//! - an operation whose green thread is cancelled unwinds at once; if it had begun it goes on to its end, and nobody is told. [`File`] says more;
+//! - an operation that only asks unwinds at once when its green thread is cancelled. One that changes something (a file, a directory, a
+//!   position) does so while it waits for its turn; once it has begun it is waited for, and the cancellation comes at the next wait. [`File`] says more;
 //! - [`Path`]'s own questions (`path.exists()`, `path.metadata()`) are std's and block the worker, shortly: ask [`exists`] and [`metadata`] here;
 //! - `Read`, `Write` and `Seek` are not implemented for `Arc<File>`, which only std can do: `&*file` has them.
 //!
@@ -29,12 +30,14 @@
 //! ```
 
 mod dir;
+mod fifo;
 mod file;
 mod lock;
 mod options;
 mod transfer;
 
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 pub use std::fs::{FileTimes, FileType, Metadata, Permissions};
@@ -44,29 +47,30 @@ pub use self::file::File;
 pub use self::lock::TryLockError;
 pub use self::options::{DirBuilder, OpenOptions};
 
+use self::options::Begun;
 use crate::io::bounce::MOST;
 use crate::runtime::blocking;
 
-/// The functions that do one thing to one path.
+/// The functions that ask one thing about a path, or change one: `on_file` or `on_file_shielded` says which.
 macro_rules! of_one_path {
-    ($($(#[doc = $text:literal])+ $name:ident -> $result:ty;)+) => {$(
+    ($($(#[doc = $text:literal])+ $name:ident -> $result:ty, $call:ident;)+) => {$(
         $(#[doc = $text])+
         #[track_caller]
         pub fn $name<P: AsRef<Path>>(path: P) -> io::Result<$result> {
             let path = path.as_ref().to_owned();
-            blocking::on_file(move || std::fs::$name(path))
+            blocking::$call(move || std::fs::$name(path))
         }
     )+};
 }
 
-/// The functions that do one thing to two paths.
+/// The functions that change two paths.
 macro_rules! of_two_paths {
     ($($(#[$attribute:meta])+ $name:ident($one:ident, $two:ident) -> $result:ty;)+) => {$(
         $(#[$attribute])+
         #[track_caller]
         pub fn $name<P: AsRef<Path>, Q: AsRef<Path>>($one: P, $two: Q) -> io::Result<$result> {
             let ($one, $two) = ($one.as_ref().to_owned(), $two.as_ref().to_owned());
-            blocking::on_file(move || std::fs::$name($one, $two))
+            blocking::on_file_shielded(move || std::fs::$name($one, $two))
         }
     )+};
 }
@@ -83,7 +87,7 @@ of_one_path! {
     /// assert!(path.ends_with("dev/null"));
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    canonicalize -> PathBuf;
+    canonicalize -> PathBuf, on_file;
 
     /// Makes a directory in one that is there. Suspends.
     ///
@@ -95,7 +99,7 @@ of_one_path! {
     /// let there = rustlet::run(|| rustlet::fs::create_dir("/")).unwrap_err();
     /// assert_eq!(there.kind(), std::io::ErrorKind::AlreadyExists);
     /// ```
-    create_dir -> ();
+    create_dir -> (), on_file_shielded;
 
     /// Makes a directory, and those above it that are missing. That all are there is fine. Suspends.
     ///
@@ -107,7 +111,7 @@ of_one_path! {
     /// rustlet::run(|| rustlet::fs::create_dir_all("/"))?;
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    create_dir_all -> ();
+    create_dir_all -> (), on_file_shielded;
 
     /// Whether there is something at `path`; a link is followed. Suspends.
     ///
@@ -119,7 +123,7 @@ of_one_path! {
     /// assert!(rustlet::run(|| rustlet::fs::exists("/"))?);
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    exists -> bool;
+    exists -> bool, on_file;
 
     /// What the system notes about what is at `path`; a link is followed. Suspends.
     ///
@@ -131,7 +135,7 @@ of_one_path! {
     /// assert!(rustlet::run(|| rustlet::fs::metadata("/"))?.is_dir());
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    metadata -> Metadata;
+    metadata -> Metadata, on_file;
 
     /// As [`metadata`], of a link itself.
     ///
@@ -143,7 +147,7 @@ of_one_path! {
     /// assert!(rustlet::run(|| rustlet::fs::symlink_metadata("/proc/self"))?.is_symlink());
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    symlink_metadata -> Metadata;
+    symlink_metadata -> Metadata, on_file;
 
     /// Where a symbolic link leads. Suspends.
     ///
@@ -155,7 +159,7 @@ of_one_path! {
     /// let file = rustlet::run(|| rustlet::fs::read_link("/")).unwrap_err();
     /// assert_eq!(file.kind(), std::io::ErrorKind::InvalidInput);
     /// ```
-    read_link -> PathBuf;
+    read_link -> PathBuf, on_file;
 
     /// Removes an empty directory. Suspends.
     ///
@@ -166,7 +170,7 @@ of_one_path! {
     /// ```
     /// assert!(rustlet::run(|| rustlet::fs::remove_dir("/dev/null")).is_err());
     /// ```
-    remove_dir -> ();
+    remove_dir -> (), on_file_shielded;
 
     /// Removes a directory and all that is in it; links are not followed. Suspends until all is gone.
     ///
@@ -178,7 +182,7 @@ of_one_path! {
     /// let missing = rustlet::run(|| rustlet::fs::remove_dir_all("/no/such")).unwrap_err();
     /// assert_eq!(missing.kind(), std::io::ErrorKind::NotFound);
     /// ```
-    remove_dir_all -> ();
+    remove_dir_all -> (), on_file_shielded;
 
     /// Removes a file, or a link. Suspends.
     ///
@@ -190,23 +194,10 @@ of_one_path! {
     /// let missing = rustlet::run(|| rustlet::fs::remove_file("/no/such")).unwrap_err();
     /// assert_eq!(missing.kind(), std::io::ErrorKind::NotFound);
     /// ```
-    remove_file -> ();
+    remove_file -> (), on_file_shielded;
 }
 
 of_two_paths! {
-    /// Copies what is in a file, and its permissions, over another, which is made if it is not there. Gives the number of bytes. Suspends
-    /// until all is copied; the system copies without a detour through the program where it can.
-    ///
-    /// # Errors
-    ///
-    /// As std's: `from` is not there or not a regular file, `to` cannot be written.
-    ///
-    /// ```
-    /// let missing = rustlet::run(|| rustlet::fs::copy("/no/such", "/no/such/either")).unwrap_err();
-    /// assert_eq!(missing.kind(), std::io::ErrorKind::NotFound);
-    /// ```
-    copy(from, to) -> u64;
-
     /// One more name for a file, on the same file system. Suspends.
     ///
     /// # Errors
@@ -239,6 +230,42 @@ of_two_paths! {
     soft_link(original, link) -> ();
 }
 
+/// Copies what is in a file, and its permissions, over another, which is made if it is not there. Gives the number of bytes. Suspends
+/// until all is copied; the system copies without a detour through the program where it can.
+///
+/// A copy that has begun is waited for, unless it goes to a FIFO or a device: then a cancellation leaves a part.
+///
+/// # Errors
+///
+/// As std's: `from` is not there or not a regular file, `to` cannot be written.
+///
+/// ```
+/// let missing = rustlet::run(|| rustlet::fs::copy("/no/such", "/no/such/either")).unwrap_err();
+/// assert_eq!(missing.kind(), std::io::ErrorKind::NotFound);
+/// ```
+#[track_caller]
+pub fn copy<P: AsRef<Path>, Q: AsRef<Path>>(from: P, to: Q) -> io::Result<u64> {
+    let paths = (from.as_ref().to_owned(), to.as_ref().to_owned());
+    let copied = blocking::on_file_shielded(move || {
+        let (from, to) = paths;
+        if !waits_when_opened(&from) && !waits_when_opened(&to) {
+            return std::fs::copy(from, to).map(Some);
+        }
+        // std's error, which it gives once the file is open.
+        if !std::fs::metadata(&from)?.is_file() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the source path is neither a regular file nor a symlink to a regular file",
+            ));
+        }
+        Ok(None)
+    })?;
+    match copied {
+        Some(count) => Ok(count),
+        None => crate::io::copy(&mut File::open(from)?, &mut File::create(to)?),
+    }
+}
+
 /// Changes who may do what with what is at `path`. Suspends.
 ///
 /// # Errors
@@ -254,7 +281,7 @@ of_two_paths! {
 #[track_caller]
 pub fn set_permissions<P: AsRef<Path>>(path: P, perm: Permissions) -> io::Result<()> {
     let path = path.as_ref().to_owned();
-    blocking::on_file(move || std::fs::set_permissions(path, perm))
+    blocking::on_file_shielded(move || std::fs::set_permissions(path, perm))
 }
 
 /// The entries of a directory, without `.` and `..`, in no particular order. Suspends, and so does the iteration now and then.
@@ -290,26 +317,23 @@ pub fn read_dir<P: AsRef<Path>>(path: P) -> io::Result<ReadDir> {
 /// ```
 #[track_caller]
 pub fn read<P: AsRef<Path>>(path: P) -> io::Result<Vec<u8>> {
-    enum Found {
-        All(Vec<u8>),
-        /// It may never end, and must not hold a thread of the pool.
-        Stream(std::fs::File),
-    }
-    let path = path.as_ref().to_owned();
-    let found = blocking::on_file(move || {
-        let mut file = std::fs::File::open(path)?;
-        if !file.metadata()?.is_file() {
-            return Ok(Found::Stream(file));
+    let begin = OpenOptions::new()
+        .read(true)
+        .begin(path.as_ref().to_owned());
+    let found = blocking::on_file(move || match begin()? {
+        Begun::File(mut file) => {
+            let mut all = Vec::new();
+            file.read_to_end(&mut all)?;
+            Ok(Ok(all))
         }
-        let mut all = Vec::new();
-        file.read_to_end(&mut all)?;
-        Ok(Found::All(all))
+        // It may never end, and must not hold a thread of the pool.
+        begun => Ok(Err(begun)),
     })?;
     match found {
-        Found::All(all) => Ok(all),
-        Found::Stream(file) => {
+        Ok(all) => Ok(all),
+        Err(begun) => {
             let mut all = Vec::new();
-            File::new(file).read_to_end(&mut all)?;
+            begun.finish()?.read_to_end(&mut all)?;
             Ok(all)
         }
     }
@@ -332,7 +356,7 @@ pub fn read_to_string<P: AsRef<Path>>(path: P) -> io::Result<String> {
 
 /// Writes a file: makes it if it is not there, replaces what is in it if it is. Suspends.
 ///
-/// Cancelled half way, it leaves a part.
+/// Up to 2 MiB are written as one call, which is waited for once it has begun. Of more, a cancellation leaves a part.
 ///
 /// # Errors
 ///
@@ -345,21 +369,29 @@ pub fn read_to_string<P: AsRef<Path>>(path: P) -> io::Result<String> {
 #[track_caller]
 pub fn write<P: AsRef<Path>, C: AsRef<[u8]>>(path: P, contents: C) -> io::Result<()> {
     let contents = contents.as_ref();
-    if contents.len() > MOST {
-        return File::create(path)?.write_all(contents);
-    }
-    let (path, contents) = (path.as_ref().to_owned(), contents.to_owned());
-    let file = blocking::on_file(move || {
-        let mut file = std::fs::File::create(path)?;
-        if file.metadata()?.is_file() {
-            file.write_all(&contents)?;
-            return Ok(None);
+    if contents.len() <= MOST {
+        let (path, contents) = (path.as_ref().to_owned(), contents.to_owned());
+        let is_written = blocking::on_file_shielded(move || {
+            let waits = waits_when_opened(&path);
+            if !waits {
+                std::fs::write(path, contents)?;
+            }
+            Ok(!waits)
+        })?;
+        if is_written {
+            return Ok(());
         }
-        Ok(Some((file, contents)))
-    })?;
-    match file {
-        // It may never be read, and must not hold a thread of the pool.
-        Some((file, contents)) => File::new(file).write_all(&contents),
-        None => Ok(()),
     }
+    File::create(path)?.write_all(contents)
+}
+
+/// Whether opening what is at `path`, or reading or writing it then, may wait for somebody else: a FIFO or a device.
+///
+/// What is there may change before it is opened. Then a call that should be short waits, for as long as the other end of
+/// the FIFO does not come.
+fn waits_when_opened(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| {
+        let file_type = metadata.file_type();
+        file_type.is_fifo() || file_type.is_char_device()
+    })
 }

@@ -30,8 +30,11 @@
 
 pub(crate) mod bounce;
 mod copy;
+mod input;
+pub(crate) mod kept;
 mod output;
 mod pipe;
+mod printer;
 mod reentrant;
 mod standard;
 mod stdin;

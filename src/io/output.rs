@@ -4,24 +4,22 @@
 //! what is left when the process ends is written then (SD3 of `standard.rs`), unless somebody is just writing.
 
 use std::fmt;
-use std::io::{self, IoSlice, LineWriter, Write};
+use std::io::{self, IoSlice, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::panic::{RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::process::Stdio;
-use std::sync::OnceLock;
+use std::sync::Once;
 
+use super::printer::Printer;
 use super::reentrant::{Guard, Reentrant};
 use super::standard::{self, Standard};
 use crate::sys::exit::at_exit;
-
-/// How many bytes of several buffers are put together for one write.
-const TOGETHER: usize = 64 << 10;
 
 /// Standard output, shared by all handles of the process: [`std::io::Stdout`] for green threads.
 ///
 /// Made by [`stdout`].
 pub struct Stdout {
-    shared: &'static Reentrant<LineWriter<Standard>>,
+    shared: &'static Reentrant<Printer>,
 }
 
 /// Standard output, locked: [`std::io::StdoutLock`] for green threads.
@@ -33,14 +31,14 @@ pub struct Stdout {
 /// std::thread::spawn(move || drop(locked));
 /// ```
 pub struct StdoutLock<'a> {
-    guard: Guard<'a, LineWriter<Standard>>,
+    guard: Guard<'a, Printer>,
 }
 
 /// Standard error, shared by all handles of the process: [`std::io::Stderr`] for green threads.
 ///
 /// Made by [`stderr`].
 pub struct Stderr {
-    shared: &'static Reentrant<Standard>,
+    shared: &'static Reentrant<Printer>,
 }
 
 /// Standard error, locked: [`std::io::StderrLock`] for green threads.
@@ -52,16 +50,20 @@ pub struct Stderr {
 /// std::thread::spawn(move || drop(locked));
 /// ```
 pub struct StderrLock<'a> {
-    guard: Guard<'a, Standard>,
+    guard: Guard<'a, Printer>,
 }
 
-static STDOUT: OnceLock<Reentrant<LineWriter<Standard>>> = OnceLock::new();
-static STDERR: Reentrant<Standard> = Reentrant::new(Standard::Err);
+static STDOUT: Reentrant<Printer> = Reentrant::new(Printer::of_lines(Standard::Out));
+static STDERR: Reentrant<Printer> = Reentrant::new(Printer::unbuffered(Standard::Err));
+static AT_EXIT: Once = Once::new();
 
 /// A handle to the standard output of the process.
 ///
 /// What is written is buffered up to the end of a line. A line suspends the calling green thread until the terminal, the pipe or the
 /// file has taken it, and blocks an OS thread. The descriptor stays as it is: it is not made `O_NONBLOCK`, which other programs that share it would notice.
+///
+/// A text is put into the buffer whole before any of it is written, and each byte is written once. A thread that a time limit or a
+/// cancellation ends in between leaves the rest, which the next write to stdout begins with: no line comes twice or is cut off.
 ///
 /// What is still in the buffer is written when `main` returns or [`exit`](crate::process::exit) is called, as with std; not when
 /// the process aborts.
@@ -75,11 +77,8 @@ static STDERR: Reentrant<Standard> = Reentrant::new(Standard::Err);
 /// ```
 #[must_use]
 pub fn stdout() -> Stdout {
-    let shared = STDOUT.get_or_init(|| {
-        at_exit(finish);
-        Reentrant::new(LineWriter::new(Standard::Out))
-    });
-    Stdout { shared }
+    AT_EXIT.call_once(|| at_exit(finish));
+    Stdout { shared: &STDOUT }
 }
 
 /// The process ends.
@@ -87,18 +86,19 @@ fn finish() {
     standard::exits();
     let finish = || {
         // Somebody who is writing now, perhaps the caller, will not be waited for.
-        if let Some(guard) = STDOUT.get().and_then(Reentrant::try_lock)
-            && let Some(mut writer) = guard.try_get()
-        {
-            let _unheard = writer.flush();
-            // What other threads write from now on is not kept either.
-            *writer = LineWriter::with_capacity(0, Standard::Out);
+        for stream in [&STDOUT, &STDERR] {
+            if let Some(guard) = stream.try_lock()
+                && let Some(mut printer) = guard.try_get()
+            {
+                printer.finish();
+            }
         }
     };
     drop(catch_unwind(finish));
 }
 
-/// A handle to the standard error of the process. It is not buffered.
+/// A handle to the standard error of the process. It is not buffered; only what a cancelled thread has not written of its text is written
+/// with the next, as for [`stdout`].
 ///
 /// A write suspends the calling green thread until the terminal, the pipe or the file has taken it, and blocks an OS thread.
 ///
@@ -110,30 +110,44 @@ fn finish() {
 /// ```
 #[must_use]
 pub fn stderr() -> Stderr {
+    AT_EXIT.call_once(|| at_exit(finish));
     Stderr { shared: &STDERR }
 }
 
-/// Several buffers by one write: `LineWriter` asks its writer whether that takes several at once, which only std's can say, and of the
-/// others' takes the first alone.
+/// The parts of a text on their way into the buffer.
+struct Text<'a, 'b> {
+    guard: &'a Guard<'b, Printer>,
+    count: usize,
+}
+
+impl Write for Text<'_, '_> {
+    #[track_caller]
+    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        // Taken for each part: what formats itself may print, too.
+        self.guard.get().begin_text(part)?;
+        self.count += part.len();
+        Ok(part.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes a text of several parts, as one: no wait comes in between.
 #[track_caller]
-fn together(writer: &mut LineWriter<Standard>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-    let mut filled = bufs.iter().filter(|buf| !buf.is_empty()).peekable();
-    let first = filled.next().map_or(&[][..], |first| first);
-    if first.len() >= TOGETHER || filled.peek().is_none() {
-        return writer.write(first);
+fn write_text(guard: &Guard<'_, Printer>, text: fmt::Arguments<'_>) -> io::Result<()> {
+    if let Some(whole) = text.as_str() {
+        return guard.get().write_all(whole.as_bytes());
     }
-    let mut all = first.to_vec();
-    for buf in filled {
-        if all.len() + buf.len() > TOGETHER {
-            break;
-        }
-        all.extend_from_slice(buf);
-    }
-    writer.write(&all)
+    let mut parts = Text { guard, count: 0 };
+    let formatted = parts.write_fmt(text);
+    let ended = guard.get().end_text(parts.count);
+    formatted.and(ended)
 }
 
 macro_rules! output {
-    ($name:ident, $lock:ident, $function:literal, $vectored:path, $descriptor:expr, $standard:expr) => {
+    ($name:ident, $lock:ident, $function:literal, $descriptor:expr, $standard:expr) => {
         impl $name {
             /// Locks it for several writes in a row. Suspends while another thread has the lock; the thread that has it may take it again.
             ///
@@ -162,7 +176,7 @@ macro_rules! output {
 
             #[track_caller]
             fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-                $vectored(&mut *self.guard.get(), bufs)
+                self.guard.get().write_vectored(bufs)
             }
 
             #[track_caller]
@@ -173,6 +187,11 @@ macro_rules! output {
             #[track_caller]
             fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
                 self.guard.get().write_all(buf)
+            }
+
+            #[track_caller]
+            fn write_fmt(&mut self, text: fmt::Arguments<'_>) -> io::Result<()> {
+                write_text(&self.guard, text)
             }
         }
 
@@ -286,7 +305,6 @@ output!(
     Stdout,
     StdoutLock,
     "stdout",
-    together,
     rustix::stdio::stdout(),
     io::stdout()
 );
@@ -294,7 +312,6 @@ output!(
     Stderr,
     StderrLock,
     "stderr",
-    Write::write_vectored,
     rustix::stdio::stderr(),
     io::stderr()
 );

@@ -9,7 +9,11 @@ use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::kept::Kept;
 use super::transfer::{self, Handle, Traffic};
+use crate::runtime::source::Source;
 use crate::sys::file::HERE;
 
 /// One of the three.
@@ -34,13 +38,64 @@ impl Handle for Standard {
     fn traffic(&self) -> Option<&Traffic> {
         None
     }
+
+    fn source(&self) -> Option<&Source> {
+        None
+    }
+
+    fn kept(&self) -> Option<&Kept> {
+        Some(self.kept_for_good())
+    }
+
+    fn kept_for_good(&self) -> &Kept {
+        match self {
+            Standard::In => &KEPT[0],
+            Standard::Out => &KEPT[1],
+            Standard::Err => &KEPT[2],
+        }
+    }
 }
+
+/// What is remembered all the same: what callers that were cancelled have left.
+static KEPT: [Kept; 3] = [const { Kept::new() }; 3];
+
+/// How long the end of the process waits for a stream that takes nothing.
+const SOON_MS: i64 = 999;
+const MILLISECOND: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 1_000_000,
+};
 
 static EXITS: AtomicBool = AtomicBool::new(false);
 
 /// From now on: SD3.
 pub(super) fn exits() {
     EXITS.store(true, Ordering::Relaxed);
+}
+
+impl Standard {
+    /// Whether the pool is at a write.
+    pub(super) fn is_writing(self) -> bool {
+        self.kept_for_good().is_writing()
+    }
+
+    /// Whether the process that ends may write a little without waiting for long.
+    pub(super) fn has_room_soon(self) -> bool {
+        // What a thread that was cancelled has left on the pool comes first.
+        for _ in 0..SOON_MS {
+            if !self.is_writing() {
+                break;
+            }
+            // Blocks this OS thread, which ends the process, and on which nothing else is to run.
+            let _elapsed = poll(&mut [], Some(&MILLISECOND));
+        }
+        let mut fds = [PollFd::new(&self, PollFlags::OUT)];
+        let soon = Timespec {
+            tv_sec: 0,
+            tv_nsec: 1_000_000 * SOON_MS,
+        };
+        !self.is_writing() && poll(&mut fds, Some(&soon)).is_ok_and(|count| count > 0)
+    }
 }
 
 /// SD2.

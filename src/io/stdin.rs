@@ -3,21 +3,19 @@
 //! One buffer for the process, behind one lock that suspends. It is not std's buffer: see the module's text.
 
 use std::fmt;
-use std::io::{self, BufRead, BufReader, IoSliceMut, Lines, Read};
+use std::io::{self, BufRead, IoSliceMut, Lines, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::{OnceLock, PoisonError};
 
+use super::input::Input;
 use super::standard::Standard;
 use crate::sync::{Mutex, MutexGuard};
-
-/// As large as std's.
-const BUFFER: usize = 8 << 10;
 
 /// Standard input, shared by all handles of the process: [`std::io::Stdin`] for green threads.
 ///
 /// Made by [`stdin`].
 pub struct Stdin {
-    shared: &'static Mutex<BufReader<Standard>>,
+    shared: &'static Mutex<Input>,
 }
 
 /// Standard input, locked: [`std::io::StdinLock`] for green threads.
@@ -29,13 +27,16 @@ pub struct Stdin {
 /// std::thread::spawn(move || drop(locked));
 /// ```
 pub struct StdinLock<'a> {
-    reader: MutexGuard<'a, BufReader<Standard>>,
+    reader: MutexGuard<'a, Input>,
 }
 
 /// A handle to the standard input of the process.
 ///
 /// A read suspends the calling green thread until there is something (a line, if it is a terminal), and blocks an OS thread. The descriptor stays as it is: it is
 /// not made `O_NONBLOCK`, which other programs that share it would notice.
+///
+/// A call that a time limit or a cancellation ends has read nothing: what it was given by then stays in the buffer for the next, be it half a line. Only
+/// `read_to_end` leaves what was read in its vector, and `read_exact` for more than a mebibyte what came of it.
 ///
 /// ```no_run
 /// rustlet::run(|| {
@@ -48,9 +49,9 @@ pub struct StdinLock<'a> {
 /// ```
 #[must_use]
 pub fn stdin() -> Stdin {
-    static SHARED: OnceLock<Mutex<BufReader<Standard>>> = OnceLock::new();
+    static SHARED: OnceLock<Mutex<Input>> = OnceLock::new();
     Stdin {
-        shared: SHARED.get_or_init(|| Mutex::new(BufReader::with_capacity(BUFFER, Standard::In))),
+        shared: SHARED.get_or_init(|| Mutex::new(Input::new(Standard::In))),
     }
 }
 
@@ -74,7 +75,8 @@ impl Stdin {
         }
     }
 
-    /// Locks it, and reads up to the end of the line, which is appended to `buf`.
+    /// Locks it, and reads up to the end of the line, which is appended to `buf`. Cancelled half way, it appends nothing, and the next
+    /// call gives the line whole.
     ///
     /// # Errors
     ///

@@ -8,8 +8,13 @@
 //! 3. If there is no such call for this file (terminals; files in memory; old kernels): for a stream the reactor says when
 //!    it is ready, and the pool makes the call, which somebody else who reads the same stream may still hold up.
 //!
+//! What a cancellation does: in steps 1 and 2 of a stream nothing has been transferred, and the caller unwinds. On a disk, a call that a pool
+//! thread has claimed is waited for; it ends soon. In step 3 the call may block for ever: the caller leaves it, and what it gives is
+//! kept for the next (`kept.rs`). A write that has moved a part returns how much, and the cancellation is raised at the next wait.
+//!
 //! - **TR1** `O_NONBLOCK` is never set or cleared here.
-//! - **TR2** The reactor watches a duplicate of the descriptor, which is closed with the file, or at the end of the wait.
+//! - **TR2** The reactor watches the descriptor of a file itself, which needs no second one. It watches a duplicate of a standard stream, which may
+//!   become another file at any time; when there is no descriptor for that, `poll(2)` is asked after pauses.
 //! - **TR3** Nothing that takes the lock on the file's position is called in place while a call of ours that holds it is under way
 //!   on the pool: `under_way` counts those.
 //!
@@ -18,15 +23,19 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::Location;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use rustix::io::Errno;
 
 use super::bounce::Bounce;
+use super::kept::{Begun, Kept, Transfer};
 use crate::green::park::is_limited_os;
 use crate::green::{Home, Reason};
-use crate::retry::{self, Mode, rest};
+use crate::retry::{self, Mode, Pauses, rest};
 use crate::runtime::blocking;
 use crate::runtime::source::{Kind, Source, Way};
+use crate::sys::clock::NEVER;
 use crate::sys::file::{self, HERE, Nature, Now};
 use crate::sys::sock;
 
@@ -41,13 +50,23 @@ pub(crate) struct Traffic {
     no_read_now: AtomicBool,
     no_write_now: AtomicBool,
     under_way: AtomicUsize,
-    source: OnceLock<Source>,
+    /// Shared by the clones of a file.
+    kept: OnceLock<Arc<Kept>>,
 }
 
 /// A descriptor that can be taken along to the pool, and what is remembered of its file.
 pub(crate) trait Handle: AsFd + Clone + Send + 'static {
     /// None for the standard streams, which may become other files at any time.
     fn traffic(&self) -> Option<&Traffic>;
+
+    /// The descriptor, for the reactor to watch. None for the standard streams.
+    fn source(&self) -> Option<&Source>;
+
+    /// What is kept for it, if anything ever was.
+    fn kept(&self) -> Option<&Kept>;
+
+    /// As [`kept`](Handle::kept), from now on.
+    fn kept_for_good(&self) -> &Kept;
 }
 
 impl Traffic {
@@ -56,21 +75,35 @@ impl Traffic {
             1 => Nature::Disk,
             2 => Nature::Memory,
             3 => Nature::Stream,
+            4 => Nature::Device,
             _ => {
                 let nature = file::nature(fd);
-                self.set_nature(nature);
+                let number = match nature {
+                    Nature::Disk => 1,
+                    Nature::Memory => 2,
+                    Nature::Stream => 3,
+                    Nature::Device => 4,
+                };
+                self.nature.store(number, Ordering::Relaxed);
                 nature
             }
         }
     }
 
-    fn set_nature(&self, nature: Nature) {
-        let number = match nature {
-            Nature::Disk => 1,
-            Nature::Memory => 2,
-            Nature::Stream => 3,
-        };
-        self.nature.store(number, Ordering::Relaxed);
+    /// One of another handle to the same open file.
+    pub(crate) fn with_kept(kept: Arc<Kept>) -> Traffic {
+        Traffic {
+            kept: OnceLock::from(kept),
+            ..Traffic::default()
+        }
+    }
+
+    pub(crate) fn kept(&self) -> Option<&Arc<Kept>> {
+        self.kept.get()
+    }
+
+    pub(crate) fn kept_for_good(&self) -> &Arc<Kept> {
+        self.kept.get_or_init(|| Arc::new(Kept::new()))
     }
 
     /// TR3.
@@ -117,8 +150,10 @@ fn remembers_no(traffic: Option<&Traffic>, way: Way) -> Option<&AtomicBool> {
 /// What to do when the call that does not wait has not done it.
 enum Next {
     Done(usize),
-    /// The pool makes the call.
+    /// The pool makes the call, which ends soon.
     Pool,
+    /// The pool makes the call, which may block for ever.
+    Device,
     /// It does not block.
     InPlace,
     /// The reactor says when to try again.
@@ -148,27 +183,35 @@ fn begin<H: Handle>(
         // Linux 5.9 and 5.10 say 0 where they mean that they would wait; if so it is read once more, in place.
         Now::Done(0) if way == Way::Read && nature() == Nature::Disk => Next::InPlace,
         Now::Done(count) => Next::Done(count),
-        Now::WouldWait | Now::Unknown => {
-            let unknown = matches!(found, Now::Unknown);
+        Now::WouldWait | Now::Unknown | Now::Invalid => {
+            let nature = nature();
+            // A device calls a request invalid that is so by itself, and may take the next.
+            let is_invalid = matches!(found, Now::Invalid) && nature == Nature::Device;
+            let unknown = !matches!(found, Now::WouldWait);
             if unknown
+                && !is_invalid
                 && is_free
                 && let Some(refuses) = refuses
             {
                 refuses.store(true, Ordering::Relaxed);
             }
-            match nature() {
+            match nature {
                 Nature::Disk => Next::Pool,
                 Nature::Memory => Next::InPlace,
                 // As std's, an open file that somebody has made `O_NONBLOCK` says that it would block.
-                Nature::Stream
+                Nature::Stream | Nature::Device
                     if traffic.is_some() && sock::is_nonblocking(fd).unwrap_or(false) =>
                 {
                     Next::InPlace
                 }
                 // A file position means nothing to it: the plain call says so, and does not wait.
                 Nature::Stream if at != HERE => Next::InPlace,
-                Nature::Stream if unknown => Next::AwaitThenPool,
-                Nature::Stream => Next::Await,
+                // If it means something, the call takes nothing from others.
+                Nature::Device if at != HERE => Next::Pool,
+                // The true error is to be had at once.
+                Nature::Device if is_invalid => Next::Device,
+                Nature::Stream | Nature::Device if unknown => Next::AwaitThenPool,
+                Nature::Stream | Nature::Device => Next::Await,
             }
         }
     })
@@ -179,44 +222,47 @@ fn begin<H: Handle>(
 fn when_ready<H: Handle, T>(
     handle: &H,
     way: Way,
-    attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+    mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
 ) -> io::Result<Option<T>> {
-    let duplicate = || -> io::Result<Source> {
-        let fd = handle.as_fd().try_clone_to_owned()?;
-        Ok(Source::new(fd, Kind::Other))
-    };
-    let fresh;
-    let source = match handle.traffic() {
-        None => {
-            fresh = duplicate()?;
-            &fresh
-        }
-        Some(traffic) => {
-            if traffic.source.get().is_none() {
-                // If somebody else was faster, his is as good.
-                let _ours = traffic.source.set(duplicate()?);
-            }
-            match traffic.source.get() {
-                Some(source) => source,
-                None => return Ok(None),
-            }
-        }
-    };
-    let mode = Mode::default();
-    let result = if way == Way::Read {
-        retry::read(source, Reason::Read, mode, attempt, |_| false)
-    } else {
-        retry::write(source, Reason::Write, mode, attempt)
-    };
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error()) => {
-            if let Some(traffic) = handle.traffic() {
-                traffic.set_nature(Nature::Disk);
-            }
-            Ok(None)
-        }
-        Err(error) => Err(error),
+    let mut pauses = Pauses::default();
+    loop {
+        let duplicate;
+        let source = match handle.source() {
+            Some(source) => source,
+            None => match sock::duplicate(handle.as_fd()) {
+                Ok(fd) => {
+                    duplicate = Source::new(fd, Kind::Other);
+                    &duplicate
+                }
+                Err(error) if retry::is_out_of_descriptors(&error) => {
+                    match attempt(handle.as_fd()) {
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        result => return result.map(Some),
+                    }
+                    pauses.wait(reason(way), NEVER)?;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        let mode = Mode::default();
+        let result = if way == Way::Read {
+            retry::read(source, reason(way), mode, attempt, |_| false)
+        } else {
+            retry::write(source, reason(way), mode, attempt)
+        };
+        return match result {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if error.raw_os_error() == Some(Errno::PERM.raw_os_error()) => Ok(None),
+            Err(error) => Err(error),
+        };
+    }
+}
+
+fn reason(way: Way) -> Reason {
+    match way {
+        Way::Read => Reason::Read,
+        Way::Write => Reason::Write,
     }
 }
 
@@ -226,7 +272,7 @@ fn attempt_now(found: io::Result<Now>) -> io::Result<Option<usize>> {
         Now::Done(count) => Ok(Some(count)),
         Now::WouldWait => Err(retry::would_block()),
         // It knew the call a moment ago.
-        Now::Unknown => Ok(None),
+        Now::Unknown | Now::Invalid => Ok(None),
     }
 }
 
@@ -249,7 +295,9 @@ fn is_limited_stream<H: Handle>(handle: &H) -> bool {
         let traffic = handle.traffic();
         traffic.map_or_else(|| file::nature(fd), |traffic| traffic.nature(fd))
     };
-    is_limited_os() && nature() == Nature::Stream && !sock::is_nonblocking(fd).unwrap_or(false)
+    is_limited_os()
+        && matches!(nature(), Nature::Stream | Nature::Device)
+        && !sock::is_nonblocking(fd).unwrap_or(false)
 }
 
 /// What [`write`] does on an OS thread with a limit around it: what the stream is sure to take.
@@ -270,18 +318,25 @@ pub(crate) fn read<H: Handle>(
     bufs: &mut [IoSliceMut<'_>],
     at: u64,
 ) -> io::Result<usize> {
+    let size = bufs
+        .iter()
+        .fold(0, |sum: usize, buf| sum.saturating_add(buf.len()));
+    if at == HERE
+        && size > 0
+        && let Some(kept) = handle.kept()
+        && let Some(count) = kept.take_read(bufs)
+    {
+        return Ok(count);
+    }
     let Some(home) = Home::get() else {
         // What asks for nothing has nothing to wait for.
-        if at == HERE && is_limited_stream(handle) && bufs.iter().any(|buf| !buf.is_empty()) {
+        if at == HERE && size > 0 && is_limited_stream(handle) {
             until_ready(handle, Way::Read)?;
         }
         return read_plain(handle.as_fd(), bufs, at);
     };
-    let size = bufs
-        .iter()
-        .fold(0, |sum: usize, buf| sum.saturating_add(buf.len()));
     if size == 0 {
-        return read_plain(handle.as_fd(), bufs, at);
+        return read_nothing(handle, bufs, at);
     }
     home.spend(Location::caller());
     loop {
@@ -289,7 +344,7 @@ pub(crate) fn read<H: Handle>(
         match next {
             Next::Done(count) => return Ok(count),
             Next::InPlace => return read_plain(handle.as_fd(), bufs, at),
-            Next::Pool => {}
+            Next::Pool => return read_on_pool(handle, bufs, size, at),
             Next::Await => {
                 let attempt = |fd: BorrowedFd<'_>| attempt_now(file::read_now(fd, bufs, at));
                 if let Some(Some(count)) = when_ready(handle, Way::Read, attempt)? {
@@ -297,22 +352,77 @@ pub(crate) fn read<H: Handle>(
                 }
             }
             Next::AwaitThenPool => until_ready(handle, Way::Read)?,
+            Next::Device => {}
         }
-        let mut bounce = Bounce::of(size);
-        let under_way = UnderWay::new(handle);
-        let (result, bounce) = blocking::on_file(move || {
-            let buf = &mut [IoSliceMut::new(bounce.as_mut())];
-            let result = read_plain(under_way.handle().as_fd(), buf, at);
-            Ok((result, bounce))
-        })?;
-        match result {
-            Ok(count) => {
-                bounce.scatter(count, bufs);
-                return Ok(count);
-            }
+        match read_device(handle, bufs, size) {
+            Ok(count) => return Ok(count),
             // Somebody else has made a standard stream `O_NONBLOCK`: that is nothing to the program.
             Err(error) if is_refused_wait(handle, &error) => {}
             Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Reads into no room: the system may have something to say all the same, and some devices wait before they do.
+#[track_caller]
+fn read_nothing<H: Handle>(handle: &H, bufs: &mut [IoSliceMut<'_>], at: u64) -> io::Result<usize> {
+    let fd = handle.as_fd();
+    let nature = handle
+        .traffic()
+        .map_or_else(|| file::nature(fd), |traffic| traffic.nature(fd));
+    if nature != Nature::Device || sock::is_nonblocking(fd).unwrap_or(false) {
+        return read_plain(fd, bufs, at);
+    }
+    let under_way = UnderWay::new(handle);
+    blocking::on_file(move || {
+        let nothing = &mut [IoSliceMut::new(&mut [])];
+        read_plain(under_way.handle().as_fd(), nothing, at)
+    })
+}
+
+/// Reads from a disk. The position of the file does not move for a caller that has left.
+#[track_caller]
+fn read_on_pool<H: Handle>(
+    handle: &H,
+    bufs: &mut [IoSliceMut<'_>],
+    size: usize,
+    at: u64,
+) -> io::Result<usize> {
+    let mut bounce = Bounce::of(size);
+    let under_way = UnderWay::new(handle);
+    let read = move || {
+        let buf = &mut [IoSliceMut::new(bounce.as_mut())];
+        let count = read_plain(under_way.handle().as_fd(), buf, at)?;
+        Ok((count, bounce))
+    };
+    let (count, bounce) = if at == HERE {
+        blocking::on_file_shielded(read)?
+    } else {
+        blocking::on_file(read)?
+    };
+    bounce.scatter(count, bufs);
+    Ok(count)
+}
+
+/// Reads what may block for ever. What a caller that has left would have got is the next one's.
+#[track_caller]
+pub(super) fn read_device<H: Handle>(
+    handle: &H,
+    bufs: &mut [IoSliceMut<'_>],
+    size: usize,
+) -> io::Result<usize> {
+    let kept = handle.kept_for_good();
+    loop {
+        if let Some(count) = kept.take_read(bufs) {
+            return Ok(count);
+        }
+        match Transfer::begin(handle, Way::Read) {
+            Begun::Transfer(transfer) => {
+                let transfer = blocking::on_file(move || Ok(transfer.read(size)))?;
+                return transfer.take_read(bufs);
+            }
+            Begun::Busy => kept.wait(Way::Read),
+            Begun::Kept => {}
         }
     }
 }
@@ -321,7 +431,11 @@ fn is_refused_wait<H: Handle>(handle: &H, error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock && handle.traffic().is_none()
 }
 
-fn read_plain(fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>], at: u64) -> io::Result<usize> {
+pub(super) fn read_plain(
+    fd: BorrowedFd<'_>,
+    bufs: &mut [IoSliceMut<'_>],
+    at: u64,
+) -> io::Result<usize> {
     Ok(match (at, bufs) {
         (HERE, [buf]) => rustix::io::read(fd, &mut **buf)?,
         (HERE, bufs) => rustix::io::readv(fd, bufs)?,
@@ -344,6 +458,11 @@ pub(super) fn write_plain(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>], at: u64) -> 
 #[track_caller]
 pub(crate) fn write<H: Handle>(handle: &H, bufs: &[IoSlice<'_>], at: u64) -> io::Result<usize> {
     let Some(home) = Home::get() else {
+        if at == HERE
+            && let Some(kept) = handle.kept()
+        {
+            kept.settle_write()?;
+        }
         if at == HERE && is_limited_stream(handle) {
             return write_limited(handle, bufs);
         }
@@ -359,11 +478,21 @@ pub(crate) fn write<H: Handle>(handle: &H, bufs: &[IoSlice<'_>], at: u64) -> io:
     let mut sent = 0;
     loop {
         let at = if at == HERE { HERE } else { at + sent as u64 };
-        match write_some(handle, bufs, sent, at) {
-            Ok((count, Nature::Stream)) if count > 0 && sent + count < size => {
-                sent += count;
+        let result = if sent == 0 {
+            write_some(handle, bufs, 0, at)
+        } else {
+            // What was sent must be told.
+            let next = retry::hold_up_cancel(|| {
                 home.spend(Location::caller());
+                write_some(handle, bufs, sent, at)
+            });
+            match next {
+                Ok(result) => result,
+                Err(_) => return Ok(sent),
             }
+        };
+        match result {
+            Ok((count, Nature::Stream)) if count > 0 && sent + count < size => sent += count,
             Ok((count, _)) => return Ok(sent + count),
             Err(_) if sent > 0 => return Ok(sent),
             Err(error) => return Err(error),
@@ -392,49 +521,68 @@ fn write_some<H: Handle>(
     };
     loop {
         let next = begin(handle, Way::Write, at, |fd| file::write_now(fd, bufs, at))?;
-        let most = match next {
+        match next {
             // Whether it is a disk's or not: what is left is tried again, and only then can it be known.
             Next::Done(count) => return Ok((count, Nature::Stream)),
             Next::InPlace => return Ok((write_plain(handle.as_fd(), bufs, at)?, Nature::Memory)),
-            Next::Pool => usize::MAX,
+            Next::Pool => return Ok((write_on_pool(handle, bufs, at)?, Nature::Disk)),
             Next::Await => {
                 let attempt = |fd: BorrowedFd<'_>| attempt_now(file::write_now(fd, bufs, at));
                 if let Some(Some(count)) = when_ready(handle, Way::Write, attempt)? {
                     return Ok((count, Nature::Stream));
                 }
-                usize::MAX
             }
             Next::AwaitThenPool => {
+                // An error of an earlier write comes first, also where there is no room.
+                settle_write(handle)?;
                 until_ready(handle, Way::Write)?;
-                READY_ROOM
             }
-        };
-        let first;
-        let bufs = if most == usize::MAX {
-            bufs
-        } else {
-            let buf = bufs.iter().find(|buf| !buf.is_empty());
-            let buf = buf.map_or(&[][..], |buf| &buf[..buf.len().min(most)]);
-            first = [IoSlice::new(buf)];
-            &first
-        };
-        let bounce = Bounce::gather(bufs);
-        let under_way = UnderWay::new(handle);
-        let (result, bounce) = blocking::on_file(move || {
-            let buf = &[IoSlice::new(bounce.as_ref())];
-            let result = write_plain(under_way.handle().as_fd(), buf, at);
-            Ok((result, bounce))
-        })?;
-        bounce.keep();
-        let nature = if most == usize::MAX {
-            Nature::Disk
-        } else {
-            Nature::Stream
-        };
-        match result {
-            Ok(count) => return Ok((count, nature)),
+            Next::Device => {}
+        }
+        match write_device(handle, bufs) {
+            Ok(count) => return Ok((count, Nature::Stream)),
             Err(error) if is_refused_wait(handle, &error) => {}
             Err(error) => return Err(error),
+        }
+    }
+}
+
+fn settle_write<H: Handle>(handle: &H) -> io::Result<()> {
+    handle.kept().map_or(Ok(()), Kept::settle_write)
+}
+
+/// Writes to a disk, as much as one trip carries; none of it for a caller that has left.
+#[track_caller]
+fn write_on_pool<H: Handle>(handle: &H, bufs: &[IoSlice<'_>], at: u64) -> io::Result<usize> {
+    let bounce = Bounce::gather(bufs);
+    let under_way = UnderWay::new(handle);
+    let (result, bounce) = blocking::on_file_shielded(move || {
+        let buf = &[IoSlice::new(bounce.as_ref())];
+        let result = write_plain(under_way.handle().as_fd(), buf, at);
+        Ok((result, bounce))
+    })?;
+    bounce.keep();
+    result
+}
+
+/// Writes what may block for ever, a little of it: a caller that leaves has written that.
+#[track_caller]
+pub(super) fn write_device<H: Handle>(handle: &H, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    let kept = handle.kept_for_good();
+    loop {
+        kept.settle_write()?;
+        match Transfer::begin(handle, Way::Write) {
+            Begun::Transfer(transfer) => {
+                let first = bufs.iter().find(|buf| !buf.is_empty());
+                let first = first.map_or(&[][..], |buf| &buf[..buf.len().min(READY_ROOM)]);
+                let bounce = Bounce::gather(&[IoSlice::new(first)]);
+                return match blocking::on_stream(move || transfer.write(&bounce))? {
+                    Some(transfer) => transfer.take_written(),
+                    None => Ok(first.len()),
+                };
+            }
+            Begun::Busy => kept.wait(Way::Write),
+            Begun::Kept => {}
         }
     }
 }

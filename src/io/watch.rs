@@ -1,6 +1,6 @@
 //! Waiting for any descriptor: the four functions, and `Watch`, which is for more than one wait.
 //!
-//! - **WA1** What is registered anywhere is a duplicate of the descriptor. The original keeps its flags and its place in whatever else
+//! - **WA1** What is registered anywhere is a duplicate of the descriptor (`retry/asking.rs` says what happens without one). The original keeps its flags and its place in whatever else
 //!   watches it, and the same open file can be watched by any number of us.
 //! - **WA2** Readiness is a question about the present, answered by `poll(2)`; an event only says when to ask again.
 //!
@@ -27,7 +27,7 @@ use crate::sys::sock;
 ///
 /// # Errors
 ///
-/// `EBADF` for a closed descriptor; that no descriptor is left, because a green thread waits with a duplicate.
+/// `EBADF` for a closed descriptor. A green thread waits with a duplicate; when no descriptor is left for one, it asks again after pauses.
 ///
 /// ```
 /// use std::io::{Read, Write};

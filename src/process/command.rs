@@ -1,6 +1,7 @@
 //! `Command`: what to run, and how; std's own, and what it must be told to start with our defaults.
 //!
-//! - **CO1** `theirs` is whole between any two calls of the user: while a pool thread has it, the green thread waits, shielded.
+//! - **CO1** `theirs` is whole between any two calls of the user: while a pool thread has it, the green thread waits, shielded. A caller that is
+//!   cancelled before a pool thread has taken it takes it back.
 //! - **CO2** std's command cannot forget a setting of a standard stream, so one that the user has not set is set anew before
 //!   each start, once `output` has set it.
 
@@ -222,7 +223,8 @@ impl Command {
 
     /// Starts the child.
     ///
-    /// Suspends for the millisecond or so that this takes, and is not unwound meanwhile: a cancellation is raised at the next wait.
+    /// Suspends for the millisecond or so that this takes. Once it has begun it is waited for, and a cancellation is raised at the next wait;
+    /// while it waits for a thread of the pool, a cancellation unwinds the caller, and no child is started.
     ///
     /// # Errors
     ///
@@ -365,14 +367,10 @@ impl Command {
     /// CO1. On an OS thread, in place.
     #[track_caller]
     fn spawn_elsewhere(&mut self) -> io::Result<process::Child> {
-        let theirs = std::mem::replace(&mut self.theirs, process::Command::new(""));
-        let slot = Arc::new(Mutex::new(theirs));
-        let job = {
-            let slot = Arc::clone(&slot);
-            move || lock(&slot).spawn()
-        };
-        let spawned = blocking::run_shielded(job);
-        std::mem::swap(&mut self.theirs, &mut *lock(&slot));
+        let lent = Lent::new(&mut self.theirs);
+        let slot = Arc::clone(&lent.slot);
+        let spawned = blocking::run_shielded(move || lock(&slot).spawn());
+        drop(lent);
         match spawned {
             Ok(spawned) => spawned,
             // No OS thread for it; rather a millisecond of the worker's than no child.
@@ -394,6 +392,26 @@ impl Command {
     /// A closure was added that is to run in the child.
     pub(crate) fn has_a_hook(&mut self) {
         self.has_hooks = true;
+    }
+}
+
+/// CO1: std's command, while a pool thread may have it. It comes back on every way out.
+struct Lent<'a> {
+    theirs: &'a mut process::Command,
+    slot: Arc<Mutex<process::Command>>,
+}
+
+impl Lent<'_> {
+    fn new(theirs: &mut process::Command) -> Lent<'_> {
+        let command = std::mem::replace(theirs, process::Command::new(""));
+        let slot = Arc::new(Mutex::new(command));
+        Lent { theirs, slot }
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        std::mem::swap(self.theirs, &mut *lock(&self.slot));
     }
 }
 

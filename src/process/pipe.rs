@@ -111,7 +111,7 @@ impl Pipe {
         retry::read(&self.source, Reason::Read, Mode::default(), read, |_| false)
     }
 
-    /// Writes all, as a blocking pipe does; less if an error comes half way, which the next write meets again.
+    /// Writes all, as a blocking pipe does; less if an error or a cancellation comes half way, which the next write meets again.
     #[track_caller]
     fn write(&self, buf: &[u8]) -> io::Result<usize> {
         let mut written = 0;
@@ -129,11 +129,14 @@ impl Pipe {
                 }
                 Ok(false)
             };
-            match retry::write(&self.source, Reason::Write, Mode::default(), round) {
-                Ok(true) => return Ok(written),
-                Ok(false) => {}
-                Err(error) if written == 0 => return Err(error),
-                Err(_) => return Ok(written),
+            let write = || retry::write(&self.source, Reason::Write, Mode::default(), round);
+            // What was written must be told, also what the last round has before it had to wait.
+            match retry::hold_up_cancel(write) {
+                Ok(Ok(true)) => return Ok(written),
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) if written == 0 => return Err(error),
+                Err(cancelled) if written == 0 => cancelled.resume(),
+                Ok(Err(_)) | Err(_) => return Ok(written),
             }
         }
     }
@@ -160,9 +163,14 @@ impl Pipe {
             if rest.is_empty() {
                 continue;
             }
-            match self.write(rest) {
-                Ok(count) => written += count,
-                Err(_) => break,
+            match retry::hold_up_cancel(|| self.write(rest)) {
+                Ok(Ok(count)) => {
+                    written += count;
+                    if count < rest.len() {
+                        break;
+                    }
+                }
+                Ok(Err(_)) | Err(_) => break,
             }
         }
         Ok(written)

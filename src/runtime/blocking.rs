@@ -11,6 +11,11 @@
 //! Name look-ups have a queue of their own, and at most a quarter of the pool's threads (at least one) are at them: a
 //! name server that does not answer holds up other look-ups, but no file and no `unblock`.
 //!
+//! What a cancellation does to a call: while the call is queued it is taken back, never made, and its closure is dropped.
+//! Once a pool thread has claimed it, [`OnceClaimed`] decides. A call that changes something which outlives its caller (the
+//! position of a file, what is on a disk, a child process) is never made for a caller that has left: either it is waited for, or
+//! what it returns goes where the next caller finds it.
+//!
 //! PL1. A job goes from `Queued` to `Claimed` or `Left` under the pool's lock, and is in a queue exactly while it is `Queued`,
 //!      or `Left` and counted in `left`.
 //! PL2. `idle` counts the threads inside `more.wait`; who queues a job that may start, or makes one startable, wakes one.
@@ -26,7 +31,8 @@ use std::time::Duration;
 use super::job::{Call, Job};
 use super::shared::Shared;
 use super::worker::Worker;
-use crate::green::{Home, OnCancel, Reason, Wait, park};
+use crate::green::park::raise_if_cancelled;
+use crate::green::{Cancelled, Home, OnCancel, Reason, Wait, Wake, park};
 use crate::sys::clock::{self, Tick};
 
 const IDLE: Duration = Duration::from_secs(10);
@@ -36,6 +42,17 @@ const IDLE: Duration = Duration::from_secs(10);
 pub(super) enum Kind {
     General,
     LookUp,
+}
+
+/// What a cancellation of the caller does to a call that a pool thread has claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OnceClaimed {
+    /// The caller unwinds; what the call returns is dropped. For calls that change nothing.
+    Abandon,
+    /// The caller waits for the end of the call; the cancellation is raised at its next wait. For calls that end soon.
+    Shield,
+    /// The caller goes on without what the call returns, which is dropped: its destructor sees to it that nothing gets lost.
+    Detach,
 }
 
 struct Entry {
@@ -182,6 +199,22 @@ impl Pool {
         leftover.discard();
     }
 
+    /// The caller of `job` takes it back, if no thread has claimed it: then it is never made (PL1).
+    fn withdraw<F, T>(&self, job: &Job<F, T>) -> bool
+    where
+        F: FnOnce() -> T,
+    {
+        let mut queues = self.lock();
+        let Some(leftover) = job.withdraw() else {
+            return false;
+        };
+        queues.left += 1;
+        queues.sweep();
+        drop(queues);
+        leftover.discard();
+        true
+    }
+
     pub(super) fn metrics(&self) -> PoolMetrics {
         let queues = self.lock();
         PoolMetrics {
@@ -321,13 +354,16 @@ impl<F: FnOnce() -> T, T> Drop for Caller<'_, F, T> {
     }
 }
 
+/// None: detached.
+#[track_caller]
 fn call<T: Send + 'static>(
     kind: Kind,
-    wait: &Wait,
+    reason: Reason,
+    once_claimed: OnceClaimed,
     f: impl FnOnce() -> T + Send + 'static,
-) -> io::Result<T> {
+) -> io::Result<Option<T>> {
     let Some(worker) = Home::get().and_then(Worker::of) else {
-        return Ok(f());
+        return Ok(Some(f()));
     };
     let shared = worker.shared();
     let job = Arc::new(Job::new(f));
@@ -336,16 +372,42 @@ fn call<T: Send + 'static>(
         pool: &shared.pool,
         job,
     };
+    let mut wait = Wait::new(reason).on_cancel(match once_claimed {
+        OnceClaimed::Abandon => OnCancel::Raise,
+        OnceClaimed::Shield | OnceClaimed::Detach => OnCancel::Defer,
+    });
     loop {
         match caller.job.take() {
-            Some(Ok(value)) => return Ok(value),
+            Some(Ok(value)) => return Ok(Some(value)),
             Some(Err(payload)) => resume_unwind(payload),
-            None => park(wait),
-        };
+            None => {}
+        }
+        if park(&wait) != Wake::Cancelled {
+            continue;
+        }
+        if caller.pool.withdraw(&caller.job) {
+            raise_if_cancelled(&wait);
+            // Not reached: what was due a moment ago is due still.
+            return Err(io::Error::other(Cancelled::new()));
+        }
+        if once_claimed == OnceClaimed::Detach {
+            // It may have come to its end meanwhile.
+            return caller
+                .job
+                .take()
+                .transpose()
+                .or_else(|payload| resume_unwind(payload));
+        }
+        wait = Wait::new(reason).on_cancel(OnCancel::Shield);
     }
 }
 
-/// Calls `f` where it may block. Its panic comes out here.
+/// What a call gives that is never detached.
+fn attached<T>(value: Option<T>) -> io::Result<T> {
+    value.ok_or_else(|| io::Error::other(Cancelled::new()))
+}
+
+/// Calls `f` where it may block. Its panic comes out here. For calls that change nothing, or whose maker answers for that.
 ///
 /// Cancelled meanwhile, the green thread unwinds at once. If `f` has not started it never does, and is dropped here; else
 /// it runs to its end and its result is dropped there. A thread that is unwinding already waits on.
@@ -355,23 +417,35 @@ fn call<T: Send + 'static>(
 /// No OS thread can be had.
 #[track_caller]
 pub(crate) fn run<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
-    call(Kind::General, &Wait::new(Reason::Blocking), f)
+    attached(call(
+        Kind::General,
+        Reason::Blocking,
+        OnceClaimed::Abandon,
+        f,
+    )?)
 }
 
-/// As [`run`], for a short call whose outcome must not get lost: a cancellation waits until it has come.
+/// Calls `f` where it may block, for a short call whose outcome must not get lost. Its panic comes out here.
+///
+/// Cancelled while the call is queued, the green thread unwinds, and `f` is dropped here. Once it has been claimed, a cancellation
+/// waits until it has come to its end.
 ///
 /// # Errors
 ///
-/// As [`run`].
+/// No OS thread can be had.
 #[track_caller]
 pub(crate) fn run_shielded<T: Send + 'static>(
     f: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<T> {
-    let wait = Wait::new(Reason::Blocking).on_cancel(OnCancel::Shield);
-    call(Kind::General, &wait, f)
+    attached(call(
+        Kind::General,
+        Reason::Blocking,
+        OnceClaimed::Shield,
+        f,
+    )?)
 }
 
-/// As [`run`], for calls on files.
+/// As [`run`], for calls on files that change nothing which outlives the caller.
 ///
 /// # Errors
 ///
@@ -380,7 +454,34 @@ pub(crate) fn run_shielded<T: Send + 'static>(
 pub(crate) fn on_file<T: Send + 'static>(
     f: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    call(Kind::General, &Wait::new(Reason::File), f)?
+    attached(call(Kind::General, Reason::File, OnceClaimed::Abandon, f)?)?
+}
+
+/// As [`run_shielded`], for calls on files that change something which outlives the caller.
+///
+/// # Errors
+///
+/// Those of `f`, or no OS thread can be had.
+#[track_caller]
+pub(crate) fn on_file_shielded<T: Send + 'static>(
+    f: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    attached(call(Kind::General, Reason::File, OnceClaimed::Shield, f)?)?
+}
+
+/// Calls `f`, which may block for ever, on a file that waits for others. Its panic comes out here.
+///
+/// Cancelled while the call is queued, the green thread unwinds, and `f` is dropped here. Once it has been claimed, a cancellation makes
+/// this return `None` at once, and the next wait raises it: `f` goes on, and its result is dropped on the pool.
+///
+/// # Errors
+///
+/// No OS thread can be had.
+#[track_caller]
+pub(crate) fn on_stream<T: Send + 'static>(
+    f: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<Option<T>> {
+    call(Kind::General, Reason::File, OnceClaimed::Detach, f)
 }
 
 /// As [`run`], for looking names up: at most a quarter of the pool is at that at once.
@@ -392,5 +493,5 @@ pub(crate) fn on_file<T: Send + 'static>(
 pub(crate) fn look_up<T: Send + 'static>(
     f: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    call(Kind::LookUp, &Wait::new(Reason::LookUp), f)?
+    attached(call(Kind::LookUp, Reason::LookUp, OnceClaimed::Abandon, f)?)?
 }

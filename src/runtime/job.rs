@@ -80,6 +80,13 @@ impl<F: FnOnce() -> T, T> Job<F, T> {
         matches!(*lock(&self.stage), Stage::Left)
     }
 
+    /// The caller takes the call back, if no pool thread has claimed it. Under the pool's lock.
+    pub(super) fn withdraw(&self) -> Option<Leftover<F, T>> {
+        let mut stage = lock(&self.stage);
+        let is_queued = matches!(*stage, Stage::Queued(_));
+        is_queued.then(|| Leftover(mem::replace(&mut *stage, Stage::Left)))
+    }
+
     /// The caller goes away.
     pub(super) fn leave(&self) -> Leftover<F, T> {
         Leftover(mem::replace(&mut *lock(&self.stage), Stage::Left))

@@ -10,6 +10,7 @@
 //! SO3. Who moves a source changes `port` and then looks who waits; who waits enters a direction and then looks at `port` again. Of two that do so
 //!      at once one sees the other: nobody waits where another worker has taken the source from, and so for one that may have ended.
 
+use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -94,7 +95,8 @@ impl Core {
 /// A descriptor, and its registration once it has one.
 #[derive(Debug)]
 pub(crate) struct Source {
-    fd: ManuallyDrop<OwnedFd>,
+    // A file, because `fs::File` lends it out as one; it is the descriptor and nothing else.
+    file: ManuallyDrop<File>,
     core: ManuallyDrop<Arc<Core>>,
     kind: Kind,
 }
@@ -103,7 +105,7 @@ impl Source {
     /// Takes a descriptor. No system call: it is registered when it first waits.
     pub(crate) fn new(fd: OwnedFd, kind: Kind) -> Source {
         Source {
-            fd: ManuallyDrop::new(fd),
+            file: ManuallyDrop::new(fd.into()),
             core: ManuallyDrop::new(Arc::new(Core {
                 read: Direction::new(),
                 write: Direction::new(),
@@ -117,7 +119,12 @@ impl Source {
 
     #[inline]
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.file.as_fd()
+    }
+
+    /// The descriptor as std's file.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
     }
 
     /// The descriptor back, deregistered.
@@ -125,7 +132,7 @@ impl Source {
         let mut this = ManuallyDrop::new(self);
         this.retire();
         // SAFETY: `this` is never dropped, and the field is taken once.
-        unsafe { ManuallyDrop::take(&mut this.fd) }
+        unsafe { ManuallyDrop::take(&mut this.file) }.into()
     }
 
     #[inline]
@@ -264,7 +271,7 @@ impl Source {
         let Some(Registration { port, .. }) = lock(&core.registration).take() else {
             return;
         };
-        port.deregister(self.fd.as_fd());
+        port.deregister(self.file.as_fd());
         let here = Home::of_thread()
             .and_then(Worker::of)
             .is_some_and(|worker| Arc::ptr_eq(worker.port(), &port));
@@ -278,7 +285,7 @@ impl Drop for Source {
     fn drop(&mut self) {
         self.retire();
         // SAFETY: dropped once, here; deleted from the poller before it is closed.
-        unsafe { ManuallyDrop::drop(&mut self.fd) };
+        unsafe { ManuallyDrop::drop(&mut self.file) };
     }
 }
 

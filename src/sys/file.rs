@@ -19,6 +19,8 @@ pub(crate) enum Now {
     WouldWait,
     /// There is no such call for this file.
     Unknown,
+    /// The file calls the request invalid. The plain call does too, most likely, and gives the true error.
+    Invalid,
 }
 
 /// Where a transfer starts: what stands for "where the file is".
@@ -56,9 +58,10 @@ fn judge(mut call: impl FnMut() -> rustix::io::Result<usize>) -> io::Result<Now>
             Ok(count) => Ok(Now::Done(count)),
             Err(Errno::INTR) => continue,
             Err(Errno::AGAIN) => Ok(Now::WouldWait),
-            // Some kinds of file call the flag, or an offset, invalid: the plain call knows the true error, if there is one.
+            // Some kinds of file call the flag, or an offset, invalid; others have nothing to read, or refuse the size.
+            Err(Errno::INVAL) => Ok(Now::Invalid),
             // Seccomp filters that were written before the call existed answer EPERM.
-            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::PERM) => Ok(Now::Unknown),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM) => Ok(Now::Unknown),
             Err(error) => Err(error.into()),
         };
     }
@@ -81,8 +84,11 @@ pub(crate) enum Nature {
     Disk,
     /// Its operations never block: `/dev/null` and the like.
     Memory,
-    /// Its operations wait for somebody else, for ever perhaps: pipes, sockets, terminals.
+    /// Its operations wait for somebody else, for ever perhaps: pipes and sockets. It has no position.
     Stream,
+    /// Its operations may wait for ever, too: character devices (terminals), what the system calls an anonymous inode (inotify,
+    /// eventfd, timerfd, signalfd, …), regular files without a position (`trace_pipe`).
+    Device,
 }
 
 /// What `fd` is. What cannot be asked is taken for a disk's: its operations give the error.
@@ -93,9 +99,16 @@ pub(crate) fn nature(fd: BorrowedFd<'_>) -> Nature {
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::Fifo | FileType::Socket => Nature::Stream,
         FileType::CharacterDevice if is_memory(stat.st_rdev as _) => Nature::Memory,
-        FileType::CharacterDevice => Nature::Stream,
+        // Linux gives anonymous inodes no type.
+        FileType::CharacterDevice | FileType::Unknown => Nature::Device,
+        FileType::RegularFile if !has_position(fd) => Nature::Device,
         _ => Nature::Disk,
     }
+}
+
+fn has_position(fd: BorrowedFd<'_>) -> bool {
+    let here = rustix::fs::SeekFrom::Current(0);
+    rustix::fs::seek(fd, here) != Err(rustix::io::Errno::SPIPE)
 }
 
 #[cfg(target_os = "linux")]

@@ -4,7 +4,7 @@ use rustlet::thread::ThreadId;
 use rustlet::{Cancelled, park, run, run_all, sleep, spawn, spawn_local, yield_now};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ fn an_initialiser_that_waits_keeps_to_its_thread() {
     static RUNS: AtomicUsize = AtomicUsize::new(0);
     rustlet::thread_local! {
         static KEY: Box<usize> = {
-            let number = RUNS.fetch_add(1, Ordering::SeqCst);
+            let number = RUNS.fetch_add(1, SeqCst);
             yield_now();
             sleep(Duration::from_micros(50));
             Box::new(number)
@@ -177,7 +177,7 @@ fn destructors_of_cancelled_threads_run() {
     struct Counted;
     impl Drop for Counted {
         fn drop(&mut self) {
-            DROPS.fetch_add(1, Ordering::SeqCst);
+            DROPS.fetch_add(1, SeqCst);
         }
     }
     rustlet::thread_local! {
@@ -188,12 +188,12 @@ fn destructors_of_cancelled_threads_run() {
         turns();
         thread.cancel();
         assert!(thread.join().unwrap_err().is::<Cancelled>());
-        assert_eq!(DROPS.load(Ordering::SeqCst), 1);
+        assert_eq!(DROPS.load(SeqCst), 1);
         // Left to the end of the run.
         spawn_local(|| KEY.with(|_| park()));
         turns();
     });
-    assert_eq!(DROPS.load(Ordering::SeqCst), 2);
+    assert_eq!(DROPS.load(SeqCst), 2);
 }
 
 /// A value made so late that nobody destroys it must not turn up in another thread: it need not be `Send`.

@@ -378,27 +378,100 @@ fn a_cancelled_output_lets_go_of_the_pipes() {
     });
 }
 
+/// It is cancelled before a thread of the pool has begun with it, or is not torn.
 #[test]
 fn a_spawn_is_not_torn_by_a_cancellation() {
     on_one_worker(|| {
-        let (input, writer) = std::io::pipe().unwrap();
-        let spawner = rustlet::spawn_local(move || {
-            let mut command = sh("read a; exit 6");
-            command.env("A", "b").stdin(input);
-            let child = command.spawn();
-            // It is all there: the command, and the child.
-            assert_eq!(command.get_program(), "/bin/sh");
-            assert_eq!(command.get_envs().count(), 1);
-            let mut child = child.unwrap();
-            let outcome = catch_unwind(AssertUnwindSafe(|| child.wait()));
-            assert!(outcome.unwrap_err().is::<rustlet::Cancelled>());
-            child
-        });
+        for round in 0..20 {
+            let (input, writer) = std::io::pipe().unwrap();
+            let command = std::rc::Rc::new(std::cell::RefCell::new(sh("read a; exit 6")));
+            command.borrow_mut().env("A", "b").stdin(input);
+            let theirs = std::rc::Rc::clone(&command);
+            let spawner = rustlet::spawn_local(move || {
+                let child = theirs.borrow_mut().spawn();
+                let mut child = child.unwrap();
+                let outcome = catch_unwind(AssertUnwindSafe(|| child.wait()));
+                assert!(outcome.unwrap_err().is::<rustlet::Cancelled>());
+                child
+            });
+            for _ in 0..=round {
+                rustlet::yield_now();
+            }
+            spawner.cancel();
+            let spawned = spawner.join();
+            // It is all there: the command, and the child if there is one.
+            assert_eq!(command.borrow().get_program(), "/bin/sh");
+            assert_eq!(command.borrow().get_envs().count(), 1);
+            drop((command, writer));
+            match spawned {
+                Ok(mut child) => assert_eq!(child.wait().unwrap().code(), Some(6)),
+                Err(payload) => assert!(payload.is::<rustlet::Cancelled>()),
+            }
+        }
+    });
+}
+
+/// All threads of the pool are busy: a limit around the start of a child holds, and the command can be used again.
+#[test]
+fn a_start_that_waits_for_the_pool_is_given_up() {
+    let runtime = rustlet::Builder::new()
+        .workers(1)
+        .blocking_threads(1)
+        .build()
+        .unwrap();
+    runtime.run(|| {
+        let (open, gate) = mpsc::channel::<()>();
+        let blocked = rustlet::spawn_local(move || rustlet::unblock(move || gate.recv().is_err()));
         rustlet::yield_now();
-        spawner.cancel();
-        let mut child = spawner.join().unwrap();
-        drop(writer);
-        assert_eq!(child.wait().unwrap().code(), Some(6));
+        let mut command = sh("exit $CODE");
+        command.env("CODE", "7");
+        let limit = Duration::from_millis(1);
+        rustlet::timeout(limit, || command.status()).unwrap_err();
+        rustlet::timeout(limit, || command.output()).unwrap_err();
+        assert_eq!(runtime.metrics().blocking_queued, 0);
+        drop(open);
+        assert!(blocked.join().unwrap());
+        assert_eq!(command.status().unwrap().code(), Some(7));
+    });
+}
+
+/// The pipe takes a part of a write: its caller is cancelled, and knows how much.
+#[test]
+fn a_cancelled_write_to_a_child_tells_what_was_written() {
+    on_one_worker(|| {
+        for vectored in [false, true] {
+            let (mut reader, writer) = std::io::pipe().unwrap();
+            let pipe = ChildStdin::from(std::os::fd::OwnedFd::from(writer));
+            let content: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
+            let (content, pipe) = (Arc::new(content), Arc::new(pipe));
+            let (theirs, end) = (content.clone(), pipe.clone());
+            let told = Arc::new(AtomicU64::new(0));
+            let tell = told.clone();
+            let thread = rustlet::spawn_local(move || {
+                let (one, other) = theirs.split_at(30_000);
+                let bufs = [one, other].map(std::io::IoSlice::new);
+                let count = if vectored {
+                    (&*end).write_vectored(&bufs)
+                } else {
+                    (&*end).write(&theirs)
+                };
+                tell.store(count.unwrap() as u64, Ordering::Relaxed);
+                rustlet::park();
+            });
+            while !rustlet::runtime::threads()
+                .iter()
+                .any(|info| info.waits_in == "write")
+            {
+                rustlet::yield_now();
+            }
+            thread.cancel();
+            assert!(thread.join().unwrap_err().is::<rustlet::Cancelled>());
+            drop(pipe);
+            let mut all = Vec::new();
+            reader.read_to_end(&mut all).unwrap();
+            assert_eq!(all.len() as u64, told.load(Ordering::Relaxed));
+            assert!(!all.is_empty() && content.starts_with(&all));
+        }
     });
 }
 

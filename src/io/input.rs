@@ -1,0 +1,195 @@
+//! The buffer of stdin: what was read stays in it until a call gives it away whole.
+//!
+//! `read_line`, `read_until`, `read_exact` and `read_to_string` take nothing out of the buffer before they have all they want. So a
+//! thread that is cancelled half way has read nothing: the next call, whoever makes it, begins where that one did.
+//!
+//! - **IN1** `bytes[start..end]` has been read and not been given away. What lies behind `end` is room for the next read.
+//!
+//! Owned by whoever has the stream's lock. What reads suspends.
+
+use std::io::{self, BufRead, IoSliceMut, Read};
+
+use super::standard::Standard;
+
+/// As large as std's, and how much is read at once at least.
+const SIZE: usize = 8 << 10;
+/// `read_exact` takes more than this in parts.
+const MAX_EXACT: usize = 1 << 20;
+
+#[derive(Debug)]
+pub(super) struct Input {
+    source: Standard,
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Input {
+    pub(super) const fn new(source: Standard) -> Input {
+        Input {
+            source,
+            bytes: Vec::new(),
+            start: 0,
+            end: 0,
+        }
+    }
+
+    fn buffered(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    /// Reads something behind what is there. 0 is the end.
+    #[track_caller]
+    fn read_more(&mut self) -> io::Result<usize> {
+        if self.start > 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        if self.bytes.len() - self.end < SIZE {
+            self.bytes.resize((2 * self.end).max(self.end + SIZE), 0);
+        }
+        loop {
+            match self.source.read(&mut self.bytes[self.end..]) {
+                Ok(count) => {
+                    self.end += count;
+                    return Ok(count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// How much there is up to `byte`, or to the end; and the error that came before either.
+    #[track_caller]
+    fn find(&mut self, byte: u8) -> (usize, io::Result<()>) {
+        let mut seen = 0;
+        loop {
+            let found = self.buffered()[seen..]
+                .iter()
+                .position(|&other| other == byte);
+            if let Some(place) = found {
+                return (seen + place + 1, Ok(()));
+            }
+            seen = self.end - self.start;
+            match self.read_more() {
+                Ok(0) => return (seen, Ok(())),
+                Ok(_) => {}
+                Err(error) => return (seen, Err(error)),
+            }
+        }
+    }
+
+    /// As [`BufRead::read_line`].
+    #[track_caller]
+    pub(super) fn read_line(&mut self, line: &mut String) -> io::Result<usize> {
+        let (count, result) = self.find(b'\n');
+        self.give_text(count, result, line)
+    }
+
+    fn give_text(
+        &mut self,
+        count: usize,
+        result: io::Result<()>,
+        text: &mut String,
+    ) -> io::Result<usize> {
+        let given = match std::str::from_utf8(&self.buffered()[..count]) {
+            Ok(piece) => {
+                text.push_str(piece);
+                result
+            }
+            Err(_) => result.and(Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "stream did not contain valid UTF-8",
+            ))),
+        };
+        self.consume(count);
+        given.map(|()| count)
+    }
+}
+
+impl Read for Input {
+    #[track_caller]
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.read_vectored(&mut [IoSliceMut::new(buf)])
+    }
+
+    #[track_caller]
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        if self.start == self.end {
+            // What has the room takes it directly.
+            if bufs.iter().map(|buf| buf.len()).sum::<usize>() >= SIZE {
+                return self.source.read_vectored(bufs);
+            }
+            if bufs.iter().any(|buf| !buf.is_empty()) {
+                self.read_more()?;
+            }
+        }
+        let count = self.buffered().read_vectored(bufs)?;
+        self.consume(count);
+        Ok(count)
+    }
+
+    #[track_caller]
+    fn read_to_end(&mut self, buf: &mut Vec<u8>) -> io::Result<usize> {
+        let count = self.end - self.start;
+        buf.extend_from_slice(self.buffered());
+        self.consume(count);
+        Ok(count + self.source.read_to_end(buf)?)
+    }
+
+    #[track_caller]
+    fn read_to_string(&mut self, buf: &mut String) -> io::Result<usize> {
+        let result = loop {
+            match self.read_more() {
+                Ok(0) => break Ok(()),
+                Ok(_) => {}
+                Err(error) => break Err(error),
+            }
+        };
+        self.give_text(self.end - self.start, result, buf)
+    }
+
+    #[track_caller]
+    fn read_exact(&mut self, buf: &mut [u8]) -> io::Result<()> {
+        for part in buf.chunks_mut(MAX_EXACT) {
+            while self.buffered().len() < part.len() {
+                if self.read_more()? == 0 {
+                    // std's error. As with std, what there was is gone.
+                    let result = self.buffered().read_exact(part);
+                    self.consume(self.end - self.start);
+                    return result;
+                }
+            }
+            part.copy_from_slice(&self.buffered()[..part.len()]);
+            self.consume(part.len());
+        }
+        Ok(())
+    }
+}
+
+impl BufRead for Input {
+    #[track_caller]
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.start == self.end {
+            self.read_more()?;
+        }
+        Ok(self.buffered())
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.start = (self.start + amount).min(self.end);
+        if self.start == self.end && self.bytes.len() > 8 * SIZE {
+            *self = Input::new(self.source);
+        }
+    }
+
+    #[track_caller]
+    fn read_until(&mut self, byte: u8, buf: &mut Vec<u8>) -> io::Result<usize> {
+        let (count, result) = self.find(byte);
+        buf.extend_from_slice(&self.buffered()[..count]);
+        self.consume(count);
+        result.map(|()| count)
+    }
+}
