@@ -13,6 +13,8 @@
 //! - **G2** A [`Timer`] is made, armed and deleted on one thread, which is the one that it signals; it is a local variable
 //!   of a function that neither switches stacks nor returns before.
 //! - **G3** What the kernel is to fill is a local variable of the right type, and is read only after the call has succeeded.
+//! - **G4** A `sigaction`, a `sigevent` and a `sigset_t` of zeros are valid: no handler and no flags, no
+//!   signal, an empty set.
 
 #[cfg(target_os = "linux")]
 pub(crate) use interrupting::interrupted_soon;
@@ -44,11 +46,13 @@ pub(crate) fn interrupted_soon<T>(call: impl FnOnce() -> io::Result<T>) -> io::R
 
 #[cfg(target_os = "linux")]
 mod interrupting {
-    use super::{io, is_default};
-    use std::mem::{self, MaybeUninit};
+    use super::{MaybeUninit, io, is_default};
+    use std::mem;
     use std::ptr;
+    use std::sync::Mutex;
     use std::sync::atomic::{AtomicI32, Ordering};
-    use std::sync::{Mutex, PoisonError};
+
+    use crate::shim::lock;
 
     /// The time after which a call is interrupted. The timer repeats, because its signal may come before
     /// the thread has entered the call.
@@ -86,35 +90,41 @@ mod interrupting {
         if signal != 0 && is_ours(signal) {
             return Some(signal);
         }
-        let _choosing = CHOOSING.lock().unwrap_or_else(PoisonError::into_inner);
+        let _choosing = lock(&CHOOSING);
         // SIGURG first, as Go does it: ignored by default, and allowed to come at any time.
         let candidates =
             std::iter::once(libc::SIGURG).chain((libc::SIGRTMIN()..=libc::SIGRTMAX()).rev());
         let chosen = candidates
             .filter(|&signal| is_ours(signal) || is_default(signal).unwrap_or(false))
-            .find(|&signal| {
-                // SAFETY: G1, and a sigaction of zeros has no flags and an empty mask.
-                unsafe {
-                    let mut action: libc::sigaction = mem::zeroed();
-                    action.sa_sigaction = on_signal as extern "C" fn(libc::c_int) as usize;
-                    // Not SA_RESTART: the call is to end.
-                    action.sa_flags = libc::SA_ONSTACK;
-                    libc::sigaction(signal, &raw const action, ptr::null_mut()) == 0
-                }
-            })?;
+            .find(|&signal| handle(signal))?;
         SIGNAL.store(chosen, Ordering::Relaxed);
         Some(chosen)
     }
 
+    fn handler() -> usize {
+        on_signal as extern "C" fn(libc::c_int) as usize
+    }
+
+    /// Installs the handler. True: it is in place.
+    fn handle(signal: i32) -> bool {
+        // SAFETY: G4.
+        let mut action: libc::sigaction = unsafe { mem::zeroed() };
+        action.sa_sigaction = handler();
+        // Not SA_RESTART: the call is to end.
+        action.sa_flags = libc::SA_ONSTACK;
+        // SAFETY: G1: the handler has the signature for these flags, and does nothing.
+        unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) == 0 }
+    }
+
     fn is_ours(signal: i32) -> bool {
         let mut action = MaybeUninit::<libc::sigaction>::uninit();
-        // SAFETY: G3.
-        unsafe {
-            libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) == 0 && {
-                let action = action.assume_init();
-                action.sa_sigaction == on_signal as extern "C" fn(libc::c_int) as usize
-            }
+        // SAFETY: G3, and nothing is set.
+        if unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) } != 0 {
+            return false;
         }
+        // SAFETY: G3.
+        let action = unsafe { action.assume_init() };
+        action.sa_sigaction == handler()
     }
 
     /// A timer that signals the thread that made it, again and again, until it is dropped.
@@ -122,17 +132,20 @@ mod interrupting {
 
     impl Timer {
         fn new(signal: i32) -> Option<Timer> {
+            // SAFETY: G4.
+            let mut event: libc::sigevent = unsafe { mem::zeroed() };
+            event.sigev_notify = libc::SIGEV_THREAD_ID;
+            event.sigev_signo = signal;
+            // SAFETY: it only asks who calls (G2).
+            event.sigev_notify_thread_id = unsafe { libc::gettid() };
             let mut timer = MaybeUninit::<libc::timer_t>::uninit();
-            // SAFETY: a sigevent of zeros is valid, and the kernel reads the fields that are set here; G2, G3.
-            unsafe {
-                let mut event: libc::sigevent = mem::zeroed();
-                event.sigev_notify = libc::SIGEV_THREAD_ID;
-                event.sigev_signo = signal;
-                event.sigev_notify_thread_id = libc::gettid();
-                let result =
-                    libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, timer.as_mut_ptr());
-                (result == 0).then(|| Timer(timer.assume_init()))
+            let (clock, to) = (libc::CLOCK_MONOTONIC, timer.as_mut_ptr());
+            // SAFETY: G3; the event names this thread (G2) and a signal with a handler (G1).
+            if unsafe { libc::timer_create(clock, &raw mut event, to) } != 0 {
+                return None;
             }
+            // SAFETY: G3.
+            Some(Timer(unsafe { timer.assume_init() }))
         }
 
         fn arm(&self) {
@@ -164,17 +177,12 @@ mod interrupting {
 
     impl Unblocked {
         fn new(signal: i32) -> Unblocked {
-            let mut before = MaybeUninit::<libc::sigset_t>::uninit();
-            // SAFETY: a set of zeros is an empty one, and valid for `sigaddset`; G3.
-            unsafe {
-                let mut set: libc::sigset_t = mem::zeroed();
-                libc::sigaddset(&raw mut set, signal);
-                let result =
-                    libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, before.as_mut_ptr());
-                let before = (result == 0).then(|| before.assume_init());
-                Unblocked {
-                    before: before.filter(|before| libc::sigismember(before, signal) == 1),
-                }
+            let mut set = empty_set();
+            // SAFETY: G4: the set is valid.
+            unsafe { libc::sigaddset(&raw mut set, signal) };
+            let before = change_mask(libc::SIG_UNBLOCK, &set);
+            Unblocked {
+                before: before.filter(|before| contains(before, signal)),
             }
         }
     }
@@ -182,29 +190,42 @@ mod interrupting {
     impl Drop for Unblocked {
         fn drop(&mut self) {
             if let Some(before) = &self.before {
-                // SAFETY: the kernel only reads the set.
-                let _done =
-                    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before, ptr::null_mut()) };
+                let _former = change_mask(libc::SIG_SETMASK, before);
             }
         }
+    }
+
+    fn empty_set() -> libc::sigset_t {
+        // SAFETY: G4.
+        unsafe { mem::zeroed() }
+    }
+
+    fn contains(set: &libc::sigset_t, signal: i32) -> bool {
+        // SAFETY: G4: the set is valid, and is only read.
+        unsafe { libc::sigismember(set, signal) == 1 }
+    }
+
+    /// Changes what the calling thread blocks. What it has blocked before comes back.
+    fn change_mask(how: libc::c_int, set: &libc::sigset_t) -> Option<libc::sigset_t> {
+        let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: G3; the set is valid (G4), and is only read.
+        if unsafe { libc::pthread_sigmask(how, set, before.as_mut_ptr()) } != 0 {
+            return None;
+        }
+        // SAFETY: G3.
+        Some(unsafe { before.assume_init() })
     }
 
     #[cfg(test)]
     mod tests {
         use super::*;
+        use rustix::net::{RecvFlags, recv};
         use std::os::unix::net::UnixStream;
-        use std::time::Duration;
 
         /// A read that would block for ever: it has no time limit of its own.
         fn read_nothing() -> io::ErrorKind {
             let (one, _other) = UnixStream::pair().unwrap();
-            let read = || {
-                Ok(rustix::net::recv(
-                    &one,
-                    &mut [0],
-                    rustix::net::RecvFlags::empty(),
-                )?)
-            };
+            let read = || Ok(recv(&one, &mut [0], RecvFlags::empty())?);
             interrupted_soon(read).unwrap_err().kind()
         }
 
@@ -218,38 +239,22 @@ mod interrupting {
         #[test]
         fn a_call_that_does_not_block_is_made_as_ever() {
             assert_eq!(interrupted_soon(|| Ok(5)).unwrap(), 5);
-            // And nothing comes afterwards.
-            std::thread::sleep(Duration::from_millis(1));
             let error = interrupted_soon(|| Err::<(), _>(io::ErrorKind::NotFound.into()));
             assert_eq!(error.unwrap_err().kind(), io::ErrorKind::NotFound);
         }
 
         #[test]
         fn where_all_signals_are_blocked_too() {
-            std::thread::spawn(|| {
-                // SAFETY: the sets are valid; other threads keep their masks.
-                let mask = |how, set: &libc::sigset_t| unsafe {
-                    let mut before: libc::sigset_t = mem::zeroed();
-                    libc::pthread_sigmask(how, set, &raw mut before);
-                    before
-                };
-                // SAFETY: as above.
-                let (all, none) = unsafe {
-                    let mut all: libc::sigset_t = mem::zeroed();
-                    libc::sigfillset(&raw mut all);
-                    (all, mem::zeroed())
-                };
-                mask(libc::SIG_SETMASK, &all);
+            let blocked = || {
+                let mut all = empty_set();
+                // SAFETY: G4.
+                unsafe { libc::sigfillset(&raw mut all) };
+                change_mask(libc::SIG_SETMASK, &all).unwrap();
                 assert_eq!(read_nothing(), io::ErrorKind::Interrupted);
-                let after = mask(libc::SIG_BLOCK, &none);
-                // SAFETY: as above.
-                assert_eq!(
-                    unsafe { libc::sigismember(&raw const after, libc::SIGURG) },
-                    1
-                );
-            })
-            .join()
-            .unwrap();
+                let after = change_mask(libc::SIG_BLOCK, &empty_set()).unwrap();
+                assert!(contains(&after, libc::SIGURG));
+            };
+            std::thread::spawn(blocked).join().unwrap();
         }
     }
 }
