@@ -45,6 +45,8 @@ mod fiber;
 #[cfg(not(loom))]
 pub(crate) mod home;
 #[cfg(not(loom))]
+mod origin;
+#[cfg(not(loom))]
 pub(crate) mod park;
 #[cfg(not(loom))]
 mod queue;
