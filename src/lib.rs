@@ -110,7 +110,7 @@ pub use crate::{
     runtime::{Builder, Runtime, run, run_all},
     thread::{
         JoinHandle, current, deadline, is_cancelled, park, park_timeout, repeat, scope, shield,
-        sleep, sleep_until, spawn, spawn_local, timeout, unblock, wait_idle, yield_now,
+        sleep, sleep_until, spawn, spawn_local, spawn_on, timeout, unblock, wait_idle, yield_now,
     },
     worker::Worker,
 };

@@ -24,6 +24,7 @@ use super::completion::Completion;
 use super::fiber::Fiber;
 use super::home::{self, Home, Mailbox};
 use super::mailbox::Mail;
+use super::origin::Origin;
 use super::reason::Reason;
 use crate::stack::Stack;
 use crate::sys::clock::{NEVER, Tick};
@@ -73,10 +74,8 @@ pub(crate) struct Green {
     /// What may end a wait of it: see `cancel.rs`.
     pub(super) attention: AtomicU8,
     token: AtomicBool,
-    /// It was given to the worker that had room for it, and counts there (`Peer::placed`).
-    pub(crate) placed: Cell<bool>,
-    /// Its end tells how long the threads of its site live.
-    pub(crate) timed: Cell<bool>,
+    /// What placement knows of it.
+    pub(crate) origin: Origin,
     pub(crate) timer: Cell<u32>,
     pub(super) refs: AtomicU32,
     pub(crate) deadline: Cell<Tick>,
@@ -100,8 +99,6 @@ pub(crate) struct Green {
     pub(super) quiet_turns: Cell<u8>,
     pub(super) scopes: Scopes,
     pub(super) chunk: Cell<*mut blocks::Chunk>,
-    /// Where it was spawned, as the table of spawn sites numbers it (`runtime/sites.rs`).
-    pub(crate) site: Cell<u16>,
     group: AtomicUsize,
     id: AtomicU64,
     born_at: AtomicPtr<Location<'static>>,
@@ -146,9 +143,7 @@ impl Green {
             at: AtomicPtr::new(ptr::null_mut()),
             attention: AtomicU8::new(0),
             token: AtomicBool::new(false),
-            placed: Cell::new(false),
-            timed: Cell::new(false),
-            site: Cell::new(0),
+            origin: Origin(Cell::new(0)),
             started_at: Cell::new(0),
             refs: AtomicU32::new(0),
             completion: Completion::new(),
@@ -187,9 +182,7 @@ impl Green {
         green.quiet_turns.set(0);
         green.attention.store(0, Ordering::Relaxed);
         green.token.store(false, Ordering::Relaxed);
-        green.placed.set(false);
-        green.timed.set(false);
-        green.site.set(0);
+        green.origin.0.set(0);
         green.completion.reset();
         green.group.store(group, Ordering::Relaxed);
         let id = home.map_or_else(next_id, |home| home.ids.next());

@@ -47,6 +47,8 @@ mod fiber;
 #[cfg(not(loom))]
 pub(crate) mod home;
 #[cfg(not(loom))]
+mod origin;
+#[cfg(not(loom))]
 mod panic_count;
 #[cfg(not(loom))]
 pub(crate) mod park;

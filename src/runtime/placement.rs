@@ -87,6 +87,14 @@ impl Record {
         self.conduct() == Conduct::Unknown && !self.flag()
     }
 
+    /// Whether its threads have behaved alike for a while, in a way that needs no clock to be seen.
+    #[inline(always)]
+    pub(crate) fn is_sure(self) -> bool {
+        let conduct = self.conduct();
+        self.0 & CONFIDENCE == CONFIDENCE
+            && (conduct == Conduct::Short || conduct == Conduct::Waits)
+    }
+
     fn confidence(self) -> u16 {
         (self.0 & CONFIDENCE) / STEP
     }
@@ -234,6 +242,11 @@ pub(crate) fn place(
     }
     *cursor = turn_of((index + 1) % workers);
     Place::At(index)
+}
+
+/// How many more threads of a burst stay after one that does, `queued` of which wait already.
+pub(crate) fn keeps(queued: usize) -> usize {
+    if queued >= BURST { queued / 16 } else { 0 }
 }
 
 fn turn_of(index: usize) -> u16 {

@@ -192,7 +192,7 @@ impl Sentinel {
             match victim.unstarted.take() {
                 Some(new) => {
                     let peer = &shared.peers[self.index];
-                    if new.0.placed.get() {
+                    if new.0.origin.is_placed() {
                         victim.placed.fetch_sub(1, Ordering::Relaxed);
                         peer.placed.fetch_add(1, Ordering::Relaxed);
                     }

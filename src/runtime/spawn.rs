@@ -9,6 +9,7 @@
 use std::io;
 use std::panic::Location;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::blocking;
 use super::join::JoinHandle;
@@ -25,6 +26,8 @@ pub(crate) struct Order {
     pub(crate) name: Option<Box<str>>,
     pub(crate) stack: Option<StackSize>,
     pub(crate) scope: Option<Arc<ScopeState>>,
+    /// The worker that it starts and stays on, if not any.
+    pub(crate) worker: Option<usize>,
     pub(crate) at: &'static Location<'static>,
 }
 
@@ -36,6 +39,7 @@ impl Order {
             name: None,
             stack: None,
             scope: None,
+            worker: None,
             at: Location::caller(),
         }
     }
@@ -49,6 +53,18 @@ fn refuse(shared: &Shared) -> io::Error {
             shared.config.max_threads
         ),
     )
+}
+
+/// Whether the worker that is asked for exists.
+fn check_worker(order: &Order, shared: &Shared) -> io::Result<()> {
+    let workers = shared.peers.len();
+    match order.worker {
+        Some(index) if index >= workers => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("there is no worker {index}: the runtime has {workers}, counted from 0"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The right to a stack: of the usual size, as a credit; of another, as the stack itself.
@@ -105,6 +121,7 @@ pub(crate) unsafe fn spawn<F, T>(shared: &Arc<Shared>, order: Order, f: F) -> io
 where
     F: FnOnce() -> T,
 {
+    check_worker(&order, shared)?;
     let worker = Worker::current().filter(|worker| Arc::ptr_eq(worker.shared(), shared));
     if !shared.admit() {
         return Err(refuse(shared));
@@ -112,14 +129,20 @@ where
     let stack = secure_stack(&order, shared, worker).inspect_err(|_| shared.dismiss())?;
     let usual = stack.is_none();
     let key = key::<F, T>(order.at);
+    let fixed = order.worker;
     // Given back before the closure goes, whose destructor may unwind.
     let block = Green::born_so(birth(order, stack, shared))
         .inspect_err(|_| give_back(shared, worker, usual))?;
     // SAFETY: just born; SP1.
     let (scheduled, handle) = unsafe { Green::animate(block, f) };
-    match worker {
-        Some(worker) => worker.push(Unstarted(scheduled), key),
-        None => shared.push_external(Unstarted(scheduled), key),
+    match (worker, fixed) {
+        (Some(worker), Some(index)) => worker.push_fixed(index, Unstarted(scheduled), key),
+        (Some(worker), None) => worker.push(Unstarted(scheduled), key),
+        (None, Some(index)) => {
+            shared.external.fetch_add(1, Ordering::Release);
+            shared.push_fixed(index, Unstarted(scheduled));
+        }
+        (None, None) => shared.push_external(Unstarted(scheduled), key),
     }
     Ok(handle)
 }
@@ -157,6 +180,13 @@ where
     T: 'static,
 {
     let shared = worker.shared();
+    check_worker(&order, shared)?;
+    if order.worker.is_some_and(|index| index != worker.index()) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "a local thread stays on the worker of the calling thread, and another worker was asked for",
+        ));
+    }
     if !shared.admit() {
         return Err(refuse(shared));
     }
@@ -227,6 +257,7 @@ where
             name: None,
             stack: None,
             scope: None,
+            worker: None,
             at,
         };
         return spawn_static(order, f);

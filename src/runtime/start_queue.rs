@@ -94,7 +94,7 @@ impl StartQueue {
 
     /// How many are in the two queues beside.
     #[inline]
-    fn extra(&self) -> usize {
+    pub(crate) fn extra(&self) -> usize {
         self.extra.load(Ordering::Relaxed)
     }
 
@@ -129,9 +129,9 @@ impl StartQueue {
         self.fixed.push(new);
     }
 
-    /// The oldest of those that nobody else takes.
+    /// The oldest of those that nobody else takes: for the worker, or when no worker will start them any more.
     #[cold]
-    fn pop_fixed(&self) -> Option<Unstarted> {
+    pub(crate) fn pop_fixed(&self) -> Option<Unstarted> {
         let new = self.fixed.pop()?;
         self.extra.fetch_sub(1, Ordering::Relaxed);
         Some(new)

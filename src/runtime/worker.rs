@@ -94,6 +94,8 @@ pub(crate) struct Worker {
     /// Since when the worker leaves its shared threads to others; 0 if it does not.
     deferring_since: Cell<Tick>,
     deferring_until: Cell<Tick>,
+    /// So many threads of a burst stay here before the other workers are looked at again.
+    keeps: Cell<usize>,
     /// Among its shared threads may be one of an unknown site.
     shares_unknown: Cell<bool>,
     /// Per worker, how many it had started, and when (0: not) threads were first seen to wait for it since then.
@@ -134,6 +136,7 @@ impl Worker {
             cursors: Box::new([const { Cell::new(0) }; ENTRIES]),
             deferring_since: Cell::new(0),
             deferring_until: Cell::new(0),
+            keeps: Cell::new(0),
             shares_unknown: Cell::new(false),
             seen,
         }
@@ -154,6 +157,11 @@ impl Worker {
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// Its number among the workers of the runtime.
+    pub(crate) fn index(&self) -> usize {
+        self.index
     }
 
     pub(crate) fn port(&self) -> &Arc<Port> {
@@ -227,6 +235,11 @@ impl Worker {
                 None if ready.is_some() => self.has_fresh.set(false),
                 None => return false,
             }
+        }
+        if self.peer().unstarted.extra() > 0
+            && let Some(new) = self.pop_beside()
+        {
+            self.start_slowly(new);
         }
         for _ in 0..STARTS {
             if self.is_halted() {
@@ -329,7 +342,7 @@ impl Worker {
         green.adopt(self.home.mailbox);
         let peer = self.peer();
         bump(&peer.started, 1);
-        if green.placed.get() {
+        if green.origin.is_placed() {
             bump(&peer.settled, 1);
         }
         if self.shared.phase() != Phase::Open {
@@ -390,10 +403,10 @@ impl Worker {
             }
         }
         self.shared.dismiss();
-        if green.placed.get() {
+        if green.origin.is_placed() {
             self.leave_place();
         }
-        if green.timed.get() {
+        if green.origin.is_timed() {
             self.note_life(green);
         }
         bump(&self.peer().buried, 1);

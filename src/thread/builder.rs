@@ -27,6 +27,7 @@ use crate::stack::StackSize;
 pub struct Builder {
     name: Option<Box<str>>,
     stack_size: Option<usize>,
+    worker: Option<usize>,
 }
 
 impl Builder {
@@ -52,6 +53,30 @@ impl Builder {
         self
     }
 
+    /// Starts the thread on worker `index` of the runtime, counted from 0, and nowhere else, as
+    /// [`spawn_on`](super::spawn_on) does. If that worker computes, the thread waits for it.
+    ///
+    /// With [`spawn_local`](Builder::spawn_local) it has to be the worker of the caller.
+    ///
+    /// ```
+    /// use rustlet::{runtime, thread};
+    ///
+    /// let runtime = runtime::Builder::new().workers(2).name("core").build()?;
+    /// runtime.run(|| {
+    ///     let thread = thread::Builder::new()
+    ///         .worker(1)
+    ///         .spawn(|| std::thread::current().name().map(String::from))?;
+    ///     assert_eq!(thread.join().unwrap().as_deref(), Some("core-1"));
+    ///     assert!(thread::Builder::new().worker(2).spawn(|| ()).is_err());
+    ///     std::io::Result::Ok(())
+    /// })?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn worker(mut self, index: usize) -> Builder {
+        self.worker = Some(index);
+        self
+    }
+
     #[track_caller]
     fn order(self) -> Order {
         if let Some(name) = &self.name {
@@ -63,6 +88,7 @@ impl Builder {
         Order {
             name: self.name,
             stack: self.stack_size.map(StackSize::from_usable),
+            worker: self.worker,
             ..Order::new()
         }
     }
@@ -72,7 +98,8 @@ impl Builder {
     /// # Errors
     ///
     /// `max_threads` is reached (`WouldBlock`), or address space or mappings have run out (`OutOfMemory`); the text names
-    /// the limit and how to raise it. Or the process-wide runtime cannot be started.
+    /// the limit and how to raise it. Or the process-wide runtime cannot be started, or the [`worker`](Builder::worker)
+    /// does not exist (`InvalidInput`).
     ///
     /// ```
     /// use rustlet::{runtime, thread};

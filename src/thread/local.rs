@@ -527,14 +527,15 @@ macro_rules! thread_local {
     (@key $(#[$attr:meta])* $vis:vis $name:ident, $t:ty, $init:expr) => {
         $(#[$attr])*
         $vis static $name: $crate::thread::LocalKey<$t> = {
-            fn init() -> $t {
+            // Names that no item in the initialiser has: items are not hygienic.
+            fn __rustlet_init() -> $t {
                 $init
             }
             ::std::thread_local! {
-                static VALUE: $crate::thread::__OsValue<$t> = const { $crate::thread::__OsValue::new() };
-                static END: $crate::thread::__OsEnd<$t> = const { $crate::thread::__OsEnd::new(&VALUE) };
+                static __RUSTLET_VALUE: $crate::thread::__OsValue<$t> = const { $crate::thread::__OsValue::new() };
+                static __RUSTLET_END: $crate::thread::__OsEnd<$t> = const { $crate::thread::__OsEnd::new(&__RUSTLET_VALUE) };
             }
-            $crate::thread::LocalKey::__new(init, &VALUE, &END)
+            $crate::thread::LocalKey::__new(__rustlet_init, &__RUSTLET_VALUE, &__RUSTLET_END)
         };
     };
 }

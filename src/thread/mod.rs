@@ -113,6 +113,44 @@ fn spawn_failed(error: &io::Error) -> ! {
     panic!("failed to spawn green thread: {error}")
 }
 
+/// Spawns a green thread that starts and stays on worker `index` of the runtime, counted from 0. Never suspends.
+///
+/// [`spawn`] chooses the worker by what earlier threads of the same place in the source did; this is for programs that know
+/// better, as those with one actor a core. No other worker starts the thread: if that worker computes, the thread waits for it.
+/// The runtime is that of the caller, else the process-wide one.
+///
+/// # Panics
+///
+/// There is no such worker, or a limit is reached; [`Builder::worker`] gives an error instead.
+///
+/// ```
+/// let runtime = rustlet::Builder::new().workers(2).name("core").build()?;
+/// runtime.run(|| {
+///     let actors: Vec<_> = (0..2)
+///         .map(|index| rustlet::spawn_on(index, || std::thread::current().name().map(String::from)))
+///         .collect();
+///     let names: Vec<_> = actors.into_iter().map(|actor| actor.join().unwrap().unwrap()).collect();
+///     assert_eq!(names, ["core-0", "core-1"]);
+/// });
+/// # std::io::Result::Ok(())
+/// ```
+#[track_caller]
+pub fn spawn_on<F, T>(index: usize, f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    spend_quietly(Location::caller());
+    let order = Order {
+        worker: Some(index),
+        ..Order::new()
+    };
+    match start::spawn_static(order, f) {
+        Ok(handle) => handle,
+        Err(error) => spawn_failed(&error),
+    }
+}
+
 /// Spawns a green thread that starts and stays on the worker of the calling one; `f` need not be [`Send`]. Does not wait.
 ///
 /// # Panics
@@ -348,7 +386,8 @@ pub fn available_parallelism() -> io::Result<NonZeroUsize> {
 
 /// Whether the calling thread is unwinding, as [`std::thread::panicking`].
 ///
-/// It is also true while *another* green thread of the same worker is suspended in a destructor during its unwinding.
+/// Both answer for the green thread that calls, whatever other threads of its worker do. They are also true while a
+/// cancelled thread unwinds.
 ///
 /// ```
 /// rustlet::run(|| assert!(!rustlet::thread::panicking()));

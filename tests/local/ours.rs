@@ -4,7 +4,7 @@ use rustlet::thread::ThreadId;
 use rustlet::{Cancelled, park, run, run_all, sleep, spawn, spawn_local, yield_now};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -284,12 +284,27 @@ fn values_travel_with_a_crowd() {
                     } else {
                         yield_now();
                     }
-                    wrong.fetch_add(usize::from(KEY.get() != number), Ordering::Relaxed);
+                    wrong.fetch_add(usize::from(KEY.get() != number), Relaxed);
                 });
             }
         });
     });
     assert_eq!(wrong.into_inner(), 0);
+}
+
+/// Items of the program's own in an initialiser mean what they mean elsewhere, whatever they are called.
+#[test]
+fn an_initialiser_calls_the_programs_own_items() {
+    fn init() -> u32 {
+        VALUE + END
+    }
+    const VALUE: u32 = 40;
+    const END: u32 = 2;
+    rustlet::thread_local! {
+        static ANSWER: Cell<u32> = Cell::new(init() + VALUE - 40);
+    }
+    assert_eq!(ANSWER.get(), 42);
+    assert_eq!(run(|| ANSWER.get()), 42);
 }
 
 /// The destructors of a cancelled thread's locals are not cancelled: they wait, and what panics in them panics.

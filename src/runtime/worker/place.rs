@@ -35,11 +35,25 @@ impl Worker {
         self.push_by_site(new, key);
     }
 
+    /// Hands a thread of the site `key` to the worker `index`, which alone may start it.
+    #[cold]
+    pub(crate) fn push_fixed(&self, index: usize, new: Unstarted, key: u64) {
+        if self.shared.peers.len() == 1 {
+            return self.push(new, key);
+        }
+        super::bump(&self.peer().spawned, 1);
+        self.has_fresh.set(true);
+        self.shared.push_fixed(index, new);
+    }
+
     #[inline]
     fn push_by_site(&self, new: Unstarted, key: u64) {
         let (site, record) = self.shared.sites.find(key);
-        new.0.site.set(site);
+        new.0.origin.set_site(site);
         if record.conduct() == Conduct::Short {
+            self.push_here(new);
+        } else if record.conduct() == Conduct::Waits && self.keeps.get() > 0 {
+            self.keeps.set(self.keeps.get() - 1);
             self.push_here(new);
         } else {
             self.place(new, site, record);
@@ -72,7 +86,11 @@ impl Worker {
         let place = placement::place(record, self.index, queued, &mut turn, workers, view);
         cursor.set(turn);
         match place {
-            Place::Local => self.push_here(new),
+            Place::Local => {
+                // In a burst, a few more or less make no difference: others are not looked at each time.
+                self.keeps.set(placement::keeps(queued));
+                self.push_here(new);
+            }
             Place::Shared => {
                 self.deferring_since.set(0);
                 if record.conduct() == Conduct::Unknown {
@@ -121,7 +139,7 @@ impl Worker {
     }
 
     fn mark_placed(&self, new: &Unstarted) {
-        new.0.placed.set(true);
+        new.0.origin.set_placed();
         self.peer().placed.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -167,18 +185,15 @@ impl Worker {
     /// The first step of a thread that has a stack and is this worker's.
     #[inline(always)]
     pub(super) fn run_first(&self, green: &'static Green) {
-        let site = green.site.get();
-        let is_timed = self.shared.sites.record(site) != Record::SURELY_SHORT
-            || self
-                .peer()
-                .started
-                .load(Ordering::Relaxed)
-                .is_multiple_of(TIMED_ONE_IN);
-        if is_timed {
+        let site = green.origin.site();
+        let record = self.shared.sites.record(site);
+        let started = self.peer().started.load(Ordering::Relaxed);
+        if !record.is_sure() || started.is_multiple_of(TIMED_ONE_IN) {
             return self.run_timed(green, site);
         }
-        if !self.run(green) && site != NO_SITE {
-            self.note_wait(site);
+        let has_ended = self.run(green);
+        if has_ended != (record.conduct() == Conduct::Short) && site != NO_SITE {
+            self.note_surprise(site, has_ended);
         }
     }
 
@@ -187,7 +202,9 @@ impl Worker {
     fn run_timed(&self, green: &'static Green, site: Site) {
         let start = clock::now();
         green.started_at.set(start);
-        green.timed.set(site != NO_SITE);
+        if site != NO_SITE {
+            green.origin.set_timed();
+        }
         let has_ended = self.run(green);
         let shown = Conduct::shown(clock::now().saturating_sub(start), has_ended);
         self.shared
@@ -195,17 +212,19 @@ impl Worker {
             .note(site, |record| record.observed(shown));
     }
 
+    /// Without having been timed, a thread has shown that it does not behave as others of its site.
     #[cold]
-    fn note_wait(&self, site: Site) {
+    fn note_surprise(&self, site: Site, has_ended: bool) {
+        let shown = Conduct::shown(0, has_ended);
         self.shared
             .sites
-            .note(site, |record| record.observed(Conduct::Waits));
+            .note(site, |record| record.observed(shown));
     }
 
     /// A timed thread ends.
     #[cold]
     pub(super) fn note_life(&self, green: &Green) {
-        let site = green.site.get();
+        let site = green.origin.site();
         if self.shared.sites.record(site).conduct() == Conduct::Waits {
             let life = clock::now().saturating_sub(green.started_at.get());
             self.shared.sites.note(site, |record| record.lived(life));
@@ -273,6 +292,18 @@ impl Worker {
         self.shared.take_shared(self.index)
     }
 
+    /// One of those that wait beside the queue, so that a queue which never becomes empty does not hold them up for good.
+    #[cold]
+    pub(super) fn pop_beside(&self) -> Option<Unstarted> {
+        if self.short_of_stacks.get() {
+            return None;
+        }
+        let queue = &self.peer().unstarted;
+        queue
+            .pop_fixed()
+            .or_else(|| (queue.shared() > 0).then(|| self.pop_shared()).flatten())
+    }
+
     /// The worker has nothing to run: takes a thread that waits for an idle worker. True: it has one.
     pub(super) fn take_shared(&self) -> bool {
         if !self.shared.has_shared() || self.short_of_stacks.get() {
@@ -284,7 +315,7 @@ impl Worker {
         if self.shared.has_shared() {
             // Whoever takes one sees to it that the next is taken. If this one turns out to be short, the next may be for
             // this worker, too, so that the owner is not held up by it.
-            let record = self.shared.sites.record(new.0.site.get());
+            let record = self.shared.sites.record(new.0.origin.site());
             let is_long = record.conduct() == Conduct::Computes;
             let nor = if is_long { self.index } else { owner };
             self.shared.wake_one(self.index, nor);

@@ -1,0 +1,45 @@
+//! What placement keeps in a control block.
+
+use std::cell::Cell;
+
+/// Where a thread was spawned, as the table of spawn sites numbers it (`runtime/sites.rs`), and two flags: in one word,
+/// because it lies in the first cache line.
+pub(crate) struct Origin(pub(super) Cell<u16>);
+
+impl Origin {
+    const PLACED: u16 = 1 << 15;
+    const TIMED: u16 = 1 << 14;
+
+    /// 0: no site.
+    #[inline(always)]
+    pub(crate) fn site(&self) -> u16 {
+        self.0.get() & !(Self::PLACED | Self::TIMED)
+    }
+
+    /// A number below 2^14.
+    #[inline(always)]
+    pub(crate) fn set_site(&self, site: u16) {
+        self.0
+            .set(self.0.get() & (Self::PLACED | Self::TIMED) | site);
+    }
+
+    /// Whether it was given to the worker that had room for it, and counts there (`Peer::placed`).
+    #[inline(always)]
+    pub(crate) fn is_placed(&self) -> bool {
+        self.0.get() & Self::PLACED != 0
+    }
+
+    pub(crate) fn set_placed(&self) {
+        self.0.set(self.0.get() | Self::PLACED);
+    }
+
+    /// Whether its end tells how long the threads of its site live.
+    #[inline(always)]
+    pub(crate) fn is_timed(&self) -> bool {
+        self.0.get() & Self::TIMED != 0
+    }
+
+    pub(crate) fn set_timed(&self) {
+        self.0.set(self.0.get() | Self::TIMED);
+    }
+}
