@@ -232,6 +232,7 @@ fn one_that_watched_and_was_called_away_is_replaced() {
 fn a_great_many_are_spread() {
     let used: Mutex<HashSet<_>> = Mutex::default();
     workers(2).run(|| {
+        let spawner = os_thread();
         let met = AtomicUsize::new(0);
         rustlet::scope(|s| {
             for _ in 0..stress(2_000) {
@@ -240,6 +241,7 @@ fn a_great_many_are_spread() {
                     used.lock().unwrap().insert(os_thread());
                 });
             }
+            used.lock().unwrap().remove(&spawner);
             // The spawner computes until the others have got all of its threads.
             while met.load(Ordering::Relaxed) < stress(2_000) {
                 std::hint::spin_loop();

@@ -2,7 +2,7 @@
 
 use super::stress;
 use super::support::{child, succeeded};
-use rustlet::channel::select;
+use rustlet::channel::{bounded, select};
 use rustlet::{Cancelled, park, run, scope, shield, sleep, spawn, spawn_local, thread, yield_now};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -46,11 +46,13 @@ fn a_cancelled_scope_waits_for_its_threads() {
         let go = Arc::new(AtomicBool::new(false));
         let log: Arc<Mutex<Vec<&str>>> = Arc::default();
         let (going, theirs) = (go.clone(), log.clone());
+        let (ready, begun) = bounded(1);
         let owner = spawn_local(move || {
             let borrowed = String::from("borrowed");
             scope(|s| {
                 s.spawn(|| {
                     shield(|| {
+                        ready.send(()).unwrap();
                         while !going.load(Ordering::SeqCst) {
                             sleep(Duration::from_micros(100));
                         }
@@ -63,7 +65,7 @@ fn a_cancelled_scope_waits_for_its_threads() {
             });
             theirs.lock().unwrap().push("never");
         });
-        turns();
+        begun.recv().unwrap();
         owner.cancel();
         turns();
         assert!(!owner.is_finished());
@@ -78,11 +80,13 @@ fn a_cancelled_closure_waits_for_its_threads_too() {
     run(|| {
         let ended = Arc::new(AtomicBool::new(false));
         let theirs = ended.clone();
+        let (ready, begun) = bounded(1);
         let owner = spawn_local(move || {
             let borrowed = String::from("borrowed");
             scope(|s| {
                 s.spawn(|| {
                     shield(|| {
+                        ready.send(()).unwrap();
                         for _ in 0..50 {
                             yield_now();
                         }
@@ -92,7 +96,7 @@ fn a_cancelled_closure_waits_for_its_threads_too() {
                 park();
             });
         });
-        turns();
+        begun.recv().unwrap();
         owner.cancel();
         assert!(owner.join().unwrap_err().is::<Cancelled>());
         assert!(ended.load(Ordering::SeqCst));
