@@ -139,6 +139,86 @@ mod loom_tests {
         });
     }
 
+    /// As `Shared::push_shared` and `Worker::take_shared` do it: `queue` is the count of shared threads. The spawner leaves its
+    /// thread to the sleeper; whether a sentinel is up does not matter.
+    #[test]
+    fn loom_a_shared_thread_is_taken() {
+        loom::model(|| {
+            let (world, line) = world();
+            // A sentinel that would not look for it.
+            assert!(world.idle.stand_up());
+            let spawner = world.clone();
+            let spawner = thread::spawn(move || {
+                spawner.queue.fetch_add(1, Ordering::Relaxed);
+                if spawner.idle.has_sleepers() {
+                    spawner.bell.ring();
+                }
+            });
+            world.sleep_until_seen(&line);
+            spawner.join().unwrap();
+        });
+    }
+
+    /// Two workers are asleep or about to be, and one that takes a shared thread wakes the other for the next one.
+    #[test]
+    fn loom_who_takes_a_shared_thread_wakes_another_for_the_next() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| {
+            let lines = [Flag::new(), Flag::new()];
+            let idle = Arc::new((
+                Idle::new(),
+                [
+                    Bell::new(Some(lines[0].clone())),
+                    Bell::new(Some(lines[1].clone())),
+                ],
+                AtomicUsize::new(0),
+            ));
+            let wake_other = |world: &(Idle, [Bell<Flag>; 2], AtomicUsize), than: usize| {
+                if world.0.has_sleepers() {
+                    for (index, bell) in world.1.iter().enumerate() {
+                        if index != than && bell.ring() {
+                            return;
+                        }
+                    }
+                }
+            };
+            let workers = [0, 1].map(|index| {
+                let (world, line) = (idle.clone(), lines[index].clone());
+                thread::spawn(move || {
+                    // Each takes one, and then computes for good: so each has to be reached.
+                    loop {
+                        let take = |n: usize| n.checked_sub(1);
+                        if let Ok(before) =
+                            world
+                                .2
+                                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+                        {
+                            if before > 1 {
+                                wake_other(&world, index);
+                            }
+                            return;
+                        }
+                        world.0.enter();
+                        world.1[index].prepare();
+                        if world.2.load(Ordering::Relaxed) == 0 {
+                            line.wait();
+                        }
+                        world.1[index].awake();
+                        world.0.leave();
+                    }
+                })
+            });
+            for _ in 0..2 {
+                idle.2.fetch_add(1, Ordering::Relaxed);
+                wake_other(&idle, 2);
+            }
+            for worker in workers {
+                worker.join().unwrap();
+            }
+        });
+    }
+
     #[test]
     fn loom_a_sentinel_that_lies_down_leaves_nothing_behind() {
         loom::model(|| {

@@ -19,8 +19,9 @@ pub(crate) const LONG_STEP: u64 = 20_000;
 pub(crate) const LONG_STEP_BEFORE_WAIT: u64 = 500_000;
 /// A thread that waits, but has ended after this time, is not worth another worker.
 pub(crate) const BRIEF_LIFE: u64 = 50_000;
-/// How long a worker leaves a shared thread to an idle worker that has been woken for it.
-pub(crate) const MAX_DEFERRAL: u64 = 1_000_000;
+/// How long a worker leaves a shared thread to an idle worker that has been woken for it: longer than the system keeps that
+/// one from its core for another process.
+pub(crate) const MAX_DEFERRAL: u64 = 10_000_000;
 /// The same for one of an unknown site, while no worker is idle.
 pub(crate) const SHORT_DEFERRAL: u64 = 50_000;
 /// A worker that has got to none of its new threads for this long stays in one step.
