@@ -21,7 +21,9 @@
 //!
 //! If the helper cannot be started (no OS thread or no memory), the count stays raised: the thread
 //! is suspended *unsettled*. Until it goes on, other green threads of the worker may seem to
-//! panic, and their cancellations wait; [`is_exact`] says so.
+//! panic, and their cancellations wait; [`is_exact`] says so. One that seems to panic is suspended
+//! unsettled too, because only the sum of the counts is known. So this lasts, also when there are
+//! OS threads and memory again, until no panic of a green thread of this worker is in flight.
 //!
 //! - **PC1** A token's frames are those of [`run`], of std's `catch_unwind` and of the unwinder.
 //!   They hold nothing that belongs to an OS thread: the exception is on the heap, and no function
@@ -282,7 +284,8 @@ fn give_started(token: Token) {
 /// What the helper does next.
 enum Work {
     Start,
-    Finish,
+    /// So many.
+    Finish(usize),
     Wait,
 }
 
@@ -292,11 +295,15 @@ impl Tokens {
         let can_start = !self.idle.is_empty() || self.made < MAX_TOKENS;
         if self.wants_started > 0 && self.started.is_empty() && can_start {
             Work::Start
-        } else if own > 0
-            && !self.started.is_empty()
-            && (self.started.len() > MAX_STARTED || self.wants_idle > 0 && self.idle.is_empty())
-        {
-            Work::Finish
+        } else if self.started.len() > MAX_STARTED {
+            Work::Finish(BATCH.min(own))
+        } else if self.wants_idle > 0 && self.idle.is_empty() {
+            // Not those that others wait for. With few tokens, the helper would otherwise start and
+            // finish them in turns, and no list would have one while the lock is free.
+            match self.started.len().saturating_sub(self.wants_started) {
+                0 => Work::Wait,
+                spare => Work::Finish(spare.min(BATCH).min(own)),
+            }
         } else {
             Work::Wait
         }
@@ -310,22 +317,22 @@ fn help() {
     loop {
         match tokens.work(own) {
             Work::Start => {
-                let (batch, room) = tokens.take_batch();
+                let (mut batch, room) = tokens.take_batch();
                 drop(tokens);
-                let new = std::iter::from_fn(Token::new).take(room);
-                let batch: Vec<Token> = batch.into_iter().chain(new).collect();
+                let idle = batch.len();
+                batch.extend(std::iter::from_fn(Token::new).take(room));
                 batch.iter().for_each(Token::resume);
                 own += batch.len();
                 tokens = lock();
-                tokens.made += batch.len();
+                tokens.made -= room - (batch.len() - idle);
                 if batch.is_empty() {
                     tokens.refused += 1;
                 }
                 tokens.started.extend(batch);
                 MORE.notify_all();
             }
-            Work::Finish => {
-                tokens = finish(tokens, BATCH.min(own), &mut own);
+            Work::Finish(most) => {
+                tokens = finish(tokens, most, &mut own);
             }
             Work::Wait => {
                 let taken = tokens.taken;
@@ -349,15 +356,14 @@ fn help() {
 }
 
 impl Tokens {
-    /// Takes idle tokens for the helper to start, and says how many more it may make. Those taken
-    /// are not counted as made until they are back.
+    /// Takes idle tokens for the helper to start, and says how many more it may make. These count
+    /// as made from now on, so that others do not make them too.
     fn take_batch(&mut self) -> (Vec<Token>, usize) {
         let most = self.made.clamp(2, BATCH);
-        let room = MAX_TOKENS - self.made;
         let from = self.idle.len().saturating_sub(most);
         let batch = self.idle.split_off(from);
-        self.made -= batch.len();
-        let new = room.min(most - batch.len());
+        let new = (MAX_TOKENS - self.made).min(most - batch.len());
+        self.made += new;
         (batch, new)
     }
 }
@@ -448,4 +454,46 @@ pub(super) fn depth() -> Option<u32> {
 /// Whether `panicking()` is about the running green thread alone.
 pub(super) fn is_exact() -> bool {
     UNSETTLED.get() == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The helper must not go round with the only token when one thread waits for a started one
+    /// and another for an idle one: neither would find it.
+    #[test]
+    fn the_helper_leaves_a_started_token_to_the_thread_that_waits_for_it() {
+        let mut tokens = Tokens {
+            made: MAX_TOKENS,
+            set_aside: 1,
+            wants_started: 1,
+            wants_idle: 1,
+            ..Tokens::default()
+        };
+        tokens.idle.push(Token::new().unwrap());
+        assert!(matches!(tokens.work(1), Work::Start));
+        tokens.started.append(&mut tokens.idle);
+        assert!(matches!(tokens.work(2), Work::Wait));
+        tokens.started.push(Token::new().unwrap());
+        assert!(matches!(tokens.work(3), Work::Finish(1)));
+        tokens.wants_started = 0;
+        assert!(matches!(tokens.work(3), Work::Finish(2)));
+        tokens.started.drain(..).for_each(Token::end);
+    }
+
+    /// Threads and the helper together make no more tokens than there may be, however they interleave.
+    #[test]
+    fn what_the_helper_may_make_counts_at_once() {
+        let mut tokens = Tokens {
+            made: MAX_TOKENS - 4,
+            ..Tokens::default()
+        };
+        tokens.idle.push(Token::new().unwrap());
+        let (batch, new) = tokens.take_batch();
+        assert_eq!((batch.len(), new, tokens.made), (1, 4, MAX_TOKENS));
+        batch.into_iter().for_each(Token::end);
+        let (batch, new) = tokens.take_batch();
+        assert_eq!((batch.len(), new), (0, 0));
+    }
 }
