@@ -355,6 +355,56 @@ fn a_panic_poisons_whatever_became_of_a_caught_cancellation() {
     }
 }
 
+/// A cancellation that is caught, logged and thrown on is still one, also if the log has a lock.
+#[test]
+fn a_cancellation_that_is_logged_and_thrown_on_poisons_nothing() {
+    for is_green in [true, false] {
+        let case = || {
+            let (mutex, log) = (Mutex::new(0), Mutex::new(0));
+            let elapsed = timeout(Duration::from_millis(1), || {
+                let _held = mutex.lock().unwrap();
+                if let Err(payload) = catch_unwind(park) {
+                    *log.lock().unwrap() += 1;
+                    resume_unwind(payload);
+                }
+            });
+            assert_eq!(elapsed, Err(Elapsed));
+            assert!(!mutex.is_poisoned() && !log.is_poisoned());
+            // And one that comes later than a kept one does not either.
+            let mut kept = Vec::new();
+            let elapsed = timeout(Duration::from_millis(1), || {
+                kept.push(catch_unwind(park).unwrap_err());
+                let _held = mutex.lock().unwrap();
+                park();
+            });
+            assert_eq!(elapsed, Err(Elapsed));
+            assert!(!mutex.is_poisoned());
+        };
+        if is_green {
+            on_workers(1, case);
+        } else {
+            case();
+        }
+    }
+}
+
+/// A panic after the `timeout` that a caught cancellation was for: no hook is needed to tell.
+#[test]
+fn a_panic_after_the_timeout_poisons_a_lock_that_was_held_all_the_time() {
+    on_workers(1, || {
+        let mutex = Mutex::new(0);
+        let mut kept = Vec::new();
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            let _held = mutex.lock().unwrap();
+            let _elapsed = timeout(Duration::from_millis(1), || {
+                kept.push(catch_unwind(park).unwrap_err());
+            });
+            quiet_panic();
+        }));
+        assert!(panicked.is_err() && mutex.is_poisoned());
+    });
+}
+
 /// The same for a lock that is held all the time: the panic hook tells the two unwindings apart.
 #[test]
 fn a_panic_poisons_a_lock_that_was_held_when_a_cancellation_was_caught() {

@@ -167,28 +167,30 @@ fn end_os_raise() {
     }
 }
 
-/// Whether the calling thread, which unwinds, does so because it is cancelled.
-///
-/// Exact, but for a thread that catches its cancellation, keeps the payload, calls nothing of this
-/// crate and then unwinds again without the panic hook of this crate being called.
+/// The number of the last cancellation that the calling thread has unwound with, 0 if it is over. It
+/// is over when the payload is dropped; when the `timeout` that it was for has returned; and when
+/// the panic hook sees a panic begin in a thread that did not unwind. So it is not over while the
+/// payload is kept, and may be thrown on.
 #[cold]
-pub(crate) fn unwinds_cancelled() -> bool {
+pub(crate) fn last_raise() -> u32 {
     match Home::get() {
-        Some(home) => home.current().raising.get() != 0,
-        None => OS_THREAD_RAISES.get().is_some(),
+        Some(home) => home.current().raising.get(),
+        // Its low half tells two of one thread apart.
+        None => OS_THREAD_RAISES
+            .get()
+            .map_or(0, |number| number.get() as u32 | 1 << 31),
     }
 }
 
-/// Whether [`forget_caught`] may have something to do.
+/// Whether [`last_raise`] may be other than 0.
 #[inline(always)]
-pub(crate) fn may_have_caught() -> bool {
+pub(crate) fn may_have_raised() -> bool {
     UNWINDS.load(Ordering::Relaxed) != 0
 }
 
-/// The calling thread does not unwind. If it has unwound cancelled, that was caught, whatever has
-/// become of the payload.
+/// The last cancellation of the calling thread was caught for good.
 #[cold]
-pub(crate) fn forget_caught() {
+fn forget_caught() {
     match Home::get() {
         Some(home) => home.current().end_raise(),
         None => end_os_raise(),
@@ -199,7 +201,7 @@ pub(crate) fn forget_caught() {
 /// thread was not unwinding, and so an earlier cancellation of it was caught.
 #[cold]
 pub(crate) fn note_panic() {
-    if may_have_caught() && unwinds_cancelled() && panic_count::depth() == Some(1) {
+    if may_have_raised() && last_raise() != 0 && panic_count::depth() == Some(1) {
         forget_caught();
     }
 }
@@ -509,7 +511,13 @@ fn within_list<T>(scopes: &Scopes, limit: Limit<'_>, f: impl FnOnce() -> T) -> R
     }
     scopes.0.set(scope.outer);
     match result {
-        Ok(value) => Ok(value),
+        Ok(value) => {
+            if scope.number.get().is_some() {
+                // It was raised, and caught within.
+                forget_caught();
+            }
+            Ok(value)
+        }
         Err(payload) => caught(&scope, payload),
     }
 }

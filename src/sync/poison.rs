@@ -4,10 +4,16 @@
 //! has become true; `green/panic_count.rs` makes the answer that of the green thread.
 //!
 //! PO1. A panic poisons the locks that the thread held when it began, and none that it took afterwards, in destructors.
-//! PO2. A cancellation poisons none. A lock that is taken while its thread does not unwind shows that an earlier
-//!      cancellation was caught, so a later panic is told from it, also where the payload is kept.
+//! PO2. A cancellation poisons none. It is told from a panic by its number: a thread that unwinds, and whose last
+//!      cancellation is not over, unwinds with that one if the lock was taken before it. If the lock was taken
+//!      later, when that cancellation had been caught and its payload was kept, it is a panic.
+//!
+//! What this gets wrong: a cancellation that is caught and thrown on while a lock is held that was taken in between poisons
+//! that lock. A panic that begins while the payload of an earlier cancellation is kept, inside the `timeout` that it was
+//! for, does not poison the locks that were taken before that one, if the program has replaced the panic hook or throws
+//! by `resume_unwind`.
 
-use crate::green::cancel::{forget_caught, may_have_caught, unwinds_cancelled};
+use crate::green::cancel::{last_raise, may_have_raised};
 use crate::shim::{AtomicBool, Ordering};
 use std::sync::{LockResult, PoisonError, TryLockError};
 
@@ -19,6 +25,8 @@ pub(super) struct Flag(AtomicBool);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     unwinding: bool,
+    /// The thread's last cancellation, if it is not over though the thread does not unwind: it was caught.
+    caught: u32,
 }
 
 impl Flag {
@@ -38,12 +46,10 @@ impl Flag {
     /// The lock was taken by the calling thread.
     #[inline(always)]
     pub(super) fn enter(&self) -> Entry {
-        let unwinding = std::thread::panicking();
-        if may_have_caught() && !unwinding {
-            // PO2.
-            forget_caught();
+        Entry {
+            unwinding: std::thread::panicking(),
+            caught: if may_have_raised() { last_raise() } else { 0 },
         }
-        Entry { unwinding }
     }
 
     /// It is about to be released.
@@ -56,8 +62,11 @@ impl Flag {
 
     #[cold]
     fn leave_unwinding(&self, entry: Entry) {
-        if !entry.unwinding && !unwinds_cancelled() {
-            self.0.store(true, Ordering::Relaxed);
+        if !entry.unwinding {
+            let raise = last_raise();
+            if raise == 0 || raise == entry.caught {
+                self.0.store(true, Ordering::Relaxed);
+            }
         }
     }
 
