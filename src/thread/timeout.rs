@@ -38,8 +38,8 @@ use crate::sys::clock;
 /// - **A panic** of `f` passes through, unchanged.
 /// - **In destructors that run while unwinding** nothing is raised, which would abort the process. There, an operation that returns
 ///   `io::Result` and would have to wait gives an error that carries `Cancelled`, once the time is up; other waits go on.
-/// - **[`scope`](crate::scope)** waits for its threads, whatever happens; the time limit ends the waits of its closure, not its threads.
-///   [`scope_cancelling`](crate::thread::scope_cancelling) ends them too.
+/// - **[`scope`](crate::scope)** and [`scope_cancelling`](crate::thread::scope_cancelling) cancel their threads when
+///   the time limit around them elapses, wait until they have ended, and unwind.
 /// - **Threads** that `f` spawns are not bound by it.
 /// - **Initialisers** of a `Once` or a `LazyLock` that are unwound have not run: the next caller tries again.
 /// - **Buffered writers, TLS** and other streams with a state of their own may have done half of what they were at: drop them.
