@@ -92,7 +92,9 @@ impl Record {
     #[inline(always)]
     pub(crate) fn is_sure(self) -> bool {
         let conduct = self.conduct();
+        // A site whose threads live only briefly is timed, so that the first one that lives is noticed.
         self.0 & CONFIDENCE == CONFIDENCE
+            && !self.flag()
             && (conduct == Conduct::Short || conduct == Conduct::Waits)
     }
 
@@ -118,7 +120,8 @@ impl Record {
         }
         // A computation that is taken for a short thread holds others up; the reverse costs a wake-up.
         let doubt = match (conduct, seen) {
-            (Conduct::Unknown, _) => 8,
+            // A thread that waits at once is none that would hold up its worker for good.
+            (Conduct::Unknown, _) | (Conduct::Computes, Conduct::Waits) => 8,
             (_, Conduct::Computes) => 4,
             (Conduct::Short, _) => 3,
             _ => 1,
@@ -232,7 +235,8 @@ pub(crate) fn place(
         *cursor = turn_of((index + 1) % workers);
         return match here * 8 > there.live * 9 + 8 && !there.is_stuck {
             true => Place::At(index),
-            false => Place::Local,
+            false if queued >= BURST => Place::Local,
+            false => Place::At(own),
         };
     }
     for _ in 0..workers.min(8) {
