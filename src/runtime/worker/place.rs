@@ -289,7 +289,15 @@ impl Worker {
         if !self.may_start_shared() {
             return None;
         }
-        self.shared.take_shared(self.index)
+        let new = self.shared.take_shared(self.index)?;
+        let site = new.0.origin.site();
+        let record = self.shared.sites.record(site);
+        if record.conduct() == Conduct::Waits {
+            // Another thread of its site has waited meanwhile: it is no computation, and has its turn.
+            self.place(new, site, record);
+            return self.pop_unstarted();
+        }
+        Some(new)
     }
 
     /// One of those that wait beside the queue, so that a queue which never becomes empty does not hold them up for good.
