@@ -92,7 +92,9 @@ impl Record {
     #[inline(always)]
     pub(crate) fn is_sure(self) -> bool {
         let conduct = self.conduct();
+        // A site whose threads live only briefly is timed, so that the first one that lives is noticed.
         self.0 & CONFIDENCE == CONFIDENCE
+            && !self.flag()
             && (conduct == Conduct::Short || conduct == Conduct::Waits)
     }
 
@@ -106,7 +108,7 @@ impl Record {
             Conduct::Short => 0,
             _ => self.0 & !(CONDUCT | FLAG | CONFIDENCE),
         };
-        Record(kept | conduct as u16 | confidence * STEP)
+        Record(kept | conduct as u16 | (confidence * STEP))
     }
 
     /// After one more thread of it has shown, in its first step, what it does.
@@ -114,18 +116,21 @@ impl Record {
         let (conduct, confidence) = (self.conduct(), self.confidence());
         if seen == conduct {
             // The flag stays.
-            return Record(self.0 & !CONFIDENCE | (confidence + 1).min(7) * STEP);
+            return Record(self.0 & !CONFIDENCE | ((confidence + 1).min(7) * STEP));
         }
         // A computation that is taken for a short thread holds others up; the reverse costs a wake-up.
         let doubt = match (conduct, seen) {
-            (Conduct::Unknown, _) => 8,
+            // A thread that waits at once is none that would hold up its worker for good.
+            (Conduct::Unknown, _) | (Conduct::Computes, Conduct::Waits) => 8,
             (_, Conduct::Computes) => 4,
             (Conduct::Short, _) => 3,
             _ => 1,
         };
         match confidence.checked_sub(doubt) {
-            Some(left) => Record(self.0 & !CONFIDENCE | left * STEP),
-            None => self.with(seen, 0),
+            Some(left) => Record(self.0 & !CONFIDENCE | (left * STEP)),
+            None if seen == Conduct::Short => self.with(seen, 0),
+            // In a pool, those that come when all jobs are done are short.
+            None => self.with(seen, 6),
         }
     }
 
@@ -232,7 +237,8 @@ pub(crate) fn place(
         *cursor = turn_of((index + 1) % workers);
         return match here * 8 > there.live * 9 + 8 && !there.is_stuck {
             true => Place::At(index),
-            false => Place::Local,
+            false if queued >= BURST => Place::Local,
+            false => Place::At(own),
         };
     }
     for _ in 0..workers.min(8) {
@@ -298,5 +304,56 @@ impl Deferral {
     /// Whether it starts one.
     pub(crate) fn starts(&self) -> bool {
         self.deferred >= self.patience()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(shown: &[Conduct]) -> Conduct {
+        let record = shown
+            .iter()
+            .fold(Record::NEW, |record, &seen| record.observed(seen));
+        record.conduct()
+    }
+
+    #[test]
+    fn one_observation_makes_a_site_known_and_contrary_ones_change_it() {
+        use Conduct::{Computes, Short, Waits};
+        assert_eq!(after(&[Short]), Short);
+        assert_eq!(after(&[Waits]), Waits);
+        assert_eq!(after(&[Short, Short, Computes]), Computes);
+        assert_eq!(after(&[Computes, Waits]), Waits);
+        // A pool whose last threads find no job.
+        assert_eq!(
+            after(&[Computes, Computes, Short, Short, Short, Short, Short, Short]),
+            Computes
+        );
+        assert_eq!(after(&[[Waits; 1].as_slice(), &[Short; 8]].concat()), Short);
+        // A tree: nine of ten are leaves.
+        let tree: Vec<_> = (0..1000)
+            .map(|n| if n % 10 == 0 { Waits } else { Short })
+            .collect();
+        assert_eq!(after(&tree), Short);
+    }
+
+    #[test]
+    fn a_pool_is_dealt_in_turns() {
+        let record = Record::NEW.observed(Conduct::Waits);
+        for workers in [2, 3, 16] {
+            let (mut cursor, mut got) = (0, vec![0; workers]);
+            for _ in 0..workers * 4 {
+                let idle = |_| View {
+                    live: 0,
+                    is_stuck: false,
+                };
+                match place(record, 0, 0, &mut cursor, workers, idle) {
+                    Place::At(index) => got[index] += 1,
+                    other => panic!("{other:?}"),
+                }
+            }
+            assert!(got.iter().all(|&count| count == 4), "{got:?}");
+        }
     }
 }

@@ -208,6 +208,7 @@ impl Worker {
             self.look_around();
         } else if self.has_work() {
             // A message a round keeps it from ever resting.
+            self.is_searching(false);
             self.short_rounds.set(self.short_rounds.get() + 1);
         } else {
             self.short_rounds.set(0);

@@ -398,6 +398,115 @@ func serve(service string) {
 	}
 }
 
+//go:noinline
+func turns(count int) {
+	number := uint64(1)
+	for i := 0; i < count; i++ {
+		number = number*6364136223846793005 + 1
+	}
+	if number == 0 {
+		panic("an odd number")
+	}
+}
+
+var turnsPerMs int
+
+// Computes for so long on a quiet machine: a count of turns, because a clock would also count what others compute.
+func compute(length time.Duration) {
+	if turnsPerMs == 0 {
+		best := time.Hour
+		for i := 0; i < 5; i++ {
+			start := time.Now()
+			turns(1000000)
+			if took := time.Since(start); took < best {
+				best = took
+			}
+		}
+		turnsPerMs = int(int64(1000000) * int64(time.Millisecond) / int64(best))
+	}
+	turns(int(int64(turnsPerMs) * int64(length) / int64(time.Millisecond)))
+}
+
+func millis(elapsed time.Duration) {
+	fmt.Printf("ms\t%f\n", elapsed.Seconds()*1e3)
+}
+
+const nap = 10 * time.Millisecond
+
+func pool() {
+	compute(0)
+	const count = 80
+	jobs, done := make(chan int, count), make(chan int, count)
+	for i := 0; i < 8; i++ {
+		go func() {
+			for job := range jobs {
+				compute(5 * time.Millisecond)
+				done <- job
+			}
+		}()
+	}
+	time.Sleep(nap)
+	start := time.Now()
+	for i := 0; i < count; i++ {
+		jobs <- i
+	}
+	for i := 0; i < count; i++ {
+		<-done
+	}
+	millis(time.Since(start))
+	close(jobs)
+}
+
+func meeting() {
+	compute(0)
+	var all sync.WaitGroup
+	gate := make(chan int)
+	for i := 0; i < 10; i++ {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			<-gate
+			compute(20 * time.Millisecond)
+		}()
+	}
+	time.Sleep(nap)
+	start := time.Now()
+	close(gate)
+	all.Wait()
+	millis(time.Since(start))
+}
+
+func forkJoin(each time.Duration, count int) {
+	compute(0)
+	start := time.Now()
+	for i := 0; i < count; i++ {
+		var all sync.WaitGroup
+		for j := 0; j < 8; j++ {
+			all.Add(1)
+			go func() {
+				defer all.Done()
+				compute(each)
+			}()
+		}
+		all.Wait()
+	}
+	per(time.Since(start), count)
+}
+
+func besideHog() {
+	compute(0)
+	done := make(chan int)
+	go func() {
+		compute(200 * time.Millisecond)
+		close(done)
+	}()
+	start := time.Now()
+	time.Sleep(nap)
+	late := time.Since(start) - nap
+	<-done
+	millis(late)
+}
+
 func main() {
 	operation := os.Args[1]
 	switch operation {
@@ -449,6 +558,14 @@ func main() {
 		per(time.Since(start), n*10/9)
 	case "chain":
 		chain(n, count)
+	case "pool":
+		pool()
+	case "meeting":
+		meeting()
+	case "fork-join":
+		forkJoin(time.Duration(n), count)
+	case "beside-hog":
+		besideHog()
 	default:
 		os.Exit(3)
 	}

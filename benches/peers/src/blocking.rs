@@ -428,3 +428,117 @@ pub(crate) fn chain<R: Threads>(workers: usize, links: u64, rounds: u64) -> Figu
         per(time, links * rounds)
     })
 }
+
+/// Computes for so long on a quiet machine: a count of turns, because a clock would also count what others compute meanwhile.
+pub(crate) fn compute(time: Duration) {
+    static TURNS_PER_MS: OnceLock<u64> = OnceLock::new();
+    fn turns(count: u64) {
+        for turn in 0..count {
+            std::hint::black_box(turn);
+        }
+    }
+    let per_ms = *TURNS_PER_MS.get_or_init(|| {
+        let best = (0..5)
+            .map(|_| {
+                let start = Instant::now();
+                turns(1_000_000);
+                start.elapsed()
+            })
+            .min();
+        let best = best.unwrap_or_default().as_nanos().max(1);
+        (1_000_000_000_000 / best) as u64
+    });
+    turns(per_ms * time.as_nanos() as u64 / 1_000_000);
+}
+
+/// Of the jobs of a pool, and of those behind a barrier.
+pub(crate) const JOB: Duration = Duration::from_millis(5);
+pub(crate) const JOBS: u64 = 80;
+pub(crate) const MEETING: usize = 10;
+pub(crate) const MEETING_JOB: Duration = Duration::from_millis(20);
+pub(crate) const NAP: Duration = Duration::from_millis(10);
+
+pub(crate) fn millis(time: Duration) -> Figures {
+    vec![("ms", time.as_secs_f64() * 1e3)]
+}
+
+/// 8 threads receive jobs from one channel.
+pub(crate) fn pool<R: Threads>(workers: usize) -> Figures {
+    compute(Duration::ZERO);
+    R::run(workers, move || {
+        let (sender, jobs) = R::channel::<u64>(None);
+        let (done, results) = R::channel::<()>(None);
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                let (jobs, done) = (jobs.clone(), done.clone());
+                R::spawn(move || {
+                    while R::recv(&jobs).is_some() {
+                        compute(JOB);
+                        R::send(&done, ());
+                    }
+                })
+            })
+            .collect();
+        R::sleep(NAP);
+        let start = Instant::now();
+        (0..JOBS).for_each(|job| R::send(&sender, job));
+        (0..JOBS).for_each(|_| assert!(R::recv(&results).is_some()));
+        let time = start.elapsed();
+        drop(sender);
+        threads.into_iter().for_each(R::join);
+        millis(time)
+    })
+}
+
+/// Ten threads wait until all are there, and then compute.
+pub(crate) fn meeting<R: Threads>(workers: usize) -> Figures {
+    compute(Duration::ZERO);
+    R::run(workers, move || {
+        let gates: Vec<_> = (0..MEETING).map(|_| R::channel::<()>(Some(1))).collect();
+        let threads: Vec<_> = gates
+            .iter()
+            .map(|(_, gate)| {
+                let gate = gate.clone();
+                R::spawn(move || {
+                    assert!(R::recv(&gate).is_some());
+                    compute(MEETING_JOB);
+                })
+            })
+            .collect();
+        R::sleep(NAP);
+        let start = Instant::now();
+        gates.iter().for_each(|(gate, _)| R::send(gate, ()));
+        threads.into_iter().for_each(R::join);
+        millis(start.elapsed())
+    })
+}
+
+/// Spawns 8 threads that compute for so many nanoseconds, and joins them.
+pub(crate) fn fork_join<R: Threads>(workers: usize, each: u64, count: u64) -> Figures {
+    compute(Duration::ZERO);
+    R::run(workers, move || {
+        let start = Instant::now();
+        let mut done = 0;
+        while done < count && start.elapsed() < ENOUGH {
+            let threads: Vec<_> = (0..8)
+                .map(|_| R::spawn(move || compute(Duration::from_nanos(each))))
+                .collect();
+            threads.into_iter().for_each(R::join);
+            done += 1;
+        }
+        per(start.elapsed(), done)
+    })
+}
+
+/// A thread spawns one that computes for 200 ms, and sleeps for 10: how late it wakes.
+pub(crate) fn beside_hog<R: Threads>(workers: usize) -> Figures {
+    compute(Duration::ZERO);
+    R::run(workers, move || {
+        let hog = R::spawn(|| compute(Duration::from_millis(200)));
+        let start = Instant::now();
+        R::sleep(NAP);
+        let late = start.elapsed().saturating_sub(NAP);
+        R::join(hog);
+        millis(late)
+    })
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::blocking::{MINUTE, Race};
+use crate::blocking::{JOB, JOBS, MEETING, MEETING_JOB, MINUTE, NAP, Race, compute, millis};
 use crate::figures::{Figures, Lateness, Memory, per};
 
 pub(crate) mod smol;
@@ -428,5 +428,97 @@ pub(crate) fn chain<R: Tasks>(workers: usize, links: u64, rounds: u64) -> Figure
             handle.await;
         }
         per(time, links * rounds)
+    })
+}
+
+pub(crate) fn pool<R: Tasks>(workers: usize) -> Option<Figures> {
+    compute(Duration::ZERO);
+    R::run(workers, async move {
+        let (sender, jobs) = R::channel::<u64>(None);
+        let (done, mut results) = R::channel::<()>(None);
+        let mut receivers = vec![jobs];
+        while receivers.len() < 8 {
+            receivers.push(R::another(&receivers[0])?);
+        }
+        let tasks: Vec<_> = receivers
+            .into_iter()
+            .map(|mut jobs| {
+                let done = done.clone();
+                R::spawn(async move {
+                    while R::recv(&mut jobs).await.is_some() {
+                        compute(JOB);
+                        R::send(&done, ()).await;
+                    }
+                })
+            })
+            .collect();
+        R::sleep(NAP).await;
+        let start = Instant::now();
+        for job in 0..JOBS {
+            R::send(&sender, job).await;
+        }
+        for _ in 0..JOBS {
+            assert!(R::recv(&mut results).await.is_some());
+        }
+        let time = start.elapsed();
+        drop(sender);
+        for task in tasks {
+            task.await;
+        }
+        Some(millis(time))
+    })
+}
+
+pub(crate) fn meeting<R: Tasks>(workers: usize) -> Figures {
+    compute(Duration::ZERO);
+    R::run(workers, async move {
+        let (gates, waits): (Vec<_>, Vec<_>) =
+            (0..MEETING).map(|_| R::channel::<()>(Some(1))).unzip();
+        let tasks: Vec<_> = waits
+            .into_iter()
+            .map(|mut gate| {
+                R::spawn(async move {
+                    assert!(R::recv(&mut gate).await.is_some());
+                    compute(MEETING_JOB);
+                })
+            })
+            .collect();
+        R::sleep(NAP).await;
+        let start = Instant::now();
+        for gate in &gates {
+            R::send(gate, ()).await;
+        }
+        for task in tasks {
+            task.await;
+        }
+        millis(start.elapsed())
+    })
+}
+
+pub(crate) fn fork_join<R: Tasks>(workers: usize, each: u64, count: u64) -> Figures {
+    compute(Duration::ZERO);
+    R::run(workers, async move {
+        let start = Instant::now();
+        for _ in 0..count {
+            let tasks: Vec<_> = (0..8)
+                .map(|_| R::spawn(async move { compute(Duration::from_nanos(each)) }))
+                .collect();
+            for task in tasks {
+                task.await;
+            }
+        }
+        per(start.elapsed(), count)
+    })
+}
+
+pub(crate) fn beside_hog<R: Tasks>(workers: usize) -> Figures {
+    compute(Duration::ZERO);
+    R::run(workers, async move {
+        let hog = R::spawn(async { compute(Duration::from_millis(200)) });
+        let start = Instant::now();
+        R::sleep(NAP).await;
+        let late = start.elapsed().saturating_sub(NAP);
+        hog.await;
+        millis(late)
     })
 }

@@ -54,7 +54,11 @@ pub(crate) fn measure(row: &Row, scale: u64) -> io::Result<Measured> {
     if !program()?.exists() {
         return Ok(nothing(MISSING));
     }
-    let threads = row.operation.threads().to_string();
+    let threads = match row.operation {
+        // What it has to know instead.
+        crate::rows::Operation::ForkJoin(each) => each.to_string(),
+        operation => operation.threads().to_string(),
+    };
     let count = row.operation.count(scale).to_string();
     Err(become_it(
         &[row.operation.name(), &threads, &count],

@@ -76,6 +76,10 @@ fn threads<R: Threads>(row: &Row, cores: &[usize], scale: u64) -> Measured {
         Timers(n) => blocking::timers::<R>(workers, n as u64),
         Skynet(leaves) => blocking::skynet::<R>(workers, leaves as u64),
         Chain(links) => blocking::chain::<R>(workers, links as u64, count),
+        Pool => blocking::pool::<R>(workers),
+        Meeting => blocking::meeting::<R>(workers),
+        ForkJoin(each) => blocking::fork_join::<R>(workers, each as u64, count),
+        BesideHog => blocking::beside_hog::<R>(workers),
         Serve { .. } | Idle(_) | Churn(_) | Wrk(_) => return nothing(""),
     })
 }
@@ -107,6 +111,13 @@ fn tasks<R: Tasks>(row: &Row, cores: &[usize], scale: u64) -> Measured {
         Timers(n) => futures::timers::<R>(workers, n as u64),
         Skynet(leaves) => futures::skynet::<R>(workers, leaves as u64),
         Chain(links) => futures::chain::<R>(workers, links as u64, count),
+        Pool => {
+            let figures = futures::pool::<R>(workers);
+            return figures.ok_or_else(|| "its channels have one receiver".to_owned());
+        }
+        Meeting => futures::meeting::<R>(workers),
+        ForkJoin(each) => futures::fork_join::<R>(workers, each as u64, count),
+        BesideHog => futures::beside_hog::<R>(workers),
         Serve { .. } | Idle(_) | Churn(_) | Wrk(_) => return nothing(""),
     })
 }

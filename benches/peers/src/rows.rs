@@ -29,6 +29,14 @@ pub(crate) enum Operation {
     Timers(usize),
     Skynet(usize),
     Chain(usize),
+    /// Threads receive jobs.
+    Pool,
+    /// Threads wait for each other, and then compute.
+    Meeting,
+    /// 8 threads that compute for so many nanoseconds each.
+    ForkJoin(usize),
+    /// A thread spawns one that computes, and sleeps.
+    BesideHog,
     Serve {
         service: Service,
         connections: usize,
@@ -63,6 +71,10 @@ impl Operation {
             Timers(_) => "timers",
             Skynet(_) => "skynet",
             Chain(_) => "chain",
+            Pool => "pool",
+            Meeting => "meeting",
+            ForkJoin(_) => "fork-join",
+            BesideHog => "beside-hog",
             Serve { .. } | Idle(_) | Churn(_) | Wrk(_) => "serve",
         }
     }
@@ -72,10 +84,11 @@ impl Operation {
         match self {
             Yield(n) | YieldDeep(n) | SpawnAll(n) | Wake(n) | Timer(n) | Parked(n) | Timers(n)
             | Skynet(n) | Chain(n) => n,
-            SpawnOne => 1,
+            SpawnOne | BesideHog => 1,
             PingPong | PingPongAcross => 2,
             Mpsc => 5,
-            Mpmc | Mutex | RwLock => 8,
+            Mpmc | Mutex | RwLock | Pool | ForkJoin(_) => 8,
+            Meeting => 10,
             Serve { connections: n, .. } | Idle(n) | Churn(n) | Wrk(n) => n,
         }
     }
@@ -93,6 +106,8 @@ impl Operation {
             Mpsc | Mpmc => 250_000 * scale,
             Mutex | RwLock => 100_000 * scale,
             Chain(_) => 20 * scale,
+            ForkJoin(each) if each < 1_000 => 20_000 * scale,
+            ForkJoin(_) => 500 * scale,
             _ => 1,
         }
     }
@@ -238,6 +253,13 @@ pub(crate) const ROWS: &[Row] = &[
     row(Scale, "timers-100k", "100,000 timers within a second", 1, Timers(100_000)),
     row(Scale, "skynet-1m", "skynet, a tree of a million leaves, each thread", 2, Skynet(M)),
     row(Scale, "chain", "a message through 10,000 threads, each thread", 1, Chain(10_000)),
+
+    row(Scale, "pool-w2", "8 threads receive 80 jobs of 5 ms", 2, Pool),
+    row(Scale, "meeting-w2", "10 threads meet, then compute 20 ms each", 2, Meeting),
+    row(Scale, "fork-join-100ns-w2", "spawn 8 of 100 ns and join them", 2, ForkJoin(100)),
+    row(Scale, "fork-join-50us", "spawn 8 of 50 µs and join them", 1, ForkJoin(50_000)),
+    row(Scale, "fork-join-50us-w2", "spawn 8 of 50 µs and join them", 2, ForkJoin(50_000)),
+    row(Scale, "beside-hog-w2", "spawn one that computes 200 ms, sleep 10 ms: late", 2, BesideHog),
 
     row(Servers, "echo-1", "echo, 1 connection", 1, serve(Echo, 1, 1)),
     row(Servers, "echo-100", "echo, 100 connections", 1, serve(Echo, 100, 1)),

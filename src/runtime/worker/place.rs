@@ -289,7 +289,15 @@ impl Worker {
         if !self.may_start_shared() {
             return None;
         }
-        self.shared.take_shared(self.index)
+        let new = self.shared.take_shared(self.index)?;
+        let site = new.0.origin.site();
+        let record = self.shared.sites.record(site);
+        if record.conduct() == Conduct::Waits {
+            // Another thread of its site has waited meanwhile: it is no computation, and has its turn.
+            self.place(new, site, record);
+            return self.pop_unstarted();
+        }
+        Some(new)
     }
 
     /// One of those that wait beside the queue, so that a queue which never becomes empty does not hold them up for good.
@@ -312,10 +320,17 @@ impl Worker {
         let Some((owner, new)) = self.shared.steal_shared(self.index) else {
             return false;
         };
+        let record = self.shared.sites.record(new.0.origin.site());
+        let peers = &self.shared.peers;
+        if record.conduct() == Conduct::Waits && self.peer().residents() > peers[owner].residents()
+        {
+            // Another thread of its site has waited meanwhile: it is no computation, and counts.
+            self.shared.push_placed(owner, new);
+            return false;
+        }
         if self.shared.has_shared() {
             // Whoever takes one sees to it that the next is taken. If this one turns out to be short, the next may be for
             // this worker, too, so that the owner is not held up by it.
-            let record = self.shared.sites.record(new.0.origin.site());
             let is_long = record.conduct() == Conduct::Computes;
             let nor = if is_long { self.index } else { owner };
             self.shared.wake_one(self.index, nor);

@@ -15,7 +15,6 @@ impl Worker {
         if !self.linger.pays() || self.timers.borrow().next() <= now + LINGER {
             return false;
         }
-        self.is_searching(true);
         let came = loop {
             for _ in 0..32 {
                 if !self.home.mailbox.inbox.is_empty() {
@@ -30,13 +29,12 @@ impl Worker {
                 break false;
             }
         };
-        self.is_searching(false);
         self.linger.stayed(came);
         came
     }
 
     /// Tells other workers whether a shared thread would be started here at once.
-    fn is_searching(&self, searches: bool) {
+    pub(super) fn is_searching(&self, searches: bool) {
         self.peer().is_searching.store(searches, Ordering::Relaxed);
     }
 
@@ -49,6 +47,8 @@ impl Worker {
 
     /// There is nothing to run: sleeps until there is. The steps are those of `mailbox.rs`.
     pub(super) fn rest(&self, most: Tick) {
+        // Until it is known that there is something to run here: other workers leave shared threads to this one.
+        self.is_searching(true);
         let now = self.tick();
         if now.saturating_sub(self.polled.get()) >= POLL_EVERY
             && (self.has_work() || self.linger.pays())
@@ -57,6 +57,7 @@ impl Worker {
             self.poll(0);
         }
         if self.has_work() || self.take_shared() || self.linger(now) {
+            self.is_searching(false);
             return;
         }
         self.peer().load.falls_asleep(now);
@@ -104,7 +105,6 @@ impl Worker {
             .slept(now.saturating_sub(slept), rung && !events);
         self.home.now.set(now);
         self.polled.set(now);
-        self.is_searching(true);
         self.peer().load.awakes(now);
         self.expire(now);
         self.look_for_stacks(now);
@@ -112,7 +112,7 @@ impl Worker {
             // Before what waits in its own queue: somebody else leaves it to this worker, and would not do so for long.
             self.take_shared();
         }
-        self.is_searching(false);
+        self.is_searching(!self.has_work());
         if nap != 0 {
             self.tell_idle();
         }
