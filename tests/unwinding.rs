@@ -489,12 +489,13 @@ fn a_hook_of_the_programs_own_is_not_spoken_for() {
 fn a_timeout_that_outlives_an_outer_one_in_a_coroutine_aborts() {
     use corosensei::{Coroutine, CoroutineResult};
     type Co = Coroutine<(), (), ()>;
+    type Case = (&'static str, fn(fn() -> Co));
     let stays_inside = || {
         Co::new(|yielder, ()| {
             let _ = timeout(LONG, || yielder.suspend(()));
         })
     };
-    let cases: [(&str, fn(fn() -> Co)); 3] = [
+    let cases: [Case; 3] = [
         ("an outer timeout ends", |new| {
             let mut co = new();
             let _ = timeout(LONG, || {

@@ -64,10 +64,6 @@ extern "C" fn run_hooks() {
 /// user's. The calling OS thread never goes on, nor does a later caller's.
 ///
 /// If there is no OS thread to be had, the process ends without the handlers that C's `atexit` has.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "it blocks the worker, so that nothing on it takes another step"
-)]
 pub(crate) fn exit_elsewhere(code: i32) -> ! {
     static EXITS: AtomicBool = AtomicBool::new(false);
     if !EXITS.swap(true, Ordering::Relaxed) {
