@@ -293,7 +293,6 @@ impl<'a> World<'a> {
                 let others = others().filter(|&other| !self.workers[other].awake);
                 let deferral = Deferral {
                     shared: self.workers[index].shared.len(),
-                    has_unknown: true,
                     idle: others.count(),
                     has_parked: self.workers[index].live > 0,
                     deferred: self.workers[index]

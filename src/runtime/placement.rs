@@ -22,7 +22,7 @@ pub(crate) const BRIEF_LIFE: u64 = 50_000;
 /// How long a worker leaves a shared thread to an idle worker that has been woken for it: longer than the system keeps that
 /// one from its core for another process.
 pub(crate) const MAX_DEFERRAL: u64 = 10_000_000;
-/// The same for one of an unknown site, while no worker is idle.
+/// The same while no worker is idle: one may be about to be.
 pub(crate) const SHORT_DEFERRAL: u64 = 50_000;
 /// A worker that has got to none of its new threads for this long stays in one step.
 pub(crate) const STUCK_AFTER: u64 = 1_000_000;
@@ -276,8 +276,6 @@ fn sample(own: usize, cursor: u16, workers: usize) -> impl Iterator<Item = usize
 pub(crate) struct Deferral {
     /// How many shared threads are in its queue.
     pub(crate) shared: usize,
-    /// One of them may be of an unknown site.
-    pub(crate) has_unknown: bool,
     /// How many other workers sleep, wake up or look for work.
     pub(crate) idle: usize,
     /// Threads wait on this worker, which a computation would hold up.
@@ -293,11 +291,9 @@ impl Deferral {
             0
         } else if self.idle > 0 {
             MAX_DEFERRAL
-        } else if self.has_unknown {
+        } else {
             // Another worker may be about to become idle.
             SHORT_DEFERRAL
-        } else {
-            0
         }
     }
 

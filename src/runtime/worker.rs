@@ -96,8 +96,6 @@ pub(crate) struct Worker {
     deferring_until: Cell<Tick>,
     /// So many threads of a burst stay here before the other workers are looked at again.
     keeps: Cell<usize>,
-    /// Among its shared threads may be one of an unknown site.
-    shares_unknown: Cell<bool>,
     /// Per worker, how many it had started, and when (0: not) threads were first seen to wait for it since then.
     seen: Box<[Cell<(usize, Tick)>]>,
 }
@@ -137,7 +135,6 @@ impl Worker {
             deferring_since: Cell::new(0),
             deferring_until: Cell::new(0),
             keeps: Cell::new(0),
-            shares_unknown: Cell::new(false),
             seen,
         }
     }

@@ -93,9 +93,6 @@ impl Worker {
             }
             Place::Shared => {
                 self.deferring_since.set(0);
-                if record.conduct() == Conduct::Unknown {
-                    self.shares_unknown.set(true);
-                }
                 self.has_fresh.set(true);
                 shared.push_shared(self.index, new);
             }
@@ -243,7 +240,6 @@ impl Worker {
         let since = self.deferring_since.get();
         let deferral = Deferral {
             shared,
-            has_unknown: self.shares_unknown.get(),
             idle: self.shared.idle_workers(self.index, shared),
             has_parked: peer.started.load(Ordering::Relaxed) > buried,
             deferred: if since == 0 {
@@ -272,7 +268,6 @@ impl Worker {
             0 => NEVER,
             _ if self.peer().unstarted.shared() == 0 => {
                 self.deferring_since.set(0);
-                self.shares_unknown.set(false);
                 NEVER
             }
             _ => self
