@@ -124,7 +124,7 @@ fn one_unwinds_beside_one_with_a_limit() {
 #[test]
 fn without_threads_or_memory_limits_come_late_and_all_is_exact_afterwards() {
     if support::is_emulated() {
-        // The emulator starts the OS threads there, not this program's `pthread_create`.
+        // It failed there. Why is not known.
         return;
     }
     for workers in [1, 3] {

@@ -241,7 +241,7 @@ fn a_reset_of_a_reader<S: Stream>(letters: &str) -> Vec<String> {
 #[test]
 fn a_reset_reaches_a_reader() {
     if crate::support::is_emulated() {
-        // It was seen to differ there, in one run; why is not known.
+        // It failed there in one run, on an OS thread. Why is not known.
         return;
     }
     compare!(a_reset_of_a_reader, ["rrw", "pr", "vr", "a", "0r"]);
