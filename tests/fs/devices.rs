@@ -117,7 +117,7 @@ fn changes_of_a_directory() {
 #[test]
 fn what_has_nothing_to_read() {
     if is_emulated() {
-        // The read of a pidfd or of an epoll instance never returned there. Why is not known.
+        // It never ended there. Why is not known.
         return;
     }
     use rustix::event::{EventfdFlags, epoll, eventfd};
