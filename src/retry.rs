@@ -9,7 +9,7 @@ mod asking;
 
 use std::any::Any;
 use std::io::{self, IoSlice};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::time::Duration;
 
@@ -270,7 +270,7 @@ fn wait_once(
     mode: Mode,
     at: &'static Location<'static>,
 ) -> io::Result<()> {
-    let wait = wait.get_or_insert_with(|| io_wait(reason, mode, at));
+    let wait = wait.get_or_insert_with(|| io_wait(reason, mode, at).on(descriptor(source.fd())));
     match source.wait(home, way, wait)? {
         Wake::Event => Ok(()),
         Wake::Elapsed if wait.deadline <= clock::now() => Err(would_block()),
@@ -284,6 +284,11 @@ fn io_wait(reason: Reason, mode: Mode, at: &'static Location<'static>) -> Wait {
     Wait::at(reason, at)
         .until(mode.timeout.map_or(NEVER, clock::after))
         .on_cancel(OnCancel::Report)
+}
+
+/// What a wait for `fd` names.
+fn descriptor(fd: BorrowedFd<'_>) -> usize {
+    fd.as_raw_fd() as usize + 1
 }
 
 /// The error of an operation that would have to wait in a cancelled thread that is unwinding.

@@ -105,7 +105,7 @@ impl<T> Receiver<T> {
                 .on_cancel(OnCancel::Defer)
         };
         match self.hub() {
-            Ok(hub) => hub.chan.recv(place, wait),
+            Ok(hub) => hub.chan.recv(place, || wait().on(self.address())),
             Err(question) => wait_for_answer(question, place.slot(), wait()),
         }
     }

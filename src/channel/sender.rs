@@ -88,6 +88,7 @@ impl<T> Sender<T> {
     ) -> Result<(), Unsent> {
         self.chan().send(offer, || {
             Wait::at(Reason::Send, at)
+                .on(self.address())
                 .until(limit.tick())
                 .on_cancel(OnCancel::Defer)
         })

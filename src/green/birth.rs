@@ -11,34 +11,48 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::scope::ScopeState;
 use crate::stack::{self, Stack, StackSize};
 
-/// Where ids come from, in batches, so that spawning does not share a counter: each home has one, each other OS thread too.
+/// Where ids come from: the first thousand one by one, so that those of a small program are small; then in batches, so that
+/// spawning does not share a counter: each home has one, each other OS thread too.
 pub(crate) struct Ids {
-    /// The last one given out; a multiple of `BATCH` if there is none left of the batch.
+    /// The last one given out.
     last: Cell<u64>,
+    /// The last one of the batch.
+    end: Cell<u64>,
 }
 
 impl Ids {
     const BATCH: u64 = 1024;
 
     pub(crate) const fn new() -> Ids {
-        Ids { last: Cell::new(0) }
+        Ids {
+            last: Cell::new(0),
+            end: Cell::new(0),
+        }
     }
 
     /// An id that nobody else has.
     #[inline]
     pub(crate) fn next(&self) -> NonZeroU64 {
-        let mut last = self.last.get();
-        if last.is_multiple_of(Self::BATCH) {
-            last = Self::batch();
+        if self.last.get() == self.end.get() {
+            self.refill();
         }
-        self.last.set(last + 1);
-        NonZeroU64::MIN.saturating_add(last)
+        let before = self.last.get();
+        self.last.set(before + 1);
+        NonZeroU64::MIN.saturating_add(before)
     }
 
     #[cold]
-    fn batch() -> u64 {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        NEXT.fetch_add(Self::BATCH, Ordering::Relaxed)
+    fn refill(&self) {
+        static SINGLE: AtomicU64 = AtomicU64::new(0);
+        static NEXT: AtomicU64 = AtomicU64::new(Ids::BATCH);
+        let is_small = SINGLE.load(Ordering::Relaxed) < Self::BATCH;
+        let single = is_small.then(|| SINGLE.fetch_add(1, Ordering::Relaxed));
+        let (first, count) = match single.filter(|&single| single < Self::BATCH) {
+            Some(single) => (single, 1),
+            None => (NEXT.fetch_add(Self::BATCH, Ordering::Relaxed), Self::BATCH),
+        };
+        self.last.set(first);
+        self.end.set(first + count);
     }
 }
 

@@ -25,6 +25,7 @@ use super::fiber::Fiber;
 use super::home::{self, Home, Mailbox};
 use super::mailbox::Mail;
 use super::origin::Origin;
+use super::park::Wait;
 use super::reason::Reason;
 use crate::stack::Stack;
 use crate::sys::clock::{NEVER, Tick};
@@ -60,6 +61,9 @@ fn too_many_refs() -> ! {
     ))
 }
 
+/// In the byte of the reason: a deadline ends the wait.
+const LIMITED: u8 = 1 << 7;
+
 /// The mark of a thread that is in no timer heap.
 pub(crate) const NO_TIMER: u32 = u32::MAX;
 
@@ -80,6 +84,7 @@ pub(crate) struct Green {
     pub(super) refs: AtomicU32,
     pub(crate) deadline: Cell<Tick>,
     since: AtomicU64,
+    subject: AtomicUsize,
     at: AtomicPtr<Location<'static>>,
     home: AtomicPtr<Mailbox>,
     completion: Completion,
@@ -140,6 +145,7 @@ impl Green {
             fiber: UnsafeCell::new(None),
             home: AtomicPtr::new(ptr::null_mut()),
             since: AtomicU64::new(0),
+            subject: AtomicUsize::new(0),
             at: AtomicPtr::new(ptr::null_mut()),
             attention: AtomicU8::new(0),
             token: AtomicBool::new(false),
@@ -268,6 +274,36 @@ impl Green {
         self.at
             .store(ptr::from_ref(at).cast_mut(), Ordering::Relaxed);
         self.since.store(since, Ordering::Relaxed);
+    }
+
+    /// As [`Green::note`], for a wait that begins. `is_limited`: a deadline ends it.
+    #[inline(always)]
+    pub(crate) fn note_wait(&self, wait: &Wait, is_limited: bool, since: Tick) {
+        let limited = if is_limited { LIMITED } else { 0 };
+        self.reason
+            .store(wait.reason as u8 | limited, Ordering::Relaxed);
+        self.at
+            .store(ptr::from_ref(wait.at).cast_mut(), Ordering::Relaxed);
+        self.subject.store(wait.subject, Ordering::Relaxed);
+        self.since.store(since, Ordering::Relaxed);
+    }
+
+    /// What it waits for, or waited for last: the address of a lock's word or of a channel, the number of the thread
+    /// that it joins, a descriptor plus one; 0 if the wait does not say. It depends on the reason which.
+    pub(crate) fn subject(&self) -> usize {
+        self.subject.load(Ordering::Relaxed)
+    }
+
+    /// Whether it waits for a lock or the end of a thread.
+    #[inline]
+    pub(crate) fn may_be_deadlocked(&self) -> bool {
+        self.state() == State::Parked
+            && matches!(self.reason(), Reason::Join | Reason::Mutex | Reason::RwLock)
+    }
+
+    /// Whether its wait ends by itself.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.reason.load(Ordering::Relaxed) & LIMITED != 0
     }
 
     /// Where its messages go; null before its start and after its end.
@@ -491,7 +527,7 @@ impl Green {
     }
 
     pub(crate) fn reason(&self) -> Reason {
-        Reason::from_u8(self.reason.load(Ordering::Relaxed))
+        Reason::from_u8(self.reason.load(Ordering::Relaxed) & !LIMITED)
     }
 
     pub(crate) fn since(&self) -> Tick {

@@ -310,6 +310,25 @@ pub(crate) fn all() -> Vec<GreenRef> {
     found
 }
 
+/// As [`all`], until `f` says false of one, which is the last.
+pub(crate) fn all_while(mut f: impl FnMut(&Green) -> bool) -> Vec<GreenRef> {
+    let depot = lock(&DEPOT);
+    let mut found = Vec::new();
+    for chunk in &depot.chunks {
+        // SAFETY: D3, under the lock.
+        let blocks = unsafe { chunk.as_ref() }.blocks();
+        for green in blocks.iter().filter_map(Green::try_ref) {
+            let goes_on = f(&green);
+            // Not dropped here: giving back a block takes the lock.
+            found.push(green);
+            if !goes_on {
+                return found;
+            }
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

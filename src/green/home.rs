@@ -14,8 +14,9 @@
 use std::cell::Cell;
 use std::num::NonZeroU64;
 use std::ptr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use super::birth::{Ids, next_id};
+use super::birth::Ids;
 use super::budget;
 use super::mailbox::{Bell, Inbox};
 use super::panic_count::{self, SetAside};
@@ -76,8 +77,9 @@ pub(crate) fn os_thread() -> NonZeroU64 {
         // Without a destructor: it is asked for by destructors of other thread-locals.
         static NUMBER: Cell<Option<NonZeroU64>> = const { Cell::new(None) };
     }
+    static NEXT: AtomicU64 = AtomicU64::new(0);
     NUMBER.get().unwrap_or_else(|| {
-        let number = next_id();
+        let number = NonZeroU64::MIN.saturating_add(NEXT.fetch_add(1, Ordering::Relaxed));
         NUMBER.set(Some(number));
         number
     })
@@ -100,6 +102,11 @@ pub(crate) fn has_worker() -> bool {
             .any(|&(_, at)| at == here)
 }
 
+/// Whether an OS thread steps the threads of some runtime by hand.
+pub(crate) fn any_by_hand() -> bool {
+    !crate::shim::lock(&BY_HAND).is_empty()
+}
+
 /// Nobody steps them any more.
 pub(crate) fn step_no_more(group: usize) {
     crate::shim::lock(&BY_HAND).retain(|&(by_hand, _)| by_hand != group);
@@ -108,6 +115,16 @@ pub(crate) fn step_no_more(group: usize) {
 /// Whether it is the calling OS thread that has to step them.
 pub(super) fn is_stepped_here(group: usize) -> bool {
     crate::shim::lock(&BY_HAND).contains(&(group, os_thread()))
+}
+
+/// Bits of an address in user space; above them is the number of a worker (see [`Home::place`]).
+pub(crate) const ADDRESS_BITS: u32 = 48;
+
+/// A number for a worker, other than 0. After 65,535 workers they repeat, which costs a lock's waiter a needless look.
+fn next_tag() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed) % 0xffff + 1;
+    number << ADDRESS_BITS
 }
 
 /// A worker, as its green threads see it.
@@ -125,6 +142,12 @@ pub(crate) struct Home {
     pub(super) ids: Ids,
     /// What layer 3 keeps beside it.
     pub(crate) owner: Cell<*const ()>,
+    /// How many of its threads wait for a lock.
+    lock_waits: Cell<usize>,
+    /// A thread of it has begun a wait that may close a cycle of waits.
+    pub(crate) suspicion: Cell<bool>,
+    /// The number of this worker in the words of locks, in the bits above those of an address.
+    tag: usize,
 }
 
 impl Home {
@@ -138,7 +161,17 @@ impl Home {
             spare: super::blocks::Cache::new(),
             ids: Ids::new(),
             owner: Cell::new(ptr::null()),
+            lock_waits: Cell::new(0),
+            suspicion: Cell::new(false),
+            tag: next_tag(),
         }
+    }
+
+    /// Where the caller runs, and which thread: the worker's number in the upper 16 bits, and below them the address
+    /// of the control block, 0 if no green thread runs. Two threads with the same worker never run at the same time.
+    #[inline(always)]
+    pub(crate) fn place(&self) -> usize {
+        self.tag | self.current.get().addr()
     }
 
     /// Makes the calling OS thread this home's for the length of `f`.
@@ -225,6 +258,24 @@ impl Home {
         let moment = self.now.get() + 1;
         self.now.set(moment);
         moment
+    }
+
+    /// Calls `f`, which waits for a lock and does not unwind.
+    #[inline]
+    pub(crate) fn waiting_for_lock<R>(f: impl FnOnce() -> R) -> R {
+        let Some(home) = Home::get() else {
+            return f();
+        };
+        home.lock_waits.set(home.lock_waits.get() + 1);
+        home.suspicion.set(true);
+        let result = f();
+        home.lock_waits.set(home.lock_waits.get() - 1);
+        result
+    }
+
+    /// Whether threads of it wait for locks.
+    pub(crate) fn has_lock_waits(&self) -> bool {
+        self.lock_waits.get() > 0
     }
 
     /// How many are ready.

@@ -45,6 +45,7 @@ use std::time::Duration;
 use super::birth::OwnStack;
 use super::fiber::{Fiber, Started};
 use crate::stack::StackSize;
+use crate::sys::os_threads::OwnThread;
 
 /// The helper starts at most this many tokens at a time.
 const BATCH: usize = 16;
@@ -217,6 +218,10 @@ fn take_started() -> Option<Token> {
         }
         if !tokens.has_helper {
             let helper = std::thread::Builder::new().name("rustlet-panics".into());
+            let help = || {
+                let _own = OwnThread::mark();
+                help()
+            };
             helper.stack_size(128 << 10).spawn(help).ok()?;
             tokens.has_helper = true;
         }

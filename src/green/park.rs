@@ -45,12 +45,14 @@ pub(crate) enum OnCancel {
 
 /// A wait: for an event that somebody will signal, for at most so long, unless cancelled. One for each
 /// operation, however often it parks.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Wait {
     pub(crate) reason: Reason,
     pub(crate) at: &'static Location<'static>,
     pub(crate) deadline: Tick,
     pub(crate) on_cancel: OnCancel,
+    /// What is waited for, for dumps and deadlock reports: see `Green::subject`.
+    pub(crate) subject: usize,
 }
 
 impl Wait {
@@ -69,7 +71,14 @@ impl Wait {
             at,
             deadline: NEVER,
             on_cancel: OnCancel::Raise,
+            subject: 0,
         }
+    }
+
+    /// Names what is waited for: see `Green::subject`.
+    #[inline(always)]
+    pub(crate) fn on(self, subject: usize) -> Wait {
+        Wait { subject, ..self }
     }
 
     #[inline(always)]
@@ -120,7 +129,7 @@ fn park_green(home: &Home, wait: &Wait) -> Wake {
     if green.pending.replace(false) {
         return Wake::Event;
     }
-    green.note(wait.reason, wait.at, home.moment());
+    green.note_wait(wait, deadline != NEVER, home.moment());
     green.deadline.set(deadline);
     green.set_state(State::Parked);
     suspend(green);

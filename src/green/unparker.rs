@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::mem::ManuallyDrop;
 use std::num::NonZeroU64;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 
 use super::completion::Waiter;
@@ -84,8 +84,40 @@ pub(crate) struct OsThread {
     pub(crate) name: Option<Box<str>>,
     /// `Thread::unpark` was called and `park` has not seen it.
     token: AtomicBool,
-    woken: Mutex<bool>,
+    parking: Mutex<Parking>,
     wakes: Condvar,
+}
+
+/// Whether an OS thread was woken, and whether it waits without a limit.
+#[derive(Debug, Default)]
+struct Parking {
+    woken: bool,
+    counted: bool,
+}
+
+/// How many OS threads wait for a wake-up without a limit, and have not been woken.
+static PARKED: AtomicUsize = AtomicUsize::new(0);
+
+/// How many OS threads wait here without a limit, and have not been woken: only other threads can let them go on.
+pub(crate) fn parked_os_threads() -> usize {
+    PARKED.load(Ordering::SeqCst)
+}
+
+/// The calling OS thread waits without a limit, in some other way, for something that green threads do.
+#[derive(Debug)]
+pub(crate) struct CountAsParked(());
+
+impl CountAsParked {
+    pub(crate) fn new() -> CountAsParked {
+        PARKED.fetch_add(1, Ordering::SeqCst);
+        CountAsParked(())
+    }
+}
+
+impl Drop for CountAsParked {
+    fn drop(&mut self) {
+        PARKED.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 thread_local! {
@@ -167,13 +199,18 @@ impl OsThread {
             id: super::next_id(),
             name: std::thread::current().name().map(Box::from),
             token: AtomicBool::new(false),
-            woken: Mutex::new(false),
+            parking: Mutex::default(),
             wakes: Condvar::new(),
         })
     }
 
     pub(crate) fn wake(&self) {
-        *self.woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        let mut parking = self.parking.lock().unwrap_or_else(PoisonError::into_inner);
+        parking.woken = true;
+        if std::mem::take(&mut parking.counted) {
+            PARKED.fetch_sub(1, Ordering::SeqCst);
+        }
+        drop(parking);
         self.wakes.notify_one();
     }
 
@@ -183,15 +220,18 @@ impl OsThread {
             Ok(limit) => limit.until,
             Err(wake) => return wake,
         };
-        let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut parking = self.parking.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            if std::mem::take(&mut *woken) {
+            if std::mem::take(&mut parking.woken) {
                 return Wake::Event;
             }
             if until == clock::NEVER {
-                woken = self
+                if !std::mem::replace(&mut parking.counted, true) {
+                    PARKED.fetch_add(1, Ordering::SeqCst);
+                }
+                parking = self
                     .wakes
-                    .wait(woken)
+                    .wait(parking)
                     .unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
@@ -204,8 +244,8 @@ impl OsThread {
                 };
             }
             let left = std::time::Duration::from_nanos(left);
-            let waited = self.wakes.wait_timeout(woken, left);
-            woken = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let waited = self.wakes.wait_timeout(parking, left);
+            parking = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 

@@ -34,6 +34,7 @@ use super::worker::Worker;
 use crate::green::park::raise_if_cancelled;
 use crate::green::{Cancelled, Home, OnCancel, Reason, Wait, Wake, park};
 use crate::sys::clock::{self, Tick};
+use crate::sys::os_threads::OwnThread;
 
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -298,13 +299,17 @@ impl Queues {
 /// A thread of the pool.
 fn serve(shared: &Arc<Shared>) {
     RUNTIME.set(Some(Arc::clone(shared)));
+    // While it makes no call, which may hold the end of a channel or a lock.
+    let mut own = OwnThread::mark();
     let pool = &shared.pool;
     let mut queues = pool.lock();
     loop {
         if let Some((kind, call)) = queues.take(pool.most_look_ups) {
             drop(queues);
+            drop(own);
             call.make();
             drop(call);
+            own = OwnThread::mark();
             queues = pool.lock();
             if kind == Kind::LookUp {
                 queues.looking_up -= 1;
@@ -324,6 +329,8 @@ fn serve(shared: &Arc<Shared>) {
         }
     }
     queues.threads -= 1;
+    drop(queues);
+    drop(own);
 }
 
 thread_local! {

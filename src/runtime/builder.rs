@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::deadlock::OnDeadlock;
 use super::life::Runtime;
 use super::shared::Config;
 use super::worker::stepped::Stepped;
@@ -29,6 +30,7 @@ pub struct Builder {
     blocking_threads: Option<usize>,
     shutdown_timeout: Option<Duration>,
     at_end: AtEnd,
+    on_deadlock: OnDeadlock,
     watchdog: Option<Duration>,
 }
 
@@ -135,6 +137,39 @@ impl Builder {
         self
     }
 
+    /// Sets what is done about a deadlock. The default is [`OnDeadlock::Report`].
+    ///
+    /// Two kinds are noticed, and neither is reported if there is a doubt:
+    ///
+    /// - Green threads wait for each other in a cycle: for a [`Mutex`](crate::sync::Mutex) or an
+    ///   [`RwLock`](crate::sync::RwLock) that the next one holds (for writing), or for its end. A thread that locks a
+    ///   mutex which it holds already is the smallest cycle. The other threads of the program may go on.
+    /// - All green threads wait, none of them for a time, a descriptor, a call on the blocking pool or a future, and
+    ///   no OS thread runs that could wake one. A program with OS threads of its own, or one that has asked for
+    ///   [signals](crate::signal), is never said to be in this state.
+    ///
+    /// It takes some 20 ms until a deadlock is noticed.
+    ///
+    /// ```
+    /// use rustlet::runtime::{Builder, OnDeadlock};
+    /// use rustlet::sync::Mutex;
+    ///
+    /// let runtime = Builder::new().on_deadlock(OnDeadlock::Panic).build()?;
+    /// let ended = std::panic::catch_unwind(|| {
+    ///     runtime.run(|| {
+    ///         let mutex = Mutex::new(());
+    ///         let _first = mutex.lock();
+    ///         let _second = mutex.lock(); // waits for itself
+    ///     })
+    /// });
+    /// assert!(ended.is_err());
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn on_deadlock(mut self, on_deadlock: OnDeadlock) -> Builder {
+        self.on_deadlock = on_deadlock;
+        self
+    }
+
     /// Reports on stderr each green thread that has kept its worker for `period` without a wait: its name, where it was
     /// spawned, where it last waited. Nothing can preempt it. Reports, too, when blocking calls have waited for a thread of the pool for
     /// that long ([`blocking_threads`](Builder::blocking_threads)). The default is no watchdog.
@@ -188,6 +223,7 @@ impl Builder {
             blocking_threads: self.blocking_threads.unwrap_or(512),
             shutdown_timeout: self.shutdown_timeout.unwrap_or(Duration::from_secs(5)),
             at_end: self.at_end,
+            on_deadlock: self.on_deadlock,
         })
     }
 

@@ -91,6 +91,7 @@ impl<T> Joiner<T> {
         if !completion.is_done() {
             if completion.enter(self.waiter()) {
                 // Not done when it entered: what comes after wakes it.
+                let wait = &self.named(wait);
                 loop {
                     park(wait);
                     if completion.is_done() {
@@ -103,6 +104,19 @@ impl<T> Joiner<T> {
             }
         }
         self.take(wait)
+    }
+
+    /// The wait for its end, which says whose end it is. If that thread waits for a lock or another end in turn, this may
+    /// close a cycle.
+    #[inline(always)]
+    fn named(&self, wait: &Wait) -> Wait {
+        let green = self.green();
+        if green.may_be_deadlocked()
+            && let Some(home) = Home::get()
+        {
+            home.suspicion.set(true);
+        }
+        wait.on(green.id().get() as usize)
     }
 
     /// The result of a thread that is done.
@@ -160,6 +174,7 @@ impl<T> Joiner<T> {
 
     /// Parks until it is done ([`Wake::Event`]), or the wait ends otherwise.
     fn until_done(&self, wait: &Wait) -> Wake {
+        let wait = &self.named(wait);
         let completion = self.green().completion();
         let mut wake = Wake::Event;
         while !completion.is_done() && wake == Wake::Event {

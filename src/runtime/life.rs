@@ -30,6 +30,7 @@ use crate::green::park::{attend_os, raise_if_cancelled};
 use crate::green::{Cancelled, Home, OnCancel, Outcome, Reason, Wait, Wake};
 use crate::shim::lock;
 use crate::sys::exit;
+use crate::sys::os_threads::OwnThread;
 
 /// Workers, and the green threads on them.
 ///
@@ -220,6 +221,7 @@ impl Runtime {
         let mailbox = shared.peers[index].mailbox;
         let reactor = Reactor::new(mailbox)?;
         std::thread::Builder::new().name(name).spawn(move || {
+            let _own = OwnThread::mark();
             if let Err(error) = crate::stack::overflow::prepare_thread() {
                 registry::say(&format!(
                     "rustlet: no alternate signal stack, so overflows will not be reported: {error}"
@@ -248,7 +250,9 @@ impl Runtime {
         T: Send,
     {
         refuse_inside();
-        give(first(&self.shared, f), || {
+        let outcome = first(&self.shared, f);
+        panic_if_deadlocked(&self.shared);
+        give(outcome, || {
             panic!("run: the runtime was shut down before the function had ended")
         })
     }
@@ -438,6 +442,14 @@ where
     joiner.join(&wait.on_cancel(OnCancel::Shield))
 }
 
+/// A deadlock has ended the runtime, because its builder has asked for that.
+#[track_caller]
+fn panic_if_deadlocked(shared: &Shared) {
+    if let Some(text) = shared.deadlock.get() {
+        panic!("{text}");
+    }
+}
+
 /// What the caller of a run gets of it. `cancelled`: if its first thread was, by nobody around the caller.
 #[track_caller]
 fn give<T>(outcome: Outcome<T>, cancelled: impl FnOnce() -> T) -> T {
@@ -487,6 +499,7 @@ where
     refuse_inside();
     let runtime = start_or_panic();
     let outcome = first(&runtime.shared, f);
+    panic_if_deadlocked(&runtime.shared);
     drop(runtime);
     give(outcome, ended_by_itself)
 }
@@ -521,6 +534,7 @@ where
     let runtime = start_or_panic();
     let outcome = first(&runtime.shared, f);
     let all = runtime.wait_all();
+    panic_if_deadlocked(&runtime.shared);
     drop(runtime);
     if !all && outcome.is_ok() {
         raise_if_cancelled(&Wait::new(Reason::Join));

@@ -19,6 +19,8 @@
 pub(crate) mod blocking;
 #[cfg(not(loom))]
 mod builder;
+#[cfg(not(loom))]
+mod deadlock;
 pub(crate) mod direction;
 pub(crate) mod idle;
 #[cfg(not(loom))]
@@ -57,6 +59,8 @@ mod start_queue;
 #[cfg(not(loom))]
 mod timer;
 #[cfg(not(loom))]
+pub(crate) mod wait_graph;
+#[cfg(not(loom))]
 mod watchdog;
 #[cfg(not(loom))]
 pub(crate) mod worker;
@@ -64,6 +68,7 @@ pub(crate) mod worker;
 #[cfg(not(loom))]
 pub use self::{
     builder::{AtEnd, Builder},
+    deadlock::OnDeadlock,
     life::{Handle, Metrics, Runtime, run, run_all},
     registry::{ShutdownError, ThreadInfo, ThreadState, threads},
 };

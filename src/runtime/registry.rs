@@ -96,7 +96,7 @@ pub fn threads() -> Vec<ThreadInfo> {
     list
 }
 
-fn describe(green: &Green, now: clock::Tick) -> Option<ThreadInfo> {
+pub(super) fn describe(green: &Green, now: clock::Tick) -> Option<ThreadInfo> {
     let state = match green.state() {
         State::New => ThreadState::Unstarted,
         State::Ready if green.reason() == Reason::None => ThreadState::Unstarted,
@@ -122,7 +122,7 @@ pub(super) fn say(line: &str) {
 }
 
 /// The green threads of the runtime `group` that have not ended.
-fn alive(group: usize) -> Vec<ThreadInfo> {
+pub(super) fn alive(group: usize) -> Vec<ThreadInfo> {
     let now = clock::now();
     let mut left: Vec<_> = blocks::all()
         .iter()
@@ -134,7 +134,11 @@ fn alive(group: usize) -> Vec<ThreadInfo> {
 }
 
 /// How many there are and what became of them, then each, or the first of many.
-fn list(f: &mut impl fmt::Write, left: &[ThreadInfo], fate: fmt::Arguments<'_>) -> fmt::Result {
+fn list(
+    f: &mut impl fmt::Write,
+    left: &[ThreadInfo],
+    fate: fmt::Arguments<'_>,
+) -> fmt::Result {
     const SHOWN: usize = 20;
     write!(f, "rustlet: {} green threads {fate}:", left.len())?;
     for info in left.iter().take(SHOWN) {

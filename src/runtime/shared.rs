@@ -16,17 +16,19 @@
 mod assign;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering, fence};
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use super::blocking::Pool;
 use super::builder::AtEnd;
+use super::deadlock::OnDeadlock;
 use super::idle::Idle;
 use super::load::Load;
 use super::sites::Sites;
 use super::start_queue::StartQueue;
 use crate::green::GreenRef;
 use crate::green::home::Mailbox;
+use crate::green::unparker::CountAsParked;
 use crate::shim::lock;
 use crate::stack::StackSize;
 use crate::sys::clock::{self, NEVER, Tick};
@@ -127,6 +129,7 @@ pub(crate) struct Config {
     pub(crate) blocking_threads: usize,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) at_end: AtEnd,
+    pub(crate) on_deadlock: OnDeadlock,
 }
 
 /// Shared by the workers, the handles and the runtime itself.
@@ -152,6 +155,8 @@ pub(crate) struct Shared {
     quiet: Mutex<()>,
     quieter: Condvar,
     turn: AtomicUsize,
+    /// The deadlock that has ended the runtime.
+    pub(crate) deadlock: OnceLock<Box<str>>,
 }
 
 impl Shared {
@@ -173,6 +178,7 @@ impl Shared {
             quiet: Mutex::new(()),
             quieter: Condvar::new(),
             turn: AtomicUsize::new(0),
+            deadlock: OnceLock::new(),
         }
     }
 
@@ -247,6 +253,11 @@ impl Shared {
         self.live() == 0
     }
 
+    /// Whether no wake-up is on its way to a worker.
+    pub(super) fn has_no_mail(&self) -> bool {
+        self.peers.iter().all(|peer| peer.mailbox.inbox.is_empty())
+    }
+
     /// A worker has nothing to do: somebody may want to know.
     pub(crate) fn tell_quiet(&self) {
         if self.watched.load(Ordering::Relaxed) > 0 && self.is_quiet() {
@@ -294,10 +305,12 @@ impl Shared {
                 return true;
             }
             guard = match deadline {
-                NEVER => self
-                    .quieter
-                    .wait(guard)
-                    .unwrap_or_else(std::sync::PoisonError::into_inner),
+                NEVER => {
+                    let _parked = CountAsParked::new();
+                    self.quieter
+                        .wait(guard)
+                        .unwrap_or_else(std::sync::PoisonError::into_inner)
+                }
                 _ => {
                     let left = deadline.saturating_sub(clock::now());
                     if left == 0 {
@@ -454,6 +467,7 @@ mod tests {
             blocking_threads: 1,
             shutdown_timeout: Duration::ZERO,
             at_end: AtEnd::Unwind,
+            on_deadlock: OnDeadlock::Ignore,
         };
         Shared::new(peers, config)
     }

@@ -13,6 +13,7 @@ use super::registry;
 use super::shared::{Phase, Shared};
 use crate::green::{State, blocks};
 use crate::sys::clock;
+use crate::sys::os_threads::OwnThread;
 
 /// Starts the watch over `shared`; it ends with the runtime.
 ///
@@ -22,7 +23,12 @@ use crate::sys::clock;
 pub(super) fn start(shared: &Arc<Shared>, period: Duration) -> std::io::Result<()> {
     let shared = Arc::downgrade(shared);
     let builder = std::thread::Builder::new().name("rustlet-watchdog".into());
-    builder.spawn(move || watch(&shared, period)).map(drop)
+    builder
+        .spawn(move || {
+            let _own = OwnThread::mark();
+            watch(&shared, period);
+        })
+        .map(drop)
 }
 
 fn watch(shared: &Weak<Shared>, period: Duration) {

@@ -13,11 +13,14 @@
 //!     peer's unstarted queue is the owner's doing (SQ1 in `start_queue.rs`).
 //! W5. `peer` is in a slice of `shared`, which never changes it and lives as long as the worker.
 
+mod look;
 mod place;
 mod rest;
 pub(crate) mod stepped;
 
 pub(crate) use self::place::place_next;
+
+use self::look::Looks;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -96,6 +99,7 @@ pub(crate) struct Worker {
     deferring_until: Cell<Tick>,
     /// So many threads of a burst stay here before the other workers are looked at again.
     keeps: Cell<usize>,
+    looks: Looks,
     /// Per worker, how many it had started, and when (0: not) threads were first seen to wait for it since then.
     seen: Box<[Cell<(usize, Tick)>]>,
 }
@@ -135,6 +139,7 @@ impl Worker {
             deferring_since: Cell::new(0),
             deferring_until: Cell::new(0),
             keeps: Cell::new(0),
+            looks: Looks::new(),
             seen,
         }
     }
@@ -469,6 +474,7 @@ impl Worker {
         if now.saturating_sub(self.polled.get()) >= POLL_EVERY {
             self.poll(0);
             self.sentinel.rescue(&self.shared, now);
+            self.look_when_busy(now);
         }
     }
 

@@ -15,7 +15,7 @@ use super::raw::mutex::RawMutex;
 use super::waiting::Thread;
 use crate::green::budget::{before_lock, charge_locked, spend_quietly};
 use crate::green::park::raise_if_cancelled;
-use crate::green::{OnCancel, Reason, Wait};
+use crate::green::{Home, OnCancel, Reason, Wait};
 
 /// A lock around a value that one thread at a time may touch. As [`std::sync::Mutex`].
 ///
@@ -162,8 +162,10 @@ impl<T: ?Sized> Mutex<T> {
 
     #[cold]
     fn lock_slow(&self, at: &'static Location<'static>, on_cancel: OnCancel) {
-        let wait = Wait::at(Reason::Mutex, at).on_cancel(on_cancel);
-        while !self.raw.lock_slow(&wait) {
+        let wait = Wait::at(Reason::Mutex, at)
+            .on(self.raw.subject())
+            .on_cancel(on_cancel);
+        while !Home::waiting_for_lock(|| self.raw.lock_slow(&wait)) {
             raise_if_cancelled(&wait);
         }
     }

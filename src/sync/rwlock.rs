@@ -18,7 +18,7 @@ use super::raw::rwlock::{Access, RawRwLock};
 use super::waiting::Thread;
 use crate::green::budget::{before_lock, charge_locked, spend_quietly};
 use crate::green::park::raise_if_cancelled;
-use crate::green::{OnCancel, Reason, Wait};
+use crate::green::{Home, OnCancel, Reason, Wait};
 
 /// A lock around a value that many threads may read at once, or one may change. As [`std::sync::RwLock`].
 ///
@@ -152,8 +152,10 @@ impl<T: ?Sized> RwLock<T> {
 
     #[cold]
     fn enter_slow(&self, access: Access, at: &'static Location<'static>) {
-        let wait = Wait::at(Reason::RwLock, at).on_cancel(OnCancel::Defer);
-        while !self.raw.enter_slow(access, &wait) {
+        let wait = Wait::at(Reason::RwLock, at)
+            .on(self.raw.subject())
+            .on_cancel(OnCancel::Defer);
+        while !Home::waiting_for_lock(|| self.raw.enter_slow(access, &wait)) {
             raise_if_cancelled(&wait);
         }
     }

@@ -40,8 +40,12 @@ pub(crate) trait Sleep: Sleeper + Sized {
     /// The time.
     fn moment() -> u64;
 
-    /// Where the caller runs: two threads with the same place, other than 0, never run at the same time. A multiple of 16.
+    /// Where the caller runs, and which thread it is. A multiple of 16.
     fn place() -> usize;
+
+    /// The part of a place that says where: two threads for which it is the same, other than 0, never run at the
+    /// same time.
+    fn worker(place: usize) -> usize;
 
     /// Waits until the ticket is done, or what `wait` says has come first. Does not unwind.
     fn wait_for(ticket: &Ticket<Self>, wait: &Self::Wait) -> Ended;
@@ -76,14 +80,15 @@ impl Turn {
 
     /// Whether the one at `holder`, who has the lock, is one that cannot run now: one of this worker.
     #[inline(always)]
-    pub(crate) fn is_beside(&self, holder: usize) -> bool {
-        self.place != 0 && self.place == holder
+    pub(crate) fn is_beside<S: Sleep>(&self, holder: usize) -> bool {
+        let here = S::worker(self.place);
+        here != 0 && here == S::worker(holder)
     }
 
     /// It was woken, and `holder` has the lock again. Whether that is enough: by one that is beside it, who keeps the lock across a wait; or
     /// by others that run at the same time, for long.
     pub(crate) fn has_had_enough<S: Sleep>(&mut self, holder: usize) -> bool {
-        if self.is_beside(holder) {
+        if self.is_beside::<S>(holder) {
             return true;
         }
         let now = S::moment();
@@ -184,7 +189,8 @@ pub(crate) fn in_vain(at: &'static std::panic::Location<'static>) {
 #[cfg(not(loom))]
 mod threads {
     use super::{Ended, Sleep, Ticket};
-    use crate::green::{Home, Wait, Wake};
+    use crate::green::home::ADDRESS_BITS;
+    use crate::green::{Green, Home, Wait, Wake};
     use crate::sync::waiting::{Thread, Waker, wait_for};
     use crate::sys::clock;
 
@@ -206,8 +212,13 @@ mod threads {
 
         #[inline(always)]
         fn place() -> usize {
-            const { assert!(align_of::<Home>() >= 16) };
-            Home::of_thread().map_or(0, |home| std::ptr::from_ref(home).addr())
+            const { assert!(align_of::<Green>() >= 16) };
+            Home::of_thread().map_or(0, Home::place)
+        }
+
+        #[inline(always)]
+        fn worker(place: usize) -> usize {
+            place >> ADDRESS_BITS
         }
 
         #[inline(always)]
@@ -293,6 +304,9 @@ pub(crate) mod model {
         }
         fn place() -> usize {
             0
+        }
+        fn worker(place: usize) -> usize {
+            place
         }
         fn wait_for(ticket: &Ticket<Model>, wait: &Until) -> Ended {
             if *wait == Until::GivesUp {

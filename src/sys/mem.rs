@@ -10,7 +10,7 @@
 #![allow(unsafe_code, reason = "wraps mmap, madvise, mprotect and munmap")]
 
 use std::ffi::c_void;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::AsRawFd;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -237,6 +237,41 @@ pub(crate) fn faults(address: usize) -> io::Result<bool> {
         Ok(true)
     } else {
         Err(error)
+    }
+}
+
+/// Reads words of this process that may be unmapped at any moment: the kernel copies them, and says `EFAULT` if it cannot.
+#[derive(Debug)]
+pub(crate) struct Peek {
+    reader: io::PipeReader,
+    writer: io::PipeWriter,
+}
+
+impl Peek {
+    /// # Errors
+    ///
+    /// There is no descriptor left.
+    pub(crate) fn new() -> io::Result<Peek> {
+        let (reader, writer) = io::pipe()?;
+        Ok(Peek { reader, writer })
+    }
+
+    /// The words from `address` on; none if they cannot be read. What they mean, the caller has to find out.
+    pub(crate) fn words<const N: usize>(&mut self, address: usize) -> Option<[usize; N]> {
+        const WORD: usize = size_of::<usize>();
+        // SAFETY: the kernel copies from the address, or says EFAULT (M2). The pipe is empty, so nothing blocks.
+        let written = unsafe { libc::write(self.writer.as_raw_fd(), at(address), N * WORD) };
+        let mut words = [0; N];
+        let mut left = usize::try_from(written).ok()?;
+        let is_whole = left == N * WORD;
+        for word in &mut words {
+            let mut bytes = [0; WORD];
+            let some = left.min(WORD);
+            self.reader.read_exact(&mut bytes[..some]).ok()?;
+            left -= some;
+            *word = usize::from_ne_bytes(bytes);
+        }
+        is_whole.then_some(words)
     }
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod exit;
 pub(crate) mod file;
 pub(crate) mod limits;
 pub(crate) mod mem;
+pub(crate) mod os_threads;
 pub(crate) mod segv;
 pub(crate) mod signal;
 pub(crate) mod sock;

@@ -92,7 +92,12 @@ impl Worker {
             } else {
                 NEVER
             };
-            due.min(nap).min(spare).min(most).min(self.deferral_left())
+            let look = self.until_look(now);
+            due.min(nap)
+                .min(spare)
+                .min(most)
+                .min(look)
+                .min(self.deferral_left())
         };
         // Step 9.
         let events = self.poll(wait);
@@ -108,6 +113,8 @@ impl Worker {
         self.peer().load.awakes(now);
         self.expire(now);
         self.look_for_stacks(now);
+        let has_news = events || rung || self.home.ready() > 0;
+        self.look_when_idle(now, has_news);
         if self.home.ready() == 0 {
             // Before what waits in its own queue: somebody else leaves it to this worker, and would not do so for long.
             self.take_shared();

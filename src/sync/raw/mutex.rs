@@ -4,7 +4,7 @@
 //! | `LOCKED` | `QUEUED` | `WOKEN` | `HAND` | means |
 //! |---|---|---|---|---|
 //! | 0 | 0 | 0 | 0 | free |
-//! | 1 | 0 | 0 | 0 | held; nobody waits. With the place of the holder in the upper bits |
+//! | 1 | 0 | 0 | 0 | held; nobody waits. With the place of the holder, worker and thread, in the upper bits |
 //! | 1 | 1 | 0 | 0 | held, and somebody stands in line: the release wakes the first, to try for itself |
 //! | any | any | 1 | 0 | one that was woken is on its way to try: a release wakes nobody |
 //! | 1 | 1 | 0 | 1 | one was woken in vain often enough: the release gives the lock to the first in line |
@@ -57,6 +57,12 @@ impl<S> RawMutex<S> {
 }
 
 impl<S: Sleep> RawMutex<S> {
+    /// What a wait for it names (`Green::subject`): a word that is odd while it is held, with the holder's place.
+    #[cfg(not(loom))]
+    pub(crate) fn subject(&self) -> usize {
+        std::ptr::from_ref(&self.state).addr()
+    }
+
     /// Takes it if it is free and nobody waits.
     #[inline(always)]
     pub(crate) fn lock_fast(&self) -> bool {
@@ -132,7 +138,7 @@ impl<S: Sleep> RawMutex<S> {
                 if self.take_if_free(turn.place(), turn.woken) {
                     return true;
                 }
-            } else if turn.is_beside(state & !FLAGS)
+            } else if turn.is_beside::<S>(state & !FLAGS)
                 || (state & (QUEUED | WOKEN) == QUEUED && !turn.woken && round > 3)
             {
                 return false;

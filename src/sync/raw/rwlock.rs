@@ -44,6 +44,8 @@ struct Offer {
 }
 
 /// See the module's text.
+// The two words that a report reads lie side by side.
+#[repr(C)]
 pub(crate) struct RawRwLock<S> {
     state: AtomicUsize,
     /// Where the last one runs that took it: a hint for those who would look at it again and again.
@@ -88,6 +90,13 @@ impl<S> RawRwLock<S> {
 }
 
 impl<S: Sleep> RawRwLock<S> {
+    /// What a wait for it names (`Green::subject`): two words, of which the first is odd while somebody writes, and the
+    /// second is the place of the thread that took it last.
+    #[cfg(not(loom))]
+    pub(crate) fn subject(&self) -> usize {
+        std::ptr::from_ref(&self.state).addr()
+    }
+
     /// Takes it for reading if nobody writes or waits, at the first try.
     #[inline(always)]
     pub(crate) fn read_fast(&self) -> bool {
@@ -199,7 +208,7 @@ impl<S: Sleep> RawRwLock<S> {
             if self.take(access, turn.woken) {
                 return true;
             }
-            if turn.is_beside(self.holder.load(Ordering::Relaxed)) {
+            if turn.is_beside::<S>(self.holder.load(Ordering::Relaxed)) {
                 return false;
             }
             if round < S::LOOKS {

@@ -1,0 +1,450 @@
+//! Programs that stand still say why: cycles of locks and joins, and threads that are all asleep.
+//!
+//! Each runs in a child process, which has no OS threads but the test's own: those of libtest count as threads that may still
+//! do something, so the children of this file leave libtest's main thread out of account with a `harness = false` twin.
+
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustlet::runtime::{Builder, OnDeadlock};
+use rustlet::sync::{Arc, Condvar, Mutex, RwLock};
+use rustlet::{channel, thread};
+
+/// The programs that the children run, by name.
+const PROGRAMS: &[(&str, fn())] = &[
+    ("two_locks_crossed", two_locks_crossed),
+    ("one_lock_twice", one_lock_twice),
+    ("one_lock_twice_beside_others", one_lock_twice_beside_others),
+    ("write_locks_crossed", write_locks_crossed),
+    ("joins_of_each_other", joins_of_each_other),
+    ("lock_and_join", lock_and_join),
+    (
+        "receive_without_sender_that_sends",
+        receive_without_sender_that_sends,
+    ),
+    ("forgotten_unpark", forgotten_unpark),
+    ("forgotten_notify", forgotten_notify),
+    ("asleep_in_two_runs", asleep_in_two_runs),
+    ("panics", panics),
+    ("aborts", aborts),
+    ("ignored", ignored),
+    ("an_os_thread_sends", an_os_thread_sends),
+    ("an_os_thread_unlocks", an_os_thread_unlocks),
+    ("a_call_on_the_pool_sends", a_call_on_the_pool_sends),
+    ("a_timer_wakes", a_timer_wakes),
+    ("a_limit_ends_the_cycle", a_limit_ends_the_cycle),
+    ("a_socket_wakes", a_socket_wakes),
+    ("a_signal_wakes", a_signal_wakes),
+    ("a_future_wakes", a_future_wakes),
+    ("a_lock_held_for_long", a_lock_held_for_long),
+];
+
+/// Lets the library look a few times.
+fn pause() {
+    std::thread::sleep(Duration::from_millis(150));
+}
+
+fn ends(f: impl FnOnce() + Send) {
+    Builder::new().build().unwrap().run(f);
+}
+
+/// Runs `f` and gives up on it when it has been reported: the process ends.
+fn hangs(f: impl FnOnce() + Send + 'static) {
+    std::process::exit(
+        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            Builder::new()
+                .on_deadlock(OnDeadlock::Panic)
+                .build()
+                .unwrap()
+                .run(f);
+        })) {
+            Err(_) => 7,
+            Ok(()) => 0,
+        },
+    )
+}
+
+fn two_locks_crossed() {
+    hangs(|| {
+        let (a, b) = (Arc::new(Mutex::new(())), Arc::new(Mutex::new(())));
+        let both_hold = Arc::new(rustlet::sync::Barrier::new(2));
+        let cross = |name: &str, first: &Arc<Mutex<()>>, second: &Arc<Mutex<()>>| {
+            let (first, second) = (Arc::clone(first), Arc::clone(second));
+            let both_hold = Arc::clone(&both_hold);
+            let builder = thread::Builder::new().name(name.into());
+            builder.spawn(move || {
+                let _first = first.lock();
+                both_hold.wait();
+                let _second = second.lock();
+            })
+        };
+        let threads = [cross("left", &a, &b), cross("right", &b, &a)];
+        for thread in threads {
+            thread.unwrap().join().unwrap();
+        }
+    });
+}
+
+fn one_lock_twice() {
+    hangs(|| {
+        let mutex = Mutex::new(());
+        let _first = mutex.lock();
+        let _second = mutex.lock();
+    });
+}
+
+fn one_lock_twice_beside_others() {
+    hangs(|| {
+        // Busy all the time, on every worker.
+        for _ in 0..4 {
+            rustlet::spawn(|| {
+                loop {
+                    rustlet::yield_now();
+                }
+            });
+        }
+        let culprit = rustlet::spawn(|| {
+            let mutex = Mutex::new(());
+            let _first = mutex.lock();
+            let _second = mutex.lock();
+        });
+        let _never = culprit.join();
+    });
+}
+
+fn write_locks_crossed() {
+    hangs(|| {
+        let (a, b) = (Arc::new(RwLock::new(())), Arc::new(RwLock::new(())));
+        let (first, second) = (Arc::clone(&a), Arc::clone(&b));
+        let (told, hears) = channel::bounded(0);
+        let other = rustlet::spawn(move || {
+            let _first = first.write();
+            told.send(()).unwrap();
+            let _second = second.read();
+        });
+        let _second = b.write();
+        hears.recv().unwrap();
+        let _first = a.write();
+        other.join().unwrap();
+    });
+}
+
+fn joins_of_each_other() {
+    hangs(|| {
+        let (give, take) = channel::bounded::<rustlet::JoinHandle<()>>(1);
+        let one = rustlet::spawn(move || take.recv().unwrap().join().unwrap());
+        let two = rustlet::spawn(move || one.join().unwrap());
+        give.send(two).unwrap();
+        rustlet::sleep(Duration::from_secs(60));
+    });
+}
+
+fn lock_and_join() {
+    hangs(|| {
+        let mutex = Arc::new(Mutex::new(()));
+        let guard = mutex.lock();
+        let its = Arc::clone(&mutex);
+        rustlet::spawn(move || drop(its.lock())).join().unwrap();
+        drop(guard);
+    });
+}
+
+fn receive_without_sender_that_sends() {
+    hangs(|| {
+        let (_sender, receiver) = channel::unbounded::<()>();
+        let _never = receiver.recv();
+    });
+}
+
+fn forgotten_unpark() {
+    hangs(|| {
+        rustlet::spawn(rustlet::park).join().unwrap();
+    });
+}
+
+fn forgotten_notify() {
+    hangs(|| {
+        let pair = (Mutex::new(false), Condvar::new());
+        let mut ready = pair.0.lock().unwrap();
+        while !*ready {
+            ready = pair.1.wait(ready).unwrap();
+        }
+    });
+}
+
+fn asleep_in_two_runs() {
+    for _ in 0..2 {
+        let ended = std::panic::catch_unwind(|| {
+            let builder = Builder::new().on_deadlock(OnDeadlock::Panic);
+            builder.build().unwrap().run(rustlet::park);
+        });
+        assert!(ended.is_err());
+    }
+    std::process::exit(7);
+}
+
+fn panics() {
+    let text = std::panic::catch_unwind(|| {
+        let builder = Builder::new().on_deadlock(OnDeadlock::Panic);
+        builder.build().unwrap().run(rustlet::park);
+    });
+    let text = text.unwrap_err();
+    let text = text.downcast_ref::<String>().unwrap();
+    assert!(text.contains("asleep"), "{text}");
+    std::process::exit(7);
+}
+
+fn aborts() {
+    let builder = Builder::new().on_deadlock(OnDeadlock::Abort);
+    builder.build().unwrap().run(rustlet::park);
+}
+
+fn ignored() {
+    let builder = Builder::new().on_deadlock(OnDeadlock::Ignore);
+    let runtime = builder.build().unwrap();
+    let parked = runtime.spawn(rustlet::park);
+    let thread = parked.thread().clone();
+    let waker = std::thread::spawn(move || {
+        pause();
+        thread.unpark();
+    });
+    parked.join().unwrap();
+    waker.join().unwrap();
+}
+
+fn an_os_thread_sends() {
+    let (sender, receiver) = channel::bounded(0);
+    std::thread::spawn(move || {
+        pause();
+        sender.send(()).unwrap();
+    });
+    ends(move || receiver.recv().unwrap());
+}
+
+fn an_os_thread_unlocks() {
+    let mutex = Arc::new(Mutex::new(()));
+    let (sender, receiver) = channel::bounded(0);
+    let its = Arc::clone(&mutex);
+    std::thread::spawn(move || {
+        let _guard = its.lock();
+        sender.send(()).unwrap();
+        pause();
+    });
+    ends(move || {
+        receiver.recv().unwrap();
+        drop(mutex.lock());
+    });
+}
+
+fn a_call_on_the_pool_sends() {
+    ends(|| {
+        let (sender, receiver) = channel::bounded(1);
+        // Its caller has gone.
+        let caller = rustlet::spawn(move || {
+            let _gone = rustlet::timeout(Duration::from_millis(1), || {
+                rustlet::unblock(move || {
+                    pause();
+                    sender.send(()).unwrap();
+                })
+            });
+        });
+        receiver.recv().unwrap();
+        caller.join().unwrap();
+    });
+}
+
+fn a_timer_wakes() {
+    ends(|| {
+        let sleeper = rustlet::spawn(|| rustlet::sleep(Duration::from_millis(150)));
+        sleeper.join().unwrap();
+        let after = channel::after(Duration::from_millis(100));
+        after.recv().unwrap();
+        let event = rustlet::sync::Event::new();
+        let _elapsed = rustlet::timeout(Duration::from_millis(100), || event.wait());
+    });
+}
+
+fn a_limit_ends_the_cycle() {
+    ends(|| {
+        let mutex = Mutex::new(());
+        let _first = mutex.lock();
+        let elapsed = rustlet::timeout(Duration::from_millis(150), || drop(mutex.lock()));
+        assert!(elapsed.is_err());
+    });
+}
+
+fn a_socket_wakes() {
+    let (mut here, mut there) = std::os::unix::net::UnixStream::pair().unwrap();
+    std::thread::spawn(move || {
+        pause();
+        std::io::Write::write_all(&mut there, b"x").unwrap();
+    });
+    here.set_nonblocking(true).unwrap();
+    ends(move || {
+        rustlet::io::wait_readable(&here).unwrap();
+        std::io::Read::read_exact(&mut here, &mut [0]).unwrap();
+    });
+}
+
+fn a_signal_wakes() {
+    ends(|| {
+        let signals = rustlet::signal::notify(&[rustlet::signal::SIGUSR1]).unwrap();
+        let mut child = Command::new("sh")
+            .args([
+                "-c",
+                &format!("sleep 0.15; kill -USR1 {}", std::process::id()),
+            ])
+            .spawn()
+            .unwrap();
+        signals.recv().unwrap();
+        child.wait().unwrap();
+    });
+}
+
+fn a_future_wakes() {
+    ends(|| {
+        let (mut waker_to, waker_of) = (None, std::sync::mpsc::channel::<std::task::Waker>());
+        let (send, wakers) = waker_of;
+        std::thread::spawn(move || {
+            let waker = wakers.recv().unwrap();
+            pause();
+            waker.wake();
+        });
+        rustlet::block_on(std::future::poll_fn(move |context| {
+            if waker_to.replace(()).is_some() {
+                return std::task::Poll::Ready(());
+            }
+            send.send(context.waker().clone()).unwrap();
+            std::task::Poll::Pending
+        }));
+    });
+}
+
+fn a_lock_held_for_long() {
+    ends(|| {
+        let mutex = Arc::new(Mutex::new(()));
+        let guard = mutex.lock();
+        let its = Arc::clone(&mutex);
+        let waiter = rustlet::spawn(move || drop(its.lock()));
+        rustlet::sleep(Duration::from_millis(150));
+        drop(guard);
+        waiter.join().unwrap();
+    });
+}
+
+fn run(name: &str, workers: u32) -> Output {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .env("RUSTLET_DEADLOCK_PROGRAM", name)
+        .env("RUSTLET_WORKERS", workers.to_string())
+        .env("RUST_BACKTRACE", "0")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > deadline {
+            let _gone = child.kill();
+            panic!("{name} hangs");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.wait_with_output().unwrap()
+}
+
+/// What the program wrote to stderr; it must end with this code.
+fn said(name: &str, workers: u32, code: Option<i32>) -> String {
+    let output = run(name, workers);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(
+        output.status.code(),
+        code,
+        "{name}, {workers} workers: {}\n{said}",
+        output.status
+    );
+    said
+}
+
+fn main() {
+    if let Ok(name) = std::env::var("RUSTLET_DEADLOCK_PROGRAM") {
+        let (_, program) = PROGRAMS
+            .iter()
+            .find(|(program, _)| *program == name)
+            .unwrap();
+        return program();
+    }
+    for workers in [1, 2] {
+        cycles_are_named(workers);
+        sleepers_are_named(workers);
+        what_may_go_on_is_no_deadlock(workers);
+    }
+    println!("test result: ok");
+}
+
+fn cycles_are_named(workers: u32) {
+    let text = said("two_locks_crossed", workers, Some(7));
+    assert!(
+        text.contains("2 green threads wait for each other"),
+        "{text}"
+    );
+    assert!(
+        text.contains("'left'") && text.contains("'right'"),
+        "{text}"
+    );
+    assert_eq!(text.matches("held by green thread '").count(), 2, "{text}");
+    assert!(text.matches("tests/deadlock.rs").count() >= 4, "{text}");
+    for name in ["one_lock_twice", "one_lock_twice_beside_others"] {
+        let text = said(name, workers, Some(7));
+        assert!(text.contains("waits for itself"), "{text}");
+        assert!(text.contains("held by itself"), "{text}");
+    }
+    for name in [
+        "write_locks_crossed",
+        "joins_of_each_other",
+        "lock_and_join",
+    ] {
+        let text = said(name, workers, Some(7));
+        assert!(
+            text.contains("2 green threads wait for each other"),
+            "{text}"
+        );
+    }
+}
+
+fn sleepers_are_named(workers: u32) {
+    for name in [
+        "receive_without_sender_that_sends",
+        "forgotten_unpark",
+        "forgotten_notify",
+        "asleep_in_two_runs",
+        "panics",
+    ] {
+        let text = said(name, workers, Some(7));
+        assert!(
+            text.contains("asleep, and nothing can wake"),
+            "{name}: {text}"
+        );
+        assert!(text.contains("green thread 'main'"), "{text}");
+    }
+    let text = said("aborts", workers, None);
+    assert!(text.contains("asleep"), "{text}");
+}
+
+fn what_may_go_on_is_no_deadlock(workers: u32) {
+    for name in [
+        "ignored",
+        "an_os_thread_sends",
+        "an_os_thread_unlocks",
+        "a_call_on_the_pool_sends",
+        "a_timer_wakes",
+        "a_limit_ends_the_cycle",
+        "a_socket_wakes",
+        "a_signal_wakes",
+        "a_future_wakes",
+        "a_lock_held_for_long",
+    ] {
+        let text = said(name, workers, Some(0));
+        assert!(!text.contains("deadlock"), "{name}: {text}");
+    }
+}
