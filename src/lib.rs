@@ -107,7 +107,7 @@ pub use crate::{
     coroutine::{Coroutine, Duplex, coroutine},
     future::block_on,
     green::{Cancelled, Elapsed},
-    runtime::{Builder, Runtime, run, run_all},
+    runtime::{Builder, Runtime, dump, run, run_all},
     thread::{
         JoinHandle, current, deadline, is_cancelled, park, park_timeout, repeat, scope, shield,
         sleep, sleep_until, spawn, spawn_local, spawn_on, timeout, unblock, wait_idle, yield_now,

@@ -37,6 +37,8 @@ const PROGRAMS: &[(&str, fn())] = &[
     ("a_signal_wakes", a_signal_wakes),
     ("a_future_wakes", a_future_wakes),
     ("a_lock_held_for_long", a_lock_held_for_long),
+    ("dumps_itself", dumps_itself),
+    ("holds_up_its_worker", holds_up_its_worker),
 ];
 
 /// Lets the library look a few times.
@@ -239,17 +241,19 @@ fn an_os_thread_unlocks() {
 fn a_call_on_the_pool_sends() {
     ends(|| {
         let (sender, receiver) = channel::bounded(1);
-        // Its caller has gone.
+        let (begins, begun) = channel::bounded(1);
         let caller = rustlet::spawn(move || {
-            let _gone = rustlet::timeout(Duration::from_millis(1), || {
-                rustlet::unblock(move || {
-                    pause();
-                    sender.send(()).unwrap();
-                })
+            rustlet::unblock(move || {
+                begins.send(()).unwrap();
+                pause();
+                sender.send(()).unwrap();
             });
         });
+        begun.recv().unwrap();
+        // The call goes on without its caller.
+        caller.cancel();
         receiver.recv().unwrap();
-        caller.join().unwrap();
+        let _cancelled = caller.join();
     });
 }
 
@@ -332,11 +336,60 @@ fn a_lock_held_for_long() {
     });
 }
 
+/// A thousand threads wait for a lock whose holder sleeps, on a worker that computes; then it asks for a dump.
+fn dumps_itself() {
+    ends(|| {
+        let mutex = Arc::new(Mutex::new(()));
+        let guard = mutex.lock();
+        let waiters: Vec<_> = (0..1000)
+            .map(|_| {
+                let mutex = Arc::clone(&mutex);
+                rustlet::spawn(move || drop(mutex.lock()))
+            })
+            .collect();
+        let waiting = || {
+            let threads = rustlet::runtime::threads();
+            let waits = |info: &&rustlet::runtime::ThreadInfo| info.waits_in == "Mutex::lock";
+            threads.iter().filter(waits).count()
+        };
+        while waiting() < 1000 {
+            rustlet::yield_now();
+        }
+        let listener = rustlet::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let accepting = rustlet::spawn(move || drop(listener.accept()));
+        rustlet::sleep(Duration::from_millis(1));
+        let id = std::process::id().to_string();
+        // It blocks the worker, as a hog does.
+        let killed = Command::new("kill")
+            .args(["-QUIT", &id])
+            .status();
+        assert!(killed.unwrap().success());
+        pause();
+        drop(guard);
+        accepting.cancel();
+        for waiter in waiters {
+            waiter.join().unwrap();
+        }
+    });
+}
+
+fn holds_up_its_worker() {
+    ends(|| {
+        let hog = thread::Builder::new().name("hog".into());
+        hog.spawn(|| std::thread::sleep(Duration::from_millis(400)))
+            .unwrap()
+            .join()
+            .unwrap();
+    });
+}
+
 fn run(name: &str, workers: u32) -> Output {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .env("RUSTLET_DEADLOCK_PROGRAM", name)
         .env("RUSTLET_WORKERS", workers.to_string())
         .env("RUST_BACKTRACE", "0")
+        .env("RUSTLET_DUMP", "SIGQUIT")
+        .env("RUSTLET_WATCHDOG", "100ms")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -378,6 +431,8 @@ fn main() {
         cycles_are_named(workers);
         sleepers_are_named(workers);
         what_may_go_on_is_no_deadlock(workers);
+        a_dump_names_the_holder_first(workers);
+        a_hog_is_named(workers);
     }
     println!("test result: ok");
 }
@@ -447,4 +502,39 @@ fn what_may_go_on_is_no_deadlock(workers: u32) {
         let text = said(name, workers, Some(0));
         assert!(!text.contains("deadlock"), "{name}: {text}");
     }
+}
+
+fn a_dump_names_the_holder_first(workers: u32) {
+    let text = said("dumps_itself", workers, Some(0));
+    let line = |what: &str| {
+        let found = text.lines().position(|line| line.contains(what));
+        found.unwrap_or_else(|| panic!("no {what} in:\n{text}"))
+    };
+    assert_eq!(line("1002 green threads"), 0);
+    let holder = line("holds locks that 1000 threads wait for");
+    let waiters = line("1000 green threads, spawned at tests/deadlock.rs");
+    assert!(holder < waiters, "{text}");
+    let waiting = text.lines().nth(waiters).unwrap();
+    assert!(
+        waiting.contains("wait in Mutex::lock at tests/deadlock.rs"),
+        "{text}"
+    );
+    assert!(
+        waiting.contains("held by green thread 'main' ThreadId(1)"),
+        "{text}"
+    );
+    let accepting = text.lines().nth(line("waits in accept")).unwrap();
+    assert!(accepting.contains("(socket 127.0.0.1:"), "{text}");
+    assert_eq!(
+        text.lines()
+            .filter(|line| line.contains("worker rustlet-"))
+            .count(),
+        workers as usize
+    );
+}
+
+fn a_hog_is_named(workers: u32) {
+    let text = said("holds_up_its_worker", workers, Some(0));
+    assert!(text.contains("green thread 'hog'"), "{text}");
+    assert!(text.contains("has kept its worker for"), "{text}");
 }

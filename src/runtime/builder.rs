@@ -31,6 +31,7 @@ pub struct Builder {
     shutdown_timeout: Option<Duration>,
     at_end: AtEnd,
     on_deadlock: OnDeadlock,
+    dump_on: Option<i32>,
     watchdog: Option<Duration>,
 }
 
@@ -170,6 +171,25 @@ impl Builder {
         self
     }
 
+    /// Writes a [dump](crate::dump) to stderr whenever the process gets this signal, also when every worker is stuck. The
+    /// default is the environment variable `RUSTLET_DUMP` (`SIGQUIT`, `QUIT` or a number), else none.
+    ///
+    /// The signal does no longer what it did before: `SIGQUIT` (Ctrl-\\) does not end the process. In a container,
+    /// `kill -QUIT 1` asks for a dump. It stays so for the rest of the process.
+    ///
+    /// ```
+    /// use rustlet::runtime::Builder;
+    /// use rustlet::signal::SIGQUIT;
+    ///
+    /// let runtime = Builder::new().workers(1).dump_on(SIGQUIT).build()?;
+    /// # drop(runtime);
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn dump_on(mut self, signal: impl Into<i32>) -> Builder {
+        self.dump_on = Some(signal.into());
+        self
+    }
+
     /// Reports on stderr each green thread that has kept its worker for `period` without a wait: its name, where it was
     /// spawned, where it last waited. Nothing can preempt it. Reports, too, when blocking calls have waited for a thread of the pool for
     /// that long ([`blocking_threads`](Builder::blocking_threads)). The default is no watchdog.
@@ -193,8 +213,19 @@ impl Builder {
                 NonZeroUsize::get,
             ),
         };
+        let dump_on = match self.dump_on {
+            Some(signal) => Some(signal),
+            None => signal_from_environment("RUSTLET_DUMP")?,
+        };
         let runtime = Runtime::start(workers, config)?;
-        if let Some(period) = self.watchdog {
+        if let Some(signal) = dump_on {
+            super::dump::on_signal::start(signal)?;
+        }
+        let watchdog = match self.watchdog {
+            Some(period) => Some(period),
+            None => watchdog_period()?,
+        };
+        if let Some(period) = watchdog {
             runtime.start_watchdog(period)?;
         }
         Ok(runtime)
@@ -231,6 +262,66 @@ impl Builder {
     pub(crate) fn open_stepped(&self) -> io::Result<Rc<Stepped>> {
         Stepped::open(self.config()?, self.watchdog)
     }
+}
+
+/// What a debug build looks after by default.
+const DEBUG_WATCHDOG: Option<Duration> = if cfg!(debug_assertions) {
+    Some(Duration::from_secs(1))
+} else {
+    None
+};
+
+/// `RUSTLET_WATCHDOG`: a number of milliseconds or seconds with its unit, such as `100ms` or `2s`; `off` for none.
+fn watchdog_period() -> io::Result<Option<Duration>> {
+    const NAME: &str = "RUSTLET_WATCHDOG";
+    let Some(value) = std::env::var_os(NAME) else {
+        return Ok(DEBUG_WATCHDOG);
+    };
+    let text = value.to_str().map(str::trim);
+    if matches!(text, Some("off" | "0")) {
+        return Ok(None);
+    }
+    let millis = text.and_then(|text| match text.strip_suffix("ms") {
+        Some(number) => number.trim().parse().ok(),
+        None => {
+            let seconds: u64 = text.strip_suffix('s')?.trim().parse().ok()?;
+            seconds.checked_mul(1000)
+        }
+    });
+    match millis {
+        Some(millis) if millis > 0 => Ok(Some(Duration::from_millis(millis))),
+        _ => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!(
+                "the environment variable {NAME} is {value:?}, which is neither a time such as 100ms or 2s, nor off"
+            ),
+        )),
+    }
+}
+
+/// A signal by its name, with or without `SIG`, or by its number.
+fn signal_from_environment(name: &str) -> io::Result<Option<i32>> {
+    let Some(value) = std::env::var_os(name) else {
+        return Ok(None);
+    };
+    let text = value.to_str().map(|text| text.trim().to_ascii_uppercase());
+    let named = text
+        .as_deref()
+        .and_then(|text| match text.strip_prefix("SIG").unwrap_or(text) {
+            "QUIT" => Some(signal_hook::consts::SIGQUIT),
+            "USR1" => Some(signal_hook::consts::SIGUSR1),
+            "USR2" => Some(signal_hook::consts::SIGUSR2),
+            "HUP" => Some(signal_hook::consts::SIGHUP),
+            "TERM" => Some(signal_hook::consts::SIGTERM),
+            "INT" => Some(signal_hook::consts::SIGINT),
+            number => number.parse().ok(),
+        });
+    named.map(Some).ok_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("the environment variable {name} is {value:?}, which is no signal such as SIGQUIT or 3"),
+        )
+    })
 }
 
 fn from_environment(name: &str) -> io::Result<Option<NonZeroUsize>> {

@@ -94,7 +94,7 @@ fn act(shared: &Shared, text: &str) {
         OnDeadlock::Abort => {
             registry::say(text);
             exit::abort(format_args!("deadlock"))
-        },
+        }
         OnDeadlock::Panic => {
             let _first = shared.deadlock.set(text.into());
             for green in blocks::all() {

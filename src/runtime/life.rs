@@ -192,6 +192,7 @@ impl Runtime {
         }
         let peers = peers.into_boxed_slice();
         let shared = Arc::new(Shared::new(peers, config));
+        super::shared::enlist(&shared);
         let runtime = Runtime {
             threads: Mutex::default(),
             shared,
@@ -229,6 +230,10 @@ impl Runtime {
             }
             // A panic in here is a bug of ours; the green threads of this worker could never go on.
             let guard = AbortOnPanic;
+            let number = rustix::thread::gettid().as_raw_nonzero().get();
+            shared.peers[index]
+                .os_thread
+                .store(number, std::sync::atomic::Ordering::Relaxed);
             let worker = Worker::new(shared, index, reactor);
             worker.work();
             drop(worker);

@@ -22,6 +22,8 @@ mod builder;
 #[cfg(not(loom))]
 mod deadlock;
 pub(crate) mod direction;
+#[cfg(not(loom))]
+mod dump;
 pub(crate) mod idle;
 #[cfg(not(loom))]
 mod job;
@@ -69,8 +71,9 @@ pub(crate) mod worker;
 pub use self::{
     builder::{AtEnd, Builder},
     deadlock::OnDeadlock,
+    dump::{Dump, WorkerInfo, dump},
     life::{Handle, Metrics, Runtime, run, run_all},
-    registry::{ShutdownError, ThreadInfo, ThreadState, threads},
+    registry::{ShutdownError, ThreadInfo, ThreadState, WaitsFor, threads},
 };
 
 #[cfg(not(loom))]

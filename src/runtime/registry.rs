@@ -1,18 +1,25 @@
 //! Who is alive, where, and why: the list of green threads, and what is said of those that went wrong.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io::Write as _;
+use std::num::NonZeroU64;
 use std::panic::Location;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::blocking::Jam;
+use super::shared::{self, Shared};
+use super::wait_graph::{self, Holder};
 use crate::green::thread::ThreadId;
-use crate::green::{Green, Home, Reason, State, blocks};
+use crate::green::{Green, GreenRef, Home, Reason, State, blocks};
 use crate::stack::overflow::{Overflowed, SignalWriter};
 use crate::sys::clock;
+use crate::sys::mem::Peek;
+use crate::sys::sock;
 
 /// What a green thread is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ThreadState {
     /// It has not started: no worker has got to it yet.
@@ -43,15 +50,93 @@ pub struct ThreadInfo {
     pub waits_at: Option<&'static Location<'static>>,
     /// For how long, about: workers look at the clock now and then only.
     pub since: Duration,
+    /// What it waits for, as far as that is known.
+    pub waits_for: Option<WaitsFor>,
+    /// The worker of its runtime that it lives on; none before its start.
+    pub worker: Option<usize>,
+    /// The number of its runtime.
+    pub(super) runtime: usize,
+}
+
+/// What a green thread waits for: part of a [`ThreadInfo`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WaitsFor {
+    /// A lock that a green thread holds, for writing if there is a difference.
+    LockOf {
+        /// The holder.
+        id: ThreadId,
+        /// Its name, if it has one.
+        name: Option<String>,
+    },
+    /// A lock that an OS thread holds.
+    LockOfOsThread,
+    /// An [`RwLock`](crate::sync::RwLock) that readers hold. Who took it last is known, and may have released it.
+    LockOfReaders {
+        /// The green thread that took it last.
+        last: Option<ThreadId>,
+    },
+    /// The end of a green thread.
+    EndOf {
+        /// That thread.
+        id: ThreadId,
+        /// Its name, if it has one.
+        name: Option<String>,
+    },
+    /// A descriptor.
+    #[non_exhaustive]
+    Descriptor {
+        /// Its number.
+        fd: i32,
+        /// What the system says of it, such as `socket 127.0.0.1:80 with 127.0.0.1:51234` or `/dev/pts/0`.
+        text: Option<String>,
+    },
+    /// A channel. Threads that wait for the same one have the same number.
+    Channel {
+        /// Where the channel lies in memory.
+        address: usize,
+    },
+}
+
+impl fmt::Display for WaitsFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WaitsFor::LockOf { id, name } => {
+                write!(f, "held by ")?;
+                write_thread(f, *id, name.as_deref())
+            }
+            WaitsFor::LockOfOsThread => write!(f, "held by an OS thread"),
+            WaitsFor::LockOfReaders { last: Some(last) } => {
+                write!(f, "held by readers, the last of them {last:?}")
+            }
+            WaitsFor::LockOfReaders { last: None } => write!(f, "held by readers"),
+            WaitsFor::EndOf { id, name } => {
+                write!(f, "for the end of ")?;
+                write_thread(f, *id, name.as_deref())
+            }
+            WaitsFor::Descriptor { fd, text } => {
+                write!(f, "on descriptor {fd}")?;
+                match text {
+                    Some(text) => write!(f, " ({text})"),
+                    None => Ok(()),
+                }
+            }
+            WaitsFor::Channel { address } => write!(f, "on channel {address:#x}"),
+        }
+    }
+}
+
+fn write_thread(f: &mut fmt::Formatter<'_>, id: ThreadId, name: Option<&str>) -> fmt::Result {
+    write!(f, "green thread ")?;
+    if let Some(name) = name {
+        write!(f, "'{name}' ")?;
+    }
+    write!(f, "{id:?}")
 }
 
 impl fmt::Display for ThreadInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "green thread ")?;
-        if let Some(name) = &self.name {
-            write!(f, "'{name}' ")?;
-        }
-        write!(f, "{:?}", self.id)?;
+        write_thread(f, self.id, self.name.as_deref())?;
         if let Some(at) = self.spawned_at {
             write!(f, ", spawned at {at}")?;
         }
@@ -64,7 +149,11 @@ impl fmt::Display for ThreadInfo {
                 if let Some(at) = self.waits_at {
                     write!(f, " at {at}")?;
                 }
-                write!(f, " for {:?}", self.since)
+                write!(f, " for {:?}", self.since)?;
+                match &self.waits_for {
+                    Some(what) => write!(f, ", {what}"),
+                    None => Ok(()),
+                }
             }
         }
     }
@@ -87,13 +176,105 @@ impl fmt::Display for ThreadInfo {
 #[track_caller]
 pub fn threads() -> Vec<ThreadInfo> {
     crate::green::budget::spend_quietly(Location::caller());
+    describe_all(|_| true)
+}
+
+/// What is known of the green threads of the process while they are described.
+struct Survey {
+    by_block: HashMap<usize, GreenRef>,
+    runtimes: Vec<Arc<Shared>>,
+    /// Without a descriptor the holders of locks stay unknown.
+    peek: Option<Peek>,
+    /// Descriptors that were described.
+    described: usize,
+}
+
+/// Of so many descriptors the system is asked what they are.
+const MAX_DESCRIBED: usize = 1000;
+
+/// The threads that are alive and that `is_wanted` says yes to, with what they wait for.
+pub(super) fn describe_all(is_wanted: impl Fn(&Green) -> bool) -> Vec<ThreadInfo> {
     let now = clock::now();
-    let mut list: Vec<_> = blocks::all()
+    let mut survey = Survey {
+        by_block: (blocks::all().into_iter())
+            .map(|green| (std::ptr::from_ref::<Green>(&green).addr(), green))
+            .collect(),
+        runtimes: shared::runtimes(),
+        peek: Peek::new().ok(),
+        described: 0,
+    };
+    let wanted: Vec<GreenRef> = (survey.by_block.values())
+        .filter(|green| is_wanted(green))
+        .cloned()
+        .collect();
+    let mut list: Vec<ThreadInfo> = wanted
         .iter()
-        .filter_map(|green| describe(green, now))
+        .filter_map(|green| survey.describe(green, now))
         .collect();
     list.sort_by_key(|info| info.id.0);
     list
+}
+
+impl Survey {
+    fn describe(&mut self, green: &Green, now: clock::Tick) -> Option<ThreadInfo> {
+        let since = green.since();
+        let mut info = describe(green, now)?;
+        let runtime = self
+            .runtimes
+            .iter()
+            .find(|runtime| runtime.group == green.group());
+        info.worker = runtime.and_then(|runtime| runtime.worker_with(green.home()));
+        if info.state == ThreadState::Waiting {
+            let waits_for = self.waits_for(green);
+            // WG2 in `wait_graph.rs`.
+            if green.state() == State::Parked && green.since() == since {
+                info.waits_for = waits_for;
+            }
+        }
+        Some(info)
+    }
+
+    fn waits_for(&mut self, green: &Green) -> Option<WaitsFor> {
+        match green.reason() {
+            Reason::Join | Reason::Mutex | Reason::RwLock => self.holder(green),
+            Reason::Send | Reason::Receive => match green.subject() {
+                0 => None,
+                address => Some(WaitsFor::Channel { address }),
+            },
+            Reason::Read | Reason::Write | Reason::Accept | Reason::Connect | Reason::Readiness => {
+                let fd = i32::try_from(green.subject().checked_sub(1)?).ok()?;
+                self.described += 1;
+                let is_asked = self.described <= MAX_DESCRIBED;
+                Some(WaitsFor::Descriptor {
+                    fd,
+                    text: is_asked.then(|| sock::describe(fd)).flatten(),
+                })
+            }
+            _ => None,
+        }
+    }
+
+    fn holder(&mut self, green: &Green) -> Option<WaitsFor> {
+        let holder = wait_graph::holder(self.peek.as_mut()?, green);
+        match holder {
+            Holder::Green(block) => self.by_block.get(&block).map(|green| WaitsFor::LockOf {
+                id: ThreadId(green.id()),
+                name: green.name().map(String::from),
+            }),
+            Holder::Readers(block) => Some(WaitsFor::LockOfReaders {
+                last: self.by_block.get(&block).map(|green| ThreadId(green.id())),
+            }),
+            Holder::OsThread => Some(WaitsFor::LockOfOsThread),
+            Holder::EndOf(id) => {
+                let found = self.by_block.values().find(|green| green.id().get() == id);
+                Some(WaitsFor::EndOf {
+                    id: ThreadId(NonZeroU64::new(id)?),
+                    name: found.and_then(|green| green.name().map(String::from)),
+                })
+            }
+            Holder::Unknown => None,
+        }
+    }
 }
 
 pub(super) fn describe(green: &Green, now: clock::Tick) -> Option<ThreadInfo> {
@@ -113,6 +294,9 @@ pub(super) fn describe(green: &Green, now: clock::Tick) -> Option<ThreadInfo> {
         waits_in: green.reason().text(),
         waits_at: green.at(),
         since: Duration::from_nanos(now.saturating_sub(green.since())),
+        waits_for: None,
+        worker: None,
+        runtime: green.group(),
     })
 }
 
@@ -123,24 +307,18 @@ pub(super) fn say(line: &str) {
 
 /// The green threads of the runtime `group` that have not ended.
 pub(super) fn alive(group: usize) -> Vec<ThreadInfo> {
-    let now = clock::now();
-    let mut left: Vec<_> = blocks::all()
-        .iter()
-        .filter(|green| green.group() == group)
-        .filter_map(|green| describe(green, now))
-        .collect();
-    left.sort_by_key(|info| info.id.0);
-    left
+    describe_all(|green| green.group() == group)
 }
 
 /// How many there are and what became of them, then each, or the first of many.
-fn list(
-    f: &mut impl fmt::Write,
-    left: &[ThreadInfo],
-    fate: fmt::Arguments<'_>,
-) -> fmt::Result {
-    const SHOWN: usize = 20;
+fn list(f: &mut impl fmt::Write, left: &[ThreadInfo], fate: fmt::Arguments<'_>) -> fmt::Result {
     write!(f, "rustlet: {} green threads {fate}:", left.len())?;
+    list_some(f, left)
+}
+
+/// Each on a line of its own, or the first of many.
+pub(super) fn list_some(f: &mut impl fmt::Write, left: &[ThreadInfo]) -> fmt::Result {
+    const SHOWN: usize = 20;
     for info in left.iter().take(SHOWN) {
         write!(f, "\n  {info}")?;
     }

@@ -15,8 +15,8 @@
 
 mod assign;
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering, fence};
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicUsize, Ordering, fence};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::Duration;
 
 use super::blocking::Pool;
@@ -57,6 +57,8 @@ pub(crate) struct Peer {
     pub(crate) mailbox: &'static Mailbox,
     /// Its worker resumes no thread any more.
     pub(crate) halted: AtomicBool,
+    /// The system's number of its OS thread; 0 before it has started.
+    pub(crate) os_thread: AtomicI32,
 }
 
 impl Peer {
@@ -72,6 +74,7 @@ impl Peer {
             load: Load::new(clock::now()),
             is_searching: AtomicBool::new(false),
             halted: AtomicBool::new(false),
+            os_thread: AtomicI32::new(0),
         }
     }
 
@@ -132,6 +135,22 @@ pub(crate) struct Config {
     pub(crate) on_deadlock: OnDeadlock,
 }
 
+/// The runtimes that there are, for dumps.
+static RUNTIMES: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
+
+/// A dump shows this runtime from now on.
+pub(super) fn enlist(shared: &Arc<Shared>) {
+    let mut runtimes = lock(&RUNTIMES);
+    runtimes.retain(|runtime| runtime.strong_count() > 0);
+    runtimes.push(Arc::downgrade(shared));
+}
+
+/// The runtimes that have not ended, oldest first.
+pub(super) fn runtimes() -> Vec<Arc<Shared>> {
+    let runtimes = lock(&RUNTIMES);
+    runtimes.iter().filter_map(Weak::upgrade).collect()
+}
+
 /// Shared by the workers, the handles and the runtime itself.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -180,6 +199,12 @@ impl Shared {
             turn: AtomicUsize::new(0),
             deadlock: OnceLock::new(),
         }
+    }
+
+    /// The number of the worker that has this mailbox.
+    pub(super) fn worker_with(&self, mailbox: *const Mailbox) -> Option<usize> {
+        let is_its = |peer: &Peer| std::ptr::eq(peer.mailbox, mailbox);
+        self.peers.iter().position(is_its)
     }
 
     // --- life ---

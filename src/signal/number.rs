@@ -38,6 +38,13 @@ impl Signal {
     }
 }
 
+/// Its number.
+impl From<Signal> for i32 {
+    fn from(signal: Signal) -> i32 {
+        signal.0
+    }
+}
+
 /// Its name, such as `SIGTERM`, or `signal 40`.
 impl fmt::Display for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

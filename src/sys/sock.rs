@@ -352,3 +352,33 @@ pub(crate) fn internet(addr: Option<SocketAddrAny>) -> io::Result<SocketAddr> {
     addr.and_then(|addr| SocketAddr::try_from(addr).ok())
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "invalid argument"))
 }
+
+/// What the system says of the descriptor `fd`, which may be closed at any moment: a path, a pipe, the addresses of a socket.
+#[cfg(target_os = "linux")]
+pub(crate) fn describe(fd: i32) -> Option<String> {
+    let link = std::fs::read_link(format!("/proc/self/fd/{fd}")).ok()?;
+    let link = link.to_string_lossy();
+    if !link.starts_with("socket:") {
+        return Some(link.into_owned());
+    }
+    // SAFETY: it is only asked for its addresses. If it is closed, or another one by now, the answer is an error or
+    // that of the other one, and nothing else happens.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    let local = rustix::net::getsockname(fd).ok();
+    let peer = rustix::net::getpeername(fd).ok().flatten();
+    let text = |address: SocketAddrAny| match SocketAddr::try_from(address) {
+        Ok(address) => address.to_string(),
+        Err(_) => String::from("unix"),
+    };
+    match (local.map(text), peer.map(text)) {
+        (Some(local), Some(peer)) => Some(format!("socket {local} with {peer}")),
+        (Some(local), None) => Some(format!("socket {local}")),
+        _ => Some(link.into_owned()),
+    }
+}
+
+/// As on Linux, where the system tells.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn describe(_fd: i32) -> Option<String> {
+    None
+}

@@ -136,6 +136,7 @@ impl Stepped {
         reactor.poll(0)?;
         let peers = Box::new([Peer::new(mailbox.0)]);
         let shared = Arc::new(Shared::new(peers, config));
+        super::super::shared::enlist(&shared);
         if let Some(period) = watch {
             watchdog::start(&shared, period)?;
         }
