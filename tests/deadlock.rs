@@ -39,6 +39,9 @@ const PROGRAMS: &[(&str, fn())] = &[
     ("a_lock_held_for_long", a_lock_held_for_long),
     ("dumps_itself", dumps_itself),
     ("holds_up_its_worker", holds_up_its_worker),
+    ("computes", computes),
+    ("std_lock_across_a_wait", std_lock_across_a_wait),
+    ("blocking_socket", blocking_socket),
 ];
 
 /// Lets the library look a few times.
@@ -360,9 +363,7 @@ fn dumps_itself() {
         rustlet::sleep(Duration::from_millis(1));
         let id = std::process::id().to_string();
         // It blocks the worker, as a hog does.
-        let killed = Command::new("kill")
-            .args(["-QUIT", &id])
-            .status();
+        let killed = Command::new("kill").args(["-QUIT", &id]).status();
         assert!(killed.unwrap().success());
         pause();
         drop(guard);
@@ -381,6 +382,46 @@ fn holds_up_its_worker() {
             .join()
             .unwrap();
     });
+}
+
+fn computes() {
+    ends(|| {
+        let hog = thread::Builder::new().name("hog".into());
+        let hog = hog.spawn(|| {
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_millis(400) {
+                std::hint::spin_loop();
+            }
+        });
+        hog.unwrap().join().unwrap();
+    });
+}
+
+fn std_lock_across_a_wait() {
+    let mutex = Arc::new(std::sync::Mutex::new(()));
+    let its = Arc::clone(&mutex);
+    // The holder is an OS thread here, so that the program ends.
+    let (told, hears) = channel::bounded(0);
+    let holder = std::thread::spawn(move || {
+        let _guard = its.lock();
+        told.send(()).unwrap();
+        std::thread::sleep(Duration::from_millis(400));
+    });
+    ends(move || {
+        hears.recv().unwrap();
+        drop(mutex.lock());
+    });
+    holder.join().unwrap();
+}
+
+fn blocking_socket() {
+    let (mut here, mut there) = std::os::unix::net::UnixStream::pair().unwrap();
+    let sender = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(400));
+        std::io::Write::write_all(&mut there, b"x").unwrap();
+    });
+    ends(move || std::io::Read::read_exact(&mut here, &mut [0]).unwrap());
+    sender.join().unwrap();
 }
 
 fn run(name: &str, workers: u32) -> Output {
@@ -537,4 +578,16 @@ fn a_hog_is_named(workers: u32) {
     let text = said("holds_up_its_worker", workers, Some(0));
     assert!(text.contains("green thread 'hog'"), "{text}");
     assert!(text.contains("has kept its worker for"), "{text}");
+    assert!(text.contains("clock_nanosleep"), "{text}");
+    for (program, why) in [
+        ("computes", "it computes"),
+        (
+            "std_lock_across_a_wait",
+            "waits in futex, for a lock of std",
+        ),
+        ("blocking_socket", "waits in recvfrom on descriptor"),
+    ] {
+        let text = said(program, workers, Some(0));
+        assert!(text.contains(why), "{program}: {text}");
+    }
 }

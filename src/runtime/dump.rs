@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs;
 use std::panic::Location;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use super::registry::{self, ThreadInfo, ThreadState, WaitsFor};
 use super::shared::{self, Phase, Shared};
 use crate::green::budget::spend_quietly;
 use crate::green::thread::ThreadId;
+use crate::sys::os_threads::{self, Doing};
 
 /// What every worker and every green thread does, as [`dump`] found it.
 ///
@@ -45,7 +45,7 @@ pub struct WorkerInfo {
     pub live: usize,
     /// How many green threads wait there to be started.
     pub unstarted: usize,
-    /// What the system says that its OS thread does: `R` runs, `S` sleeps, `D` waits for a disk; and in which call of the kernel.
+    /// What the system says that its OS thread does: it runs, or waits, and in which system call.
     pub os_state: Option<String>,
 }
 
@@ -118,21 +118,24 @@ fn workers_of(runtime: &Shared, threads: &[ThreadInfo]) -> Vec<WorkerInfo> {
     (0..runtime.peers.len()).map(describe).collect()
 }
 
-/// What the system says of the OS thread with this number.
-pub(super) fn os_state(os_thread: i32) -> Option<String> {
-    let read = |name: &str| fs::read_to_string(format!("/proc/self/task/{os_thread}/{name}")).ok();
-    let stat = read("stat")?;
-    // The name before it may hold anything, closing brackets too.
-    let state = stat
-        .rsplit(')')
-        .next()?
-        .split_whitespace()
-        .next()?
-        .to_owned();
-    let channel = read("wchan").filter(|text| !text.is_empty() && text != "0");
-    Some(match channel {
-        Some(channel) => format!("{state}, in {channel}"),
-        None => state,
+fn os_state(os_thread: i32) -> Option<String> {
+    Some(match os_threads::doing(os_thread)? {
+        Doing::Computing => String::from("runs"),
+        Doing::Waiting {
+            call: None, disk, ..
+        } => String::from(if disk {
+            "waits for a disk"
+        } else {
+            "waits in the kernel"
+        }),
+        Doing::Waiting {
+            call: Some(call),
+            fd,
+            ..
+        } => match fd {
+            Some(fd) => format!("waits in {call} on descriptor {fd}"),
+            None => format!("waits in {call}"),
+        },
     })
 }
 

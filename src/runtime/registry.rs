@@ -16,6 +16,7 @@ use crate::green::{Green, GreenRef, Home, Reason, State, blocks};
 use crate::stack::overflow::{Overflowed, SignalWriter};
 use crate::sys::clock;
 use crate::sys::mem::Peek;
+use crate::sys::os_threads::{self, Doing};
 use crate::sys::sock;
 
 /// What a green thread is doing.
@@ -400,16 +401,54 @@ impl fmt::Display for ShutdownError {
 
 impl std::error::Error for ShutdownError {}
 
-/// Says on stderr that `green` has kept its worker for `span`.
-pub(super) fn report_stuck(green: &Green, span: Duration) {
+/// Says on stderr that `green` has kept its worker for `span`, and what its OS thread does.
+pub(super) fn report_stuck(green: &Green, span: Duration, os_thread: Option<i32>) {
     let Some(info) = describe(green, clock::now()) else {
         return;
     };
     let waited = info.waits_at.filter(|_| green.reason() != Reason::None);
     let last = waited.map(|at| format!("; it last waited in {} at {at}", info.waits_in));
+    let doing = match os_thread.and_then(os_threads::doing) {
+        None => String::from("let it call yield_now, or move the work to unblock"),
+        Some(Doing::Computing) => {
+            String::from("it computes: let it call yield_now, or move the work to unblock")
+        }
+        Some(Doing::Waiting {
+            call: Some("futex"),
+            ..
+        }) => String::from(
+            "its OS thread waits in futex, for a lock of std or of another crate, which a green thread of the same \
+             worker may hold: use rustlet::sync, or release the lock before waits",
+        ),
+        Some(Doing::Waiting {
+            call: Some("clock_nanosleep"),
+            ..
+        }) => String::from("its OS thread sleeps in clock_nanosleep: use rustlet::sleep"),
+        Some(Doing::Waiting {
+            call: Some(call),
+            fd: Some(fd),
+            ..
+        }) => {
+            let what = sock::describe(fd).map_or_else(String::new, |text| format!(" ({text})"));
+            format!(
+                "its OS thread waits in {call} on descriptor {fd}{what}, in a blocking call of std or of another crate: \
+                 use rustlet's type, or move the call to unblock"
+            )
+        }
+        Some(Doing::Waiting {
+            call: Some(call), ..
+        }) => {
+            format!("its OS thread waits in {call}: move the call to unblock")
+        }
+        Some(Doing::Waiting { disk: true, .. }) => {
+            String::from("its OS thread waits for a disk: move the call to unblock")
+        }
+        Some(Doing::Waiting { .. }) => {
+            String::from("its OS thread waits in the kernel: move the call to unblock")
+        }
+    };
     say(&format!(
-        "rustlet: {info}, has kept its worker for {span:?} without a wait{}. Others on that worker stand still: \
-         let it call yield_now, or move the work to unblock",
+        "rustlet: {info}, has kept its worker for {span:?} without a wait{}. Others on that worker stand still: {doing}",
         last.unwrap_or_default()
     ));
 }

@@ -6,6 +6,7 @@
 //! notice that calls queue there for long.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -52,7 +53,6 @@ fn watch(shared: &Weak<Shared>, period: Duration) {
             registry::report_jam(jam);
         }
         jammed = jam.is_some();
-        drop(alive);
         let mut seen = HashMap::new();
         for green in blocks::all() {
             if green.group() != group || green.state() != State::Running {
@@ -67,10 +67,14 @@ fn watch(shared: &Weak<Shared>, period: Duration) {
             let span = Duration::from_nanos(now.saturating_sub(first));
             let report = !reported && span >= period;
             if report {
-                registry::report_stuck(&green, span);
+                let worker = alive.worker_with(green.home());
+                let os_thread =
+                    worker.map(|index| alive.peers[index].os_thread.load(Ordering::Relaxed));
+                registry::report_stuck(&green, span, os_thread);
             }
             seen.insert(id, (noted, first, reported || report));
         }
         running = seen;
+        drop(alive);
     }
 }
