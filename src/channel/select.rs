@@ -25,7 +25,7 @@ use super::{
     ReadyTimeoutError, Receiver, RecvError, SelectTimeoutError, SendError, Sender, TryReadyError,
     TrySelectError,
 };
-use crate::green::home::os_thread;
+use crate::green::ids::os_thread;
 use crate::green::{OnCancel, Reason, Wait};
 use crate::sync::waiting::Thread;
 

@@ -4,31 +4,34 @@
 
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
-use std::io;
-use std::mem::{ManuallyDrop, offset_of};
+use std::fmt;
 use std::num::NonZeroU64;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
-use std::ptr::{self, NonNull};
+use std::panic::Location;
+use std::ptr;
+use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };
 
+mod birth;
 mod finish;
+mod reference;
+mod wake;
 
-use super::GreenRef;
-use super::birth::{Birth, Rare, next_id};
-use super::blocks;
+pub(crate) use self::birth::Birth;
+pub(crate) use self::reference::GreenRef;
+
 use super::body::{Body, Outcome};
-use super::cancel::{Limit, Scopes, within};
+use super::cancel_scopes::Scopes;
 use super::completion::Completion;
 use super::fiber::Fiber;
-use super::home::{self, Home, Mailbox};
 use super::mailbox::Mail;
 use super::origin::Origin;
+use super::own_stack::OwnStack;
 use super::reason::Reason;
+use super::remote::Mailbox;
 use crate::stack::Stack;
 use crate::sys::clock::{NEVER, Tick};
-use crate::sys::exit;
 
 /// See the table in `mod.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,27 +44,27 @@ pub(crate) enum State {
     Done,
 }
 
-/// Runs a destructor of the user's whose panic has nowhere to go. Its message was printed; the
-/// payload is leaked, because dropping it might panic again. The destructor runs to its end:
-/// nothing cancels its waits.
-pub(crate) fn contain(f: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| within(Limit::Shield, f))) {
-        let _leaked = ManuallyDrop::new(payload);
-    }
-}
-
-/// Far more references than there can be threads that add one at the same moment are left above it.
-const MOST_REFS: u32 = u32::MAX / 2;
-
-#[cold]
-fn too_many_refs() -> ! {
-    exit::abort(format_args!(
-        "more than {MOST_REFS} handles to one thread: they are leaked somewhere, with mem::forget for example"
-    ))
-}
-
 /// The mark of a thread that is in no timer heap.
 pub(crate) const NO_TIMER: u32 = u32::MAX;
+
+/// What a thread tells the scope that it belongs to, and asks it.
+pub(crate) trait OwningScope: fmt::Debug + Send + Sync {
+    /// Whether what is spawned now shall not run.
+    fn is_broken(&self) -> bool;
+    /// A thread of the scope has panicked.
+    fn note_panic(&self, by: NonZeroU64);
+    /// The thread `who`, whose result nobody took, has panicked.
+    fn note_failure(&self, who: NonZeroU64, payload: Option<Box<dyn Any + Send>>);
+    /// A thread has ended.
+    fn leave(&self);
+}
+
+/// What most threads do without.
+struct Rare {
+    name: Option<Box<str>>,
+    scope: Option<Arc<dyn OwningScope>>,
+    own_stack: Option<OwnStack>,
+}
 
 /// The control block.
 #[repr(C, align(64))]
@@ -98,7 +101,8 @@ pub(crate) struct Green {
     /// How many times in a row it has given way though it is cancelled: see `budget.rs`.
     pub(super) quiet_turns: Cell<u8>,
     pub(super) scopes: Scopes,
-    pub(super) chunk: Cell<*mut blocks::Chunk>,
+    /// The chunk that it is part of, which `blocks.rs` knows the type of.
+    pub(super) chunk: Cell<*mut ()>,
     group: AtomicUsize,
     id: AtomicU64,
     born_at: AtomicPtr<Location<'static>>,
@@ -155,92 +159,6 @@ impl Green {
             rare: UnsafeCell::new(None),
             body: Body::empty(),
         }
-    }
-
-    /// A block for a new green thread without wishes, complete but for its closure. `home` is that of the calling OS thread.
-    ///
-    /// # Errors
-    ///
-    /// There is no memory for its block.
-    #[inline]
-    pub(crate) fn born(
-        home: Option<&Home>,
-        at: &'static Location<'static>,
-        group: usize,
-    ) -> io::Result<NonNull<Green>> {
-        let block = blocks::take(home)?;
-        // SAFETY: blocks are never null, and this one is ours alone (G1, G2).
-        let green = unsafe { block.as_ref() };
-        green.set_state(State::New);
-        green.pending.set(false);
-        green.elapsed.set(false);
-        green.timer.set(NO_TIMER);
-        green.deadline.set(NEVER);
-        green.raises.set(0);
-        green.raising.set(0);
-        green.ending.set(false);
-        green.quiet_turns.set(0);
-        green.attention.store(0, Ordering::Relaxed);
-        green.token.store(false, Ordering::Relaxed);
-        green.origin.0.set(0);
-        green.completion.reset();
-        green.group.store(group, Ordering::Relaxed);
-        let id = home.map_or_else(next_id, |home| home.ids.next());
-        green.id.store(id.get(), Ordering::Relaxed);
-        green
-            .born_at
-            .store(ptr::from_ref(at).cast_mut(), Ordering::Relaxed);
-        green.note(Reason::None, at, home.map_or(0, |home| home.now.get()));
-        Ok(block)
-    }
-
-    /// Gives it what it will run. Two references: the first is the scheduler's, the second the handle's.
-    ///
-    /// # Safety
-    ///
-    /// `block` is from [`Green::born`] or [`Green::born_so`], and has nothing to run yet. `F` and `T` outlive the thread (B3).
-    #[inline]
-    pub(crate) unsafe fn animate<F: FnOnce() -> T, T>(
-        block: NonNull<Green>,
-        closure: F,
-    ) -> (GreenRef, GreenRef) {
-        // SAFETY: ours alone.
-        let green = unsafe { block.as_ref() };
-        // SAFETY: B2, ours alone; B3 by the contract.
-        unsafe { green.body.set(closure) };
-        // Release: pairs with the Acquire of `try_ref`; a dump that gets a reference sees all that is above and in `born`.
-        green.refs.store(2, Ordering::Release);
-        (GreenRef::of(block), GreenRef::of(block))
-    }
-
-    /// A number for the types of a body: another one for each closure.
-    #[inline(always)]
-    pub(crate) fn kind<F: FnOnce() -> T, T>() -> usize {
-        Body::kind::<F, T>()
-    }
-
-    /// As [`Green::born`], for a thread that may have wishes.
-    ///
-    /// # Errors
-    ///
-    /// There is no memory for its block.
-    pub(crate) fn born_so(birth: Birth) -> io::Result<NonNull<Green>> {
-        let block = Green::born(Home::of_thread(), birth.at, birth.group)?;
-        if birth.name.is_some() || birth.scope.is_some() || birth.own_stack.is_some() {
-            // SAFETY: ours alone.
-            let green = unsafe { block.as_ref() };
-            if birth.scope.as_ref().is_some_and(|scope| scope.is_broken()) {
-                green.note_cancelled();
-            }
-            let rare = Box::new(Rare {
-                name: birth.name,
-                scope: birth.scope,
-                own_stack: birth.own_stack,
-            });
-            // SAFETY: ours alone.
-            unsafe { *green.rare.get() = Some(rare) };
-        }
-        Ok(block)
     }
 
     // --- state, by the worker ---
@@ -306,38 +224,6 @@ impl Green {
         rare.own_stack.as_ref().and_then(|own| own.stack.take())
     }
 
-    /// Gives it a stack. False: the stack is unusable.
-    #[inline(always)]
-    pub(crate) fn set_up(&self, stack: Stack) -> bool {
-        if !stack.is_inhabited() {
-            return self.set_up_fresh(stack);
-        }
-        // SAFETY: just seen; stacks that are inhabited stay with their worker (S7).
-        let fiber = unsafe { Fiber::again(stack) };
-        // SAFETY: G5.
-        unsafe { *self.fiber.get() = Some(fiber) };
-        true
-    }
-
-    #[cold]
-    fn set_up_fresh(&self, stack: Stack) -> bool {
-        let fiber = Fiber::new(stack, |started| {
-            let Some(home) = Home::of_thread() else {
-                panic!("rustlet: a green thread runs outside its worker; this is a bug in rustlet");
-            };
-            let green = home.current();
-            // SAFETY: G5.
-            if let Some(fiber) = unsafe { (*green.fiber.get()).as_ref() } {
-                started.attach(fiber);
-            }
-            green.live();
-        });
-        let usable = fiber.is_some();
-        // SAFETY: G5.
-        unsafe { *self.fiber.get() = fiber };
-        usable
-    }
-
     /// The storage of its locals. The caller runs on it and lets go before anything else of it runs.
     pub(crate) fn locals(&self) -> *mut Option<Box<dyn Locals>> {
         self.locals.get()
@@ -399,63 +285,6 @@ impl Green {
 
     // --- from anywhere ---
 
-    /// Unwinds it from its present or next wait; if it has not started, it never runs.
-    pub(crate) fn cancel(&self) {
-        self.note_cancelled();
-        // Pairs with the fence of `adopt`.
-        fence(Ordering::SeqCst);
-        self.wake();
-    }
-
-    /// Ends its present wait, or its next.
-    #[inline]
-    pub(crate) fn wake(&self) {
-        let home = self.home.load(Ordering::Acquire);
-        // SAFETY: mailboxes are never freed.
-        let Some(mailbox) = (unsafe { home.as_ref() }) else {
-            return;
-        };
-        match Home::of_thread() {
-            Some(here) if ptr::eq(here.mailbox, mailbox) => here.wake(self),
-            _ => self.post(mailbox),
-        }
-    }
-
-    #[cold]
-    fn post(&self, mailbox: &'static Mailbox) {
-        if self.mail.claim() {
-            let message = self.to_ref().into_raw();
-            // SAFETY: within the block.
-            let mail = unsafe { message.byte_add(offset_of!(Green, mail)) };
-            // SAFETY: claimed just now (M1); the reference goes with it (M2).
-            unsafe { mailbox.inbox.push(mail.cast()) };
-            mailbox.bell.ring();
-        }
-    }
-
-    /// The thread of a message that came out of an inbox, with the reference that came with it.
-    pub(super) fn from_mail(mail: NonNull<Mail>) -> GreenRef {
-        // SAFETY: it is that field of a block.
-        let green = unsafe { mail.byte_sub(offset_of!(Green, mail)) };
-        // SAFETY: M2, `post` put that reference there.
-        unsafe { GreenRef::from_raw(green.cast()) }
-    }
-
-    /// `Thread::unpark`: a token that `park` takes.
-    #[inline]
-    pub(crate) fn give_token(&self) {
-        self.token.store(true, Ordering::Release);
-        match Home::of_thread() {
-            // Its own worker calls: nothing happens at the same time.
-            Some(here) if ptr::eq(here.mailbox, self.home()) => here.wake(self),
-            _ => {
-                // Pairs with the fence of `adopt`.
-                fence(Ordering::SeqCst);
-                self.wake();
-            }
-        }
-    }
-
     #[inline]
     pub(crate) fn take_token(&self) -> bool {
         // A read-modify-write: it sees every token given before the wake-up that brought us here.
@@ -506,46 +335,5 @@ impl Green {
     pub(crate) fn born_at(&self) -> Option<&'static Location<'static>> {
         // SAFETY: as in `at`.
         unsafe { self.born_at.load(Ordering::Relaxed).as_ref() }
-    }
-
-    /// Whether it is the calling OS thread that has to step it, by hand: also before it is taken in, and has a home.
-    pub(crate) fn is_stepped_here(&self) -> bool {
-        home::is_stepped_here(self.group())
-    }
-
-    /// A further reference. The caller has one, or runs on the thread.
-    #[inline]
-    pub(crate) fn to_ref(&self) -> GreenRef {
-        // As in Arc: who forgets them again and again must not get the count around to 0.
-        if self.refs.fetch_add(1, Ordering::Relaxed) > MOST_REFS {
-            too_many_refs();
-        }
-        GreenRef::of(NonNull::from(self))
-    }
-
-    /// A reference, unless there is none any more: for the registry.
-    pub(super) fn try_ref(&self) -> Option<GreenRef> {
-        // Acquire: pairs with the Release of `animate`.
-        self.refs
-            .fetch_update(Ordering::Acquire, Ordering::Relaxed, |refs| {
-                (refs > 0).then(|| refs + 1)
-            })
-            .ok()?;
-        Some(GreenRef::of(NonNull::from(self)))
-    }
-
-    /// The last reference is gone.
-    pub(super) fn recycle(&self) {
-        // SAFETY: nobody else has it (G1).
-        if unsafe { (*self.rare.get()).is_some() } {
-            self.drop_rare();
-        }
-        blocks::give(NonNull::from(self));
-    }
-
-    #[cold]
-    fn drop_rare(&self) {
-        // SAFETY: nobody else has it (G1).
-        drop(unsafe { (*self.rare.get()).take() });
     }
 }

@@ -15,7 +15,7 @@ use std::iter;
 use std::ptr::{self, NonNull};
 use std::sync::Mutex;
 
-use super::{Green, GreenRef, Home};
+use super::block::{Green, GreenRef};
 use crate::shim::lock;
 use crate::sys::mem;
 
@@ -130,7 +130,7 @@ impl Depot {
     fn put(&mut self, block: NonNull<Green>) {
         // SAFETY: D1.
         let green = unsafe { block.as_ref() };
-        let Some(chunk) = NonNull::new(green.chunk.get()) else {
+        let Some(chunk) = NonNull::new(green.chunk.get().cast::<Chunk>()) else {
             return;
         };
         // SAFETY: D3, a chunk outlives its blocks.
@@ -188,7 +188,7 @@ impl Depot {
         })));
         for index in 0..PER_CHUNK {
             let green = Green::empty();
-            green.chunk.set(leaked.as_ptr());
+            green.chunk.set(leaked.as_ptr().cast());
             // SAFETY: within the mapping.
             let block = unsafe { first.add(index) };
             // SAFETY: fresh memory, aligned, because pages are.
@@ -245,17 +245,17 @@ impl Depot {
     }
 }
 
-/// A free block, the caller's alone. `home` is that of the calling OS thread.
+/// A free block, the caller's alone. `cache` is that of the calling OS thread's worker.
 ///
 /// # Errors
 ///
 /// There is no memory for more; the text names the limits.
 #[inline]
-pub(super) fn take(home: Option<&Home>) -> io::Result<NonNull<Green>> {
-    match home {
-        Some(home) => match home.spare.pop() {
+pub(super) fn take(cache: Option<&Cache>) -> io::Result<NonNull<Green>> {
+    match cache {
+        Some(cache) => match cache.pop() {
             Some(block) => Ok(block),
-            None => refill(&home.spare),
+            None => refill(cache),
         },
         None => lock(&DEPOT).get(),
     }
@@ -274,14 +274,14 @@ fn refill(cache: &Cache) -> io::Result<NonNull<Green>> {
     Ok(block)
 }
 
-/// A block without references comes back.
+/// A block without references comes back. `cache` is as for [`take`].
 #[inline]
-pub(super) fn give(block: NonNull<Green>) {
-    match Home::of_thread() {
-        Some(home) => {
-            home.spare.push(block);
-            if home.spare.count.get() > CACHED {
-                home.spare.shrink(CACHED - BATCH);
+pub(super) fn give(block: NonNull<Green>, cache: Option<&Cache>) {
+    match cache {
+        Some(cache) => {
+            cache.push(block);
+            if cache.count.get() > CACHED {
+                cache.shrink(CACHED - BATCH);
             }
         }
         None => give_elsewhere(block),

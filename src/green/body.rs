@@ -14,8 +14,7 @@ use std::mem::{MaybeUninit, align_of, size_of};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
-use super::Cancelled;
-use super::cancel::{Limit, within};
+use super::cancelled::Cancelled;
 
 const WORDS: usize = 8;
 
@@ -129,8 +128,7 @@ impl<F: FnOnce() -> T, T> Typed<F, T> {
     unsafe fn cancel(slot: &Slot) -> bool {
         // SAFETY: B1, the stage was `Closure`.
         let closure = unsafe { take::<F>(slot) };
-        // What it has captured is dropped to its end, whatever ends the waits of the calling thread.
-        let dropped = catch_unwind(AssertUnwindSafe(|| within(Limit::Shield, || drop(closure))));
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(closure)));
         let outcome: Outcome<T> = Err(dropped.err().unwrap_or_else(|| Box::new(Cancelled::new())));
         let panicked = is_panic(&outcome);
         // SAFETY: B1, the slot was emptied.
@@ -197,7 +195,8 @@ impl Body {
         panicked
     }
 
-    /// Drops the closure unrun; the result is [`Cancelled`], or the panic of a destructor: true.
+    /// Drops the closure unrun; the result is [`Cancelled`], or the panic of a destructor: true. The caller sees to it that
+    /// nothing ends the waits of what the closure has captured.
     ///
     /// # Safety
     ///

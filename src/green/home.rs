@@ -15,99 +15,16 @@ use std::cell::Cell;
 use std::num::NonZeroU64;
 use std::ptr;
 
-use super::birth::{Ids, next_id};
-use super::budget;
-use super::mailbox::{Bell, Inbox};
+use super::coop;
+use super::ids::{Ids, os_thread};
 use super::panic_count::{self, SetAside};
 use super::queue::RunQueue;
+use super::remote::Mailbox;
 use super::{Green, GreenRef, State};
 use crate::sys::clock::Tick;
-use crate::sys::event::EventFd;
-
-/// Where messages for a worker go. Process-wide, recycled, never freed: a stale pointer to one is harmless.
-#[derive(Debug)]
-pub(crate) struct Mailbox {
-    pub(crate) inbox: Inbox,
-    pub(crate) bell: Bell<EventFd>,
-}
-
-impl super::mailbox::Line for EventFd {
-    fn signal(&self) {
-        EventFd::signal(self);
-    }
-}
-
-static SPARE: std::sync::Mutex<Vec<&'static Mailbox>> = std::sync::Mutex::new(Vec::new());
-
-impl Mailbox {
-    /// One that nobody uses, with a line of its own.
-    pub(crate) fn open() -> std::io::Result<&'static Mailbox> {
-        let line = EventFd::new()?;
-        let spare = crate::shim::lock(&SPARE).pop();
-        let mailbox = spare.unwrap_or_else(|| {
-            Box::leak(Box::new(Mailbox {
-                inbox: Inbox::new(),
-                bell: Bell::new(None),
-            }))
-        });
-        mailbox.bell.set_line(Some(line));
-        Ok(mailbox)
-    }
-
-    /// Gives it back. Messages that come later are dropped by whoever gets it next.
-    pub(crate) fn close(&'static self) {
-        drop(self.bell.set_line(None));
-        self.bell.awake();
-        for mail in self.inbox.take() {
-            drop(Green::from_mail(mail));
-        }
-        crate::shim::lock(&SPARE).push(self);
-    }
-}
 
 thread_local! {
     static HOME: Cell<*const Home> = const { Cell::new(ptr::null()) };
-}
-
-/// The number of the calling OS thread. It is never given to another OS thread, also when this one has ended: an
-/// address of a thread-local, which a new thread may get again, would be.
-pub(crate) fn os_thread() -> NonZeroU64 {
-    thread_local! {
-        // Without a destructor: it is asked for by destructors of other thread-locals.
-        static NUMBER: Cell<Option<NonZeroU64>> = const { Cell::new(None) };
-    }
-    NUMBER.get().unwrap_or_else(|| {
-        let number = next_id();
-        NUMBER.set(Some(number));
-        number
-    })
-}
-
-/// Which runtimes, by their group, are stepped by hand, and by which OS threads.
-static BY_HAND: std::sync::Mutex<Vec<(usize, NonZeroU64)>> = std::sync::Mutex::new(Vec::new());
-
-/// The calling OS thread will step the threads of the runtime `group` by hand.
-pub(crate) fn step_here(group: usize) {
-    crate::shim::lock(&BY_HAND).push((group, os_thread()));
-}
-
-/// Whether a worker runs, or has green threads, on the calling OS thread.
-pub(crate) fn has_worker() -> bool {
-    let here = os_thread();
-    Home::of_thread().is_some()
-        || crate::shim::lock(&BY_HAND)
-            .iter()
-            .any(|&(_, at)| at == here)
-}
-
-/// Nobody steps them any more.
-pub(crate) fn step_no_more(group: usize) {
-    crate::shim::lock(&BY_HAND).retain(|&(by_hand, _)| by_hand != group);
-}
-
-/// Whether it is the calling OS thread that has to step them.
-pub(super) fn is_stepped_here(group: usize) -> bool {
-    crate::shim::lock(&BY_HAND).contains(&(group, os_thread()))
 }
 
 /// A worker, as its green threads see it.
@@ -123,8 +40,9 @@ pub(crate) struct Home {
     pub(crate) now: Cell<Tick>,
     pub(crate) spare: super::blocks::Cache,
     pub(super) ids: Ids,
-    /// What layer 3 keeps beside it.
+    /// What layer 3 keeps beside it: the worker itself, and the part of it that any of its code may ask.
     pub(crate) owner: Cell<*const ()>,
+    pub(crate) context: Cell<*const ()>,
 }
 
 impl Home {
@@ -132,12 +50,13 @@ impl Home {
         Home {
             current: Cell::new(ptr::null()),
             queue: RunQueue::new(),
-            budget: Cell::new(budget::BUDGET),
+            budget: Cell::new(coop::BUDGET),
             mailbox,
             now: Cell::new(0),
             spare: super::blocks::Cache::new(),
             ids: Ids::new(),
             owner: Cell::new(ptr::null()),
+            context: Cell::new(ptr::null()),
         }
     }
 
@@ -155,14 +74,14 @@ impl Home {
         impl Drop for Reset<'_> {
             fn drop(&mut self) {
                 HOME.set(self.outer);
-                self.home.budget.set(budget::exchange(self.outer_budget));
+                self.home.budget.set(coop::exchange(self.outer_budget));
                 if let Some(aside) = self.aside.take() {
                     panic_count::put_back(aside);
                 }
             }
         }
         let aside = std::thread::panicking().then(panic_count::set_aside);
-        let outer_budget = budget::exchange(self.budget.get());
+        let outer_budget = coop::exchange(self.budget.get());
         let _reset = Reset {
             home: self,
             outer: HOME.replace(self),
@@ -264,39 +183,29 @@ impl Home {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
+/// Which runtimes, by their group, are stepped by hand, and by which OS threads.
+static BY_HAND: std::sync::Mutex<Vec<(usize, NonZeroU64)>> = std::sync::Mutex::new(Vec::new());
 
-    /// Also of threads that come one after the other, and so get the same memory for their thread-locals.
-    #[test]
-    fn no_two_os_threads_have_one_number() {
-        let number = || std::thread::spawn(os_thread).join().unwrap();
-        let numbers: BTreeSet<_> = (0..100).map(|_| number()).collect();
-        assert_eq!(numbers.len(), 100);
-        assert_eq!(os_thread(), os_thread());
-    }
+/// The calling OS thread will step the threads of the runtime `group` by hand.
+pub(crate) fn step_here(group: usize) {
+    crate::shim::lock(&BY_HAND).push((group, os_thread()));
+}
 
-    /// It is asked for by destructors of thread-locals, after others have gone.
-    #[test]
-    fn the_number_stays_until_the_thread_has_ended() {
-        struct Asks(NonZeroU64);
-        impl Drop for Asks {
-            fn drop(&mut self) {
-                if os_thread() != self.0 {
-                    std::process::abort();
-                }
-            }
-        }
-        thread_local! {
-            static FIRST: Cell<Option<Asks>> = const { Cell::new(None) };
-            static SECOND: Cell<Option<Asks>> = const { Cell::new(None) };
-        }
-        let thread = std::thread::spawn(|| {
-            FIRST.set(Some(Asks(os_thread())));
-            SECOND.set(Some(Asks(os_thread())));
-        });
-        thread.join().unwrap();
-    }
+/// Whether a worker runs, or has green threads, on the calling OS thread.
+pub(crate) fn has_worker() -> bool {
+    let here = os_thread();
+    Home::of_thread().is_some()
+        || crate::shim::lock(&BY_HAND)
+            .iter()
+            .any(|&(_, at)| at == here)
+}
+
+/// Nobody steps them any more.
+pub(crate) fn step_no_more(group: usize) {
+    crate::shim::lock(&BY_HAND).retain(|&(by_hand, _)| by_hand != group);
+}
+
+/// Whether it is the calling OS thread that has to step them.
+pub(super) fn is_stepped_here(group: usize) -> bool {
+    crate::shim::lock(&BY_HAND).contains(&(group, os_thread()))
 }

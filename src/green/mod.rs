@@ -29,8 +29,6 @@ pub(crate) mod completion;
 pub(crate) mod mailbox;
 
 #[cfg(not(loom))]
-mod birth;
-#[cfg(not(loom))]
 mod block;
 #[cfg(not(loom))]
 pub(crate) mod blocks;
@@ -41,13 +39,25 @@ pub(crate) mod budget;
 #[cfg(not(loom))]
 pub(crate) mod cancel;
 #[cfg(not(loom))]
+mod cancel_scopes;
+#[cfg(not(loom))]
+mod cancelled;
+#[cfg(not(loom))]
+mod coop;
+#[cfg(not(loom))]
 pub(crate) mod ends;
 #[cfg(not(loom))]
 mod fiber;
 #[cfg(not(loom))]
 pub(crate) mod home;
 #[cfg(not(loom))]
+pub(crate) mod ids;
+#[cfg(not(loom))]
 mod origin;
+#[cfg(not(loom))]
+mod os_thread;
+#[cfg(not(loom))]
+mod own_stack;
 #[cfg(not(loom))]
 mod panic_count;
 #[cfg(not(loom))]
@@ -57,7 +67,7 @@ mod queue;
 #[cfg(not(loom))]
 pub(crate) mod reason;
 #[cfg(not(loom))]
-mod reference;
+pub(crate) mod remote;
 #[cfg(not(loom))]
 pub(crate) mod scope;
 #[cfg(not(loom))]
@@ -66,15 +76,15 @@ pub(crate) mod thread;
 pub(crate) mod unparker;
 
 #[cfg(not(loom))]
-pub use self::cancel::{Cancelled, Elapsed};
+pub use self::cancelled::{Cancelled, Elapsed};
 #[cfg(not(loom))]
 pub(crate) use self::{
-    birth::{Birth, OwnStack, next_id},
-    block::{Green, Locals as LocalStorage, NO_TIMER, State, contain},
+    block::{Birth, Green, GreenRef, Locals as LocalStorage, NO_TIMER, OwningScope, State},
     body::Outcome,
+    cancel::contain,
     home::Home,
+    own_stack::OwnStack,
     park::{OnCancel, Wait, Wake, park},
     reason::Reason,
-    reference::GreenRef,
     unparker::Unparker,
 };

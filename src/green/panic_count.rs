@@ -42,8 +42,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::panicking;
 use std::time::Duration;
 
-use super::birth::OwnStack;
 use super::fiber::{Fiber, Started};
+use super::own_stack::OwnStack;
 use crate::stack::StackSize;
 
 /// The helper starts at most this many tokens at a time.

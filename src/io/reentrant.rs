@@ -16,7 +16,8 @@ use std::panic::Location;
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
 use crate::green::budget::spend_quietly;
-use crate::green::{Home, Reason, Unparker, Wait, next_id, park};
+use crate::green::ids::next_id;
+use crate::green::{Home, Reason, Unparker, Wait, park};
 use crate::shim::lock;
 
 /// A value, and its lock.

@@ -7,8 +7,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::panic::Location;
 
-use super::worker::Worker;
-use crate::green::{Green, GreenRef, Home, Reason, Wait, park};
+use crate::green::{Green, GreenRef, Reason, Wait, park};
 
 /// Those of one worker, the first to come first.
 pub(super) struct Lull {
@@ -39,6 +38,26 @@ impl Lull {
         }
     }
 
+    /// Suspends `green`, on which the caller runs, until it is told.
+    pub(super) fn wait(&self, green: &Green, at: &'static Location<'static>) {
+        /// I2.
+        struct Leave<'a>(&'a Lull, &'a Green);
+        impl Drop for Leave<'_> {
+            fn drop(&mut self) {
+                self.0.leave(self.1);
+            }
+        }
+        self.line.borrow_mut().push_back(Place {
+            green: green.to_ref(),
+            told: false,
+        });
+        let _leave = Leave(self, green);
+        let wait = Wait::at(Reason::Idle, at);
+        while !self.is_told(green) {
+            park(&wait);
+        }
+    }
+
     fn is_told(&self, green: &Green) -> bool {
         let line = self.line.borrow();
         line.iter()
@@ -48,35 +67,5 @@ impl Lull {
     fn leave(&self, green: &Green) {
         let mut line = self.line.borrow_mut();
         line.retain(|place| !std::ptr::eq(&raw const *place.green, green));
-    }
-}
-
-/// Suspends the calling green thread until its worker has nothing else to run.
-///
-/// # Panics
-///
-/// The caller is not a green thread.
-pub(crate) fn wait_idle(at: &'static Location<'static>) {
-    /// I2.
-    struct Leave<'a>(&'a Lull, &'a Green);
-    impl Drop for Leave<'_> {
-        fn drop(&mut self) {
-            self.0.leave(self.1);
-        }
-    }
-    let Some((home, worker)) = Home::get().and_then(|home| Some((home, Worker::of(home)?))) else {
-        panic!(
-            "wait_idle: the caller is not a green thread, so there is no worker that could be idle"
-        );
-    };
-    let green = home.current();
-    worker.lull.line.borrow_mut().push_back(Place {
-        green: green.to_ref(),
-        told: false,
-    });
-    let _leave = Leave(&worker.lull, green);
-    let wait = Wait::at(Reason::Idle, at);
-    while !worker.lull.is_told(green) {
-        park(&wait);
     }
 }

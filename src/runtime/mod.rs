@@ -19,6 +19,12 @@
 pub(crate) mod blocking;
 #[cfg(not(loom))]
 mod builder;
+#[cfg(not(loom))]
+mod config;
+#[cfg(not(loom))]
+pub(crate) mod context;
+#[cfg(not(loom))]
+pub(crate) mod current;
 pub(crate) mod direction;
 pub(crate) mod idle;
 #[cfg(not(loom))]
@@ -32,16 +38,22 @@ mod linger;
 #[cfg(not(loom))]
 mod load;
 #[cfg(not(loom))]
-pub(crate) mod lull;
+mod lull;
 #[cfg(not(loom))]
 mod panic_hook;
 #[cfg(not(loom))]
 mod placement;
 #[cfg(not(loom))]
+mod pool;
+#[cfg(not(loom))]
 pub(crate) mod reactor;
 #[cfg(not(loom))]
 mod registry;
 mod ring;
+#[cfg(not(loom))]
+mod run;
+#[cfg(not(loom))]
+mod scheduled_io;
 #[cfg(not(loom))]
 mod sentinel;
 #[cfg(not(loom))]
@@ -63,10 +75,9 @@ pub(crate) mod worker;
 
 #[cfg(not(loom))]
 pub use self::{
-    builder::{AtEnd, Builder},
-    life::{Handle, Metrics, Runtime, run, run_all},
+    builder::Builder,
+    config::AtEnd,
+    life::{Handle, Metrics, Runtime},
     registry::{ShutdownError, ThreadInfo, ThreadState, threads},
+    run::{run, run_all},
 };
-
-#[cfg(not(loom))]
-pub(crate) use self::life::global;

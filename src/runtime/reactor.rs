@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex, Weak};
 
 use polling::Poller;
 
-use super::source::Core;
-use crate::green::home::Mailbox;
+use super::scheduled_io::ScheduledIo;
+use crate::green::remote::Mailbox;
 use crate::shim::lock;
 use crate::sys::clock::Tick;
 
@@ -36,14 +36,14 @@ pub(crate) struct Port {
 #[derive(Debug, Default)]
 struct Kept {
     /// Cores that other threads have dropped.
-    retired: Vec<Arc<Core>>,
+    retired: Vec<Arc<ScheduledIo>>,
     /// Cores that threads of other workers wait for.
-    guests: Vec<Weak<Core>>,
+    guests: Vec<Weak<ScheduledIo>>,
 }
 
 impl Port {
     /// Registers a source for both directions.
-    pub(crate) fn register(&self, fd: BorrowedFd<'_>, core: &Arc<Core>) -> io::Result<()> {
+    pub(crate) fn register(&self, fd: BorrowedFd<'_>, core: &Arc<ScheduledIo>) -> io::Result<()> {
         register(&self.poller, fd, Arc::as_ptr(core) as usize)
     }
 
@@ -53,7 +53,7 @@ impl Port {
     }
 
     /// R2, from another thread, after [`Port::deregister`].
-    pub(crate) fn retire(&self, core: Arc<Core>) {
+    pub(crate) fn retire(&self, core: Arc<ScheduledIo>) {
         const MANY: usize = 64;
         let mut kept = lock(&self.kept);
         if let Some(Kept { retired, .. }) = &mut *kept {
@@ -66,7 +66,7 @@ impl Port {
     }
 
     /// Remembers that a thread of another worker waits for `core`. False: the worker has ended.
-    pub(super) fn take_guest(&self, core: &Arc<Core>) -> bool {
+    pub(super) fn take_guest(&self, core: &Arc<ScheduledIo>) -> bool {
         match &mut *lock(&self.kept) {
             Some(kept) => {
                 kept.guests.retain(|guest| guest.strong_count() > 0);
@@ -174,7 +174,7 @@ mod by_platform {
         let mut any = false;
         for event in events.iter().filter(|event| event.key != BELL) {
             any = true;
-            Core::deliver(event.key, event.readable, event.writable, event.ended);
+            ScheduledIo::deliver(event.key, event.readable, event.writable, event.ended);
         }
         any
     }
@@ -223,7 +223,7 @@ mod by_platform {
         for event in events.iter().filter(|event| event.key != BELL) {
             any = true;
             // Without RDHUP nothing tells a short read from the last one: never take it for drained.
-            Core::deliver(event.key, event.readable, event.writable, true);
+            ScheduledIo::deliver(event.key, event.readable, event.writable, true);
         }
         any
     }

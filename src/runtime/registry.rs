@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::panic::Location;
 use std::time::Duration;
 
-use super::blocking::Jam;
+use super::pool::Jam;
 use crate::green::thread::ThreadId;
 use crate::green::{Green, Home, Reason, State, blocks};
 use crate::stack::overflow::{Overflowed, SignalWriter};

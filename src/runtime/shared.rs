@@ -16,24 +16,18 @@
 mod assign;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering, fence};
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use super::blocking::Pool;
-use super::builder::AtEnd;
+use super::config::Config;
 use super::idle::Idle;
 use super::load::Load;
+use super::pool::Pool;
 use super::sites::Sites;
-use super::start_queue::StartQueue;
-use crate::green::GreenRef;
-use crate::green::home::Mailbox;
+use super::start_queue::{StartQueue, Unstarted};
+use crate::green::remote::Mailbox;
 use crate::shim::lock;
-use crate::stack::StackSize;
 use crate::sys::clock::{self, NEVER, Tick};
-
-/// A green thread that has not started: any worker may start it. It carries the scheduler's reference.
-#[derive(Debug)]
-pub(crate) struct Unstarted(pub(crate) GreenRef);
 
 /// What others may know of a worker, and give it.
 #[derive(Debug)]
@@ -115,26 +109,12 @@ pub(crate) enum Phase {
     Abandoned,
 }
 
-/// What the builder decided.
-#[derive(Clone, Debug)]
-pub(crate) struct Config {
-    /// The OS threads are called after it.
-    pub(crate) name: Box<str>,
-    pub(crate) stack: StackSize,
-    /// Of a first green thread.
-    pub(crate) first_stack: StackSize,
-    pub(crate) max_threads: usize,
-    pub(crate) blocking_threads: usize,
-    pub(crate) shutdown_timeout: Duration,
-    pub(crate) at_end: AtEnd,
-}
-
 /// Shared by the workers, the handles and the runtime itself.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) peers: Box<[Peer]>,
     pub(crate) config: Config,
-    pub(crate) pool: Pool,
+    pub(crate) pool: Arc<Pool>,
     /// This runtime among those of the process.
     pub(crate) group: usize,
     pub(crate) external: AtomicUsize,
@@ -159,7 +139,7 @@ impl Shared {
         static GROUPS: AtomicUsize = AtomicUsize::new(1);
         Shared {
             peers,
-            pool: Pool::new(&config.name, config.blocking_threads),
+            pool: Arc::new(Pool::new(&config.name, config.blocking_threads)),
             config,
             group: GROUPS.fetch_add(1, Ordering::Relaxed),
             external: AtomicUsize::new(0),

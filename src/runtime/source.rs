@@ -5,8 +5,8 @@
 //! thread of another worker waits on it alone, it moves there; when its home has ended, it is registered
 //! anew. Ordinary OS threads do not use the registration at all: they `poll(2)`.
 //!
-//! SO1. The address of a registered core stays good until it is retired (R2 in `reactor.rs`).
-//! SO2. `ended` is set before the direction becomes ready, so a reader that was woken by the event sees it.
+//! SO1 and SO2 are in `scheduled_io.rs`.
+//!
 //! SO3. Who moves a source changes `port` and then looks who waits; who waits enters a direction and then looks at `port` again. Of two that do so
 //!      at once one sees the other: nobody waits where another worker has taken the source from, and so for one that may have ended.
 
@@ -14,12 +14,13 @@ use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering, fence};
+use std::sync::atomic::{AtomicPtr, Ordering, fence};
 use std::sync::{Arc, Mutex};
 
-use super::direction::{Direction, Wakeable};
+use super::context::Context;
+use super::direction::Direction;
 use super::reactor::Port;
-use super::worker::Worker;
+use super::scheduled_io::ScheduledIo;
 use crate::green::completion::Waiter;
 use crate::green::{Home, Unparker, Wait, Wake, park};
 use crate::shim::lock;
@@ -40,21 +41,16 @@ pub(crate) enum Way {
     Write,
 }
 
-impl Wakeable for Unparker {
-    fn wake(self) {
-        self.unpark();
-    }
-}
-
-/// What the reactor sees of a source.
+/// A descriptor, and its registration once it has one.
 #[derive(Debug)]
-pub(crate) struct Core {
-    read: Direction<Unparker>,
-    write: Direction<Unparker>,
-    ended: AtomicBool,
+pub(crate) struct Source {
+    // A file, because `fs::File` lends it out as one; it is the descriptor and nothing else.
+    file: ManuallyDrop<File>,
+    core: ManuallyDrop<Arc<ScheduledIo>>,
     /// That of `registration`, for a look without the lock.
     port: AtomicPtr<Port>,
     registration: Mutex<Option<Registration>>,
+    kind: Kind,
 }
 
 #[derive(Debug)]
@@ -64,55 +60,14 @@ struct Registration {
     has_guests: bool,
 }
 
-impl Core {
-    fn set_port(&self, port: *const Port) {
-        self.port.store(port.cast_mut(), Ordering::SeqCst);
-    }
-
-    /// Lets all that wait try again, and so find another home.
-    pub(super) fn rouse(&self) {
-        self.read.announce();
-        self.write.announce();
-    }
-
-    /// The reactor: an event for the source whose core is at `key`.
-    pub(super) fn deliver(key: usize, readable: bool, writable: bool, ended: bool) {
-        // SAFETY: SO1, and R1: this is the delivery.
-        let core = unsafe { &*(key as *const Core) };
-        if ended && !core.ended.load(Ordering::Relaxed) {
-            // SO2; Release and Acquire are those of the direction, which `set_ready` does without if it is ready.
-            core.ended.store(true, Ordering::Relaxed);
-            core.read.announce();
-        } else if readable {
-            core.read.set_ready();
-        }
-        if writable {
-            core.write.set_ready();
-        }
-    }
-}
-
-/// A descriptor, and its registration once it has one.
-#[derive(Debug)]
-pub(crate) struct Source {
-    // A file, because `fs::File` lends it out as one; it is the descriptor and nothing else.
-    file: ManuallyDrop<File>,
-    core: ManuallyDrop<Arc<Core>>,
-    kind: Kind,
-}
-
 impl Source {
     /// Takes a descriptor. No system call: it is registered when it first waits.
     pub(crate) fn new(fd: OwnedFd, kind: Kind) -> Source {
         Source {
             file: ManuallyDrop::new(fd.into()),
-            core: ManuallyDrop::new(Arc::new(Core {
-                read: Direction::new(),
-                write: Direction::new(),
-                ended: AtomicBool::new(false),
-                port: AtomicPtr::new(std::ptr::null_mut()),
-                registration: Mutex::new(None),
-            })),
+            core: ManuallyDrop::new(Arc::new(ScheduledIo::new())),
+            port: AtomicPtr::new(std::ptr::null_mut()),
+            registration: Mutex::new(None),
             kind,
         }
     }
@@ -148,14 +103,14 @@ impl Source {
     pub(crate) fn short_read_drains(&self) -> bool {
         self.kind == Kind::TcpStream
             // Unregistered, no event would tell of what comes next.
-            && !self.core.port.load(Ordering::Relaxed).is_null()
+            && !self.port.load(Ordering::Relaxed).is_null()
             && !self.core.ended.load(Ordering::Relaxed)
     }
 
     /// Whether its reactor has said that a side was shut down, or that an error came; yes, if nobody watches.
     #[inline]
     pub(crate) fn may_have_ended(&self) -> bool {
-        self.core.ended.load(Ordering::Relaxed) || self.core.port.load(Ordering::Relaxed).is_null()
+        self.core.ended.load(Ordering::Relaxed) || self.port.load(Ordering::Relaxed).is_null()
     }
 
     /// Waits, on a green thread, until an operation may succeed. The operation has just said that it would
@@ -203,7 +158,7 @@ impl Source {
             }
             let turn = Turn { direction, word };
             // SO3.
-            if std::ptr::eq(self.core.port.load(Ordering::SeqCst), port) {
+            if std::ptr::eq(self.port.load(Ordering::SeqCst), port) {
                 return Ok(Some(turn));
             }
         }
@@ -214,14 +169,18 @@ impl Source {
         self.direction(way).leave(word);
     }
 
+    fn set_port(&self, port: *const Port) {
+        self.port.store(port.cast_mut(), Ordering::SeqCst);
+    }
+
     /// Sees to it that some living worker's reactor watches it, best the one of `home`. Whose it is comes back.
     #[inline]
     fn settle(&self, home: &Home) -> io::Result<*const Port> {
-        let Some(worker) = Worker::of(home) else {
+        let Some(context) = Context::of(home) else {
             return Err(io::Error::other("rustlet: this thread has no reactor"));
         };
-        let port = worker.port();
-        if std::ptr::eq(self.core.port.load(Ordering::Relaxed), Arc::as_ptr(port)) {
+        let port = &context.port;
+        if std::ptr::eq(self.port.load(Ordering::Relaxed), Arc::as_ptr(port)) {
             return Ok(Arc::as_ptr(port));
         }
         self.move_to(port)
@@ -229,20 +188,20 @@ impl Source {
 
     #[cold]
     fn move_to(&self, port: &Arc<Port>) -> io::Result<*const Port> {
-        let mut registration = lock(&self.core.registration);
+        let mut registration = lock(&self.registration);
         if let Some(old) = &mut *registration {
             if Arc::ptr_eq(&old.port, port) {
                 return Ok(Arc::as_ptr(port));
             }
             // SO3.
-            self.core.set_port(std::ptr::null());
+            self.set_port(std::ptr::null());
             fence(Ordering::SeqCst);
             if self.core.read.is_waited_for() || self.core.write.is_waited_for() {
                 // When that worker goes, it tells those that are its guests.
                 old.has_guests = old.has_guests || old.port.take_guest(&self.core);
                 if old.has_guests && !old.port.is_closed() {
                     let port = Arc::as_ptr(&old.port);
-                    self.core.set_port(port);
+                    self.set_port(port);
                     return Ok(port);
                 }
             }
@@ -253,7 +212,7 @@ impl Source {
         }
         // The registration itself makes an event for what is ready already: nothing is lost in between.
         port.register(self.fd(), &self.core)?;
-        self.core.set_port(Arc::as_ptr(port));
+        self.set_port(Arc::as_ptr(port));
         *registration = Some(Registration {
             port: Arc::clone(port),
             has_guests: false,
@@ -265,16 +224,16 @@ impl Source {
     fn retire(&mut self) {
         // SAFETY: called once, by `drop` or `into_fd`.
         let core = unsafe { ManuallyDrop::take(&mut self.core) };
-        if core.port.load(Ordering::Relaxed).is_null() {
+        if self.port.load(Ordering::Relaxed).is_null() {
             return;
         }
-        let Some(Registration { port, .. }) = lock(&core.registration).take() else {
+        let Some(Registration { port, .. }) = lock(&self.registration).take() else {
             return;
         };
         port.deregister(self.file.as_fd());
         let here = Home::of_thread()
-            .and_then(Worker::of)
-            .is_some_and(|worker| Arc::ptr_eq(worker.port(), &port));
+            .and_then(Context::of)
+            .is_some_and(|context| Arc::ptr_eq(&context.port, &port));
         if !here {
             port.retire(core);
         }

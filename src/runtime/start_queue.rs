@@ -20,8 +20,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crossbeam_queue::SegQueue;
 
 use super::ring::Ring;
-use super::shared::Unstarted;
 use crate::green::{Green, GreenRef};
+
+/// A green thread that has not started: any worker may start it. It carries the scheduler's reference.
+#[derive(Debug)]
+pub(crate) struct Unstarted(pub(crate) GreenRef);
 
 /// See the module's text.
 #[derive(Debug)]

@@ -4,7 +4,7 @@
 )]
 //! A worker: one OS thread that runs green threads. Its loop is [`Worker::work`].
 //!
-//! W1. `home.owner` points to the `Worker` that contains the home, for as long as the home is entered.
+//! W1. `home.owner` points to the `Worker` that contains the home, and `home.context` to its context, for as long as the home is entered.
 //! W2. A thread in state `Ready` of this home is set up or new, and not running: the worker may resume it.
 //!     It is the only one who does.
 //! W3. The scheduler's reference is in the unstarted queue, and from the start on it is the worker's, until
@@ -22,17 +22,20 @@ pub(crate) use self::place::place_next;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
+use std::ops::Deref;
 use std::panic::Location;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
+use super::context::Context;
 use super::linger::Linger;
 use super::lull::Lull;
-use super::reactor::{Port, Reactor};
+use super::reactor::Reactor;
 use super::sentinel::Sentinel;
-use super::shared::{Peer, Phase, Shared, Unstarted};
+use super::shared::{Peer, Phase, Shared};
 use super::sites::ENTRIES;
+use super::start_queue::Unstarted;
 use super::timer::Timers;
 use crate::green::{Green, GreenRef, Home, NO_TIMER, blocks};
 use crate::stack::StackPool;
@@ -56,17 +59,14 @@ const SHORT_NAP: Tick = 1_000_000;
 /// See the module's text.
 pub(crate) struct Worker {
     home: Home,
-    shared: Arc<Shared>,
+    context: Context,
     index: usize,
     /// This one's among those of `shared` (W5).
     peer: NonNull<Peer>,
     stacks: RefCell<StackPool>,
     timers: RefCell<Timers>,
     reactor: RefCell<Reactor>,
-    port: Arc<Port>,
     sentinel: Sentinel,
-    /// Those that wait until there is nothing else to run.
-    pub(super) lull: Lull,
     cancelled: Cell<bool>,
     short_of_stacks: Cell<bool>,
     /// Since when.
@@ -112,11 +112,13 @@ impl Worker {
             peer: NonNull::from(&shared.peers[index]),
             stacks: RefCell::new(StackPool::new(stack)),
             timers: RefCell::new(Timers::default()),
-            port: Arc::clone(reactor.port()),
-            reactor: RefCell::new(reactor),
             sentinel: Sentinel::new(index, shared.peers.len()),
-            lull: Lull::new(),
-            shared,
+            context: Context {
+                port: Arc::clone(reactor.port()),
+                lull: Lull::new(),
+                shared,
+            },
+            reactor: RefCell::new(reactor),
             by_hand: false,
             cancelled: Cell::new(false),
             short_of_stacks: Cell::new(false),
@@ -146,6 +148,12 @@ impl Worker {
         unsafe { home.owner.get().cast::<Worker>().as_ref() }
     }
 
+    /// W1 begins.
+    fn publish(&self) {
+        self.home.owner.set(ptr::from_ref(self).cast());
+        self.home.context.set((&raw const self.context).cast());
+    }
+
     /// The worker on whose OS thread the caller is.
     #[inline(always)]
     pub(crate) fn current() -> Option<&'static Worker> {
@@ -161,10 +169,6 @@ impl Worker {
         self.index
     }
 
-    pub(crate) fn port(&self) -> &Arc<Port> {
-        &self.port
-    }
-
     #[inline(always)]
     fn peer(&self) -> &Peer {
         // SAFETY: W5.
@@ -173,7 +177,7 @@ impl Worker {
 
     /// Runs green threads until the runtime has ended and none is left here.
     pub(crate) fn work(&self) {
-        self.home.owner.set(ptr::from_ref(self).cast());
+        self.publish();
         self.home.now.set(clock::now());
         self.home.enter(|| {
             loop {
@@ -576,6 +580,14 @@ impl Worker {
 #[inline]
 fn bump(counter: &std::sync::atomic::AtomicUsize, by: usize) {
     counter.store(counter.load(Ordering::Relaxed) + by, Ordering::Release);
+}
+
+impl Deref for Worker {
+    type Target = Context;
+    #[inline(always)]
+    fn deref(&self) -> &Context {
+        &self.context
+    }
 }
 
 impl Drop for Worker {

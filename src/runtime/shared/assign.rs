@@ -7,7 +7,8 @@
 use std::sync::atomic::Ordering;
 
 use super::super::placement::Conduct;
-use super::{Phase, Shared, Unstarted};
+use super::super::start_queue::Unstarted;
+use super::{Phase, Shared};
 use crate::sys::clock;
 
 impl Shared {

@@ -7,8 +7,9 @@ use std::ptr;
 use std::sync::atomic::Ordering;
 
 use super::super::placement::{self, Conduct, Deferral, Place, Record, STUCK_AFTER, View};
-use super::super::shared::{Peer, Phase, Unstarted};
+use super::super::shared::{Peer, Phase};
 use super::super::sites::{NO_SITE, Site};
+use super::super::start_queue::Unstarted;
 use super::Worker;
 use crate::green::{Green, Home};
 use crate::sys::clock::{self, NEVER, Tick};

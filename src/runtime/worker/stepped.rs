@@ -24,15 +24,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::config::Config;
 use super::super::join::JoinHandle;
 use super::super::life::Handle;
 use super::super::reactor::Reactor;
-use super::super::shared::{Config, Peer, Phase, Shared, Unstarted};
+use super::super::shared::{Peer, Phase, Shared};
 use super::super::spawn::{Order, spawn_at};
+use super::super::start_queue::Unstarted;
 use super::super::{panic_hook, registry, watchdog};
 use super::Worker;
-use crate::green::home::{Mailbox, step_here, step_no_more};
+use crate::green::home::{step_here, step_no_more};
 use crate::green::park::{attend_os, raise_if_cancelled};
+use crate::green::remote::Mailbox;
 use crate::green::{Home, OnCancel, Reason, Wait};
 use crate::sys::alarm::Alarm;
 use crate::sys::clock::{self, NEVER, Tick};
@@ -43,7 +46,7 @@ impl Worker {
     /// Makes the calling OS thread this worker's for the length of `f`.
     fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
         // W1: it stays where it is meanwhile, being borrowed; H2 says more.
-        self.home.owner.set(ptr::from_ref(self).cast());
+        self.publish();
         self.home.enter(f)
     }
 

@@ -1,12 +1,24 @@
 #![allow(unsafe_code, reason = "counted references")]
-//! Counted references to green threads. G1 in `mod.rs` is what they rest on.
+//! Counted references to green threads. G1 in `green/mod.rs` is what they rest on.
 
 use std::fmt;
-use std::mem::ManuallyDrop;
+use std::mem::{ManuallyDrop, offset_of};
 use std::ptr::NonNull;
 use std::sync::atomic::{Ordering, fence};
 
+use super::super::mailbox::Mail;
 use super::Green;
+use crate::sys::exit;
+
+/// Far more references than there can be threads that add one at the same moment are left above it.
+const MOST_REFS: u32 = u32::MAX / 2;
+
+#[cold]
+fn too_many_refs() -> ! {
+    exit::abort(format_args!(
+        "more than {MOST_REFS} handles to one thread: they are leaked somewhere, with mem::forget for example"
+    ))
+}
 
 /// A counted reference to a green thread.
 pub(crate) struct GreenRef(NonNull<Green>);
@@ -19,7 +31,7 @@ unsafe impl Sync for GreenRef {}
 impl GreenRef {
     /// A reference that was counted already.
     #[inline]
-    pub(super) fn of(green: NonNull<Green>) -> GreenRef {
+    pub(in crate::green) fn of(green: NonNull<Green>) -> GreenRef {
         GreenRef(green)
     }
 
@@ -34,6 +46,37 @@ impl GreenRef {
     #[inline]
     pub(crate) unsafe fn from_raw(raw: NonNull<Green>) -> GreenRef {
         GreenRef(raw)
+    }
+}
+
+impl Green {
+    /// A further reference. The caller has one, or runs on the thread.
+    #[inline]
+    pub(crate) fn to_ref(&self) -> GreenRef {
+        // As in Arc: who forgets them again and again must not get the count around to 0.
+        if self.refs.fetch_add(1, Ordering::Relaxed) > MOST_REFS {
+            too_many_refs();
+        }
+        GreenRef::of(NonNull::from(self))
+    }
+
+    /// A reference, unless there is none any more: for the registry.
+    pub(in crate::green) fn try_ref(&self) -> Option<GreenRef> {
+        // Acquire: pairs with the Release of `animate`.
+        self.refs
+            .fetch_update(Ordering::Acquire, Ordering::Relaxed, |refs| {
+                (refs > 0).then(|| refs + 1)
+            })
+            .ok()?;
+        Some(GreenRef::of(NonNull::from(self)))
+    }
+
+    /// The thread of a message that came out of an inbox, with the reference that came with it.
+    pub(in crate::green) fn from_mail(mail: NonNull<Mail>) -> GreenRef {
+        // SAFETY: it is that field of a block.
+        let green = unsafe { mail.byte_sub(offset_of!(Green, mail)) };
+        // SAFETY: M2, `post` put that reference there.
+        unsafe { GreenRef::from_raw(green.cast()) }
     }
 }
 
@@ -83,7 +126,8 @@ mod tests {
 
     #[test]
     fn references_that_are_forgotten_do_not_come_around() {
-        let name = "green::reference::tests::references_that_are_forgotten_do_not_come_around";
+        let name =
+            "green::block::reference::tests::references_that_are_forgotten_do_not_come_around";
         let Some(output) = test_child::outcome(name, || {
             let block = Green::born(None, Location::caller(), 0).unwrap();
             // SAFETY: just born, and nothing of it borrows.
