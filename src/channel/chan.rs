@@ -18,7 +18,7 @@
 
 use std::cell::UnsafeCell;
 
-use super::meeting::Side;
+use super::outcome::{After, Put, Side, Take, Unreceived, Unsent};
 use super::queue::Queue;
 use super::sleep::Waits;
 use super::slot::{Fate, Head, Offer, Place, Pledge};
@@ -55,48 +55,6 @@ pub(crate) struct Chan<T, S: Waits> {
 unsafe impl<T: Send, S: Waits> Sync for Chan<T, S> {}
 // SAFETY: as above.
 unsafe impl<T: Send, S: Waits> Send for Chan<T, S> {}
-
-/// What is left to do when the lock is released.
-#[must_use]
-#[derive(Debug)]
-pub(crate) struct After<S: Waits> {
-    pub(super) waker: Option<S::Waker>,
-    pub(super) watched: bool,
-}
-
-/// What was to be had.
-#[derive(Debug)]
-pub(super) enum Take<S: Waits> {
-    /// It is in its place.
-    Done(After<S>),
-    Nothing,
-    Disconnected,
-    /// A lazy sender, which was claimed.
-    Meet(Claimed<'static, S>),
-}
-
-/// What became of an offer.
-#[derive(Debug)]
-pub(super) enum Put<S: Waits> {
-    /// Its value was taken.
-    Done(After<S>),
-    Full,
-    Disconnected,
-}
-
-/// Why a value was not sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unsent {
-    Full,
-    Disconnected,
-}
-
-/// Why none was received.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unreceived {
-    Empty,
-    Disconnected,
-}
 
 /// Unwinds a cancelled thread whose offer nobody has taken.
 #[cold]

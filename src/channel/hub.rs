@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::chan::Chan;
-use super::meeting::Side;
+use super::outcome::Side;
 use crate::sync::waiting::Thread;
 use crate::sys::exit;
 

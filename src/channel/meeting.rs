@@ -3,7 +3,8 @@
 //!
 //! The invariants are those of `chan.rs` (CH), `slot.rs` (SL) and `sync/line.rs` (L).
 
-use super::chan::{After, Chan, Core, Put, Take, Unsent};
+use super::chan::{Chan, Core};
+use super::outcome::{After, Put, Side, Take, Unsent};
 use super::sleep::Waits;
 use super::slot::{Fate, Head, Offer, Place, Pledge};
 use crate::sync::line::{Claimed, Ticket};
@@ -57,13 +58,6 @@ pub(crate) unsafe trait Meeting<S: Waits> {
     ///
     /// `slot` is that of a `Place<T>` that nobody else knows.
     unsafe fn reset(&self, slot: *mut ());
-}
-
-/// What a select wants of a channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
-    Send,
-    Recv,
 }
 
 impl<T, S: Waits> Chan<T, S> {

@@ -41,6 +41,7 @@
 
 pub(crate) mod chan;
 pub(crate) mod meeting;
+pub(crate) mod outcome;
 pub(crate) mod queue;
 pub(crate) mod several;
 pub(crate) mod sleep;

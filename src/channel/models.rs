@@ -5,8 +5,9 @@
 use loom::sync::Arc;
 use loom::thread;
 
-use super::chan::{Chan, UNBOUNDED, Unreceived, Unsent};
-use super::meeting::Side;
+use super::chan::{Chan, UNBOUNDED};
+use super::outcome::Side;
+use super::outcome::{Unreceived, Unsent};
 use super::several::{Arm, Arms, Order, Pause, Polled, Verdict};
 use super::sleep::Waits;
 use super::slot::{Fate, Head, Offer, Place, Pledge};

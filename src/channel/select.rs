@@ -17,7 +17,7 @@ use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
 use super::limit::{Limit, give_way};
-use super::meeting::Side;
+use super::outcome::Side;
 use super::polled::{Sleeping, ThreadArm};
 use super::several::{Arm, Arms, Order};
 use super::slot::{Head, Offer, Place};

@@ -17,7 +17,7 @@ use std::panic::Location;
 use std::time::Duration;
 
 use super::limit::Limit;
-use super::meeting::Side;
+use super::outcome::Side;
 use super::select::{self, Case};
 use super::several::Arm;
 use super::slot::{Fate, Head, Offer, Place, Pledge};

@@ -10,10 +10,11 @@ use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
-use super::chan::{Chan, Unsent};
+use super::chan::Chan;
 use super::hub::Hub;
 use super::limit::{Limit, give_way};
-use super::meeting::Side;
+use super::outcome::Side;
+use super::outcome::Unsent;
 use super::slot::Offer;
 use super::{SendError, SendTimeoutError, TrySendError};
 use crate::green::budget::spend_quietly;

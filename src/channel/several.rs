@@ -21,7 +21,8 @@ use std::cell::Cell;
 use std::ptr;
 
 use super::chan::{Core, HeldCore};
-use super::meeting::{Attempt, Meeting, Side};
+use super::meeting::{Attempt, Meeting};
+use super::outcome::Side;
 use super::sleep::Waits;
 use crate::sync::line::{Node, Ticket};
 use crate::sync::spin::Spin;

@@ -12,9 +12,9 @@ use std::path::PathBuf;
 
 use rustix::io::Errno;
 
-use super::File;
+use super::file::File;
 use crate::green::Reason;
-use crate::io::transfer::Handle as _;
+use crate::io::traffic::Handle as _;
 use crate::retry::{self, Pauses};
 use crate::runtime::blocking;
 use crate::runtime::source::Way;

@@ -15,7 +15,7 @@ use std::time::SystemTime;
 
 use super::OpenOptions;
 use crate::io::kept::Kept;
-use crate::io::transfer::{Handle, Traffic};
+use crate::io::traffic::{Handle, Traffic};
 use crate::runtime::blocking;
 use crate::runtime::source::{Kind, Source};
 use crate::sys::file::Nature;

@@ -33,6 +33,7 @@ mod dir;
 mod fifo;
 mod file;
 mod lock;
+mod open;
 mod options;
 mod transfer;
 
@@ -47,7 +48,7 @@ pub use self::file::File;
 pub use self::lock::TryLockError;
 pub use self::options::{DirBuilder, OpenOptions};
 
-use self::options::Begun;
+use self::open::Begun;
 use crate::io::bounce::MOST;
 use crate::runtime::blocking;
 

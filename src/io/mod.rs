@@ -30,6 +30,7 @@
 
 pub(crate) mod bounce;
 mod copy;
+mod device;
 mod input;
 pub(crate) mod kept;
 mod output;
@@ -39,6 +40,7 @@ mod reentrant;
 mod standard;
 mod stdin;
 mod terminal;
+pub(crate) mod traffic;
 pub(crate) mod transfer;
 mod watch;
 

@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::kept::Kept;
-use super::transfer::{self, Handle, Traffic};
+use super::traffic::{Handle, Traffic, write_plain};
+use super::transfer;
 use crate::runtime::source::Source;
 use crate::sys::file::HERE;
 
@@ -133,7 +134,7 @@ impl Write for Standard {
     #[track_caller]
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         let result = if EXITS.load(Ordering::Relaxed) {
-            transfer::write_plain(self.as_fd(), bufs, HERE)
+            write_plain(self.as_fd(), bufs, HERE)
         } else {
             transfer::write(self, bufs, HERE)
         };

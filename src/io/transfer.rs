@@ -15,21 +15,21 @@
 //! - **TR1** `O_NONBLOCK` is never set or cleared here.
 //! - **TR2** The reactor watches the descriptor of a file itself, which needs no second one. It watches a duplicate of a standard stream, which may
 //!   become another file at any time; when there is no descriptor for that, `poll(2)` is asked after pauses.
-//! - **TR3** Nothing that takes the lock on the file's position is called in place while a call of ours that holds it is under way
-//!   on the pool: `under_way` counts those.
+//! - **TR3** is in `traffic.rs`.
 //!
 //! Any thread may use any of this at any time.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::panic::Location;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::Errno;
 
 use super::bounce::Bounce;
-use super::kept::{Begun, Kept, Transfer};
+use super::device::{READY_ROOM, read_device, write_device};
+use super::kept::Kept;
+use super::traffic::{Handle, Traffic, UnderWay, read_plain, write_plain};
 use crate::green::park::is_limited_os;
 use crate::green::{Home, Reason};
 use crate::retry::{self, Mode, Pauses, rest};
@@ -38,103 +38,6 @@ use crate::runtime::source::{Kind, Source, Way};
 use crate::sys::clock::NEVER;
 use crate::sys::file::{self, HERE, Nature, Now};
 use crate::sys::sock;
-
-/// How much a pipe that says it is ready takes without waiting (`PIPE_BUF`, where it is smallest among ours, and a terminal's).
-const READY_ROOM: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
-
-/// What is remembered of an open file. Each atomic stands alone: what they say is found out again when it is missing.
-#[derive(Debug, Default)]
-pub(crate) struct Traffic {
-    /// 0 is unknown.
-    nature: AtomicU8,
-    no_read_now: AtomicBool,
-    no_write_now: AtomicBool,
-    under_way: AtomicUsize,
-    /// Shared by the clones of a file.
-    kept: OnceLock<Arc<Kept>>,
-}
-
-/// A descriptor that can be taken along to the pool, and what is remembered of its file.
-pub(crate) trait Handle: AsFd + Clone + Send + 'static {
-    /// None for the standard streams, which may become other files at any time.
-    fn traffic(&self) -> Option<&Traffic>;
-
-    /// The descriptor, for the reactor to watch. None for the standard streams.
-    fn source(&self) -> Option<&Source>;
-
-    /// What is kept for it, if anything ever was.
-    fn kept(&self) -> Option<&Kept>;
-
-    /// As [`kept`](Handle::kept), from now on.
-    fn kept_for_good(&self) -> &Kept;
-}
-
-impl Traffic {
-    pub(crate) fn nature(&self, fd: BorrowedFd<'_>) -> Nature {
-        match self.nature.load(Ordering::Relaxed) {
-            1 => Nature::Disk,
-            2 => Nature::Memory,
-            3 => Nature::Stream,
-            4 => Nature::Device,
-            _ => {
-                let nature = file::nature(fd);
-                let number = match nature {
-                    Nature::Disk => 1,
-                    Nature::Memory => 2,
-                    Nature::Stream => 3,
-                    Nature::Device => 4,
-                };
-                self.nature.store(number, Ordering::Relaxed);
-                nature
-            }
-        }
-    }
-
-    /// One of another handle to the same open file.
-    pub(crate) fn with_kept(kept: Arc<Kept>) -> Traffic {
-        Traffic {
-            kept: OnceLock::from(kept),
-            ..Traffic::default()
-        }
-    }
-
-    pub(crate) fn kept(&self) -> Option<&Arc<Kept>> {
-        self.kept.get()
-    }
-
-    pub(crate) fn kept_for_good(&self) -> &Arc<Kept> {
-        self.kept.get_or_init(|| Arc::new(Kept::new()))
-    }
-
-    /// TR3.
-    pub(crate) fn is_free(&self) -> bool {
-        self.under_way.load(Ordering::Relaxed) == 0
-    }
-}
-
-/// TR3, for as long as it lives.
-pub(crate) struct UnderWay<H: Handle>(H);
-
-impl<H: Handle> UnderWay<H> {
-    pub(crate) fn new(handle: &H) -> UnderWay<H> {
-        if let Some(traffic) = handle.traffic() {
-            traffic.under_way.fetch_add(1, Ordering::Relaxed);
-        }
-        UnderWay(handle.clone())
-    }
-
-    pub(crate) fn handle(&self) -> &H {
-        &self.0
-    }
-}
-
-impl<H: Handle> Drop for UnderWay<H> {
-    fn drop(&mut self) {
-        if let Some(traffic) = self.0.traffic() {
-            traffic.under_way.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-}
 
 /// Which of a file's two ways, and what may be found out about it.
 fn remembers_no(traffic: Option<&Traffic>, way: Way) -> Option<&AtomicBool> {
@@ -404,53 +307,8 @@ fn read_on_pool<H: Handle>(
     Ok(count)
 }
 
-/// Reads what may block for ever. What a caller that has left would have got is the next one's.
-#[track_caller]
-pub(super) fn read_device<H: Handle>(
-    handle: &H,
-    bufs: &mut [IoSliceMut<'_>],
-    size: usize,
-) -> io::Result<usize> {
-    let kept = handle.kept_for_good();
-    loop {
-        if let Some(count) = kept.take_read(bufs) {
-            return Ok(count);
-        }
-        match Transfer::begin(handle, Way::Read) {
-            Begun::Transfer(transfer) => {
-                let transfer = blocking::on_file(move || Ok(transfer.read(size)))?;
-                return transfer.take_read(bufs);
-            }
-            Begun::Busy => kept.wait(Way::Read),
-            Begun::Kept => {}
-        }
-    }
-}
-
 fn is_refused_wait<H: Handle>(handle: &H, error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock && handle.traffic().is_none()
-}
-
-pub(super) fn read_plain(
-    fd: BorrowedFd<'_>,
-    bufs: &mut [IoSliceMut<'_>],
-    at: u64,
-) -> io::Result<usize> {
-    Ok(match (at, bufs) {
-        (HERE, [buf]) => rustix::io::read(fd, &mut **buf)?,
-        (HERE, bufs) => rustix::io::readv(fd, bufs)?,
-        (at, [buf]) => rustix::io::pread(fd, &mut **buf, at)?,
-        (at, bufs) => rustix::io::preadv(fd, bufs, at)?,
-    })
-}
-
-pub(super) fn write_plain(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>], at: u64) -> io::Result<usize> {
-    Ok(match (at, bufs) {
-        (HERE, [buf]) => rustix::io::write(fd, buf)?,
-        (HERE, bufs) => rustix::io::writev(fd, bufs)?,
-        (at, [buf]) => rustix::io::pwrite(fd, buf, at)?,
-        (at, bufs) => rustix::io::pwritev(fd, bufs, at)?,
-    })
 }
 
 /// Writes what is in `bufs`, at `at` or where the file is: to a disk what one trip carries, to a stream all of the first buffers
@@ -563,26 +421,4 @@ fn write_on_pool<H: Handle>(handle: &H, bufs: &[IoSlice<'_>], at: u64) -> io::Re
     })?;
     bounce.keep();
     result
-}
-
-/// Writes what may block for ever, a little of it: a caller that leaves has written that.
-#[track_caller]
-pub(super) fn write_device<H: Handle>(handle: &H, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-    let kept = handle.kept_for_good();
-    loop {
-        kept.settle_write()?;
-        match Transfer::begin(handle, Way::Write) {
-            Begun::Transfer(transfer) => {
-                let first = bufs.iter().find(|buf| !buf.is_empty());
-                let first = first.map_or(&[][..], |buf| &buf[..buf.len().min(READY_ROOM)]);
-                let bounce = Bounce::gather(&[IoSlice::new(first)]);
-                return match blocking::on_stream(move || transfer.write(&bounce))? {
-                    Some(transfer) => transfer.take_written(),
-                    None => Ok(first.len()),
-                };
-            }
-            Begun::Busy => kept.wait(Way::Write),
-            Begun::Kept => {}
-        }
-    }
 }

@@ -421,6 +421,8 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::AtEnd;
+    use crate::stack::StackSize;
 
     fn shared(workers: usize) -> Shared {
         let peers = (0..workers)

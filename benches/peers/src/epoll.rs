@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::time::Timespec;
 
 use crate::connection::Connection;
-use crate::servers::{BUFFER, LIMIT, Service, answer};
+use crate::service::{BUFFER, LIMIT, Service, answer};
 
 const LISTENER: u64 = u64::MAX;
 

@@ -31,6 +31,7 @@ mod report;
 mod rows;
 mod run;
 mod servers;
+mod service;
 mod serving;
 mod slices;
 #[path = "../../support/table.rs"]

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio, exit};
 use std::time::{Duration, Instant};
 use std::{env, process, thread};
 
-use crate::measure::Measured;
+use crate::figures::Measured;
 use crate::report::Report;
 use crate::rows::{self, PEERS, ROWS, Row, When};
 use crate::table::significant;

@@ -5,10 +5,11 @@ use std::io;
 use std::time::Duration;
 
 use crate::driver::Clients;
-use crate::measure::{Measured, nothing};
+use crate::figures::{Measured, nothing};
 use crate::rows::Operation::*;
 use crate::rows::Row;
-use crate::servers::{Service, Serving};
+use crate::servers::Serving;
+use crate::service::Service;
 use crate::{churn, golang, machine};
 
 /// The most connections for which OS threads are asked.

@@ -10,9 +10,8 @@ use std::io;
 use std::time::Duration;
 
 use crate::driver::{Clients, Edge};
-use crate::figures::Figures;
+use crate::figures::{Figures, Measured};
 use crate::machine;
-use crate::measure::Measured;
 use crate::rows::{Operation, Row};
 use crate::servers::Serving;
 use crate::serving::{cpu, make_room, start};
