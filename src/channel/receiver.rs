@@ -11,13 +11,13 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::core::outcome::Side;
+use super::core::outcome::Unreceived;
+use super::core::slot::Place;
 use super::hub::Hub;
 use super::limit::{Limit, give_way};
-use super::outcome::Side;
-use super::outcome::Unreceived;
-use super::polled::{Asked, Never, Question, Sleeping, ThreadArm};
-use super::several::{Arm, Arms, Order};
-use super::slot::Place;
+use super::select::polled::{Asked, Never, Question, Sleeping, ThreadArm};
+use super::select::several::{Arm, Arms, Order};
 use super::{RecvError, RecvTimeoutError, TryRecvError};
 use crate::green::budget::spend_quietly;
 use crate::green::{OnCancel, Reason, Wait};

@@ -14,10 +14,10 @@ use rustix::io::Errno;
 
 use super::file::File;
 use crate::green::Reason;
-use crate::io::traffic::Handle as _;
+use crate::io::file::traffic::Handle as _;
 use crate::retry::{self, Pauses};
 use crate::runtime::blocking;
-use crate::runtime::source::Way;
+use crate::runtime::io::source::Way;
 use crate::sys::clock::NEVER;
 use crate::sys::sock;
 

@@ -49,7 +49,7 @@ pub use self::lock::TryLockError;
 pub use self::options::{DirBuilder, OpenOptions};
 
 use self::open::Begun;
-use crate::io::bounce::MOST;
+use crate::io::file::bounce::MOST;
 use crate::runtime::blocking;
 
 /// The functions that ask one thing about a path, or change one: `on_file` or `on_file_shielded` says which.

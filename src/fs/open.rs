@@ -10,7 +10,7 @@ use super::fifo::Fifo;
 use super::file::File;
 use super::options::OpenOptions;
 use crate::runtime::blocking;
-use crate::runtime::source::Way;
+use crate::runtime::io::source::Way;
 
 impl OpenOptions {
     /// Opens the file at `path`. Suspends while the disk is asked.

@@ -16,7 +16,8 @@
 
 use std::panic::Location;
 
-use super::{Home, coop, park};
+use super::context::coop;
+use super::{Home, park};
 
 /// How many times in a row a cancelled thread gives way in [`spend_quietly`] before it is unwound there.
 const QUIET_TURNS: u8 = 100;

@@ -26,48 +26,26 @@
 //! A wake-up that finds `Ready` or `Running` sets `pending`, which the next park consumes.
 
 pub(crate) mod completion;
-pub(crate) mod mailbox;
+pub(crate) mod context;
 
 #[cfg(not(loom))]
-mod block;
-#[cfg(not(loom))]
-pub(crate) mod blocks;
-#[cfg(not(loom))]
-mod body;
+pub(crate) mod block;
 #[cfg(not(loom))]
 pub(crate) mod budget;
 #[cfg(not(loom))]
 pub(crate) mod cancel;
 #[cfg(not(loom))]
-mod cancel_scopes;
-#[cfg(not(loom))]
-mod cancelled;
-#[cfg(not(loom))]
-mod coop;
-#[cfg(not(loom))]
 pub(crate) mod ends;
 #[cfg(not(loom))]
-mod fiber;
-#[cfg(not(loom))]
-pub(crate) mod home;
+pub(crate) mod fiber;
 #[cfg(not(loom))]
 pub(crate) mod ids;
 #[cfg(not(loom))]
-mod origin;
-#[cfg(not(loom))]
 mod os_thread;
-#[cfg(not(loom))]
-mod own_stack;
-#[cfg(not(loom))]
-mod panic_count;
 #[cfg(not(loom))]
 pub(crate) mod park;
 #[cfg(not(loom))]
-mod queue;
-#[cfg(not(loom))]
 pub(crate) mod reason;
-#[cfg(not(loom))]
-pub(crate) mod remote;
 #[cfg(not(loom))]
 pub(crate) mod scope;
 #[cfg(not(loom))]
@@ -76,14 +54,14 @@ pub(crate) mod thread;
 pub(crate) mod unparker;
 
 #[cfg(not(loom))]
-pub use self::cancelled::{Cancelled, Elapsed};
+pub use self::cancel::payload::{Cancelled, Elapsed};
 #[cfg(not(loom))]
 pub(crate) use self::{
+    block::body::Outcome,
     block::{Birth, Green, GreenRef, Locals as LocalStorage, NO_TIMER, OwningScope, State},
-    body::Outcome,
     cancel::contain,
-    home::Home,
-    own_stack::OwnStack,
+    context::home::Home,
+    fiber::own_stack::OwnStack,
     park::{OnCancel, Wait, Wake, park},
     reason::Reason,
     unparker::Unparker,

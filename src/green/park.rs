@@ -24,13 +24,14 @@ use std::sync::PoisonError;
 use std::thread::panicking;
 use std::time::Duration;
 
+use super::cancel::payload::Raised;
+use super::cancel::scopes::Due;
 use super::cancel::{assert_unwinding, of_os_thread};
-use super::cancel_scopes::Due;
-use super::cancelled::Raised;
-use super::home::Home;
+use super::context::home::Home;
+use super::fiber::panic_count;
 use super::os_thread::OsThread;
 use super::reason::Reason;
-use super::{Cancelled, Green, State, panic_count};
+use super::{Cancelled, Green, State};
 use crate::sys::clock::{self, NEVER, Tick};
 
 /// What a cancelled thread does at this wait.

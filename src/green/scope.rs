@@ -14,7 +14,7 @@ use std::panic::Location;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::home::Home;
+use super::context::home::Home;
 use super::park::{OnCancel, Wait, Wake, park};
 use super::unparker::Unparker;
 use super::{Green, GreenRef, OwningScope, Reason, contain};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::config::{AtEnd, Config};
 use super::life::Runtime;
-use super::worker::stepped::Stepped;
+use super::stepped::Stepped;
 use crate::stack::StackSize;
 
 /// Settings of a [`Runtime`]; each has a default.

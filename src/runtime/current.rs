@@ -8,10 +8,10 @@ use std::sync::Arc;
 use super::blocking::runtime_of_thread;
 use super::join::JoinHandle;
 use super::run::global;
-use super::shared::Shared;
+use super::scheduler::shared::Shared;
+use super::scheduler::start_queue::Unstarted;
+use super::scheduler::worker::Worker;
 use super::spawn::{Order, key, spawn};
-use super::start_queue::Unstarted;
-use super::worker::Worker;
 use crate::green::Green;
 
 /// Spawns what borrows nothing, on the runtime of the caller (green, or a blocking call), else on the process-wide one.

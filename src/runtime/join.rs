@@ -12,8 +12,8 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::context::Context;
-use super::shared::Phase;
+use super::scheduler::context::Context;
+use super::scheduler::shared::Phase;
 use crate::green::budget::spend_quietly;
 use crate::green::cancel::assert_unwinding;
 use crate::green::completion::Completion;

@@ -17,16 +17,17 @@ use std::thread::JoinHandle as OsJoinHandle;
 use std::time::Duration;
 
 use super::config::{AtEnd, Config};
-use super::context::Context;
+use super::inspect::panic_hook;
+use super::inspect::registry;
+use super::inspect::registry::ShutdownError;
+use super::io::reactor::Reactor;
 use super::join::{JoinHandle, Joiner};
-use super::panic_hook;
-use super::reactor::Reactor;
-use super::registry::{self, ShutdownError};
-use super::shared::{Peer, Phase, Shared};
+use super::scheduler::context::Context;
+use super::scheduler::shared::{Peer, Phase, Shared};
+use super::scheduler::worker::Worker;
 use super::spawn::{Order, spawn, spawn_on};
-use super::worker::Worker;
+use crate::green::context::remote::Mailbox;
 use crate::green::park::{attend_os, raise_if_cancelled};
-use crate::green::remote::Mailbox;
 use crate::green::{Cancelled, Home, OnCancel, Outcome, Reason, Wait, Wake};
 use crate::shim::lock;
 use crate::sys::exit;
@@ -212,7 +213,7 @@ impl Runtime {
     }
 
     pub(super) fn start_watchdog(&self, period: Duration) -> io::Result<()> {
-        super::watchdog::start(&self.shared, period)
+        super::inspect::watchdog::start(&self.shared, period)
     }
 
     fn start_worker(&self, index: usize, name: String) -> io::Result<OsJoinHandle<()>> {

@@ -22,62 +22,29 @@ mod builder;
 #[cfg(not(loom))]
 mod config;
 #[cfg(not(loom))]
-pub(crate) mod context;
-#[cfg(not(loom))]
 pub(crate) mod current;
-pub(crate) mod direction;
-pub(crate) mod idle;
 #[cfg(not(loom))]
-mod job;
+mod inspect;
+pub(crate) mod io;
 #[cfg(not(loom))]
 pub(crate) mod join;
 #[cfg(not(loom))]
 mod life;
 #[cfg(not(loom))]
-mod linger;
-#[cfg(not(loom))]
-mod load;
-#[cfg(not(loom))]
-mod lull;
-#[cfg(not(loom))]
-mod panic_hook;
-#[cfg(not(loom))]
 mod placement;
 #[cfg(not(loom))]
-mod pool;
-#[cfg(not(loom))]
-pub(crate) mod reactor;
-#[cfg(not(loom))]
-mod registry;
-mod ring;
-#[cfg(not(loom))]
 mod run;
-#[cfg(not(loom))]
-mod scheduled_io;
-#[cfg(not(loom))]
-mod sentinel;
-#[cfg(not(loom))]
-pub(crate) mod shared;
-#[cfg(not(loom))]
-mod sites;
-#[cfg(not(loom))]
-pub(crate) mod source;
+pub(crate) mod scheduler;
 #[cfg(not(loom))]
 pub(crate) mod spawn;
 #[cfg(not(loom))]
-mod start_queue;
-#[cfg(not(loom))]
-mod timer;
-#[cfg(not(loom))]
-mod watchdog;
-#[cfg(not(loom))]
-pub(crate) mod worker;
+pub(crate) mod stepped;
 
 #[cfg(not(loom))]
 pub use self::{
     builder::Builder,
     config::AtEnd,
+    inspect::registry::{ShutdownError, ThreadInfo, ThreadState, threads},
     life::{Handle, Metrics, Runtime},
-    registry::{ShutdownError, ThreadInfo, ThreadState, threads},
     run::{run, run_all},
 };

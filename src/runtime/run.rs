@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use super::builder::Builder;
 use super::life::{Runtime, first, give, refuse_inside};
-use super::shared::Shared;
+use super::scheduler::shared::Shared;
 use crate::green::park::raise_if_cancelled;
 use crate::green::{Cancelled, Reason, Wait};
 use crate::shim::lock;

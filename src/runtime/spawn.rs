@@ -12,10 +12,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::join::JoinHandle;
-use super::shared::Shared;
-use super::sites;
-use super::start_queue::Unstarted;
-use super::worker::Worker;
+use super::placement::sites;
+use super::scheduler::shared::Shared;
+use super::scheduler::start_queue::Unstarted;
+use super::scheduler::worker::Worker;
 use crate::green::scope::ScopeState;
 use crate::green::{Birth, Green, GreenRef, Home, OwnStack, OwningScope};
 use crate::stack::{self, StackSize};

@@ -4,7 +4,7 @@
 
 use std::panic::Location;
 
-use crate::runtime::context;
+use crate::runtime::scheduler::context;
 
 /// Suspends the calling green thread until its worker has nothing else to run: every other green thread of the worker waits,
 /// no event has come for any of them, and none is about to be started there. For work that should give way to everything else.

@@ -9,14 +9,14 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::super::blocks;
-use super::super::body::Body;
-use super::super::home::Home;
 use super::super::ids::next_id;
-use super::super::own_stack::OwnStack;
 use super::super::reason::Reason;
+use super::blocks;
+use super::body::Body;
 use super::reference::GreenRef;
 use super::{Green, NO_TIMER, OwningScope, Rare, State};
+use crate::green::context::home::Home;
+use crate::green::fiber::own_stack::OwnStack;
 use crate::sys::clock::NEVER;
 
 /// What a spawner decides about a thread that has wishes.

@@ -12,9 +12,9 @@ use super::super::cancel::contain;
 use super::super::completion::Finished;
 use super::super::ends;
 use super::super::fiber::Fiber;
-use super::super::home::Home;
 use super::super::unparker::Unparker;
 use super::{Green, OwningScope, State};
+use crate::green::context::home::Home;
 use crate::stack::Stack;
 
 impl Green {

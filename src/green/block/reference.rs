@@ -6,8 +6,8 @@ use std::mem::{ManuallyDrop, offset_of};
 use std::ptr::NonNull;
 use std::sync::atomic::{Ordering, fence};
 
-use super::super::mailbox::Mail;
 use super::Green;
+use crate::green::context::mailbox::Mail;
 use crate::sys::exit;
 
 /// Far more references than there can be threads that add one at the same moment are left above it.

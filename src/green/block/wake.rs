@@ -7,10 +7,11 @@ use std::mem::offset_of;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{Ordering, fence};
 
-use super::super::blocks;
-use super::super::home::{self, Home};
-use super::super::remote::Mailbox;
 use super::Green;
+use super::blocks;
+use crate::green::context::home;
+use crate::green::context::home::Home;
+use crate::green::context::remote::Mailbox;
 
 impl Green {
     /// Unwinds it from its present or next wait; if it has not started, it never runs.
