@@ -5,10 +5,9 @@ use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::deadlock::OnDeadlock;
+use super::config::{AtEnd, Config, OnDeadlock};
 use super::life::Runtime;
-use super::shared::Config;
-use super::worker::stepped::Stepped;
+use super::stepped::Stepped;
 use crate::stack::StackSize;
 
 /// Settings of a [`Runtime`]; each has a default.
@@ -33,17 +32,6 @@ pub struct Builder {
     on_deadlock: OnDeadlock,
     dump_on: Option<i32>,
     watchdog: Option<Duration>,
-}
-
-/// What becomes of the green threads that are still alive when their runtime ends. See [`Builder::at_end`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum AtEnd {
-    /// They are cancelled: they unwind, and their destructors run. The default.
-    #[default]
-    Unwind,
-    /// They never run again, and nothing of theirs is dropped, as with OS threads at the end of a program.
-    Abandon,
 }
 
 impl Builder {
@@ -219,7 +207,7 @@ impl Builder {
         };
         let runtime = Runtime::start(workers, config)?;
         if let Some(signal) = dump_on {
-            super::dump::on_signal::start(signal)?;
+            super::inspect::dump::on_signal::start(signal)?;
         }
         let watchdog = match self.watchdog {
             Some(period) => Some(period),

@@ -1,0 +1,132 @@
+//! Deadlocks are noticed and reported: see `wait_graph.rs` for what counts as one.
+//!
+//! A worker looks when it has had nothing to run for some 20 ms, and, where threads wait for locks or have begun a wait that
+//! may close a cycle, also while it is busy (`worker/look.rs`). Each further look comes after twice the time; without
+//! anything to look for a worker does not wake up at all.
+
+use std::fmt::Write as _;
+use std::sync::{Mutex, TryLockError};
+
+use super::registry::{self, ThreadInfo};
+use super::wait_graph::{self, Holder, Hope, Reported, Seen};
+use crate::green::block::blocks;
+use crate::runtime::config::OnDeadlock;
+use crate::runtime::scheduler::shared::Shared;
+use crate::sys::clock;
+use crate::sys::exit;
+
+#[derive(Debug)]
+struct Looks {
+    reported: Reported,
+    /// Which sleep of all threads was reported.
+    asleep: u64,
+}
+
+static LOOKS: Mutex<Option<Looks>> = Mutex::new(None);
+
+/// What a look has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Nothing that could be one.
+    Nothing,
+    /// Nothing yet: look again later.
+    Doubt,
+    /// A deadlock, which is reported.
+    Deadlock,
+}
+
+/// Looks for deadlocks. `is_idle`: the calling worker has nothing to run.
+pub(crate) fn look(shared: &Shared, is_idle: bool) -> Found {
+    let mut looks = match LOOKS.try_lock() {
+        Ok(looks) => looks,
+        Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+        // Another worker looks.
+        Err(TryLockError::WouldBlock) => return Found::Doubt,
+    };
+    let looks = looks.get_or_insert_with(|| Looks {
+        reported: Reported::default(),
+        asleep: 0,
+    });
+    // Without a descriptor it cannot be known now.
+    let Ok(cycles) = wait_graph::cycles() else {
+        return Found::Doubt;
+    };
+    let mut found = Found::Nothing;
+    for cycle in cycles {
+        found = Found::Deadlock;
+        if looks.reported.is_new(&cycle) {
+            act(shared, &describe_cycle(&cycle));
+        }
+    }
+    if found == Found::Deadlock || !is_idle {
+        return found;
+    }
+    match wait_graph::hope(shared.group, || shared.has_no_mail()) {
+        Hope::Alive => Found::Nothing,
+        Hope::OsThread => Found::Doubt,
+        Hope::None { moments } => {
+            if looks.asleep != moments {
+                looks.asleep = moments;
+                act(shared, &describe_sleepers(&registry::alive(shared.group)));
+            }
+            Found::Deadlock
+        }
+    }
+}
+
+fn act(shared: &Shared, text: &str) {
+    match shared.config.on_deadlock {
+        OnDeadlock::Report | OnDeadlock::Ignore => registry::say(text),
+        OnDeadlock::Abort => {
+            registry::say(text);
+            exit::abort(format_args!("deadlock"))
+        }
+        OnDeadlock::Panic => {
+            let _first = shared.deadlock.set(text.into());
+            for green in blocks::all() {
+                if green.group() == shared.group {
+                    green.cancel();
+                }
+            }
+        }
+    }
+}
+
+fn describe_cycle(cycle: &[Seen]) -> String {
+    let mut text = match cycle.len() {
+        1 => String::from("rustlet: deadlock: a green thread waits for itself:"),
+        count => format!("rustlet: deadlock: {count} green threads wait for each other:"),
+    };
+    for (index, seen) in cycle.iter().enumerate() {
+        let next = &cycle[(index + 1) % cycle.len()].green;
+        let Some(info) = registry::describe(&seen.green, clock::now()) else {
+            continue;
+        };
+        let relation = match seen.holder {
+            Holder::EndOf(_) => "for the end of",
+            _ => "held by",
+        };
+        // A `String` takes everything.
+        let _written = write!(text, "\n  {info},\n    {relation} ");
+        let _written = match (cycle.len(), next.name()) {
+            (1, _) => write!(text, "itself"),
+            (_, Some(name)) => write!(text, "green thread '{name}' ThreadId({})", next.id()),
+            (_, None) => write!(text, "green thread ThreadId({})", next.id()),
+        };
+    }
+    text
+}
+
+fn describe_sleepers(threads: &[ThreadInfo]) -> String {
+    let mut text = match threads.len() {
+        1 => String::from(
+            "rustlet: deadlock: the only green thread is asleep, and nothing can wake it:",
+        ),
+        count => format!(
+            "rustlet: deadlock: all {count} green threads are asleep, and nothing can wake them:"
+        ),
+    };
+    // A `String` takes everything.
+    let _written = registry::list_some(&mut text, threads);
+    text
+}

@@ -1,0 +1,498 @@
+//! Who is alive, where, and why: the list of green threads, and what is said of those that went wrong.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io::Write as _;
+use std::num::NonZeroU64;
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::wait_graph::{self, Holder};
+use crate::green::block::blocks;
+use crate::green::thread::ThreadId;
+use crate::green::{Green, GreenRef, Home, Reason, State};
+use crate::runtime::blocking::pool::Jam;
+use crate::runtime::scheduler::shared::{self, Shared};
+use crate::stack::overflow::{Overflowed, SignalWriter};
+use crate::sys::clock;
+use crate::sys::mem::Peek;
+use crate::sys::os_threads::{self, Doing};
+use crate::sys::sock;
+
+/// What a green thread is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ThreadState {
+    /// It has not started: no worker has got to it yet.
+    Unstarted,
+    /// It may run and waits for its turn.
+    Ready,
+    /// It runs.
+    Running,
+    /// It waits for something.
+    Waiting,
+}
+
+/// A green thread, as it was at some moment of the call of [`threads`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ThreadInfo {
+    /// Its number.
+    pub id: ThreadId,
+    /// Its name, if it has one.
+    pub name: Option<String>,
+    /// Where it was spawned.
+    pub spawned_at: Option<&'static Location<'static>>,
+    /// What it is doing.
+    pub state: ThreadState,
+    /// What it waits in ("read", "sleep", …), or waited in last.
+    pub waits_in: &'static str,
+    /// Where that wait was called for.
+    pub waits_at: Option<&'static Location<'static>>,
+    /// For how long, about: workers look at the clock now and then only.
+    pub since: Duration,
+    /// What it waits for, as far as that is known.
+    pub waits_for: Option<WaitsFor>,
+    /// The worker of its runtime that it lives on; none before its start.
+    pub worker: Option<usize>,
+    /// The number of its runtime.
+    pub(super) runtime: usize,
+}
+
+/// What a green thread waits for: part of a [`ThreadInfo`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WaitsFor {
+    /// A lock that a green thread holds, for writing if there is a difference.
+    LockOf {
+        /// The holder.
+        id: ThreadId,
+        /// Its name, if it has one.
+        name: Option<String>,
+    },
+    /// A lock that an OS thread holds.
+    LockOfOsThread,
+    /// An [`RwLock`](crate::sync::RwLock) that readers hold. Who took it last is known, and may have released it.
+    LockOfReaders {
+        /// The green thread that took it last.
+        last: Option<ThreadId>,
+    },
+    /// The end of a green thread.
+    EndOf {
+        /// That thread.
+        id: ThreadId,
+        /// Its name, if it has one.
+        name: Option<String>,
+    },
+    /// A descriptor.
+    #[non_exhaustive]
+    Descriptor {
+        /// Its number.
+        fd: i32,
+        /// What the system says of it, such as `socket 127.0.0.1:80 with 127.0.0.1:51234` or `/dev/pts/0`.
+        text: Option<String>,
+    },
+    /// A channel. Threads that wait for the same one have the same number.
+    Channel {
+        /// Where the channel lies in memory.
+        address: usize,
+    },
+}
+
+impl fmt::Display for WaitsFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WaitsFor::LockOf { id, name } => {
+                write!(f, "held by ")?;
+                write_thread(f, *id, name.as_deref())
+            }
+            WaitsFor::LockOfOsThread => write!(f, "held by an OS thread"),
+            WaitsFor::LockOfReaders { last: Some(last) } => {
+                write!(f, "held by readers, the last of them {last:?}")
+            }
+            WaitsFor::LockOfReaders { last: None } => write!(f, "held by readers"),
+            WaitsFor::EndOf { id, name } => {
+                write!(f, "for the end of ")?;
+                write_thread(f, *id, name.as_deref())
+            }
+            WaitsFor::Descriptor { fd, text } => {
+                write!(f, "on descriptor {fd}")?;
+                match text {
+                    Some(text) => write!(f, " ({text})"),
+                    None => Ok(()),
+                }
+            }
+            WaitsFor::Channel { address } => write!(f, "on channel {address:#x}"),
+        }
+    }
+}
+
+fn write_thread(f: &mut fmt::Formatter<'_>, id: ThreadId, name: Option<&str>) -> fmt::Result {
+    write!(f, "green thread ")?;
+    if let Some(name) = name {
+        write!(f, "'{name}' ")?;
+    }
+    write!(f, "{id:?}")
+}
+
+impl fmt::Display for ThreadInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_thread(f, self.id, self.name.as_deref())?;
+        if let Some(at) = self.spawned_at {
+            write!(f, ", spawned at {at}")?;
+        }
+        match self.state {
+            ThreadState::Unstarted => write!(f, ", has not started"),
+            ThreadState::Ready => write!(f, ", ready to run"),
+            ThreadState::Running => write!(f, ", running"),
+            ThreadState::Waiting => {
+                write!(f, ", waits in {}", self.waits_in)?;
+                if let Some(at) = self.waits_at {
+                    write!(f, " at {at}")?;
+                }
+                write!(f, " for {:?}", self.since)?;
+                match &self.waits_for {
+                    Some(what) => write!(f, ", {what}"),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+/// Every green thread of the process that is alive, of all runtimes, by number. For dumps and diagnosis: it looks at each
+/// of them, and takes a lock that spawning rarely needs.
+///
+/// ```
+/// rustlet::run(|| {
+///     let sleeper = rustlet::thread::Builder::new().name("sleeper".into()).spawn(rustlet::park).unwrap();
+///     rustlet::yield_now();
+///     let found = rustlet::runtime::threads();
+///     assert!(found.iter().any(|thread| thread.name.as_deref() == Some("sleeper")));
+///     sleeper.thread().unpark();
+///     sleeper.join().unwrap();
+/// });
+/// ```
+#[must_use]
+#[track_caller]
+pub fn threads() -> Vec<ThreadInfo> {
+    crate::green::budget::spend_quietly(Location::caller());
+    describe_all(|_| true)
+}
+
+/// What is known of the green threads of the process while they are described.
+struct Survey {
+    by_block: HashMap<usize, GreenRef>,
+    runtimes: Vec<Arc<Shared>>,
+    /// Without a descriptor the holders of locks stay unknown.
+    peek: Option<Peek>,
+    /// Descriptors that were described.
+    described: usize,
+}
+
+/// Of so many descriptors the system is asked what they are.
+const MAX_DESCRIBED: usize = 1000;
+
+/// The threads that are alive and that `is_wanted` says yes to, with what they wait for.
+pub(super) fn describe_all(is_wanted: impl Fn(&Green) -> bool) -> Vec<ThreadInfo> {
+    let now = clock::now();
+    let mut survey = Survey {
+        by_block: (blocks::all().into_iter())
+            .map(|green| (std::ptr::from_ref::<Green>(&green).addr(), green))
+            .collect(),
+        runtimes: shared::runtimes(),
+        peek: Peek::new().ok(),
+        described: 0,
+    };
+    let wanted: Vec<GreenRef> = (survey.by_block.values())
+        .filter(|green| is_wanted(green))
+        .cloned()
+        .collect();
+    let mut list: Vec<ThreadInfo> = wanted
+        .iter()
+        .filter_map(|green| survey.describe(green, now))
+        .collect();
+    list.sort_by_key(|info| info.id.0);
+    list
+}
+
+impl Survey {
+    fn describe(&mut self, green: &Green, now: clock::Tick) -> Option<ThreadInfo> {
+        let since = green.since();
+        let mut info = describe(green, now)?;
+        let runtime = self
+            .runtimes
+            .iter()
+            .find(|runtime| runtime.group == green.group());
+        info.worker = runtime.and_then(|runtime| runtime.worker_with(green.home()));
+        if info.state == ThreadState::Waiting {
+            let waits_for = self.waits_for(green);
+            // WG2 in `wait_graph.rs`.
+            if green.state() == State::Parked && green.since() == since {
+                info.waits_for = waits_for;
+            }
+        }
+        Some(info)
+    }
+
+    fn waits_for(&mut self, green: &Green) -> Option<WaitsFor> {
+        match green.reason() {
+            Reason::Join | Reason::Mutex | Reason::RwLock => self.holder(green),
+            Reason::Send | Reason::Receive => match green.subject() {
+                0 => None,
+                address => Some(WaitsFor::Channel { address }),
+            },
+            Reason::Read | Reason::Write | Reason::Accept | Reason::Connect | Reason::Readiness => {
+                let fd = i32::try_from(green.subject().checked_sub(1)?).ok()?;
+                self.described += 1;
+                let is_asked = self.described <= MAX_DESCRIBED;
+                Some(WaitsFor::Descriptor {
+                    fd,
+                    text: is_asked.then(|| sock::describe(fd)).flatten(),
+                })
+            }
+            _ => None,
+        }
+    }
+
+    fn holder(&mut self, green: &Green) -> Option<WaitsFor> {
+        let holder = wait_graph::holder(self.peek.as_mut()?, green);
+        match holder {
+            Holder::Green(block) => self.by_block.get(&block).map(|green| WaitsFor::LockOf {
+                id: ThreadId(green.id()),
+                name: green.name().map(String::from),
+            }),
+            Holder::Readers(block) => Some(WaitsFor::LockOfReaders {
+                last: self.by_block.get(&block).map(|green| ThreadId(green.id())),
+            }),
+            Holder::OsThread => Some(WaitsFor::LockOfOsThread),
+            Holder::EndOf(id) => {
+                let found = self.by_block.values().find(|green| green.id().get() == id);
+                Some(WaitsFor::EndOf {
+                    id: ThreadId(NonZeroU64::new(id)?),
+                    name: found.and_then(|green| green.name().map(String::from)),
+                })
+            }
+            Holder::Unknown => None,
+        }
+    }
+}
+
+pub(super) fn describe(green: &Green, now: clock::Tick) -> Option<ThreadInfo> {
+    let state = match green.state() {
+        State::New => ThreadState::Unstarted,
+        State::Ready if green.reason() == Reason::None => ThreadState::Unstarted,
+        State::Ready => ThreadState::Ready,
+        State::Running => ThreadState::Running,
+        State::Parked => ThreadState::Waiting,
+        State::Done => return None,
+    };
+    Some(ThreadInfo {
+        id: ThreadId(green.id()),
+        name: green.name().map(String::from),
+        spawned_at: green.born_at(),
+        state,
+        waits_in: green.reason().text(),
+        waits_at: green.at(),
+        since: Duration::from_nanos(now.saturating_sub(green.since())),
+        waits_for: None,
+        worker: None,
+        runtime: green.group(),
+    })
+}
+
+/// Writes a line to stderr. A closed stderr is no reason to panic, in a destructor least of all.
+pub(crate) fn say(line: &str) {
+    let _unheard = writeln!(std::io::stderr(), "{line}");
+}
+
+/// The green threads of the runtime `group` that have not ended.
+pub(super) fn alive(group: usize) -> Vec<ThreadInfo> {
+    describe_all(|green| green.group() == group)
+}
+
+/// How many there are and what became of them, then each, or the first of many.
+fn list(f: &mut impl fmt::Write, left: &[ThreadInfo], fate: fmt::Arguments<'_>) -> fmt::Result {
+    write!(f, "rustlet: {} green threads {fate}:", left.len())?;
+    list_some(f, left)
+}
+
+/// Each on a line of its own, or the first of many.
+pub(super) fn list_some(f: &mut impl fmt::Write, left: &[ThreadInfo]) -> fmt::Result {
+    const SHOWN: usize = 20;
+    for info in left.iter().take(SHOWN) {
+        write!(f, "\n  {info}")?;
+    }
+    match left.len().saturating_sub(SHOWN) {
+        0 => Ok(()),
+        more => write!(f, "\n  … and {more} more"),
+    }
+}
+
+/// Names on stderr what keeps a worker that is stepped by hand from ending, and with it the process.
+pub(crate) fn report_refusing(group: usize, patience: Duration) {
+    let mut text = String::new();
+    let fate = format_args!(
+        "of a Worker that was dropped were cancelled and have not ended within {patience:?}; aborting, because nobody \
+         will step them any more"
+    );
+    // A `String` takes everything.
+    let _written = list(&mut text, &alive(group), fate);
+    say(&text);
+}
+
+/// Who has not ended when a runtime was [shut down](crate::Runtime::shutdown): cancelled, and left behind.
+#[derive(Clone, Debug)]
+pub struct ShutdownError {
+    left: Vec<ThreadInfo>,
+    patience: Duration,
+}
+
+impl ShutdownError {
+    /// Those of the runtime `group` that are alive.
+    pub(crate) fn new(group: usize, patience: Duration) -> ShutdownError {
+        ShutdownError {
+            left: alive(group),
+            patience,
+        }
+    }
+
+    /// The green threads, by number: what they are called, what they do, where they wait.
+    ///
+    /// ```
+    /// use rustlet::{channel, park, shield, thread};
+    /// use std::time::Duration;
+    ///
+    /// let runtime = rustlet::Builder::new().workers(1).build()?;
+    /// runtime.run(|| {
+    ///     let (sender, begun) = channel::unbounded::<()>();
+    ///     thread::Builder::new().name("stubborn".into()).spawn(|| {
+    ///         shield(|| {
+    ///             drop(sender);
+    ///             park();
+    ///         });
+    ///     })?;
+    ///     assert!(begun.recv().is_err()); // disconnected: it has begun
+    ///     Ok::<_, std::io::Error>(())
+    /// })?;
+    /// let error = runtime.shutdown(Duration::from_millis(1)).unwrap_err();
+    /// assert_eq!(error.threads()[0].name.as_deref(), Some("stubborn"));
+    /// assert_eq!(error.threads()[0].waits_in, "park");
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[must_use]
+    pub fn threads(&self) -> &[ThreadInfo] {
+        &self.left
+    }
+}
+
+impl fmt::Display for ShutdownError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let patience = self.patience;
+        list(
+            f,
+            &self.left,
+            format_args!(
+                "were cancelled and have not ended within {patience:?}; they are left behind"
+            ),
+        )
+    }
+}
+
+impl std::error::Error for ShutdownError {}
+
+/// Says on stderr that `green` has kept its worker for `span`, and what its OS thread does.
+pub(super) fn report_stuck(green: &Green, span: Duration, os_thread: Option<i32>) {
+    let Some(info) = describe(green, clock::now()) else {
+        return;
+    };
+    let waited = info.waits_at.filter(|_| green.reason() != Reason::None);
+    let last = waited.map(|at| format!("; it last waited in {} at {at}", info.waits_in));
+    let doing = match os_thread.and_then(os_threads::doing) {
+        None => String::from("let it call yield_now, or move the work to unblock"),
+        Some(Doing::Computing) => {
+            String::from("it computes: let it call yield_now, or move the work to unblock")
+        }
+        Some(Doing::Waiting {
+            call: Some("futex"),
+            ..
+        }) => String::from(
+            "its OS thread waits in futex, for a lock of std or of another crate, which a green thread of the same \
+             worker may hold: use rustlet::sync, or release the lock before waits",
+        ),
+        Some(Doing::Waiting {
+            call: Some("clock_nanosleep"),
+            ..
+        }) => String::from("its OS thread sleeps in clock_nanosleep: use rustlet::sleep"),
+        Some(Doing::Waiting {
+            call: Some(call),
+            fd: Some(fd),
+            ..
+        }) => {
+            let what = sock::describe(fd).map_or_else(String::new, |text| format!(" ({text})"));
+            format!(
+                "its OS thread waits in {call} on descriptor {fd}{what}, in a blocking call of std or of another crate: \
+                 use rustlet's type, or move the call to unblock"
+            )
+        }
+        Some(Doing::Waiting {
+            call: Some(call), ..
+        }) => {
+            format!("its OS thread waits in {call}: move the call to unblock")
+        }
+        Some(Doing::Waiting { disk: true, .. }) => {
+            String::from("its OS thread waits for a disk: move the call to unblock")
+        }
+        Some(Doing::Waiting { .. }) => {
+            String::from("its OS thread waits in the kernel: move the call to unblock")
+        }
+    };
+    say(&format!(
+        "rustlet: {info}, has kept its worker for {span:?} without a wait{}. Others on that worker stand still: {doing}",
+        last.unwrap_or_default()
+    ));
+}
+
+/// Says on stderr that blocking calls have waited for long to be made.
+pub(super) fn report_jam(jam: &Jam) {
+    let Jam {
+        queued,
+        longest,
+        threads,
+    } = jam;
+    say(&format!(
+        "rustlet: {queued} blocking calls (unblock, files, name look-ups) wait for a thread of the pool, the first for {longest:?}; \
+         its {threads} threads are at other calls, or all that may look names up are. runtime::Builder::blocking_threads raises the limit"
+    ));
+}
+
+/// For the report of an overflow, in a signal handler: no locks, no allocation.
+pub(crate) fn describe_overflow(writer: &mut SignalWriter, overflowed: Overflowed) {
+    let Some(home) = Home::get() else {
+        writer.text(
+            "a thread that is not green, reaching into the guard of a stack that is not its own,",
+        );
+        return;
+    };
+    let green = home.current();
+    writer.text("green thread ");
+    if let Some(name) = green.name() {
+        writer.text("'");
+        writer.text(name);
+        writer.text("' ");
+    }
+    writer.text("ThreadId(");
+    writer.number(green.id().get());
+    writer.text(")");
+    if let Some(at) = green.born_at() {
+        writer.text(", spawned at ");
+        writer.text(at.file());
+        writer.text(":");
+        writer.number(at.line().into());
+        writer.text(":");
+        writer.number(at.column().into());
+        writer.text(",");
+    }
+    let _stack = overflowed.limit;
+}

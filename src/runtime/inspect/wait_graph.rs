@@ -1,0 +1,263 @@
+//! Which green thread waits for which: the graph behind dumps and deadlock reports.
+//!
+//! A thread that waits for a lock or for the end of another thread has at most one edge: to the holder, or to the other
+//! thread. A cycle of such edges, in which no wait has a limit, can only be ended by a cancellation. And where every green thread
+//! waits without a limit for what only another thread can do, and no OS thread is there to do it, none ever goes on.
+//!
+//! Nothing here stops a thread. What is said of several threads is true of one moment all the same:
+//!
+//! - **WG1** The moment at which a wait began ([`Green::since`]) is different for each wait of a worker. A thread that is
+//!   seen to wait twice, with the same moment, waited all the time in between.
+//! - **WG2** Everything is read between two looks at the waits, and counts only if they are the same in both looks. Whoever
+//!   waits for a lock has borrowed it, so its words were there in between.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::io;
+
+use crate::green::block::blocks;
+use crate::green::context::home::{self, ADDRESS_BITS};
+use crate::green::os_thread::parked_os_threads;
+use crate::green::{Green, GreenRef, Reason, State};
+use crate::sys::mem::Peek;
+use crate::sys::os_threads;
+
+/// Who has what a thread waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holder {
+    /// The green thread with this control block holds the lock.
+    Green(usize),
+    /// Readers hold the lock; this one, if it is green, took it last.
+    Readers(usize),
+    /// An OS thread, or the code of a worker itself, holds the lock.
+    OsThread,
+    /// The wait is for the end of the thread with this number.
+    EndOf(u64),
+    /// Nobody, or that is not known.
+    Unknown,
+}
+
+const HELD: usize = 1;
+const ADDRESS: usize = (1 << ADDRESS_BITS) - 1;
+/// Of the word of a mutex.
+const MUTEX_FLAGS: usize = 15;
+
+/// Who has what `green` waits for, as far as can be read right now (WG2).
+pub(super) fn holder(peek: &mut Peek, green: &Green) -> Holder {
+    let subject = green.subject();
+    if subject == 0 {
+        return Holder::Unknown;
+    }
+    match green.reason() {
+        Reason::Join => Holder::EndOf(subject as u64),
+        Reason::Mutex => match peek.words(subject) {
+            Some([word]) if word & HELD != 0 => held_by(word & ADDRESS & !MUTEX_FLAGS),
+            _ => Holder::Unknown,
+        },
+        Reason::RwLock => match peek.words(subject) {
+            Some([state, place]) if state & HELD != 0 => held_by(place & ADDRESS),
+            Some([_, place]) => Holder::Readers(place & ADDRESS),
+            None => Holder::Unknown,
+        },
+        _ => Holder::Unknown,
+    }
+}
+
+fn held_by(block: usize) -> Holder {
+    match block {
+        0 => Holder::OsThread,
+        block => Holder::Green(block),
+    }
+}
+
+/// A wait as it was seen.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    pub(super) green: GreenRef,
+    since: u64,
+    pub(super) holder: Holder,
+}
+
+impl Seen {
+    fn still_waits(&self) -> bool {
+        self.green.state() == State::Parked
+            && self.green.since() == self.since
+            && !self.green.is_cancelled()
+    }
+}
+
+fn address(green: &Green) -> usize {
+    std::ptr::from_ref(green).addr()
+}
+
+/// The cycles among the threads that wait for locks and ends without a limit; each begins with its oldest thread.
+///
+/// # Errors
+///
+/// There is no descriptor left.
+pub(super) fn cycles() -> io::Result<Vec<Vec<Seen>>> {
+    let mut peek = Peek::new()?;
+    let mut waiting: Vec<Seen> = Vec::new();
+    for green in blocks::all() {
+        let since = green.since();
+        if green.may_be_deadlocked() && !green.is_limited() && !green.is_cancelled() {
+            waiting.push(Seen {
+                green,
+                since,
+                holder: Holder::Unknown,
+            });
+        }
+    }
+    for seen in &mut waiting {
+        seen.holder = holder(&mut peek, &seen.green);
+    }
+    waiting.retain(Seen::still_waits);
+    let by_block: HashMap<usize, usize> = (waiting.iter().enumerate())
+        .map(|(index, seen)| (address(&seen.green), index))
+        .collect();
+    let by_id: HashMap<u64, usize> = (waiting.iter().enumerate())
+        .map(|(index, seen)| (seen.green.id().get(), index))
+        .collect();
+    let next = |index: usize| match waiting[index].holder {
+        Holder::Green(block) => by_block.get(&block).copied(),
+        Holder::EndOf(id) => by_id.get(&id).copied(),
+        Holder::Readers(_) | Holder::OsThread | Holder::Unknown => None,
+    };
+    let mut found = Vec::new();
+    // The walk that has come to a thread, by number.
+    let mut visited: Vec<Option<usize>> = vec![None; waiting.len()];
+    for start in 0..waiting.len() {
+        let mut at = Some(start);
+        while let Some(index) = at {
+            match visited[index] {
+                None => visited[index] = Some(start),
+                Some(walk) if walk == start => {
+                    found.push(cycle_from(index, next));
+                    break;
+                }
+                Some(_) => break,
+            }
+            at = next(index);
+        }
+    }
+    Ok(found
+        .into_iter()
+        .map(|mut cycle: Vec<usize>| {
+            let oldest = (0..cycle.len()).min_by_key(|&at| waiting[cycle[at]].green.id());
+            cycle.rotate_left(oldest.unwrap_or(0));
+            cycle.iter().map(|&index| waiting[index].clone()).collect()
+        })
+        .collect())
+}
+
+fn cycle_from(start: usize, next: impl Fn(usize) -> Option<usize>) -> Vec<usize> {
+    let mut cycle = vec![start];
+    let mut at = start;
+    while let Some(index) = next(at).filter(|&index| index != start) {
+        cycle.push(index);
+        at = index;
+    }
+    cycle
+}
+
+/// Cycles that were reported, by the oldest thread and the moment of its wait.
+#[derive(Debug, Default)]
+pub(super) struct Reported(HashMap<u64, u64>);
+
+impl Reported {
+    /// Whether this is the first time.
+    pub(super) fn is_new(&mut self, cycle: &[Seen]) -> bool {
+        let Some(first) = cycle.first() else {
+            return false;
+        };
+        match self.0.entry(first.green.id().get()) {
+            Entry::Occupied(entry) if *entry.get() == first.since => false,
+            Entry::Occupied(mut entry) => {
+                entry.insert(first.since);
+                true
+            }
+            Entry::Vacant(entry) => {
+                entry.insert(first.since);
+                true
+            }
+        }
+    }
+}
+
+/// What may wake a green thread when all of them wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hope {
+    /// A thread runs or is about to, or waits for something outside of the process, or for a time.
+    Alive,
+    /// An OS thread runs that is not the library's: it may hold the end of a channel, or a lock.
+    OsThread,
+    /// Nothing. With a sum that tells this sleep of all threads from others.
+    None { moments: u64 },
+}
+
+/// Whether a wait for this can only be ended by another green thread, or by an OS thread that runs.
+fn needs_another_thread(green: &Green) -> bool {
+    match green.reason() {
+        Reason::Park
+        | Reason::Join
+        | Reason::Scope
+        | Reason::Mutex
+        | Reason::RwLock
+        | Reason::Condvar
+        | Reason::Barrier
+        | Reason::Once
+        | Reason::Semaphore
+        | Reason::WaitGroup
+        | Reason::Event
+        | Reason::Oneshot => true,
+        // Of a channel, not of a timer, a signal and the like.
+        Reason::Send | Reason::Receive => green.subject() != 0,
+        _ => false,
+    }
+}
+
+/// Whether anything may wake one of the green threads of the runtime `group`. `is_delivered`: no wake-up is on its way to a
+/// worker of it. Threads of another runtime count as alive.
+pub(super) fn hope(group: usize, is_delivered: impl Fn() -> bool) -> Hope {
+    if home::any_by_hand() {
+        return Hope::Alive;
+    }
+    let mut moments = Vec::new();
+    let mut is_alive = false;
+    let found = blocks::all_while(|green| {
+        moments.push(green.since());
+        if green.state() == State::Done {
+            return true;
+        }
+        is_alive = green.state() != State::Parked
+            || green.group() != group
+            || green.is_limited()
+            || green.is_cancelled()
+            || !needs_another_thread(green);
+        !is_alive
+    });
+    let waiting: Vec<Seen> = (found.into_iter().zip(moments))
+        .filter(|(green, _)| green.state() != State::Done)
+        .map(|(green, since)| Seen {
+            green,
+            since,
+            holder: Holder::Unknown,
+        })
+        .collect();
+    if is_alive || waiting.is_empty() || !is_delivered() {
+        return Hope::Alive;
+    }
+    let foreign = os_threads::foreign();
+    let parked = parked_os_threads();
+    if !waiting.iter().all(Seen::still_waits) {
+        return Hope::Alive;
+    }
+    match foreign {
+        Some(foreign) if foreign <= parked => Hope::None {
+            moments: waiting
+                .iter()
+                .fold(0, |sum, seen| seen.since.wrapping_add(sum)),
+        },
+        _ => Hope::OsThread,
+    }
+}
