@@ -1,7 +1,8 @@
 //! Programs that stand still say why: cycles of locks and joins, and threads that are all asleep.
 //!
-//! Each runs in a child process, which has no OS threads but the test's own: those of libtest count as threads that may still
-//! do something, so the children of this file leave libtest's main thread out of account with a `harness = false` twin.
+//! Each runs in a child process, which has no OS threads but the test's own: those of libtest count
+//! as threads that may still do something, so the children of this file leave libtest's main thread
+//! out of account with a `harness = false` twin.
 
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -339,7 +340,8 @@ fn a_lock_held_for_long() {
     });
 }
 
-/// A thousand threads wait for a lock whose holder sleeps, on a worker that computes; then it asks for a dump.
+/// A thousand threads wait for a lock whose holder sleeps, on a worker that computes; then it asks
+/// for a dump.
 fn dumps_itself() {
     ends(|| {
         let mutex = Arc::new(Mutex::new(()));

@@ -41,8 +41,8 @@ impl Parking {
     }
 }
 
-/// How many OS threads wait without a limit and have not been woken: only other threads can let them
-/// go on.
+/// How many OS threads wait without a limit and have not been woken: only other threads can let
+/// them go on.
 pub(crate) fn parked_os_threads() -> usize {
     PARKED.load(Ordering::SeqCst)
 }
@@ -70,7 +70,8 @@ thread_local! {
     static KEEPER: Keeper = const { Keeper };
 }
 
-/// Drops what `CURRENT` holds when the OS thread ends. Thread-locals that are older than it go later, and their destructors may wait, too.
+/// Drops what `CURRENT` holds when the OS thread ends. Thread-locals that are older than it go
+/// later, and their destructors may wait, too.
 struct Keeper;
 
 impl Drop for Keeper {
@@ -85,7 +86,8 @@ impl Drop for Keeper {
     }
 }
 
-/// OS threads whose keeper has gone, by number: they stay who they are as long as anybody knows them, so that who is to be woken is who waits.
+/// OS threads whose keeper has gone, by number: they stay who they are as long as anybody knows
+/// them, so that who is to be woken is who waits.
 static LATE: Mutex<Late> = Mutex::new(Late {
     threads: BTreeMap::new(),
     sweep_at: Late::MIN_SWEEP,

@@ -169,7 +169,8 @@ fn park_green(home: &Home, wait: &Wait) -> Wake {
     if green.pending.replace(false) {
         return Wake::Event;
     }
-    green.note_wait(wait, deadline != NEVER, home.moment());
+    let kind = (wait.reason, deadline != NEVER);
+    green.note_wait(kind, wait.at, wait.subject, home.moment());
     green.deadline.set(deadline);
     green.set_state(State::Parked);
     suspend(green);

@@ -79,7 +79,8 @@ pub(crate) fn doing(number: i32) -> Option<Doing> {
     })
 }
 
-/// The calls that a program is most likely to block in, and whether the first argument is a descriptor.
+/// The calls that a program is most likely to block in, and whether the first argument is a
+/// descriptor.
 fn name_of(number: i64) -> Option<(&'static str, bool)> {
     let calls: [(libc::c_long, &'static str, bool); 18] = [
         (libc::SYS_futex, "futex", false),

@@ -32,7 +32,6 @@ use super::context::mailbox::Mail;
 use super::context::remote::Mailbox;
 use super::fiber::Fiber;
 use super::fiber::own_stack::OwnStack;
-use super::park::Wait;
 use super::reason::Reason;
 use crate::stack::Stack;
 use crate::sys::clock::{NEVER, Tick};
@@ -199,13 +198,18 @@ impl Green {
 
     /// As [`Green::note`], for a wait that begins. `is_limited`: a deadline ends it.
     #[inline(always)]
-    pub(crate) fn note_wait(&self, wait: &Wait, is_limited: bool, since: Tick) {
+    pub(crate) fn note_wait(
+        &self,
+        (reason, is_limited): (Reason, bool),
+        at: &'static Location<'static>,
+        subject: usize,
+        since: Tick,
+    ) {
         let limited = if is_limited { LIMITED } else { 0 };
-        self.reason
-            .store(wait.reason as u8 | limited, Ordering::Relaxed);
+        self.reason.store(reason as u8 | limited, Ordering::Relaxed);
         self.at
-            .store(ptr::from_ref(wait.at).cast_mut(), Ordering::Relaxed);
-        self.subject.store(wait.subject, Ordering::Relaxed);
+            .store(ptr::from_ref(at).cast_mut(), Ordering::Relaxed);
+        self.subject.store(subject, Ordering::Relaxed);
         self.since.store(since, Ordering::Relaxed);
     }
 

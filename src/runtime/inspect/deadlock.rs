@@ -1,8 +1,9 @@
 //! Deadlocks are noticed and reported: see `wait_graph.rs` for what counts as one.
 //!
-//! A worker looks when it has had nothing to run for some 20 ms, and, where threads wait for locks or have begun a wait that
-//! may close a cycle, also while it is busy (`worker/look.rs`). Each further look comes after twice the time; without
-//! anything to look for a worker does not wake up at all.
+//! A worker looks when it has had nothing to run for some 20 ms, and, where threads wait for locks
+//! or have begun a wait that may close a cycle, also while it is busy (`worker/look.rs`). Each
+//! further look comes after twice the time; without anything to look for a worker does not wake up
+//! at all.
 
 use std::fmt::Write as _;
 use std::sync::{Mutex, TryLockError};

@@ -14,8 +14,8 @@ use crate::sys::os_threads::{self, Doing};
 
 /// What every worker and every green thread does, as [`dump`] found it.
 ///
-/// `Display` is for people: workers first, then the threads that hold locks which others wait for, then the rest. Threads that
-/// do the same at the same place share a line if they are many.
+/// `Display` is for people: workers first, then the threads that hold locks which others wait for,
+/// then the rest. Threads that do the same at the same place share a line if they are many.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Dump {
@@ -51,9 +51,10 @@ pub struct WorkerInfo {
 
 /// Describes every worker and every green thread of the process.
 ///
-/// For diagnosis: it looks at each thread and takes a lock that spawning rarely needs, so it takes some milliseconds for ten
-/// thousand threads. It stops none of them. What a thread waits for is looked at while it waits, so it is right; two threads
-/// may be described as of slightly different moments. It does not suspend.
+/// For diagnosis: it looks at each thread and takes a lock that spawning rarely needs, so it takes
+/// some milliseconds for ten thousand threads. It stops none of them. What a thread waits for is
+/// looked at while it waits, so it is right; two threads may be described as of slightly different
+/// moments. It does not suspend.
 ///
 /// ```
 /// use rustlet::sync::{Arc, Mutex};
@@ -268,7 +269,8 @@ fn write_group(f: &mut fmt::Formatter<'_>, group: &[&ThreadInfo]) -> fmt::Result
     }
 }
 
-/// Writes a dump to stderr whenever the process gets the signal, from an OS thread of its own: it needs no worker.
+/// Writes a dump to stderr whenever the process gets the signal, from an OS thread of its own: it
+/// needs no worker.
 pub(in crate::runtime) mod on_signal {
     use std::collections::BTreeSet;
     use std::io::{self, Read};

@@ -1,4 +1,5 @@
-//! What is said of green threads: who there are, what they wait for, who holds up a worker, who panics, and deadlocks.
+//! What is said of green threads: who there are, what they wait for, who holds up a worker, who
+//! panics, and deadlocks.
 
 pub(crate) mod deadlock;
 pub(super) mod dump;

@@ -1,4 +1,5 @@
-//! Who is alive, where, and why: the list of green threads, and what is said of those that went wrong.
+//! Who is alive, where, and why: the list of green threads, and what is said of those that went
+//! wrong.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -73,7 +74,8 @@ pub enum WaitsFor {
     },
     /// A lock that an OS thread holds.
     LockOfOsThread,
-    /// An [`RwLock`](crate::sync::RwLock) that readers hold. Who took it last is known, and may have released it.
+    /// An [`RwLock`](crate::sync::RwLock) that readers hold. Who took it last is known, and may
+    /// have released it.
     LockOfReaders {
         /// The green thread that took it last.
         last: Option<ThreadId>,
@@ -90,7 +92,8 @@ pub enum WaitsFor {
     Descriptor {
         /// Its number.
         fd: i32,
-        /// What the system says of it, such as `socket 127.0.0.1:80 with 127.0.0.1:51234` or `/dev/pts/0`.
+        /// What the system says of it, such as `socket 127.0.0.1:80 with 127.0.0.1:51234` or
+        /// `/dev/pts/0`.
         text: Option<String>,
     },
     /// A channel. Threads that wait for the same one have the same number.
@@ -161,8 +164,8 @@ impl fmt::Display for ThreadInfo {
     }
 }
 
-/// Every green thread of the process that is alive, of all runtimes, by number. For dumps and diagnosis: it looks at each
-/// of them, and takes a lock that spawning rarely needs.
+/// Every green thread of the process that is alive, of all runtimes, by number. For dumps and
+/// diagnosis: it looks at each of them, and takes a lock that spawning rarely needs.
 ///
 /// ```
 /// rustlet::run(|| {
@@ -330,7 +333,8 @@ pub(super) fn list_some(f: &mut impl fmt::Write, left: &[ThreadInfo]) -> fmt::Re
     }
 }
 
-/// Names on stderr what keeps a worker that is stepped by hand from ending, and with it the process.
+/// Names on stderr what keeps a worker that is stepped by hand from ending, and with it the
+/// process.
 pub(crate) fn report_refusing(group: usize, patience: Duration) {
     let mut text = String::new();
     let fate = format_args!(
@@ -342,7 +346,8 @@ pub(crate) fn report_refusing(group: usize, patience: Duration) {
     say(&text);
 }
 
-/// Who has not ended when a runtime was [shut down](crate::Runtime::shutdown): cancelled, and left behind.
+/// Who has not ended when a runtime was [shut down](crate::Runtime::shutdown): cancelled, and left
+/// behind.
 #[derive(Clone, Debug)]
 pub struct ShutdownError {
     left: Vec<ThreadInfo>,

@@ -1,15 +1,18 @@
 //! Which green thread waits for which: the graph behind dumps and deadlock reports.
 //!
-//! A thread that waits for a lock or for the end of another thread has at most one edge: to the holder, or to the other
-//! thread. A cycle of such edges, in which no wait has a limit, can only be ended by a cancellation. And where every green thread
-//! waits without a limit for what only another thread can do, and no OS thread is there to do it, none ever goes on.
+//! A thread that waits for a lock or for the end of another thread has at most one edge: to the
+//! holder, or to the other thread. A cycle of such edges, in which no wait has a limit, can only be
+//! ended by a cancellation. And where every green thread waits without a limit for what only
+//! another thread can do, and no OS thread is there to do it, none ever goes on.
 //!
 //! Nothing here stops a thread. What is said of several threads is true of one moment all the same:
 //!
-//! - **WG1** The moment at which a wait began ([`Green::since`]) is different for each wait of a worker. A thread that is
-//!   seen to wait twice, with the same moment, waited all the time in between.
-//! - **WG2** Everything is read between two looks at the waits, and counts only if they are the same in both looks. Whoever
-//!   waits for a lock has borrowed it, so its words were there in between.
+//! - **WG1** The moment at which a wait began ([`Green::since`]) is different for each wait of a
+//!   worker. A thread that is seen to wait twice, with the same moment, waited all the time in
+//!   between.
+//! - **WG2** Everything is read between two looks at the waits, and counts only if they are the
+//!   same in both looks. Whoever waits for a lock has borrowed it, so its words were there in
+//!   between.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -90,7 +93,8 @@ fn address(green: &Green) -> usize {
     std::ptr::from_ref(green).addr()
 }
 
-/// The cycles among the threads that wait for locks and ends without a limit; each begins with its oldest thread.
+/// The cycles among the threads that wait for locks and ends without a limit; each begins with its
+/// oldest thread.
 ///
 /// # Errors
 ///
@@ -216,8 +220,8 @@ fn needs_another_thread(green: &Green) -> bool {
     }
 }
 
-/// Whether anything may wake one of the green threads of the runtime `group`. `is_delivered`: no wake-up is on its way to a
-/// worker of it. Threads of another runtime count as alive.
+/// Whether anything may wake one of the green threads of the runtime `group`. `is_delivered`: no
+/// wake-up is on its way to a worker of it. Threads of another runtime count as alive.
 pub(super) fn hope(group: usize, is_delivered: impl Fn() -> bool) -> Hope {
     if home::any_by_hand() {
         return Hope::Alive;

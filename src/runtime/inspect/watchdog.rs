@@ -1,9 +1,9 @@
 //! Reports green threads that hold up their worker. It cannot preempt them; it says who and where.
 //!
-//! An OS thread looks at the registry every so often. A thread that is running at two looks, and has noted no
-//! wait in between (its reason, place and time are the same), has kept its worker for that long. Nothing is
-//! counted on the workers' side, so it costs nothing there. It looks at the pool for blocking calls, too: nobody else would
-//! notice that calls queue there for long.
+//! An OS thread looks at the registry every so often. A thread that is running at two looks, and
+//! has noted no wait in between (its reason, place and time are the same), has kept its worker for
+//! that long. Nothing is counted on the workers' side, so it costs nothing there. It looks at the
+//! pool for blocking calls, too: nobody else would notice that calls queue there for long.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;

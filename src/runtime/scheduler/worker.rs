@@ -14,13 +14,12 @@
 //! W5. `peer` is in a slice of `shared`, which never changes it and lives as long as the worker.
 
 mod by_hand;
+mod end;
 mod look;
 mod place;
 mod rest;
 
 pub(crate) use self::place::place_next;
-
-use self::look::Looks;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -29,10 +28,11 @@ use std::ops::Deref;
 use std::panic::Location;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::Ordering;
 
 use super::context::Context;
 use super::linger::Linger;
+use super::looks::Looks;
 use super::lull::Lull;
 use super::sentinel::Sentinel;
 use super::shared::{Peer, Phase, Shared};
@@ -44,7 +44,6 @@ use crate::runtime::io::reactor::Reactor;
 use crate::runtime::placement::sites::ENTRIES;
 use crate::stack::StackPool;
 use crate::sys::clock::{self, NEVER, Tick};
-use crate::sys::exit;
 
 /// After so many steps in a row the worker looks around: messages, timers, the reactor.
 const ROUND: u32 = 64;
@@ -547,39 +546,6 @@ impl Worker {
         self.polled.set(self.home.now.get());
         self.home.collect();
         events
-    }
-
-    // --- the end ---
-
-    /// The runtime is abandoned. Threads that live here may have lent what is theirs to others, so this OS thread stays.
-    #[cold]
-    fn stay_if_lived_on(&self) {
-        if self.lives() > 0 {
-            self.reactor.borrow().close();
-            exit::stay_for_ever();
-        }
-    }
-
-    pub(crate) fn lives(&self) -> usize {
-        self.peer().live()
-    }
-
-    /// The runtime closes: cancels what lives here, once. True: this worker may go.
-    pub(crate) fn close(&self) -> bool {
-        // Where nothing can be unwound, what has started goes on.
-        if !self.cancelled.replace(true) && cfg!(panic = "unwind") {
-            for green in blocks::all() {
-                if ptr::eq(green.home(), self.home.mailbox) {
-                    green.cancel();
-                }
-            }
-        }
-        if self.shared.phase() != Phase::Ended {
-            return false;
-        }
-        // Pairs with the fence in `Shared::push_to`: it sees the phase, or we see what it has pushed.
-        fence(Ordering::SeqCst);
-        self.lives() == 0 && self.home.ready() == 0
     }
 }
 

@@ -1,65 +1,11 @@
 //! When a worker looks for deadlocks (`deadlock.rs`).
 
-use std::cell::Cell;
-
+use super::super::looks::RARELY;
 use super::super::shared::Phase;
 use super::Worker;
 use crate::runtime::config::OnDeadlock;
 use crate::runtime::inspect::deadlock::{self, Found};
 use crate::sys::clock::{self, NEVER, Tick};
-
-/// How long a worker has nothing to run, or a thread waits for a lock, before the worker looks.
-const FIRST_LOOK: Tick = 20_000_000;
-/// The longest time between two looks.
-const RARELY: Tick = 10_000_000_000;
-/// A look is worth one part in so many of the time.
-const SHARE: Tick = 100;
-
-/// When to look next.
-pub(super) struct Looks {
-    at: Cell<Tick>,
-    pause: Cell<Tick>,
-    /// How long the last look took.
-    cost: Cell<Tick>,
-    /// Nothing has happened since a look that found nothing.
-    is_settled: Cell<bool>,
-}
-
-impl Looks {
-    pub(super) fn new() -> Looks {
-        Looks {
-            at: Cell::new(NEVER),
-            pause: Cell::new(FIRST_LOOK),
-            cost: Cell::new(0),
-            is_settled: Cell::new(false),
-        }
-    }
-
-    fn first_pause(&self) -> Tick {
-        FIRST_LOOK
-            .max(self.cost.get().saturating_mul(SHARE))
-            .min(RARELY)
-    }
-
-    /// Looks soon.
-    fn schedule(&self, now: Tick) {
-        let pause = self.first_pause();
-        self.pause.set(pause);
-        self.at.set(self.at.get().min(now.saturating_add(pause)));
-        self.is_settled.set(false);
-    }
-
-    /// For how long a worker with nothing to run may sleep before it looks.
-    pub(super) fn left(&self, now: Tick) -> Tick {
-        if self.at.get() == NEVER {
-            if self.is_settled.get() {
-                return NEVER;
-            }
-            self.schedule(now);
-        }
-        self.at.get().saturating_sub(now)
-    }
-}
 
 impl Worker {
     /// A thread here has begun to wait for a lock, or for a thread that waits.
