@@ -7,6 +7,8 @@ use std::io::{self, Write};
 use rustix::io::Errno;
 
 use super::TcpListener;
+use crate::runtime::ReportKind;
+use crate::runtime::current::reporter_of_caller;
 use crate::sys::{clock, limits};
 
 /// Reports on stderr that a server cannot accept, because descriptors or memory have run out: once an episode.
@@ -70,11 +72,14 @@ impl Shortage {
             }
             _ => "memory for sockets".to_owned(),
         };
-        // A stderr that is closed is no reason to serve nobody; one that is full is waited for.
-        let _unheard = writeln!(
-            crate::io::stderr(),
+        let text = format!(
             "rustlet: {server} is out of {what}: {error}; clients wait until connections end"
         );
+        if let Some(reporter) = reporter_of_caller().filter(|reporter| !reporter.is_default()) {
+            return reporter.report(ReportKind::OutOfDescriptors, &text);
+        }
+        // A stderr that is closed is no reason to serve nobody; one that is full is waited for.
+        let _unheard = writeln!(crate::io::stderr(), "{text}");
     }
 }
 

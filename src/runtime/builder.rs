@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::config::{AtEnd, Config, OnDeadlock};
+use super::inspect::report::Reporter;
 use super::life::Runtime;
 use super::stepped::Stepped;
 use crate::stack::StackSize;
@@ -30,6 +31,7 @@ pub struct Builder {
     shutdown_timeout: Option<Duration>,
     at_end: AtEnd,
     on_deadlock: OnDeadlock,
+    reporter: Reporter,
     dump_on: Option<i32>,
     watchdog: Option<Duration>,
 }
@@ -40,68 +42,80 @@ impl Builder {
         Builder::default()
     }
 
-    /// How many OS threads run green threads. The default is the environment variable `RUSTLET_WORKERS`, else
-    /// [`available_parallelism`](std::thread::available_parallelism). 0 counts as 1.
+    /// How many OS threads run green threads. The default is the environment variable
+    /// `RUSTLET_WORKERS`, else [`available_parallelism`](std::thread::available_parallelism). 0
+    /// counts as 1.
     pub fn workers(mut self, count: usize) -> Builder {
         self.workers = Some(count);
         self
     }
 
-    /// How many bytes of stack a green thread can use, at least: rounded up to a workable size. The default is the
-    /// environment variable `RUSTLET_STACK_SIZE`, else 192 KiB (256 KiB of address space less a guard of 64 KiB),
-    /// and 2 MiB, as a thread of std has, for the function that [`run`](crate::run) or [`Runtime::run`] is given: there is one of those.
+    /// How many bytes of stack a green thread can use, at least: rounded up to a workable size. The
+    /// default is the environment variable `RUSTLET_STACK_SIZE`, else 192 KiB (256 KiB of address
+    /// space less a guard of 64 KiB), and 2 MiB, as a thread of std has, for the function that
+    /// [`run`](crate::run) or [`Runtime::run`] is given: there is one of those.
     ///
-    /// Stacks are address space: memory is used for what is touched only. `thread::Builder::stack_size` sets it for one thread.
+    /// Stacks are address space: memory is used for what is touched only.
+    /// `thread::Builder::stack_size` sets it for one thread.
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         self.stack_size = Some(bytes);
         self
     }
 
-    /// The workers are called this, a hyphen and a number, the threads for blocking calls this, `-pool-` and a number. The
-    /// default is `rustlet`.
+    /// The workers are called this, a hyphen and a number, the threads for blocking calls this,
+    /// `-pool-` and a number. The default is `rustlet`.
     pub fn name(mut self, prefix: impl Into<String>) -> Builder {
         self.name = Some(prefix.into());
         self
     }
 
-    /// How many green threads may be alive at once; past that, [`thread::Builder::spawn`](crate::thread::Builder::spawn)
-    /// gives an error and [`spawn`](crate::spawn) panics. The default is no limit.
+    /// How many green threads may be alive at once; past that,
+    /// [`thread::Builder::spawn`](crate::thread::Builder::spawn) gives an error and
+    /// [`spawn`](crate::spawn) panics. The default is no limit.
     pub fn max_threads(mut self, count: usize) -> Builder {
         self.max_threads = Some(count);
         self
     }
 
-    /// How many OS threads may run blocking calls ([`unblock`](crate::unblock), files, name look-ups) at once. The default is 512.
+    /// How many OS threads may run blocking calls ([`unblock`](crate::unblock), files, name
+    /// look-ups) at once. The default is 512.
     ///
-    /// They are started as calls come and go again when they have been idle for ten seconds. Calls past the limit queue: their green threads
-    /// wait, in order, and a cancelled one takes its call back. [`Metrics::blocking_queued`](super::Metrics::blocking_queued) counts them, and a
-    /// [`watchdog`](Builder::watchdog) reports calls that have queued for a period. If they queue while the machine has time to spare, raise the limit.
-    /// At most a quarter of the threads (at least one) look names up at once, so that name servers that do not answer leave
-    /// the others to files and `unblock`: with fewer than two threads there are no others.
+    /// They are started as calls come and go again when they have been idle for ten seconds. Calls
+    /// past the limit queue: their green threads wait, in order, and a cancelled one takes its call
+    /// back. [`Metrics::blocking_queued`](super::Metrics::blocking_queued) counts them, and a
+    /// [`watchdog`](Builder::watchdog) reports calls that have queued for a period. If they queue
+    /// while the machine has time to spare, raise the limit. At most a quarter of the threads (at
+    /// least one) look names up at once, so that name servers that do not answer leave the others
+    /// to files and `unblock`: with fewer than two threads there are no others.
     pub fn blocking_threads(mut self, max: usize) -> Builder {
         self.blocking_threads = Some(max);
         self
     }
 
-    /// How long the end of a runtime waits for cancelled green threads to unwind, counted from the last one that
-    /// did. What has not ended by then is named on stderr and left behind with its OS thread. The default is five seconds.
+    /// How long the end of a runtime waits for cancelled green threads to unwind, counted from the
+    /// last one that did. What has not ended by then is named on stderr and left behind with its OS
+    /// thread. The default is five seconds.
     pub fn shutdown_timeout(mut self, patience: Duration) -> Builder {
         self.shutdown_timeout = Some(patience);
         self
     }
 
-    /// Sets what becomes of the green threads that are still alive when the runtime ends: when the function of
-    /// [`Runtime::run`] returns, the runtime is dropped, or [`Runtime::shutdown`] is called.
+    /// Sets what becomes of the green threads that are still alive when the runtime ends: when the
+    /// function of [`Runtime::run`] returns, the runtime is dropped, or [`Runtime::shutdown`] is
+    /// called.
     ///
-    /// With [`AtEnd::Unwind`], the default, they are cancelled, and the end waits until they have unwound. A destructor that
-    /// panics meanwhile aborts the process, as in every unwinding, and so does code that takes any unwinding for a bug.
+    /// With [`AtEnd::Unwind`], the default, they are cancelled, and the end waits until they have
+    /// unwound. A destructor that panics meanwhile aborts the process, as in every unwinding, and
+    /// so does code that takes any unwinding for a bug.
     ///
-    /// With [`AtEnd::Abandon`] the end does not wait. A thread that runs at that moment goes on until its next wait; after
-    /// that none of them runs again. Their stacks, whatever is on them, and the OS threads of their workers stay for the rest of the
-    /// process, since other threads may have borrowed from them. So it fits a program that ends soon after. Who joins such a
+    /// With [`AtEnd::Abandon`] the end does not wait. A thread that runs at that moment goes on
+    /// until its next wait; after that none of them runs again. Their stacks, whatever is on them,
+    /// and the OS threads of their workers stay for the rest of the process, since other threads
+    /// may have borrowed from them. So it fits a program that ends soon after. Who joins such a
     /// thread from outside of the runtime waits for ever.
     ///
-    /// A [`Worker`](crate::Worker), which has no OS thread of its own to leave behind, always unwinds.
+    /// A [`Worker`](crate::Worker), which has no OS thread of its own to leave behind, always
+    /// unwinds.
     ///
     /// ```
     /// use rustlet::runtime::{AtEnd, Builder};
@@ -131,11 +145,13 @@ impl Builder {
     /// Two kinds are noticed, and neither is reported if there is a doubt:
     ///
     /// - Green threads wait for each other in a cycle: for a [`Mutex`](crate::sync::Mutex) or an
-    ///   [`RwLock`](crate::sync::RwLock) that the next one holds (for writing), or for its end. A thread that locks a
-    ///   mutex which it holds already is the smallest cycle. The other threads of the program may go on.
-    /// - All green threads wait, none of them for a time, a descriptor, a call on the blocking pool or a future, and
-    ///   no OS thread runs that could wake one. A program with OS threads of its own, or one that has asked for
-    ///   [signals](crate::signal), is never said to be in this state.
+    ///   [`RwLock`](crate::sync::RwLock) that the next one holds (for writing), or for its end. A
+    ///   thread that locks a mutex which it holds already is the smallest cycle. The other threads
+    ///   of the program may go on.
+    /// - All green threads wait, none of them for a time, a descriptor, a call on the blocking pool
+    ///   or a future, and no OS thread runs that could wake one. A program with OS threads of its
+    ///   own, or one that has asked for [signals](crate::signal), is never said to be in this
+    ///   state.
     ///
     /// It takes some 20 ms until a deadlock is noticed.
     ///
@@ -159,11 +175,24 @@ impl Builder {
         self
     }
 
-    /// Writes a [dump](crate::dump) to stderr whenever the process gets this signal, also when every worker is stuck. The
-    /// default is the environment variable `RUSTLET_DUMP` (`SIGQUIT`, `QUIT` or a number), else none.
+    /// Hands what the runtime notices of a program that goes wrong to `hook`, instead of writing it
+    /// to stderr: threads that keep their worker, deadlocks, calls that queue for the blocking
+    /// pool, threads left behind, a server without descriptors.
     ///
-    /// The signal does no longer what it did before: `SIGQUIT` (Ctrl-\\) does not end the process. In a container,
-    /// `kill -QUIT 1` asks for a dump. It stays so for the rest of the process.
+    /// The hook is called on an OS thread of the library's, also on a worker. It should not wait,
+    /// and it should not take locks that green threads hold. If it panics, the message is printed,
+    /// and the program goes on. See [`Report`](super::Report) for an example.
+    pub fn on_report(mut self, hook: impl Fn(&super::Report) + Send + Sync + 'static) -> Builder {
+        self.reporter = Reporter::new(hook);
+        self
+    }
+
+    /// Writes a [dump](crate::dump) to stderr whenever the process gets this signal, also when
+    /// every worker is stuck. The default is the environment variable `RUSTLET_DUMP` (`SIGQUIT`,
+    /// `QUIT` or a number), else none.
+    ///
+    /// The signal does no longer what it did before: `SIGQUIT` (Ctrl-\\) does not end the process.
+    /// In a container, `kill -QUIT 1` asks for a dump. It stays so for the rest of the process.
     ///
     /// ```
     /// use rustlet::runtime::Builder;
@@ -178,9 +207,15 @@ impl Builder {
         self
     }
 
-    /// Reports on stderr each green thread that has kept its worker for `period` without a wait: its name, where it was
-    /// spawned, where it last waited. Nothing can preempt it. Reports, too, when blocking calls have waited for a thread of the pool for
-    /// that long ([`blocking_threads`](Builder::blocking_threads)). The default is no watchdog.
+    /// Reports on stderr each green thread that has kept its worker for `period` without a wait:
+    /// its name, where it was spawned, where it last waited. Nothing can preempt it. Reports, too,
+    /// when blocking calls have waited for a thread of the pool for that long
+    /// ([`blocking_threads`](Builder::blocking_threads)).
+    ///
+    /// A report says why the worker stands still, as far as the system tells: the thread computes,
+    /// or its OS thread waits in a system call, and for which descriptor. The default is the
+    /// environment variable `RUSTLET_WATCHDOG` (`100ms`, `2s`, `off`), else one second in debug
+    /// builds and none in others.
     pub fn watchdog(mut self, period: Duration) -> Builder {
         self.watchdog = Some(period);
         self
@@ -190,8 +225,9 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// No OS thread, epoll instance or eventfd can be had (see `ulimit -u` and `ulimit -n`), `RUSTLET_WORKERS` or
-    /// `RUSTLET_STACK_SIZE` is set to something that is not a positive number (`InvalidInput`), or the name has a NUL byte in it (the same).
+    /// No OS thread, epoll instance or eventfd can be had (see `ulimit -u` and `ulimit -n`),
+    /// `RUSTLET_WORKERS` or `RUSTLET_STACK_SIZE` is set to something that is not a positive number
+    /// (`InvalidInput`), or the name has a NUL byte in it (the same).
     pub fn build(self) -> io::Result<Runtime> {
         let config = self.config()?;
         let workers = match self.workers {
@@ -243,6 +279,7 @@ impl Builder {
             shutdown_timeout: self.shutdown_timeout.unwrap_or(Duration::from_secs(5)),
             at_end: self.at_end,
             on_deadlock: self.on_deadlock,
+            reporter: self.reporter.clone(),
         })
     }
 
@@ -259,7 +296,8 @@ const DEBUG_WATCHDOG: Option<Duration> = if cfg!(debug_assertions) {
     None
 };
 
-/// `RUSTLET_WATCHDOG`: a number of milliseconds or seconds with its unit, such as `100ms` or `2s`; `off` for none.
+/// `RUSTLET_WATCHDOG`: a number of milliseconds or seconds with its unit, such as `100ms` or `2s`;
+/// `off` for none.
 fn watchdog_period() -> io::Result<Option<Duration>> {
     const NAME: &str = "RUSTLET_WATCHDOG";
     let Some(value) = std::env::var_os(NAME) else {

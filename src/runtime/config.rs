@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::inspect::report::Reporter;
 use crate::stack::StackSize;
 
 /// What becomes of the green threads that are still alive when their runtime ends. See [`Builder::at_end`](super::Builder::at_end).
@@ -43,4 +44,5 @@ pub(crate) struct Config {
     pub(crate) shutdown_timeout: Duration,
     pub(crate) at_end: AtEnd,
     pub(crate) on_deadlock: OnDeadlock,
+    pub(crate) reporter: Reporter,
 }

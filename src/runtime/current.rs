@@ -6,6 +6,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use super::blocking::runtime_of_thread;
+use super::inspect::report::Reporter;
 use super::join::JoinHandle;
 use super::run::global;
 use super::scheduler::shared::Shared;
@@ -98,4 +99,9 @@ fn elsewhere() -> io::Result<Arc<Shared>> {
         Some(shared) => Ok(shared),
         None => global(),
     }
+}
+
+/// Where the reports of the runtime go on whose worker the caller is.
+pub(crate) fn reporter_of_caller() -> Option<Reporter> {
+    Worker::current().map(|worker| worker.shared().config.reporter.clone())
 }

@@ -20,6 +20,7 @@ use super::config::{AtEnd, Config};
 use super::inspect::panic_hook;
 use super::inspect::registry;
 use super::inspect::registry::ShutdownError;
+use super::inspect::report::{ReportKind, say};
 use super::io::reactor::Reactor;
 use super::join::{JoinHandle, Joiner};
 use super::scheduler::context::Context;
@@ -141,6 +142,64 @@ pub struct Metrics {
     pub looking_up: usize,
 }
 
+impl Metrics {
+    /// Returns the numbers in the text format of [OpenMetrics](https://prometheus.io/docs/specs/om/open_metrics_spec/),
+    /// which Prometheus scrapes. Every name begins with `rustlet_`.
+    ///
+    /// Serve it with the content type `application/openmetrics-text; version=1.0.0; charset=utf-8`.
+    ///
+    /// ```
+    /// let runtime = rustlet::Builder::new().workers(2).build()?;
+    /// let text = runtime.metrics().to_openmetrics();
+    /// assert!(text.contains("rustlet_workers 2\n"));
+    /// assert!(text.ends_with("# EOF\n"));
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[must_use]
+    pub fn to_openmetrics(&self) -> String {
+        let mut text = String::new();
+        let mut gauge = |name: &str, help: &str, value: usize| {
+            text += &format!("# TYPE rustlet_{name} gauge\n# HELP rustlet_{name} {help}\n");
+            text += &format!("rustlet_{name} {value}\n");
+        };
+        gauge(
+            "workers",
+            "OS threads that run green threads.",
+            self.workers,
+        );
+        gauge(
+            "threads_alive",
+            "Green threads that have not ended.",
+            self.live,
+        );
+        gauge(
+            "pool_threads",
+            "OS threads for blocking calls.",
+            self.blocking_threads,
+        );
+        gauge(
+            "pool_idle_threads",
+            "Those that wait for a call.",
+            self.blocking_idle,
+        );
+        gauge(
+            "pool_queued_calls",
+            "Blocking calls that wait for a thread.",
+            self.blocking_queued,
+        );
+        gauge("name_lookups", "Name look-ups under way.", self.looking_up);
+        text += "# TYPE rustlet_threads_ended counter\n# HELP rustlet_threads_ended Green threads that have ended.\n";
+        text += &format!("rustlet_threads_ended_total {}\n", self.ended);
+        text += "# TYPE rustlet_worker_threads_alive gauge\n\
+                 # HELP rustlet_worker_threads_alive Green threads that live on the worker.\n";
+        for (index, live) in self.live_per_worker.iter().enumerate() {
+            text += &format!("rustlet_worker_threads_alive{{worker=\"{index}\"}} {live}\n");
+        }
+        text += "# EOF\n";
+        text
+    }
+}
+
 fn metrics(shared: &Shared) -> Metrics {
     let pool = shared.pool.metrics();
     Metrics {
@@ -225,7 +284,7 @@ impl Runtime {
         std::thread::Builder::new().name(name).spawn(move || {
             let _own = OwnThread::mark();
             if let Err(error) = crate::stack::overflow::prepare_thread() {
-                registry::say(&format!(
+                say(&format!(
                     "rustlet: no alternate signal stack, so overflows will not be reported: {error}"
                 ));
             }
@@ -383,11 +442,11 @@ impl Drop for Runtime {
             self.shared.advance(Phase::Ended);
             self.shared.pool.close();
             if !self.is_around() {
-                registry::say(
+                say(
                     "rustlet: a Runtime was dropped inside a green thread: its threads are cancelled, but not waited for",
                 );
             } else if std::thread::panicking() {
-                registry::say(DROPPED_INSIDE);
+                say(DROPPED_INSIDE);
             } else {
                 panic!("{DROPPED_INSIDE}");
             }
@@ -404,7 +463,10 @@ impl Drop for Runtime {
         if let Err(left) = self.end(patience)
             && cfg!(panic = "unwind")
         {
-            registry::say(&left.to_string());
+            self.shared
+                .config
+                .reporter
+                .report(ReportKind::Leftover, &left.to_string());
         }
     }
 }

@@ -46,6 +46,7 @@ pub use self::{
     config::{AtEnd, OnDeadlock},
     inspect::dump::{Dump, WorkerInfo, dump},
     inspect::registry::{ShutdownError, ThreadInfo, ThreadState, WaitsFor, threads},
+    inspect::report::{Report, ReportKind},
     life::{Handle, Metrics, Runtime},
     run::{run, run_all},
 };

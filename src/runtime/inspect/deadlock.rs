@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::sync::{Mutex, TryLockError};
 
 use super::registry::{self, ThreadInfo};
+use super::report::ReportKind;
 use super::wait_graph::{self, Holder, Hope, Reported, Seen};
 use crate::green::block::blocks;
 use crate::runtime::config::OnDeadlock;
@@ -76,13 +77,19 @@ pub(crate) fn look(shared: &Shared, is_idle: bool) -> Found {
 }
 
 fn act(shared: &Shared, text: &str) {
-    match shared.config.on_deadlock {
-        OnDeadlock::Report | OnDeadlock::Ignore => registry::say(text),
+    let config = &shared.config;
+    let report = || config.reporter.report(ReportKind::Deadlock, text);
+    match config.on_deadlock {
+        OnDeadlock::Report | OnDeadlock::Ignore => report(),
         OnDeadlock::Abort => {
-            registry::say(text);
+            report();
             exit::abort(format_args!("deadlock"))
         }
         OnDeadlock::Panic => {
+            // The panic has the text; a hook gets it all the same.
+            if !config.reporter.is_default() {
+                report();
+            }
             let _first = shared.deadlock.set(text.into());
             for green in blocks::all() {
                 if green.group() == shared.group {

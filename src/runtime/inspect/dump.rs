@@ -277,7 +277,7 @@ pub(in crate::runtime) mod on_signal {
     use std::os::unix::net::UnixStream;
     use std::sync::Mutex;
 
-    use super::super::registry;
+    use super::super::report::say;
     use crate::shim::lock;
     use crate::sys::os_threads::OwnThread;
 
@@ -305,7 +305,7 @@ pub(in crate::runtime) mod on_signal {
                 let _own = OwnThread::mark();
                 let mut bytes = [0; 64];
                 while here.read(&mut bytes).is_ok_and(|count| count > 0) {
-                    registry::say(&super::take().to_string());
+                    say(&super::take().to_string());
                 }
             })?;
         signal_hook::low_level::pipe::register(signal, there)?;

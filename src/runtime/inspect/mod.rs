@@ -5,5 +5,6 @@ pub(crate) mod deadlock;
 pub(super) mod dump;
 pub(super) mod panic_hook;
 pub(super) mod registry;
+pub(crate) mod report;
 mod wait_graph;
 pub(super) mod watchdog;

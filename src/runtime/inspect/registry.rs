@@ -3,12 +3,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::io::Write as _;
 use std::num::NonZeroU64;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::report::{ReportKind, Reporter, say};
 use super::wait_graph::{self, Holder};
 use crate::green::block::blocks;
 use crate::green::thread::ThreadId;
@@ -305,11 +305,6 @@ pub(super) fn describe(green: &Green, now: clock::Tick) -> Option<ThreadInfo> {
     })
 }
 
-/// Writes a line to stderr. A closed stderr is no reason to panic, in a destructor least of all.
-pub(crate) fn say(line: &str) {
-    let _unheard = writeln!(std::io::stderr(), "{line}");
-}
-
 /// The green threads of the runtime `group` that have not ended.
 pub(super) fn alive(group: usize) -> Vec<ThreadInfo> {
     describe_all(|green| green.group() == group)
@@ -407,8 +402,13 @@ impl fmt::Display for ShutdownError {
 
 impl std::error::Error for ShutdownError {}
 
-/// Says on stderr that `green` has kept its worker for `span`, and what its OS thread does.
-pub(super) fn report_stuck(green: &Green, span: Duration, os_thread: Option<i32>) {
+/// Reports that `green` has kept its worker for `span`, and what its OS thread does.
+pub(super) fn report_stuck(
+    reporter: &Reporter,
+    green: &Green,
+    span: Duration,
+    os_thread: Option<i32>,
+) {
     let Some(info) = describe(green, clock::now()) else {
         return;
     };
@@ -453,23 +453,25 @@ pub(super) fn report_stuck(green: &Green, span: Duration, os_thread: Option<i32>
             String::from("its OS thread waits in the kernel: move the call to unblock")
         }
     };
-    say(&format!(
+    let text = format!(
         "rustlet: {info}, has kept its worker for {span:?} without a wait{}. Others on that worker stand still: {doing}",
         last.unwrap_or_default()
-    ));
+    );
+    reporter.report(ReportKind::Stuck, &text);
 }
 
-/// Says on stderr that blocking calls have waited for long to be made.
-pub(super) fn report_jam(jam: &Jam) {
+/// Reports that blocking calls have waited for long to be made.
+pub(super) fn report_jam(reporter: &Reporter, jam: &Jam) {
     let Jam {
         queued,
         longest,
         threads,
     } = jam;
-    say(&format!(
+    let text = format!(
         "rustlet: {queued} blocking calls (unblock, files, name look-ups) wait for a thread of the pool, the first for {longest:?}; \
          its {threads} threads are at other calls, or all that may look names up are. runtime::Builder::blocking_threads raises the limit"
-    ));
+    );
+    reporter.report(ReportKind::PoolJam, &text);
 }
 
 /// For the report of an overflow, in a signal handler: no locks, no allocation.

@@ -51,7 +51,7 @@ fn watch(shared: &Weak<Shared>, period: Duration) {
         let now = clock::now();
         let jam = alive.pool.jam(now, period);
         if let Some(jam) = jam.as_ref().filter(|_| !jammed) {
-            registry::report_jam(jam);
+            registry::report_jam(&alive.config.reporter, jam);
         }
         jammed = jam.is_some();
         let mut seen = HashMap::new();
@@ -71,7 +71,7 @@ fn watch(shared: &Weak<Shared>, period: Duration) {
                 let worker = alive.worker_with(green.home());
                 let os_thread =
                     worker.map(|index| alive.peers[index].os_thread.load(Ordering::Relaxed));
-                registry::report_stuck(&green, span, os_thread);
+                registry::report_stuck(&alive.config.reporter, &green, span, os_thread);
             }
             seen.insert(id, (noted, first, reported || report));
         }

@@ -473,6 +473,7 @@ mod tests {
             shutdown_timeout: Duration::ZERO,
             at_end: AtEnd::Unwind,
             on_deadlock: OnDeadlock::Ignore,
+            reporter: Reporter::default(),
         };
         Shared::new(peers, config)
     }
