@@ -319,7 +319,7 @@ impl<H: Handle> Drop for Transfer<H> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::transfer::{Traffic, read_device, write_device};
+    use super::super::transfer::{Traffic, read_device, until_ready, write_device};
     use super::*;
     use crate::green::Cancelled;
     use crate::runtime::{Builder, Runtime, source::Source};
@@ -515,6 +515,32 @@ mod tests {
             let error = device.write(b"next").unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
             assert!(!device.kept.is_used.load(Ordering::Relaxed));
+        });
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_can_never_be_read_or_written_is_not_waited_for() {
+        use rustix::event::epoll;
+        use rustix::io::Errno;
+        runtime().run(|| {
+            let (reader, writer) = io::pipe().unwrap();
+            let set = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
+            let cases = [
+                (Device::new(reader), Way::Write, Errno::BADF),
+                (Device::new(writer), Way::Read, Errno::BADF),
+                (
+                    Device::new(set.try_clone().unwrap()),
+                    Way::Write,
+                    Errno::INVAL,
+                ),
+                (Device::new(set), Way::Read, Errno::INVAL),
+            ];
+            for (device, way, expected) in &cases {
+                let limit = std::time::Duration::from_secs(10);
+                let result = crate::timeout(limit, || until_ready(device, *way)).unwrap();
+                assert_eq!(Errno::from_io_error(&result.unwrap_err()), Some(*expected));
+            }
         });
     }
 }

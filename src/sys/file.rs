@@ -5,6 +5,8 @@
 //! - **FI1** [`read_now`] and [`write_now`] do not wait: not for a disk, not for the other end of a pipe. They do not need
 //!   `O_NONBLOCK`, which belongs to the open file and would be seen by everybody who shares it. Where the system or the kind of file
 //!   has no such call they say so ([`Now::Unknown`]) and have done nothing.
+//! - **FI2** [`check_read`] and [`check_write`] transfer nothing and do not wait. Linux looks at the
+//!   mode and the kind of the file first, and asks the file for nothing when the buffers are empty.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::BorrowedFd;
@@ -75,6 +77,48 @@ pub(crate) fn read_now(_: BorrowedFd<'_>, _: &mut [IoSliceMut<'_>], _: u64) -> i
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn write_now(_: BorrowedFd<'_>, _: &[IoSlice<'_>], _: u64) -> io::Result<Now> {
     Ok(Now::Unknown)
+}
+
+/// Fails as a read does if nothing can ever be read from `fd`: it is open for writing only, or of
+/// a kind that has no reads (an epoll instance, a pidfd).
+///
+/// # Errors
+///
+/// `EBADF` and `EINVAL`.
+#[cfg(target_os = "linux")]
+pub(crate) fn check_read(fd: BorrowedFd<'_>) -> io::Result<()> {
+    refusal(rustix::io::readv(fd, &mut [IoSliceMut::new(&mut [])]))
+}
+
+/// Fails as a write does if nothing can ever be written to `fd`.
+///
+/// # Errors
+///
+/// As [`check_read`].
+#[cfg(target_os = "linux")]
+pub(crate) fn check_write(fd: BorrowedFd<'_>) -> io::Result<()> {
+    refusal(rustix::io::writev(fd, &[IoSlice::new(&[])]))
+}
+
+/// Other errors say nothing about the next call: a sandbox may know no vectored calls.
+#[cfg(target_os = "linux")]
+fn refusal(result: rustix::io::Result<usize>) -> io::Result<()> {
+    use rustix::io::Errno;
+    match result {
+        Err(error @ (Errno::BADF | Errno::INVAL)) => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Elsewhere a call with empty buffers may wait.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn check_read(_: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn check_write(_: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(())
 }
 
 /// What it takes to wait for a file.
