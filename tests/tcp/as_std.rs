@@ -246,6 +246,10 @@ fn a_reset_reaches_a_reader() {
 
 /// The reset comes while a read into no room waits. One that comes before it is its error, so the
 /// peer tries again and waits longer.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the peer is an OS thread of the test"
+)]
 fn a_reset_of_a_reader_into_no_room<S: Stream>(letters: &str) -> Vec<String> {
     let mut said = Vec::new();
     for pause in (0..10).map(|power| Duration::from_millis(1 << power)) {
