@@ -538,7 +538,7 @@ mod tests {
             ];
             for (device, way, expected) in &cases {
                 let limit = std::time::Duration::from_secs(10);
-                let result = crate::timeout(limit, || until_ready(device, *way)).unwrap();
+                let result = crate::thread::timeout(limit, || until_ready(device, *way)).unwrap();
                 assert_eq!(Errno::from_io_error(&result.unwrap_err()), Some(*expected));
             }
         });
