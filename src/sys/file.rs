@@ -165,3 +165,28 @@ fn is_memory(device: u64) -> bool {
 fn is_memory(_: u64) -> bool {
     false
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use rustix::event::epoll;
+    use rustix::io::Errno;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn a_file_refuses_what_it_can_never_do() {
+        let (reader, writer) = io::pipe().unwrap();
+        let set = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
+        let errno =
+            |result: io::Result<()>| result.map_err(|error| Errno::from_io_error(&error).unwrap());
+        for (fd, read, write) in [
+            // It is empty: a read would wait.
+            (reader.as_fd(), Ok(()), Err(Errno::BADF)),
+            (writer.as_fd(), Err(Errno::BADF), Ok(())),
+            (set.as_fd(), Err(Errno::INVAL), Err(Errno::INVAL)),
+        ] {
+            assert_eq!(errno(check_read(fd)), read);
+            assert_eq!(errno(check_write(fd)), write);
+        }
+    }
+}
