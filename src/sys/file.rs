@@ -5,6 +5,8 @@
 //! - **FI1** [`read_now`] and [`write_now`] do not wait: not for a disk, not for the other end of a pipe. They do not need
 //!   `O_NONBLOCK`, which belongs to the open file and would be seen by everybody who shares it. Where the system or the kind of file
 //!   has no such call they say so ([`Now::Unknown`]) and have done nothing.
+//! - **FI2** [`check_read`] and [`check_write`] transfer nothing and do not wait. Linux looks at the
+//!   mode and the kind of the file first, and asks the file for nothing when the buffers are empty.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::BorrowedFd;
@@ -77,6 +79,48 @@ pub(crate) fn write_now(_: BorrowedFd<'_>, _: &[IoSlice<'_>], _: u64) -> io::Res
     Ok(Now::Unknown)
 }
 
+/// Fails as a read does if nothing can ever be read from `fd`: it is open for writing only, or of
+/// a kind that has no reads (an epoll instance, a pidfd).
+///
+/// # Errors
+///
+/// `EBADF` and `EINVAL`.
+#[cfg(target_os = "linux")]
+pub(crate) fn check_read(fd: BorrowedFd<'_>) -> io::Result<()> {
+    refusal(rustix::io::readv(fd, &mut [IoSliceMut::new(&mut [])]))
+}
+
+/// Fails as a write does if nothing can ever be written to `fd`.
+///
+/// # Errors
+///
+/// As [`check_read`].
+#[cfg(target_os = "linux")]
+pub(crate) fn check_write(fd: BorrowedFd<'_>) -> io::Result<()> {
+    refusal(rustix::io::writev(fd, &[IoSlice::new(&[])]))
+}
+
+/// Other errors say nothing about the next call: a sandbox may know no vectored calls.
+#[cfg(target_os = "linux")]
+fn refusal(result: rustix::io::Result<usize>) -> io::Result<()> {
+    use rustix::io::Errno;
+    match result {
+        Err(error @ (Errno::BADF | Errno::INVAL)) => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Elsewhere a call with empty buffers may wait.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn check_read(_: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn check_write(_: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(())
+}
+
 /// What it takes to wait for a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Nature {
@@ -120,4 +164,29 @@ fn is_memory(device: u64) -> bool {
 #[cfg(not(target_os = "linux"))]
 fn is_memory(_: u64) -> bool {
     false
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use rustix::event::epoll;
+    use rustix::io::Errno;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn a_file_refuses_what_it_can_never_do() {
+        let (reader, writer) = io::pipe().unwrap();
+        let set = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
+        let errno =
+            |result: io::Result<()>| result.map_err(|error| Errno::from_io_error(&error).unwrap());
+        for (fd, read, write) in [
+            // It is empty: a read would wait.
+            (reader.as_fd(), Ok(()), Err(Errno::BADF)),
+            (writer.as_fd(), Err(Errno::BADF), Ok(())),
+            (set.as_fd(), Err(Errno::INVAL), Err(Errno::INVAL)),
+        ] {
+            assert_eq!(errno(check_read(fd)), read);
+            assert_eq!(errno(check_write(fd)), write);
+        }
+    }
 }

@@ -430,15 +430,14 @@ fn a_terminal() {
         });
         return;
     }
-    if crate::support::is_emulated() {
-        // `script` cannot start a program of another architecture.
-        return;
-    }
-    let program = std::env::current_exe().unwrap();
-    let command = format!(
-        "{} {name} --exact --nocapture --test-threads=1",
-        program.display()
-    );
+    let mut command = crate::support::this_program();
+    command.args([name, "--exact", "--nocapture", "--test-threads=1"]);
+    // `script` takes a line for the shell, of words without spaces.
+    let command = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.to_str().unwrap())
+        .collect::<Vec<_>>()
+        .join(" ");
     let child = Command::new("script")
         .args(["-qec", &command, "/dev/null"])
         .env("RUSTLET_TEST_CHILD", name)

@@ -58,14 +58,20 @@ fn port(child: &mut Child) -> u16 {
         .expect("the child's port")
 }
 
-/// One line for each of two episodes.
+/// A line for each of two episodes. There are more when it takes longer than a second to serve the
+/// clients that waited: two are accepted in a row, and then there is no room again.
 #[test]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "how long it took, for the number of lines"
+)]
 fn serve_says_once_an_episode_that_descriptors_have_run_out() {
     const LIMIT: u64 = 64;
     if is_child() {
         return serve_with(LIMIT);
     }
     let test = "serve_says_once_an_episode_that_descriptors_have_run_out";
+    let began = std::time::Instant::now();
     let mut child = command(test).stderr(Stdio::piped()).spawn().unwrap();
     let port = port(&mut child);
     let connect = || std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
@@ -89,7 +95,9 @@ fn serve_says_once_an_episode_that_descriptors_have_run_out() {
     drop(child.stdin.take());
     assert!(child.wait().unwrap().success());
     lines.extend(said.map(Result::unwrap));
-    assert_eq!(lines.len(), 2, "{lines:#?}");
+    // At most one a second.
+    let most = 1 + began.elapsed().as_secs() as usize;
+    assert!((2..=most).contains(&lines.len()), "{lines:#?}");
     for line in lines {
         assert!(line.contains(&format!("127.0.0.1:{port}")), "{line}");
         assert!(line.contains("64 (`ulimit -n`)"), "{line}");

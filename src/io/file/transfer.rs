@@ -179,10 +179,16 @@ fn attempt_now(found: io::Result<Now>) -> io::Result<Option<usize>> {
     }
 }
 
+/// Waits until the plain call has something to say.
 #[track_caller]
 fn until_ready<H: Handle>(handle: &H, way: Way) -> io::Result<()> {
     if retry::is_ready(handle.as_fd(), way)? {
         return Ok(());
+    }
+    // A file that refuses the call would never be ready for it.
+    match way {
+        Way::Read => file::check_read(handle.as_fd())?,
+        Way::Write => file::check_write(handle.as_fd())?,
     }
     let ready = |fd: BorrowedFd<'_>| match retry::is_ready(fd, way)? {
         true => Ok(()),
