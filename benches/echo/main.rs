@@ -40,7 +40,7 @@ SERVER             rustlet, threads, epoll; all if none is given
 --quick            one short round
 --rounds N         how often each server is measured, 5 if not given
 --seconds N        how long each time, 3 if not given
---connections N    so many only, instead of 1, 100, 1,000 and 10,000
+--connections N    this many only, instead of 1, 100, 1,000 and 10,000
 --hostile          only the crowd of which half behaves badly
 --help             print this text";
 

@@ -30,7 +30,7 @@ pub(crate) struct Load {
     /// Load that is not counted, before the part that is.
     pub(crate) warm_up: Duration,
     pub(crate) duration: Duration,
-    /// Ends the counted part early, after so many answers.
+    /// Ends the counted part early, after this many answers.
     pub(crate) requests: u64,
 }
 

@@ -21,7 +21,7 @@ use std::{fmt, io};
 const MESSAGE: usize = 64;
 /// Between two rounds of bad behaviour.
 const TICK: Duration = Duration::from_millis(10);
-/// A slow client sends a byte every so many ticks.
+/// A slow client sends a byte each time this many ticks have passed.
 const SLOWNESS: usize = 20;
 /// Connections that are closed in a tick, and as many that are reset.
 const BROKEN: usize = 5;

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use std::{env, io};
 
-/// Does an operation so many times and says how long that took.
+/// Does an operation a number of times and returns how long that took.
 type Operation = fn(u64) -> Duration;
 
 /// A row of the table.
