@@ -1,8 +1,9 @@
 //! A crowd of which half behaves badly: does the other half notice?
 //!
-//! Half of the connections are healthy and each sends a message when the last one has come back. Of the
-//! others, some are silent, some send a byte now and then, some send much and never read, some send half
-//! a message and close, some send half a message and reset. The last two are opened anew all the time.
+//! Half of the connections are healthy and each sends a message when the last one has come back. Of
+//! the others, some are silent, some send a byte now and then, some send much and never read, some
+//! send half a message and close, some send half a message and reset. The last two are opened anew
+//! all the time.
 
 use crate::driver::{Clients, Edge, Outcome, loopback_only};
 

@@ -1,5 +1,5 @@
-//! What locks cost under the hands of several threads; on whose threads and with whose locks, the module that includes this
-//! file decides.
+//! What locks cost under the hands of several threads; on whose threads and with whose locks, the
+//! module that includes this file decides.
 //!
 //! Each function does the operation about `count` times and says what `count` of them took.
 
