@@ -48,6 +48,8 @@
 //! - With `panic = "abort"` nothing can unwind: a panic ends the process, what is left when [`run`] returns is left behind, and
 //!   [`timeout`] and [`JoinHandle::cancel`] panic with a text that says so.
 
+// Rules for the inside of the library, not for programs and tests: see clippy.toml.
+#![warn(clippy::disallowed_methods)]
 #![cfg_attr(
     loom,
     allow(

@@ -1,4 +1,5 @@
-//! `httpd`: files, listings, what must not get out, conditions, ranges, pipelining, limits, the end.
+//! `httpd`: files, listings, what must not get out, conditions, ranges, pipelining, limits, the
+//! end.
 
 use super::program::{Folder, Server};
 use std::fs;
@@ -32,6 +33,10 @@ impl Site {
         fs::write(root.join("empty"), "").unwrap();
         fs::write(root.join("<b>&\"a:b\".html"), "<p>").unwrap();
         fs::write(root.join("sub dir/deep/index.html"), "the index").unwrap();
+        fs::create_dir(root.join(".git")).unwrap();
+        fs::write(root.join(".git/config"), "secret").unwrap();
+        fs::write(root.join(".env"), "secret").unwrap();
+        fs::write(root.join("sub dir/..env"), "secret").unwrap();
         symlink("../digits.txt", root.join("sub dir/inside")).unwrap();
         symlink("../../secret", root.join("sub dir/outside")).unwrap();
         symlink(folder.path(), root.join("absolute")).unwrap();
@@ -206,6 +211,75 @@ fn nothing_outside_is_served() {
 }
 
 #[test]
+fn hidden_files_are_neither_served_nor_listed() {
+    let Some(site) = Site::start(&[]) else { return };
+    for path in [
+        "/.env",
+        "//.env",
+        "/%2eenv",
+        "/.git",
+        "/.git/",
+        "/.git/config",
+        "/.git%2fconfig",
+        "/./.git/config",
+        "/sub%20dir/..env",
+        "/sub%20dir/../.env",
+        "/.none",
+    ] {
+        let reply = site.get(path, &[]);
+        assert_eq!(reply.status, 404, "{path}");
+        assert!(!reply.text().contains("secret"), "{path}");
+    }
+    for path in ["/", "/sub%20dir/"] {
+        let list = site.get(path, &[]);
+        assert!(!list.text().contains("env"), "{}", list.text());
+        assert!(!list.text().contains(".git"), "{}", list.text());
+    }
+    // The two names that a path may have.
+    assert_eq!(site.get("/./digits.txt", &[]).text(), TEXT);
+    assert_eq!(site.get("/sub%20dir/../digits.txt", &[]).text(), TEXT);
+}
+
+#[test]
+fn sizes_are_for_people() {
+    let Some(site) = Site::start(&[]) else { return };
+    for (bytes, shown) in [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1_000, "0.98 KiB"),
+        (1_024, "1.00 KiB"),
+        (10_239, "10.0 KiB"),
+        (1_023_487, "999 KiB"),
+        (1_023_488, "0.98 MiB"),
+        (1_536_000, "1.46 MiB"),
+        (3 << 30, "3.00 GiB"),
+    ] {
+        let name = site.folder.path().join("root/sub dir/sized");
+        fs::File::create(name).unwrap().set_len(bytes).unwrap();
+        let list = site.get("/sub%20dir/", &[]);
+        let cell = format!("sized</a><td class=\"n\">{shown}<td>");
+        assert!(list.text().contains(&cell), "{bytes}: {}", list.text());
+    }
+}
+
+#[test]
+fn media_types() {
+    let Some(site) = Site::start(&[]) else { return };
+    for (name, kind) in [
+        ("a.html", "text/html; charset=utf-8"),
+        ("a.b.CSS", "text/css; charset=utf-8"),
+        ("a.png", "image/png"),
+        ("a.json", "application/json"),
+        ("a.unknown", "application/octet-stream"),
+        ("a", "application/octet-stream"),
+    ] {
+        fs::write(site.folder.path().join("root").join(name), "").unwrap();
+        let reply = site.get(&format!("/{name}"), &[]);
+        assert_eq!(reply.header("content-type"), Some(kind), "{name}");
+    }
+}
+
+#[test]
 fn what_a_client_has_is_not_sent_again() {
     let Some(site) = Site::start(&[]) else { return };
     let mut client = site.connect();
@@ -367,7 +441,8 @@ fn what_is_no_request_is_refused() {
         (431, request("GET", "/", &["X: y"; 100])),
         (505, "GET / HTTP/3.0\r\n\r\n".to_owned()),
     ] {
-        // The answer arrives although there is more to be read than the server wants, and the connection ends.
+        // The answer arrives although there is more to be read than the server wants, and the
+        // connection ends.
         let answer = site.server.ask(text + "\r\n");
         let begin = format!("HTTP/1.1 {status} ");
         assert!(answer.starts_with(&begin), "{status}: {answer}");
@@ -451,7 +526,8 @@ fn what_is_being_sent_is_sent_to_the_end() {
         .header("content-length")
         .map(str::to_owned);
     assert_eq!(length, Some(SIZE.to_string()));
-    // More than the system takes off the server's hands: it is in the middle when it is told to end.
+    // More than the system takes off the server's hands: it is in the middle when it is told to
+    // end.
     let Site { server, folder } = site;
     let ended = std::thread::spawn(move || server.interrupt());
     let mut body = vec![0; SIZE];

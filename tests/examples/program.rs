@@ -4,14 +4,16 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 /// Only a broken example takes so long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The example `name`. None under emulation when it was not built for that processor, which says so.
+/// The example `name`. None under emulation when it was not built for that processor, which says
+/// so.
 pub(crate) fn example(name: &str) -> Option<Command> {
     // target/debug/deps/examples-0123456789abcdef and target/debug/examples/NAME.
     let test = std::env::current_exe().unwrap();
@@ -31,9 +33,28 @@ pub(crate) fn example(name: &str) -> Option<Command> {
     Some(command)
 }
 
-/// Runs an example that ends by itself, and gives what it said.
+/// Runs an example that ends by itself. One that does not is killed after `PATIENCE`.
+pub(crate) fn run(name: &str, args: &[&str]) -> Option<Output> {
+    let mut command = example(name)?;
+    command.args(args);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let pid = Pid::from_child(&child);
+    let (ended, end) = channel::<()>();
+    let watchdog = std::thread::spawn(move || {
+        if end.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            kill_process(pid, Signal::KILL).unwrap_or_default();
+        }
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(ended);
+    watchdog.join().unwrap();
+    Some(output)
+}
+
+/// Runs an example that ends by itself and succeeds, and returns what it printed.
 pub(crate) fn output_of(name: &str, args: &[&str]) -> Option<String> {
-    let output = example(name)?.args(args).output().unwrap();
+    let output = run(name, args)?;
     let said = String::from_utf8(output.stdout).unwrap();
     let complained = String::from_utf8_lossy(&output.stderr);
     assert!(
@@ -74,7 +95,8 @@ impl Server {
 
     pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
-        // Tests send small pieces, and what answers them does so elsewhere: no waiting for acknowledgements.
+        // Tests send small pieces, and what answers them does so elsewhere: no waiting for
+        // acknowledgements.
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -88,6 +110,14 @@ impl Server {
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
         String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// The next line that the server prints.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        let length = self.said.read_line(&mut line).unwrap();
+        assert_ne!(length, 0, "the server ended");
+        line.trim_end().to_owned()
     }
 
     /// Ctrl-C. Gives what the server still had to say.

@@ -1,4 +1,5 @@
-//! The examples that run once and say what they did: `crawler`, `pulse`, `pingpong`, `sleepy`, `delegation`, `ipc`.
+//! The examples that run once and say what they did: `crawler`, `pulse`, `pingpong`, `sleepy`,
+//! `delegation`, `ipc`.
 
 use super::program::output_of;
 
@@ -57,7 +58,8 @@ fn pingpong() {
 
 #[test]
 fn sleepy() {
-    // All of them have to be asleep before the first is due; a machine that is busy may need longer for that.
+    // All of them have to be asleep before the first is due; a machine that is busy may need longer
+    // for that.
     let mut said = String::new();
     for unit in [1, 20, 200] {
         let numbers = [30, 4, 20, 4, 0].map(|number| (number * unit).to_string());
@@ -100,8 +102,8 @@ parent: the child returned 43
 parent: a child that fails, in its own child
   middle: started
     failing: started
-  middle: lets it go on
-parent: caught 'nobody is perfect'";
+  middle: passes the panic on
+parent: caught 'an example of a failure'";
     assert_eq!(alone.join("\n"), expected, "{said}");
     let position = |line| said.find(line).unwrap();
     assert!(
