@@ -24,7 +24,6 @@ usage: echo [OPTIONS] [ADDRESS]
 
 ADDRESS            where to listen, 127.0.0.1:7777 if not given; port 0 lets the system choose
 --stats SECONDS    print a line of statistics every so many seconds
---workers N        run on so many workers (OS threads), one per core if not given
 --help             print this text";
 
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -38,11 +37,7 @@ fn main() -> io::Result<()> {
         eprintln!("{error}; --help shows the options");
         exit(2);
     });
-    let mut builder = rustlet::Builder::new();
-    if let Some(workers) = options.workers {
-        builder = builder.workers(workers);
-    }
-    builder.build()?.run(|| serve(&options))
+    rustlet::run(|| serve(&options))
 }
 
 /// Accepts connections, each on a thread of its own, until Ctrl-C.
@@ -130,14 +125,12 @@ fn report(every: Duration) {
 struct Options {
     address: String,
     stats: Option<Duration>,
-    workers: Option<usize>,
 }
 
 fn options() -> Result<Options, String> {
     let mut options = Options {
         address: "127.0.0.1:7777".into(),
         stats: None,
-        workers: None,
     };
     let mut args = args().skip(1);
     while let Some(arg) = args.next() {
@@ -154,7 +147,6 @@ fn options() -> Result<Options, String> {
                 exit(0);
             }
             "--stats" => options.stats = Some(Duration::from_secs(number()?.into())),
-            "--workers" => options.workers = Some(number()? as usize),
             _ if arg.starts_with('-') => return Err(format!("unknown option {arg}")),
             _ => options.address = arg,
         }
