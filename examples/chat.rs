@@ -1,20 +1,20 @@
-//! A chat server: rooms, over TCP, for people with `nc`.
+//! A chat server with rooms, for clients such as `nc`.
 //!
-//! What it shows: one green thread a direction. The one that reads a client's lines tells them to the others in the room; the one that
-//! writes takes what it is told from a queue. The queues are bounded, and nobody waits for room in one: who reads slowly holds
-//! up nobody, misses lines, is told how many, and is dropped when nothing can be written for long.
-//! The lock is rustlet's, so it may be held across calls that suspend.
+//! What it shows: one green thread for each direction of a connection. The one that reads a client's
+//! lines puts them into the queues of the others in the room; the one that writes takes lines from its
+//! client's queue. The queues are bounded and a full one is skipped: a client that reads slowly blocks
+//! no other client. It misses lines, is told how many, and is disconnected when nothing can be written
+//! for a minute. The lock is rustlet's, so it may be held across calls that suspend.
 //!
 //! ```sh
 //! cargo run --release --example chat
 //! ```
 //!
-//! To try against it, in several terminals: `nc 127.0.0.1 7070`, then a line of text, `/nick NAME`, `/join ROOM`, `/who`, `/quit`. To be slow, stop an
-//! `nc` with Ctrl-Z, let another send a lot (`yes | nc 127.0.0.1 7070`), and go on with `fg`.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "rules for the inside of the library, not for programs"
-)]
+//! To try against it, in several terminals: `nc 127.0.0.1 7070`, then a line of text, `/nick NAME`,
+//! `/join ROOM`, `/who`, `/quit`. To be a slow client, stop an `nc` with Ctrl-Z, let another send a lot
+//! (`yes | nc 127.0.0.1 7070`), and continue with `fg`.
+
+mod support;
 
 use rustlet::channel::{self, Receiver, Sender, select};
 use rustlet::net::{Server, Shutdown, TcpStream};
@@ -23,90 +23,91 @@ use rustlet::sync::{Mutex, MutexGuard};
 use rustlet::thread;
 
 use std::collections::BTreeMap;
-use std::env::args;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::mem::take;
 use std::panic::resume_unwind;
-use std::process::exit;
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use support::cannot;
+
 const HELP: &str = "\
-A chat server for nc, until Ctrl-C.
+[OPTIONS] [ADDRESS]
 
-usage: chat [OPTIONS] [ADDRESS]
+A chat server for clients such as nc, until Ctrl-C.
 
-ADDRESS            where to listen, 127.0.0.1:7070 if not given; port 0 lets the system choose
---people N         so many at a time, 1000 if not given; others wait
---workers N        run on so many workers (OS threads), one per core if not given
---help             print this text";
+ADDRESS        where to listen (default 127.0.0.1:7070; port 0: the system chooses)
+--people N     how many clients at a time (default 1000); others wait
+--workers N    run on N workers (OS threads; default one per core)
+--help         print this text";
 
 const COMMANDS: &str =
     "* /nick NAME, /join ROOM, /who, /quit; anything else is said to all in the room\n";
 const FIRST_ROOM: &str = "hall";
 
-/// The longest line that is taken, in bytes.
-const LONGEST_LINE: u64 = 1024;
-/// So many lines wait for a client. What comes on top is missed.
+/// The longest line that is accepted, in bytes.
+const MAX_LINE: u64 = 1024;
+/// How many lines wait for a client. It misses what does not fit.
 const QUEUE: usize = 256;
-/// A client is dropped when it has taken nothing for so long.
-const WRITE_WITHIN: Duration = Duration::from_secs(60);
+/// A client that accepts no bytes for this long is disconnected.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How many have come since the beginning.
-static COME: AtomicU64 = AtomicU64::new(0);
+/// How many clients have connected since the start; the last one's number.
+static CONNECTED: AtomicU64 = AtomicU64::new(0);
 
-fn main() -> io::Result<()> {
-    let options = options().unwrap_or_else(|error| {
-        eprintln!("{error}; --help shows the options");
-        exit(2);
-    });
-    let mut builder = rustlet::Builder::new();
-    if let Some(workers) = options.workers {
-        builder = builder.workers(workers);
-    }
-    builder.build()?.run(|| serve(&options))
+fn main() -> ExitCode {
+    support::main(HELP, |args| {
+        let runtime = args.runtime()?;
+        let people = args.number("--people", 1)?.unwrap_or(1_000);
+        let address = args.word_or("127.0.0.1:7070")?;
+        args.end()?;
+        runtime.build()?.run(|| serve(&address, people as usize))
+    })
 }
 
-/// Serves until Ctrl-C. Who is connected then is cancelled when this returns.
-fn serve(options: &Options) -> io::Result<()> {
-    let server = Server::bind(&options.address)?.max_connections(options.people);
-    let told_to_end = signal::notify(&[SIGINT, SIGTERM])?;
+/// Serves until Ctrl-C. The clients that are connected then are cancelled when this returns.
+fn serve(address: &str, people: usize) -> support::Result {
+    let server = Server::bind(address).map_err(cannot("listen on", address))?;
+    let server = server.max_connections(people);
+    let interrupted = signal::notify(&[SIGINT, SIGTERM])?;
     println!("listening on {}", server.local_addr()?);
 
     let house = House::default();
     let serving = thread::spawn(move || {
         server.serve(move |stream| {
-            // Whoever leaves without a word has left all the same.
-            drop(welcome(&house, &stream));
+            // An error ends this connection only.
+            drop(converse(&house, &stream));
         })
     });
     select! {
-        recv(told_to_end) -> _ => {}
-        recv(serving.done()) -> _ => return serving.join().unwrap_or_else(|panic| resume_unwind(panic)),
+        recv(interrupted) -> _ => Ok(()),
+        recv(serving.done()) -> _ => {
+            Ok(serving.join().unwrap_or_else(|panic| resume_unwind(panic))?)
+        }
     }
-    Ok(())
 }
 
-/// One client, from the first line to the last: reads here, and writes in a green thread beside.
-fn welcome(house: &House, stream: &TcpStream) -> io::Result<()> {
+/// One client, from its first line to its last: reads here, and writes in a second green thread.
+fn converse(house: &House, stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    stream.set_write_timeout(Some(WRITE_WITHIN))?;
+    stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
     thread::scope(|scope| {
         let (guest, lines) = Guest::enter(house);
         let id = guest.id;
         scope.spawn(move || {
             if write_lines(house, id, &lines, stream).is_err() {
-                // Ends the reading too.
+                // Ends the reading thread too.
                 drop(stream.shutdown(Shutdown::Both));
             }
         });
-        // Leaving ends the queue, and so the writing, which the scope waits for.
+        // Leaving closes the queue, which ends the writing thread. The scope waits for that.
         guest.read_lines(stream)
     })
 }
 
-/// Writes what there is to be told, as much as there is at a time.
+/// Writes the lines of the queue, all that are there at a time.
 fn write_lines(
     house: &House,
     id: u64,
@@ -115,7 +116,7 @@ fn write_lines(
 ) -> io::Result<()> {
     while let Ok(first) = lines.recv() {
         let mut text = first.to_string();
-        // While the house is locked nobody adds lines: those that were missed come behind all that are in the queue.
+        // While the lock is held no line is added: the missed ones come after all that are queued.
         let mut people = house.lock();
         text.extend(lines.try_iter().map(|line| line.to_string()));
         let missed = people
@@ -130,7 +131,7 @@ fn write_lines(
     stream.shutdown(Shutdown::Write)
 }
 
-/// Everybody, by the number that each got at the door.
+/// All clients, by the number that each got when it connected.
 #[derive(Default)]
 struct House(Mutex<BTreeMap<u64, Person>>);
 
@@ -142,7 +143,7 @@ struct Person {
 }
 
 impl Person {
-    /// Never waits.
+    /// Queues a line, or counts it as missed. Never waits.
     fn tell(&mut self, line: &Arc<str>) {
         if self.queue.try_send(Arc::clone(line)).is_err() {
             self.missed += 1;
@@ -155,18 +156,18 @@ impl House {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells all in a room, but for one.
-    fn tell(&self, room: &str, but: u64, line: &str) {
+    /// Queues a line for all in a room, except for one.
+    fn tell(&self, room: &str, except: u64, line: &str) {
         let line = line.into();
         for (id, person) in self.lock().iter_mut() {
-            if person.room == room && *id != but {
+            if person.room == room && *id != except {
                 person.tell(&line);
             }
         }
     }
 }
 
-/// A person's place in the house, which is given up with it.
+/// A connected client. Dropping it removes the client and tells the others.
 struct Guest<'a> {
     house: &'a House,
     id: u64,
@@ -182,10 +183,10 @@ impl Drop for Guest<'_> {
 }
 
 impl Guest<'_> {
-    /// Comes in, under a name that nobody else has. The receiver gives what there is to be written.
+    /// Enters under a name that is not in use. The receiver yields the lines to write.
     fn enter(house: &House) -> (Guest<'_>, Receiver<Arc<str>>) {
         let (queue, lines) = channel::bounded(QUEUE);
-        let id = COME.fetch_add(1, Relaxed) + 1;
+        let id = CONNECTED.fetch_add(1, Relaxed) + 1;
         let mut people = house.lock();
         let mut nick = format!("guest{id}");
         while people.values().any(|person| person.nick == nick) {
@@ -220,16 +221,16 @@ impl Guest<'_> {
             line.clear();
             reader
                 .by_ref()
-                .take(LONGEST_LINE)
+                .take(MAX_LINE)
                 .read_until(b'\n', &mut line)?;
             if line.is_empty() {
                 return Ok(());
             }
-            if line.len() as u64 == LONGEST_LINE && !line.ends_with(b"\n") {
+            if line.len() as u64 == MAX_LINE && !line.ends_with(b"\n") {
                 self.answer("that line is too long for us; good bye");
                 return Ok(());
             }
-            // What a terminal might take for an order stays out.
+            // Control characters could be commands to a terminal.
             let text = String::from_utf8_lossy(&line);
             let text: String = text.chars().filter(|c| !c.is_control()).collect();
             let text = text.trim();
@@ -306,38 +307,4 @@ impl Guest<'_> {
 
 fn is_name(text: &str) -> bool {
     (1..=20).contains(&text.chars().count()) && text.chars().all(char::is_alphanumeric)
-}
-
-/// What the command line asks for.
-struct Options {
-    address: String,
-    people: usize,
-    workers: Option<usize>,
-}
-
-fn options() -> Result<Options, String> {
-    let mut options = Options {
-        address: "127.0.0.1:7070".into(),
-        people: 1_000,
-        workers: None,
-    };
-    let mut args = args().skip(1);
-    while let Some(arg) = args.next() {
-        let mut number = || {
-            let text = args.next().unwrap_or_default();
-            let number = text.parse::<u32>().ok().filter(|&n| n > 0);
-            number.ok_or(format!("{arg} wants a number above 0, not '{text}'"))
-        };
-        match arg.as_str() {
-            "--help" | "-h" => {
-                println!("{HELP}");
-                exit(0);
-            }
-            "--people" => options.people = number()? as usize,
-            "--workers" => options.workers = Some(number()? as usize),
-            _ if arg.starts_with('-') => return Err(format!("unknown option {arg}")),
-            _ => options.address = arg,
-        }
-    }
-    Ok(options)
 }

@@ -1,48 +1,49 @@
-//! A thousand requests to a slow server, in four ways: one after the other, a process each, an OS thread each, a green
-//! thread each. Prints what each way takes, in time, in CPU time and in memory.
+//! A thousand requests to a slow server, in four ways: one after the other, one process each, one OS
+//! thread each, one green thread each. Prints what each way costs in time, CPU time and memory.
 //!
-//! What it shows: waiting for many things at once costs a green thread each, which is next to nothing. The function that fetches is
-//! the same for all, and so is the shape of the code that starts one for each request: `green_threads` differs from
-//! `os_threads` in the names of the modules.
+//! What it shows: waiting for many things at once costs a green thread each, which is little. The
+//! function that fetches is the same for all ways, and so is the code that starts one thread for each
+//! request: `green_threads` differs from `os_threads` in the names of the modules.
 //!
 //! ```sh
 //! cargo run --release --example crawler
 //! cargo run --release --example crawler -- --runs 5 processes threads green
 //! ```
 //!
-//! The server is another process, and each way runs in a process of its own, so that nothing is counted twice. To try: `--requests 10000`
-//! for green threads alone, and what becomes of OS threads there; `--latency 0`, where there is nothing to wait for.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "rules for the inside of the library, not for programs"
-)]
+//! The server is another process, and each way runs in its own process, so that nothing is counted
+//! twice. To try: `--requests 10000 green`, and the same with `threads`; `--latency 0`, where there is
+//! nothing to wait for.
+
+mod support;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 use rustlet::net::Server;
 
-use std::env::args;
+use std::error::Error;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, Stdio, exit};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use support::{Args, failure, misuse};
+
 const HELP: &str = "\
+[OPTIONS] [WAY]...
+
 Compares ways to wait for many answers at once.
 
-usage: crawler [OPTIONS] [WAY]...
-
-WAY              serial, processes, threads, green; all of them if none is given
---requests N     how many requests, 1000 if not given
---runs N         go each way so often, and show the quickest; once if not given
---latency MS     how long the server takes for each, 50 if not given
+WAY              serial, processes, threads, green (default: all of them)
+--requests N     how many requests (default 1000)
+--runs N         run each way N times and show the quickest (default 1)
+--latency MS     how long the server takes for each request (default 50)
 --help           print this text";
 
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// A way to make so many requests to an address.
-type Way = fn(&str, usize) -> Result<()>;
+/// A way to make a number of requests to an address.
+type Way = fn(&str, usize) -> Result;
 
 const WAYS: [(&str, &str, Way); 4] = [
     ("serial", "one after the other", serial),
@@ -51,14 +52,14 @@ const WAYS: [(&str, &str, Way); 4] = [
     ("green", "a green thread each", green_threads),
 ];
 
-fn serial(address: &str, requests: usize) -> Result<()> {
+fn serial(address: &str, requests: usize) -> Result {
     for _ in 0..requests {
         fetch(std::net::TcpStream::connect(address)?)?;
     }
     Ok(())
 }
 
-fn processes(address: &str, requests: usize) -> Result<()> {
+fn processes(address: &str, requests: usize) -> Result {
     let mut children = Vec::new();
     for _ in 0..requests {
         children.push(this_program().args(["--fetch", address]).spawn()?);
@@ -71,7 +72,7 @@ fn processes(address: &str, requests: usize) -> Result<()> {
     Ok(())
 }
 
-fn os_threads(address: &str, requests: usize) -> Result<()> {
+fn os_threads(address: &str, requests: usize) -> Result {
     use std::net::TcpStream;
     use std::thread;
 
@@ -88,7 +89,7 @@ fn os_threads(address: &str, requests: usize) -> Result<()> {
     })
 }
 
-fn green_threads(address: &str, requests: usize) -> Result<()> {
+fn green_threads(address: &str, requests: usize) -> Result {
     use rustlet::net::TcpStream;
     use rustlet::thread;
 
@@ -108,7 +109,7 @@ fn green_threads(address: &str, requests: usize) -> Result<()> {
 }
 
 /// One request, over a connection that was made for it.
-fn fetch(mut connection: impl Read + Write) -> Result<()> {
+fn fetch(mut connection: impl Read + Write) -> Result {
     connection.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
     let mut answer = String::new();
     connection.read_to_string(&mut answer)?;
@@ -119,7 +120,7 @@ fn fetch(mut connection: impl Read + Write) -> Result<()> {
     Ok(())
 }
 
-/// The server: answers each request, so much later. Ends when its standard input does.
+/// The server: answers each request after `latency`. Ends when its standard input is closed.
 fn serve(latency: Duration) -> io::Result<()> {
     rustlet::run(|| {
         let server = Server::bind("127.0.0.1:0")?;
@@ -138,27 +139,34 @@ fn serve(latency: Duration) -> io::Result<()> {
     })
 }
 
-fn main() -> Result<()> {
-    // A connection is an open file, at both of its ends.
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    let current = maximum;
-    setrlimit(Resource::Nofile, Rlimit { current, maximum })?;
+fn main() -> ExitCode {
+    support::main(HELP, |args| {
+        // Each connection is an open file at both ends.
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        let current = maximum;
+        setrlimit(Resource::Nofile, Rlimit { current, maximum })?;
 
-    let words: Vec<String> = args().skip(1).collect();
-    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        // What the program says to itself.
-        ["--serve", latency] => Ok(serve(Duration::from_millis(latency.parse()?))?),
-        ["--fetch", address] => fetch(std::net::TcpStream::connect(address)?),
-        ["--way", name, address, requests] => go(name, address, requests.parse()?),
-        _ => compare(options(words).unwrap_or_else(|error| {
-            eprintln!("{error}; --help shows the options");
-            exit(2);
-        })),
-    }
+        // How the program runs itself: the server, a process of one request, one of the ways.
+        if let Some(latency) = args.number("--serve", 0)? {
+            return Ok(serve(Duration::from_millis(latency.into()))?);
+        }
+        if let Some(address) = args.value("--fetch")? {
+            let connection = std::net::TcpStream::connect(address)?;
+            return fetch(connection).map_err(failure);
+        }
+        let way = args.value("--way")?;
+        let address = args.value("--address")?;
+        let options = Options::read(args)?;
+        match (way, address) {
+            (Some(name), Some(address)) => run_way(&name, &address, options.requests),
+            _ => compare(options),
+        }
+        .map_err(failure)
+    })
 }
 
-/// Measures each way, and prints the table.
-fn compare(options: Options) -> Result<()> {
+/// Measures each way and prints the table.
+fn compare(options: Options) -> Result {
     let Options {
         requests,
         latency,
@@ -196,23 +204,24 @@ fn compare(options: Options) -> Result<()> {
         let memory = memory as f64 / 1e6;
         println!("{description:22}{elapsed:>10.3} s{cpu:>10.3} s{memory:>9.1} MB{speed_up:>11.1}×");
     }
-    // Its standard input ends.
+    // Closing its standard input ends the server.
     drop(server.stdin.take());
     server.wait()?;
     Ok(())
 }
 
-/// What a way costs, in seconds and bytes.
+/// The cost of a way, in seconds and bytes.
 struct Cost {
     elapsed: f64,
     cpu: f64,
     memory: u64,
 }
 
-/// Runs a way in a process of its own, and looks at its memory until it has ended.
+/// Runs a way in its own process and samples its memory until it ends.
 fn measure(name: &str, address: &str, requests: usize) -> Result<Cost> {
     let mut child = this_program()
-        .args(["--way", name, address, &requests.to_string()])
+        .args(["--way", name, "--address", address])
+        .args(["--requests", &requests.to_string()])
         .stdout(Stdio::piped())
         .spawn()?;
     let mut memory = 0;
@@ -222,7 +231,7 @@ fn measure(name: &str, address: &str, requests: usize) -> Result<Cost> {
         if let Some(status) = child.try_wait()? {
             break status;
         }
-        // To look must not take more than a small part of a core.
+        // The sampling must not take more than a small part of a core.
         sleep(Duration::from_millis(1).max(10 * begin.elapsed()));
     };
     let said = answer(&mut child)?;
@@ -236,8 +245,8 @@ fn measure(name: &str, address: &str, requests: usize) -> Result<Cost> {
     }
 }
 
-/// In that process: goes the way, and says how many seconds it took, and how many of CPU time.
-fn go(name: &str, address: &str, requests: usize) -> Result<()> {
+/// In that process: runs the way and prints its seconds of elapsed and of CPU time.
+fn run_way(name: &str, address: &str, requests: usize) -> Result {
     let way = WAYS.iter().find(|way| way.0 == name);
     let (_, _, way) = way.ok_or("no such way")?;
     let (begin, cpu_before) = (Instant::now(), cpu_time()?);
@@ -247,20 +256,20 @@ fn go(name: &str, address: &str, requests: usize) -> Result<()> {
     Ok(())
 }
 
-/// What this process and its children that have ended have used, in seconds.
+/// The CPU time of this process and of its children that have ended, in seconds.
 fn cpu_time() -> Result<f64> {
     let own = clock_gettime(ClockId::ProcessCPUTime);
     let own = own.tv_sec as f64 + own.tv_nsec as f64 / 1e9;
     let stat = fs::read_to_string("/proc/self/stat")?;
     let (_, fields) = stat.rsplit_once(')').ok_or("an odd /proc/self/stat")?;
-    // cutime and cstime of proc(5), in ticks of 10 ms; the fields before the name are gone.
+    // cutime and cstime of proc(5), in ticks of 10 ms; the split has removed two fields.
     let ticks = fields.split_whitespace().skip(13).take(2);
     let ticks: u64 = ticks.map(|field| field.parse().unwrap_or(0)).sum();
     Ok(own + ticks as f64 / 100.0)
 }
 
-/// The memory of a process and of its children that is theirs alone: what they have written, and the page tables for it. The
-/// kernel's own stacks, 16 KiB a process or OS thread, come on top. What has just ended has none.
+/// The private memory of a process and its children: written pages and their page tables, without the
+/// 16 KiB stack that the kernel has for each process and OS thread. An ended process has none.
 fn memory_of(pid: u32) -> u64 {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
     let children = children.unwrap_or_default();
@@ -284,7 +293,7 @@ fn this_program() -> Command {
     Command::new("/proc/self/exe")
 }
 
-/// The first line that a child says.
+/// The first line that a child prints.
 fn answer(child: &mut Child) -> Result<String> {
     let mut line = String::new();
     let output = child.stdout.take().ok_or("no output")?;
@@ -292,7 +301,7 @@ fn answer(child: &mut Child) -> Result<String> {
     Ok(line)
 }
 
-/// What the command line asks for.
+/// The command line.
 struct Options {
     requests: usize,
     latency: u32,
@@ -300,38 +309,23 @@ struct Options {
     ways: Vec<(&'static str, &'static str, Way)>,
 }
 
-fn options(words: Vec<String>) -> std::result::Result<Options, String> {
-    let mut options = Options {
-        requests: 1_000,
-        latency: 50,
-        runs: 1,
-        ways: Vec::new(),
-    };
-    let mut words = words.into_iter();
-    while let Some(word) = words.next() {
-        let mut number = || {
-            let text = words.next().unwrap_or_default();
-            let number = text.parse::<u32>().ok();
-            number.ok_or(format!("{word} wants a number, not '{text}'"))
+impl Options {
+    fn read(args: &mut Args) -> support::Result<Options> {
+        let mut options = Options {
+            requests: args.number("--requests", 1)?.unwrap_or(1_000) as usize,
+            latency: args.number("--latency", 0)?.unwrap_or(50),
+            runs: args.number("--runs", 1)?.unwrap_or(1),
+            ways: Vec::new(),
         };
-        match word.as_str() {
-            "--help" | "-h" => {
-                println!("{HELP}");
-                exit(0);
-            }
-            "--requests" => options.requests = number()? as usize,
-            "--latency" => options.latency = number()?,
-            "--runs" => options.runs = number()?,
-            _ => {
-                let way = WAYS.into_iter().find(|way| way.0 == word);
-                options
-                    .ways
-                    .push(way.ok_or(format!("no way or option is called {word}"))?);
-            }
+        while let Some(word) = args.word()? {
+            let way = WAYS.into_iter().find(|way| way.0 == word);
+            let way = way.ok_or_else(|| misuse(format!("there is no way '{word}'")))?;
+            options.ways.push(way);
         }
+        args.end()?;
+        if options.ways.is_empty() {
+            options.ways = WAYS.to_vec();
+        }
+        Ok(options)
     }
-    if options.ways.is_empty() {
-        options.ways = WAYS.to_vec();
-    }
-    Ok(options)
 }

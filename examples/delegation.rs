@@ -1,20 +1,35 @@
-//! How one thread of control hands work to another, and gets back what came of it. After Bluelet's example of that name.
+//! How one thread hands work to another and gets the result back. After Bluelet's example of the
+//! same name.
 //!
-//! What it shows: where Bluelet needs `yield` to call a function that waits, here it is a plain call. To let it go on beside the caller, spawn it;
-//! `join` gives its value, or its panic, which one may look at or let go on.
+//! What it shows: a function that waits is called like any other function. To let it run beside the
+//! caller, spawn it; `join` returns its value, or its panic, which the caller may inspect or pass on.
 //!
 //! ```sh
 //! cargo run --release --example delegation
 //! ```
+//!
+//! To try: replace `join` by `join_timeout`, or cancel the child before it is joined.
+
+mod support;
 
 use rustlet::thread;
 
 use std::panic::{self, resume_unwind};
+use std::process::ExitCode;
 
-fn main() {
-    // The panic below is part of the example: nobody needs to hear of it on stderr.
-    panic::set_hook(Box::new(|_| {}));
-    rustlet::run(parent);
+const HELP: &str = "\
+[--help]
+
+Calls a function, spawns it, joins it, and passes on a panic.";
+
+fn main() -> ExitCode {
+    support::main(HELP, |args| {
+        args.end()?;
+        // The panic below is part of the example and needs no message on stderr.
+        panic::set_hook(Box::new(|_| {}));
+        rustlet::run(parent);
+        Ok(())
+    })
 }
 
 fn parent() {
@@ -33,13 +48,13 @@ fn parent() {
     match thread::spawn(middle).join() {
         Ok(()) => println!("parent: the child did not fail"),
         Err(payload) => {
-            let why = payload.downcast_ref::<&str>().copied();
-            println!("parent: caught '{}'", why.unwrap_or("something else"));
+            let reason = payload.downcast_ref::<&str>().copied();
+            println!("parent: caught '{}'", reason.unwrap_or("something else"));
         }
     }
 }
 
-/// Works for a while, in which others have their turns too.
+/// Yields once between two steps, so that other threads run.
 fn child(name: &str, value: u32) -> u32 {
     println!("  {name}: started");
     thread::yield_now();
@@ -47,19 +62,19 @@ fn child(name: &str, value: u32) -> u32 {
     value
 }
 
-/// Passes on what its own child left it.
+/// Passes on the panic of its own child.
 fn middle() {
     println!("  middle: started");
-    let failing = thread::spawn(|| fail("nobody is perfect"));
+    let failing = thread::spawn(|| fail("an example of a failure"));
     failing.join().unwrap_or_else(|payload| {
-        println!("  middle: lets it go on");
+        println!("  middle: passes the panic on");
         resume_unwind(payload)
     });
-    println!("  middle: does not come as far as here");
+    println!("  middle: is not reached");
 }
 
-fn fail(why: &'static str) {
+fn fail(reason: &'static str) {
     println!("    failing: started");
     thread::yield_now();
-    panic::panic_any(why);
+    panic::panic_any(reason);
 }

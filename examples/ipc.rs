@@ -1,34 +1,50 @@
-//! Two endpoints that exchange messages: in one process, then in two. After Bluelet's examples.
+//! Two endpoints that exchange messages, in one process and then in two. After Bluelet's examples.
 //!
-//! What it shows: the two sides of a conversation are written one below the other, each as it happens, and do not care whether the other is a
-//! green thread beside them or another program. Messages are lines, over a TCP connection.
+//! What it shows: each side of a conversation is sequential code, and does not care whether the other
+//! side is a green thread of the same program or another program. Messages are lines over TCP.
 //!
 //! ```sh
 //! cargo run --release --example ipc
 //! ```
 //!
-//! To try: `cargo run --release --example ipc -- --answer 127.0.0.1:PORT`, against an `nc -l PORT` in which you ask.
+//! To try: `nc -l 7000` in one terminal and `cargo run --release --example ipc -- --answer 127.0.0.1:7000` in
+//! another; then type `6 * 7` into the first.
+
+mod support;
 
 use rustlet::net::{TcpListener, TcpStream};
 use rustlet::process::Command;
 use rustlet::thread;
 
-use std::env::{args, current_exe};
+use std::env::current_exe;
 use std::io::{self, BufRead, BufReader, Write};
+use std::process::ExitCode;
 
-fn main() -> io::Result<()> {
-    let args: Vec<String> = args().skip(1).collect();
-    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => rustlet::run(|| {
-            in_one_process()?;
-            in_two_processes()
-        }),
-        ["--answer", address] => rustlet::run(|| answer(Endpoint::connect(address)?)),
-        _ => {
-            eprintln!("usage: ipc [--answer ADDRESS]");
-            std::process::exit(2);
-        }
-    }
+use support::cannot;
+
+const HELP: &str = "\
+[OPTIONS]
+
+Asks and answers questions, in one process and then in two.
+
+--answer ADDRESS    connect to this address and answer only
+--help              print this text";
+
+fn main() -> ExitCode {
+    support::main(HELP, |args| {
+        let answer_to = args.value("--answer")?;
+        args.end()?;
+        rustlet::run(|| match answer_to {
+            Some(address) => {
+                let other = Endpoint::connect(&address).map_err(cannot("connect to", &address))?;
+                Ok(answer(other)?)
+            }
+            None => {
+                in_one_process()?;
+                Ok(in_two_processes()?)
+            }
+        })
+    })
 }
 
 fn in_one_process() -> io::Result<()> {
@@ -54,7 +70,7 @@ fn in_two_processes() -> io::Result<()> {
     Ok(())
 }
 
-/// One side.
+/// The side that asks.
 fn ask(mut other: Endpoint) -> io::Result<()> {
     for question in ["6 * 7", "1 + 2 + 3", "what?"] {
         other.send(question)?;
@@ -64,7 +80,7 @@ fn ask(mut other: Endpoint) -> io::Result<()> {
     other.send("bye")
 }
 
-/// The other side.
+/// The side that answers.
 fn answer(mut other: Endpoint) -> io::Result<()> {
     while let Some(question) = other.receive()? {
         if question == "bye" {
@@ -87,7 +103,7 @@ fn answer(mut other: Endpoint) -> io::Result<()> {
     Ok(())
 }
 
-/// One end of a connection over which messages go.
+/// One end of a connection that carries messages.
 struct Endpoint {
     incoming: BufReader<TcpStream>,
     outgoing: TcpStream,
@@ -114,7 +130,7 @@ impl Endpoint {
         self.outgoing.write_all(format!("{message}\n").as_bytes())
     }
 
-    /// None when the other end is gone.
+    /// The next message, or `None` when the other side has closed the connection.
     fn receive(&mut self) -> io::Result<Option<String>> {
         (&mut self.incoming).lines().next().transpose()
     }

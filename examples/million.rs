@@ -1,50 +1,57 @@
-//! A million green threads at once, each with a stack of its own and a guard under it: how long it takes
-//! to start them and to wake them, and how much memory they hold.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "rules for the inside of the library, not for programs"
-)]
+//! A million green threads at once, each with its own stack and a guard below it.
+//!
+//! What it shows: how long it takes to start them and to wake them, how much memory they hold, and how
+//! much of it goes back to the system afterwards.
+//!
+//! ```sh
+//! cargo run --release --example million
+//! cargo run --release --example million -- 100000 --brief
+//! ```
+//!
+//! To try: `-- --sleep`, where each thread has a timer of its own.
+
+mod support;
 
 use rustlet::thread;
 
-use std::process::exit;
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
-use std::{env, fs, io};
+use std::{fs, io};
 
 const HELP: &str = "\
-Starts green threads that wait, wakes them all, and says what they cost.
+[OPTIONS] [COUNT]
 
-usage: million [OPTIONS] [COUNT]
+Starts green threads that wait, wakes them all, and prints what they cost.
 
-COUNT              how many, 1000000 if not given
---sleep            each sleeps with a timer of its own, instead of waiting to be woken only
---brief            look at the memory for one second after the end, not for thirty
---help             print this text";
+COUNT       how many (default 1000000)
+--sleep     each sleeps with its own timer until it is woken
+--brief     watch the memory for one second after the end, not for thirty
+--help      print this text";
 
-/// Threads that have come as far as their wait.
+/// Threads that are about to wait.
 static WAITING: AtomicUsize = AtomicUsize::new(0);
 static WAKE: AtomicBool = AtomicBool::new(false);
 
-fn main() -> io::Result<()> {
-    let options = options().unwrap_or_else(|error| {
-        eprintln!("{error}; --help shows the options");
-        exit(2);
-    });
-    rustlet::run(|| million(options))?;
-    let end = Memory::now()?;
-    println!("{:<28}{end}", "the runtime has ended");
-    Ok(())
+fn main() -> ExitCode {
+    support::main(HELP, |args| {
+        let wait: fn() = if args.flag("--sleep") {
+            || thread::park_timeout(Duration::from_secs(3600))
+        } else {
+            thread::park
+        };
+        let watch = Duration::from_secs(if args.flag("--brief") { 1 } else { 30 });
+        let count = args.number_word("COUNT", 1)?.unwrap_or(1_000_000) as usize;
+        args.end()?;
+        rustlet::run(|| million(count, wait, watch))?;
+        println!("{:<28}{}", "the runtime has ended", Memory::now()?);
+        Ok(())
+    })
 }
 
-fn million(
-    Options {
-        count,
-        wait,
-        patience,
-    }: Options,
-) -> io::Result<()> {
-    // Room for the handles is part of the program, not of its threads.
+/// Starts `count` threads that call `wait`, wakes and joins them, and watches the memory for so long.
+fn million(count: usize, wait: fn(), watch: Duration) -> io::Result<()> {
+    // The handles belong to the program, not to the threads: allocated before the first measurement.
     let mut handles = Vec::with_capacity(count);
     let before = Memory::now()?;
     println!("{:<28}{before}", "before");
@@ -91,9 +98,9 @@ fn million(
         woken.as_millis()
     );
 
-    // Stacks stay with the runtime for a while, in case that more threads come.
+    // The runtime keeps stacks for a while, for the next threads.
     for seconds in [1, 2, 5, 10, 20, 30] {
-        if seconds > patience.as_secs() {
+        if seconds > watch.as_secs() {
             break;
         }
         thread::sleep_until(begin + woken + Duration::from_secs(seconds));
@@ -102,7 +109,7 @@ fn million(
     Ok(())
 }
 
-/// What the process holds, in bytes, as the kernel counts it.
+/// The memory of this process in bytes, as the kernel counts it.
 struct Memory {
     resident: u64,
     page_tables: u64,
@@ -133,37 +140,4 @@ impl std::fmt::Display for Memory {
             mebibytes(self.page_tables)
         )
     }
-}
-
-/// What the command line asks for.
-struct Options {
-    count: usize,
-    /// How a thread waits.
-    wait: fn(),
-    /// How long to watch the memory go down.
-    patience: Duration,
-}
-
-fn options() -> Result<Options, String> {
-    let mut options = Options {
-        count: 1_000_000,
-        wait: thread::park,
-        patience: Duration::from_secs(30),
-    };
-    for arg in env::args().skip(1) {
-        match arg.as_str() {
-            "--help" | "-h" => {
-                println!("{HELP}");
-                exit(0);
-            }
-            "--sleep" => options.wait = || thread::park_timeout(Duration::from_secs(3600)),
-            "--brief" => options.patience = Duration::from_secs(1),
-            _ if arg.starts_with('-') => return Err(format!("unknown option {arg}")),
-            _ => {
-                let number = arg.parse().ok().filter(|&number| number > 0);
-                options.count = number.ok_or(format!("{arg} is not a number above 0"))?;
-            }
-        }
-    }
-    Ok(options)
 }

@@ -1,51 +1,62 @@
-//! A counter and a printer, which talk to each other. After the example of Kiwi's tasklets.
+//! A counter and a printer that send each other messages. After the tasklet example of Kiwi.
 //!
-//! What it shows: two green threads, each a loop of its own, that hand each other messages over channels without room
-//! in them: whoever sends waits until it is received. When one ends, its channels do, and the other sees that.
+//! What it shows: two green threads, each with its own loop, over channels without a buffer: a sender
+//! waits until its message is received. When one thread ends, its channels close and the other one
+//! sees that.
 //!
 //! ```sh
 //! cargo run --release --example pingpong -- 5
 //! ```
 //!
-//! The number says how far to count, 10 if it is not given. To try: a million of them, with the output to `/dev/null`; each is two round
-//! trips from thread to thread.
+//! To try: count to a million with the output to `/dev/null`; each number takes two messages.
+
+mod support;
 
 use rustlet::channel::{Receiver, Sender, bounded};
 use rustlet::thread;
 
-/// What the counter says to the printer.
+use std::process::ExitCode;
+
+const HELP: &str = "\
+[LAST]
+
+Counts with two threads that send each other messages.
+
+LAST      the last number (default 10)
+--help    print this text";
+
+/// What the counter sends to the printer.
 struct Count(u64);
 
-/// What the printer says to the counter.
-enum Order {
+/// What the printer sends to the counter.
+enum Command {
     Next,
     Stop,
 }
 
-fn main() {
-    let last = std::env::args().nth(1);
-    let last = last.map_or(Ok(10), |text| text.parse::<u64>());
-    let Ok(last) = last else {
-        eprintln!("usage: pingpong [HOW-FAR]");
-        std::process::exit(2);
-    };
-    rustlet::run(|| {
-        let (counts, counted) = bounded(0);
-        let (orders, ordered) = bounded(0);
-        thread::scope(|scope| {
-            scope.spawn(move || counter(&ordered, &counts));
-            scope.spawn(move || printer(&counted, &orders, last));
+fn main() -> ExitCode {
+    support::main(HELP, |args| {
+        let last = args.number_word("LAST", 0)?.unwrap_or(10).into();
+        args.end()?;
+        rustlet::run(|| {
+            let (counts, counted) = bounded(0);
+            let (commands, commanded) = bounded(0);
+            thread::scope(|scope| {
+                scope.spawn(move || counter(&commanded, &counts));
+                scope.spawn(move || printer(&counted, &commands, last));
+            });
         });
-    });
-    println!("both have ended");
+        println!("both have ended");
+        Ok(())
+    })
 }
 
-/// Counts when it is told to.
-fn counter(orders: &Receiver<Order>, printer: &Sender<Count>) {
+/// Sends the next number for each command.
+fn counter(commands: &Receiver<Command>, printer: &Sender<Count>) {
     for count in 1.. {
-        match orders.recv() {
-            Ok(Order::Next) => {}
-            Ok(Order::Stop) | Err(_) => break,
+        match commands.recv() {
+            Ok(Command::Next) => {}
+            Ok(Command::Stop) | Err(_) => break,
         }
         if printer.send(Count(count)).is_err() {
             break;
@@ -53,18 +64,23 @@ fn counter(orders: &Receiver<Order>, printer: &Sender<Count>) {
     }
 }
 
-/// Prints what it is told, until it has had enough.
-fn printer(counts: &Receiver<Count>, counter: &Sender<Order>, last: u64) {
-    let mut order = if last > 0 { Order::Next } else { Order::Stop };
-    while counter.send(order).is_ok() {
+/// Prints numbers until the last one.
+fn printer(counts: &Receiver<Count>, counter: &Sender<Command>, last: u64) {
+    let mut printed = 0;
+    loop {
+        let is_last = printed >= last;
+        let command = if is_last {
+            Command::Stop
+        } else {
+            Command::Next
+        };
+        if counter.send(command).is_err() || is_last {
+            break;
+        }
         let Ok(Count(count)) = counts.recv() else {
             break;
         };
         println!("{count}");
-        order = if count < last {
-            Order::Next
-        } else {
-            Order::Stop
-        };
+        printed = count;
     }
 }

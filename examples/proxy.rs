@@ -1,44 +1,45 @@
-//! A TCP proxy: what comes in on one address goes to another, and back.
+//! A TCP proxy: what arrives on one address goes to another, and back.
 //!
-//! What it shows: two directions of one connection are two green threads, each a loop that reads and writes, inside a
-//! `scope`, which ends when both have. The end of one direction is passed on (`shutdown`) while the other goes on: half-close. Time limits are those
-//! of the sockets. There are as many connections at a time as one says; more wait.
+//! What it shows: the two directions of a connection are two green threads, each a loop that reads and
+//! writes, inside a `scope` that ends when both have ended. The end of one direction is passed on with
+//! `shutdown` while the other continues (half-close). Time limits are those of the sockets. The number
+//! of connections is limited; more of them wait.
 //!
 //! ```sh
 //! cargo run --release --example echo &
 //! cargo run --release --example proxy -- 127.0.0.1:7777 127.0.0.1:8888
 //! ```
 //!
-//! To try against it: `printf 'hello\n' | nc -N 127.0.0.1 8888`, which needs the half-close to get its answer; a `wrk` through it at the example `httpd`;
-//! an address where nobody listens; and Ctrl-C, for the statistics.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "rules for the inside of the library, not for programs"
-)]
+//! To try against it: `printf 'hello\n' | nc -N 127.0.0.1 8888`, which needs the half-close to get its
+//! answer; a `wrk` through it at the example `httpd`; a target where no server listens; and Ctrl-C, for
+//! the statistics.
+
+mod support;
 
 use rustlet::channel::select;
 use rustlet::net::{Server, Shutdown, TcpStream, ToSocketAddrs};
 use rustlet::signal::{self, SIGINT, SIGTERM};
 use rustlet::thread;
 
-use std::env::args;
 use std::io::{self, Read, Write};
 use std::panic::resume_unwind;
-use std::process::exit;
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-const HELP: &str = "\
-Passes TCP connections on, until Ctrl-C.
+use support::{Args, cannot, misuse};
 
-usage: proxy [OPTIONS] TARGET [ADDRESS]
+const HELP: &str = "\
+[OPTIONS] TARGET [ADDRESS]
+
+Forwards TCP connections to another address, until Ctrl-C.
 
 TARGET                 where connections go
-ADDRESS                where to listen, 127.0.0.1:8888 if not given; port 0 lets the system choose
---connections N        so many at a time, 1000 if not given; others wait
---connect-timeout MS   give up connecting after so long, 5000 if not given
---idle-timeout MS      end a connection on which nothing has moved for so long, 60000 if not given
---workers N            run on so many workers (OS threads), one per core if not given
+ADDRESS                where to listen (default 127.0.0.1:8888; port 0: the system chooses)
+--connections N        how many at a time (default 1000); others wait
+--connect-timeout MS   how long connecting to the target may take (default 5000)
+--idle-timeout MS      close a connection that moves no bytes for this long (default 60000)
+--workers N            run on N workers (OS threads; default one per core)
 --help                 print this text";
 
 static ACCEPTED: AtomicU64 = AtomicU64::new(0);
@@ -48,31 +49,31 @@ static BROKEN: AtomicU64 = AtomicU64::new(0);
 static BYTES_THERE: AtomicU64 = AtomicU64::new(0);
 static BYTES_BACK: AtomicU64 = AtomicU64::new(0);
 
-fn main() -> io::Result<()> {
-    let options = options().unwrap_or_else(|error| {
-        eprintln!("{error}; --help shows the options");
-        exit(2);
-    });
-    let mut builder = rustlet::Builder::new();
-    if let Some(workers) = options.workers {
-        builder = builder.workers(workers);
-    }
-    builder.build()?.run(|| serve(options))
+fn main() -> ExitCode {
+    support::main(HELP, |args| {
+        let runtime = args.runtime()?;
+        let options = Options::read(args)?;
+        runtime.build()?.run(|| serve(options))
+    })
 }
 
 /// Serves until Ctrl-C. The connections that are open then are cancelled when this returns.
-fn serve(options: Options) -> io::Result<()> {
-    let server = Server::bind(&options.address)?.max_connections(options.connections);
-    let told_to_end = signal::notify(&[SIGINT, SIGTERM])?;
+fn serve(options: Options) -> support::Result {
+    let address = &options.address;
+    let server = Server::bind(address).map_err(cannot("listen on", address))?;
+    let server = server.max_connections(options.connections);
+    let interrupted = signal::notify(&[SIGINT, SIGTERM])?;
     println!("listening on {}", server.local_addr()?);
 
-    let serving = thread::spawn(move || server.serve(move |client| pass_on(&client, &options)));
+    let serving = thread::spawn(move || server.serve(move |client| forward(&client, &options)));
     select! {
-        recv(told_to_end) -> _ => {}
-        recv(serving.done()) -> _ => return serving.join().unwrap_or_else(|panic| resume_unwind(panic)),
+        recv(interrupted) -> _ => {}
+        recv(serving.done()) -> _ => {
+            return Ok(serving.join().unwrap_or_else(|panic| resume_unwind(panic))?);
+        }
     }
     println!(
-        "accepted {}, of them {} found nobody, {} idle, {} broken; {} bytes there, {} back",
+        "accepted {}, of them {} unreachable, {} idle, {} broken; {} bytes there, {} back",
         ACCEPTED.load(Relaxed),
         UNREACHABLE.load(Relaxed),
         IDLE.load(Relaxed),
@@ -84,19 +85,18 @@ fn serve(options: Options) -> io::Result<()> {
 }
 
 /// One connection, from its acceptance to its end.
-fn pass_on(client: &TcpStream, options: &Options) {
+fn forward(client: &TcpStream, options: &Options) {
     ACCEPTED.fetch_add(1, Relaxed);
     let Ok(target) = connect(options) else {
         UNREACHABLE.fetch_add(1, Relaxed);
         return;
     };
-    // A connection that breaks while it is set up is as broken as any other.
     if join(client, &target, options.idle).is_err() {
         BROKEN.fetch_add(1, Relaxed);
     }
 }
 
-/// To the first address of the target that answers in time.
+/// Connects to the first address of the target that answers in time.
 fn connect(options: &Options) -> io::Result<TcpStream> {
     let mut failure = io::ErrorKind::NotFound.into();
     for address in options.target.to_socket_addrs()? {
@@ -108,7 +108,7 @@ fn connect(options: &Options) -> io::Result<TcpStream> {
     Err(failure)
 }
 
-/// Both directions, until both have ended, or one fails.
+/// Copies in both directions until both have ended or one fails.
 fn join(client: &TcpStream, target: &TcpStream, idle: Duration) -> io::Result<()> {
     for stream in [client, target] {
         stream.set_nodelay(true)?;
@@ -120,13 +120,13 @@ fn join(client: &TcpStream, target: &TcpStream, idle: Duration) -> io::Result<()
         let Err(error) = copy(from, to, &moved, bytes) else {
             return;
         };
-        // The failure of the other direction is a consequence of this one.
+        // Only the first failure counts: it causes that of the other direction.
         if !failed.swap(true, Relaxed) {
             let idle = error.kind() == io::ErrorKind::WouldBlock;
             let counter = if idle { &IDLE } else { &BROKEN };
             counter.fetch_add(1, Relaxed);
         }
-        // It wakes, and waits no longer for what cannot come.
+        // Wakes the other direction.
         for stream in [client, target] {
             drop(stream.shutdown(Shutdown::Both));
         }
@@ -138,7 +138,7 @@ fn join(client: &TcpStream, target: &TcpStream, idle: Duration) -> io::Result<()
     Ok(())
 }
 
-/// One direction: until its sender has no more to say, which the receiver is told.
+/// Copies one direction until its sender closes, and passes the end on.
 fn copy(
     mut from: &TcpStream,
     mut to: &TcpStream,
@@ -151,7 +151,7 @@ fn copy(
         let length = match from.read(&mut buffer) {
             Ok(0) => return to.shutdown(Shutdown::Write),
             Ok(length) => length,
-            // Out of time; unless the other direction has moved something.
+            // Timed out, unless the other direction has moved bytes meanwhile.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(error) => return Err(error),
         };
@@ -161,7 +161,7 @@ fn copy(
     }
 }
 
-/// When something has moved on a connection, in either direction.
+/// When bytes have last moved on a connection, in either direction.
 struct Moved {
     begin: Instant,
     /// Milliseconds after `begin`.
@@ -183,7 +183,7 @@ impl Moved {
         self.last.store(elapsed, Relaxed);
     }
 
-    /// How long nothing may move from now on; an error when nothing has for too long.
+    /// How long the connection may stay idle from now on; an error when that time is over.
     fn time_left(&self) -> io::Result<Duration> {
         let idle_since = Duration::from_millis(self.last.load(Relaxed));
         let left = (idle_since + self.idle).saturating_sub(self.begin.elapsed());
@@ -194,52 +194,27 @@ impl Moved {
     }
 }
 
-/// What the command line asks for.
+/// The command line.
 struct Options {
     target: String,
     address: String,
     connections: usize,
     connect: Duration,
     idle: Duration,
-    workers: Option<usize>,
 }
 
-fn options() -> Result<Options, String> {
-    let mut options = Options {
-        target: String::new(),
-        address: "127.0.0.1:8888".into(),
-        connections: 1_000,
-        connect: Duration::from_secs(5),
-        idle: Duration::from_secs(60),
-        workers: None,
-    };
-    let mut words = Vec::new();
-    let mut args = args().skip(1);
-    while let Some(arg) = args.next() {
-        let mut number = || {
-            let text = args.next().unwrap_or_default();
-            let number = text.parse::<u32>().ok().filter(|&n| n > 0);
-            number.ok_or(format!("{arg} wants a number above 0, not '{text}'"))
+impl Options {
+    fn read(args: &mut Args) -> support::Result<Options> {
+        let connect = args.milliseconds("--connect-timeout")?;
+        let idle = args.milliseconds("--idle-timeout")?;
+        let options = Options {
+            connections: args.number("--connections", 1)?.unwrap_or(1_000) as usize,
+            connect: connect.unwrap_or(Duration::from_secs(5)),
+            idle: idle.unwrap_or(Duration::from_secs(60)),
+            target: args.word()?.ok_or_else(|| misuse("TARGET is missing"))?,
+            address: args.word_or("127.0.0.1:8888")?,
         };
-        let milliseconds = |number: u32| Duration::from_millis(number.into());
-        match arg.as_str() {
-            "--help" | "-h" => {
-                println!("{HELP}");
-                exit(0);
-            }
-            "--connections" => options.connections = number()? as usize,
-            "--connect-timeout" => options.connect = milliseconds(number()?),
-            "--idle-timeout" => options.idle = milliseconds(number()?),
-            "--workers" => options.workers = Some(number()? as usize),
-            _ if arg.starts_with('-') => return Err(format!("unknown option {arg}")),
-            _ => words.push(arg),
-        }
-    }
-    let mut words = words.into_iter();
-    options.target = words.next().ok_or("where to?")?;
-    options.address = words.next().unwrap_or(options.address);
-    match words.next() {
-        None => Ok(options),
-        Some(word) => Err(format!("one word too many: {word}")),
+        args.end()?;
+        Ok(options)
     }
 }

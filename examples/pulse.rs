@@ -1,36 +1,47 @@
-//! Pulses of different speeds, merged, until the time is up. After the example for `select` in Spool.
+//! Merges pulses of different speeds with `select!` until a timer fires. After the `select` example
+//! of Spool.
 //!
-//! What it shows: a green thread behind a channel is a source of events; a timer is a channel too; `select!` waits for all of them at
-//! once and says which came.
+//! What it shows: a green thread behind a channel is a source of events, and a timer is a channel too.
+//! `select!` waits for all of them at once and says which one is ready.
 //!
 //! ```sh
 //! cargo run --release --example pulse -- 1000
 //! ```
 //!
-//! The number says for how many milliseconds, 1000 if it is not given. To try: a fourth pulse; a pulse that ends after three beats, and
-//! what `select!` says of a channel that nobody sends on any more.
+//! To try: add a fourth pulse; let a pulse end after three beats, and see what `select!` receives from a
+//! channel that has no sender any more.
+
+mod support;
 
 use rustlet::channel::{Receiver, after, bounded, select, tick};
 use rustlet::thread;
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-fn main() {
-    let length = std::env::args().nth(1);
-    let length = length.map_or(Ok(1000), |text| text.parse::<u32>());
-    let Ok(length) = length else {
-        eprintln!("usage: pulse [MILLISECONDS]");
-        std::process::exit(2);
-    };
-    rustlet::run(|| merge(length * MILLISECOND));
+const HELP: &str = "\
+[MILLISECONDS]
+
+Merges pulses of different speeds until a timer fires.
+
+MILLISECONDS    how long (default 1000)
+--help          print this text";
+
+fn main() -> ExitCode {
+    support::main(HELP, |args| {
+        let length = args.number_word("MILLISECONDS", 0)?.unwrap_or(1_000);
+        args.end()?;
+        rustlet::run(|| merge(length * MILLISECOND));
+        Ok(())
+    })
 }
 
 fn merge(length: Duration) {
     let slow = pulse(250 * MILLISECOND);
     let fast = pulse(100 * MILLISECOND);
-    // The same without a thread, and without a count.
+    // The same without a thread and without a count.
     let ticks = tick(400 * MILLISECOND);
     let end = after(length);
     let mut beats = 0;
@@ -46,13 +57,13 @@ fn merge(length: Duration) {
     println!("time is up after {beats} beats");
 }
 
-/// Beats for ever, and counts. The thread ends when nobody listens any more.
-fn pulse(every: Duration) -> Receiver<u32> {
+/// Starts a thread that counts beats. It ends when the receiver is dropped.
+fn pulse(interval: Duration) -> Receiver<u32> {
     let (sender, receiver) = bounded(0);
     thread::spawn(move || {
         let mut count = 0;
         loop {
-            thread::sleep(every);
+            thread::sleep(interval);
             count += 1;
             if sender.send(count).is_err() {
                 break;

@@ -1,51 +1,56 @@
-//! Sorts numbers by sleeping: a green thread for each, which sleeps so long and then says its number.
+//! Sorts numbers by sleeping: one green thread for each, which sleeps that long and prints its number.
 //!
-//! What it shows: `thread::sleep` suspends one green thread, so all sleep at the same time, on one OS thread; the program takes as long as the longest.
+//! What it shows: `thread::sleep` suspends one green thread. All of them sleep at the same time on one
+//! OS thread, so the program takes as long as the largest number.
 //!
 //! ```sh
 //! cargo run --release --example sleepy -- 30 10 20
 //! ```
 //!
-//! The numbers are milliseconds. To try: `--example sleepy -- $(shuf -i 1-1000 -n 500)`.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "rules for the inside of the library, not for programs"
-)]
+//! To try: `cargo run --release --example sleepy -- $(shuf -i 1-1000 -n 500)`.
+
+mod support;
 
 use rustlet::thread;
 
-use std::env::args;
-use std::io;
-use std::process::exit;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-fn main() -> io::Result<()> {
-    let numbers: Result<Vec<u32>, _> = args().skip(1).map(|text| text.parse()).collect();
-    let numbers = match numbers {
-        Ok(numbers) if !numbers.is_empty() => numbers,
-        _ => {
-            eprintln!("usage: sleepy MILLISECONDS...");
-            exit(2);
+const HELP: &str = "\
+MILLISECONDS...
+
+Sorts numbers by sleeping.
+
+MILLISECONDS    one or more numbers
+--help          print this text";
+
+fn main() -> ExitCode {
+    support::main(HELP, |args| {
+        let mut numbers = Vec::new();
+        while let Some(number) = args.number_word("MILLISECONDS", 0)? {
+            numbers.push(number);
         }
-    };
-    // With one worker there is one row of timers, and numbers that are near to each other wake in order.
-    rustlet::Builder::new()
-        .workers(1)
-        .build()?
-        .run(|| sort(&numbers));
-    Ok(())
+        args.end()?;
+        if numbers.is_empty() {
+            return Err(support::misuse("nothing to sort"));
+        }
+        // One worker has one queue of timers, so numbers that are close together wake in order.
+        let runtime = rustlet::Builder::new().workers(1).build()?;
+        runtime.run(|| sort(&numbers));
+        Ok(())
+    })
 }
 
 fn sort(numbers: &[u32]) {
-    let begin = Instant::now();
+    let start = Instant::now();
     thread::scope(|scope| {
         for &number in numbers {
             scope.spawn(move || {
-                thread::sleep_until(begin + Duration::from_millis(number.into()));
+                thread::sleep_until(start + Duration::from_millis(number.into()));
                 println!("{number}");
             });
         }
     });
-    let all: u64 = numbers.iter().copied().map(u64::from).sum();
-    println!("slept {all} ms in {} ms", begin.elapsed().as_millis());
+    let total: u64 = numbers.iter().copied().map(u64::from).sum();
+    println!("slept {total} ms in {} ms", start.elapsed().as_millis());
 }

@@ -1,26 +1,40 @@
-//! Green threads inside a foreign event loop: an epoll loop that has descriptors of its own, and a `Worker` among them.
+//! Green threads inside another event loop: an epoll loop with descriptors of its own and a `Worker`.
 //!
-//! ```console
-//! $ cargo run --example worker_epoll
+//! What it shows: the descriptor of a worker is readable when the worker has something to do. The loop
+//! also watches a timerfd of its own, as a GUI toolkit watches its display. The worker runs an echo
+//! server and a client. The loop sleeps in `epoll_wait` only. The program checks itself.
+//!
+//! ```sh
+//! cargo run --release --example worker_epoll
 //! ```
 //!
-//! The loop watches a timerfd of its own, as a GUI's toolkit would watch its display, and the worker's descriptor. On the worker
-//! runs an echo server with a client. The loop sleeps in `epoll_wait` and nowhere else. The run checks itself.
+//! To try: `strace -f -e epoll_wait target/release/examples/worker_epoll`.
 
-use std::io::{self, Read, Write};
-use std::mem::MaybeUninit;
-use std::time::Duration;
+mod support;
 
 use rustix::event::epoll;
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
 use rustlet::Worker;
 use rustlet::net::{TcpListener, TcpStream};
 
+use std::io::{self, Read, Write};
+use std::mem::MaybeUninit;
+use std::process::ExitCode;
+use std::time::Duration;
+
+const HELP: &str = "\
+[--help]
+
+Runs an echo server on green threads inside an epoll loop.";
+
 const WORKER: u64 = 1;
 const BLINK: u64 = 2;
 
-fn main() -> io::Result<()> {
-    Worker::scope(poll_loop)
+fn main() -> ExitCode {
+    support::main(HELP, |args| {
+        args.end()?;
+        Ok(Worker::scope(poll_loop)?)
+    })
 }
 
 fn poll_loop(worker: &Worker) -> io::Result<()> {
@@ -43,7 +57,7 @@ fn poll_loop(worker: &Worker) -> io::Result<()> {
         Ok(20 * answer.len())
     });
 
-    // The foreign loop: level-triggered, as is epoll's default.
+    // The other loop. Events are level-triggered, epoll's default.
     let poller = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let blink = every(Duration::from_millis(10))?;
     let watch = |key| (epoll::EventData::new_u64(key), epoll::EventFlags::IN);
@@ -60,7 +74,7 @@ fn poll_loop(worker: &Worker) -> io::Result<()> {
         for event in events {
             match event.data.u64() {
                 WORKER => {
-                    worker.tick(); // what is left keeps the descriptor readable
+                    worker.tick(); // the descriptor stays readable while work is left
                 }
                 _ => {
                     let mut count = [0; 8];
@@ -71,7 +85,7 @@ fn poll_loop(worker: &Worker) -> io::Result<()> {
         }
     }
 
-    // All have ended, so nobody waits here.
+    // Both threads have ended, so these joins do not wait.
     let sent = client.join().expect("the client has not panicked")?;
     let echoed = server.join().expect("the server has not panicked")?;
     println!("{echoed} bytes echoed, {blinks} blinks, {turns} turns of the loop");
@@ -80,7 +94,7 @@ fn poll_loop(worker: &Worker) -> io::Result<()> {
     Ok(())
 }
 
-/// A timer of the loop's own.
+/// A timerfd of the loop.
 fn every(period: Duration) -> io::Result<rustix::fd::OwnedFd> {
     let timer = rustix::time::timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC)?;
     let period = Timespec {

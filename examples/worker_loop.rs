@@ -1,29 +1,44 @@
-//! A game loop that drives green threads by hand: each creature is one, and says what it does next as a plain program.
+//! A game loop that steps green threads by hand: each creature is one green thread.
 //!
-//! ```console
-//! $ cargo run --example worker_loop
+//! What it shows: a [`Worker`] inside another loop. The creatures and the loop share the board through
+//! an `Rc`, because all of them run on this OS thread. In each frame every creature that is ready takes
+//! one step, then the board is drawn. The program checks itself: the hare, which naps, loses.
+//!
+//! ```sh
+//! cargo run --release --example worker_loop
 //! ```
 //!
-//! The creatures and the loop share the board through an `Rc`: they are all on this one OS thread. In each frame every creature that
-//! is ready takes one step, then the board is drawn. The run checks itself: the hare, which naps, loses.
+//! To try: a third creature, or a hare that does not nap.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-use std::time::Duration;
+mod support;
 
 use rustlet::{Worker, sleep, yield_now};
 
+use std::cell::RefCell;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Duration;
+
+const HELP: &str = "\
+[--help]
+
+Races a tortoise and a hare, which are green threads in a game loop.";
+
 const TRACK: usize = 24;
 
-/// Where everybody is, by name, and who has arrived.
+/// The creatures with their positions, and those that have arrived.
 #[derive(Default)]
 struct Board {
     places: Vec<(&'static str, usize)>,
     arrived: Vec<&'static str>,
 }
 
-fn main() {
-    Worker::scope(play);
+fn main() -> ExitCode {
+    support::main(HELP, |args| {
+        args.end()?;
+        Worker::scope(play);
+        Ok(())
+    })
 }
 
 fn play(worker: &Worker) {
@@ -33,7 +48,7 @@ fn play(worker: &Worker) {
     let watched = Rc::clone(&board);
     race(worker, &board, "hare", move |place| {
         while place == TRACK / 2 && watched.borrow().arrived.is_empty() {
-            sleep(Duration::from_millis(50)); // one more nap; the loop goes on meanwhile
+            sleep(Duration::from_millis(50)); // another nap; the loop goes on meanwhile
         }
         if place % 3 == 0 {
             yield_now();
@@ -42,13 +57,13 @@ fn play(worker: &Worker) {
 
     let mut frames = 0;
     while worker.live() > 0 {
-        // One step for each that is ready; a bound, because someone who yields is ready again at once.
+        // One step for each ready creature. The bound is needed: after a yield it is ready again at once.
         for _ in 0..worker.live() {
             worker.tick();
         }
         draw(&board.borrow());
         frames += 1;
-        sleep(Duration::from_millis(2)); // blocks this OS thread, until the display wants the next frame
+        sleep(Duration::from_millis(2)); // outside of a green thread: blocks this OS thread until the next frame
     }
 
     let board = board.borrow();
@@ -57,7 +72,7 @@ fn play(worker: &Worker) {
     assert!(frames >= TRACK);
 }
 
-/// Puts a creature on the board, which runs and does as `between` says between two places.
+/// Puts a creature on the board. It runs along the track and calls `between` at each position.
 fn race(
     worker: &Worker,
     board: &Rc<RefCell<Board>>,

@@ -71,6 +71,8 @@
 //!
 //! `sanitizer` is for programs that are built with AddressSanitizer: see [tools](guide::tools).
 
+// Rules for the inside of the library, not for programs and tests: see clippy.toml.
+#![warn(clippy::disallowed_methods)]
 #![cfg_attr(
     loom,
     allow(

@@ -11,6 +11,7 @@ mod examples {
     mod program;
 
     mod chat;
+    mod command_line;
     mod httpd;
     mod proxy;
     mod resp;

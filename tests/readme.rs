@@ -17,6 +17,33 @@ fn the_diff_in_the_readme_is_the_diff() {
     assert_eq!(shown, real, "the README should show:\n{}", real.join("\n"));
 }
 
+/// A program on std's threads becomes one on green threads by three lines.
+#[test]
+fn the_echo_servers_differ_in_three_lines() {
+    let (threads, green) = (read("examples/echo_threads.rs"), read("examples/echo.rs"));
+    let changes = diff(&threads, &green);
+    let [imports @ .., before, after] = &changes[..] else {
+        panic!("{changes:?}");
+    };
+    assert_eq!(
+        imports,
+        [
+            "-use std::net::{TcpListener, TcpStream};",
+            "-use std::thread;",
+            "+use rustlet::net::{TcpListener, TcpStream};",
+            "+use rustlet::thread;",
+        ]
+    );
+    let call = before.strip_prefix('-').expect("a removed line").trim();
+    assert_eq!(
+        after.trim_start_matches(['+', ' ']),
+        format!("rustlet::run(|| {call})")
+    );
+    let is_code = |line: &&str| !line.trim().is_empty() && !line.trim().starts_with("//");
+    let lines = green.lines().filter(is_code).count();
+    assert!(lines < 60, "examples/echo.rs has {lines} lines of code");
+}
+
 #[test]
 fn the_diff_finds_what_differs() {
     assert_eq!(diff("a\nb\nc\n", "a\nx\nc\nd\n"), ["-b", "+x", "+d"]);
@@ -46,6 +73,10 @@ fn each_example_is_in_the_table() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     for entry in fs::read_dir(folder).expect("the examples") {
         let path = entry.expect("an example").path();
+        if path.ends_with("support") {
+            // A module of the examples.
+            continue;
+        }
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         let main = if path.is_dir() { "/main.rs" } else { ".rs" };
         let link = format!("[`{name}`](examples/{name}{main})");

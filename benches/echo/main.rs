@@ -5,13 +5,10 @@
 //! costs more than the server it loads, so the figure that tells servers apart is not the answers
 //! per second but the CPU time that the server used for each.
 //!
-//! `cargo bench --bench echo`, or with `-- --quick`; `-- --help` shows the options.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "rules for the inside of the library, not for programs"
-)]
+//! `cargo bench --manifest-path benches/Cargo.toml --bench echo`, or with `-- --quick`; `-- --help` shows
+//! the options.
 
-#[allow(dead_code, reason = "the example `load` has further uses for it")]
+#[allow(dead_code, reason = "the driver by itself has further uses for it")]
 #[path = "../load/driver.rs"]
 mod driver;
 mod green;
@@ -37,7 +34,7 @@ use std::{env, io};
 const HELP: &str = "\
 Compares echo servers: rustlet, std's threads, and a raw epoll loop as the limit.
 
-usage: cargo bench --bench echo -- [OPTIONS] [SERVER...]
+usage: cargo bench --manifest-path benches/Cargo.toml --bench echo -- [OPTIONS] [SERVER...]
 
 SERVER             rustlet, threads, epoll; all if none is given
 --quick            one short round

@@ -1,10 +1,6 @@
 //! Loads an echo server on this machine and prints what its clients saw.
 //!
-//! `cargo run --release --example load -- --help` shows the options.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "rules for the inside of the library, not for programs"
-)]
+//! `cargo run --release --manifest-path benches/Cargo.toml --bin load -- --help` shows the options.
 
 #[allow(
     dead_code,

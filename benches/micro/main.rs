@@ -4,12 +4,8 @@
 //! times over, so that a machine which changes its speed does so for all of them; each round
 //! is compared with the same round of the last run. At the end stands one table, with ratios.
 //!
-//! `cargo bench --bench micro`, or with `-- --quick`, or with a part of a row's name; all of Criterion's
-//! options work.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "rules for the inside of the library, not for programs"
-)]
+//! `cargo bench --manifest-path benches/Cargo.toml --bench micro`, or with `-- --quick`, or with a part of
+//! a row's name; all of Criterion's options work.
 
 mod green;
 mod os;

@@ -1,4 +1,5 @@
-//! A model of placement on machines of 2 to 256 workers: `cargo bench --bench placement`.
+//! A model of placement on machines of 2 to 256 workers:
+//! `cargo bench --manifest-path benches/Cargo.toml --bench placement`.
 //!
 //! Virtual workers, a clock that jumps from event to event, and the policy's own source. What is modelled is what decides where
 //! a thread starts: records of sites, queues, sleeping and waking, stealing, and that a started thread stays. What is not: locks,

@@ -1,7 +1,8 @@
-//! What a request gets: a file or a part of it, a listing, or a word on why not.
+//! The response to a request: a file or a part of it, a listing, or an error page.
 //!
-//! `Site::respond` blocks, as files do, and is called on the pool of OS threads, once a request: it also reads the
-//! first chunk. The rest of a long file is read while it is sent: from a `rustlet::fs::File`, which suspends.
+//! `Site::respond` blocks and is called on the pool of OS threads, once for each request: it also reads
+//! the first chunk. The rest of a long file is read while it is sent, from a `rustlet::fs::File`, which
+//! suspends.
 
 use crate::CHUNK;
 use crate::listing::{escaped_path, listing};
@@ -16,6 +17,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The folder that is served.
@@ -23,10 +25,10 @@ pub(crate) struct Site {
     root: File,
 }
 
-/// What goes back, but for what depends on the connection.
+/// A response, without the headers that depend on the connection.
 pub(crate) struct Response {
     pub(crate) status: Status,
-    /// Whole lines, with their ends.
+    /// Complete lines with their ends.
     pub(crate) headers: String,
     pub(crate) body: Body,
 }
@@ -47,7 +49,7 @@ impl Site {
     pub(crate) fn respond(&self, request: &Request) -> Response {
         self.find(request).unwrap_or_else(|error| {
             Response::refusal(match Errno::from_io_error(&error) {
-                // XDEV: the path would lead out of the folder. Nobody needs to know whether something is there.
+                // XDEV: the path leads out of the folder. The client does not learn whether the file exists.
                 Some(Errno::NOENT | Errno::NOTDIR | Errno::XDEV | Errno::LOOP) => 404,
                 Some(Errno::NAMETOOLONG | Errno::NXIO) => 404,
                 Some(Errno::ACCESS | Errno::PERM) => 403,
@@ -58,13 +60,16 @@ impl Site {
     }
 
     fn find(&self, request: &Request) -> io::Result<Response> {
-        // As the path is relative to the folder: no slash at its front.
+        // Relative to the folder: without leading slashes.
         let slashes = request
             .path
             .iter()
             .take_while(|&&byte| byte == b'/')
             .count();
         let path = &request.path[slashes..];
+        if path.split(|&byte| byte == b'/').any(is_hidden) {
+            return Ok(Response::refusal(404));
+        }
         let file = self.open_beneath(if path.is_empty() { b"." } else { path })?;
         let metadata = file.metadata()?;
         if metadata.is_file() {
@@ -74,7 +79,7 @@ impl Site {
             return Ok(Response::refusal(404));
         }
         if !path.is_empty() && !path.ends_with(b"/") {
-            // Made from the path without its slashes: `//host/x` at the front would send the browser to another host.
+            // Without the leading slashes: a location of `//host/x` names another host.
             let query = &request.query;
             return Ok(Response::moved(&format!("/{}/{query}", escaped_path(path))));
         }
@@ -88,17 +93,17 @@ impl Site {
         }
     }
 
-    /// Opens what is at `path` in the folder. It is the system that sees to it that neither `..` nor a symbolic link leads
-    /// out, at any step of the way, so nobody can change a directory between a check and its use.
+    /// Opens `path` in the folder. The kernel checks at each step that neither `..` nor a symbolic link
+    /// leads out, so there is no moment between a check and its use.
     fn open_beneath(&self, path: &[u8]) -> io::Result<File> {
-        // NONBLOCK: opening a named pipe would wait for someone who writes to it.
+        // NONBLOCK: opening a named pipe would wait for a writer.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         Ok(openat2(&self.root, path, flags, Mode::empty(), resolve)?.into())
     }
 }
 
-/// Sends a file, or the part of it that was asked for, unless the client has it already.
+/// Responds with a file, with a part of it, or with 304 if the client has it already.
 fn respond_with_file(
     request: &Request,
     path: &[u8],
@@ -107,10 +112,11 @@ fn respond_with_file(
 ) -> io::Result<Response> {
     let size = metadata.len();
     let version = Version::of(metadata);
-    let kind = mime_guess::from_path(OsStr::from_bytes(path)).first_raw();
-    let charset = match kind {
-        Some(kind) if kind.starts_with("text/") => "; charset=utf-8",
-        _ => "",
+    let kind = media_type(path);
+    let charset = if kind.starts_with("text/") {
+        "; charset=utf-8"
+    } else {
+        ""
     };
     let mut headers = format!(
         "Accept-Ranges: bytes\r\nETag: {}\r\nLast-Modified: {}\r\n",
@@ -140,10 +146,7 @@ fn respond_with_file(
         headers += &format!("Content-Range: bytes {start}-{last}/{size}\r\n");
     }
     headers += &format!("Content-Length: {}\r\n", end - start);
-    headers += &format!(
-        "Content-Type: {}{charset}\r\nX-Content-Type-Options: nosniff\r\n",
-        kind.unwrap_or("application/octet-stream")
-    );
+    headers += &format!("Content-Type: {kind}{charset}\r\nX-Content-Type-Options: nosniff\r\n");
     let first = if request.is_head {
         Vec::new()
     } else {
@@ -160,10 +163,10 @@ fn respond_with_file(
     })
 }
 
-/// Which version of a file this is: what a client may remember of one that it has.
+/// The version of a file, as a client remembers it.
 struct Version {
     tag: String,
-    /// In whole seconds, as the headers can say it.
+    /// In whole seconds, the resolution of the headers.
     modified: SystemTime,
 }
 
@@ -182,7 +185,7 @@ impl Version {
         }
     }
 
-    /// The order is that of RFC 9110, section 13.2.2.
+    /// Evaluates the conditions of a request in the order of RFC 9110, section 13.2.2.
     fn decide(&self, request: &Request, size: u64) -> Decision {
         let changed_since = |date: &str| httpdate::parse_http_date(date).map(|d| self.modified > d);
         let still_that_one = match (&request.if_match, &request.if_unmodified_since) {
@@ -201,7 +204,7 @@ impl Version {
         if client_has_it {
             return Decision::Nothing(304);
         }
-        // A part is of use only to a client whose other parts are of this version.
+        // A part is useful only if the client's other parts are of the same version.
         let fits = match &request.if_range {
             Some(version) if version.contains('"') => *version == self.tag,
             Some(date) => httpdate::parse_http_date(date).is_ok_and(|date| date == self.modified),
@@ -213,7 +216,7 @@ impl Version {
         }
     }
 
-    /// Whether a list such as `"a", W/"b"` names this version.
+    /// Whether a list such as `"a", W/"b"` contains this version.
     fn is_among(&self, tags: &str, weak_too: bool) -> bool {
         tags.split(',').map(str::trim).any(|tag| {
             let strong = tag.strip_prefix("W/").filter(|_| weak_too).unwrap_or(tag);
@@ -222,7 +225,45 @@ impl Version {
     }
 }
 
-/// When a file was changed. The headers of HTTP know the years from 1970 to 9999, file systems know more.
+/// Whether a component of a path is not served: `.git`, but not `.` and `..`.
+pub(crate) fn is_hidden(name: &[u8]) -> bool {
+    name.starts_with(b".") && !matches!(name, b"." | b"..")
+}
+
+/// The media type of a file, from the end of its name.
+fn media_type(path: &[u8]) -> &'static str {
+    let extension = Path::new(OsStr::from_bytes(path)).extension();
+    let extension = extension.unwrap_or_default().to_ascii_lowercase();
+    match extension.to_str().unwrap_or_default() {
+        "html" | "htm" => "text/html",
+        "css" => "text/css",
+        "csv" => "text/csv",
+        "js" | "mjs" => "text/javascript",
+        "md" => "text/markdown",
+        "txt" | "log" | "rs" | "toml" | "c" | "h" | "py" | "sh" => "text/plain",
+        "xml" => "text/xml",
+        "json" | "map" => "application/json",
+        "pdf" => "application/pdf",
+        "wasm" => "application/wasm",
+        "gz" => "application/gzip",
+        "zip" => "application/zip",
+        "avif" => "image/avif",
+        "gif" => "image/gif",
+        "ico" => "image/x-icon",
+        "jpg" | "jpeg" => "image/jpeg",
+        "png" => "image/png",
+        "svg" => "image/svg+xml",
+        "webp" => "image/webp",
+        "woff2" => "font/woff2",
+        "mp3" => "audio/mpeg",
+        "ogg" => "audio/ogg",
+        "mp4" => "video/mp4",
+        "webm" => "video/webm",
+        _ => "application/octet-stream",
+    }
+}
+
+/// When a file was changed, limited to what the headers of HTTP can express: the years 1970 to 9999.
 pub(crate) fn since_1970(metadata: &Metadata) -> Duration {
     const END_OF_9999: Duration = Duration::from_secs(253_402_300_799);
     let since = metadata
@@ -232,8 +273,8 @@ pub(crate) fn since_1970(metadata: &Metadata) -> Duration {
     since.unwrap_or_default().min(END_OF_9999)
 }
 
-/// What a header such as `bytes=0-99` means for a file of `size` bytes. One that asks for several parts, or makes no
-/// sense, may be passed over.
+/// The meaning of a header such as `bytes=0-99` for a file of `size` bytes. A header that asks for several
+/// parts, or is malformed, is ignored.
 fn part(range: &str, size: u64) -> Decision {
     let number = |text: &str| {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -289,16 +330,16 @@ impl Response {
     }
 }
 
-/// The part of a file that is to be sent.
+/// The part of a file to be sent.
 pub(crate) struct Piece {
     file: rustlet::fs::File,
-    /// Read already.
+    /// The first chunk, which is read already.
     first: Option<Vec<u8>>,
     rest: Range<u64>,
 }
 
 impl Piece {
-    /// What comes next; suspends while it is read, if it has not been. None at the end.
+    /// The next chunk, or `None` at the end. Suspends while it is read.
     pub(crate) fn next_chunk(&mut self) -> io::Result<Option<Vec<u8>>> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -308,7 +349,7 @@ impl Piece {
             None => read_chunk(&self.file, &self.rest)?,
         };
         if bytes.is_empty() {
-            // The file has become shorter, and its length was promised.
+            // The file has become shorter than the length in the header.
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         self.rest.start += bytes.len() as u64;
@@ -316,7 +357,7 @@ impl Piece {
     }
 }
 
-/// The first bytes of the range, as many as are read at a time, or as there are. Whether that blocks depends on whose the file is.
+/// Reads the first chunk of the range. Blocks for a `std::fs::File`, suspends for a `rustlet::fs::File`.
 fn read_chunk(file: &impl FileExt, range: &Range<u64>) -> io::Result<Vec<u8>> {
     let length = (range.end - range.start).min(CHUNK as u64) as usize;
     let mut bytes = vec![0; length];

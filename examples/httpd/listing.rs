@@ -1,6 +1,6 @@
-//! The page that shows what is in a directory.
+//! The page that lists a directory.
 
-use crate::files::since_1970;
+use crate::files::{is_hidden, since_1970};
 
 use std::fmt::Write;
 use std::fs::{self, File};
@@ -13,13 +13,16 @@ const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;margin:2em auto;max
     table{border-collapse:collapse;width:100%}td,th{padding:.2em .8em .2em 0;text-align:left}\
     tr:hover td{background:#eef}.n{text-align:right;font-variant-numeric:tabular-nums}";
 
-/// A page with what is in a directory: directories first, then by name.
+/// Lists a directory: directories first, then by name, without hidden entries.
 pub(crate) fn listing(path: &[u8], directory: &File) -> io::Result<String> {
     let mut entries = Vec::new();
-    // The directory that was opened, whatever its name means by now.
+    // The directory that was opened, even if its name means another one by now.
     for entry in fs::read_dir(format!("/proc/self/fd/{}", directory.as_raw_fd()))? {
         let entry = entry?;
-        // Of a symbolic link, its own: what it leads to may be none of the client's business.
+        if is_hidden(entry.file_name().as_bytes()) {
+            continue;
+        }
+        // The metadata of a symbolic link itself: its target may be outside of the folder.
         if let Ok(metadata) = entry.metadata() {
             entries.push((!metadata.is_dir(), entry.file_name(), metadata));
         }
@@ -39,7 +42,7 @@ pub(crate) fn listing(path: &[u8], directory: &File) -> io::Result<String> {
         let slash = if metadata.is_dir() { "/" } else { "" };
         let (link, text) = (escaped_path(name.as_bytes()), escaped_html(name.as_bytes()));
         let size = if metadata.is_file() {
-            metadata.len().to_string()
+            human_size(metadata.len())
         } else {
             String::new()
         };
@@ -52,7 +55,28 @@ pub(crate) fn listing(path: &[u8], directory: &File) -> io::Result<String> {
     Ok(page)
 }
 
-/// The text of a name, in which nothing is a tag.
+/// A size for people: three digits and a unit, such as `1.46 MiB`.
+fn human_size(bytes: u64) -> String {
+    let (mut size, mut units) = (
+        bytes as f64,
+        ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"].iter(),
+    );
+    let mut unit = "B";
+    // 999.5 would be shown as 1000.
+    while size >= 999.5
+        && let Some(next) = units.next()
+    {
+        (size, unit) = (size / 1024.0, next);
+    }
+    match size {
+        _ if unit == "B" => format!("{bytes} B"),
+        ..9.995 => format!("{size:.2} {unit}"),
+        ..99.95 => format!("{size:.1} {unit}"),
+        _ => format!("{size:.0} {unit}"),
+    }
+}
+
+/// A name as HTML text.
 fn escaped_html(name: &[u8]) -> String {
     let mut escaped = String::new();
     for character in String::from_utf8_lossy(name).chars() {
@@ -68,7 +92,7 @@ fn escaped_html(name: &[u8]) -> String {
     escaped
 }
 
-/// A path as it stands in an address. Colons too are escaped, so that no name looks like a scheme.
+/// A path as part of an address. Colons are escaped too, so that no name looks like a scheme.
 pub(crate) fn escaped_path(path: &[u8]) -> String {
     let mut escaped = String::new();
     for &byte in path {
@@ -76,7 +100,7 @@ pub(crate) fn escaped_path(path: &[u8]) -> String {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
                 escaped.push(byte.into());
             }
-            // Writing to a String does not fail.
+            // Writing to a String cannot fail.
             _ => drop(write!(escaped, "%{byte:02X}")),
         }
     }

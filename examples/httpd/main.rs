@@ -1,92 +1,92 @@
-//! A web server: the files of a folder, and listings of its directories, over HTTP/1.1.
+//! A web server: the files of a folder and listings of its directories, over HTTP/1.1.
 //!
-//! What it shows: a server of many connections in the plainest style there is. Each connection has a green thread that
-//! reads a request, answers it, and reads the next; what looks like a blocking read suspends that thread only.
-//! Time limits are ordinary timeouts of the socket. Files block, whatever one does, so everything that touches them
-//! goes to the pool of OS threads: in one piece by `unblock`, or call by call by `rustlet::fs`.
+//! What it shows: a server for many connections in sequential code. Each connection has a green thread
+//! that reads a request, answers it, and reads the next; a read that looks blocking suspends that
+//! thread only. Time limits are the timeouts of the socket. File operations block in the kernel, so
+//! they run on the pool of OS threads: a whole function with `unblock`, single calls with `rustlet::fs`.
 //!
-//! - [`request`] turns bytes into a request, or into the status that refuses it;
-//! - [`files`] finds what was asked for, never outside the folder, and says what to send: plain code, without a line about threads;
+//! - [`request`] parses requests;
+//! - [`files`] finds what was asked for, never outside the folder, and decides what to send. It is
+//!   ordinary blocking code;
 //! - [`listing`] writes the page for a directory;
-//! - this file moves the bytes: keep-alive, pipelining, limits, and a graceful end on Ctrl-C.
+//! - this file moves the bytes: keep-alive, pipelining, limits, and a graceful shutdown on Ctrl-C.
+//!
+//! Files and directories whose names begin with a dot are neither listed nor served.
 //!
 //! ```sh
 //! cargo run --release --example httpd -- /usr/share/doc
 //! ```
 //!
-//! To try against it: a browser; `curl -v --range 0-99 http://127.0.0.1:8080/FILE`; `curl --path-as-is http://127.0.0.1:8080/../../etc/passwd`;
-//! `wrk -c 100 http://127.0.0.1:8080/FILE`; and `nc 127.0.0.1 8080`, to be too slow.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "rules for the inside of the library, not for programs"
-)]
+//! To try against it: a browser; `curl -v --range 0-99 http://127.0.0.1:8080/FILE`;
+//! `curl --path-as-is http://127.0.0.1:8080/../../etc/passwd`; `wrk -c 100 http://127.0.0.1:8080/FILE`;
+//! and `nc 127.0.0.1 8080`, to be a client that is too slow.
 
 mod files;
 mod listing;
 mod request;
+#[path = "../support/mod.rs"]
+mod support;
 
 use files::{Body, Response, Site};
 use request::{Request, Status};
+use support::{Args, cannot};
 
 use rustlet::channel::select;
 use rustlet::net::{Server, Shutdown, TcpStream};
 use rustlet::signal::{self, SIGINT, SIGTERM};
 use rustlet::thread;
 
-use std::env::args;
 use std::io::{self, Read, Write};
 use std::panic::resume_unwind;
-use std::process::exit;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
 
 const HELP: &str = "\
+[OPTIONS] [FOLDER] [ADDRESS]
+
 Serves the files of a folder over HTTP/1.1, until Ctrl-C.
 
-usage: httpd [OPTIONS] [FOLDER] [ADDRESS]
-
-FOLDER               what to serve, the current directory if not given
-ADDRESS              where to listen, 127.0.0.1:8080 if not given; port 0 lets the system choose
---connections N      serve so many at a time, 10000 if not given; others wait
---head-timeout MS    a request must be here so long after its first byte, 10000 if not given
---idle-timeout MS    wait so long for the next request, 30000 if not given
---workers N          run on so many workers (OS threads), one per core if not given
+FOLDER               what to serve (default: the current directory)
+ADDRESS              where to listen (default 127.0.0.1:8080; port 0: the system chooses)
+--connections N      how many at a time (default 10000); others wait
+--head-timeout MS    how long a request may take to arrive (default 10000)
+--idle-timeout MS    how long to wait for the next request (default 30000)
+--workers N          run on N workers (OS threads; default one per core)
 --help               print this text";
 
 /// The longest head of a request, in bytes.
-const LONGEST_HEAD: usize = 16 * 1024;
-/// The longest first line of a request, which names the file.
-const LONGEST_LINE: usize = 8 * 1024;
-/// How much of a file is read, and sent, at a time.
+const MAX_HEAD: usize = 16 * 1024;
+/// The longest first line of a request, in bytes. It names the file.
+const MAX_LINE: usize = 8 * 1024;
+/// How many bytes of a file are read and sent at a time.
 const CHUNK: usize = 64 * 1024;
-/// So long may a client take for a chunk. One that is slower is cut off.
-const CHUNK_WITHIN: Duration = Duration::from_secs(20);
-/// At Ctrl-C, so long may the answers take that are under way.
-const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+/// How long a client may take for a chunk. A slower one is disconnected.
+const CHUNK_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long responses that are being sent at Ctrl-C may still take.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 static ENDING: AtomicBool = AtomicBool::new(false);
 static ANSWERING: AtomicUsize = AtomicUsize::new(0);
 static ANSWERED: AtomicUsize = AtomicUsize::new(0);
 
-fn main() -> io::Result<()> {
-    let options = options().unwrap_or_else(|error| {
-        eprintln!("{error}; --help shows the options");
-        exit(2);
-    });
-    let mut builder = rustlet::Builder::new();
-    if let Some(workers) = options.workers {
-        builder = builder.workers(workers);
-    }
-    builder.build()?.run(|| serve(options))
+fn main() -> ExitCode {
+    support::main(HELP, |args| {
+        let runtime = args.runtime()?;
+        let options = Options::read(args)?;
+        runtime.build()?.run(|| serve(options))
+    })
 }
 
-/// Serves until Ctrl-C, then lets the answers end that are under way. Connections that have nothing to do are
-/// cancelled when this returns.
-fn serve(options: Options) -> io::Result<()> {
-    let site = Arc::new(Site::open(&options.folder)?);
-    let server = Server::bind(&options.address)?.max_connections(options.connections);
-    let told_to_end = signal::notify(&[SIGINT, SIGTERM])?;
+/// Serves until Ctrl-C, then waits for the responses that are being sent. Idle connections are cancelled
+/// when this returns.
+fn serve(options: Options) -> support::Result {
+    let (folder, address) = (&options.folder, &options.address);
+    let site = Arc::new(Site::open(folder).map_err(cannot("serve", folder))?);
+    let server = Server::bind(address).map_err(cannot("listen on", address))?;
+    let server = server.max_connections(options.connections);
+    let interrupted = signal::notify(&[SIGINT, SIGTERM])?;
     println!("listening on {}", server.local_addr()?);
 
     let handle = server.handle();
@@ -94,12 +94,14 @@ fn serve(options: Options) -> io::Result<()> {
     let serving =
         thread::spawn(move || server.serve(move |stream| converse(&site, &stream, timeouts)));
     select! {
-        recv(told_to_end) -> _ => {}
-        recv(serving.done()) -> _ => return serving.join().unwrap_or_else(|panic| resume_unwind(panic)),
+        recv(interrupted) -> _ => {}
+        recv(serving.done()) -> _ => {
+            return Ok(serving.join().unwrap_or_else(|panic| resume_unwind(panic))?);
+        }
     }
     ENDING.store(true, Relaxed);
     handle.shutdown();
-    let deadline = Instant::now() + LAST_ANSWERS_WITHIN;
+    let deadline = Instant::now() + SHUTDOWN_TIMEOUT;
     while ANSWERING.load(Relaxed) > 0 && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(5));
     }
@@ -124,15 +126,15 @@ fn converse(site: &Arc<Site>, stream: &TcpStream, timeouts: Timeouts) {
         }
         Err(End::Lost(error)) => Err(error),
     };
-    // A client that left, or was too slow: nobody is there to be told.
+    // The client has closed the connection or was too slow, so no answer would arrive.
     drop(ended);
 }
 
-/// Why a connection ends before its time.
+/// Why a connection ends early.
 enum End {
-    /// What was received is no request that we serve.
+    /// The input is no request that this server answers.
     Refused(Status),
-    /// Nothing can be said to the client any more.
+    /// The connection failed.
     Lost(io::Error),
 }
 
@@ -145,16 +147,16 @@ impl From<io::Error> for End {
 struct Connection<'a> {
     stream: &'a TcpStream,
     timeouts: Timeouts,
-    /// Received, and not understood yet.
+    /// Bytes that were received and not parsed yet.
     input: Vec<u8>,
-    /// To be sent.
+    /// Bytes to be sent.
     output: Vec<u8>,
 }
 
 impl Connection<'_> {
     fn answer_all(&mut self, site: &Arc<Site>) -> Result<(), End> {
         self.stream.set_nodelay(true)?;
-        self.stream.set_write_timeout(Some(CHUNK_WITHIN))?;
+        self.stream.set_write_timeout(Some(CHUNK_TIMEOUT))?;
         while let Some(request) = self.receive()? {
             let _answering = Answering::new();
             let keep_alive = request.keep_alive && !ENDING.load(Relaxed);
@@ -170,34 +172,34 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// The next request; none when the client has no more, or says nothing for long.
+    /// The next request, or `None` when the client has closed its side or stays idle for too long.
     fn receive(&mut self) -> Result<Option<Request>, End> {
         let mut deadline = Instant::now() + self.timeouts.idle;
         let mut has_begun = false;
         let mut has_new_line = true;
         loop {
-            // Not for each piece that comes, which may be a byte.
+            // Not after each read, which may return a single byte.
             if has_new_line {
                 let empty_lines = self.input.iter().take_while(|&&b| is_newline(b)).count();
                 self.input.drain(..empty_lines);
-                let head = &self.input[..self.input.len().min(LONGEST_HEAD)];
+                let head = &self.input[..self.input.len().min(MAX_HEAD)];
                 if let Some((request, length)) = Request::parse(head).map_err(End::Refused)? {
                     self.input.drain(..length);
                     return Ok(Some(request));
                 }
             }
-            let line = &self.input[..self.input.len().min(LONGEST_LINE)];
-            if line.len() == LONGEST_LINE && !line.contains(&b'\n') {
+            let line = &self.input[..self.input.len().min(MAX_LINE)];
+            if line.len() == MAX_LINE && !line.contains(&b'\n') {
                 return Err(End::Refused(414));
             }
-            if self.input.len() >= LONGEST_HEAD {
+            if self.input.len() >= MAX_HEAD {
                 return Err(End::Refused(431));
             }
-            // Whoever waits for us has got all that we have: the answers to a batch of requests go out at once.
+            // Before a read that may wait, all responses are sent: those to a batch go out together.
             self.flush()?;
             if !has_begun && !self.input.is_empty() {
                 has_begun = true;
-                // One for all of it, not for each read: a byte now and then would hold the connection for ever.
+                // One deadline for the whole request: a client that sends a byte now and then is cut off too.
                 deadline = Instant::now() + self.timeouts.head;
             }
             match self.read(deadline)? {
@@ -212,7 +214,7 @@ impl Connection<'_> {
         }
     }
 
-    /// Adds to `input` what comes first, and says how long it is; none when the time is up.
+    /// Reads once into `input` and returns the number of bytes, or `None` after the deadline.
     fn read(&mut self, deadline: Instant) -> io::Result<Option<usize>> {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -230,7 +232,7 @@ impl Connection<'_> {
         }
     }
 
-    /// Answers. What is short stays in `output`, for the answers to the requests behind it.
+    /// Writes a response. A short one stays in `output`, to be sent with the next ones.
     fn send(&mut self, response: Response, with_body: bool, keep_alive: bool) -> io::Result<()> {
         let connection = if keep_alive { "keep-alive" } else { "close" };
         let date = httpdate::fmt_http_date(SystemTime::now());
@@ -261,7 +263,7 @@ impl Connection<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         for chunk in self.output.chunks(CHUNK) {
-            // As std's, our write gives all of its buffer to the system, unless its time is up before.
+            // A write of a green thread is short only after the timeout.
             if self.stream.write(chunk)? < chunk.len() {
                 return Err(io::ErrorKind::TimedOut.into());
             }
@@ -270,8 +272,8 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// Ends a connection so that the last answer arrives: closing while there is something to be received would
-    /// make the system reset the connection, and the client might lose what it has not read.
+    /// Closes a connection so that the last response arrives. Closing a socket with unread input resets
+    /// the connection, and the client could lose what it has not read.
     fn close(&mut self) -> io::Result<()> {
         self.flush()?;
         self.stream.shutdown(Shutdown::Write)?;
@@ -287,7 +289,7 @@ fn is_newline(byte: u8) -> bool {
     matches!(byte, b'\r' | b'\n')
 }
 
-/// One in `ANSWERING`.
+/// Counts itself in `ANSWERING` while it lives.
 struct Answering;
 
 impl Answering {
@@ -309,53 +311,28 @@ struct Timeouts {
     idle: Duration,
 }
 
-/// What the command line asks for.
+/// The command line.
 struct Options {
     folder: String,
     address: String,
     connections: usize,
     timeouts: Timeouts,
-    workers: Option<usize>,
 }
 
-fn options() -> Result<Options, String> {
-    let mut options = Options {
-        folder: ".".into(),
-        address: "127.0.0.1:8080".into(),
-        connections: 10_000,
-        timeouts: Timeouts {
-            head: Duration::from_secs(10),
-            idle: Duration::from_secs(30),
-        },
-        workers: None,
-    };
-    let mut words = Vec::new();
-    let mut args = args().skip(1);
-    while let Some(arg) = args.next() {
-        let mut number = || {
-            let text = args.next().unwrap_or_default();
-            let number = text.parse::<u32>().ok().filter(|&n| n > 0);
-            number.ok_or(format!("{arg} wants a number above 0, not '{text}'"))
+impl Options {
+    fn read(args: &mut Args) -> support::Result<Options> {
+        let head = args.milliseconds("--head-timeout")?;
+        let idle = args.milliseconds("--idle-timeout")?;
+        let options = Options {
+            connections: args.number("--connections", 1)?.unwrap_or(10_000) as usize,
+            timeouts: Timeouts {
+                head: head.unwrap_or(Duration::from_secs(10)),
+                idle: idle.unwrap_or(Duration::from_secs(30)),
+            },
+            folder: args.word_or(".")?,
+            address: args.word_or("127.0.0.1:8080")?,
         };
-        let milliseconds = |number: u32| Duration::from_millis(number.into());
-        match arg.as_str() {
-            "--help" | "-h" => {
-                println!("{HELP}");
-                exit(0);
-            }
-            "--connections" => options.connections = number()? as usize,
-            "--head-timeout" => options.timeouts.head = milliseconds(number()?),
-            "--idle-timeout" => options.timeouts.idle = milliseconds(number()?),
-            "--workers" => options.workers = Some(number()? as usize),
-            _ if arg.starts_with('-') => return Err(format!("unknown option {arg}")),
-            _ => words.push(arg),
-        }
-    }
-    let mut words = words.into_iter();
-    options.folder = words.next().unwrap_or(options.folder);
-    options.address = words.next().unwrap_or(options.address);
-    match words.next() {
-        None => Ok(options),
-        Some(word) => Err(format!("one word too many: {word}")),
+        args.end()?;
+        Ok(options)
     }
 }

@@ -1,21 +1,21 @@
-//! What a client asks for: from bytes to a request, or to the status that refuses it.
+//! Parses requests: from bytes to a request, or to the status that rejects it.
 
 /// A status code of HTTP.
 pub(crate) type Status = u16;
 
-/// So many header lines may a request have.
-const MOST_HEADERS: usize = 64;
+/// How many header lines a request may have.
+const MAX_HEADERS: usize = 64;
 
 /// A GET or a HEAD.
 #[derive(Debug, Default)]
 pub(crate) struct Request {
     pub(crate) is_head: bool,
-    /// The path, percent-decoded. It begins with a slash, and whatever else a client can think of.
+    /// The path, percent-decoded. It begins with a slash; the rest is arbitrary.
     pub(crate) path: Vec<u8>,
-    /// What stood behind the path, with its question mark, as it came.
+    /// The query with its question mark, not decoded.
     pub(crate) query: String,
     pub(crate) keep_alive: bool,
-    /// The headers that decide what of a file is sent, and whether.
+    /// The headers that decide whether a file is sent, and which part of it.
     pub(crate) if_match: Option<String>,
     pub(crate) if_none_match: Option<String>,
     pub(crate) if_modified_since: Option<String>,
@@ -25,9 +25,9 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// The request that `bytes` begin with, and its length; none while it is not complete.
+    /// The request that `bytes` begin with and its length, or `None` if it is incomplete.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Request, usize)>, Status> {
-        let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
+        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut head = httparse::Request::new(&mut headers);
         let length = match head.parse(bytes) {
             Ok(httparse::Status::Complete(length)) => length,
@@ -52,7 +52,7 @@ impl Request {
         };
         let mut hosts = 0;
         for header in head.headers.iter() {
-            // No header that we look at has a use for anything but ASCII.
+            // All headers used here are ASCII.
             let value = String::from_utf8_lossy(header.value).into_owned();
             let field = match header.name.to_ascii_lowercase().as_str() {
                 "if-match" => &mut request.if_match,
@@ -70,14 +70,14 @@ impl Request {
                     request.keep_alive |= !is_1_1 && has_token(&value, "keep-alive");
                     continue;
                 }
-                // We read no bodies: what follows this head may not be the next one.
+                // This server reads no bodies, so it could not find the next request.
                 "content-length" if value == "0" => continue,
                 "content-length" | "transfer-encoding" => {
                     return Err(413);
                 }
                 _ => continue,
             };
-            // Several lines of one name mean the same as one with commas.
+            // Several lines with one name mean the same as one line with commas.
             *field = Some(match field.take() {
                 Some(before) => format!("{before}, {value}"),
                 None => value,
@@ -90,7 +90,7 @@ impl Request {
     }
 }
 
-/// The path and the query of what a request line names: a path, or a whole address as for a proxy.
+/// Splits the target of a request into path and query. It may be a whole address, as for a proxy.
 fn split(target: &str) -> Result<(&str, &str), Status> {
     let target = match target.split_once("://") {
         Some(("http" | "https", rest)) => rest.find(['/', '?']).map_or("/", |slash| &rest[slash..]),

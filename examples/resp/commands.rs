@@ -1,4 +1,4 @@
-//! What each command does: those that redis-cli and redis-benchmark need, and the usual ones on strings.
+//! The commands: those that redis-cli and redis-benchmark need, and the usual ones on strings.
 
 use crate::keyspace::Keyspace;
 use crate::lock;
@@ -8,7 +8,7 @@ use rustlet::sync::Mutex;
 
 use std::time::{Duration, Instant};
 
-/// Every command. What is said about a wrong number of arguments depends on whether there is such a command.
+/// All commands. The error for a wrong number of arguments differs from that for an unknown command.
 const COMMANDS: &str = "APPEND CLIENT COMMAND CONFIG DBSIZE DECR DECRBY DEL ECHO EXISTS EXPIRE FLUSHALL FLUSHDB GET INCR INCRBY INFO \
     MGET MSET PERSIST PEXPIRE PING PTTL QUIT SELECT SET STRLEN TTL";
 
@@ -17,7 +17,7 @@ const SYNTAX: &str = "ERR syntax error";
 
 type Outcome = Result<Reply, String>;
 
-/// The reply to a command.
+/// Executes a command and returns its reply.
 pub(crate) fn execute(keys: &Mutex<Keyspace>, command: &Command) -> Reply {
     let words: Vec<&[u8]> = command.iter().map(Vec::as_slice).collect();
     outcome(&mut lock(keys), words[0], &words[1..]).unwrap_or_else(Reply::Error)
@@ -102,7 +102,7 @@ fn outcome(keys: &mut Keyspace, word: &[u8], arguments: &[&[u8]]) -> Outcome {
             keys.clear();
             Reply::Simple("OK")
         }
-        // What the clients of Redis ask when they begin, and are content with little.
+        // Clients of Redis ask these when they connect; short answers suffice.
         ("COMMAND", _) => Reply::List(Vec::new()),
         ("INFO", _) => {
             Reply::bytes(b"# Server\r\nredis_version:7.0.0\r\nredis_mode:standalone\r\n")
@@ -177,7 +177,7 @@ fn set(keys: &mut Keyspace, key: &[u8], value: &[u8], options: &[&[u8]], now: In
     })
 }
 
-/// The time that is so many units from now, one of them so many milliseconds; never in the past.
+/// The deadline that is `time` units of `unit` milliseconds from now.
 fn later(now: Instant, time: i64, unit: u64, command: &str) -> Result<Instant, String> {
     let time = u64::try_from(time).ok().filter(|&time| time > 0);
     time.and_then(|time| now.checked_add(Duration::from_millis(time.checked_mul(unit)?)))
@@ -187,7 +187,7 @@ fn later(now: Instant, time: i64, unit: u64, command: &str) -> Result<Instant, S
         })
 }
 
-/// Adds to a number; one that is not there is 0. The key keeps its deadline.
+/// Adds to a number. A missing key counts as 0; an existing one keeps its deadline.
 fn add(keys: &mut Keyspace, key: &[u8], by: Option<i64>, now: Instant) -> Outcome {
     let by = by.ok_or(NOT_AN_INTEGER)?;
     let entry = keys.get(key, now);

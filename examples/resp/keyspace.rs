@@ -1,20 +1,20 @@
-//! Keys, their values, and when they end.
+//! The keys, their values and deadlines.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A key whose time is up does not exist, whether it has been swept out or not: each call is told what time it is.
+/// The keys. An expired key does not exist, removed or not: each call is given the current time.
 #[derive(Default)]
 pub(crate) struct Keyspace {
     entries: HashMap<Arc<[u8]>, Entry>,
-    /// The keys that have a deadline, the next one first. Changed together with `entries`.
+    /// The keys with a deadline, the earliest first. Always changed together with `entries`.
     deadlines: BTreeSet<(Instant, Arc<[u8]>)>,
 }
 
 pub(crate) struct Entry {
     pub(crate) value: Arc<[u8]>,
-    /// Private: changes go through `set` and `expire`.
+    /// Private, so that changes go through `set` and `expire`.
     deadline: Option<Instant>,
 }
 
@@ -43,7 +43,7 @@ impl Keyspace {
         self.move_deadline(key, before.and_then(|entry| entry.deadline), deadline);
     }
 
-    /// Changes when a key ends. False when there is none.
+    /// Sets or clears the deadline of a key. Returns false if there is no such key.
     pub(crate) fn expire(&mut self, key: &[u8], deadline: Option<Instant>, now: Instant) -> bool {
         let Some(entry) = self.get(key, now) else {
             return false;
@@ -53,7 +53,7 @@ impl Keyspace {
         true
     }
 
-    /// Whether there was one.
+    /// Removes a key and returns whether it existed.
     pub(crate) fn remove(&mut self, key: &[u8], now: Instant) -> bool {
         let Some((key, Entry { deadline, .. })) = self.entries.remove_entry(key) else {
             return false;
@@ -62,10 +62,10 @@ impl Keyspace {
         deadline.is_none_or(|deadline| deadline > now)
     }
 
-    /// Removes keys whose time is up, `most` at most, and says how many.
-    pub(crate) fn sweep(&mut self, now: Instant, most: usize) -> usize {
+    /// Removes up to `limit` expired keys and returns how many.
+    pub(crate) fn sweep(&mut self, now: Instant, limit: usize) -> usize {
         let mut swept = 0;
-        while swept < most
+        while swept < limit
             && let Some((deadline, _)) = self.deadlines.first()
             && *deadline <= now
             && let Some((_, key)) = self.deadlines.pop_first()
@@ -76,7 +76,7 @@ impl Keyspace {
         swept
     }
 
-    /// How many there are, with those that have not been swept out yet.
+    /// The number of keys, including expired ones that are not removed yet.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }

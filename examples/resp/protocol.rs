@@ -1,21 +1,21 @@
-//! The protocol of Redis, version 2: commands in, replies out. The words of the errors are Redis's, which clients know.
+//! The protocol of Redis, version 2: reads commands, writes replies. Error messages are those of Redis.
 
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 
-/// A command line, or a line that says how many words or bytes follow, is this long at most.
-const LONGEST_LINE: usize = 64 * 1024;
-const MOST_WORDS: i64 = 1024 * 1024;
-/// The longest command, all of its words together. (Redis allows half a gibibyte a word.)
-const LONGEST_COMMAND: usize = 64 * 1024 * 1024;
+/// The longest inline command, or line with a count or a length, in bytes.
+const MAX_LINE: usize = 64 * 1024;
+const MAX_WORDS: i64 = 1024 * 1024;
+/// The longest command in bytes, all of its words together. (Redis allows 512 MiB for a word.)
+const MAX_COMMAND: usize = 64 * 1024 * 1024;
 
-/// The words of a command, of which there is one at least.
+/// The words of a command, at least one.
 pub(crate) type Command = Vec<Vec<u8>>;
 
 #[derive(Debug)]
 pub(crate) enum Problem {
     Io(io::Error),
-    /// What came is no command; the words for the client.
+    /// Malformed input; the message is for the client.
     Protocol(String),
 }
 
@@ -29,7 +29,7 @@ fn protocol_error(text: impl AsRef<str>) -> Problem {
     Problem::Protocol(format!("ERR Protocol error: {}", text.as_ref()))
 }
 
-/// The next command; none when the client has no more.
+/// Reads the next command, or `None` when the client has closed its side.
 pub(crate) fn read_command(reader: &mut impl BufRead) -> Result<Option<Command>, Problem> {
     loop {
         let Some(line) = read_line(reader, "too big inline request")? else {
@@ -39,19 +39,19 @@ pub(crate) fn read_command(reader: &mut impl BufRead) -> Result<Option<Command>,
             Some(count) => read_words(reader, count)?,
             None => split_words(&line)?,
         };
-        // Nothing was asked, and nothing is answered.
+        // An empty command has no reply.
         if !words.is_empty() {
             return Ok(Some(words));
         }
     }
 }
 
-/// So many words, each behind a line with its length.
+/// Reads `count` words, each after a line with its length.
 fn read_words(reader: &mut impl BufRead, count: &[u8]) -> Result<Command, Problem> {
-    let count = integer(count).filter(|&count| count <= MOST_WORDS);
+    let count = integer(count).filter(|&count| count <= MAX_WORDS);
     let count = count.ok_or_else(|| protocol_error("invalid multibulk length"))?;
     let mut words = Vec::new();
-    let mut room = LONGEST_COMMAND;
+    let mut room = MAX_COMMAND;
     for _ in 0..count {
         let line = read_line(reader, "too big bulk count string")?;
         let line = line.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
@@ -68,7 +68,7 @@ fn read_words(reader: &mut impl BufRead, count: &[u8]) -> Result<Command, Proble
     Ok(words)
 }
 
-/// The memory grows with what has come, not with what was announced.
+/// Reads a word and its line end. Allocates for the bytes that have arrived, not for the announced length.
 fn read_bytes(reader: &mut impl BufRead, length: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(length.min(16 * 1024));
     reader
@@ -83,22 +83,22 @@ fn read_bytes(reader: &mut impl BufRead, length: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A line, without its end; none at the end of the stream.
+/// Reads a line without its end, or `None` at the end of the stream.
 fn read_line(reader: &mut impl BufRead, too_long: &str) -> Result<Option<Vec<u8>>, Problem> {
     let mut line = Vec::new();
-    let most = LONGEST_LINE as u64;
-    reader.by_ref().take(most).read_until(b'\n', &mut line)?;
+    let limit = MAX_LINE as u64;
+    reader.by_ref().take(limit).read_until(b'\n', &mut line)?;
     if line.pop_if(|last| *last == b'\n').is_some() {
         line.pop_if(|last| *last == b'\r');
         Ok(Some(line))
-    } else if line.len() == LONGEST_LINE {
+    } else if line.len() == MAX_LINE {
         Err(protocol_error(too_long))
     } else {
         Ok(None)
     }
 }
 
-/// The words of a line that someone typed; one may stand in quotes, with escapes if they are double.
+/// Splits an inline command into words. A word may be in quotes, with escapes in double quotes.
 fn split_words(line: &[u8]) -> Result<Command, Problem> {
     let mut words = Vec::new();
     let mut rest = line.trim_ascii_start();
@@ -118,7 +118,7 @@ fn split_words(line: &[u8]) -> Result<Command, Problem> {
     Ok(words)
 }
 
-/// What stands in quotes, and what is behind them: nothing, or a space first.
+/// Returns the quoted word and the text after it, which is empty or begins with a space.
 fn quoted(text: &[u8], quote: u8) -> Option<(Vec<u8>, &[u8])> {
     let mut word = Vec::new();
     let mut bytes = text.iter();
@@ -143,18 +143,18 @@ fn quoted(text: &[u8], quote: u8) -> Option<(Vec<u8>, &[u8])> {
     ends.then_some((word, after))
 }
 
-/// A whole number as Redis writes them: no sign but a minus, no zeros in front, no spaces.
+/// Reads an integer as Redis writes it: no plus sign, no leading zeros, no spaces.
 pub(crate) fn integer(text: &[u8]) -> Option<i64> {
     let text = str::from_utf8(text).ok()?;
     let number: i64 = text.parse().ok()?;
     (number.to_string() == text).then_some(number)
 }
 
-/// What the client gets.
+/// A reply to a command.
 #[derive(Debug)]
 pub(crate) enum Reply {
     Simple(&'static str),
-    /// Begins with a word in capitals.
+    /// A message that begins with a word in capitals.
     Error(String),
     Integer(i64),
     Bytes(Arc<[u8]>),
@@ -170,7 +170,7 @@ impl Reply {
     pub(crate) fn write_to(&self, out: &mut Vec<u8>) {
         match self {
             Reply::Simple(text) => line(out, b'+', text),
-            // Line ends would make two replies of one.
+            // A line end in the message would begin another reply.
             Reply::Error(text) => line(out, b'-', &text.replace(['\r', '\n'], " ")),
             Reply::Integer(number) => line(out, b':', &number.to_string()),
             Reply::Bytes(bytes) => {

@@ -32,6 +32,10 @@ impl Site {
         fs::write(root.join("empty"), "").unwrap();
         fs::write(root.join("<b>&\"a:b\".html"), "<p>").unwrap();
         fs::write(root.join("sub dir/deep/index.html"), "the index").unwrap();
+        fs::create_dir(root.join(".git")).unwrap();
+        fs::write(root.join(".git/config"), "secret").unwrap();
+        fs::write(root.join(".env"), "secret").unwrap();
+        fs::write(root.join("sub dir/..env"), "secret").unwrap();
         symlink("../digits.txt", root.join("sub dir/inside")).unwrap();
         symlink("../../secret", root.join("sub dir/outside")).unwrap();
         symlink(folder.path(), root.join("absolute")).unwrap();
@@ -203,6 +207,75 @@ fn nothing_outside_is_served() {
     }
     let beyond = format!("{}/secret", site.folder.path().display());
     assert_eq!(site.get(&beyond, &[]).status, 404);
+}
+
+#[test]
+fn hidden_files_are_neither_served_nor_listed() {
+    let Some(site) = Site::start(&[]) else { return };
+    for path in [
+        "/.env",
+        "//.env",
+        "/%2eenv",
+        "/.git",
+        "/.git/",
+        "/.git/config",
+        "/.git%2fconfig",
+        "/./.git/config",
+        "/sub%20dir/..env",
+        "/sub%20dir/../.env",
+        "/.none",
+    ] {
+        let reply = site.get(path, &[]);
+        assert_eq!(reply.status, 404, "{path}");
+        assert!(!reply.text().contains("secret"), "{path}");
+    }
+    for path in ["/", "/sub%20dir/"] {
+        let list = site.get(path, &[]);
+        assert!(!list.text().contains("env"), "{}", list.text());
+        assert!(!list.text().contains(".git"), "{}", list.text());
+    }
+    // The two names that a path may have.
+    assert_eq!(site.get("/./digits.txt", &[]).text(), TEXT);
+    assert_eq!(site.get("/sub%20dir/../digits.txt", &[]).text(), TEXT);
+}
+
+#[test]
+fn sizes_are_for_people() {
+    let Some(site) = Site::start(&[]) else { return };
+    for (bytes, shown) in [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1_000, "0.98 KiB"),
+        (1_024, "1.00 KiB"),
+        (10_239, "10.0 KiB"),
+        (1_023_487, "999 KiB"),
+        (1_023_488, "0.98 MiB"),
+        (1_536_000, "1.46 MiB"),
+        (3 << 30, "3.00 GiB"),
+    ] {
+        let name = site.folder.path().join("root/sub dir/sized");
+        fs::File::create(name).unwrap().set_len(bytes).unwrap();
+        let list = site.get("/sub%20dir/", &[]);
+        let cell = format!("sized</a><td class=\"n\">{shown}<td>");
+        assert!(list.text().contains(&cell), "{bytes}: {}", list.text());
+    }
+}
+
+#[test]
+fn media_types() {
+    let Some(site) = Site::start(&[]) else { return };
+    for (name, kind) in [
+        ("a.html", "text/html; charset=utf-8"),
+        ("a.b.CSS", "text/css; charset=utf-8"),
+        ("a.png", "image/png"),
+        ("a.json", "application/json"),
+        ("a.unknown", "application/octet-stream"),
+        ("a", "application/octet-stream"),
+    ] {
+        fs::write(site.folder.path().join("root").join(name), "").unwrap();
+        let reply = site.get(&format!("/{name}"), &[]);
+        assert_eq!(reply.header("content-type"), Some(kind), "{name}");
+    }
 }
 
 #[test]

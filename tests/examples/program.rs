@@ -4,8 +4,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 /// Only a broken example takes so long.
@@ -31,9 +32,28 @@ pub(crate) fn example(name: &str) -> Option<Command> {
     Some(command)
 }
 
-/// Runs an example that ends by itself, and gives what it said.
+/// Runs an example that ends by itself. One that does not is killed after `PATIENCE`.
+pub(crate) fn run(name: &str, args: &[&str]) -> Option<Output> {
+    let mut command = example(name)?;
+    command.args(args);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let pid = Pid::from_child(&child);
+    let (ended, end) = channel::<()>();
+    let watchdog = std::thread::spawn(move || {
+        if end.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            kill_process(pid, Signal::KILL).unwrap_or_default();
+        }
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(ended);
+    watchdog.join().unwrap();
+    Some(output)
+}
+
+/// Runs an example that ends by itself and succeeds, and returns what it printed.
 pub(crate) fn output_of(name: &str, args: &[&str]) -> Option<String> {
-    let output = example(name)?.args(args).output().unwrap();
+    let output = run(name, args)?;
     let said = String::from_utf8(output.stdout).unwrap();
     let complained = String::from_utf8_lossy(&output.stderr);
     assert!(
@@ -88,6 +108,14 @@ impl Server {
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
         String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// The next line that the server prints.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        let length = self.said.read_line(&mut line).unwrap();
+        assert_ne!(length, 0, "the server ended");
+        line.trim_end().to_owned()
     }
 
     /// Ctrl-C. Gives what the server still had to say.

@@ -57,7 +57,7 @@ fn passes_both_directions_and_their_ends() {
 
     let said = proxy.interrupt();
     assert!(
-        said.starts_with("accepted 2, of them 0 found nobody, 0 idle"),
+        said.starts_with("accepted 2, of them 0 unreachable, 0 idle"),
         "{said}"
     );
     assert!(said.ends_with("; 24 bytes there, 18 back\n"), "{said}");
@@ -100,7 +100,7 @@ fn nobody_is_there() {
     assert!(has_ended(&proxy.connect()));
     let said = proxy.interrupt();
     assert!(
-        said.starts_with("accepted 1, of them 1 found nobody"),
+        said.starts_with("accepted 1, of them 1 unreachable"),
         "{said}"
     );
 }
@@ -116,7 +116,7 @@ fn idle_connections_end() {
     assert!(has_ended(&server));
     let said = proxy.interrupt();
     assert!(
-        said.starts_with("accepted 1, of them 0 found nobody, 1 idle"),
+        said.starts_with("accepted 1, of them 0 unreachable, 1 idle"),
         "{said}"
     );
 }

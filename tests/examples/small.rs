@@ -100,8 +100,8 @@ parent: the child returned 43
 parent: a child that fails, in its own child
   middle: started
     failing: started
-  middle: lets it go on
-parent: caught 'nobody is perfect'";
+  middle: passes the panic on
+parent: caught 'an example of a failure'";
     assert_eq!(alone.join("\n"), expected, "{said}");
     let position = |line| said.find(line).unwrap();
     assert!(
