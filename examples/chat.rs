@@ -1,18 +1,19 @@
 //! A chat server with rooms, for clients such as `nc`.
 //!
-//! What it shows: one green thread for each direction of a connection. The one that reads a client's
-//! lines puts them into the queues of the others in the room; the one that writes takes lines from its
-//! client's queue. The queues are bounded and a full one is skipped: a client that reads slowly blocks
-//! no other client. It misses lines, is told how many, and is disconnected when nothing can be written
-//! for a minute. The lock is rustlet's, so it may be held across calls that suspend.
+//! What it shows: one green thread for each direction of a connection. The one that reads a
+//! client's lines puts them into the queues of the others in the room; the one that writes takes
+//! lines from its client's queue. The queues are bounded and a full one is skipped: a client that
+//! reads slowly blocks no other client. It misses lines, is told how many, and is disconnected when
+//! nothing can be written for a minute. The lock is rustlet's, so it may be held across calls that
+//! suspend.
 //!
 //! ```sh
 //! cargo run --release --example chat
 //! ```
 //!
 //! To try against it, in several terminals: `nc 127.0.0.1 7070`, then a line of text, `/nick NAME`,
-//! `/join ROOM`, `/who`, `/quit`. To be a slow client, stop an `nc` with Ctrl-Z, let another send a lot
-//! (`yes | nc 127.0.0.1 7070`), and continue with `fg`.
+//! `/join ROOM`, `/who`, `/quit`. To be a slow client, stop an `nc` with Ctrl-Z, let another send a
+//! lot (`yes | nc 127.0.0.1 7070`), and continue with `fg`.
 
 mod support;
 

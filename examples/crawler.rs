@@ -1,9 +1,9 @@
-//! A thousand requests to a slow server, in four ways: one after the other, one process each, one OS
-//! thread each, one green thread each. Prints what each way costs in time, CPU time and memory.
+//! A thousand requests to a slow server, in four ways: one after the other, one process each, one
+//! OS thread each, one green thread each. Prints what each way costs in time, CPU time and memory.
 //!
 //! What it shows: waiting for many things at once costs a green thread each, which is little. The
-//! function that fetches is the same for all ways, and so is the code that starts one thread for each
-//! request: `green_threads` differs from `os_threads` in the names of the modules.
+//! function that fetches is the same for all ways, and so is the code that starts one thread for
+//! each request: `green_threads` differs from `os_threads` in the names of the modules.
 //!
 //! ```sh
 //! cargo run --release --example crawler
@@ -11,8 +11,8 @@
 //! ```
 //!
 //! The server is another process, and each way runs in its own process, so that nothing is counted
-//! twice. To try: `--requests 10000 green`, and the same with `threads`; `--latency 0`, where there is
-//! nothing to wait for.
+//! twice. To try: `--requests 10000 green`, and the same with `threads`; `--latency 0`, where there
+//! is nothing to wait for.
 
 mod support;
 
@@ -268,8 +268,8 @@ fn cpu_time() -> Result<f64> {
     Ok(own + ticks as f64 / 100.0)
 }
 
-/// The private memory of a process and its children: written pages and their page tables, without the
-/// 16 KiB stack that the kernel has for each process and OS thread. An ended process has none.
+/// The private memory of a process and its children: written pages and their page tables, without
+/// the 16 KiB stack that the kernel has for each process and OS thread. An ended process has none.
 fn memory_of(pid: u32) -> u64 {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
     let children = children.unwrap_or_default();

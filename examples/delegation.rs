@@ -2,7 +2,8 @@
 //! same name.
 //!
 //! What it shows: a function that waits is called like any other function. To let it run beside the
-//! caller, spawn it; `join` returns its value, or its panic, which the caller may inspect or pass on.
+//! caller, spawn it; `join` returns its value, or its panic, which the caller may inspect or pass
+//! on.
 //!
 //! ```sh
 //! cargo run --release --example delegation

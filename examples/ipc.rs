@@ -1,14 +1,16 @@
 //! Two endpoints that exchange messages, in one process and then in two. After Bluelet's examples.
 //!
-//! What it shows: each side of a conversation is sequential code, and does not care whether the other
-//! side is a green thread of the same program or another program. Messages are lines over TCP.
+//! What it shows: each side of a conversation is sequential code, and does not care whether the
+//! other side is a green thread of the same program or another program. Messages are lines over
+//! TCP.
 //!
 //! ```sh
 //! cargo run --release --example ipc
 //! ```
 //!
-//! To try: `nc -l 7000` in one terminal and `cargo run --release --example ipc -- --answer 127.0.0.1:7000` in
-//! another; then type `6 * 7` into the first.
+//! To try: `nc -l 7000` in one terminal and
+//! `cargo run --release --example ipc -- --answer 127.0.0.1:7000` in another; then type `6 * 7`
+//! into the first.
 
 mod support;
 

@@ -1,7 +1,7 @@
 //! A million green threads at once, each with its own stack and a guard below it.
 //!
-//! What it shows: how long it takes to start them and to wake them, how much memory they hold, and how
-//! much of it goes back to the system afterwards.
+//! What it shows: how long it takes to start them and to wake them, how much memory they hold, and
+//! how much of it goes back to the system afterwards.
 //!
 //! ```sh
 //! cargo run --release --example million
@@ -49,9 +49,11 @@ fn main() -> ExitCode {
     })
 }
 
-/// Starts `count` threads that call `wait`, wakes and joins them, and watches the memory for so long.
+/// Starts `count` threads that call `wait`, wakes and joins them, and watches the memory for so
+/// long.
 fn million(count: usize, wait: fn(), watch: Duration) -> io::Result<()> {
-    // The handles belong to the program, not to the threads: allocated before the first measurement.
+    // The handles belong to the program, not to the threads: allocated before the first
+    // measurement.
     let mut handles = Vec::with_capacity(count);
     let before = Memory::now()?;
     println!("{:<28}{before}", "before");

@@ -1,8 +1,8 @@
 //! A counter and a printer that send each other messages. After the tasklet example of Kiwi.
 //!
-//! What it shows: two green threads, each with its own loop, over channels without a buffer: a sender
-//! waits until its message is received. When one thread ends, its channels close and the other one
-//! sees that.
+//! What it shows: two green threads, each with its own loop, over channels without a buffer: a
+//! sender waits until its message is received. When one thread ends, its channels close and the
+//! other one sees that.
 //!
 //! ```sh
 //! cargo run --release --example pingpong -- 5

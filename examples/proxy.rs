@@ -1,18 +1,18 @@
 //! A TCP proxy: what arrives on one address goes to another, and back.
 //!
-//! What it shows: the two directions of a connection are two green threads, each a loop that reads and
-//! writes, inside a `scope` that ends when both have ended. The end of one direction is passed on with
-//! `shutdown` while the other continues (half-close). Time limits are those of the sockets. The number
-//! of connections is limited; more of them wait.
+//! What it shows: the two directions of a connection are two green threads, each a loop that reads
+//! and writes, inside a `scope` that ends when both have ended. The end of one direction is passed
+//! on with `shutdown` while the other continues (half-close). Time limits are those of the sockets.
+//! The number of connections is limited; more of them wait.
 //!
 //! ```sh
 //! cargo run --release --example echo &
 //! cargo run --release --example proxy -- 127.0.0.1:7777 127.0.0.1:8888
 //! ```
 //!
-//! To try against it: `printf 'hello\n' | nc -N 127.0.0.1 8888`, which needs the half-close to get its
-//! answer; a `wrk` through it at the example `httpd`; a target where no server listens; and Ctrl-C, for
-//! the statistics.
+//! To try against it: `printf 'hello\n' | nc -N 127.0.0.1 8888`, which needs the half-close to get
+//! its answer; a `wrk` through it at the example `httpd`; a target where no server listens; and
+//! Ctrl-C, for the statistics.
 
 mod support;
 

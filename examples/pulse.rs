@@ -1,15 +1,15 @@
 //! Merges pulses of different speeds with `select!` until a timer fires. After the `select` example
 //! of Spool.
 //!
-//! What it shows: a green thread behind a channel is a source of events, and a timer is a channel too.
-//! `select!` waits for all of them at once and says which one is ready.
+//! What it shows: a green thread behind a channel is a source of events, and a timer is a channel
+//! too. `select!` waits for all of them at once and says which one is ready.
 //!
 //! ```sh
 //! cargo run --release --example pulse -- 1000
 //! ```
 //!
-//! To try: add a fourth pulse; let a pulse end after three beats, and see what `select!` receives from a
-//! channel that has no sender any more.
+//! To try: add a fourth pulse; let a pulse end after three beats, and see what `select!` receives
+//! from a channel that has no sender any more.
 
 mod support;
 

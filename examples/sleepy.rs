@@ -1,7 +1,8 @@
-//! Sorts numbers by sleeping: one green thread for each, which sleeps that long and prints its number.
+//! Sorts numbers by sleeping: one green thread for each, which sleeps that long and prints its
+//! number.
 //!
-//! What it shows: `thread::sleep` suspends one green thread. All of them sleep at the same time on one
-//! OS thread, so the program takes as long as the largest number.
+//! What it shows: `thread::sleep` suspends one green thread. All of them sleep at the same time on
+//! one OS thread, so the program takes as long as the largest number.
 //!
 //! ```sh
 //! cargo run --release --example sleepy -- 30 10 20

@@ -1,5 +1,5 @@
-//! One `select!` that waits for a message, a timer, a child process, a signal, a socket and the end of
-//! a green thread.
+//! One `select!` that waits for a message, a timer, a child process, a signal, a socket and the end
+//! of a green thread.
 //!
 //! What it shows: everything that can be waited for is a channel.
 //!
@@ -7,8 +7,8 @@
 //! cargo run --release --example wait_for_anything
 //! ```
 //!
-//! The program causes all six events itself, checks that each arrives once, and ends. To try: remove one
-//! of the events, and see what the last arm of `select!` says after a minute.
+//! The program causes all six events itself, checks that each arrives once, and ends. To try:
+//! remove one of the events, and see what the last arm of `select!` says after a minute.
 
 mod support;
 

@@ -1,8 +1,9 @@
-//! Green threads inside another event loop: an epoll loop with descriptors of its own and a `Worker`.
+//! Green threads inside another event loop: an epoll loop with descriptors of its own and a
+//! `Worker`.
 //!
-//! What it shows: the descriptor of a worker is readable when the worker has something to do. The loop
-//! also watches a timerfd of its own, as a GUI toolkit watches its display. The worker runs an echo
-//! server and a client. The loop sleeps in `epoll_wait` only. The program checks itself.
+//! What it shows: the descriptor of a worker is readable when the worker has something to do. The
+//! loop also watches a timerfd of its own, as a GUI toolkit watches its display. The worker runs an
+//! echo server and a client. The loop sleeps in `epoll_wait` only. The program checks itself.
 //!
 //! ```sh
 //! cargo run --release --example worker_epoll

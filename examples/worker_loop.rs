@@ -1,8 +1,9 @@
 //! A game loop that steps green threads by hand: each creature is one green thread.
 //!
-//! What it shows: a [`Worker`] inside another loop. The creatures and the loop share the board through
-//! an `Rc`, because all of them run on this OS thread. In each frame every creature that is ready takes
-//! one step, then the board is drawn. The program checks itself: the hare, which naps, loses.
+//! What it shows: a [`Worker`] inside another loop. The creatures and the loop share the board
+//! through an `Rc`, because all of them run on this OS thread. In each frame every creature that is
+//! ready takes one step, then the board is drawn. The program checks itself: the hare, which naps,
+//! loses.
 //!
 //! ```sh
 //! cargo run --release --example worker_loop
@@ -57,7 +58,8 @@ fn play(worker: &Worker) {
 
     let mut frames = 0;
     while worker.live() > 0 {
-        // One step for each ready creature. The bound is needed: after a yield it is ready again at once.
+        // One step for each ready creature. The bound is needed: after a yield it is ready again at
+        // once.
         for _ in 0..worker.live() {
             worker.tick();
         }

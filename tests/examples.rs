@@ -1,7 +1,7 @@
 //! The examples: each is run as a user would run it, and asked what its users would ask.
 //!
-//! `cargo test` builds the examples beside the tests; `cargo test --test examples` alone does not, and tests what was
-//! built last.
+//! `cargo test` builds the examples beside the tests; `cargo test --test examples` alone does not,
+//! and tests what was built last.
 
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 

@@ -1,8 +1,8 @@
 //! The response to a request: a file or a part of it, a listing, or an error page.
 //!
-//! `Site::respond` blocks and is called on the pool of OS threads, once for each request: it also reads
-//! the first chunk. The rest of a long file is read while it is sent, from a `rustlet::fs::File`, which
-//! suspends.
+//! `Site::respond` blocks and is called on the pool of OS threads, once for each request: it also
+//! reads the first chunk. The rest of a long file is read while it is sent, from a
+//! `rustlet::fs::File`, which suspends.
 
 use crate::CHUNK;
 use crate::listing::{escaped_path, listing};
@@ -49,7 +49,8 @@ impl Site {
     pub(crate) fn respond(&self, request: &Request) -> Response {
         self.find(request).unwrap_or_else(|error| {
             Response::refusal(match Errno::from_io_error(&error) {
-                // XDEV: the path leads out of the folder. The client does not learn whether the file exists.
+                // XDEV: the path leads out of the folder. The client does not learn whether the
+                // file exists.
                 Some(Errno::NOENT | Errno::NOTDIR | Errno::XDEV | Errno::LOOP) => 404,
                 Some(Errno::NAMETOOLONG | Errno::NXIO) => 404,
                 Some(Errno::ACCESS | Errno::PERM) => 403,
@@ -93,8 +94,8 @@ impl Site {
         }
     }
 
-    /// Opens `path` in the folder. The kernel checks at each step that neither `..` nor a symbolic link
-    /// leads out, so there is no moment between a check and its use.
+    /// Opens `path` in the folder. The kernel checks at each step that neither `..` nor a symbolic
+    /// link leads out, so there is no moment between a check and its use.
     fn open_beneath(&self, path: &[u8]) -> io::Result<File> {
         // NONBLOCK: opening a named pipe would wait for a writer.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
@@ -263,7 +264,8 @@ fn media_type(path: &[u8]) -> &'static str {
     }
 }
 
-/// When a file was changed, limited to what the headers of HTTP can express: the years 1970 to 9999.
+/// When a file was changed, limited to what the headers of HTTP can express: the years 1970 to
+/// 9999.
 pub(crate) fn since_1970(metadata: &Metadata) -> Duration {
     const END_OF_9999: Duration = Duration::from_secs(253_402_300_799);
     let since = metadata
@@ -273,8 +275,8 @@ pub(crate) fn since_1970(metadata: &Metadata) -> Duration {
     since.unwrap_or_default().min(END_OF_9999)
 }
 
-/// The meaning of a header such as `bytes=0-99` for a file of `size` bytes. A header that asks for several
-/// parts, or is malformed, is ignored.
+/// The meaning of a header such as `bytes=0-99` for a file of `size` bytes. A header that asks for
+/// several parts, or is malformed, is ignored.
 fn part(range: &str, size: u64) -> Decision {
     let number = |text: &str| {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -357,7 +359,8 @@ impl Piece {
     }
 }
 
-/// Reads the first chunk of the range. Blocks for a `std::fs::File`, suspends for a `rustlet::fs::File`.
+/// Reads the first chunk of the range. Blocks for a `std::fs::File`, suspends for a
+/// `rustlet::fs::File`.
 fn read_chunk(file: &impl FileExt, range: &Range<u64>) -> io::Result<Vec<u8>> {
     let length = (range.end - range.start).min(CHUNK as u64) as usize;
     let mut bytes = vec![0; length];

@@ -1,9 +1,10 @@
 //! A web server: the files of a folder and listings of its directories, over HTTP/1.1.
 //!
-//! What it shows: a server for many connections in sequential code. Each connection has a green thread
-//! that reads a request, answers it, and reads the next; a read that looks blocking suspends that
-//! thread only. Time limits are the timeouts of the socket. File operations block in the kernel, so
-//! they run on the pool of OS threads: a whole function with `unblock`, single calls with `rustlet::fs`.
+//! What it shows: a server for many connections in sequential code. Each connection has a green
+//! thread that reads a request, answers it, and reads the next; a read that looks blocking suspends
+//! that thread only. Time limits are the timeouts of the socket. File operations block in the
+//! kernel, so they run on the pool of OS threads: a whole function with `unblock`, single calls
+//! with `rustlet::fs`.
 //!
 //! - [`request`] parses requests;
 //! - [`files`] finds what was asked for, never outside the folder, and decides what to send. It is
@@ -18,8 +19,9 @@
 //! ```
 //!
 //! To try against it: a browser; `curl -v --range 0-99 http://127.0.0.1:8080/FILE`;
-//! `curl --path-as-is http://127.0.0.1:8080/../../etc/passwd`; `wrk -c 100 http://127.0.0.1:8080/FILE`;
-//! and `nc 127.0.0.1 8080`, to be a client that is too slow.
+//! `curl --path-as-is http://127.0.0.1:8080/../../etc/passwd`;
+//! `wrk -c 100 http://127.0.0.1:8080/FILE`; and `nc 127.0.0.1 8080`, to be a client that is too
+//! slow.
 
 mod files;
 mod listing;
@@ -79,8 +81,8 @@ fn main() -> ExitCode {
     })
 }
 
-/// Serves until Ctrl-C, then waits for the responses that are being sent. Idle connections are cancelled
-/// when this returns.
+/// Serves until Ctrl-C, then waits for the responses that are being sent. Idle connections are
+/// cancelled when this returns.
 fn serve(options: Options) -> support::Result {
     let (folder, address) = (&options.folder, &options.address);
     let site = Arc::new(Site::open(folder).map_err(cannot("serve", folder))?);
@@ -195,11 +197,13 @@ impl Connection<'_> {
             if self.input.len() >= MAX_HEAD {
                 return Err(End::Refused(431));
             }
-            // Before a read that may wait, all responses are sent: those to a batch go out together.
+            // Before a read that may wait, all responses are sent: those to a batch go out
+            // together.
             self.flush()?;
             if !has_begun && !self.input.is_empty() {
                 has_begun = true;
-                // One deadline for the whole request: a client that sends a byte now and then is cut off too.
+                // One deadline for the whole request: a client that sends a byte now and then is
+                // cut off too.
                 deadline = Instant::now() + self.timeouts.head;
             }
             match self.read(deadline)? {
@@ -272,8 +276,8 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// Closes a connection so that the last response arrives. Closing a socket with unread input resets
-    /// the connection, and the client could lose what it has not read.
+    /// Closes a connection so that the last response arrives. Closing a socket with unread input
+    /// resets the connection, and the client could lose what it has not read.
     fn close(&mut self) -> io::Result<()> {
         self.flush()?;
         self.stream.shutdown(Shutdown::Write)?;

@@ -8,7 +8,8 @@ use rustlet::sync::Mutex;
 
 use std::time::{Duration, Instant};
 
-/// All commands. The error for a wrong number of arguments differs from that for an unknown command.
+/// All commands. The error for a wrong number of arguments differs from that for an unknown
+/// command.
 const COMMANDS: &str = "APPEND CLIENT COMMAND CONFIG DBSIZE DECR DECRBY DEL ECHO EXISTS EXPIRE FLUSHALL FLUSHDB GET INCR INCRBY INFO \
     MGET MSET PERSIST PEXPIRE PING PTTL QUIT SELECT SET STRLEN TTL";
 

@@ -1,15 +1,16 @@
-//! A small server that speaks the protocol of Redis (RESP2 and inline commands), with keys that expire.
+//! A small server that speaks the protocol of Redis (RESP2 and inline commands), with keys that
+//! expire.
 //!
-//! What it shows: a protocol read by sequential code. [`protocol::read_command`] reads a line, then as
-//! many bytes as it announces, then the next line. Where the bytes have not arrived, its green thread
-//! waits; there is no state machine, and no buffer for half a command. Pipelining needs no code of its
-//! own: [`Turns`] sends the replies when there is nothing left to read, in one write for a whole batch.
-//! Another green thread removes expired keys.
+//! What it shows: a protocol read by sequential code. [`protocol::read_command`] reads a line, then
+//! as many bytes as it announces, then the next line. Where the bytes have not arrived, its green
+//! thread waits; there is no state machine, and no buffer for half a command. Pipelining needs no
+//! code of its own: [`Turns`] sends the replies when there is nothing left to read, in one write
+//! for a whole batch. Another green thread removes expired keys.
 //!
-//! A client may send a huge pipeline before it reads the first reply. If the server then only wrote,
-//! both sides would wait for each other for ever. So while replies wait for the client, a second green
-//! thread reads on and keeps what the client sends, up to 64 MiB. A client that sends more without
-//! reading is disconnected.
+//! A client may send a huge pipeline before it reads the first reply. If the server then only
+//! wrote, both sides would wait for each other for ever. So while replies wait for the client, a
+//! second green thread reads on and keeps what the client sends, up to 64 MiB. A client that sends
+//! more without reading is disconnected.
 //!
 //! - [`protocol`] reads commands and writes replies;
 //! - [`keyspace`] holds the keys and their deadlines;
@@ -19,8 +20,8 @@
 //! cargo run --release --example resp
 //! ```
 //!
-//! To try against it: `redis-cli -p 6380`; `redis-benchmark -p 6380 -t ping,set,get,incr -q`, and again
-//! with `-P 16`, which sends 16 commands at a time; or without a client of Redis
+//! To try against it: `redis-cli -p 6380`; `redis-benchmark -p 6380 -t ping,set,get,incr -q`, and
+//! again with `-P 16`, which sends 16 commands at a time; or without a client of Redis
 //! `printf 'set a 1\r\nincr a\r\n' | nc -N 127.0.0.1 6380`.
 
 mod commands;

@@ -1,4 +1,5 @@
-//! The protocol of Redis, version 2: reads commands, writes replies. Error messages are those of Redis.
+//! The protocol of Redis, version 2: reads commands, writes replies. Error messages are those of
+//! Redis.
 
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
@@ -68,7 +69,8 @@ fn read_words(reader: &mut impl BufRead, count: &[u8]) -> Result<Command, Proble
     Ok(words)
 }
 
-/// Reads a word and its line end. Allocates for the bytes that have arrived, not for the announced length.
+/// Reads a word and its line end. Allocates for the bytes that have arrived, not for the announced
+/// length.
 fn read_bytes(reader: &mut impl BufRead, length: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(length.min(16 * 1024));
     reader

@@ -1,7 +1,7 @@
 //! What the examples share: the command line, and how an error ends the program.
 //!
-//! This module is no part of the library and shows nothing of it. An example calls [`main`] with the
-//! text of its `--help` and a closure that reads the arguments and does the work.
+//! This module is no part of the library and shows nothing of it. An example calls [`main`] with
+//! the text of its `--help` and a closure that reads the arguments and does the work.
 #![allow(dead_code, reason = "each example uses some of these functions")]
 
 use std::env::args_os;
@@ -41,7 +41,8 @@ pub(crate) fn misuse(message: impl Display) -> Failure {
 pub(crate) fn cannot(action: &str, object: impl Display) -> impl FnOnce(io::Error) -> Failure {
     move |error| {
         let kind = error.kind().to_string();
-        // The kind says the same as the system's message, without a number. Some errors have no kind.
+        // The kind says the same as the system's message, without a number. Some errors have no
+        // kind.
         let has_kind = error.raw_os_error().is_some() && kind != "uncategorized error";
         let reason = if has_kind { kind } else { error.to_string() };
         failure(format!("cannot {action} {object}: {reason}"))
@@ -153,7 +154,8 @@ impl Args {
         })
     }
 
-    /// The next positional argument. All options must have been taken before: another one is an error.
+    /// The next positional argument. All options must have been taken before: another one is an
+    /// error.
     pub(crate) fn word(&mut self) -> Result<Option<String>> {
         self.no_options()?;
         let words = if self.words.is_empty() {

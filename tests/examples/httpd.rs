@@ -1,4 +1,5 @@
-//! `httpd`: files, listings, what must not get out, conditions, ranges, pipelining, limits, the end.
+//! `httpd`: files, listings, what must not get out, conditions, ranges, pipelining, limits, the
+//! end.
 
 use super::program::{Folder, Server};
 use std::fs;
@@ -440,7 +441,8 @@ fn what_is_no_request_is_refused() {
         (431, request("GET", "/", &["X: y"; 100])),
         (505, "GET / HTTP/3.0\r\n\r\n".to_owned()),
     ] {
-        // The answer arrives although there is more to be read than the server wants, and the connection ends.
+        // The answer arrives although there is more to be read than the server wants, and the
+        // connection ends.
         let answer = site.server.ask(text + "\r\n");
         let begin = format!("HTTP/1.1 {status} ");
         assert!(answer.starts_with(&begin), "{status}: {answer}");
@@ -524,7 +526,8 @@ fn what_is_being_sent_is_sent_to_the_end() {
         .header("content-length")
         .map(str::to_owned);
     assert_eq!(length, Some(SIZE.to_string()));
-    // More than the system takes off the server's hands: it is in the middle when it is told to end.
+    // More than the system takes off the server's hands: it is in the middle when it is told to
+    // end.
     let Site { server, folder } = site;
     let ended = std::thread::spawn(move || server.interrupt());
     let mut body = vec![0; SIZE];

@@ -12,7 +12,8 @@ use std::time::Duration;
 /// Only a broken example takes so long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The example `name`. None under emulation when it was not built for that processor, which says so.
+/// The example `name`. None under emulation when it was not built for that processor, which says
+/// so.
 pub(crate) fn example(name: &str) -> Option<Command> {
     // target/debug/deps/examples-0123456789abcdef and target/debug/examples/NAME.
     let test = std::env::current_exe().unwrap();
@@ -94,7 +95,8 @@ impl Server {
 
     pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
-        // Tests send small pieces, and what answers them does so elsewhere: no waiting for acknowledgements.
+        // Tests send small pieces, and what answers them does so elsewhere: no waiting for
+        // acknowledgements.
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();

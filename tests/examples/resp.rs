@@ -238,8 +238,8 @@ fn many_clients_count_together() {
     clients[0].ask("get n", "$4|1000");
 }
 
-/// The client reads nothing until it has sent everything: far more than the buffers of a connection hold, in
-/// both directions. Then all answers are there, in order.
+/// The client reads nothing until it has sent everything: far more than the buffers of a connection
+/// hold, in both directions. Then all answers are there, in order.
 #[test]
 fn a_huge_pipeline_is_answered() {
     const COMMANDS: usize = 3_000;

@@ -1,4 +1,5 @@
-//! The examples that run once and say what they did: `crawler`, `pulse`, `pingpong`, `sleepy`, `delegation`, `ipc`.
+//! The examples that run once and say what they did: `crawler`, `pulse`, `pingpong`, `sleepy`,
+//! `delegation`, `ipc`.
 
 use super::program::output_of;
 
@@ -57,7 +58,8 @@ fn pingpong() {
 
 #[test]
 fn sleepy() {
-    // All of them have to be asleep before the first is due; a machine that is busy may need longer for that.
+    // All of them have to be asleep before the first is due; a machine that is busy may need longer
+    // for that.
     let mut said = String::new();
     for unit in [1, 20, 200] {
         let numbers = [30, 4, 20, 4, 0].map(|number| (number * unit).to_string());
