@@ -51,8 +51,8 @@
 //!
 //! # What to know
 //!
-//! - **Threads do not migrate.** A green thread that has started stays on its worker (an OS thread),
-//!   so what it holds across a wait need not be [`Send`]. The closure of [`spawn`] must be `Send`,
+//! - **Threads do not migrate.** A green thread that has started stays on its worker, an OS thread.
+//!   So what it holds across a wait need not be [`Send`]. The closure of [`spawn`] must be `Send`,
 //!   because any worker may start it.
 //! - **Nothing preempts a green thread.** One that computes for long holds up the others of its
 //!   worker. So do std's own blocking calls: its sockets, or its `Mutex` held across a wait.

@@ -23,7 +23,7 @@
 //!
 //! 9. [Testing](testing): tests without sleeps and without hangs.
 //! 10. [When something hangs](hangs): what each thread waits for, and what holds a worker.
-//! 11. [Embedding](embedding): a runtime beside other code, a worker in another event loop, futures.
+//! 11. [Embedding](embedding): a runtime beside other code, a worker in an event loop, futures.
 //! 12. [What to avoid](pitfalls): what green threads cannot hide.
 //! 13. [Tools](tools): AddressSanitizer, valgrind, gdb and perf.
 
