@@ -56,9 +56,9 @@
 //!   because any worker may start it.
 //! - **Nothing preempts a green thread.** One that computes for long holds up the others of its
 //!   worker. So do std's own blocking calls: its sockets, or its `Mutex` held across a wait.
-//! - **Cancellation unwinds from a wait.** [`timeout`], [`JoinHandle::cancel`] and the end of [`run`]
-//!   all use it. Destructors run, and no message is printed. A receive that was cancelled has not
-//!   consumed a message.
+//! - **Cancellation unwinds from a wait.** [`timeout`], [`JoinHandle::cancel`] and the end of
+//!   [`run`] all use it. Destructors run, and no message is printed. A receive that was cancelled
+//!   has not consumed a message.
 //! - **Stacks do not grow.** 192 KiB are usable (2 MiB for the closure of [`run`]), and a page of
 //!   memory is used until a thread needs more. An overflow hits a guard, is reported with the
 //!   thread's name, and aborts the process. [`Builder::stack_size`] changes the size.
