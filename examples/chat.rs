@@ -75,11 +75,11 @@ fn serve(address: &str, people: usize) -> support::Result {
     let interrupted = signal::notify(&[SIGINT, SIGTERM])?;
     println!("listening on {}", server.local_addr()?);
 
-    let house = House::default();
+    let clients = Clients::default();
     let serving = thread::spawn(move || {
         server.serve(move |stream| {
             // An error ends this connection only.
-            drop(converse(&house, &stream));
+            drop(converse(&clients, &stream));
         })
     });
     select! {
@@ -91,26 +91,26 @@ fn serve(address: &str, people: usize) -> support::Result {
 }
 
 /// One client, from its first line to its last: reads here, and writes in a second green thread.
-fn converse(house: &House, stream: &TcpStream) -> io::Result<()> {
+fn converse(clients: &Clients, stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
     thread::scope(|scope| {
-        let (guest, lines) = Guest::enter(house);
-        let id = guest.id;
+        let (session, lines) = Session::enter(clients);
+        let id = session.id;
         scope.spawn(move || {
-            if write_lines(house, id, &lines, stream).is_err() {
+            if write_lines(clients, id, &lines, stream).is_err() {
                 // Ends the reading thread too.
                 drop(stream.shutdown(Shutdown::Both));
             }
         });
         // Leaving closes the queue, which ends the writing thread. The scope waits for that.
-        guest.read_lines(stream)
+        session.read_lines(stream)
     })
 }
 
 /// Writes the lines of the queue, all that are there at a time.
 fn write_lines(
-    house: &House,
+    clients: &Clients,
     id: u64,
     lines: &Receiver<Arc<str>>,
     mut stream: &TcpStream,
@@ -118,12 +118,12 @@ fn write_lines(
     while let Ok(first) = lines.recv() {
         let mut text = first.to_string();
         // While the lock is held no line is added: the missed ones come after all that are queued.
-        let mut people = house.lock();
+        let mut locked = clients.lock();
         text.extend(lines.try_iter().map(|line| line.to_string()));
-        let missed = people
+        let missed = locked
             .get_mut(&id)
-            .map_or(0, |person| take(&mut person.missed));
-        drop(people);
+            .map_or(0, |client| take(&mut client.missed));
+        drop(locked);
         if missed > 0 {
             text += &format!("* you read too slowly, and missed {missed} lines\n");
         }
@@ -134,85 +134,85 @@ fn write_lines(
 
 /// All clients, by the number that each got when it connected.
 #[derive(Default)]
-struct House(Mutex<BTreeMap<u64, Person>>);
+struct Clients(Mutex<BTreeMap<u64, Client>>);
 
-struct Person {
+struct Client {
     nick: String,
     room: String,
     queue: Sender<Arc<str>>,
     missed: usize,
 }
 
-impl Person {
+impl Client {
     /// Queues a line, or counts it as missed. Never waits.
-    fn tell(&mut self, line: &Arc<str>) {
+    fn send(&mut self, line: &Arc<str>) {
         if self.queue.try_send(Arc::clone(line)).is_err() {
             self.missed += 1;
         }
     }
 }
 
-impl House {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Person>> {
+impl Clients {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Client>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Queues a line for all in a room, except for one.
-    fn tell(&self, room: &str, except: u64, line: &str) {
+    fn send(&self, room: &str, except: u64, line: &str) {
         let line = line.into();
-        for (id, person) in self.lock().iter_mut() {
-            if person.room == room && *id != except {
-                person.tell(&line);
+        for (id, client) in self.lock().iter_mut() {
+            if client.room == room && *id != except {
+                client.send(&line);
             }
         }
     }
 }
 
 /// A connected client. Dropping it removes the client and tells the others.
-struct Guest<'a> {
-    house: &'a House,
+struct Session<'a> {
+    clients: &'a Clients,
     id: u64,
     nick: String,
     room: String,
 }
 
-impl Drop for Guest<'_> {
+impl Drop for Session<'_> {
     fn drop(&mut self) {
-        self.house.lock().remove(&self.id);
-        self.tell_others("has left");
+        self.clients.lock().remove(&self.id);
+        self.send_to_others("has left");
     }
 }
 
-impl Guest<'_> {
+impl Session<'_> {
     /// Enters under a name that is not in use. The receiver yields the lines to write.
-    fn enter(house: &House) -> (Guest<'_>, Receiver<Arc<str>>) {
+    fn enter(clients: &Clients) -> (Session<'_>, Receiver<Arc<str>>) {
         let (queue, lines) = channel::bounded(QUEUE);
         let id = CONNECTED.fetch_add(1, Relaxed) + 1;
-        let mut people = house.lock();
+        let mut locked = clients.lock();
         let mut nick = format!("guest{id}");
-        while people.values().any(|person| person.nick == nick) {
+        while locked.values().any(|client| client.nick == nick) {
             nick.push('_');
         }
-        let person = Person {
+        let client = Client {
             nick: nick.clone(),
             room: FIRST_ROOM.to_owned(),
             queue,
             missed: 0,
         };
-        people.insert(id, person);
-        drop(people);
-        let guest = Guest {
-            house,
+        locked.insert(id, client);
+        drop(locked);
+        let session = Session {
+            clients,
             id,
             nick,
             room: FIRST_ROOM.to_owned(),
         };
-        guest.answer(&format!(
+        session.answer(&format!(
             "welcome, {}; this is the {FIRST_ROOM}, and /help helps",
-            guest.nick
+            session.nick
         ));
-        guest.tell_others("has come");
-        (guest, lines)
+        session.send_to_others("has joined");
+        (session, lines)
     }
 
     fn read_lines(mut self, stream: &TcpStream) -> io::Result<()> {
@@ -241,10 +241,10 @@ impl Guest<'_> {
                 ("/join", room) => self.join(room.trim()),
                 ("/who", _) => self.list(),
                 ("/quit", _) => return Ok(()),
-                (command, _) if command.starts_with('/') => self.tell_self(COMMANDS),
+                (command, _) if command.starts_with('/') => self.send_to_self(COMMANDS),
                 _ => {
                     let line = format!("<{}> {text}\n", self.nick);
-                    self.house.tell(&self.room, self.id, &line);
+                    self.clients.send(&self.room, self.id, &line);
                 }
             }
         }
@@ -254,16 +254,16 @@ impl Guest<'_> {
         if !is_name(nick) {
             return self.answer("a name has up to 20 letters and digits");
         }
-        let mut people = self.house.lock();
-        if people.values().any(|person| person.nick == nick) {
-            drop(people);
+        let mut locked = self.clients.lock();
+        if locked.values().any(|client| client.nick == nick) {
+            drop(locked);
             return self.answer(&format!("{nick} is here already"));
         }
-        if let Some(person) = people.get_mut(&self.id) {
-            person.nick = nick.to_owned();
+        if let Some(client) = locked.get_mut(&self.id) {
+            client.nick = nick.to_owned();
         }
-        drop(people);
-        self.tell_others(&format!("is now {nick}"));
+        drop(locked);
+        self.send_to_others(&format!("is now {nick}"));
         self.nick = nick.to_owned();
         self.answer(&format!("you are now {nick}"));
     }
@@ -272,37 +272,37 @@ impl Guest<'_> {
         if !is_name(room) {
             return self.answer("the name of a room has up to 20 letters and digits");
         }
-        if let Some(person) = self.house.lock().get_mut(&self.id) {
-            person.room = room.to_owned();
+        if let Some(client) = self.clients.lock().get_mut(&self.id) {
+            client.room = room.to_owned();
         }
-        self.tell_others(&format!("has gone to {room}"));
+        self.send_to_others(&format!("has moved to {room}"));
         self.room = room.to_owned();
-        self.tell_others("has come");
+        self.send_to_others("has joined");
         self.answer(&format!("this is {room}"));
     }
 
     fn list(&self) {
-        let people = self.house.lock();
-        let here = people.values().filter(|person| person.room == self.room);
-        let nicks: Vec<&str> = here.map(|person| &*person.nick).collect();
+        let locked = self.clients.lock();
+        let here = locked.values().filter(|client| client.room == self.room);
+        let nicks: Vec<&str> = here.map(|client| &*client.nick).collect();
         let line = format!("in {}: {}", self.room, nicks.join(", "));
-        drop(people);
+        drop(locked);
         self.answer(&line);
     }
 
     fn answer(&self, text: &str) {
-        self.tell_self(&format!("* {text}\n"));
+        self.send_to_self(&format!("* {text}\n"));
     }
 
-    fn tell_self(&self, line: &str) {
-        if let Some(person) = self.house.lock().get_mut(&self.id) {
-            person.tell(&line.into());
+    fn send_to_self(&self, line: &str) {
+        if let Some(client) = self.clients.lock().get_mut(&self.id) {
+            client.send(&line.into());
         }
     }
 
-    fn tell_others(&self, what: &str) {
+    fn send_to_others(&self, what: &str) {
         let line = format!("* {} {what}\n", self.nick);
-        self.house.tell(&self.room, self.id, &line);
+        self.clients.send(&self.room, self.id, &line);
     }
 }
 

@@ -77,13 +77,15 @@ const FULLEST: usize = 12;
 const PACKAGES: [&str; 2] = ["src/", "benches/peers/src/"];
 
 /// Where prose is checked for its width.
-const PROSE: [&str; 6] = [
+const PROSE: [&str; 8] = [
     "src",
     "tests",
     "benches",
     "examples",
     "arch-notes",
     "README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
 ];
 
 #[test]

@@ -1,12 +1,12 @@
 //! An echo over loopback: rustlet against std's threads and against a raw epoll loop.
 //!
 //! Each server is a process of its own on one core, the load driver is on another. The servers take
-//! turns within a round, so that a machine that changes its speed does so for all of them. The driver
-//! costs more than the server it loads, so the figure that tells servers apart is not the answers
-//! per second but the CPU time that the server used for each.
+//! turns within a round, so that a machine that changes its speed does so for all of them. The
+//! driver costs more than the server it loads, so the figure that tells servers apart is not the
+//! answers per second but the CPU time that the server used for each.
 //!
-//! `cargo bench --manifest-path benches/Cargo.toml --bench echo`, or with `-- --quick`; `-- --help` shows
-//! the options.
+//! `cargo bench --manifest-path benches/Cargo.toml --bench echo`, or with `-- --quick`; `-- --help`
+//! shows the options.
 
 #[allow(dead_code, reason = "the driver by itself has further uses for it")]
 #[path = "../load/driver.rs"]
@@ -40,7 +40,7 @@ SERVER             rustlet, threads, epoll; all if none is given
 --quick            one short round
 --rounds N         how often each server is measured, 5 if not given
 --seconds N        how long each time, 3 if not given
---connections N    so many only, instead of 1, 100, 1,000 and 10,000
+--connections N    this many only, instead of 1, 100, 1,000 and 10,000
 --hostile          only the crowd of which half behaves badly
 --help             print this text";
 

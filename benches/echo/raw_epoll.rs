@@ -1,4 +1,5 @@
-//! The limit: one OS thread, one edge-triggered epoll, one buffer, and no more system calls than it takes.
+//! The limit: one OS thread, one edge-triggered epoll, one buffer, and no more system calls than it
+//! takes.
 
 use crate::support::connection::Connection;
 

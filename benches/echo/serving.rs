@@ -52,7 +52,8 @@ impl Serving {
         self.child.id()
     }
 
-    /// Descriptors and resident bytes once the first are down to what they were, or ten seconds have gone by.
+    /// Descriptors and resident bytes once the first are down to what they were, or ten seconds
+    /// have gone by.
     pub(crate) fn settled(&self, descriptors: usize) -> Option<(usize, u64)> {
         let begin = Instant::now();
         loop {

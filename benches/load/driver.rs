@@ -1,9 +1,10 @@
 //! The load driver: one OS thread and one epoll that keep many connections to an echo server busy.
 //!
-//! Each connection has a fixed number of messages in flight and sends the next one when one has come
-//! back, so the server is never without work, and a latency is the time from handing a message to the
-//! kernel to reading the last byte of its echo. That is a closed loop: with n messages in flight over
-//! all connections and r answers a second the mean latency is n / r, and a server that stalls is asked less meanwhile.
+//! Each connection has a fixed number of messages in flight and sends the next one when one has
+//! come back, so the server is never without work, and a latency is the time from handing a message
+//! to the kernel to reading the last byte of its echo. That is a closed loop: with n messages in
+//! flight over all connections and r answers a second the mean latency is n / r, and a server that
+//! stalls is asked less meanwhile.
 //!
 //! It talks to loopback only, for a bounded time, and checks every byte that it gets back.
 
@@ -30,7 +31,7 @@ pub(crate) struct Load {
     /// Load that is not counted, before the part that is.
     pub(crate) warm_up: Duration,
     pub(crate) duration: Duration,
-    /// Ends the counted part early, after so many answers.
+    /// Ends the counted part early, after this many answers.
     pub(crate) requests: u64,
 }
 
@@ -78,7 +79,8 @@ pub(crate) fn loopback_only(address: SocketAddr) -> io::Result<SocketAddr> {
 /// How long each connection may take to its first answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Connects, loads the server, and says how it did; calls `edge` at both ends of the part that counts.
+/// Connects, loads the server, and says how it did; calls `edge` at both ends of the part that
+/// counts.
 pub(crate) fn run(load: &Load, mut edge: impl FnMut(Edge)) -> io::Result<Outcome> {
     let mut clients = Clients::new(load.message, load.in_flight)?;
     for _ in 0..load.connections {
@@ -159,8 +161,8 @@ impl Clients {
         })
     }
 
-    /// From now on it looks for answers without a wait, so that no server pays for waking it: on a core of its own, which a
-    /// load from another machine would have, too.
+    /// From now on it looks for answers without a wait, so that no server pays for waking it: on a
+    /// core of its own, which a load from another machine would have, too.
     pub(crate) fn stay_awake(&mut self) {
         self.pause.tv_nsec = 0;
     }
@@ -184,7 +186,8 @@ impl Clients {
         Ok(())
     }
 
-    /// Serves the connections until a time or a number of answers is reached; calls `between` after each wait, at least every 10 ms.
+    /// Serves the connections until a time or a number of answers is reached; calls `between` after
+    /// each wait, at least every 10 ms.
     pub(crate) fn drive(
         &mut self,
         until: Instant,
@@ -228,8 +231,9 @@ impl Clients {
         Ok(())
     }
 
-    /// Drives after a pause in which other servers were driven: `lead` does not count, what follows does, on top of what
-    /// counted before. Says how long that took. The messages in flight are kept for the next time.
+    /// Drives after a pause in which other servers were driven: `lead` does not count, what follows
+    /// does, on top of what counted before. Says how long that took. The messages in flight are
+    /// kept for the next time.
     pub(crate) fn slice(
         &mut self,
         lead: Duration,
@@ -343,7 +347,8 @@ impl Connection {
                 Err(Errno::INTR) => continue,
                 Err(error) => return Err(error.into()),
             };
-            // All bytes of a connection are the same, so it does not matter where in a message they are.
+            // All bytes of a connection are the same, so it does not matter where in a message they
+            // are.
             if buffer[..length]
                 .chunks(pattern.len())
                 .any(|chunk| chunk != &pattern[..chunk.len()])

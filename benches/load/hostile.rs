@@ -1,8 +1,9 @@
 //! A crowd of which half behaves badly: does the other half notice?
 //!
-//! Half of the connections are healthy and each sends a message when the last one has come back. Of the
-//! others, some are silent, some send a byte now and then, some send much and never read, some send half
-//! a message and close, some send half a message and reset. The last two are opened anew all the time.
+//! Half of the connections are healthy and each sends a message when the last one has come back. Of
+//! the others, some are silent, some send a byte now and then, some send much and never read, some
+//! send half a message and close, some send half a message and reset. The last two are opened anew
+//! all the time.
 
 use crate::driver::{Clients, Edge, Outcome, loopback_only};
 
@@ -21,7 +22,7 @@ use std::{fmt, io};
 const MESSAGE: usize = 64;
 /// Between two rounds of bad behaviour.
 const TICK: Duration = Duration::from_millis(10);
-/// A slow client sends a byte every so many ticks.
+/// A slow client sends a byte each time this many ticks have passed.
 const SLOWNESS: usize = 20;
 /// Connections that are closed in a tick, and as many that are reset.
 const BROKEN: usize = 5;

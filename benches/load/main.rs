@@ -17,7 +17,7 @@ use support::table::{significant, thousands};
 
 use std::io;
 use std::net::ToSocketAddrs;
-use std::process::exit;
+use std::process::{ExitCode, exit};
 use std::time::Duration;
 
 const HELP: &str = "\
@@ -30,7 +30,7 @@ ADDRESS            a loopback address, 127.0.0.1:7777 if not given
 --in-flight N      messages under way on each connection, 1 if not given
 --message BYTES    the size of a message, 64 if not given
 --seconds N        how long, 5 if not given
---requests N       stop after so many answers
+--requests N       stop after this many answers
 --core N           run on this core only
 --hostile          half of the connections are slow, silent, never read, break off or reset
 --help             print this text";
@@ -41,11 +41,21 @@ struct Options {
     core: Option<usize>,
 }
 
-fn main() -> io::Result<()> {
+fn main() -> ExitCode {
     let options = options().unwrap_or_else(|error| {
-        eprintln!("{error}; --help shows the options");
+        eprintln!("load: {error}; --help shows the options");
         exit(2);
     });
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("load: cannot load {}: {error}", options.load.address);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> io::Result<()> {
     machine::raise_open_files()?;
     if let Some(core) = options.core {
         machine::pin(&[core])?;

@@ -1,5 +1,5 @@
-//! What locks cost under the hands of several threads; on whose threads and with whose locks, the module that includes this
-//! file decides.
+//! What locks cost under the hands of several threads; on whose threads and with whose locks, the
+//! module that includes this file decides.
 //!
 //! Each function does the operation about `count` times and says what `count` of them took.
 
@@ -14,23 +14,23 @@ use std::time::{Duration, Instant};
 pub(crate) fn mutex(threads: usize, count: u64) -> Duration {
     let number = sync::Mutex::new(0_u64);
     contend(threads, count, move |_| {
-        *number.lock().expect("nobody panics") += 1;
+        *number.lock().expect("no thread panics") += 1;
     })
 }
 
-/// Threads that read, and write once in so many times.
+/// Threads that read, and sometimes write.
 pub(crate) fn rwlock(threads: usize, once_in: u64, count: u64) -> Duration {
     let number = sync::RwLock::new(0_u64);
     contend(threads, count, move |turn| {
         if turn % once_in == 0 {
-            *number.write().expect("nobody panics") += 1;
+            *number.write().expect("no thread panics") += 1;
         } else {
-            black_box(*number.read().expect("nobody panics"));
+            black_box(*number.read().expect("no thread panics"));
         }
     })
 }
 
-/// So many threads do `operation` by turns or at once, as it comes.
+/// `threads` threads that call `operation` concurrently.
 fn contend(
     threads: usize,
     count: u64,

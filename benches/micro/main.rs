@@ -1,11 +1,11 @@
 //! What a yield, a spawn, a wake-up, a timer and a lock cost: green threads against std's.
 //!
-//! Criterion takes the samples. The contenders of a row follow each other, and the whole is done several
-//! times over, so that a machine which changes its speed does so for all of them; each round
-//! is compared with the same round of the last run. At the end stands one table, with ratios.
+//! Criterion takes the samples. The contenders of a row follow each other, and the whole is done
+//! several times over, so that a machine which changes its speed does so for all of them; each
+//! round is compared with the same round of the last run. At the end stands one table, with ratios.
 //!
-//! `cargo bench --manifest-path benches/Cargo.toml --bench micro`, or with `-- --quick`, or with a part of
-//! a row's name; all of Criterion's options work.
+//! `cargo bench --manifest-path benches/Cargo.toml --bench micro`, or with `-- --quick`, or with a
+//! part of a row's name; all of Criterion's options work.
 
 mod green;
 mod os;
@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use std::{env, io};
 
-/// Does an operation so many times and says how long that took.
+/// Does an operation a number of times and returns how long that took.
 type Operation = fn(u64) -> Duration;
 
 /// A row of the table.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-/// So many threads that do nothing but give way.
+/// `threads` threads that only yield.
 pub(crate) fn yield_now(threads: usize, count: u64) -> Duration {
     // Few yields each would measure the way in and out.
     let each = count.div_ceil(threads as u64).max(8);
@@ -69,7 +69,7 @@ pub(crate) fn spawn_and_join(count: u64) -> Duration {
     begin.elapsed()
 }
 
-/// So many threads at once, and then their ends.
+/// Spawns `threads` threads, then joins them.
 pub(crate) fn spawn_all_then_join(threads: usize, count: u64) -> Duration {
     let rounds = count.div_ceil(threads as u64);
     let mut handles = Vec::with_capacity(threads);
@@ -147,7 +147,7 @@ pub(crate) fn channel_ping_pong(count: u64) -> Duration {
     elapsed
 }
 
-/// So many threads that send and so many that receive, through one channel: one message.
+/// Several senders and receivers on one channel: one message.
 pub(crate) fn channel_crowd(
     senders: u64,
     receivers: u64,

@@ -1,4 +1,5 @@
-//! A connection of a loop around an edge-triggered epoll: it answers what is here, and keeps what does not fit.
+//! A connection of a loop around an edge-triggered epoll: it answers what is here, and keeps what
+//! does not fit.
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};

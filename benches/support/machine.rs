@@ -46,14 +46,16 @@ pub(crate) fn raise_open_files() -> io::Result<u64> {
 pub(crate) struct CpuTime {
     /// Exact, as the scheduler accounts it.
     pub(crate) total: Duration,
-    /// Which part of `total` was spent in user mode; sampled by the kernel's tick, so only good over seconds.
+    /// Which part of `total` was spent in user mode; sampled by the kernel's tick, so only good
+    /// over seconds.
     pub(crate) user_ticks: u64,
     pub(crate) system_ticks: u64,
 }
 
 /// Reads the CPU clock of `pid`, which must be one of our children that has not been waited for.
 pub(crate) fn cpu_time(pid: u32) -> io::Result<CpuTime> {
-    // clock_getcpuclockid(3) computes just this: the process's number, inverted, and 2 for the scheduler's clock.
+    // clock_getcpuclockid(3) computes just this: the process's number, inverted, and 2 for the
+    // scheduler's clock.
     let clock = (!pid.cast_signed() << 3) | 2;
     let mut time = libc::timespec {
         tv_sec: 0,
@@ -73,7 +75,8 @@ pub(crate) fn cpu_time(pid: u32) -> io::Result<CpuTime> {
 
 fn ticks(pid: u32) -> io::Result<(u64, u64)> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The second field is the program's name in parentheses and may itself hold spaces and parentheses.
+    // The second field is the program's name in parentheses and may itself hold spaces and
+    // parentheses.
     let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     let mut fields = fields
         .split_whitespace()

@@ -45,7 +45,7 @@ fn people_talk_in_rooms() {
     anna.say("/nick Anna");
     anna.hears("* you are now Anna");
     let mut berta = Client::new(&server, 2);
-    anna.hears("* guest2 has come");
+    anna.hears("* guest2 has joined");
     berta.say("/nick Anna");
     berta.hears("* Anna is here already");
     berta.say("/nick <b>");
@@ -60,13 +60,13 @@ fn people_talk_in_rooms() {
     berta.hears("<Anna> hello [2J there");
     anna.say("/join kitchen");
     anna.hears("* this is kitchen");
-    berta.hears("* Anna has gone to kitchen");
-    anna.say("nobody hears this");
+    berta.hears("* Anna has moved to kitchen");
+    anna.say("an empty room");
     anna.say("/who");
     anna.hears("* in kitchen: Anna");
     berta.say("nor this");
     berta.say("/join kitchen");
-    anna.hears("* Берта has come");
+    anna.hears("* Берта has joined");
     berta.hears("* this is kitchen");
     berta.say("/what");
     berta.hears("* /nick NAME, /join ROOM, /who, /quit; anything else is said to all in the room");
@@ -77,7 +77,7 @@ fn people_talk_in_rooms() {
     let mut carla = Client::new(&server, 3);
     carla.say("/join kitchen");
     carla.hears("* this is kitchen");
-    anna.hears("* guest3 has come");
+    anna.hears("* guest3 has joined");
     // Without a word, and in the middle of one.
     carla.0.get_mut().write_all(b"good").unwrap();
     drop(carla);
@@ -89,7 +89,7 @@ fn people_talk_in_rooms() {
 }
 
 #[test]
-fn who_reads_slowly_holds_up_nobody_and_is_told() {
+fn a_slow_reader_blocks_no_other_and_is_told() {
     const LINES: usize = 12_000;
     let Some(server) = Server::start("chat", &["127.0.0.1:0", "--workers", "1"]) else {
         return;
@@ -97,10 +97,10 @@ fn who_reads_slowly_holds_up_nobody_and_is_told() {
     let mut slow = Client::new(&server, 1);
     set_socket_recv_buffer_size(slow.0.get_ref(), 4096).unwrap();
     let mut fast = Client::new(&server, 2);
-    slow.hears("* guest2 has come");
+    slow.hears("* guest2 has joined");
     let mut speaker = Client::new(&server, 3);
-    slow.hears("* guest3 has come");
-    fast.hears("* guest3 has come");
+    slow.hears("* guest3 has joined");
+    fast.hears("* guest3 has joined");
 
     let text = "x".repeat(990);
     for number in 0..LINES {

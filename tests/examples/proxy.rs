@@ -90,7 +90,7 @@ fn a_lot_at_once() {
 }
 
 #[test]
-fn nobody_is_there() {
+fn an_unreachable_target() {
     let target = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = target.local_addr().unwrap();
     drop(target);
