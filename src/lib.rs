@@ -1,52 +1,75 @@
 //! **The std you know, a million threads.**
 //!
-//! `rustlet` runs your program on *green threads*: threads with stacks of their own that a scheduler in the
-//! library switches between. What looks like a blocking call, on a socket, a lock, a timer, suspends only the green
-//! thread that makes it. There is no `async`, no `yield`, and no function colours: code written against
-//! `std::{thread, net}` becomes green by writing `rustlet::` where it wrote `std::`.
+//! rustlet runs blocking code on *green threads*: threads with stacks of their own that the library
+//! switches between. A read, a lock, a receive or a sleep looks like a blocking call and suspends
+//! only the green thread that makes it. There is no `async` and no function colouring. Code written
+//! against `std::{thread, net, sync, process, fs, io, time}` runs on green threads when its `use`
+//! lines say `rustlet::` instead of `std::`.
 //!
 //! ```
 //! use rustlet::net::{TcpListener, TcpStream};
-//! use std::io::{Read, Write};
+//! use std::io::{self, Read, Write};
 //!
-//! rustlet::run(|| {
-//!     let listener = TcpListener::bind("127.0.0.1:0")?;
-//!     let address = listener.local_addr()?;
-//!     rustlet::spawn(move || {
-//!         for stream in listener.incoming() {
-//!             let mut stream = stream.unwrap();
-//!             // One green thread a connection.
-//!             rustlet::spawn(move || {
-//!                 let mut buffer = [0; 1024];
-//!                 while let Ok(count @ 1..) = stream.read(&mut buffer) {
-//!                     stream.write_all(&buffer[..count]).unwrap();
-//!                 }
-//!             });
-//!         }
-//!     });
+//! fn main() -> io::Result<()> {
+//!     rustlet::run(|| {
+//!         let listener = TcpListener::bind("127.0.0.1:0")?;
+//!         let address = listener.local_addr()?;
+//!         rustlet::spawn(move || {
+//!             for stream in listener.incoming().flatten() {
+//!                 // A green thread for each connection.
+//!                 rustlet::spawn(move || io::copy(&mut &stream, &mut &stream));
+//!             }
+//!         });
 //!
-//!     let mut client = TcpStream::connect(address)?;
-//!     client.write_all(b"hello")?;
-//!     let mut answer = [0; 5];
-//!     client.read_exact(&mut answer)?;
-//!     assert_eq!(&answer, b"hello");
-//!     std::io::Result::Ok(())
-//! })?;
-//! # std::io::Result::Ok(())
+//!         let mut client = TcpStream::connect(address)?;
+//!         client.write_all(b"hello")?;
+//!         let mut answer = [0; 5];
+//!         client.read_exact(&mut answer)?;
+//!         assert_eq!(&answer, b"hello");
+//!         Ok(())
+//!     })
+//! }
 //! ```
+//!
+//! # What do you want to do?
+//!
+//! | task | guide | items |
+//! |---|---|---|
+//! | write a first program | [a first program](guide::first_program) | [`run`], [`spawn`], [`JoinHandle`] |
+//! | port a program | from [std](guide::from_std), [tokio](guide::from_tokio), [Go](guide::from_go), [gevent](guide::from_gevent) | [`thread`], [`net`], [`sync`], [`fs`], [`io`], [`process`] |
+//! | write a server | [servers](guide::servers), [HTTP and TLS](guide::http_and_tls) | [`net::Server`], [`net::serve`](net::serve()) |
+//! | limit how long something takes | [structure and cancellation](guide::structure) | [`timeout`], [`deadline`], [`shield`] |
+//! | start threads that borrow, and end together | [structure and cancellation](guide::structure) | [`scope`], [`thread::scope_cancelling`] |
+//! | send messages | [waiting for several things](guide::select) | [`channel`], [`sync::mpsc`], [`mailbox`], [`coroutine`](mod@coroutine) |
+//! | wait for a message, a timer, a child, a signal, a socket | [waiting for several things](guide::select) | [`channel::select!`], [`signal`], [`io::Watch`] |
+//! | call something that blocks or computes | [blocking work](guide::blocking) | [`unblock`], [`sync::Callback`] |
+//! | test it | [testing](guide::testing) | [`wait_idle`], [`Builder::workers`] |
+//! | find out why it hangs | [when something hangs](guide::hangs) | [`runtime::threads`], [`Builder::watchdog`] |
+//! | run it inside another event loop | [embedding](guide::embedding) | [`Runtime`], [`Worker`], [`block_on`] |
+//!
+//! The [guide] has all pages in order.
 //!
 //! # What to know
 //!
-//! - A green thread that has started stays on its worker (an OS thread) for life, so what it holds across a wait
-//!   need not be [`Send`]. [`spawn`] itself takes `Send` closures, because any worker may start them.
-//! - Nothing preempts a green thread. One that computes for long holds up the others of its worker.
-//! - Every wait may unwind: that is how a [`timeout`] ends what is in it, [`JoinHandle::cancel`] a thread, and the end of
-//!   [`run`] those that are left. Destructors run, nothing is printed, and nothing is lost that a wait had taken.
-//! - `std`'s own blocking calls (its sockets, its `Mutex` held across a wait) block the worker, and everything on it.
-//! - Stacks are 256 KiB of address space (that of the function given to [`run`]: 2 MiB), guarded, and a page of memory until
-//!   more is used. An overflow is reported with the thread's name, and aborts.
-//! - With `panic = "abort"` nothing can unwind: a panic ends the process, what is left when [`run`] returns is left behind, and
-//!   [`timeout`] and [`JoinHandle::cancel`] panic with a text that says so.
+//! - **Threads do not migrate.** A green thread that has started stays on its worker, an OS thread.
+//!   So what it holds across a wait need not be [`Send`]. The closure of [`spawn`] must be `Send`,
+//!   because any worker may start it.
+//! - **Nothing preempts a green thread.** One that computes for long holds up the others of its
+//!   worker. So do std's own blocking calls: its sockets, or its `Mutex` held across a wait.
+//! - **Cancellation unwinds from a wait.** [`timeout`], [`JoinHandle::cancel`] and the end of
+//!   [`run`] all use it. Destructors run, and no message is printed. A receive that was cancelled
+//!   has not consumed a message.
+//! - **Stacks do not grow.** 192 KiB are usable (2 MiB for the closure of [`run`]), and a page of
+//!   memory is used until a thread needs more. An overflow hits a guard, is reported with the
+//!   thread's name, and aborts the process. [`Builder::stack_size`] changes the size.
+//! - **With `panic = "abort"` nothing unwinds.** A panic ends the process, threads that are alive
+//!   when [`run`] returns are left behind, and [`timeout`] and [`JoinHandle::cancel`] panic with a
+//!   message that says so.
+//! - **It needs Linux** on x86_64 or aarch64.
+//!
+//! # Features
+//!
+//! `sanitizer` is for programs that are built with AddressSanitizer: see [tools](guide::tools).
 
 // Rules for the inside of the library, not for programs and tests: see clippy.toml.
 #![warn(clippy::disallowed_methods)]
@@ -104,7 +127,13 @@ pub mod time;
 #[cfg(not(loom))]
 mod worker;
 
+/// The programs of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 #[cfg(not(loom))]
+#[doc(inline)]
 pub use crate::{
     coroutine::{Coroutine, Duplex, coroutine},
     future::block_on,

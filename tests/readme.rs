@@ -1,4 +1,4 @@
-//! What the README shows of the examples is what they are.
+//! What the README and the guide show is what the files hold, and the README is short and fair.
 
 use std::fs;
 use std::path::Path;
@@ -83,6 +83,132 @@ fn each_example_is_in_the_table() {
         assert!(
             readme.contains(&link),
             "the table of examples should have {link}"
+        );
+    }
+}
+
+#[test]
+fn the_readme_is_at_most_120_lines() {
+    let lines = read("README.md").lines().count();
+    assert!(lines <= 120, "the README has {lines} lines");
+}
+
+#[test]
+fn the_best_figures_of_each_benchmark_are_bold() {
+    let readme = read("README.md");
+    let table = readme
+        .lines()
+        .skip_while(|line| !line.starts_with("| lower is better |"));
+    let rows: Vec<&str> = table.take_while(|line| line.starts_with('|')).collect();
+    assert!(rows.len() > 5, "the README has a table of benchmarks");
+    for row in &rows[2..] {
+        let unfair = unfairly_bold(row);
+        assert!(unfair.is_empty(), "{unfair:?} in {row}");
+    }
+}
+
+#[test]
+fn figures_that_are_unfairly_bold_are_found() {
+    assert_eq!(
+        unfairly_bold("| yield | **1,200** | 1,300 | – | fails |"),
+        [""; 0]
+    );
+    assert_eq!(unfairly_bold("| yield | **12** | **12** | 13 |"), [""; 0]);
+    assert_eq!(unfairly_bold("| yield | **12** | 12 |"), ["12"]);
+    assert_eq!(unfairly_bold("| yield | **14** | 12 |"), ["**14**", "12"]);
+}
+
+/// The figures of a row that are bold and not the lowest, or the lowest and not bold.
+fn unfairly_bold(row: &str) -> Vec<&str> {
+    let cells = row.trim_matches('|').split('|').skip(1).map(str::trim);
+    let figures: Vec<(&str, f64)> = cells
+        .filter_map(|cell| {
+            let figure = cell.trim_matches('*').replace(',', "");
+            Some((cell, figure.parse().ok()?))
+        })
+        .collect();
+    let lowest = figures.iter().map(|(_, figure)| *figure);
+    let lowest = lowest.fold(f64::INFINITY, f64::min);
+    let unfair = figures
+        .iter()
+        .filter(|(cell, figure)| cell.starts_with("**") != (*figure == lowest));
+    unfair.map(|(cell, _)| *cell).collect()
+}
+
+#[test]
+fn the_guide_shows_programs_that_are_run() {
+    let page = read("src/guide/http_and_tls.md");
+    let shown: Vec<&str> = page
+        .split("```rust,ignore\n")
+        .skip(1)
+        .filter_map(|rest| Some(rest.split_once("```")?.0))
+        .collect();
+    let programs = ["http", "tls", "websocket"].map(|name| {
+        let program = read(&format!("tests/ecosystem/src/{name}.rs"));
+        without_indents(&program)
+    });
+    assert!(shown.len() > 3, "the page shows programs");
+    for block in shown {
+        let block = without_indents(block);
+        assert!(
+            programs.iter().any(|program| program.contains(&block)),
+            "no file in tests/ecosystem/src has\n{block}"
+        );
+    }
+}
+
+fn without_indents(program: &str) -> String {
+    program
+        .lines()
+        .map(|line| format!("{}\n", line.trim_start()))
+        .collect()
+}
+
+#[test]
+fn the_pages_of_the_guide_are_linked_in_their_order() {
+    let contents = read("src/guide/mod.rs");
+    let mut listed = Vec::new();
+    for line in contents.lines().filter(|line| line.starts_with("//!")) {
+        listed.extend(line.split("](").skip(1).filter_map(|rest| {
+            let (page, _) = rest.split_once(')')?;
+            Some(page.to_owned())
+        }));
+    }
+    let calls: Vec<Vec<&str>> = contents
+        .split("page!(")
+        .skip(1)
+        .map(|call| call.split('"').skip(1).step_by(2).take(3).collect())
+        .collect();
+    let pages: Vec<&str> = calls
+        .iter()
+        .map(|call| call[0].trim_end_matches(".md"))
+        .collect();
+    assert_eq!(listed, pages, "the table of contents and the pages");
+    let link = |page: Option<&&str>| page.map(|page| format!("](crate::guide::{page})"));
+    for (number, call) in calls.iter().enumerate() {
+        let [_, before, after] = call[..] else {
+            panic!("page! takes a file and two links: {call:?}");
+        };
+        for (found, wanted) in [
+            (
+                before,
+                number.checked_sub(1).and_then(|n| link(pages.get(n))),
+            ),
+            (after, link(pages.get(number + 1))),
+        ] {
+            match wanted {
+                Some(wanted) => assert!(found.contains(&wanted), "{found} is not {wanted}"),
+                None => assert_eq!(found, ""),
+            }
+        }
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/guide");
+    for entry in fs::read_dir(folder).expect("the guide") {
+        let path = entry.expect("a page").path();
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        assert!(
+            name == "mod" || pages.contains(&name.as_ref()),
+            "{name} is no page"
         );
     }
 }

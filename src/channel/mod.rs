@@ -74,6 +74,7 @@ pub use self::{
 #[doc(hidden)]
 pub use crate::select as crossbeam_channel_internal;
 #[cfg(not(loom))]
+#[doc(inline)]
 pub use crate::{select, select_biased};
 
 #[cfg(not(loom))]

@@ -1,28 +1,129 @@
-//! The guide: how to write programs with rustlet. Each page stands by itself; its programs are compiled, and most of them run, as
-//! tests of the crate.
+//! How to write programs with rustlet, task by task.
 //!
-//! 1. [From std to rustlet](from_std): what to change in a program, and what changes in its behaviour.
-//! 2. [Servers](servers): one thread a connection; limits, timeouts, graceful ends.
-//! 3. [Structure and cancellation](structure): scopes, deadlines, how threads are ended.
-//! 4. [Waiting for several things](select): channels, timers, children, signals and sockets in one `select!`.
-//! 5. [Blocking work](blocking): files, heavy computation, foreign libraries.
-//! 6. [Embedding](embedding): runtimes beside other programs' loops, hand-stepped workers, futures.
-//! 7. [What to avoid](pitfalls): what green threads cannot hide.
-//! 8. [Tools](tools): AddressSanitizer, valgrind, gdb and perf.
+//! Each page is about one task and has a program for it, which is compiled and run as a test of
+//! the crate. Read them in order, or pick one.
+//!
+//! **Begin**
+//!
+//! 1. [A first program](first_program): `run`, `spawn`, `join`, a channel.
+//! 2. [From std](from_std): what to change in a program, and what changes in its behaviour.
+//! 3. [From tokio](from_tokio), [from Go](from_go), [from gevent](from_gevent): the same program
+//!    in both, and a table of names.
+//!
+//! **Build**
+//!
+//! 4. [Servers](servers): a thread for each connection; limits, time limits, graceful shutdown.
+//! 5. [HTTP and TLS](http_and_tls): httparse, rustls and tungstenite, unchanged.
+//! 6. [Structure and cancellation](structure): scopes, timeouts, how threads are ended.
+//! 7. [Waiting for several things](select): channels, timers, children, signals and sockets in one
+//!    `select!`.
+//! 8. [Blocking work](blocking): files, long computations, libraries that block or call back.
+//!
+//! **Keep it running**
+//!
+//! 9. [Testing](testing): tests without sleeps and without hangs.
+//! 10. [When something hangs](hangs): what each thread waits for, and what holds a worker.
+//! 11. [Embedding](embedding): a runtime beside other code, a worker in an event loop, futures.
+//! 12. [What to avoid](pitfalls): what green threads cannot hide.
+//! 13. [Tools](tools): AddressSanitizer, valgrind, gdb and perf.
 
-#[doc = include_str!("from_std.md")]
-pub mod from_std {}
-#[doc = include_str!("servers.md")]
-pub mod servers {}
-#[doc = include_str!("structure.md")]
-pub mod structure {}
-#[doc = include_str!("select.md")]
-pub mod select {}
-#[doc = include_str!("blocking.md")]
-pub mod blocking {}
-#[doc = include_str!("embedding.md")]
-pub mod embedding {}
-#[doc = include_str!("pitfalls.md")]
-pub mod pitfalls {}
-#[doc = include_str!("tools.md")]
-pub mod tools {}
+/// A page, and under it links to the page before it, to the contents and to the page after it.
+macro_rules! page {
+    ($name:ident, $file:literal, $before:literal, $after:literal) => {
+        #[doc = include_str!($file)]
+        #[doc = "\n\n---\n\n"]
+        #[doc = concat!($before, "[Contents](crate::guide)", $after)]
+        pub mod $name {}
+    };
+}
+
+page!(
+    first_program,
+    "first_program.md",
+    "",
+    " · [From std](crate::guide::from_std) →"
+);
+page!(
+    from_std,
+    "from_std.md",
+    "← [A first program](crate::guide::first_program) · ",
+    " · [From tokio](crate::guide::from_tokio) →"
+);
+page!(
+    from_tokio,
+    "from_tokio.md",
+    "← [From std](crate::guide::from_std) · ",
+    " · [From Go](crate::guide::from_go) →"
+);
+page!(
+    from_go,
+    "from_go.md",
+    "← [From tokio](crate::guide::from_tokio) · ",
+    " · [From gevent](crate::guide::from_gevent) →"
+);
+page!(
+    from_gevent,
+    "from_gevent.md",
+    "← [From Go](crate::guide::from_go) · ",
+    " · [Servers](crate::guide::servers) →"
+);
+page!(
+    servers,
+    "servers.md",
+    "← [From gevent](crate::guide::from_gevent) · ",
+    " · [HTTP and TLS](crate::guide::http_and_tls) →"
+);
+page!(
+    http_and_tls,
+    "http_and_tls.md",
+    "← [Servers](crate::guide::servers) · ",
+    " · [Structure and cancellation](crate::guide::structure) →"
+);
+page!(
+    structure,
+    "structure.md",
+    "← [HTTP and TLS](crate::guide::http_and_tls) · ",
+    " · [Waiting for several things](crate::guide::select) →"
+);
+page!(
+    select,
+    "select.md",
+    "← [Structure and cancellation](crate::guide::structure) · ",
+    " · [Blocking work](crate::guide::blocking) →"
+);
+page!(
+    blocking,
+    "blocking.md",
+    "← [Waiting for several things](crate::guide::select) · ",
+    " · [Testing](crate::guide::testing) →"
+);
+page!(
+    testing,
+    "testing.md",
+    "← [Blocking work](crate::guide::blocking) · ",
+    " · [When something hangs](crate::guide::hangs) →"
+);
+page!(
+    hangs,
+    "hangs.md",
+    "← [Testing](crate::guide::testing) · ",
+    " · [Embedding](crate::guide::embedding) →"
+);
+page!(
+    embedding,
+    "embedding.md",
+    "← [When something hangs](crate::guide::hangs) · ",
+    " · [What to avoid](crate::guide::pitfalls) →"
+);
+page!(
+    pitfalls,
+    "pitfalls.md",
+    "← [Embedding](crate::guide::embedding) · ",
+    " · [Tools](crate::guide::tools) →"
+);
+page!(
+    tools,
+    "tools.md",
+    "← [What to avoid](crate::guide::pitfalls) · ",
+    ""
+);

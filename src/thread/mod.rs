@@ -42,6 +42,7 @@ pub use self::timeout::{deadline, is_cancelled, shield, timeout};
 pub use crate::green::Elapsed;
 pub use crate::green::thread::{Thread, ThreadId};
 pub use crate::runtime::join::JoinHandle;
+#[doc(inline)]
 pub use crate::thread_local;
 
 use crate::green::budget::spend_quietly;

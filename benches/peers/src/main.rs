@@ -55,6 +55,7 @@ usage: peers [OPTIONS]
                    has been measured is there if the run is broken off
 --charts DIR       where the charts go, charts beside the figures if not given
 --markdown         print tables for a document instead of those for a terminal
+--readme           print the table of the README instead
 --from PATH,PATH   measure nothing, take the figures from there
 --list             print the keys of the rows
 --help             print this text";
@@ -68,6 +69,7 @@ pub(crate) struct Options {
     tsv: PathBuf,
     charts: Option<PathBuf>,
     markdown: bool,
+    readme: bool,
     from: Vec<String>,
 }
 
@@ -89,7 +91,9 @@ fn main() -> io::Result<()> {
     } else {
         Report::read(&options.from)?
     };
-    if options.markdown {
+    if options.readme {
+        report::readme::print(&report);
+    } else if options.markdown {
         report.print_markdown();
     } else {
         report.print();
@@ -132,6 +136,7 @@ fn options(args: Vec<String>) -> Result<Options, String> {
             }
             "--quick" => options.quick = true,
             "--markdown" => options.markdown = true,
+            "--readme" => options.readme = true,
             "--rounds" => options.rounds = Some(value()?.parse().map_err(|_| "not a number")?),
             "--rows" => options.rows = list(value()?),
             "--peers" => options.peers = list(value()?),

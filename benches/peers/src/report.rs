@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::{fs, io};
 
-use crate::rows::{Group, PEERS, ROWS, Row};
+use crate::rows::{Group, PEERS, ROWS, Row, shown};
 use crate::table::{Summary, Table, significant};
+
+pub(crate) mod readme;
 
 /// Values by row, metric and peer.
 #[derive(Default)]
@@ -114,11 +116,12 @@ impl Report {
         Ok(report)
     }
 
-    /// For a terminal: medians with their spread, which is half of what lies between the lowest and the highest.
+    /// For a terminal: medians with their spread, which is half of what lies between the lowest and
+    /// the highest.
     pub(crate) fn print(&self) {
         println!("{}\n", self.machine);
         let mut head = vec!["", "in"];
-        head.extend(PEERS);
+        head.extend(PEERS.map(shown));
         let mut table = Table::new(&head);
         for (row, metric) in self.lines() {
             let mut cells = vec![row.label(), metric.to_owned()];
@@ -139,7 +142,8 @@ impl Report {
         self.remarks("");
     }
 
-    /// For a document: a table for each part, ours in bold, and how much more the best of the others takes.
+    /// For a document: a table for each part, the best figures in bold, and how much more the best
+    /// of the others takes than ours.
     pub(crate) fn print_markdown(&self) {
         for line in self.machine.lines() {
             println!("{line}  ");
@@ -151,16 +155,17 @@ impl Report {
                 continue;
             }
             println!("### {title}\n");
-            let mut head = vec!["", "in", "**rustlet**"];
-            head.extend(&PEERS[1..]);
+            let mut head = vec!["", "in"];
+            head.extend(PEERS.map(shown));
             head.push("next best");
             let mut table = Table::new(&head);
             for (row, metric) in lines {
                 let mut cells = vec![row.label(), metric.to_owned()];
+                let best = self.best(row.key, metric, 0).map(significant);
                 cells.extend(PEERS.map(|peer| {
                     let median = self.median(row.key, metric, peer);
                     let cell = median.map_or(self.absent(row, peer).to_owned(), significant);
-                    if peer == PEERS[0] {
+                    if best.as_ref() == Some(&cell) && peer != "limit" {
                         format!("**{cell}**")
                     } else {
                         cell
@@ -177,16 +182,11 @@ impl Report {
 
     /// The best of the others as a multiple of ours, the other way round where more is better.
     fn lead(&self, row: &str, metric: &str) -> String {
-        let more_is_better = metric.starts_with("thousand");
-        // The limit is none of those who compete.
-        let others = PEERS[1..PEERS.len() - 1].iter();
-        let others = others.filter_map(|peer| self.median(row, metric, peer));
-        let best = if more_is_better {
-            others.max_by(f64::total_cmp)
-        } else {
-            others.min_by(f64::total_cmp)
-        };
-        match (self.median(row, metric, PEERS[0]), best) {
+        let more_is_better = more_is_better(metric);
+        match (
+            self.median(row, metric, PEERS[0]),
+            self.best(row, metric, 1),
+        ) {
             (Some(ours), Some(best)) if ours > 0.0 && best > 0.0 => {
                 let ratio = if more_is_better {
                     ours / best
@@ -199,12 +199,33 @@ impl Report {
         }
     }
 
+    /// The best figure of the runtimes from this one on. A bare loop is no runtime.
+    fn best(&self, row: &str, metric: &str, first: usize) -> Option<f64> {
+        let peers = PEERS[first..PEERS.len() - 1].iter();
+        let figures = peers.filter_map(|peer| self.median(row, metric, peer));
+        if more_is_better(metric) {
+            figures.max_by(f64::total_cmp)
+        } else {
+            figures.min_by(f64::total_cmp)
+        }
+    }
+
+    /// Whether a peer has no figure because it could not do it.
+    fn has_failed(&self, row: &str, peer: &str) -> bool {
+        let mut notes = self.notes.iter();
+        notes.any(|(key, name, words)| {
+            let failure = words.starts_with("fails") || words.starts_with("too many");
+            key == row && name == peer && failure
+        })
+    }
+
     /// What stands where there is no figure.
     fn absent(&self, row: &Row, peer: &str) -> &'static str {
-        let mut notes = self.notes.iter();
-        let fails = notes
-            .any(|(key, name, words)| key == row.key && name == peer && words.starts_with("fails"));
-        if fails { "fails" } else { "–" }
+        if self.has_failed(row.key, peer) {
+            "fails"
+        } else {
+            "–"
+        }
     }
 
     /// How far rounds are apart.
@@ -249,6 +270,10 @@ impl Row {
             format!("{}; {} workers", self.text, self.workers)
         }
     }
+}
+
+fn more_is_better(metric: &str) -> bool {
+    metric.starts_with("thousand")
 }
 
 fn extremes(values: &[f64]) -> (f64, f64) {

@@ -7,6 +7,18 @@ pub(crate) const PEERS: [&str; 8] = [
     "rustlet", "tokio-mt", "tokio-ct", "smol", "may", "go", "threads", "limit",
 ];
 
+/// The name of a peer, as tables and charts show it.
+pub(crate) fn shown(peer: &'static str) -> &'static str {
+    match peer {
+        "tokio-mt" => "tokio multi-thread",
+        "tokio-ct" => "tokio current_thread",
+        "go" => "Go",
+        "threads" => "OS threads",
+        "limit" => "bare loop",
+        _ => peer,
+    }
+}
+
 /// An operation, and how large.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Operation {

@@ -1,9 +1,10 @@
-//! Axes, drawn by hand: round figures, many where decades are few, powers of ten where they are many.
+//! Axes, drawn by hand: round figures, many where decades are few, powers of ten where they are
+//! many.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::panel::{Area, Drawn, LEFT, TOP, style, tick};
+use super::panel::{Area, Drawn, GRID, LEFT, TOP, style, tick};
 
 /// Values onto pixels.
 pub(super) struct Axis {
@@ -13,8 +14,6 @@ pub(super) struct Axis {
     /// The pixel of the lowest value, and of the highest.
     pub(super) pixels: (i32, i32),
 }
-
-const GREY: RGBColor = RGBColor(215, 215, 215);
 
 impl Axis {
     pub(super) fn at(&self, value: f64) -> i32 {
@@ -31,7 +30,7 @@ impl Axis {
     fn ticks(&self) -> Vec<f64> {
         let inside = |value: &f64| (self.low * 0.999..=self.high * 1.001).contains(value);
         if !self.logarithmic {
-            let rough = (self.high - self.low) / 5.0;
+            let rough = (self.high - self.low) / 6.0;
             let power = 10_f64.powf(rough.log10().floor());
             let step = [1.0, 2.0, 5.0, 10.0].map(|n| n * power);
             let step = step.into_iter().find(|step| *step >= rough);
@@ -51,13 +50,14 @@ impl Axis {
         all.filter(inside).collect()
     }
 
-    /// Lines across and labels at the left.
-    pub(super) fn draw_upright(&self, area: &Area<'_>, right: i32) -> Drawn {
+    /// Lines across and labels at the left, with a unit.
+    pub(super) fn draw_upright(&self, area: &Area<'_>, right: i32, unit: &str) -> Drawn {
         let text = style(17).pos(Pos::new(HPos::Right, VPos::Center));
         for value in self.ticks() {
             let y = self.at(value);
-            area.draw(&PathElement::new([(LEFT, y), (right, y)], GREY))?;
-            area.draw(&Text::new(tick(value), (LEFT - 8, y), text.clone()))?;
+            area.draw(&PathElement::new([(LEFT, y), (right, y)], GRID))?;
+            let label = format!("{}{unit}", tick(value));
+            area.draw(&Text::new(label, (LEFT - 8, y), text.clone()))?;
         }
         Ok(())
     }
@@ -67,7 +67,7 @@ impl Axis {
         let text = style(17).pos(Pos::new(HPos::Center, VPos::Top));
         for value in self.ticks() {
             let x = self.at(value);
-            area.draw(&PathElement::new([(x, TOP), (x, bottom)], GREY))?;
+            area.draw(&PathElement::new([(x, TOP), (x, bottom)], GRID))?;
             area.draw(&Text::new(tick(value), (x, bottom + 8), text.clone()))?;
         }
         let middle = (self.pixels.0 + self.pixels.1) / 2;

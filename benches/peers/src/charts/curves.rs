@@ -7,13 +7,19 @@ use super::panel::{Area, COLOURS, Drawn, LEFT, Panel, TOP, caption};
 use crate::report::Report;
 use crate::rows::PEERS;
 
-pub(super) fn draw(report: &Report, panel: &Panel, across: &str, area: &Area<'_>) -> Drawn {
-    let Some((low, high)) = panel.bounds(report) else {
+pub(super) fn draw(
+    report: &Report,
+    panel: &Panel,
+    across: &str,
+    peers: &[usize],
+    area: &Area<'_>,
+) -> Drawn {
+    let Some((low, high)) = panel.bounds(report, peers) else {
         return Ok(());
     };
     let (width, height) = area.dim_in_pixel();
     let (right, bottom) = (width as i32 - 24, height as i32 - 62);
-    let at = |number: usize| panel.points[number].2;
+    let at = |number: usize| panel.points[number].at;
     let level = Axis {
         low: at(0),
         high: at(panel.points.len() - 1),
@@ -28,10 +34,10 @@ pub(super) fn draw(report: &Report, panel: &Panel, across: &str, area: &Area<'_>
     };
     caption(area, panel.title)?;
     level.draw_level(area, bottom, across)?;
-    upright.draw_upright(area, right)?;
+    upright.draw_upright(area, right, "")?;
     // Ours last, so that it lies above the others.
-    for (number, peer) in PEERS.iter().enumerate().rev() {
-        let values = panel.values(report, peer).into_iter();
+    for &number in peers.iter().rev() {
+        let values = panel.values(report, PEERS[number]).into_iter();
         let points: Vec<_> = values
             .map(|(n, value)| (level.at(at(n)), upright.at(value)))
             .collect();

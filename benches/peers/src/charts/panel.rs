@@ -8,34 +8,50 @@ use plotters::prelude::*;
 use crate::report::Report;
 use crate::rows::PEERS;
 
-/// A colour for each peer, the same in all charts; ours is the strong one.
+/// A colour for each peer, the same in all charts, readable on white and on black; ours is the
+/// strong one.
 pub(super) const COLOURS: [RGBColor; 8] = [
     RGBColor(214, 39, 40),
-    RGBColor(31, 90, 170),
+    RGBColor(47, 111, 196),
     RGBColor(110, 170, 230),
     RGBColor(60, 150, 70),
-    RGBColor(150, 90, 170),
+    RGBColor(164, 95, 189),
     RGBColor(0, 165, 175),
-    RGBColor(150, 130, 110),
-    RGBColor(90, 90, 90),
+    RGBColor(160, 135, 110),
+    RGBColor(128, 128, 128),
 ];
+
+/// What stands for text, lines and the background; a dark page changes them.
+pub(super) const TEXT: RGBColor = RGBColor(30, 30, 30);
+pub(super) const GRID: RGBColor = RGBColor(215, 215, 215);
+pub(super) const ZERO: RGBColor = RGBColor(120, 120, 120);
 
 /// One coordinate system.
 pub(super) struct Panel {
     pub(super) title: &'static str,
-    pub(super) metric: &'static str,
-    /// A key, a label under the bars, and a place on the axis for curves.
-    pub(super) points: &'static [(&'static str, &'static str, f64)],
+    pub(super) points: &'static [Point],
     pub(super) kind: Kind,
+}
+
+/// A group of bars, or a place on the axis of curves.
+pub(super) struct Point {
+    /// The key of a row.
+    pub(super) row: &'static str,
+    /// The metrics of that row, which are added.
+    pub(super) metrics: &'static [&'static str],
+    /// What stands under the bars.
+    pub(super) label: &'static str,
+    /// Where it is on the axis, for curves.
+    pub(super) at: f64,
 }
 
 pub(super) enum Kind {
     /// Over a logarithmic axis of this name.
     Curves(&'static str),
-    /// On a logarithmic scale, because OS threads are a hundred times dearer than the rest.
-    Bars,
+    /// From zero up, as multiples of ours, which is given in this unit.
+    Ratios,
     /// From zero up.
-    LinearBars,
+    Bars,
 }
 
 pub(super) type Drawn = Result<(), Box<dyn Error>>;
@@ -45,10 +61,32 @@ pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 pub(super) const LEFT: i32 = 72;
 pub(super) const TOP: i32 = 40;
 
-/// Dark letters of this size.
+pub(super) const fn bars(
+    row: &'static str,
+    metrics: &'static [&'static str],
+    label: &'static str,
+) -> Point {
+    Point {
+        row,
+        metrics,
+        label,
+        at: 0.0,
+    }
+}
+
+pub(super) const fn at(row: &'static str, metrics: &'static [&'static str], at: f64) -> Point {
+    Point {
+        row,
+        metrics,
+        label: "",
+        at,
+    }
+}
+
+/// Letters of this size.
 pub(super) fn style(size: i32) -> TextStyle<'static> {
     let font = ("sans-serif", size).into_font();
-    font.color(&RGBColor(30, 30, 30))
+    font.color(&TEXT)
 }
 
 /// The title of a panel.
@@ -56,21 +94,38 @@ pub(super) fn caption(area: &Area<'_>, title: &str) -> Drawn {
     Ok(area.draw(&Text::new(title.to_owned(), (LEFT, 8), style(19)))?)
 }
 
+impl Point {
+    /// The value of a peer: of all its metrics, or none.
+    pub(super) fn value(&self, report: &Report, peer: &str) -> Option<f64> {
+        let metrics = self.metrics.iter();
+        let sum: f64 = metrics
+            .map(|metric| report.median(self.row, metric, peer))
+            .sum::<Option<f64>>()?;
+        (sum > 0.0).then_some(sum)
+    }
+
+    /// The unit of the metric: its first word that is one.
+    pub(super) fn unit(&self) -> &'static str {
+        let words = self.metrics[0].split(' ');
+        let mut units = words.filter(|word| ["ns", "µs", "ms", "bytes"].contains(word));
+        units.next().unwrap_or_default()
+    }
+}
+
 impl Panel {
     /// The values of a peer, with the number of the point.
     pub(super) fn values(&self, report: &Report, peer: &str) -> Vec<(usize, f64)> {
         let points = self.points.iter().enumerate();
         points
-            .filter_map(|(number, (row, _, _))| {
-                let value = report.median(row, self.metric, peer)?;
-                (value > 0.0).then_some((number, value))
-            })
+            .filter_map(|(number, point)| Some((number, point.value(report, peer)?)))
             .collect()
     }
 
-    /// The lowest and the highest of all.
-    pub(super) fn bounds(&self, report: &Report) -> Option<(f64, f64)> {
-        let values = PEERS.iter().flat_map(|peer| self.values(report, peer));
+    /// The lowest and the highest of these peers.
+    pub(super) fn bounds(&self, report: &Report, peers: &[usize]) -> Option<(f64, f64)> {
+        let values = peers
+            .iter()
+            .flat_map(|peer| self.values(report, PEERS[*peer]));
         values.fold(None, |bounds, (_, value)| {
             let (low, high) = bounds.unwrap_or((value, value));
             Some((value.min(low), value.max(high)))

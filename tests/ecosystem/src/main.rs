@@ -1,0 +1,16 @@
+//! What the guide's page on HTTP and TLS shows, whole: each module serves and asks on loopback.
+
+mod http;
+mod tls;
+mod websocket;
+
+fn main() {
+    rustlet::run(|| {
+        http::exchange().expect("HTTP");
+        println!("HTTP with httparse: ok");
+        tls::exchange().expect("TLS");
+        println!("TLS with rustls: ok");
+        websocket::exchange().expect("WebSocket");
+        println!("WebSocket with tungstenite: ok");
+    });
+}
