@@ -7,8 +7,9 @@ use super::{JoinHandle, Scope, ScopedJoinHandle};
 use crate::runtime::spawn::{self as start, Order};
 use crate::stack::StackSize;
 
-/// Settings of a green thread. As [`std::thread::Builder`].
+/// Configures a green thread before it is spawned; see [`std::thread::Builder`].
 ///
+/// # Examples
 /// ```
 /// use rustlet::thread::Builder;
 ///
@@ -31,33 +32,66 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Without a name, with the stack size of the runtime.
+    /// Creates a builder with default settings: no name, the runtime's stack size, any worker.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::thread::Builder;
+    ///
+    /// let thread = Builder::new().spawn(|| 1)?;
+    /// assert_eq!(thread.join().unwrap(), 1);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn new() -> Builder {
         Builder::default()
     }
 
-    /// Names the thread: in reports, dumps and [`Thread::name`](super::Thread::name).
+    /// Names the thread: in reports, dumps and [`Thread::name`](super::Thread::name). Default: no
+    /// name.
     ///
     /// # Panics
     ///
-    /// When it is spawned, if the name contains a NUL byte, as std's.
+    /// The spawning call panics if the name contains a NUL byte, as in std.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::thread::Builder;
+    ///
+    /// let thread = Builder::new().name("parser".into()).spawn(|| ())?;
+    /// assert_eq!(thread.thread().name(), Some("parser"));
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn name(mut self, name: String) -> Builder {
         self.name = Some(name.into_boxed_str());
         self
     }
 
-    /// How many bytes of stack it can use, at least; rounded up to a workable size (64 KiB). Other sizes than the
-    /// runtime's are a little slower to spawn.
+    /// Sets the minimum usable stack size in bytes, rounded up to a workable size (64 KiB).
+    /// Default: that of the runtime. Other sizes than the runtime's are a little slower to spawn.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::thread::Builder;
+    ///
+    /// let thread = Builder::new().stack_size(1024 * 1024).spawn(|| [0_u8; 500_000].len())?;
+    /// assert_eq!(thread.join().unwrap(), 500_000);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         self.stack_size = Some(bytes);
         self
     }
 
-    /// Starts the thread on worker `index` of the runtime, counted from 0, and nowhere else, as
-    /// [`spawn_on`](super::spawn_on) does. If that worker computes, the thread waits for it.
+    /// Starts the thread on worker `index` of the runtime, counted from 0, as
+    /// [`spawn_on`](super::spawn_on) does. No other worker starts it: if that worker is busy, the
+    /// thread waits for it.
     ///
-    /// With [`spawn_local`](Builder::spawn_local) it has to be the worker of the caller.
+    /// With [`spawn_local`](Builder::spawn_local), it must be the caller's worker.
     ///
+    /// # Examples
     /// ```
     /// use rustlet::{runtime, thread};
     ///
@@ -93,14 +127,16 @@ impl Builder {
         }
     }
 
-    /// As [`spawn`](super::spawn), with an error instead of a panic. Does not wait.
+    /// Spawns a green thread like [`spawn`](super::spawn), with an error instead of a panic. Does
+    /// not wait.
     ///
     /// # Errors
     ///
-    /// `max_threads` is reached (`WouldBlock`), or address space or mappings have run out (`OutOfMemory`); the text names
-    /// the limit and how to raise it. Or the process-wide runtime cannot be started, or the [`worker`](Builder::worker)
-    /// does not exist (`InvalidInput`).
+    /// `WouldBlock`: `max_threads` is reached. `OutOfMemory`: address space or mappings have run
+    /// out; the message names the limit and how to raise it. `InvalidInput`: there is no such
+    /// [`worker`](Builder::worker). Other kinds: the process-wide runtime could not be started.
     ///
+    /// # Examples
     /// ```
     /// use rustlet::{runtime, thread};
     ///
@@ -121,7 +157,9 @@ impl Builder {
         start::spawn_static(self.order(), f)
     }
 
-    /// As [`Builder::spawn`], for what borrows. As [`std::thread::Builder::spawn_unchecked`]; where it can be, [`scope`](super::scope) is the safe way.
+    /// Spawns a green thread whose closure may borrow; see
+    /// [`std::thread::Builder::spawn_unchecked`]. [`scope`](super::scope) is the safe way where it
+    /// fits.
     ///
     /// # Errors
     ///
@@ -129,10 +167,13 @@ impl Builder {
     ///
     /// # Safety
     ///
-    /// The thread must have ended before what `f` and its result borrow is gone. One way to see to that is to [`join`](JoinHandle::join) it before. But a
-    /// [cancellation](crate::Cancelled) of the caller unwinds out of `join`, as out of any wait, and so may a panic before it: join it in a
-    /// [`shield`](crate::shield), and in a destructor too if anything comes between. Another way is to let `f` and its result borrow only what is `'static`.
+    /// The thread must have ended before the borrows in `f` and its result end. One way is to
+    /// [`join`](JoinHandle::join) it before. But a [cancellation](crate::Cancelled) of the caller
+    /// unwinds out of `join`, as out of any wait, and so may a panic before it: join it in a
+    /// [`shield`](crate::shield), and in a destructor too if anything comes between. Another way is
+    /// to let `f` and its result borrow only `'static` data.
     ///
+    /// # Examples
     /// ```
     /// use rustlet::{shield, thread};
     ///
@@ -157,7 +198,8 @@ impl Builder {
         unsafe { start::spawn_unchecked(self.order(), f) }
     }
 
-    /// As [`spawn_local`](super::spawn_local), with an error instead of a panic.
+    /// Spawns a green thread like [`spawn_local`](super::spawn_local), with an error instead of a
+    /// panic.
     ///
     /// # Errors
     ///
@@ -165,7 +207,22 @@ impl Builder {
     ///
     /// # Panics
     ///
-    /// The caller is not a green thread.
+    /// Panics if the caller is not a green thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::thread::Builder;
+    /// use std::rc::Rc;
+    ///
+    /// rustlet::run(|| {
+    ///     let value = Rc::new(1);
+    ///     let thread = Builder::new().spawn_local(move || *value)?;
+    ///     assert_eq!(thread.join().unwrap(), 1);
+    ///     std::io::Result::Ok(())
+    /// })?;
+    /// # std::io::Result::Ok(())
+    /// ```
     #[track_caller]
     pub fn spawn_local<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
     where
@@ -176,11 +233,27 @@ impl Builder {
         start::spawn_local(self.order(), f)
     }
 
-    /// As [`Scope::spawn`], with an error instead of a panic.
+    /// Spawns a scoped green thread like [`Scope::spawn`], with an error instead of a panic.
     ///
     /// # Errors
     ///
     /// As [`Builder::spawn`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::thread::Builder;
+    ///
+    /// rustlet::run(|| {
+    ///     let text = String::from("borrowed");
+    ///     rustlet::scope(|s| {
+    ///         let thread = Builder::new().spawn_scoped(s, || text.len())?;
+    ///         assert_eq!(thread.join().unwrap(), 8);
+    ///         std::io::Result::Ok(())
+    ///     })
+    /// })?;
+    /// # std::io::Result::Ok(())
+    /// ```
     #[track_caller]
     pub fn spawn_scoped<'scope, F, T>(
         self,
