@@ -20,9 +20,9 @@
 //! });
 //! ```
 
-//
 // CO1. `open` is cleared before anything is disconnected, so a `put` of the end that has closed
 //      fails although the other end can still get earlier items.
+
 use std::fmt;
 use std::iter::FusedIterator;
 use std::panic::Location;

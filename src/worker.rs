@@ -120,7 +120,7 @@ use crate::thread::JoinHandle;
 /// # rustlet::Worker::scope(|worker| {
 /// let sleeper = worker.assign(|| rustlet::sleep(std::time::Duration::from_millis(2)));
 /// while !sleeper.is_finished() {
-/// The loop's own descriptors would be here, too.
+///     // The loop's own descriptors would be here, too.
 ///     poll(&mut [PollFd::new(worker, PollFlags::IN)], None)?;
 ///     worker.tick();
 /// }

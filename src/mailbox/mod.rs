@@ -27,7 +27,6 @@
 //! });
 //! ```
 
-//
 // How it works. Each message has a number and is in a queue by its number, under a lock. The
 // predicate is user code, which may take long, wait, panic, or use the mailbox: it is called
 // without the lock. Meanwhile the message is *held*: it keeps its place in the queue, but other
@@ -41,6 +40,7 @@
 //      found nothing more. A thread that makes a place `Here`, or drops the last address, takes out
 //      all registered receivers, under the lock, and wakes them.
 // MB3. No user code runs under the lock: no predicate, no destructor, no wake-up.
+
 mod state;
 
 use std::fmt;
