@@ -1,4 +1,5 @@
-//! `OpenOptions` and `DirBuilder`: what is wished for a file or a directory before it is opened or made.
+//! `OpenOptions` and `DirBuilder`: settings for a file or a directory before it is opened or
+//! created.
 
 use std::fmt;
 use std::io;
@@ -14,8 +15,8 @@ use crate::green::park::is_limited_os;
 use crate::runtime::blocking;
 use crate::runtime::source::Way;
 
-/// How to open a file: [`std::fs::OpenOptions`] for green threads. What is Unix's is there through std's trait,
-/// [`OpenOptionsExt`].
+/// Options for opening a file: [`std::fs::OpenOptions`] for green threads. std's trait
+/// [`OpenOptionsExt`] has the options of Unix.
 ///
 /// # Examples
 ///
@@ -32,7 +33,7 @@ use crate::runtime::source::Way;
 #[derive(Clone)]
 pub struct OpenOptions {
     theirs: std::fs::OpenOptions,
-    // Once more, because std's cannot be asked.
+    // Stored again, because std's cannot be read.
     read: bool,
     write: bool,
     append: bool,
@@ -49,7 +50,7 @@ impl fmt::Debug for OpenOptions {
     }
 }
 
-/// The settings that are a flag each.
+/// The settings that are flags.
 macro_rules! flags {
     ($($(#[doc = $text:literal])+ $name:ident;)+) => {$(
         $(#[doc = $text])+
@@ -66,7 +67,7 @@ macro_rules! flags {
 }
 
 impl OpenOptions {
-    /// Nothing is wished yet: with these alone, opening fails.
+    /// Creates options with every flag `false`: with these alone, opening fails.
     ///
     /// ```
     /// let refused = rustlet::fs::OpenOptions::new().open("/dev/null").unwrap_err();
@@ -91,34 +92,44 @@ impl OpenOptions {
     }
 
     flags! {
-        /// To read.
+        /// Opens for reading. Default: `false`.
         read;
-        /// To write, over what is there.
+        /// Opens for writing; existing contents are overwritten. Default: `false`.
         write;
-        /// To write at the end, wherever that is at each write.
+        /// Opens for appending: each write goes to the current end. Default: `false`.
         append;
-        /// Cut off what is there. Asks for `write`.
+        /// Truncates an existing file. Requires `write`. Default: `false`.
         truncate;
-        /// Make the file if it is not there. Asks for `write` or `append`.
+        /// Creates the file if it does not exist. Requires `write` or `append`. Default: `false`.
         create;
-        /// Make the file, and fail if it is there; `create` and `truncate` then mean nothing.
+        /// Creates the file, and fails if it exists; `create` and `truncate` are ignored then.
+        /// Default: `false`.
         create_new;
     }
 
-    /// Opens the file at `path`. Suspends while the disk is asked.
+    /// Opens the file at `path`.
     ///
-    /// A FIFO is opened when both ends are: within some milliseconds after the other one. It holds no thread of the pool until then.
-    ///
-    /// # Cancellation
-    ///
-    /// A cancelled caller unwinds at once. Only if the file may be made or emptied, and that has begun, is it waited for;
-    /// so none is made or emptied for a caller that has left. To this end it is first asked whether there is a FIFO or a device, which may
-    /// keep a caller waiting for ever; these are opened without being made or emptied, for which they have no meaning.
+    /// A FIFO is opened when both ends are: within some milliseconds after the other one. It
+    /// occupies no thread of the pool until then.
     ///
     /// # Errors
     ///
-    /// As std's: [`NotFound`](io::ErrorKind::NotFound), [`PermissionDenied`](io::ErrorKind::PermissionDenied), [`AlreadyExists`](io::ErrorKind::AlreadyExists)
-    /// with `create_new`, [`InvalidInput`](io::ErrorKind::InvalidInput) for wishes that contradict each other, and more of the system's.
+    /// As in std: [`NotFound`](io::ErrorKind::NotFound),
+    /// [`PermissionDenied`](io::ErrorKind::PermissionDenied),
+    /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) with `create_new`,
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for contradictory options, and others of the
+    /// system.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
+    ///
+    /// # Cancellation
+    ///
+    /// The caller unwinds at once, unless an open that may create or truncate a file has begun:
+    /// that completes, so that no file is created or truncated for a caller that has left. To this
+    /// end the call first checks for a FIFO or a device, which may wait forever; these are opened
+    /// without being created or truncated, which has no meaning for them.
     ///
     /// ```
     /// use rustlet::fs::OpenOptions;
@@ -139,7 +150,8 @@ impl OpenOptions {
         begun.finish()
     }
 
-    /// What the pool does of [`open`](OpenOptions::open): all of it, unless that might take for ever.
+    /// The part of [`open`](OpenOptions::open) on the pool: all of it, unless it might wait
+    /// forever.
     pub(super) fn begin(
         &self,
         path: PathBuf,
@@ -150,7 +162,7 @@ impl OpenOptions {
             match file_type {
                 Ok(file_type) if may_wait && file_type.is_fifo() => {
                     let way = if options.read { Way::Read } else { Way::Write };
-                    // Both ends of it: that waits for nobody.
+                    // With both ends there is nothing to wait for.
                     let both = options.read && (options.write || options.append);
                     let more = if both {
                         OFlags::empty()
@@ -161,7 +173,8 @@ impl OpenOptions {
                     if both {
                         return options.open(path).map(Begun::File);
                     }
-                    // A writer that comes and goes is an end to a reader: it is opened by a call that is waited for.
+                    // A writer that comes and goes is an end of file for a reader: it is opened by
+                    // a call that is waited for.
                     let begun = match way {
                         Way::Read => Fifo::begin(options, path, way)?,
                         Way::Write => Fifo::unopened(options, path, way),
@@ -176,15 +189,16 @@ impl OpenOptions {
         }
     }
 
-    /// Whether it may make or empty a file.
+    /// Returns whether it may create or truncate a file.
     fn changes(&self) -> bool {
         let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::TMPFILE;
         self.truncate || self.create || self.create_new || self.flags.intersects(flags)
     }
 
-    /// Whether opening may wait for somebody else, if there is something that one waits for.
+    /// Returns whether opening may wait for another program, if the file is of such a kind.
     fn may_wait(&self) -> bool {
-        // An error at once, by std's rules: nothing is to be written, or the end and the beginning; it is there already.
+        // An error at once, by std's rules: no writing, or truncating and appending; or the file
+        // exists.
         let fails = self.changes()
             && (!self.write && !self.append || self.truncate && self.append || self.create_new);
         // A green thread, or a limit around the call of an OS thread.
@@ -192,7 +206,7 @@ impl OpenOptions {
         !fails && can_end && !self.flags.intersects(OFlags::NONBLOCK | OFlags::PATH)
     }
 
-    /// Std's, without the wish to make or to empty the file, and with `more`.
+    /// Returns std's options, without creating or truncating, and with `more`.
     fn unchanging(&self, more: OFlags) -> std::fs::OpenOptions {
         let flags = self.flags.difference(OFlags::CREATE | OFlags::TRUNC) | more;
         let mut options = std::fs::OpenOptions::new();
@@ -239,25 +253,26 @@ impl OpenOptionsExt for OpenOptions {
     }
 }
 
-/// How to make a directory: [`std::fs::DirBuilder`] for green threads. The mode is set through std's trait, [`DirBuilderExt`].
+/// Options for creating a directory: [`std::fs::DirBuilder`] for green threads. std's trait
+/// [`DirBuilderExt`] sets the mode.
 ///
 /// # Examples
 ///
 /// ```
 /// use rustlet::fs::DirBuilder;
 ///
-/// // It is there, and that is what was wanted.
+/// It exists, which is fine with `recursive`.
 /// rustlet::run(|| DirBuilder::new().recursive(true).create("/"))?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
-// std's own cannot be cloned, and so not be taken along to the pool.
+// std's own cannot be cloned, so it cannot be sent to the pool.
 pub struct DirBuilder {
     mode: Option<u32>,
     recursive: bool,
 }
 
 impl DirBuilder {
-    /// A single directory, in one that is there.
+    /// Creates options for a single directory in an existing one.
     ///
     /// ```
     /// let there = rustlet::fs::DirBuilder::new().create("/").unwrap_err();
@@ -275,7 +290,8 @@ impl DirBuilder {
         }
     }
 
-    /// Whether to make the directories above it too, as far as they are missing, and to be content if all are there.
+    /// Sets whether missing parents are created, and whether an existing directory is fine.
+    /// Default: `false`.
     ///
     /// ```
     /// rustlet::fs::DirBuilder::new().recursive(true);
@@ -285,12 +301,12 @@ impl DirBuilder {
         self
     }
 
-    /// Makes the directory. Suspends while the disk is asked.
+    /// Creates the directory. Suspends.
     ///
     /// # Errors
     ///
-    /// As std's: [`AlreadyExists`](io::ErrorKind::AlreadyExists) unless recursive, [`NotFound`](io::ErrorKind::NotFound) if the one above is missing, and
-    /// more of the system's.
+    /// As in std: [`AlreadyExists`](io::ErrorKind::AlreadyExists) unless recursive,
+    /// [`NotFound`](io::ErrorKind::NotFound) if the parent is missing, and others of the system.
     ///
     /// ```
     /// let made = rustlet::run(|| rustlet::fs::DirBuilder::new().create("/proc/here"));
