@@ -1,14 +1,17 @@
-//! Transfers on the pool whose callers may leave, because they may block for ever: those of terminals and other devices.
+//! Pool transfers that callers may leave, because they may block forever: those of terminals and
+//! other devices.
 //!
-//! A read or write of such a file is made on a pool thread, one at a time each way. A caller that a cancellation ends meanwhile leaves
-//! at once, and the call goes on. What it gives is kept for the next call on the same file, as tokio's `File` does:
+//! A read or write of such a file runs on a pool thread, one at a time in each direction. A caller
+//! that is cancelled meanwhile leaves at once, and the call goes on. Its result is kept for the
+//! next call on the same file, as in tokio's `File`:
 //!
-//! - a read: its bytes (none is an end), which the next reads get first;
-//! - a write: its caller was told that all was taken; an error that comes afterwards is the next write's.
+//! - a read: its bytes (none at the end of file), which the next reads get first;
+//! - a write: its caller got `Ok` for all bytes; a later error is returned by the next write.
 //!
-//! - **KE1** A [`Transfer`] exists exactly while its way is `busy`. It ends by being dropped, wherever that happens: with the closure of a
-//!   call that was never made, by the caller, or on the pool when the caller has left. What it still has then is kept.
-//! - **KE2** `waiters` are woken after each end; they look again.
+//! - **KE1** A [`Transfer`] exists exactly while its direction is `busy`. It ends by being dropped,
+//!   wherever that happens: with the closure of a call that was never made, by the caller, or on
+//!   the pool when the caller has left. Its remaining result is kept then.
+//! - **KE2** `waiters` are woken after each end; they check again.
 //!
 //! Any thread may use any of this at any time; `wait` suspends.
 
@@ -24,10 +27,11 @@ use crate::runtime::source::Way;
 use crate::shim::lock;
 use crate::sys::file::HERE;
 
-/// What is kept for one file.
+/// Kept results of one file.
 #[derive(Debug)]
 pub(crate) struct Kept {
-    /// Whether there is anything in `state`: a hint for callers who did not come after the one that left.
+    /// Whether `state` has anything: a hint, for callers that are not ordered after the one that
+    /// left.
     is_used: AtomicBool,
     state: Mutex<State>,
 }
@@ -35,19 +39,19 @@ pub(crate) struct Kept {
 #[derive(Debug)]
 struct State {
     is_busy: [bool; 2],
-    /// What was read, and how much of it has been given away.
+    /// Data that was read, and how much of it has been returned.
     read: Option<(Vec<u8>, usize)>,
     write_error: Option<io::Error>,
     waiters: Vec<(u64, Unparker)>,
     next_waiter: u64,
 }
 
-/// What a call finds that wants to begin.
+/// The result of starting a transfer.
 pub(crate) enum Begun<H: Handle> {
     Transfer(Transfer<H>),
-    /// Another one is under way: [`wait`](Kept::wait) for its end.
+    /// Another one is running: [`wait`](Kept::wait) for its end.
     Busy,
-    /// There is something to be taken first.
+    /// There is a kept result to take first.
     Kept,
 }
 
@@ -83,7 +87,8 @@ impl Kept {
         self.is_used.store(is_used, Ordering::Relaxed);
     }
 
-    /// What was kept of a read, into `bufs`; waits while one is under way. None: there is nothing, and none is.
+    /// Moves kept data of a read into `bufs`; waits while a read is running. Returns `None` if
+    /// there is neither.
     #[track_caller]
     pub(crate) fn take_read(&self, bufs: &mut [IoSliceMut<'_>]) -> Option<usize> {
         while self.is_used.load(Ordering::Relaxed) {
@@ -99,7 +104,7 @@ impl Kept {
         None
     }
 
-    /// Waits while a write is under way.
+    /// Waits while a write is running.
     ///
     /// # Errors
     ///
@@ -120,17 +125,17 @@ impl Kept {
         Ok(())
     }
 
-    /// Keeps what was read, when nothing else is kept.
+    /// Keeps data that was read, when nothing else is kept.
     pub(crate) fn put(&self, bytes: &[u8]) {
         self.change(|state| state.read = Some((bytes.to_vec(), 0)));
     }
 
-    /// Whether a write is under way.
+    /// Returns whether a write is running.
     pub(super) fn is_writing(&self) -> bool {
         lock(&self.state).is_busy[1]
     }
 
-    /// Waits until the call that is under way that way has ended.
+    /// Waits until the running call in that direction has ended.
     #[track_caller]
     pub(crate) fn wait(&self, way: Way) {
         let mut state = lock(&self.state);
@@ -153,7 +158,7 @@ impl Kept {
     }
 }
 
-/// A waiter in the list, taken out on every way out, unwinding included.
+/// A waiter in the list, removed on every path, including unwinding.
 struct Waiting<'a> {
     kept: &'a Kept,
     number: u64,
@@ -200,12 +205,12 @@ fn index(way: Way) -> usize {
     }
 }
 
-/// A read or write that is under way: see KE1.
+/// A running read or write: see KE1.
 pub(crate) struct Transfer<H: Handle> {
     under_way: UnderWay<H>,
     way: Way,
     read: Option<(Bounce, usize)>,
-    /// How much was written.
+    /// The number of bytes written.
     written: usize,
     error: Option<io::Error>,
 }
@@ -237,7 +242,7 @@ impl<H: Handle> Transfer<H> {
         })
     }
 
-    /// Reads up to `size` bytes, by a call that may block.
+    /// Reads up to `size` bytes, with a call that may block.
     pub(crate) fn read(mut self, size: usize) -> Transfer<H> {
         let mut bounce = Bounce::of(size);
         let buf = &mut [IoSliceMut::new(bounce.as_mut())];
@@ -248,7 +253,7 @@ impl<H: Handle> Transfer<H> {
         self
     }
 
-    /// Writes all of `bounce`, by calls that may block.
+    /// Writes all of `bounce`, with calls that may block.
     pub(crate) fn write(mut self, bounce: &Bounce) -> Transfer<H> {
         let bytes = bounce.as_ref();
         while self.written < bytes.len() {
@@ -266,7 +271,7 @@ impl<H: Handle> Transfer<H> {
         self
     }
 
-    /// What was read, for the caller that has waited for it.
+    /// Returns the data to the caller that has waited for it.
     ///
     /// # Errors
     ///
@@ -279,7 +284,7 @@ impl<H: Handle> Transfer<H> {
         Ok(count)
     }
 
-    /// How much was written, for the caller that has waited for it.
+    /// Returns the number of bytes written to the caller that has waited for it.
     ///
     /// # Errors
     ///
@@ -305,7 +310,7 @@ impl<H: Handle> Drop for Transfer<H> {
             if let Some((bounce, count)) = self.read.take() {
                 state.read = Some((bounce.as_ref()[..count].to_vec(), 0));
             }
-            // An error of a read has taken nothing: the next read meets it by itself.
+            // A failed read has taken nothing: the next read gets the error again.
             if self.way == Way::Write {
                 state.write_error = self.error.take();
             }
@@ -330,7 +335,7 @@ mod tests {
     use std::rc::Rc;
     use std::sync::{Arc, mpsc};
 
-    /// An end of a pipe that is taken for a device: each transfer is one that may block for ever.
+    /// One end of a pipe that is treated as a device: each transfer may block forever.
     #[derive(Clone)]
     struct Device {
         fd: Arc<OwnedFd>,
@@ -383,7 +388,7 @@ mod tests {
         builder.build().unwrap()
     }
 
-    /// Until a pool thread is at a transfer of `device`.
+    /// Waits until a pool thread runs a transfer of `device`.
     fn until_claimed(runtime: &Runtime, device: &Device, way: Way) {
         while !lock(&device.kept.state).is_busy[index(way)] || runtime.metrics().blocking_queued > 0
         {
