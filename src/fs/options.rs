@@ -261,7 +261,7 @@ impl OpenOptionsExt for OpenOptions {
 /// ```
 /// use rustlet::fs::DirBuilder;
 ///
-/// It exists, which is fine with `recursive`.
+/// // It exists, which is fine with `recursive`.
 /// rustlet::run(|| DirBuilder::new().recursive(true).create("/"))?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
