@@ -1,21 +1,21 @@
-//! The messages of a channel as iterators.
+//! Iterators over the messages of a channel.
 
 use std::fmt;
 use std::iter::FusedIterator;
 
 use super::Receiver;
 
-/// Waits for each message, until there are no more to come; made by [`Receiver::iter`].
+/// Iterator that waits for each message; returned by [`Receiver::iter`].
 pub struct Iter<'a, T> {
     pub(super) receiver: &'a Receiver<T>,
 }
 
-/// Takes the messages that are there; made by [`Receiver::try_iter`].
+/// Iterator over the messages in the channel; returned by [`Receiver::try_iter`].
 pub struct TryIter<'a, T> {
     pub(super) receiver: &'a Receiver<T>,
 }
 
-/// As [`Iter`], and has the receiver; made by its `into_iter`.
+/// Owning iterator that waits for each message; returned by `Receiver::into_iter`.
 pub struct IntoIter<T> {
     pub(super) receiver: Receiver<T>,
 }

@@ -1,5 +1,6 @@
 #![allow(unsafe_code, reason = "values change frames under a lock")]
-//! A channel as a select sees it: attempts under its lock, and pledges, which are redeemed with a value or given back.
+//! A channel as a select sees it: attempts under its lock, and reservations, which are redeemed
+//! with a value or given back.
 //!
 //! The invariants are those of `chan.rs` (CH), `slot.rs` (SL) and `sync/line.rs` (L).
 
@@ -9,7 +10,7 @@ use super::slot::{Fate, Head, Offer, Place, Pledge};
 use crate::sync::line::{Claimed, Ticket};
 use crate::sync::spin::Spin;
 
-/// What a select finds at one of its channels.
+/// The result of an attempt of a select.
 #[derive(Debug)]
 pub(crate) enum Attempt<S: Waits> {
     Nothing,
@@ -22,16 +23,18 @@ pub(crate) enum Attempt<S: Waits> {
 ///
 /// # Safety
 ///
-/// `attempt` and `meet` fill slots as their contracts say, `side` is the line that the nodes with such slots stand in.
+/// `attempt` and `meet` fill slots as their contracts say; `side` is the queue of the nodes with
+/// such slots.
 pub(crate) unsafe trait Meeting<S: Waits> {
     fn core(&self) -> &Spin<Core<S>>;
 
     /// # Safety
     ///
-    /// `core` is what [`core`](Meeting::core) guards, `slot` fits the side: an open `Place<T>`, or a lazy `Head<S>`.
+    /// `core` is the data that [`core`](Meeting::core) guards, `slot` fits the side: an open
+    /// `Place<T>`, or a lazy `Head<S>`.
     unsafe fn attempt(&self, side: Side, core: &mut Core<S>, slot: *mut ()) -> Attempt<S>;
 
-    /// After an attempt of a receiver. False: begin again.
+    /// Completes an attempt of a receiver. Returns `false` if it must begin again.
     ///
     /// # Safety
     ///
@@ -44,22 +47,23 @@ pub(crate) unsafe trait Meeting<S: Waits> {
 
     fn tell_watchers(&self);
 
-    /// Whether a receiver that has waited has something to say: a value, or that there is none to come.
+    /// Returns whether a receiver that has waited has a result: a value, or that there is none to
+    /// come.
     ///
     /// # Safety
     ///
     /// `slot` is that of a `Place<T>` whose ticket is done.
     unsafe fn has_come(&self, slot: *mut ()) -> bool;
 
-    /// Makes a `Place<T>` open again.
+    /// Resets a `Place<T>`.
     ///
     /// # Safety
     ///
-    /// `slot` is that of a `Place<T>` that nobody else knows.
+    /// `slot` is that of a `Place<T>` that is not shared.
     unsafe fn reset(&self, slot: *mut ());
 }
 
-/// What a select wants of a channel.
+/// The operation of a select.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     Send,
@@ -67,15 +71,15 @@ pub(crate) enum Side {
 }
 
 impl<T, S: Waits> Chan<T, S> {
-    /// Receives from a lazy sender, face to face: it has been chosen, and works out its value. False: it has
-    /// thought better of it.
+    /// Receives directly from a lazy sender: it has been chosen, and computes its value. Returns
+    /// `false` if it released its reservation instead.
     #[cold]
     #[inline(never)]
     pub(super) fn meet(sender: Claimed<'static, S>, place: &Place<T>) -> bool {
         let ticket = Ticket::single(S::current());
         // SAFETY: L2, SL1, CH3.
         let head = unsafe { &*sender.slot().cast::<Head<S>>() };
-        // SAFETY: it is finished by `redeem` or `renounce`, which the sender's pledge sees to.
+        // SAFETY: it is finished by `redeem` or `renounce`, which the sender's pledge guarantees.
         let me = unsafe { Claimed::of(&ticket, place.slot()).detach() };
         head.pledge(Pledge::Partner(me));
         S::wake(sender.finish());
@@ -87,11 +91,11 @@ impl<T, S: Waits> Chan<T, S> {
         served
     }
 
-    /// Receives into the place, or says that it is disconnected, if that needs no wait.
+    /// Receives into the place, or reports that the channel is disconnected, if that needs no wait.
     ///
     /// # Safety
     ///
-    /// `slot` is that of an open `Place<T>` of the caller's.
+    /// `slot` is that of an open `Place<T>` of the caller.
     pub(super) unsafe fn attempt_recv(&self, core: &mut Core<S>, slot: *mut ()) -> Attempt<S> {
         // SAFETY: by the contract.
         let place = unsafe { &*slot.cast::<Place<T>>() };
@@ -109,7 +113,8 @@ impl<T, S: Waits> Chan<T, S> {
         }
     }
 
-    /// Finishes an attempt that came upon a lazy sender. False: it has thought better of it.
+    /// Completes an attempt that found a lazy sender. Returns `false` if the sender released its
+    /// reservation.
     ///
     /// # Safety
     ///
@@ -125,11 +130,11 @@ impl<T, S: Waits> Chan<T, S> {
         Self::meet(sender, place)
     }
 
-    /// Gets a pledge, if that needs no wait.
+    /// Gets a reservation, if that needs no wait.
     ///
     /// # Safety
     ///
-    /// `slot` is that of a lazy `Head<S>` of the caller's.
+    /// `slot` is that of a lazy `Head<S>` of the caller.
     pub(super) unsafe fn attempt_send(&self, core: &mut Core<S>, slot: *mut ()) -> Attempt<S> {
         // SAFETY: by the contract.
         let head = unsafe { &*slot.cast::<Head<S>>() };
@@ -154,7 +159,7 @@ impl<T, S: Waits> Chan<T, S> {
         })
     }
 
-    /// Sends what was pledged. Never waits. After an error the value is still there.
+    /// Sends a value with a reservation. Never waits. After an error the value is still there.
     pub(crate) fn redeem(&self, pledge: Pledge<S>, offer: &Offer<T, S>) -> Result<(), Unsent> {
         match pledge {
             Pledge::Partner(receiver) => {
@@ -165,7 +170,7 @@ impl<T, S: Waits> Chan<T, S> {
                 let mut core = self.core().lock();
                 core.reserved -= 1;
                 let put = self.put(&mut core, offer);
-                // If a receiver that waited has it, the room is still there.
+                // If a waiting receiver has got it, the room is still there.
                 let others = !core.senders.is_empty();
                 let watched = !core.watchers.is_empty();
                 drop(core);
@@ -189,7 +194,7 @@ impl<T, S: Waits> Chan<T, S> {
         }
     }
 
-    /// Gives a pledge back.
+    /// Gives a reservation back.
     #[cold]
     pub(crate) fn renounce(&self, pledge: Pledge<S>) {
         match pledge {
@@ -219,7 +224,7 @@ impl<T, S: Waits> Chan<T, S> {
     fn admit(&self) {
         loop {
             let mut core = self.core().lock();
-            // When the receivers are gone, those who wait are told so, and nothing is put in any more.
+            // When the receivers are gone, the waiters are notified, and nothing is added any more.
             if core.receivers_gone || !self.has_room(&mut core) {
                 return;
             }
@@ -237,7 +242,8 @@ impl<T, S: Waits> Chan<T, S> {
                 self.conclude(After { waker, watched });
                 continue;
             }
-            // There is room, so it goes somewhere: perhaps to a receiver that waits for what was pledged before.
+            // There is room, so it goes somewhere: perhaps to a receiver that waits for an earlier
+            // reservation.
             let put = self.put(&mut core, offer);
             offer.head.settle(match put {
                 Put::Done(_) => Fate::Served,
