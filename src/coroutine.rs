@@ -112,6 +112,7 @@ impl<P, G> Drop for End<P, G> {
 /// # Examples
 ///
 /// A generator:
+///
 /// ```
 /// use rustlet::{Duplex, coroutine};
 ///
@@ -119,7 +120,7 @@ impl<P, G> Drop for End<P, G> {
 ///     let squares = coroutine(|caller: Duplex<(), u32>| {
 ///         for n in 1.. {
 ///             if caller.put(n * n).is_err() {
-///                 return; // nobody gets any more
+///                 return; // the caller has closed its end
 ///             }
 ///         }
 ///     });
@@ -147,6 +148,8 @@ impl<P, G> Drop for End<P, G> {
 ///     sums.join().unwrap(); // closes, and so ends the loop inside
 /// });
 /// ```
+#[doc(alias = "generator")]
+#[doc(alias = "yield")]
 #[track_caller]
 pub fn coroutine<In, Out, F>(f: F) -> Coroutine<In, Out>
 where
@@ -169,6 +172,7 @@ where
 /// on. To end the thread wherever it waits, [`cancel`](Coroutine::cancel) it.
 ///
 /// # Examples
+///
 /// ```
 /// use rustlet::{Duplex, coroutine};
 ///
@@ -192,6 +196,7 @@ pub struct Coroutine<In, Out> {
 /// another thread.
 ///
 /// # Examples
+///
 /// ```
 /// use rustlet::{Duplex, coroutine};
 ///
@@ -210,7 +215,7 @@ pub struct Duplex<In, Out> {
 macro_rules! both_ends {
     ($end:ident: $into:ident, puts $p:ident, gets $g:ident; $other:literal) => {
         impl<In, Out> $end<In, Out> {
-            #[doc = concat!("Sends an item to ", $other, ", waiting until the one before has been received.")]
+            #[doc = concat!("Sends an item to ", $other, ", waiting while there is no room.")]
             ///
             /// # Errors
             ///
@@ -341,7 +346,7 @@ macro_rules! both_ends {
                 self.end.gets.clone()
             }
 
-            #[doc = concat!("Returns an iterator over the items of ", $other, ", which waits for each.")]
+            #[doc = concat!("Returns an iterator that waits for each item of ", $other, ".")]
             ///
             /// # Examples
             ///
@@ -360,7 +365,7 @@ macro_rules! both_ends {
             }
         }
 
-        #[doc = concat!("Owning iterator over the items that a [`", stringify!($end), "`] receives.")]
+        #[doc = concat!("Owning iterator over the items that [`", stringify!($end), "`] receives.")]
         ///
         /// It waits for each item, and ends when one of the ends is closed.
         pub struct $into<In, Out> {
@@ -432,6 +437,7 @@ impl<In, Out> Coroutine<In, Out> {
     /// The caller unwinds; the green thread goes on.
     ///
     /// # Examples
+    ///
     /// ```
     /// use rustlet::{Duplex, coroutine};
     ///
@@ -452,6 +458,7 @@ impl<In, Out> Coroutine<In, Out> {
     /// not wait.
     ///
     /// # Examples
+    ///
     /// ```
     /// use rustlet::{Duplex, coroutine};
     ///

@@ -55,6 +55,7 @@ impl Wake for Signal {
 /// The caller unwinds and drops the future, which is how futures are cancelled.
 ///
 /// # Examples
+///
 /// ```
 /// use std::future::{poll_fn, ready};
 ///
@@ -67,6 +68,8 @@ impl Wake for Signal {
 ///     assert_eq!(sum, 3);
 /// });
 /// ```
+#[doc(alias = "await")]
+#[doc(alias = "async")]
 #[track_caller]
 pub fn block_on<F: IntoFuture>(future: F) -> F::Output {
     let wait = Wait::at(Reason::Future, Location::caller());

@@ -30,6 +30,7 @@ use crate::sys::clock;
 /// threads. A period that is too long for the clock ticks once.
 ///
 /// # Examples
+///
 /// ```
 /// use rustlet::time::{Duration, Instant, interval};
 ///
@@ -42,6 +43,8 @@ use crate::sys::clock;
 ///     assert!(start.elapsed() >= Duration::from_millis(4));
 /// });
 /// ```
+#[doc(alias = "NewTicker")]
+#[doc(alias = "Ticker")]
 #[must_use]
 pub fn interval(period: Duration) -> Interval {
     Interval {

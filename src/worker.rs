@@ -29,6 +29,9 @@ use crate::thread::JoinHandle;
 /// threads run only while the program is inside [`tick`](Worker::tick) or [`work`](Worker::work).
 /// So they can share data that is not [`Send`] with the loop around them and with each other: an
 /// `Rc`, a window, a scene.
+///
+/// # Examples
+///
 /// ```
 /// use rustlet::Worker;
 /// use std::{cell::RefCell, rc::Rc};
@@ -71,6 +74,7 @@ use crate::thread::JoinHandle;
 ///
 /// In a **loop that runs anyway**, such as a game's, let the threads do their due work, then draw.
 /// A thread that always yields is always ready, so bound the steps by number or by time:
+///
 /// ```
 /// # rustlet::Worker::scope(|worker| {
 /// # let (mut frames, mut draw) = (0, || ());
@@ -87,7 +91,9 @@ use crate::thread::JoinHandle;
 /// }
 /// # });
 /// ```
+///
 /// The loop may be a type of its own that keeps the worker for as long as it runs:
+///
 /// ```
 /// struct Game<'w> {
 ///     worker: &'w rustlet::Worker,
@@ -109,12 +115,14 @@ use crate::thread::JoinHandle;
 /// });
 /// assert_eq!(frames, 2);
 /// ```
+///
 /// In a **loop that sleeps until something happens**, such as a GUI's or that of another event
 /// library, watch the worker's descriptor ([`as_fd`](Worker::as_fd)) for reading, level-triggered,
 /// and tick when it is readable. On Linux it is readable as long as there is work: a green thread
 /// is ready, a timer is due, a socket has an event, another OS thread has sent something. On other
 /// systems it does not cover timers: sleep no longer than [`next_deadline`](Worker::next_deadline)
 /// says.
+///
 /// ```
 /// # use rustix::event::{PollFd, PollFlags, poll};
 /// # rustlet::Worker::scope(|worker| {
@@ -128,6 +136,7 @@ use crate::thread::JoinHandle;
 /// # })?;
 /// # std::io::Result::Ok(())
 /// ```
+///
 /// In a **loop that cannot watch descriptors**, tick in each iteration, and sleep no longer than
 /// `next_deadline` says, nor longer than sockets may wait.
 ///
@@ -161,7 +170,9 @@ use crate::thread::JoinHandle;
 /// unwinding, because a destructor opened it, [`std::thread::panicking`] is true for the green
 /// threads too. They unwind all the same; but one that panics meanwhile, and then waits in a
 /// destructor, aborts the process. So does any cancelled thread with `panic = "abort"`.
+///
 /// # It stays on its OS thread
+///
 /// ```compile_fail,E0277
 /// fn is_send<T: Send>() {}
 /// is_send::<rustlet::Worker>();
@@ -171,17 +182,24 @@ use crate::thread::JoinHandle;
 /// fn is_sync<T: Sync>() {}
 /// is_sync::<rustlet::Worker>();
 /// ```
+///
 /// and in its scope:
+///
 /// ```compile_fail
 /// let kept = rustlet::Worker::scope(|worker| worker);
 /// ```
+///
 /// Its threads may not borrow; they can share an `Rc`:
+///
 /// ```compile_fail,E0373
 /// rustlet::Worker::scope(|worker| {
 ///     let text = String::from("gone too early");
 ///     worker.assign(|| println!("{text}"));
 /// });
 /// ```
+#[doc(alias = "LocalPool")]
+#[doc(alias = "LocalSet")]
+#[doc(alias = "current_thread")]
 pub struct Worker {
     // Not `Send` and not `Sync`: because of this `Rc`, which is never cloned.
     stepped: Rc<Stepped>,
@@ -205,6 +223,7 @@ impl Worker {
     /// the caller is a green thread, or `f` panics.
     ///
     /// # Examples
+    ///
     /// ```
     /// let answer = rustlet::Worker::scope(|worker| {
     ///     let answer = worker.assign(|| 6 * 7);
@@ -234,6 +253,7 @@ impl Worker {
     /// Panics if a limit is reached (`max_threads`, address space, mappings).
     ///
     /// # Examples
+    ///
     /// ```
     /// rustlet::Worker::scope(|worker| {
     ///     let answer = worker.assign(|| 6 * 7);
@@ -261,6 +281,7 @@ impl Worker {
     /// Panics if the caller is a green thread, of this worker or another one.
     ///
     /// # Examples
+    ///
     /// ```
     /// rustlet::Worker::scope(|worker| {
     ///     worker.assign(rustlet::yield_now);
@@ -289,6 +310,7 @@ impl Worker {
     /// Panics if the caller is a green thread, of this worker or another one.
     ///
     /// # Examples
+    ///
     /// ```
     /// rustlet::Worker::scope(|worker| {
     ///     let late = worker.assign(|| rustlet::sleep(std::time::Duration::from_millis(1)));
@@ -306,6 +328,7 @@ impl Worker {
     /// and the threads that they have spawned.
     ///
     /// # Examples
+    ///
     /// ```
     /// rustlet::Worker::scope(|worker| {
     ///     worker.assign(|| rustlet::spawn(|| ()));
@@ -325,6 +348,7 @@ impl Worker {
     /// time in the past if work is ready, `None` if everything is waiting for external events.
     ///
     /// # Examples
+    ///
     /// ```
     /// use std::time::{Duration, Instant};
     ///
@@ -349,6 +373,7 @@ impl Worker {
     /// work. The worker keeps and closes it.
     ///
     /// # Examples
+    ///
     /// ```
     /// use std::os::fd::AsRawFd;
     ///
@@ -365,6 +390,7 @@ impl Worker {
     /// accepted at the next tick; after the worker's end they are cancelled at once.
     ///
     /// # Examples
+    ///
     /// ```
     /// rustlet::Worker::scope(|worker| {
     ///     let handle = worker.handle();
@@ -397,6 +423,7 @@ impl Builder {
     /// Panics if the caller is a green thread, or `f` panics.
     ///
     /// # Examples
+    ///
     /// ```
     /// rustlet::Builder::new().stack_size(1 << 20).worker_scope(|worker| {
     ///     worker.assign(|| ());

@@ -29,7 +29,7 @@ const MOST: usize = isize::MAX as usize;
 #[cold]
 fn too_many_handles() -> ! {
     exit::abort(format_args!(
-        "more than {MOST} handles to one side of a channel: handles are leaked, for example with mem::forget"
+        "more than {MOST} handles to one side of a channel: some are leaked, as by mem::forget"
     ))
 }
 

@@ -25,6 +25,10 @@ use crate::sys::clock;
 ///     assert_eq!(receiver.recv(), Ok("from hand to hand"));
 /// });
 /// ```
+#[doc(alias = "chan")]
+#[doc(alias = "make")]
+#[doc(alias = "sync_channel")]
+#[doc(alias = "rendezvous")]
 #[must_use]
 pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     // A limit that memory cannot reach is none, but the channel reports it.
@@ -43,6 +47,8 @@ pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 /// sender.send("hello").unwrap();
 /// assert_eq!(receiver.recv(), Ok("hello"));
 /// ```
+#[doc(alias = "unbounded_channel")]
+#[doc(alias = "chan")]
 #[must_use]
 pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
     open(UNBOUNDED)
@@ -73,6 +79,9 @@ fn open<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 ///     }
 /// });
 /// ```
+#[doc(alias = "timer")]
+#[doc(alias = "sleep")]
+#[doc(alias = "timeout")]
 #[must_use]
 pub fn after(duration: Duration) -> Receiver<Instant> {
     match clock::instant().checked_add(duration) {
@@ -92,6 +101,8 @@ pub fn after(duration: Duration) -> Receiver<Instant> {
 /// let moment = Instant::now();
 /// assert_eq!(at(moment).recv(), Ok(moment));
 /// ```
+#[doc(alias = "deadline")]
+#[doc(alias = "sleep_until")]
 #[must_use]
 pub fn at(moment: Instant) -> Receiver<Instant> {
     Receiver::asking(Arc::new(At::new(moment)))
@@ -136,6 +147,9 @@ pub const fn never<T>() -> Receiver<T> {
 ///     assert!(second - first >= Duration::from_millis(1));
 /// });
 /// ```
+#[doc(alias = "interval")]
+#[doc(alias = "NewTicker")]
+#[doc(alias = "Ticker")]
 #[must_use]
 pub fn tick(duration: Duration) -> Receiver<Instant> {
     match clock::instant().checked_add(duration) {

@@ -247,6 +247,7 @@ impl<'a> Entry<'a> {
 ///     assert_eq!(chosen.recv(&channels[7].1), Ok("seven"));
 /// });
 /// ```
+#[doc(alias = "FuturesUnordered")]
 pub struct Select<'a> {
     entries: Vec<Entry<'a>>,
     next: usize,

@@ -217,7 +217,6 @@ impl<T> fmt::Debug for Chosen<'_, T> {
 ///
 /// # Examples
 ///
-///
 /// ```
 /// use rustlet::channel::{after, select, unbounded};
 /// use std::time::Duration;

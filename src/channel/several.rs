@@ -169,8 +169,8 @@ fn scale(random: u64, limit: u64) -> (u64, u64) {
     ((product >> 64) as u64, product as u64)
 }
 
-/// Up to so many arms are ordered, and compared with each other, without an allocation: four bits
-/// name one.
+/// The maximum number of arms that are ordered, and compared with each other, without an allocation:
+/// four bits identify one.
 const FEW: usize = 16;
 
 /// The node in the queue of one arm, and, until all have been visited, the lock of its channel.

@@ -135,6 +135,8 @@ impl DirEntry {
 
     /// Returns the path given to [`read_dir`](super::read_dir), joined with the name.
     ///
+    /// # Examples
+    ///
     /// ```
     /// for entry in rustlet::fs::read_dir("/")? {
     ///     assert!(entry?.path().is_absolute());
@@ -155,6 +157,8 @@ impl DirEntry {
     /// # Suspends
     ///
     /// Only in the rare case that the type could not be read with the directory.
+    ///
+    /// # Examples
     ///
     /// ```
     /// for entry in rustlet::fs::read_dir("/proc/self/fd")? {
@@ -183,6 +187,8 @@ impl DirEntry {
     ///
     /// Suspends the calling green thread; blocks an OS thread.
     ///
+    /// # Examples
+    ///
     /// ```
     /// for entry in rustlet::fs::read_dir("/dev")? {
     ///     println!("{:?}", entry?.metadata()?.permissions());
@@ -197,6 +203,8 @@ impl DirEntry {
     }
 
     /// Returns the name, without a path.
+    ///
+    /// # Examples
     ///
     /// ```
     /// for entry in rustlet::fs::read_dir("/")? {

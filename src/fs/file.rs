@@ -438,9 +438,9 @@ impl File {
             Ok(open) => open.source.into_fd().into(),
             Err(open) => match open.file().try_clone() {
                 Ok(file) => file,
-                Err(error) => panic!(
-                    "cannot duplicate the file, which is in use by an operation of a cancelled caller: {error}"
-                ),
+                Err(error) => {
+                    panic!("cannot duplicate a file that a cancelled operation still uses: {error}")
+                }
             },
         }
     }

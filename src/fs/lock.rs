@@ -24,6 +24,8 @@ const LONGEST: Duration = Duration::from_millis(16);
 /// Error of [`File::try_lock`] and [`File::try_lock_shared`]. It equals std's, which the oldest
 /// supported Rust does not have yet.
 ///
+/// # Examples
+///
 /// ```
 /// use rustlet::fs::TryLockError;
 ///

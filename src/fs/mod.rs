@@ -93,6 +93,8 @@ of_one_path! {
     ///
     /// As in std: a component is missing or not a directory.
     ///
+    /// # Examples
+    ///
     /// ```
     /// let path = rustlet::run(|| rustlet::fs::canonicalize("/dev/../dev/null"))?;
     /// assert!(path.ends_with("dev/null"));
@@ -106,6 +108,8 @@ of_one_path! {
     ///
     /// As in std: it exists, its parent is missing, or permissions do not allow it.
     ///
+    /// # Examples
+    ///
     /// ```
     /// let there = rustlet::run(|| rustlet::fs::create_dir("/")).unwrap_err();
     /// assert_eq!(there.kind(), std::io::ErrorKind::AlreadyExists);
@@ -117,6 +121,8 @@ of_one_path! {
     /// # Errors
     ///
     /// As in std: a component is not a directory, or permissions do not allow it.
+    ///
+    /// # Examples
     ///
     /// ```
     /// rustlet::run(|| rustlet::fs::create_dir_all("/"))?;
@@ -130,6 +136,8 @@ of_one_path! {
     ///
     /// As in std: permissions of a directory do not allow the check.
     ///
+    /// # Examples
+    ///
     /// ```
     /// assert!(rustlet::run(|| rustlet::fs::exists("/"))?);
     /// # Ok::<(), std::io::Error>(())
@@ -141,6 +149,8 @@ of_one_path! {
     /// # Errors
     ///
     /// As in std: `path` does not exist, or permissions of a directory do not allow it.
+    ///
+    /// # Examples
     ///
     /// ```
     /// assert!(rustlet::run(|| rustlet::fs::metadata("/"))?.is_dir());
@@ -154,6 +164,8 @@ of_one_path! {
     ///
     /// As [`metadata`].
     ///
+    /// # Examples
+    ///
     /// ```
     /// assert!(rustlet::run(|| rustlet::fs::symlink_metadata("/proc/self"))?.is_symlink());
     /// # Ok::<(), std::io::Error>(())
@@ -165,6 +177,8 @@ of_one_path! {
     /// # Errors
     ///
     /// As in std: `path` does not exist or is not a link.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let file = rustlet::run(|| rustlet::fs::read_link("/")).unwrap_err();
@@ -178,6 +192,8 @@ of_one_path! {
     ///
     /// As in std: it does not exist, is not a directory, or is not empty.
     ///
+    /// # Examples
+    ///
     /// ```
     /// assert!(rustlet::run(|| rustlet::fs::remove_dir("/dev/null")).is_err());
     /// ```
@@ -188,6 +204,8 @@ of_one_path! {
     /// # Errors
     ///
     /// As in std. Entries that were removed before an error stay removed.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let missing = rustlet::run(|| rustlet::fs::remove_dir_all("/no/such")).unwrap_err();
@@ -200,6 +218,8 @@ of_one_path! {
     /// # Errors
     ///
     /// As in std: it does not exist or is a directory.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let missing = rustlet::run(|| rustlet::fs::remove_file("/no/such")).unwrap_err();
@@ -215,6 +235,8 @@ of_two_paths! {
     ///
     /// As in std: `original` does not exist, `link` does, or they are on different file systems.
     ///
+    /// # Examples
+    ///
     /// ```
     /// assert!(rustlet::run(|| rustlet::fs::hard_link("/no/such", "/no/such/either")).is_err());
     /// ```
@@ -225,6 +247,8 @@ of_two_paths! {
     /// # Errors
     ///
     /// As in std: `from` does not exist, or `to` is on another file system.
+    ///
+    /// # Examples
     ///
     /// ```
     /// assert!(rustlet::run(|| rustlet::fs::rename("/no/such", "/no/such/either")).is_err());
@@ -264,6 +288,8 @@ of_two_paths! {
 ///
 /// A copy that has begun completes, unless the target is a FIFO or a device: then a part is copied.
 ///
+/// # Examples
+///
 /// ```
 /// let missing = rustlet::run(|| rustlet::fs::copy("/no/such", "/no/such/either")).unwrap_err();
 /// assert_eq!(missing.kind(), std::io::ErrorKind::NotFound);
@@ -297,6 +323,8 @@ pub fn copy<P: AsRef<Path>, Q: AsRef<Path>>(from: P, to: Q) -> io::Result<u64> {
 ///
 /// As in std: it does not exist, or has another owner.
 ///
+/// # Examples
+///
 /// ```no_run
 /// use std::os::unix::fs::PermissionsExt;
 ///
@@ -315,6 +343,8 @@ pub fn set_permissions<P: AsRef<Path>>(path: P, perm: Permissions) -> io::Result
 /// # Errors
 ///
 /// As in std: it does not exist, is not a directory, or permissions do not allow it.
+///
+/// # Examples
 ///
 /// ```
 /// rustlet::run(|| {
@@ -335,6 +365,8 @@ pub fn read_dir<P: AsRef<Path>>(path: P) -> io::Result<ReadDir> {
 /// # Errors
 ///
 /// As in std: it does not exist, may not be read, or is a directory.
+///
+/// # Examples
 ///
 /// ```
 /// let nothing = rustlet::run(|| rustlet::fs::read("/dev/null"))?;
@@ -371,6 +403,8 @@ pub fn read<P: AsRef<Path>>(path: P) -> io::Result<Vec<u8>> {
 ///
 /// [`InvalidData`](io::ErrorKind::InvalidData) if it is not UTF-8; otherwise as [`read`].
 ///
+/// # Examples
+///
 /// ```
 /// assert_eq!(rustlet::run(|| rustlet::fs::read_to_string("/dev/null"))?, "");
 /// # Ok::<(), std::io::Error>(())
@@ -391,6 +425,8 @@ pub fn read_to_string<P: AsRef<Path>>(path: P) -> io::Result<String> {
 ///
 /// Up to 2 MiB are written in one call, which completes once it has begun. Of more, a part may be
 /// written.
+///
+/// # Examples
 ///
 /// ```
 /// rustlet::run(|| rustlet::fs::write("/dev/null", "gone"))?;

@@ -55,6 +55,8 @@ macro_rules! flags {
     ($($(#[doc = $text:literal])+ $name:ident;)+) => {$(
         $(#[doc = $text])+
         ///
+        /// # Examples
+        ///
         /// ```
         #[doc = concat!("rustlet::fs::OpenOptions::new().", stringify!($name), "(true);")]
         /// ```
@@ -68,6 +70,8 @@ macro_rules! flags {
 
 impl OpenOptions {
     /// Creates options with every flag `false`: with these alone, opening fails.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let refused = rustlet::fs::OpenOptions::new().open("/dev/null").unwrap_err();
@@ -130,6 +134,8 @@ impl OpenOptions {
     /// that completes, so that no file is created or truncated for a caller that has left. To this
     /// end the call first checks for a FIFO or a device, which may wait forever; these are opened
     /// without being created or truncated, which has no meaning for them.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::fs::OpenOptions;
@@ -274,6 +280,8 @@ pub struct DirBuilder {
 impl DirBuilder {
     /// Creates options for a single directory in an existing one.
     ///
+    /// # Examples
+    ///
     /// ```
     /// let there = rustlet::fs::DirBuilder::new().create("/").unwrap_err();
     /// assert_eq!(there.kind(), std::io::ErrorKind::AlreadyExists);
@@ -293,6 +301,8 @@ impl DirBuilder {
     /// Sets whether missing parents are created, and whether an existing directory is fine.
     /// Default: `false`.
     ///
+    /// # Examples
+    ///
     /// ```
     /// rustlet::fs::DirBuilder::new().recursive(true);
     /// ```
@@ -307,6 +317,8 @@ impl DirBuilder {
     ///
     /// As in std: [`AlreadyExists`](io::ErrorKind::AlreadyExists) unless recursive,
     /// [`NotFound`](io::ErrorKind::NotFound) if the parent is missing, and others of the system.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let made = rustlet::run(|| rustlet::fs::DirBuilder::new().create("/proc/here"));

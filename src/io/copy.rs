@@ -26,6 +26,7 @@ const LARGE: usize = 256 << 10;
 /// The first error of either, except [`Interrupted`](io::ErrorKind::Interrupted). The number of
 /// bytes copied before is lost.
 ///
+/// # Examples
 ///
 /// ```
 /// use rustlet::io;

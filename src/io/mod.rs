@@ -15,6 +15,7 @@
 //! nothing may be reading the pipe for a while, use `writeln!(rustlet::io::stdout(), …)`.
 //!
 //! The three descriptors are shared with other programs, so they are never made `O_NONBLOCK`.
+//!
 //! # Examples
 //!
 //! ```

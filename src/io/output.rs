@@ -90,6 +90,8 @@ static AT_EXIT: Once = Once::new();
 /// called, as in std; not when the process aborts. The buffer is separate from std's, which
 /// `println!` uses: whole lines of the two come out in order, parts of lines may not.
 ///
+/// # Examples
+///
 /// ```
 /// use rustlet::io::{Write, stdout};
 ///
@@ -123,6 +125,8 @@ fn finish() {
 ///
 /// A write suspends the calling green thread until the terminal, the pipe or the file has taken it,
 /// and blocks an OS thread.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::io::{Write, stderr};
@@ -177,6 +181,8 @@ macro_rules! output {
             ///
             /// Suspends the calling green thread while another thread has the lock; blocks an OS
             /// thread.
+            ///
+            /// # Examples
             ///
             /// ```
             /// use rustlet::io::Write;

@@ -16,6 +16,8 @@ use crate::fs::File;
 ///
 /// Returns an error if the process is out of descriptors, or the user out of memory for pipes.
 ///
+/// # Examples
+///
 /// ```
 /// use rustlet::io::{self, Read, Write};
 ///
@@ -75,6 +77,8 @@ macro_rules! end {
             /// # Errors
             ///
             /// Returns an error if the process is out of descriptors.
+            ///
+            /// # Examples
             ///
             /// ```
             /// let (reader, writer) = rustlet::io::pipe()?;

@@ -52,6 +52,8 @@ pub struct StdinLock<'a> {
 /// line, stays in the buffer for the next. Only `read_to_end` leaves data in its vector, and
 /// `read_exact` of more than 1 MiB in its buffer.
 ///
+/// # Examples
+///
 /// ```no_run
 /// rustlet::run(|| {
 ///     let mut line = String::new();
@@ -75,6 +77,8 @@ impl Stdin {
     /// # Suspends
     ///
     /// Suspends the calling green thread while another thread has the lock; blocks an OS thread.
+    ///
+    /// # Examples
     ///
     /// ```no_run
     /// use rustlet::io::{BufRead, stdin};
@@ -103,6 +107,8 @@ impl Stdin {
     ///
     /// The caller unwinds; nothing is appended, and the next call returns the whole line.
     ///
+    /// # Examples
+    ///
     /// ```no_run
     /// let mut line = String::new();
     /// let count = rustlet::io::stdin().read_line(&mut line)?;
@@ -115,6 +121,8 @@ impl Stdin {
     }
 
     /// Locks it permanently and returns an iterator over its lines.
+    ///
+    /// # Examples
     ///
     /// ```no_run
     /// for line in rustlet::io::stdin().lines() {

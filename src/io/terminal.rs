@@ -5,6 +5,8 @@ use std::os::fd::AsFd;
 /// Tells whether a descriptor is a terminal: [`std::io::IsTerminal`], for everything with a
 /// descriptor.
 ///
+/// # Examples
+///
 /// ```
 /// use rustlet::io::IsTerminal;
 ///
@@ -16,6 +18,8 @@ use std::os::fd::AsFd;
 /// ```
 pub trait IsTerminal {
     /// Returns `true` if it is a terminal, and `false` also if that cannot be determined.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::io::{self, IsTerminal};

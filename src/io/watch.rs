@@ -39,6 +39,8 @@ use crate::sys::sock;
 ///
 /// The caller unwinds; no data has been taken.
 ///
+/// # Examples
+///
 /// ```
 /// use std::io::{Read, Write};
 ///
@@ -51,6 +53,8 @@ use crate::sys::sock;
 /// })?;
 /// # std::io::Result::Ok(())
 /// ```
+#[doc(alias = "wait_read")]
+#[doc(alias = "AsyncFd")]
 #[track_caller]
 pub fn wait_readable(fd: impl AsFd) -> io::Result<()> {
     until_ready_borrowed(fd.as_fd(), Way::Read, None).map(drop)
@@ -63,6 +67,8 @@ pub fn wait_readable(fd: impl AsFd) -> io::Result<()> {
 ///
 /// As [`wait_readable`].
 ///
+/// # Examples
+///
 /// ```
 /// rustlet::run(|| {
 ///     let (reader, writer) = std::io::pipe()?;
@@ -70,6 +76,8 @@ pub fn wait_readable(fd: impl AsFd) -> io::Result<()> {
 /// })?;
 /// # std::io::Result::Ok(())
 /// ```
+#[doc(alias = "wait_write")]
+#[doc(alias = "AsyncFd")]
 #[track_caller]
 pub fn wait_writable(fd: impl AsFd) -> io::Result<()> {
     until_ready_borrowed(fd.as_fd(), Way::Write, None).map(drop)
@@ -81,6 +89,8 @@ pub fn wait_writable(fd: impl AsFd) -> io::Result<()> {
 /// # Errors
 ///
 /// As [`wait_readable`].
+///
+/// # Examples
 ///
 /// ```
 /// rustlet::run(|| {
@@ -102,6 +112,8 @@ pub fn wait_readable_timeout(fd: impl AsFd, timeout: Duration) -> io::Result<boo
 ///
 /// As [`wait_readable`].
 ///
+/// # Examples
+///
 /// ```
 /// rustlet::run(|| {
 ///     let (reader, writer) = std::io::pipe()?;
@@ -121,6 +133,8 @@ pub fn wait_writable_timeout(fd: impl AsFd, timeout: Duration) -> io::Result<boo
 /// It keeps a duplicate of the descriptor: the open file stays open until the `Watch`, its
 /// receivers and the original are all dropped. The flags of the descriptor do not change.
 ///
+/// # Examples
+///
 /// ```
 /// use rustlet::io::Watch;
 /// use std::io::{Read, Write};
@@ -137,6 +151,7 @@ pub fn wait_writable_timeout(fd: impl AsFd, timeout: Duration) -> io::Result<boo
 /// })?;
 /// # std::io::Result::Ok(())
 /// ```
+#[doc(alias = "AsyncFd")]
 pub struct Watch<T: AsFd> {
     // Dropped before the original.
     source: Arc<Source>,
@@ -150,6 +165,8 @@ impl<T: AsFd> Watch<T> {
     ///
     /// `EBADF` for a closed descriptor; another error if there is no free descriptor for the
     /// duplicate.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let watch = rustlet::io::Watch::new(std::io::stdin())?;
@@ -168,6 +185,8 @@ impl<T: AsFd> Watch<T> {
     /// # Errors
     ///
     /// Those of the system; none on an open descriptor.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # rustlet::run(|| {
@@ -190,6 +209,8 @@ impl<T: AsFd> Watch<T> {
     ///
     /// Those of the system; none on an open descriptor.
     ///
+    /// # Examples
+    ///
     /// ```
     /// # rustlet::run(|| {
     /// let (reader, writer) = std::io::pipe()?;
@@ -208,6 +229,8 @@ impl<T: AsFd> Watch<T> {
     /// # Errors
     ///
     /// Those of the system; none on an open descriptor.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # rustlet::run(|| {
@@ -230,6 +253,8 @@ impl<T: AsFd> Watch<T> {
     ///
     /// Those of the system; none on an open descriptor.
     ///
+    /// # Examples
+    ///
     /// ```
     /// # rustlet::run(|| {
     /// let (reader, writer) = std::io::pipe()?;
@@ -247,6 +272,8 @@ impl<T: AsFd> Watch<T> {
     /// Returns a receiver for `select!` that yields `Ok(())` whenever the descriptor is readable.
     /// Each time it is checked anew: a message says that the descriptor was readable, and nothing
     /// has been taken.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::channel::{after, select};
@@ -273,6 +300,8 @@ impl<T: AsFd> Watch<T> {
     /// Returns a receiver for `select!` that yields `Ok(())` whenever the descriptor is writable,
     /// as [`readable`](Watch::readable).
     ///
+    /// # Examples
+    ///
     /// ```
     /// use rustlet::io::Watch;
     ///
@@ -287,6 +316,8 @@ impl<T: AsFd> Watch<T> {
 
     /// Returns a reference to the watched value.
     ///
+    /// # Examples
+    ///
     /// ```
     /// let watch = rustlet::io::Watch::new(std::io::stdin())?;
     /// let stdin = watch.get_ref();
@@ -297,6 +328,8 @@ impl<T: AsFd> Watch<T> {
     }
 
     /// Consumes the `Watch` and returns the watched value.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let watch = rustlet::io::Watch::new(std::io::stdin())?;

@@ -155,6 +155,7 @@ enum Patience {
 /// Dropping the mailbox drops its messages; sending fails from then on.
 ///
 /// # Examples
+///
 /// ```
 /// use rustlet::mailbox::Mailbox;
 ///
@@ -168,6 +169,8 @@ enum Patience {
 /// assert_eq!(mailbox.receive(), Ok(1));
 /// assert_eq!(mailbox.receive(), Ok(4));
 /// ```
+#[doc(alias = "actor")]
+#[doc(alias = "inbox")]
 pub struct Mailbox<M> {
     shared: Arc<Shared<M>>,
 }
@@ -175,6 +178,7 @@ pub struct Mailbox<M> {
 /// Sending side of a [`Mailbox`]; clone it, or share it, to send from several threads.
 ///
 /// # Examples
+///
 /// ```
 /// use rustlet::mailbox::{Address, Mailbox};
 ///
@@ -245,6 +249,7 @@ impl<M> Mailbox<M> {
     /// The caller unwinds; no message has been taken.
     ///
     /// # Examples
+    ///
     /// ```
     /// use rustlet::mailbox::Mailbox;
     ///
@@ -328,6 +333,7 @@ impl<M> Mailbox<M> {
     /// `Empty`: there is no such message. `Disconnected`: there is none, and no address is left.
     ///
     /// # Examples
+    ///
     /// ```
     /// use rustlet::channel::TryRecvError;
     /// use rustlet::mailbox::Mailbox;
@@ -405,6 +411,7 @@ impl<M> Mailbox<M> {
     /// left.
     ///
     /// # Examples
+    ///
     /// ```
     /// use rustlet::channel::RecvTimeoutError;
     /// use rustlet::mailbox::Mailbox;
@@ -585,6 +592,7 @@ impl<M> Address<M> {
     /// Returns the message in the error if the mailbox was dropped.
     ///
     /// # Examples
+    ///
     /// ```
     /// use rustlet::channel::SendError;
     /// use rustlet::mailbox::Mailbox;

@@ -73,6 +73,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 ///     })
 /// }
 /// ```
+#[doc(alias = "ListenAndServe")]
+#[doc(alias = "StreamServer")]
 #[track_caller]
 pub fn serve<A, H>(addr: A, handler: H) -> io::Result<()>
 where
@@ -110,6 +112,7 @@ where
 /// })
 /// # }
 /// ```
+#[doc(alias = "StreamServer")]
 #[derive(Debug)]
 #[must_use = "a server does nothing until `serve` is called"]
 pub struct Server {
@@ -427,6 +430,7 @@ impl ServerHandle {
     /// })?;
     /// # std::io::Result::Ok(())
     /// ```
+    #[doc(alias = "graceful")]
     #[track_caller]
     pub fn shutdown_timeout(&self, grace: Duration) -> usize {
         let wait = Wait::new(Reason::Drain).until(clock::after(grace));

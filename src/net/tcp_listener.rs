@@ -223,7 +223,8 @@ impl TcpListener {
     /// # fn main() -> std::io::Result<()> {
     /// rustlet::run(|| {
     ///     let listener = TcpListener::bind("127.0.0.1:0")?;
-    ///     let clients = [(); 2].map(|()| TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+    ///     let addr = listener.local_addr()?;
+    ///     let clients = [(); 2].map(|()| TcpStream::connect(addr).unwrap());
     ///     for (client, stream) in clients.iter().zip(listener.incoming()) {
     ///         assert_eq!(stream?.peer_addr()?, client.local_addr()?);
     ///     }

@@ -24,6 +24,8 @@ use crate::retry::Mode;
 /// Dropping it lets the child run on, as in std. Unlike in std this leaves no zombie: when the
 /// child ends, it is reaped by an OS thread that the process has while there is such a child.
 ///
+/// # Examples
+///
 /// ```
 /// use rustlet::process::Command;
 ///
@@ -54,6 +56,8 @@ impl Child {
     ///
     /// [`PermissionDenied`](io::ErrorKind::PermissionDenied), if it has changed its user.
     ///
+    /// # Examples
+    ///
     /// ```
     /// use rustlet::process::Command;
     /// use std::os::unix::process::ExitStatusExt;
@@ -74,6 +78,8 @@ impl Child {
 
     /// Returns the process ID of the child. It is not reused before a wait has found that the child
     /// has ended. Never suspends.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # rustlet::run(|| {
@@ -104,6 +110,8 @@ impl Child {
     ///
     /// The caller unwinds; the child keeps running.
     ///
+    /// # Examples
+    ///
     /// ```
     /// use rustlet::process::{Command, Stdio};
     ///
@@ -129,6 +137,8 @@ impl Child {
     /// # Errors
     ///
     /// As [`wait`](Child::wait); on Linux also if there is no descriptor to watch the child with.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::process::Command;
@@ -165,6 +175,8 @@ impl Child {
     ///
     /// As [`wait`](Child::wait).
     ///
+    /// # Examples
+    ///
     /// ```
     /// # rustlet::run(|| {
     /// let mut child = rustlet::process::Command::new("sleep").arg("1000").spawn()?;
@@ -191,6 +203,8 @@ impl Child {
     /// # Panics
     ///
     /// Panics if there is neither a descriptor nor an OS thread to watch the child with.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::channel::{after, select};
@@ -237,12 +251,15 @@ impl Child {
     ///
     /// The caller unwinds; the child keeps running.
     ///
+    /// # Examples
+    ///
     /// ```
     /// use rustlet::process::{Command, Stdio};
     ///
     /// rustlet::run(|| {
     ///     let mut command = Command::new("sh");
-    ///     command.args(["-c", "echo one; echo two >&2"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    ///     command.args(["-c", "echo one; echo two >&2"]);
+    ///     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     ///     let output = command.spawn()?.wait_with_output()?;
     ///     assert_eq!(output.stdout, b"one\n");
     ///     assert_eq!(output.stderr, b"two\n");

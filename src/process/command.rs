@@ -22,11 +22,14 @@ use crate::shim::lock;
 ///
 /// The Unix-only methods are in [`CommandExt`](crate::os::unix::process::CommandExt).
 ///
+/// # Examples
+///
 /// ```
 /// use rustlet::process::Command;
 ///
 /// rustlet::run(|| {
-///     let status = Command::new("sh").arg("-c").arg("test $COLOUR = green").env("COLOUR", "green").status()?;
+///     let mut command = Command::new("sh");
+///     let status = command.args(["-c", "test $COLOUR = green"]).env("COLOUR", "green").status()?;
 ///     assert!(status.success());
 ///     std::io::Result::Ok(())
 /// })?;
@@ -55,6 +58,8 @@ impl Command {
     /// By default it has no arguments, and the environment, the working directory and the standard
     /// streams of this process.
     ///
+    /// # Examples
+    ///
     /// ```
     /// let command = rustlet::process::Command::new("ls");
     /// assert_eq!(command.get_program(), "ls");
@@ -70,6 +75,8 @@ impl Command {
 
     /// Adds one argument. No shell interprets it.
     ///
+    /// # Examples
+    ///
     /// ```
     /// let mut command = rustlet::process::Command::new("ls");
     /// command.arg("-l").arg("name with blanks");
@@ -81,6 +88,8 @@ impl Command {
     }
 
     /// Adds several arguments.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let mut command = rustlet::process::Command::new("ls");
@@ -97,6 +106,8 @@ impl Command {
     }
 
     /// Sets an environment variable of the child.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # rustlet::run(|| {
@@ -117,6 +128,8 @@ impl Command {
 
     /// Sets several environment variables of the child.
     ///
+    /// # Examples
+    ///
     /// ```
     /// let mut command = rustlet::process::Command::new("env");
     /// command.envs([("A", "1"), ("B", "2")]);
@@ -134,6 +147,8 @@ impl Command {
 
     /// Removes an environment variable, inherited or set before.
     ///
+    /// # Examples
+    ///
     /// ```
     /// let mut command = rustlet::process::Command::new("env");
     /// command.env_remove("HOME");
@@ -145,6 +160,8 @@ impl Command {
     }
 
     /// Removes all environment variables, inherited or set before.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # rustlet::run(|| {
@@ -162,6 +179,8 @@ impl Command {
     /// Sets the child's working directory. Default: that of this process. Whether a relative
     /// program path is resolved from there depends on the system: use an absolute path.
     ///
+    /// # Examples
+    ///
     /// ```
     /// # rustlet::run(|| {
     /// let output = rustlet::process::Command::new("pwd").current_dir("/").output()?;
@@ -177,6 +196,8 @@ impl Command {
 
     /// Sets the child's standard input. Default: that of this process, but empty for
     /// [`output`](Command::output).
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::process::{Command, Stdio};
@@ -198,6 +219,8 @@ impl Command {
     /// Sets the child's standard output. Default: that of this process, but a pipe for
     /// [`output`](Command::output).
     ///
+    /// # Examples
+    ///
     /// ```
     /// # rustlet::run(|| {
     /// use rustlet::process::{Command, Stdio};
@@ -214,6 +237,8 @@ impl Command {
 
     /// Sets the child's standard error. Default: that of this process, but a pipe for
     /// [`output`](Command::output).
+    ///
+    /// # Examples
     ///
     /// ```
     /// # rustlet::run(|| {
@@ -246,6 +271,8 @@ impl Command {
     /// While it waits for a thread of the pool, the caller unwinds, and no child is started. After
     /// that the call completes, and the next wait unwinds.
     ///
+    /// # Examples
+    ///
     /// ```
     /// # rustlet::run(|| {
     /// use rustlet::process::Command;
@@ -276,6 +303,8 @@ impl Command {
     ///
     /// The caller unwinds; the child keeps running.
     ///
+    /// # Examples
+    ///
     /// ```
     /// # rustlet::run(|| {
     /// let output = rustlet::process::Command::new("echo").arg("hello").output()?;
@@ -303,6 +332,8 @@ impl Command {
     ///
     /// The caller unwinds; the child keeps running.
     ///
+    /// # Examples
+    ///
     /// ```
     /// # rustlet::run(|| {
     /// assert_eq!(rustlet::process::Command::new("false").status()?.code(), Some(1));
@@ -317,6 +348,8 @@ impl Command {
 
     /// Returns the program that was given to [`new`](Command::new).
     ///
+    /// # Examples
+    ///
     /// ```
     /// assert_eq!(rustlet::process::Command::new("ls").get_program(), "ls");
     /// ```
@@ -326,6 +359,8 @@ impl Command {
     }
 
     /// Returns the arguments, without the program.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let mut command = rustlet::process::Command::new("ls");
@@ -339,6 +374,8 @@ impl Command {
     /// Returns the variables that were set, with their values, and those that were removed, with
     /// `None`.
     ///
+    /// # Examples
+    ///
     /// ```
     /// let mut command = rustlet::process::Command::new("ls");
     /// command.env("TERM", "dumb").env_remove("TZ");
@@ -350,6 +387,8 @@ impl Command {
     }
 
     /// Returns the working directory, if it was set.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let mut command = rustlet::process::Command::new("ls");

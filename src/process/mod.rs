@@ -17,6 +17,8 @@
 //!   is unsound there;
 //! - [`Child::wait_timeout`] has no counterpart in std.
 //!
+//! # Examples
+//!
 //! ```
 //! use rustlet::process::Command;
 //!
@@ -64,6 +66,8 @@ pub use pipe::{ChildStderr, ChildStdin, ChildStdout};
 /// # Suspends
 ///
 /// Never suspends or returns, and cannot be cancelled.
+///
+/// # Examples
 ///
 /// ```no_run
 /// rustlet::run(|| {

@@ -283,6 +283,8 @@ macro_rules! reads {
 
 /// Pipe to the standard input of a child. Dropping it closes the pipe.
 ///
+/// # Examples
+///
 /// ```
 /// use rustlet::process::{Command, Stdio};
 /// use std::io::Write;
@@ -302,6 +304,8 @@ pub struct ChildStdin {
 
 /// Pipe from the standard output of a child.
 ///
+/// # Examples
+///
 /// ```
 /// use rustlet::process::{Command, Stdio};
 ///
@@ -319,11 +323,14 @@ pub struct ChildStdout {
 
 /// Pipe from the standard error of a child.
 ///
+/// # Examples
+///
 /// ```
 /// use rustlet::process::{Command, Stdio};
 ///
 /// rustlet::run(|| {
-///     let mut child = Command::new("sh").args(["-c", "echo oh >&2"]).stderr(Stdio::piped()).spawn()?;
+///     let mut command = Command::new("sh");
+///     let mut child = command.args(["-c", "echo oh >&2"]).stderr(Stdio::piped()).spawn()?;
 ///     assert_eq!(std::io::read_to_string(child.stderr.take().unwrap())?, "oh\n");
 ///     child.wait().map(drop)
 /// })?;

@@ -1,12 +1,15 @@
 //! Unix signals as channel messages: no handlers, no async-signal-safety.
 //!
+//! # Examples
+//!
 //! ```
 //! use rustlet::signal::{self, SIGUSR1};
 //!
 //! rustlet::run(|| {
 //!     let signals = signal::notify(&[SIGUSR1])?;
 //!     // As `kill -USR1` would.
-//!     rustlet::process::Command::new("kill").args(["-USR1", &std::process::id().to_string()]).status()?;
+//!     let id = std::process::id().to_string();
+//!     rustlet::process::Command::new("kill").args(["-USR1", &id]).status()?;
 //!     assert_eq!(signals.recv(), Ok(SIGUSR1));
 //!     std::io::Result::Ok(())
 //! })?;
@@ -57,6 +60,8 @@ pub use number::{
 /// `SIGSTOP`), that is caused by the program itself (`SIGSEGV`, `SIGILL`, `SIGFPE`), or that the
 /// system does not know; other kinds if no OS thread or descriptor is available.
 ///
+/// # Examples
+///
 /// ```
 /// use rustlet::channel::{after, select};
 /// use rustlet::signal::{self, SIGHUP, SIGTERM};
@@ -65,8 +70,8 @@ pub use number::{
 /// rustlet::run(|| {
 ///     let signals = signal::notify(&[SIGTERM, SIGHUP])?;
 ///     select! {
-///         recv(signals) -> signal => println!("{} has come", signal.unwrap()),
-///         recv(after(Duration::from_millis(1))) -> _ => println!("none has come"),
+///         recv(signals) -> signal => println!("received {}", signal.unwrap()),
+///         recv(after(Duration::from_millis(1))) -> _ => println!("no signal"),
 ///     }
 ///     std::io::Result::Ok(())
 /// })?;
@@ -99,6 +104,8 @@ pub fn notify(signals: &[Signal]) -> io::Result<Receiver<Signal>> {
 /// # Cancellation
 ///
 /// The caller unwinds and unsubscribes.
+///
+/// # Examples
 ///
 /// ```no_run
 /// rustlet::run(|| {

@@ -7,6 +7,8 @@ use signal_hook::low_level::signal_name;
 
 /// A Unix signal, identified by its number.
 ///
+/// # Examples
+///
 /// ```
 /// use rustlet::signal::{SIGTERM, Signal};
 ///
@@ -19,6 +21,8 @@ pub struct Signal(i32);
 impl Signal {
     /// Creates the signal with this number, whether or not the system has one.
     ///
+    /// # Examples
+    ///
     /// ```
     /// assert_eq!(rustlet::signal::Signal::from_raw(9), rustlet::signal::SIGKILL);
     /// ```
@@ -28,6 +32,8 @@ impl Signal {
     }
 
     /// Returns the number.
+    ///
+    /// # Examples
     ///
     /// ```
     /// assert_eq!(rustlet::signal::SIGINT.as_raw(), 2);

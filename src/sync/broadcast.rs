@@ -475,6 +475,7 @@ impl<T> Receiver<T> {
     /// out.
     ///
     /// # Examples
+    ///
     /// ```
     /// use rustlet::channel::{never, select};
     /// use rustlet::sync::broadcast;

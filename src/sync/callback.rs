@@ -53,6 +53,8 @@ use crate::sys::clock::{self, NEVER, Tick};
 ///     assert_eq!(answer.wait(), 42);
 /// });
 /// ```
+#[doc(alias = "AsyncResult")]
+#[doc(alias = "Promise")]
 pub struct Callback<T> {
     shared: Arc<Shared<T>>,
 }
@@ -184,6 +186,7 @@ impl<T> Callback<T> {
     /// Waits for a call, for at most `timeout`. Returns `None` if the time has passed.
     ///
     /// # Examples
+    ///
     /// ```
     /// use rustlet::sync::Callback;
     /// use std::time::Duration;
@@ -220,6 +223,7 @@ impl<T> Callback<T> {
     /// another thread was faster.
     ///
     /// # Examples
+    ///
     /// ```
     /// use rustlet::channel::{after, select};
     /// use rustlet::sync::Callback;

@@ -27,6 +27,7 @@ use crate::sys::clock::{self, NEVER, Tick};
 /// its next wait, so no notification is lost.
 ///
 /// # Examples
+///
 /// ```
 /// use rustlet::sync::{Arc, Condvar, Mutex};
 ///
@@ -42,6 +43,8 @@ use crate::sys::clock::{self, NEVER, Tick};
 ///     assert!(*guard);
 /// });
 /// ```
+#[doc(alias = "Cond")]
+#[doc(alias = "Notify")]
 pub struct Condvar {
     raw: RawCondvar<Thread>,
 }
@@ -90,6 +93,7 @@ impl Condvar {
     /// Creates a condition variable.
     ///
     /// # Examples
+    ///
     /// ```
     /// static CHANGED: rustlet::sync::Condvar = rustlet::sync::Condvar::new();
     /// CHANGED.notify_all();
@@ -221,6 +225,7 @@ impl Condvar {
     /// As [`wait`](Condvar::wait).
     ///
     /// # Examples
+    ///
     /// ```
     /// use rustlet::sync::{Condvar, Mutex};
     /// use std::time::Duration;

@@ -22,7 +22,7 @@ use crate::sys::clock::{self, NEVER, Tick};
 /// Once set, it stays set and waits return at once, until it is cleared. [`set`](Event::set) wakes
 /// all threads that wait at that moment, even if the event is cleared immediately afterwards.
 ///
-/// What a thread does before it sets the event is visible to the threads that it wakes and to those
+/// Everything a thread does before it sets the event is visible to the threads that it wakes and to those
 /// that find the event set.
 ///
 /// # Cancellation
@@ -46,6 +46,9 @@ use crate::sys::clock::{self, NEVER, Tick};
 ///     assert!(!READY.is_set());
 /// });
 /// ```
+#[doc(alias = "Notify")]
+#[doc(alias = "ManualResetEvent")]
+#[doc(alias = "CancellationToken")]
 pub struct Event {
     /// Written under the lock.
     set: AtomicBool,
@@ -179,6 +182,7 @@ impl Event {
     /// Waits until the event is set, for at most `timeout`. Returns `false` if the time has passed.
     ///
     /// # Examples
+    ///
     /// ```
     /// use rustlet::sync::Event;
     /// use std::time::Duration;

@@ -30,6 +30,7 @@ union Data<T, F> {
 /// Use [`OnceLock`](super::OnceLock) if that can happen.
 ///
 /// # Examples
+///
 /// ```
 /// use rustlet::sync::LazyLock;
 ///
@@ -37,6 +38,8 @@ union Data<T, F> {
 ///
 /// assert_eq!(TABLE[3], 9);
 /// ```
+#[doc(alias = "lazy_static")]
+#[doc(alias = "Lazy")]
 pub struct LazyLock<T, F = fn() -> T> {
     once: Once,
     data: UnsafeCell<Data<T, F>>,
@@ -88,6 +91,7 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     /// thread.
     ///
     /// # Examples
+    ///
     /// ```
     /// use rustlet::sync::LazyLock;
     /// let lazy = LazyLock::new(|| 92);
@@ -127,6 +131,7 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     /// Panics if the closure panics or has panicked.
     ///
     /// # Examples
+    ///
     /// ```
     /// use rustlet::sync::LazyLock;
     /// let mut lazy = LazyLock::new(|| 92);
@@ -161,6 +166,7 @@ impl<T, F> LazyLock<T, F> {
     /// Returns the value if it is initialised. Does not wait.
     ///
     /// # Examples
+    ///
     /// ```
     /// use rustlet::sync::LazyLock;
     /// let lazy = LazyLock::new(|| 92);

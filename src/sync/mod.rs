@@ -39,6 +39,8 @@ pub(crate) mod waiting;
 
 #[cfg(not(loom))]
 mod barrier;
+#[doc(alias = "watch")]
+#[doc(alias = "pubsub")]
 #[cfg(not(loom))]
 pub mod broadcast;
 #[cfg(not(loom))]
@@ -68,6 +70,8 @@ mod semaphore;
 #[cfg(not(loom))]
 mod wait_group;
 
+#[doc(alias = "AsyncResult")]
+#[doc(alias = "Promise")]
 #[cfg(not(loom))]
 pub mod oneshot;
 

@@ -4,6 +4,7 @@
 //! receiving suspends the calling green thread where it has to wait, and blocks an OS thread.
 //!
 //! # Examples
+//!
 //! ```
 //! use rustlet::sync::mpsc::channel;
 //!
@@ -61,6 +62,7 @@ pub struct SyncSender<T> {
 /// Receiving side of a channel, which cannot be cloned; see [`std::sync::mpsc::Receiver`].
 ///
 /// Like std's, it is not `Sync`:
+///
 /// ```compile_fail
 /// fn shared<T: Sync>() {}
 /// shared::<rustlet::sync::mpsc::Receiver<i32>>();
@@ -74,11 +76,13 @@ pub struct Receiver<T> {
 /// Creates a channel without a capacity limit.
 ///
 /// # Examples
+///
 /// ```
 /// let (sender, receiver) = rustlet::sync::mpsc::channel();
 /// sender.send(1).unwrap();
 /// assert_eq!(receiver.recv(), Ok(1));
 /// ```
+#[doc(alias = "unbounded_channel")]
 #[must_use]
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     let (sender, receiver) = channel::unbounded();
@@ -88,6 +92,7 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
 /// Creates a channel that holds at most `bound` messages. With 0, each send waits for a receive.
 ///
 /// # Examples
+///
 /// ```
 /// use rustlet::sync::mpsc::sync_channel;
 ///
@@ -271,6 +276,7 @@ impl<T> Receiver<T> {
     /// dropped.
     ///
     /// # Examples
+    ///
     /// ```
     /// use rustlet::sync::mpsc::{channel, RecvTimeoutError};
     /// use std::time::Duration;
@@ -326,6 +332,7 @@ impl<T> Receiver<T> {
     /// Returns an iterator over the messages that are in the channel; it does not wait.
     ///
     /// # Examples
+    ///
     /// ```
     /// let (sender, receiver) = rustlet::sync::mpsc::channel();
     /// sender.send(1).unwrap();
@@ -339,6 +346,7 @@ impl<T> Receiver<T> {
     /// Returns the receiver in the form that `select!` takes. It can be cloned and shared.
     ///
     /// # Examples
+    ///
     /// ```
     /// use rustlet::channel::select;
     ///

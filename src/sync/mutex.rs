@@ -44,6 +44,7 @@ use crate::green::{OnCancel, Reason, Wait};
 /// hold the mutex. A thread that is unwinding already keeps waiting.
 ///
 /// # Examples
+///
 /// ```
 /// use rustlet::sync::{Arc, Mutex};
 ///
@@ -61,6 +62,7 @@ use crate::green::{OnCancel, Reason, Wait};
 ///     assert_eq!(*sum.lock().unwrap(), 55);
 /// });
 /// ```
+#[doc(alias = "Lock")]
 pub struct Mutex<T: ?Sized> {
     raw: RawMutex<Thread>,
     poison: Flag,
@@ -80,18 +82,22 @@ impl<T: ?Sized> RefUnwindSafe for Mutex<T> {}
 /// [`std::sync::MutexGuard`].
 ///
 /// It stays on its thread:
+///
 /// ```compile_fail,E0277
 /// fn send<T: Send>(_: T) {}
 /// send(rustlet::sync::Mutex::new(0).lock().unwrap());
 /// ```
 ///
 /// It is `Sync` only if the value is:
+///
 /// ```compile_fail,E0277
 /// use rustlet::sync::MutexGuard;
 /// use std::cell::Cell;
 /// fn share<T: Sync>() {}
 /// share::<MutexGuard<'_, Cell<u8>>>();
 /// ```
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::sync::MutexGuard;
@@ -112,6 +118,7 @@ impl<T> Mutex<T> {
     /// Creates an unlocked mutex.
     ///
     /// # Examples
+    ///
     /// ```
     /// use rustlet::sync::Mutex;
     /// static COUNT: Mutex<u32> = Mutex::new(0);
@@ -133,7 +140,9 @@ impl<T> Mutex<T> {
     /// Returns an error that holds the value if the mutex is poisoned.
     ///
     /// # Examples
+    ///
     /// assert_eq!(rustlet::sync::Mutex::new(1).into_inner().unwrap(), 1);
+    ///
     /// ```
     pub fn into_inner(self) -> LockResult<T> {
         let Mutex { poison, data, .. } = self;
@@ -159,9 +168,11 @@ impl<T: ?Sized> Mutex<T> {
     /// The caller unwinds without the mutex.
     ///
     /// # Examples
+    ///
     /// let mutex = rustlet::sync::Mutex::new(1);
     /// *mutex.lock().unwrap() += 1;
     /// assert_eq!(*mutex.lock().unwrap(), 2);
+    ///
     /// ```
     #[track_caller]
     #[inline]
@@ -189,6 +200,7 @@ impl<T: ?Sized> Mutex<T> {
     /// `WouldBlock`: it is not free. `Poisoned`: it is poisoned; the error holds the guard.
     ///
     /// # Examples
+    ///
     /// ```
     /// let mutex = rustlet::sync::Mutex::new(1);
     /// let guard = mutex.try_lock().unwrap();
@@ -246,6 +258,7 @@ impl<T: ?Sized> Mutex<T> {
     /// Clears the poisoned state: the value is consistent again.
     ///
     /// # Examples
+    ///
     /// ```
     /// use rustlet::sync::Mutex;
     /// use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -274,6 +287,7 @@ impl<T: ?Sized> Mutex<T> {
     /// Returns an error that holds the reference if the mutex is poisoned.
     ///
     /// # Examples
+    ///
     /// ```
     /// let mut mutex = rustlet::sync::Mutex::new(1);
     /// *mutex.get_mut().unwrap() = 2;

@@ -24,6 +24,7 @@ use crate::green::{Cancelled, OnCancel, Reason, Wait};
 /// and the next caller, or one that is already waiting, runs its own initialiser.
 ///
 /// # Examples
+///
 /// ```
 /// static START: rustlet::sync::Once = rustlet::sync::Once::new();
 ///
@@ -32,6 +33,7 @@ use crate::green::{Cancelled, OnCancel, Reason, Wait};
 /// START.call_once(|| ran += 1);
 /// assert_eq!(ran, 1);
 /// ```
+#[doc(alias = "OnceFunc")]
 pub struct Once {
     raw: RawOnce<Thread>,
 }
@@ -56,6 +58,7 @@ impl OnceState {
     /// Returns `true` if an earlier initialiser panicked.
     ///
     /// # Examples
+    ///
     /// ```
     /// rustlet::sync::Once::new().call_once_force(|state| assert!(!state.is_poisoned()));
     /// ```
@@ -73,7 +76,7 @@ impl fmt::Debug for OnceState {
     }
 }
 
-/// What remains after the initialiser was unwound.
+/// The state that remains after the initialiser was unwound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unwound {
     /// A panic poisons; after a cancellation the next caller may try.
@@ -143,6 +146,7 @@ impl Once {
     /// Panics if `f` panics.
     ///
     /// # Examples
+    ///
     /// ```
     /// use rustlet::sync::Once;
     /// use std::panic::{catch_unwind, resume_unwind};
@@ -167,6 +171,7 @@ impl Once {
     /// Returns `true` if an initialiser has completed. Does not wait.
     ///
     /// # Examples
+    ///
     /// ```
     /// assert!(!rustlet::sync::Once::new().is_completed());
     /// ```

@@ -18,6 +18,7 @@ use super::stand::in_vain;
 /// [cancelled](crate::Cancelled), the cell stays empty for the next one.
 ///
 /// # Examples
+///
 /// ```
 /// use rustlet::sync::OnceLock;
 ///
@@ -29,6 +30,8 @@ use super::stand::in_vain;
 ///     assert_eq!(*mine, other.join().unwrap());
 /// });
 /// ```
+#[doc(alias = "OnceCell")]
+#[doc(alias = "once_cell")]
 pub struct OnceLock<T> {
     once: Once,
     // Dropped by itself: a destructor of ours would require more of the borrows in `T` than std's
@@ -125,6 +128,7 @@ impl<T> OnceLock<T> {
     /// Suspends the calling green thread until then; blocks an OS thread.
     ///
     /// # Examples
+    ///
     /// ```
     /// use rustlet::sync::{Arc, OnceLock};
     ///
@@ -154,6 +158,7 @@ impl<T> OnceLock<T> {
     /// thread.
     ///
     /// # Examples
+    ///
     /// ```
     /// let place = rustlet::sync::OnceLock::new();
     /// assert_eq!(place.set(1), Ok(()));
@@ -233,6 +238,7 @@ impl<T> OnceLock<T> {
     /// Takes the value out, if it is initialised, and leaves the cell empty.
     ///
     /// # Examples
+    ///
     /// ```
     /// let mut place = rustlet::sync::OnceLock::from(1);
     /// assert_eq!((place.take(), place.take()), (Some(1), None));

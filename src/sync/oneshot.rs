@@ -3,6 +3,7 @@
 //! [`Receiver::receiver`] makes one an arm of `select!`.
 //!
 //! # Examples
+//!
 //! ```
 //! use rustlet::sync::oneshot;
 //!
@@ -117,6 +118,7 @@ impl<T> Sender<T> {
     /// Returns the value if the receiver was dropped or closed.
     ///
     /// # Examples
+    ///
     /// ```
     /// let (sender, receiver) = rustlet::sync::oneshot::channel();
     /// drop(receiver);
@@ -184,6 +186,7 @@ impl<T> Receiver<T> {
     /// `Timeout`: the time has passed. `Disconnected`: as for `recv`.
     ///
     /// # Examples
+    ///
     /// ```
     /// use rustlet::sync::oneshot::{self, RecvTimeoutError};
     /// use std::time::Duration;
@@ -210,6 +213,7 @@ impl<T> Receiver<T> {
     /// `Empty`: it has not been sent. `Disconnected`: as for [`recv`](Receiver::recv).
     ///
     /// # Examples
+    ///
     /// ```
     /// use rustlet::sync::oneshot::{self, TryRecvError};
     ///
@@ -250,6 +254,7 @@ impl<T> Receiver<T> {
     /// this receiver.
     ///
     /// # Examples
+    ///
     /// ```
     /// use rustlet::channel::{after, select};
     /// use rustlet::sync::oneshot;

@@ -31,6 +31,7 @@ use crate::sys::clock::{self, NEVER, Tick};
 /// up.
 ///
 /// # Examples
+///
 /// ```
 /// use rustlet::sync::Parker;
 ///
@@ -41,11 +42,14 @@ use crate::sys::clock::{self, NEVER, Tick};
 ///     parker.park();
 /// });
 /// ```
+///
 /// It is `Send`, but not `Sync`:
+///
 /// ```compile_fail,E0277
 /// fn share<T: Sync>() {}
 /// share::<rustlet::sync::Parker>();
 /// ```
+#[doc(alias = "Notify")]
 pub struct Parker {
     unparker: Unparker,
     one_thread: PhantomData<Cell<()>>,

@@ -6,7 +6,7 @@
 //!
 //! PO1. A panic poisons the locks that the thread held when the panic began, and none that
 //!      destructors took afterwards.
-//! PO2. A cancellation poisons no lock. It is told from a panic by its number: a thread that
+//! PO2. A cancellation poisons no lock. Its number tells it from a panic: a thread that
 //!      unwinds, and whose last cancellation is not over, unwinds with that cancellation if the
 //!      lock was taken before it. If the lock was taken later, when that cancellation had been
 //!      caught and its payload was kept, it is a panic.
@@ -24,7 +24,7 @@ use std::sync::{LockResult, PoisonError, TryLockError};
 #[derive(Debug)]
 pub(super) struct Flag(AtomicBool);
 
-/// What was known when the lock was taken.
+/// The state when the lock was taken.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     unwinding: bool,

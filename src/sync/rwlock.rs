@@ -32,6 +32,7 @@ use crate::green::{OnCancel, Reason, Wait};
 /// the lock for writing.
 ///
 /// # Examples
+///
 /// ```
 /// use rustlet::sync::RwLock;
 ///
@@ -62,6 +63,7 @@ impl<T: ?Sized> RefUnwindSafe for RwLock<T> {}
 /// [`std::sync::RwLockReadGuard`].
 ///
 /// It is not `Send`:
+///
 /// ```compile_fail,E0277
 /// fn send<T: Send>(_: T) {}
 /// send(rustlet::sync::RwLock::new(0).read().unwrap());
@@ -81,6 +83,7 @@ unsafe impl<T: ?Sized + Sync> Sync for RwLockReadGuard<'_, T> {}
 /// [`std::sync::RwLockWriteGuard`].
 ///
 /// It is not `Send`:
+///
 /// ```compile_fail,E0277
 /// fn send<T: Send>(_: T) {}
 /// send(rustlet::sync::RwLock::new(0).write().unwrap());
@@ -212,6 +215,7 @@ impl<T: ?Sized> RwLock<T> {
     /// error holds the guard.
     ///
     /// # Examples
+    ///
     /// ```
     /// let lock = rustlet::sync::RwLock::new(1);
     /// let writes = lock.write().unwrap();
@@ -239,6 +243,7 @@ impl<T: ?Sized> RwLock<T> {
     /// `WouldBlock`: it is not free. `Poisoned`: it is poisoned; the error holds the guard.
     ///
     /// # Examples
+    ///
     /// ```
     /// let lock = rustlet::sync::RwLock::new(1);
     /// let reads = lock.read().unwrap();
@@ -340,6 +345,7 @@ impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
     /// the queue are let in. Never suspends.
     ///
     /// # Examples
+    ///
     /// ```
     /// use rustlet::sync::{RwLock, RwLockWriteGuard};
     ///

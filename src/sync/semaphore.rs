@@ -26,6 +26,7 @@ use crate::sys::clock::{self, NEVER, Tick};
 /// permits.
 ///
 /// # Examples
+///
 /// ```
 /// use rustlet::sync::Semaphore;
 ///
@@ -47,6 +48,8 @@ use crate::sys::clock::{self, NEVER, Tick};
 ///     assert_eq!(PLACES.available_permits(), 2);
 /// });
 /// ```
+#[doc(alias = "BoundedSemaphore")]
+#[doc(alias = "Weighted")]
 pub struct Semaphore {
     raw: RawSemaphore<Thread>,
 }
@@ -196,6 +199,7 @@ impl Semaphore {
     /// Panics if there would be more than [`MAX_PERMITS`](Semaphore::MAX_PERMITS).
     ///
     /// # Examples
+    ///
     /// ```
     /// let semaphore = rustlet::sync::Semaphore::new(0);
     /// assert!(semaphore.try_acquire().is_err());
@@ -266,6 +270,7 @@ impl Semaphore {
     /// As [`acquire`](Semaphore::acquire).
     ///
     /// # Examples
+    ///
     /// ```
     /// let semaphore = rustlet::sync::Semaphore::new(3);
     /// let two = semaphore.acquire_many(2)?;
@@ -379,6 +384,7 @@ impl Semaphore {
     /// As [`acquire`](Semaphore::acquire).
     ///
     /// # Examples
+    ///
     /// ```
     /// use rustlet::sync::{Arc, Semaphore};
     ///
@@ -504,6 +510,7 @@ impl Semaphore {
     /// Closes the semaphore: waiting and later calls get an error. Does not wait.
     ///
     /// # Examples
+    ///
     /// ```
     /// let semaphore = rustlet::sync::Semaphore::new(1);
     /// semaphore.close();
@@ -595,6 +602,7 @@ impl<'a> SemaphorePermit<'a> {
     /// Drops the guard without returning the permits: the semaphore has fewer for good.
     ///
     /// # Examples
+    ///
     /// ```
     /// let semaphore = rustlet::sync::Semaphore::new(1);
     /// semaphore.try_acquire().unwrap().forget();
@@ -643,6 +651,7 @@ impl<'a> SemaphorePermit<'a> {
     /// Splits off `n` permits into a guard of their own. Returns `None` if there are fewer.
     ///
     /// # Examples
+    ///
     /// ```
     /// let semaphore = rustlet::sync::Semaphore::new(3);
     /// let mut all = semaphore.try_acquire_many(3).unwrap();

@@ -99,7 +99,7 @@ impl Turn {
 /// The position in the queue and the slot.
 #[derive(Debug)]
 pub(crate) struct Place {
-    /// What the claimer finds; valid until `stand` returns.
+    /// The slot for the claimer; valid until `stand` returns.
     pub(crate) slot: *mut (),
     /// For a waiter that has waited already.
     pub(crate) at_front: bool,

@@ -23,6 +23,7 @@ use crate::green::{OnCancel, Reason, Wait};
 /// already dropped.
 ///
 /// # Examples
+///
 /// ```
 /// use rustlet::sync::WaitGroup;
 ///
@@ -35,6 +36,7 @@ use crate::green::{OnCancel, Reason, Wait};
 ///     group.wait();
 /// });
 /// ```
+#[doc(alias = "TaskTracker")]
 pub struct WaitGroup {
     shared: Arc<Shared>,
 }

@@ -10,6 +10,7 @@ use crate::stack::StackSize;
 /// Configures a green thread before it is spawned; see [`std::thread::Builder`].
 ///
 /// # Examples
+///
 /// ```
 /// use rustlet::thread::Builder;
 ///
@@ -92,6 +93,7 @@ impl Builder {
     /// With [`spawn_local`](Builder::spawn_local), it must be the caller's worker.
     ///
     /// # Examples
+    ///
     /// ```
     /// use rustlet::{runtime, thread};
     ///
@@ -137,6 +139,7 @@ impl Builder {
     /// [`worker`](Builder::worker). Other kinds: the process-wide runtime could not be started.
     ///
     /// # Examples
+    ///
     /// ```
     /// use rustlet::{runtime, thread};
     ///
@@ -174,12 +177,14 @@ impl Builder {
     /// to let `f` and its result borrow only `'static` data.
     ///
     /// # Examples
+    ///
     /// ```
     /// use rustlet::{shield, thread};
     ///
     /// rustlet::run(|| {
     ///     let text = String::from("borrowed");
-    ///     // SAFETY: it is joined before `text` goes: nothing in between panics or waits, and the wait cannot be cancelled.
+    ///     // SAFETY: it is joined before `text` is dropped: nothing in between panics or
+    ///     // waits, and the wait cannot be cancelled.
     ///     let thread = unsafe { thread::Builder::new().spawn_unchecked(|| text.len()) }?;
     ///     let length = shield(|| thread.join());
     ///     assert_eq!(length.unwrap(), 8);

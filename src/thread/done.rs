@@ -15,6 +15,7 @@ impl<T> JoinHandle<T> {
     /// ended too.
     ///
     /// # Examples
+    ///
     /// ```
     /// use rustlet::channel::{after, select};
     /// use std::time::Duration;
@@ -27,6 +28,7 @@ impl<T> JoinHandle<T> {
     ///     }
     /// });
     /// ```
+    #[doc(alias = "Done")]
     #[must_use]
     #[track_caller]
     pub fn done(&self) -> Receiver<()> {
@@ -40,6 +42,7 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// may outlive the scope.
     ///
     /// # Examples
+    ///
     /// ```
     /// use rustlet::channel::select;
     ///

@@ -24,6 +24,7 @@ use crate::runtime::lull;
 /// The caller unwinds.
 ///
 /// # Examples
+///
 /// ```
 /// use std::cell::Cell;
 /// use std::rc::Rc;
@@ -41,6 +42,7 @@ use crate::runtime::lull;
 ///     assert_eq!(steps.get(), 10);
 /// });
 /// ```
+#[doc(alias = "idle")]
 #[track_caller]
 pub fn wait_idle() {
     lull::wait_idle(Location::caller());

@@ -14,6 +14,7 @@ use crate::green::Cancelled;
 /// with `JoinError::from`.
 ///
 /// # Examples
+///
 /// ```
 /// use rustlet::thread::{JoinError, spawn};
 ///
@@ -24,10 +25,12 @@ use crate::green::Cancelled;
 /// }
 /// assert_eq!(total().unwrap(), 3);
 ///
-/// let error = JoinError::from(spawn(|| std::panic::resume_unwind(Box::new("oh"))).join().unwrap_err());
+/// let failed = spawn(|| std::panic::resume_unwind(Box::new("oh")));
+/// let error = JoinError::from(failed.join().unwrap_err());
 /// assert!(error.is_panic());
 /// assert_eq!(error.to_string(), "the thread panicked: oh");
 /// ```
+#[doc(alias = "JoinHandle")]
 pub struct JoinError {
     /// Behind an uncontended lock: errors must be `Sync`, and payloads are not.
     payload: Mutex<Box<dyn Any + Send>>,

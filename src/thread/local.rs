@@ -41,6 +41,7 @@ const NOBODYS: usize = 0;
 /// value.
 ///
 /// # Examples
+///
 /// ```
 /// use std::cell::Cell;
 ///
@@ -443,6 +444,7 @@ impl<T: 'static> LocalKey<Cell<T>> {
     /// DEPTH.set(2);
     /// assert_eq!(DEPTH.get(), 2);
     /// ```
+    #[track_caller]
     pub fn set(&'static self, value: T) {
         if let Some(value) = self.start_with(value, Cell::new) {
             self.with(|cell| cell.set(value));
@@ -465,6 +467,7 @@ impl<T: 'static> LocalKey<Cell<T>> {
     /// }
     /// assert_eq!(DEPTH.get(), 1);
     /// ```
+    #[track_caller]
     pub fn get(&'static self) -> T
     where
         T: Copy,
@@ -488,6 +491,7 @@ impl<T: 'static> LocalKey<Cell<T>> {
     /// }
     /// assert_eq!((DEPTH.take(), DEPTH.get()), (1, 0));
     /// ```
+    #[track_caller]
     pub fn take(&'static self) -> T
     where
         T: Default,
@@ -511,6 +515,7 @@ impl<T: 'static> LocalKey<Cell<T>> {
     /// }
     /// assert_eq!((DEPTH.replace(5), DEPTH.get()), (1, 5));
     /// ```
+    #[track_caller]
     pub fn replace(&'static self, value: T) -> T {
         self.with(|cell| cell.replace(value))
     }
@@ -533,6 +538,7 @@ impl<T: 'static> LocalKey<RefCell<T>> {
     /// }
     /// assert_eq!(LINES.with_borrow(|lines| lines.len()), 2);
     /// ```
+    #[track_caller]
     pub fn with_borrow<F, R>(&'static self, f: F) -> R
     where
         F: FnOnce(&T) -> R,
@@ -557,6 +563,7 @@ impl<T: 'static> LocalKey<RefCell<T>> {
     /// LINES.with_borrow_mut(|lines| lines.push(1));
     /// assert_eq!(LINES.take(), [1]);
     /// ```
+    #[track_caller]
     pub fn with_borrow_mut<F, R>(&'static self, f: F) -> R
     where
         F: FnOnce(&mut T) -> R,
@@ -581,6 +588,7 @@ impl<T: 'static> LocalKey<RefCell<T>> {
     /// LINES.set(vec![1]);
     /// assert_eq!(LINES.take(), [1]);
     /// ```
+    #[track_caller]
     pub fn set(&'static self, value: T) {
         if let Some(value) = self.start_with(value, RefCell::new) {
             self.with(|cell| *cell.borrow_mut() = value);
@@ -604,6 +612,7 @@ impl<T: 'static> LocalKey<RefCell<T>> {
     /// assert_eq!(LINES.take(), [1]);
     /// assert!(LINES.take().is_empty());
     /// ```
+    #[track_caller]
     pub fn take(&'static self) -> T
     where
         T: Default,
@@ -628,6 +637,7 @@ impl<T: 'static> LocalKey<RefCell<T>> {
     /// assert_eq!(LINES.replace(vec![2]), [1]);
     /// assert_eq!(LINES.take(), [2]);
     /// ```
+    #[track_caller]
     pub fn replace(&'static self, value: T) -> T {
         self.with(|cell| cell.replace(value))
     }
@@ -638,6 +648,7 @@ impl<T: 'static> LocalKey<RefCell<T>> {
 /// Destructors run at the end of the green thread, on its own stack: they may suspend.
 ///
 /// # Examples
+///
 /// ```
 /// use std::cell::RefCell;
 ///
@@ -651,6 +662,8 @@ impl<T: 'static> LocalKey<RefCell<T>> {
 ///     assert_eq!(LINES.take().len(), usize::from(DEPTH.get()));
 /// });
 /// ```
+#[doc(alias = "task_local")]
+#[doc(alias = "greenlet_local")]
 #[macro_export]
 macro_rules! thread_local {
     () => {};

@@ -8,6 +8,7 @@
 //! blocking work ([`unblock`]).
 //!
 //! # Examples
+//!
 //! ```
 //! use rustlet::thread;
 //! use std::time::Duration;
@@ -60,6 +61,7 @@ use crate::sys::clock::{self, NEVER, Tick};
 /// Result of [`JoinHandle::join`]; see [`std::thread::Result`].
 ///
 /// # Examples
+///
 /// ```
 /// let result: rustlet::thread::Result<u8> = rustlet::run(|| rustlet::spawn(|| 1).join());
 /// assert_eq!(result.unwrap(), 1);
@@ -78,18 +80,23 @@ pub type Result<T> = std::thread::Result<T>;
 /// returns an error instead.
 ///
 /// # Examples
+///
 /// ```
 /// rustlet::run(|| {
 ///     let thread = rustlet::spawn(|| 1 + 1);
 ///     assert_eq!(thread.join().unwrap(), 2);
 /// });
 /// ```
+///
 /// The closure must be [`Send`], because another worker may start the thread:
+///
 /// ```compile_fail,E0277
 /// let counter = std::rc::Rc::new(5);
 /// rustlet::spawn(move || println!("{counter}"));
 /// ```
+///
 /// [`spawn_local`] takes closures that are not:
+///
 /// ```
 /// rustlet::run(|| {
 ///     let counter = std::rc::Rc::new(5);
@@ -97,6 +104,11 @@ pub type Result<T> = std::thread::Result<T>;
 ///     assert_eq!(thread.join().unwrap(), 5);
 /// });
 /// ```
+#[doc(alias = "go")]
+#[doc(alias = "greenlet")]
+#[doc(alias = "task")]
+#[doc(alias = "goroutine")]
+#[doc(alias = "fiber")]
 #[track_caller]
 #[inline]
 pub fn spawn<F, T>(f: F) -> JoinHandle<T>
@@ -132,17 +144,23 @@ fn spawn_failed(error: &io::Error) -> ! {
 /// instead.
 ///
 /// # Examples
+///
 /// ```
 /// let runtime = rustlet::Builder::new().workers(2).name("core").build()?;
 /// runtime.run(|| {
 ///     let actors: Vec<_> = (0..2)
-///         .map(|index| rustlet::spawn_on(index, || std::thread::current().name().map(String::from)))
+///         .map(|index| {
+///             rustlet::spawn_on(index, || std::thread::current().name().map(String::from))
+///         })
 ///         .collect();
-///     let names: Vec<_> = actors.into_iter().map(|actor| actor.join().unwrap().unwrap()).collect();
+///     let names: Vec<_> =
+///         actors.into_iter().map(|actor| actor.join().unwrap().unwrap()).collect();
 ///     assert_eq!(names, ["core-0", "core-1"]);
 /// });
 /// # std::io::Result::Ok(())
 /// ```
+#[doc(alias = "pin")]
+#[doc(alias = "affinity")]
 #[track_caller]
 pub fn spawn_on<F, T>(index: usize, f: F) -> JoinHandle<T>
 where
@@ -167,6 +185,7 @@ where
 /// Panics if the caller is not a green thread, or a limit is reached.
 ///
 /// # Examples
+///
 /// ```
 /// use std::{cell::Cell, rc::Rc};
 ///
@@ -177,6 +196,7 @@ where
 ///     assert_eq!(shared.get(), 2);
 /// });
 /// ```
+#[doc(alias = "LocalSet")]
 #[track_caller]
 pub fn spawn_local<F, T>(f: F) -> JoinHandle<T>
 where
@@ -215,6 +235,7 @@ where
 /// alone unwinds from the next, so that its loop ends.
 ///
 /// # Examples
+///
 /// ```
 /// rustlet::run(|| {
 ///     let other = rustlet::spawn_local(|| ());
@@ -222,6 +243,7 @@ where
 ///     assert!(other.is_finished());
 /// });
 /// ```
+#[doc(alias = "Gosched")]
 #[track_caller]
 #[inline(always)]
 pub fn yield_now() {
@@ -236,6 +258,7 @@ pub fn yield_now() {
 /// The caller unwinds.
 ///
 /// # Examples
+///
 /// ```
 /// use std::time::{Duration, Instant};
 ///
@@ -272,6 +295,7 @@ pub fn sleep_ms(ms: u32) {
 /// The caller unwinds.
 ///
 /// # Examples
+///
 /// ```
 /// use std::time::{Duration, Instant};
 ///
@@ -281,6 +305,7 @@ pub fn sleep_ms(ms: u32) {
 ///     assert!(Instant::now() >= deadline);
 /// });
 /// ```
+#[doc(alias = "delay_until")]
 #[track_caller]
 pub fn sleep_until(deadline: Instant) {
     sleep_to(Wait::new(Reason::Sleep), clock::ticks(deadline));
@@ -310,6 +335,7 @@ fn sleep_to(wait: Wait, deadline: Tick) {
 /// The caller unwinds.
 ///
 /// # Examples
+///
 /// ```
 /// rustlet::run(|| {
 ///     let main = rustlet::current();
@@ -332,6 +358,7 @@ pub fn park() {
 /// The caller unwinds.
 ///
 /// # Examples
+///
 /// ```
 /// rustlet::run(|| rustlet::thread::park_timeout(std::time::Duration::from_millis(1)));
 /// ```
@@ -406,12 +433,16 @@ fn park_os_until(wait: &Wait) {
 /// does not wait for it.
 ///
 /// # Examples
+///
 /// ```
 /// rustlet::run(|| {
 ///     let sum: u64 = rustlet::unblock(|| (1..=1_000).sum());
 ///     assert_eq!(sum, 500_500);
 /// });
 /// ```
+#[doc(alias = "spawn_blocking")]
+#[doc(alias = "block_in_place")]
+#[doc(alias = "threadpool")]
 #[track_caller]
 pub fn unblock<F, T>(f: F) -> T
 where
@@ -427,6 +458,7 @@ where
 /// Returns the calling thread's handle: of a green thread or an OS thread. Never suspends.
 ///
 /// # Examples
+///
 /// ```
 /// rustlet::run(|| assert_eq!(rustlet::current().id(), rustlet::current().id()));
 /// ```
@@ -442,6 +474,7 @@ pub fn current() -> Thread {
 /// As in std.
 ///
 /// # Examples
+///
 /// ```
 /// assert!(rustlet::thread::available_parallelism().is_ok());
 /// ```
@@ -457,6 +490,7 @@ pub fn available_parallelism() -> io::Result<NonZeroUsize> {
 /// thread unwinds.
 ///
 /// # Examples
+///
 /// ```
 /// rustlet::run(|| assert!(!rustlet::thread::panicking()));
 /// ```

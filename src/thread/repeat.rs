@@ -18,6 +18,7 @@ use crate::time::interval;
 /// As [`spawn`](super::spawn).
 ///
 /// # Examples
+///
 /// ```
 /// use rustlet::{repeat, run, sleep};
 /// use std::sync::Arc;
@@ -36,6 +37,8 @@ use crate::time::interval;
 ///     heart.cancel();
 /// });
 /// ```
+#[doc(alias = "interval")]
+#[doc(alias = "ticker")]
 #[track_caller]
 pub fn repeat<F>(every: Duration, mut f: F) -> JoinHandle<()>
 where

@@ -83,6 +83,7 @@ pub struct ScopedJoinHandle<'scope, T> {
 /// scope holds all of that off.
 ///
 /// # Examples
+///
 /// ```
 /// rustlet::run(|| {
 ///     let mut numbers = vec![1, 2, 3];
@@ -94,6 +95,8 @@ pub struct ScopedJoinHandle<'scope, T> {
 ///     assert_eq!(numbers, [1, 2, 3, 6]);
 /// });
 /// ```
+#[doc(alias = "join_all")]
+#[doc(alias = "WaitGroup")]
 #[track_caller]
 pub fn scope<'env, F, T>(f: F) -> T
 where
@@ -148,6 +151,7 @@ where
 /// As [`scope`].
 ///
 /// # Examples
+///
 /// ```
 /// use rustlet::{park, sleep, thread};
 /// use std::panic::{catch_unwind, resume_unwind};
@@ -168,6 +172,10 @@ where
 ///     assert_eq!(payload.downcast_ref::<&str>(), Some(&"the disk is full"));
 /// });
 /// ```
+#[doc(alias = "nursery")]
+#[doc(alias = "errgroup")]
+#[doc(alias = "TaskGroup")]
+#[doc(alias = "JoinSet")]
 #[track_caller]
 pub fn scope_cancelling<'env, F, T>(f: F) -> T
 where
@@ -217,6 +225,7 @@ impl<'scope> Scope<'scope, '_> {
     /// As [`spawn`](super::spawn).
     ///
     /// # Examples
+    ///
     /// ```
     /// rustlet::run(|| {
     ///     let mut left = 0;

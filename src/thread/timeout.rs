@@ -122,6 +122,8 @@ use crate::sys::clock;
 /// # Ok(count)
 /// # }
 /// ```
+#[doc(alias = "WithTimeout")]
+#[doc(alias = "with_timeout")]
 #[track_caller]
 pub fn timeout<F, T>(duration: Duration, f: F) -> Result<T, Elapsed>
 where
@@ -147,6 +149,7 @@ where
 /// As [`timeout`].
 ///
 /// # Examples
+///
 /// ```
 /// use std::time::{Duration, Instant};
 ///
@@ -157,6 +160,8 @@ where
 /// assert!(second.is_err());
 /// # let _ = first;
 /// ```
+#[doc(alias = "timeout_at")]
+#[doc(alias = "WithDeadline")]
 #[track_caller]
 pub fn deadline<F, T>(at: Instant, f: F) -> Result<T, Elapsed>
 where
@@ -172,6 +177,7 @@ where
 ///
 /// A cancellation that came meanwhile is raised by the first wait after `f`. A `timeout` within `f`
 /// works as always; so put clean-up that must not take forever into both:
+///
 /// ```
 /// use rustlet::{shield, sleep, timeout};
 /// use std::time::Duration;
@@ -193,6 +199,8 @@ where
 /// When the runtime ends, it waits for a thread in here for the grace period
 /// ([`Builder::shutdown_timeout`](crate::Builder::shutdown_timeout)), then reports its name on
 /// stderr and leaves it behind.
+#[doc(alias = "uncancellable")]
+#[doc(alias = "mask")]
 #[track_caller]
 pub fn shield<F, T>(f: F) -> T
 where
@@ -211,6 +219,7 @@ where
 /// a wait. Does not wait.
 ///
 /// # Examples
+///
 /// ```
 /// use rustlet::{is_cancelled, shield, timeout};
 /// use std::time::Duration;
@@ -219,6 +228,7 @@ where
 /// assert_eq!(result, Ok((true, false)));
 /// assert!(!is_cancelled());
 /// ```
+#[doc(alias = "CancellationToken")]
 #[must_use]
 #[track_caller]
 pub fn is_cancelled() -> bool {

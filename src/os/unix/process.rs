@@ -15,10 +15,7 @@ pub use std::os::unix::process::{ExitStatusExt, parent_id};
 use crate::process::Command;
 
 mod sealed {
-    #[expect(
-        unnameable_types,
-        reason = "seals the trait, as std does"
-    )]
+    #[expect(unnameable_types, reason = "seals the trait, as std does")]
     pub trait Sealed {}
     impl Sealed for crate::process::Command {}
 }
@@ -38,6 +35,8 @@ pub trait CommandExt: sealed::Sealed {
     /// Sets the child's user ID (`setuid`). Unless groups are given, the supplementary ones are
     /// dropped. Default: unchanged.
     ///
+    /// # Examples
+    ///
     /// ```no_run
     /// use rustlet::os::unix::process::CommandExt;
     ///
@@ -47,6 +46,8 @@ pub trait CommandExt: sealed::Sealed {
     fn uid(&mut self, id: u32) -> &mut Command;
 
     /// Sets the child's group ID (`setgid`). Default: unchanged.
+    ///
+    /// # Examples
     ///
     /// ```no_run
     /// use rustlet::os::unix::process::CommandExt;
@@ -68,6 +69,8 @@ pub trait CommandExt: sealed::Sealed {
     ///
     /// The closure may do only what is safe in a copy of the process in which no other thread runs:
     /// no allocation, no lock, and no call of rustlet.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::os::unix::process::CommandExt;
@@ -114,6 +117,8 @@ pub trait CommandExt: sealed::Sealed {
     /// without destructors. Returns, with the reason, only if that fails; the working directory,
     /// the standard streams and so on may have been changed by then.
     ///
+    /// # Examples
+    ///
     /// ```no_run
     /// use rustlet::os::unix::process::CommandExt;
     ///
@@ -125,11 +130,14 @@ pub trait CommandExt: sealed::Sealed {
 
     /// Sets `argv[0]` of the program. Default: the program's name.
     ///
+    /// # Examples
+    ///
     /// ```
     /// use rustlet::os::unix::process::CommandExt;
     ///
     /// rustlet::run(|| {
-    ///     let output = rustlet::process::Command::new("sh").arg0("poet").args(["-c", "echo $0"]).output()?;
+    ///     let mut shell = rustlet::process::Command::new("sh");
+    ///     let output = shell.arg0("poet").args(["-c", "echo $0"]).output()?;
     ///     assert_eq!(output.stdout, b"poet\n");
     ///     std::io::Result::Ok(())
     /// })?;
@@ -141,6 +149,8 @@ pub trait CommandExt: sealed::Sealed {
 
     /// Puts the child into a process group; 0 creates one of its own, which a Ctrl-C in the
     /// terminal does not reach. Default: the group of this process.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::os::unix::process::CommandExt;

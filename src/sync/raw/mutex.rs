@@ -7,7 +7,7 @@
 //! | 1 | 0 | 0 | 0 | held, no waiter. The upper bits hold the owner's place |
 //! | 1 | 1 | 0 | 0 | held, with waiters: the release wakes the first one, which retries |
 //! | any | any | 1 | 0 | a woken waiter is about to retry: a release wakes no other |
-//! | 1 | 1 | 0 | 1 | a woken waiter lost the race often enough: the release hands the lock to the first waiter |
+//! | 1 | 1 | 0 | 1 | a woken waiter lost often enough: the release hands the lock over |
 //!
 //! In the common case a lock is one compare-and-swap (free → held) and a release is one (held →
 //! free). A running thread may take the lock before a woken one (barging), so that the worker goes

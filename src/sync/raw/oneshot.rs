@@ -21,7 +21,7 @@ struct State<T, S> {
     line: Line<S>,
 }
 
-/// What a receiver finds.
+/// The result of a receive.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Received<T> {
     Value(T),

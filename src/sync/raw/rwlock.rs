@@ -7,10 +7,10 @@
 //! | 0 | 0 | 0 | 0 | 0 | free |
 //! | n | 0 | 0 | 0 | 0 | held by readers; further readers enter |
 //! | 0 | 1 | 0 | 0 | 0 | held by a writer |
-//! | n | 0 | 1 | 0 | any | held by readers, and a writer is queued (first, or behind readers that are being let in): new readers queue behind it |
+//! | n | 0 | 1 | 0 | any | held by readers, and a writer is queued: new readers queue too |
 //! | 0 | 1 | 1 | 0 | any | held by a writer, with waiters |
 //! | any | any | any | 1 | 0 | a woken writer is about to retry: a release wakes no other |
-//! | any | any | 1 | 0 | 1 | a woken writer lost the race often enough and is first in the queue: the lock is handed to it and no other thread takes it before |
+//! | any | any | 1 | 0 | 1 | a woken writer lost often enough: it is handed the lock |
 //!
 //! A reader at the front is let in as soon as no writer holds the lock, and then the next waiter is
 //! checked. A writer at the front is woken to retry when the lock is free, and is handed the lock
