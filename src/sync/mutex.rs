@@ -141,8 +141,8 @@ impl<T> Mutex<T> {
     ///
     /// # Examples
     ///
+    /// ```
     /// assert_eq!(rustlet::sync::Mutex::new(1).into_inner().unwrap(), 1);
-    ///
     /// ```
     pub fn into_inner(self) -> LockResult<T> {
         let Mutex { poison, data, .. } = self;
@@ -169,10 +169,10 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// # Examples
     ///
+    /// ```
     /// let mutex = rustlet::sync::Mutex::new(1);
     /// *mutex.lock().unwrap() += 1;
     /// assert_eq!(*mutex.lock().unwrap(), 2);
-    ///
     /// ```
     #[track_caller]
     #[inline]
