@@ -20,6 +20,56 @@ pub struct IntoIter<T> {
     pub(super) receiver: Receiver<T>,
 }
 
+impl<T> Receiver<T> {
+    /// Returns an iterator over messages that waits for each, until the channel is empty and all
+    /// senders were dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (sender, receiver) = rustlet::sync::mpsc::channel();
+    /// std::thread::spawn(move || (1..=3).for_each(|n| sender.send(n).unwrap()));
+    /// assert_eq!(receiver.iter().sum::<i32>(), 6);
+    /// ```
+    pub fn iter(&self) -> Iter<'_, T> {
+        Iter { receiver: self }
+    }
+
+    /// Returns an iterator over the messages that are in the channel; it does not wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::channel::unbounded;
+    ///
+    /// let (sender, receiver) = unbounded();
+    /// sender.send(1).unwrap();
+    /// sender.send(2).unwrap();
+    /// assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [1, 2]);
+    /// ```
+    pub fn try_iter(&self) -> TryIter<'_, T> {
+        TryIter { receiver: self }
+    }
+}
+
+impl<T> IntoIterator for Receiver<T> {
+    type Item = T;
+    type IntoIter = IntoIter<T>;
+
+    fn into_iter(self) -> IntoIter<T> {
+        IntoIter { receiver: self }
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Receiver<T> {
+    type Item = T;
+    type IntoIter = Iter<'a, T>;
+
+    fn into_iter(self) -> Iter<'a, T> {
+        self.iter()
+    }
+}
+
 impl<T> Iterator for Iter<'_, T> {
     type Item = T;
 

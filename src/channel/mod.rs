@@ -51,15 +51,8 @@
 //! });
 //! ```
 
-pub(crate) mod chan;
-pub(crate) mod meeting;
-pub(crate) mod queue;
-pub(crate) mod several;
-pub(crate) mod sleep;
-pub(crate) mod slot;
-
-#[cfg(all(test, loom))]
-mod models;
+pub(crate) mod core;
+pub(crate) mod select;
 
 #[cfg(not(loom))]
 mod error;
@@ -72,17 +65,9 @@ pub(crate) mod limit;
 #[cfg(not(loom))]
 mod make;
 #[cfg(not(loom))]
-mod polled;
-#[cfg(not(loom))]
 mod receiver;
 #[cfg(not(loom))]
-mod select;
-#[cfg(not(loom))]
-mod select_macro;
-#[cfg(not(loom))]
 mod sender;
-#[cfg(not(loom))]
-mod waiters;
 
 #[cfg(not(loom))]
 pub use self::{
@@ -93,7 +78,7 @@ pub use self::{
     iter::{IntoIter, Iter, TryIter},
     make::{after, at, bounded, never, tick, unbounded},
     receiver::Receiver,
-    select::{Select, SelectedOperation},
+    select::dynamic::{Select, SelectedOperation},
     sender::Sender,
 };
 /// For crossbeam-channel's macros, and for macros of other crates that name it.
@@ -107,16 +92,16 @@ pub use crate::{select, select_biased};
 #[allow(unused_imports, reason = "for what can be waited for, in other rooms")]
 pub(crate) use self::{
     make::{latch, source},
-    polled::{Ask, Latch},
-    waiters::{Key, Waiters, wake},
+    select::polled::{Ask, Latch},
+    select::waiters::{Key, Waiters, wake},
 };
 
 /// The parts of the macros' expansion.
 #[cfg(not(loom))]
 #[doc(hidden)]
 pub mod internal {
-    pub use super::select_macro::{
+    pub use super::select::macros::{
         Chosen, Patience, Receiving, SelectCase, Sending, choose, no_arm_chosen, receiver, sender,
     };
-    pub use core::{compile_error, concat, stringify};
+    pub use ::core::{compile_error, concat, stringify};
 }

@@ -44,6 +44,7 @@ mod dir;
 mod fifo;
 mod file;
 mod lock;
+mod open;
 mod options;
 mod transfer;
 
@@ -58,8 +59,8 @@ pub use self::file::File;
 pub use self::lock::TryLockError;
 pub use self::options::{DirBuilder, OpenOptions};
 
-use self::options::Begun;
-use crate::io::bounce::MOST;
+use self::open::Begun;
+use crate::io::file::bounce::MOST;
 use crate::runtime::blocking;
 
 /// Functions of one path: `on_file` (without effects) or `on_file_shielded` (with effects).

@@ -14,10 +14,10 @@ use std::panic::Location;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::home::Home;
+use super::context::home::Home;
 use super::park::{OnCancel, Wait, Wake, park};
 use super::unparker::Unparker;
-use super::{Green, GreenRef, Reason, contain};
+use super::{Green, GreenRef, OwningScope, Reason, contain};
 use crate::shim::lock;
 
 /// Shared by a scope and its threads.
@@ -109,13 +109,6 @@ impl ScopeState {
         &self.broken
     }
 
-    /// A thread of the scope has panicked: cancels the others if the scope does that.
-    pub(super) fn note_panic(&self, by: NonZeroU64) {
-        if self.cancels {
-            self.break_up(Some(by));
-        }
-    }
-
     /// Whether what is spawned now shall not run.
     #[inline]
     pub(crate) fn is_broken(&self) -> bool {
@@ -127,19 +120,6 @@ impl ScopeState {
         if self.running.fetch_sub(1, Ordering::Release) == 1 {
             self.owner.unpark();
         }
-    }
-
-    /// The thread `who`, whose result nobody took, has panicked.
-    pub(crate) fn note_failure(&self, who: NonZeroU64, payload: Option<Box<dyn Any + Send>>) {
-        self.failed.store(true, Ordering::Relaxed);
-        let mut unwanted = payload;
-        if self.cancels {
-            let mut bound = lock(&self.bound);
-            if bound.payload.is_none() || bound.first == Some(who) {
-                std::mem::swap(&mut bound.payload, &mut unwanted);
-            }
-        }
-        contain(|| drop(unwanted));
     }
 
     /// Whether one has. After [`ScopeState::wait`].
@@ -171,5 +151,34 @@ impl ScopeState {
         }
         drop(std::mem::take(&mut lock(&self.bound).threads));
         was_cancelled
+    }
+}
+
+impl OwningScope for ScopeState {
+    fn is_broken(&self) -> bool {
+        ScopeState::is_broken(self)
+    }
+
+    /// Cancels the others if the scope does that.
+    fn note_panic(&self, by: NonZeroU64) {
+        if self.cancels {
+            self.break_up(Some(by));
+        }
+    }
+
+    fn note_failure(&self, who: NonZeroU64, payload: Option<Box<dyn Any + Send>>) {
+        self.failed.store(true, Ordering::Relaxed);
+        let mut unwanted = payload;
+        if self.cancels {
+            let mut bound = lock(&self.bound);
+            if bound.payload.is_none() || bound.first == Some(who) {
+                std::mem::swap(&mut bound.payload, &mut unwanted);
+            }
+        }
+        contain(|| drop(unwanted));
+    }
+
+    fn leave(&self) {
+        ScopeState::leave(self);
     }
 }

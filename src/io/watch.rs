@@ -17,7 +17,7 @@ use std::time::Duration;
 use crate::channel::Receiver;
 use crate::readiness;
 use crate::retry::{until_ready, until_ready_borrowed};
-use crate::runtime::source::{Kind, Source, Way};
+use crate::runtime::io::source::{Kind, Source, Way};
 use crate::sys::sock;
 
 /// Waits until `fd` is readable: a read would not wait, because there is data, an end, or an error.

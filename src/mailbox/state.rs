@@ -15,7 +15,7 @@ pub(super) enum Place<M> {
     Gone,
 }
 
-/// See the module's text.
+/// See the module documentation.
 pub(super) struct State<M> {
     /// By ascending number.
     places: VecDeque<(u64, Place<M>)>,

@@ -17,7 +17,7 @@ use rustix::buffer::spare_capacity;
 
 use crate::green::Reason;
 use crate::retry::{self, Mode};
-use crate::runtime::source::{Kind, Source, Way};
+use crate::runtime::io::source::{Kind, Source, Way};
 use crate::sys::sock;
 
 /// Minimum room of a writable pipe, in bytes.

@@ -7,10 +7,10 @@ use std::fmt;
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
-use super::line::Line;
-use super::spin::Spin;
-use super::stand::{Ended, Place, stand, wake_some};
-use super::waiting::Thread;
+use super::wait::line::Line;
+use super::wait::spin::Spin;
+use super::wait::stand::{Ended, Place, stand, wake_some};
+use super::wait::waiting::Thread;
 use crate::green::budget::spend_quietly;
 use crate::green::park::raise_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait};
@@ -22,8 +22,8 @@ use crate::sys::clock::{self, NEVER, Tick};
 /// Once set, it stays set and waits return at once, until it is cleared. [`set`](Event::set) wakes
 /// all threads that wait at that moment, even if the event is cleared immediately afterwards.
 ///
-/// Everything a thread does before it sets the event is visible to the threads that it wakes and to those
-/// that find the event set.
+/// Everything a thread does before it sets the event is visible to the threads that it wakes and to
+/// those that find the event set.
 ///
 /// # Cancellation
 ///

@@ -4,7 +4,10 @@
 use std::io;
 
 use super::{JoinHandle, Scope, ScopedJoinHandle};
-use crate::runtime::spawn::{self as start, Order};
+use crate::runtime::{
+    current,
+    spawn::{self as start, Order},
+};
 use crate::stack::StackSize;
 
 /// Configures a green thread before it is spawned; see [`std::thread::Builder`].
@@ -157,7 +160,7 @@ impl Builder {
         T: Send + 'static,
     {
         crate::green::budget::spend_quietly(std::panic::Location::caller());
-        start::spawn_static(self.order(), f)
+        current::spawn_static(self.order(), f)
     }
 
     /// Spawns a green thread whose closure may borrow; see
@@ -200,7 +203,7 @@ impl Builder {
     {
         crate::green::budget::spend_quietly(std::panic::Location::caller());
         // SAFETY: by the contract.
-        unsafe { start::spawn_unchecked(self.order(), f) }
+        unsafe { current::spawn_unchecked(self.order(), f) }
     }
 
     /// Spawns a green thread like [`spawn_local`](super::spawn_local), with an error instead of a

@@ -3,7 +3,7 @@
 
 use std::panic::Location;
 
-use crate::runtime::lull;
+use crate::runtime::scheduler::context;
 
 /// Waits until the caller's worker has nothing else to run, for work of the lowest priority.
 ///
@@ -45,5 +45,5 @@ use crate::runtime::lull;
 #[doc(alias = "idle")]
 #[track_caller]
 pub fn wait_idle() {
-    lull::wait_idle(Location::caller());
+    context::wait_idle(Location::caller());
 }

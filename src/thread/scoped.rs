@@ -19,7 +19,10 @@ use crate::green::park::raise_if_cancelled;
 use crate::green::scope::ScopeState;
 use crate::green::{Cancelled, Reason, Wait};
 use crate::runtime::join::Joiner;
-use crate::runtime::spawn::{self as start, Order};
+use crate::runtime::{
+    current,
+    spawn::{self as start, Order},
+};
 use crate::sys::clock;
 
 /// A scope in which green threads are spawned; see [`scope`] and [`std::thread::Scope`].
@@ -267,7 +270,7 @@ impl<'scope> Scope<'scope, '_> {
                 self.0.leave();
             }
         }
-        let shared = start::here()?;
+        let shared = current::here()?;
         self.state.enter();
         let entered = Entered(&self.state);
         let order = Order {

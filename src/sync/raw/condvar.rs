@@ -5,11 +5,11 @@
 //!      mutex orders the two.
 
 use crate::shim::{AtomicUsize, Ordering, const_unless_loom};
-use crate::sync::line::Line;
-use crate::sync::spin::Spin;
-use crate::sync::stand::{Ended, Place, Sleep, stand};
+use crate::sync::wait::line::Line;
+use crate::sync::wait::spin::Spin;
+use crate::sync::wait::stand::{Ended, Place, Sleep, stand};
 
-/// See the module's text.
+/// See the module documentation.
 pub(crate) struct RawCondvar<S> {
     /// The length of the queue; written under its lock.
     standing: AtomicUsize,
@@ -87,7 +87,7 @@ impl<S: Sleep> RawCondvar<S> {
 mod loom_tests {
     use super::*;
     use crate::sync::raw::mutex::RawMutex;
-    use crate::sync::stand::model::{Model, Until, check, guarded};
+    use crate::sync::wait::stand::model::{Model, Until, check, guarded};
     use loom::sync::Arc;
     use loom::thread;
 

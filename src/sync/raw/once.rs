@@ -13,16 +13,16 @@
 //!      completion check again.
 
 use crate::shim::{AtomicU8, Ordering, const_unless_loom};
-use crate::sync::line::Line;
-use crate::sync::spin::{Held, Spin};
-use crate::sync::stand::{Ended, Place, Sleep, stand, wake_some};
+use crate::sync::wait::line::Line;
+use crate::sync::wait::spin::{Held, Spin};
+use crate::sync::wait::stand::{Ended, Place, Sleep, stand, wake_some};
 
 const INCOMPLETE: u8 = 0;
 const RUNNING: u8 = 1;
 const POISONED: u8 = 2;
 const COMPLETE: u8 = 3;
 
-/// See the module's text.
+/// See the module documentation.
 pub(crate) struct RawOnce<S> {
     state: AtomicU8,
     line: Spin<Line<S>>,
@@ -155,7 +155,7 @@ impl<S: Sleep> RawOnce<S> {
 #[cfg(all(test, loom))]
 mod loom_tests {
     use super::*;
-    use crate::sync::stand::model::{Model, Until, check, guarded};
+    use crate::sync::wait::stand::model::{Model, Until, check, guarded};
     use loom::sync::Arc;
     use loom::thread;
 

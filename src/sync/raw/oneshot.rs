@@ -4,11 +4,11 @@
 //! OS2. The event that ends a wait, the value or the end of the sender, wakes all waiters; the
 //!      first to take the value gets it, and there is no other.
 
-use crate::sync::line::Line;
-use crate::sync::spin::Spin;
-use crate::sync::stand::{Ended, Place, Sleep, stand, wake_some};
+use crate::sync::wait::line::Line;
+use crate::sync::wait::spin::Spin;
+use crate::sync::wait::stand::{Ended, Place, Sleep, stand, wake_some};
 
-/// See the module's text.
+/// See the module documentation.
 pub(crate) struct RawOneshot<T, S> {
     state: Spin<State<T, S>>,
 }
@@ -125,7 +125,7 @@ impl<T, S> State<T, S> {
 #[cfg(all(test, loom))]
 mod loom_tests {
     use super::*;
-    use crate::sync::stand::model::{Model, Until, check};
+    use crate::sync::wait::stand::model::{Model, Until, check};
     use loom::sync::Arc;
     use loom::thread;
 

@@ -29,9 +29,9 @@
 use std::cell::Cell;
 
 use crate::shim::{AtomicUsize, Ordering, const_unless_loom};
-use crate::sync::line::Line;
-use crate::sync::spin::Spin;
-use crate::sync::stand::{Ended, Place, Sleep, Turn, stand};
+use crate::sync::wait::line::Line;
+use crate::sync::wait::spin::Spin;
+use crate::sync::wait::stand::{Ended, Place, Sleep, Turn, stand};
 
 const WRITER: usize = 1;
 const QUEUED: usize = 2;
@@ -47,7 +47,7 @@ struct Offer {
     given: Cell<bool>,
 }
 
-/// See the module's text.
+/// See the module documentation.
 pub(crate) struct RawRwLock<S> {
     state: AtomicUsize,
     /// The place of the last thread that took the lock: a hint for threads that would spin.
@@ -341,7 +341,7 @@ impl<S: Sleep> RawRwLock<S> {
 #[cfg(all(test, loom))]
 mod loom_tests {
     use super::*;
-    use crate::sync::stand::model::{Model, Until, check, guarded};
+    use crate::sync::wait::stand::model::{Model, Until, check, guarded};
     use loom::sync::Arc;
     use loom::thread;
 

@@ -1,0 +1,6 @@
+//! The locks and the condition variable.
+
+pub(super) mod condvar;
+pub(super) mod mutex;
+mod poison;
+pub(super) mod rwlock;
