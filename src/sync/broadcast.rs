@@ -18,6 +18,11 @@
 //! });
 //! ```
 
+// BC1. `ring` holds the messages with the numbers from `first` on. Each has the number of receivers
+//      that have not seen it yet; messages at the front that all have seen are removed. So a
+//      receiver whose next number is less than `first` has lost messages.
+// BC2. Under the lock no user code (`Clone`, `Drop`) runs and no thread is woken.
+
 use std::collections::VecDeque;
 use std::error::Error;
 use std::fmt;
