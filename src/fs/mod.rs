@@ -88,11 +88,15 @@ macro_rules! of_two_paths {
 }
 
 of_one_path! {
-    /// Returns the absolute path without links, `.` and `..`. Suspends.
+    /// Returns the absolute path without links, `.` and `..`.
     ///
     /// # Errors
     ///
     /// As in std: a component is missing or not a directory.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
     ///
     /// # Examples
     ///
@@ -103,11 +107,15 @@ of_one_path! {
     /// ```
     canonicalize -> PathBuf, on_file;
 
-    /// Creates a directory in an existing one. Suspends.
+    /// Creates a directory in an existing one.
     ///
     /// # Errors
     ///
     /// As in std: it exists, its parent is missing, or permissions do not allow it.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
     ///
     /// # Examples
     ///
@@ -117,11 +125,15 @@ of_one_path! {
     /// ```
     create_dir -> (), on_file_shielded;
 
-    /// Creates a directory and its missing parents. Succeeds if all exist. Suspends.
+    /// Creates a directory and its missing parents. Succeeds if all exist.
     ///
     /// # Errors
     ///
     /// As in std: a component is not a directory, or permissions do not allow it.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
     ///
     /// # Examples
     ///
@@ -131,11 +143,15 @@ of_one_path! {
     /// ```
     create_dir_all -> (), on_file_shielded;
 
-    /// Returns `true` if `path` exists; a link is followed. Suspends.
+    /// Returns `true` if `path` exists; a link is followed.
     ///
     /// # Errors
     ///
     /// As in std: permissions of a directory do not allow the check.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
     ///
     /// # Examples
     ///
@@ -145,11 +161,15 @@ of_one_path! {
     /// ```
     exists -> bool, on_file;
 
-    /// Returns the metadata of `path`; a link is followed. Suspends.
+    /// Returns the metadata of `path`; a link is followed.
     ///
     /// # Errors
     ///
     /// As in std: `path` does not exist, or permissions of a directory do not allow it.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
     ///
     /// # Examples
     ///
@@ -159,11 +179,15 @@ of_one_path! {
     /// ```
     metadata -> Metadata, on_file;
 
-    /// Returns the metadata of `path`; a link is not followed. Suspends.
+    /// Returns the metadata of `path`; a link is not followed.
     ///
     /// # Errors
     ///
     /// As [`metadata`].
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
     ///
     /// # Examples
     ///
@@ -173,11 +197,15 @@ of_one_path! {
     /// ```
     symlink_metadata -> Metadata, on_file;
 
-    /// Returns the target of a symbolic link. Suspends.
+    /// Returns the target of a symbolic link.
     ///
     /// # Errors
     ///
     /// As in std: `path` does not exist or is not a link.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
     ///
     /// # Examples
     ///
@@ -187,11 +215,15 @@ of_one_path! {
     /// ```
     read_link -> PathBuf, on_file;
 
-    /// Removes an empty directory. Suspends.
+    /// Removes an empty directory.
     ///
     /// # Errors
     ///
     /// As in std: it does not exist, is not a directory, or is not empty.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
     ///
     /// # Examples
     ///
@@ -200,11 +232,15 @@ of_one_path! {
     /// ```
     remove_dir -> (), on_file_shielded;
 
-    /// Removes a directory with its contents; links are not followed. Suspends.
+    /// Removes a directory with its contents; links are not followed.
     ///
     /// # Errors
     ///
     /// As in std. Entries that were removed before an error stay removed.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
     ///
     /// # Examples
     ///
@@ -214,11 +250,15 @@ of_one_path! {
     /// ```
     remove_dir_all -> (), on_file_shielded;
 
-    /// Removes a file or a link. Suspends.
+    /// Removes a file or a link.
     ///
     /// # Errors
     ///
     /// As in std: it does not exist or is a directory.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
     ///
     /// # Examples
     ///
@@ -230,11 +270,15 @@ of_one_path! {
 }
 
 of_two_paths! {
-    /// Creates another name (a hard link) for a file, on the same file system. Suspends.
+    /// Creates another name (a hard link) for a file, on the same file system.
     ///
     /// # Errors
     ///
     /// As in std: `original` does not exist, `link` does, or they are on different file systems.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
     ///
     /// # Examples
     ///
@@ -243,11 +287,15 @@ of_two_paths! {
     /// ```
     hard_link(original, link) -> ();
 
-    /// Renames a file or a directory, replacing an existing target. Suspends.
+    /// Renames a file or a directory, replacing an existing target.
     ///
     /// # Errors
     ///
     /// As in std: `from` does not exist, or `to` is on another file system.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
     ///
     /// # Examples
     ///
@@ -318,11 +366,15 @@ pub fn copy<P: AsRef<Path>, Q: AsRef<Path>>(from: P, to: Q) -> io::Result<u64> {
     }
 }
 
-/// Changes the permissions of `path`. Suspends.
+/// Changes the permissions of `path`.
 ///
 /// # Errors
 ///
 /// As in std: it does not exist, or has another owner.
+///
+/// # Suspends
+///
+/// Suspends the calling green thread; blocks an OS thread.
 ///
 /// # Examples
 ///
@@ -361,11 +413,15 @@ pub fn read_dir<P: AsRef<Path>>(path: P) -> io::Result<ReadDir> {
     ReadDir::of(path.as_ref())
 }
 
-/// Reads a whole file. Suspends.
+/// Reads a whole file.
 ///
 /// # Errors
 ///
 /// As in std: it does not exist, may not be read, or is a directory.
+///
+/// # Suspends
+///
+/// Suspends the calling green thread; blocks an OS thread.
 ///
 /// # Examples
 ///
@@ -398,11 +454,15 @@ pub fn read<P: AsRef<Path>>(path: P) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Reads a whole file, which must be UTF-8. Suspends.
+/// Reads a whole file, which must be UTF-8.
 ///
 /// # Errors
 ///
 /// [`InvalidData`](io::ErrorKind::InvalidData) if it is not UTF-8; otherwise as [`read`].
+///
+/// # Suspends
+///
+/// Suspends the calling green thread; blocks an OS thread.
 ///
 /// # Examples
 ///
@@ -416,11 +476,14 @@ pub fn read_to_string<P: AsRef<Path>>(path: P) -> io::Result<String> {
 }
 
 /// Writes a whole file: creates it if it does not exist, and replaces its contents if it does.
-/// Suspends.
 ///
 /// # Errors
 ///
 /// As in std: it may not be written, is a directory, or the disk is full.
+///
+/// # Suspends
+///
+/// Suspends the calling green thread; blocks an OS thread.
 ///
 /// # Cancellation
 ///

@@ -203,12 +203,16 @@ impl DirBuilder {
         self
     }
 
-    /// Creates the directory. Suspends.
+    /// Creates the directory.
     ///
     /// # Errors
     ///
     /// As in std: [`AlreadyExists`](io::ErrorKind::AlreadyExists) unless recursive,
     /// [`NotFound`](io::ErrorKind::NotFound) if the parent is missing, and others of the system.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
     ///
     /// # Examples
     ///
