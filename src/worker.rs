@@ -1,6 +1,6 @@
 //! [`Worker`]: a scheduler of green threads that the program steps, on the OS thread that made it.
 //!
-//! The engine is `runtime/worker/stepped.rs`; this is its public interface. All of it is called on
+//! The engine is `runtime/stepped.rs`; this is its public interface. All of it is called on
 //! the OS thread that made the worker: a `Worker` is not `Send`. It lives in the frame of
 //! [`Worker::scope`] and is only lent out: `arch-notes/soundness.md` says what a worker that could
 //! be forgotten, or kept in a thread-local, would break.

@@ -24,8 +24,8 @@
 //! # Cancellation
 //!
 //! A wait of a cancelled green thread unwinds. A receive has taken no data and an accept no
-//! connection. A write to a stream may have sent a part of its buffer: drop the stream. A thread that
-//! is unwinding already gets an error that carries [`Cancelled`](crate::Cancelled) instead.
+//! connection. A write to a stream may have sent a part of its buffer: drop the stream. A thread
+//! that is unwinding already gets an error that carries [`Cancelled`](crate::Cancelled) instead.
 //!
 //! # Examples
 //!

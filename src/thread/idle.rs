@@ -1,5 +1,5 @@
 //! `wait_idle`: waits until the worker has nothing else to run. The mechanism is in
-//! `runtime/lull.rs`.
+//! `runtime/scheduler/lull.rs`.
 
 use std::panic::Location;
 

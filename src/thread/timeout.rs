@@ -1,4 +1,4 @@
-//! `timeout`, `deadline`, `shield`: limits for waits. The mechanism is in `green/cancel.rs`.
+//! `timeout`, `deadline`, `shield`: limits for waits. The mechanism is in `green/cancel/mod.rs`.
 //!
 //! All of it may be called from any thread, green or not; each call concerns the calling thread
 //! only.

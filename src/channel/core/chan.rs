@@ -17,8 +17,8 @@
 //!      `Head<S>`, and, if it is not lazy, the head of an `Offer<T, S>`; those in `watchers` have
 //!      none.
 //! CH4. Under the lock no user code runs and no thread is woken.
-//! CH5. A wait does not unwind (ST1 in `sync/stand.rs`): a queued waiter leaves the queue by the
-//!      code that follows.
+//! CH5. A wait does not unwind (ST1 in `sync/wait/stand.rs`): a queued waiter leaves the queue by
+//!      the code that follows.
 
 use std::cell::UnsafeCell;
 

@@ -2,7 +2,7 @@
 //! A channel as a select sees it: attempts under its lock, and reservations, which are redeemed
 //! with a value or given back.
 //!
-//! The invariants are those of `chan.rs` (CH), `slot.rs` (SL) and `sync/line.rs` (L).
+//! The invariants are those of `chan.rs` (CH), `slot.rs` (SL) and `sync/wait/line.rs` (L).
 
 use super::chan::{Chan, Core};
 use super::outcome::{After, Put, Side, Take, Unsent};

@@ -52,7 +52,7 @@ mod threads {
             if Home::get().is_some() {
                 return true;
             }
-            // SAFETY: W1 in `sync/waiting.rs`, by the contract.
+            // SAFETY: W1 in `sync/wait/waiting.rs`, by the contract.
             !unsafe { &*green }.is_stepped_here()
         }
 

@@ -3,7 +3,7 @@
 //!
 //! SL1. A slot is accessed by its owner before it is queued and after it has seen `done` or has
 //!      unlinked itself, and in between only by its claimer. `done` orders the two (L4 in
-//!      `sync/line.rs`).
+//!      `sync/wait/line.rs`).
 //! SL2. A [`Place`] is filled exactly if its owner has seen `done` and `fate` is `Served`, and has
 //!      not taken the value yet.
 //! SL3. The value of an [`Offer`] exists unless it is lazy or a claimer has taken it, as `fate`

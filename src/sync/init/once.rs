@@ -1,4 +1,4 @@
-//! [`Once`]. Its protocol is in `raw/once.rs`.
+//! [`Once`]. Its protocol is in `sync/raw/once.rs`.
 
 use std::cell::Cell;
 use std::fmt;

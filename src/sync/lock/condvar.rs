@@ -1,4 +1,4 @@
-//! [`Condvar`]. Its wait queue is in `raw/condvar.rs`.
+//! [`Condvar`]. Its wait queue is in `sync/raw/condvar.rs`.
 
 use std::fmt;
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};

@@ -1,5 +1,5 @@
 #![allow(unsafe_code, reason = "a value behind a lock")]
-//! [`Mutex`] and its guard. The lock itself is `raw/mutex.rs`.
+//! [`Mutex`] and its guard. The lock itself is `sync/raw/mutex.rs`.
 //!
 //! MU1. The value is touched through a guard, and there is one guard at a time: it exists from a
 //!      successful lock to its drop.

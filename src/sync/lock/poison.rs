@@ -1,8 +1,8 @@
 //! Poisoning: a lock remembers that a thread panicked while it held the lock, as in std.
 //!
 //! As std does, it calls `thread::panicking()` when a lock is taken and when it is released, and
-//! poisons the lock if the answer has become `true`; `green/panic_count.rs` makes the answer that
-//! of the green thread.
+//! poisons the lock if the answer has become `true`; `green/fiber/panic_count.rs` makes the answer
+//! that of the green thread.
 //!
 //! PO1. A panic poisons the locks that the thread held when the panic began, and none that
 //!      destructors took afterwards.

@@ -1,5 +1,5 @@
 #![allow(unsafe_code, reason = "a value behind a lock")]
-//! [`RwLock`] and its guards. The lock itself is `raw/rwlock.rs`.
+//! [`RwLock`] and its guards. The lock itself is `sync/raw/rwlock.rs`.
 //!
 //! RL1. The value is accessed through guards: it is read while there are read guards, and changed
 //!      while there is a write guard, which is then the only guard. A guard exists from a
