@@ -1,14 +1,15 @@
-//! One OS thread, process-wide, that waits for descriptors in the place of those who have no reactor: children
-//! that nobody waits for any more, ordinary OS threads that select over readiness.
+//! A process-wide OS thread that polls descriptors for callers without a reactor: abandoned
+//! children, and OS threads that select over readiness.
 //!
-//! It waits in `poll(2)`, starts with the first errand and ends with the last, so it costs nothing while nobody
-//! sends it. Any thread may, at any time; nothing here suspends.
+//! It waits in `poll(2)`, starts with the first request and ends with the last, so it costs nothing
+//! while there is none. Any thread may submit a request at any time; nothing here suspends.
 //!
-//! - **AT1** An errand is run at most once, on the attendant's thread, outside of the lock, and then is gone.
-//! - **AT2** An errand keeps its source open until it is run or called back, and for the moment that `poll` takes to
-//!   notice that.
-//! - **AT3** `line` is there exactly while the thread is, or is being started: under the lock, it goes when the thread
-//!   has found no errand, so none is left behind.
+//! - **AT1** A request is run at most once, on the poll thread, outside of the lock, and is removed
+//!   before.
+//! - **AT2** A request keeps its source open until it is run or cancelled, and for the moment that
+//!   `poll` takes to notice that.
+//! - **AT3** `line` exists exactly while the thread runs or is being started: the thread removes it
+//!   under the lock when it has found no request, so that no request is left behind.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,7 +24,7 @@ use crate::runtime::io::source::{Source, Way};
 use crate::shim::lock;
 use crate::sys::poll::event::EventFd;
 
-/// What to do when a source is ready: something short that does not wait.
+/// The callback for a ready source: short, and it does not wait.
 type Deed = Box<dyn FnOnce() + Send>;
 
 struct Errand {
@@ -45,17 +46,19 @@ static DESK: Mutex<Desk> = Mutex::new(Desk {
     line: None,
 });
 
-/// Names an errand, to call it back. Numbers start anew after 2^31 at the earliest.
+/// Identifies a request, to cancel it. Numbers repeat after 2^31 at the earliest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket(pub(crate) usize);
 
 const MOST: usize = usize::MAX / 2;
 
-/// Has `deed` done when `source` is ready that way, by its own means: errors and hang-ups count.
+/// Has the poll thread run `deed` when `source` is ready that way; errors and hang-ups count as
+/// ready.
 ///
 /// # Errors
 ///
-/// There is no attendant, and no OS thread or descriptor for one. The errand stays, for the next that is sent, unless it is called back.
+/// There is no poll thread, and no OS thread or descriptor for one. The request stays, for the next
+/// submission, unless it is cancelled.
 pub(crate) fn send(
     source: Arc<Source>,
     way: Way,
@@ -81,7 +84,7 @@ pub(crate) fn send(
     Ok(Ticket(number))
 }
 
-/// An attendant, who begins when the desk is unlocked.
+/// Starts the poll thread, which begins when the state is unlocked.
 fn start() -> io::Result<Arc<EventFd>> {
     let line = Arc::new(EventFd::new()?);
     let its = Arc::clone(&line);
@@ -92,7 +95,7 @@ fn start() -> io::Result<Arc<EventFd>> {
     Ok(line)
 }
 
-/// Calls an errand back. False: it has been run, or is being run right now.
+/// Cancels a request. Returns `false` if it has been run or is running now.
 pub(crate) fn call_back(Ticket(number): Ticket) -> bool {
     let mut desk = lock(&DESK);
     let place = desk
@@ -104,14 +107,14 @@ pub(crate) fn call_back(Ticket(number): Ticket) -> bool {
         line.signal();
     }
     drop(desk);
-    // Its source and its deed go here, outside of the lock.
+    // Its source and its callback are dropped here, outside of the lock.
     errand.is_some()
 }
 
-/// An errand as the attendant sees it while it waits.
+/// A request as the poll thread sees it while it waits.
 type Waited = (usize, Arc<Source>, PollFlags);
 
-/// Those for the same descriptor, one after the other.
+/// Groups the requests for the same descriptor.
 fn by_source(sources: &[Waited]) -> impl Iterator<Item = &[Waited]> {
     sources.chunk_by(|(_, one, _), (_, other, _)| Arc::ptr_eq(one, other))
 }
@@ -120,7 +123,7 @@ fn attend(line: &EventFd) {
     while let Some(sources) = waiting() {
         let mut fds = Vec::with_capacity(sources.len() + 1);
         fds.push(PollFd::new(line, PollFlags::IN));
-        // Each once: `poll` refuses more of them than may be open.
+        // Each descriptor once: `poll` refuses more of them than may be open.
         for of_one in by_source(&sources) {
             let all = of_one.iter().map(|&(.., flags)| flags);
             let wanted = all.fold(PollFlags::empty(), PollFlags::union);
@@ -131,12 +134,13 @@ fn attend(line: &EventFd) {
         }
         let mut told = fds.iter().map(PollFd::revents);
         if told.next().is_some_and(|events| !events.is_empty()) {
-            // Ready, so this does not block; one read takes all signals of an eventfd, and many of a pipe.
+            // Ready, so this does not block; one read takes all signals of an eventfd, and many of
+            // a pipe.
             let _drained = rustix::io::read(line, &mut [0; 512]);
         }
         let both = PollFlags::IN | PollFlags::OUT;
         let ready = by_source(&sources).zip(told).flat_map(|(of_one, events)| {
-            // What nobody asks for, errors and hang-ups, is for all.
+            // Errors and hang-ups, which are always reported, concern all requests.
             let concerns = move |flags: PollFlags| events.intersects(flags | !both);
             let of_one = of_one.iter().filter(move |&&(.., flags)| concerns(flags));
             of_one.map(|&(number, ..)| number)
@@ -145,7 +149,8 @@ fn attend(line: &EventFd) {
     }
 }
 
-/// What is to be polled now, sorted by source. None: nothing, and the thread has signed off (AT3).
+/// Returns the requests to poll now, sorted by source; `None` if there are none, and the thread has
+/// deregistered (AT3).
 fn waiting() -> Option<Vec<Waited>> {
     let mut desk = lock(&DESK);
     if desk.errands.is_empty() {
@@ -169,7 +174,7 @@ fn run(numbers: Vec<usize>) {
         let errand = place.map(|place| desk.errands.swap_remove(place));
         drop(desk);
         if let Some(Errand { deed, source, .. }) = errand {
-            // What panics is a bug of ours, which its panic message has told; the others' errands go on.
+            // A panic is a bug of ours, and its message has been printed; the other requests go on.
             let _told = catch_unwind(AssertUnwindSafe(deed));
             contain(|| drop(source));
         }

@@ -1,10 +1,27 @@
-//! Coroutines: a green thread, and a channel in each direction between it and whoever has made it.
+//! Coroutines: a green thread connected with its creator by a channel in each direction.
 //!
-//! Both ends are values of their own: [`Coroutine`] outside, [`Duplex`] inside. Each may be used by any thread, green or not, and
-//! sent to another; that they work on shared references lets several threads use one of them.
+//! Both ends are values: [`Coroutine`] outside, [`Duplex`] inside. Each may be used by any thread,
+//! green or not, and sent to another; because their methods take shared references, several threads
+//! can use one end.
 //!
-//! CO1. `open` is cleared before anything is disconnected, so a `put` of the end that has closed is refused although the
-//!      other end can still get what was put before.
+//! # Examples
+//!
+//! ```
+//! use rustlet::{Duplex, coroutine};
+//!
+//! rustlet::run(|| {
+//!     let doubler = coroutine(|caller: Duplex<u32, u32>| {
+//!         for n in &caller {
+//!             caller.put(2 * n).unwrap();
+//!         }
+//!     });
+//!     doubler.put(21).unwrap();
+//!     assert_eq!(doubler.get(), Ok(42));
+//! });
+//! ```
+
+// CO1. `open` is cleared before anything is disconnected, so a `put` of the end that has closed
+//      fails although the other end can still get earlier items.
 
 use std::fmt;
 use std::iter::FusedIterator;
@@ -16,10 +33,10 @@ use crate::channel::{Receiver, RecvError, SendError, Sender, bounded};
 use crate::green::budget::spend_quietly;
 use crate::thread::{self, JoinHandle, Thread};
 
-/// How many items may lie between the two ends, in each direction.
+/// The capacity of each direction.
 const CAPACITY: usize = 1;
 
-/// What the two ends have in common: one puts `P` and gets `G`, the other the reverse.
+/// State of one end, which puts `P` and gets `G`; the other does the reverse.
 struct End<P, G> {
     puts: Sender<P>,
     gets: Receiver<G>,
@@ -55,7 +72,7 @@ impl<P, G> End<P, G> {
         }
     }
 
-    /// Relaxed: a hint, as what it tells of may happen just after; the channels do the rest.
+    /// Relaxed: a hint, as the other end may close right after; the channels do the rest.
     #[inline(always)]
     fn is_alive(&self) -> bool {
         self.open.load(Ordering::Relaxed)
@@ -71,23 +88,28 @@ impl<P, G> End<P, G> {
 
 impl<P, G> Drop for End<P, G> {
     fn drop(&mut self) {
-        // Clones of the receiver may be left, and do not keep the other end waiting.
+        // Clones of the receiver may exist; they do not keep the other end waiting.
         self.close();
     }
 }
 
-/// Spawns a green thread that gets `In`s from its maker and puts `Out`s for it: a generator, a filter, a conversation.
+/// Spawns a green thread that exchanges items with the caller: a generator, a filter, a
+/// conversation.
 ///
-/// `f` is given the inner end, a [`Duplex`], and the caller the outer one. It is spawned as by [`spawn`](crate::spawn), and runs by itself, not
-/// only while somebody gets: each direction holds one item, so `put` waits when the one before has not been
-/// got yet. A `put` on both sides at once is therefore fine.
+/// `f` gets the inner end, a [`Duplex`], and the caller the outer one, a [`Coroutine`]. The thread
+/// is spawned as by [`spawn`](crate::spawn) and runs by itself, not only while the caller waits in
+/// `get`. Each direction holds one item: `put` waits until the item before has been received. So
+/// both sides may `put` at the same time.
 ///
-/// When `f` returns, its end is dropped: what it has put can still be got, then [`get`](Coroutine::get) gives an error, and iteration ends. It is
-/// the same when `f` panics, with the payload in [`join`](Coroutine::join).
+/// When `f` returns, its end is dropped: the items that it has put can still be received, then
+/// [`get`](Coroutine::get) returns an error and iteration ends. The same holds when `f` panics;
+/// [`join`](Coroutine::join) returns the payload.
 ///
 /// # Panics
 ///
-/// A limit is reached, as with [`spawn`](crate::spawn).
+/// Panics if a limit is reached, as [`spawn`](crate::spawn).
+///
+/// # Examples
 ///
 /// A generator:
 ///
@@ -98,7 +120,7 @@ impl<P, G> Drop for End<P, G> {
 ///     let squares = coroutine(|caller: Duplex<(), u32>| {
 ///         for n in 1.. {
 ///             if caller.put(n * n).is_err() {
-///                 return; // nobody gets any more
+///                 return; // the caller has closed its end
 ///             }
 ///         }
 ///     });
@@ -126,6 +148,8 @@ impl<P, G> Drop for End<P, G> {
 ///     sums.join().unwrap(); // closes, and so ends the loop inside
 /// });
 /// ```
+#[doc(alias = "generator")]
+#[doc(alias = "yield")]
 #[track_caller]
 pub fn coroutine<In, Out, F>(f: F) -> Coroutine<In, Out>
 where
@@ -141,10 +165,13 @@ where
     }
 }
 
-/// The outer end of a [`coroutine`]: puts what it gets, and gets what it puts.
+/// Caller's end of a [`coroutine`]: `put` sends a value to the coroutine, `get` receives one from
+/// it.
 ///
-/// Dropping it closes it, and lets the green thread go on without it: its `put` and `get` are errors from then on. To end it wherever it
-/// waits, [`cancel`](Coroutine::cancel) it.
+/// Dropping it closes it; the green thread goes on, and its `put` and `get` return errors from then
+/// on. To end the thread wherever it waits, [`cancel`](Coroutine::cancel) it.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::{Duplex, coroutine};
@@ -163,9 +190,12 @@ pub struct Coroutine<In, Out> {
     thread: JoinHandle<()>,
 }
 
-/// The inner end of a [`coroutine`]: what its function is given. It gets what the outer end puts, and puts what that gets.
+/// Inner end of a [`coroutine`]: `put` sends a value to the caller, `get` receives one from it.
 ///
-/// Dropping it closes it, which happens at the latest when the function returns or unwinds. It may be sent elsewhere, too.
+/// Dropping it closes it, at the latest when the function returns or unwinds. It may be sent to
+/// another thread.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::{Duplex, coroutine};
@@ -181,49 +211,113 @@ pub struct Duplex<In, Out> {
     end: End<Out, In>,
 }
 
-/// The methods that both ends have.
+/// The methods of both ends.
 macro_rules! both_ends {
     ($end:ident: $into:ident, puts $p:ident, gets $g:ident; $other:literal) => {
         impl<In, Out> $end<In, Out> {
-            #[doc = concat!("Gives an item to ", $other, "; waits while the one before has not been got.")]
+            #[doc = concat!("Sends an item to ", $other, ", waiting while there is no room.")]
             ///
             /// # Errors
             ///
-            /// One of the ends is closed. The item comes back in the error.
+            /// Returns the item in the error if one of the ends is closed.
+            ///
+            /// # Suspends
+            ///
+            /// Suspends the calling green thread while the item before has not been received;
+            /// blocks an OS thread.
             ///
             /// # Cancellation
             ///
-            /// The wait may unwind; the item, which nobody has got, is dropped then.
+            /// The caller unwinds and the item, which was not received, is dropped.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// use rustlet::{Duplex, coroutine};
+            ///
+            /// rustlet::run(|| {
+            ///     let echo = coroutine(|caller: Duplex<u8, u8>| {
+            ///         while let Ok(item) = caller.get() {
+            ///             caller.put(item).unwrap();
+            ///         }
+            ///     });
+            ///     echo.put(1).unwrap();
+            ///     assert_eq!(echo.get(), Ok(1));
+            /// });
+            /// ```
             #[track_caller]
             #[inline(always)]
             pub fn put(&self, item: $p) -> Result<(), SendError<$p>> {
                 self.end.put(item)
             }
 
-            #[doc = concat!("Gets the next item of ", $other, ", and waits for it.")]
+            #[doc = concat!("Receives the next item of ", $other, ", waiting for it.")]
             ///
             /// # Errors
             ///
-            /// There is none, and one of the ends is closed.
+            /// Returns an error if there is no item and one of the ends is closed.
+            ///
+            /// # Suspends
+            ///
+            /// Suspends the calling green thread while there is no item; blocks an OS thread.
             ///
             /// # Cancellation
             ///
-            /// The wait may unwind; no item has been taken then.
+            /// The caller unwinds; no item has been taken.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// use rustlet::{Duplex, coroutine};
+            ///
+            /// rustlet::run(|| {
+            ///     let once = coroutine(|caller: Duplex<(), u8>| caller.put(1).unwrap());
+            ///     assert_eq!(once.get(), Ok(1));
+            ///     assert!(once.get().is_err()); // The coroutine has returned.
+            /// });
+            /// ```
             #[track_caller]
             #[inline(always)]
             pub fn get(&self) -> Result<$g, RecvError> {
                 self.end.gets.recv()
             }
 
-            /// Closes this end: nothing can be put any more from either side, and nothing got here. The other end can still get what
-            /// was put for it. Threads that wait in a `put` or `get` on the other side are told.
+            /// Closes this end: no item can be put from either side, and none received here. The
+            /// other end can still receive earlier items. Threads that wait in `put` or `get` on
+            /// the other side are woken.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// use rustlet::{Duplex, coroutine};
+            ///
+            /// rustlet::run(|| {
+            ///     let echo = coroutine(|caller: Duplex<u8, u8>| drop(caller.get()));
+            ///     echo.close();
+            ///     assert!(echo.put(1).is_err());
+            /// });
+            /// ```
             #[track_caller]
             pub fn close(&self) {
                 spend_quietly(Location::caller());
                 self.end.close();
             }
 
-            /// Whether both ends are open: neither was closed or dropped. What was put before may be got afterwards, too.
+            /// Returns `true` if neither end was closed or dropped. Earlier items may still be
+            /// received afterwards.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// use rustlet::{Duplex, coroutine};
+            ///
+            /// rustlet::run(|| {
+            ///     let idle = coroutine(|caller: Duplex<(), ()>| drop(caller.get()));
+            ///     assert!(idle.is_alive());
+            ///     idle.close();
+            ///     assert!(!idle.is_alive());
+            /// });
+            /// ```
             #[must_use]
             #[track_caller]
             pub fn is_alive(&self) -> bool {
@@ -231,21 +325,49 @@ macro_rules! both_ends {
                 self.end.is_alive()
             }
 
-            /// What [`get`](Self::get) gets, as a receiver: for `select!`, for time limits, or to try without waiting.
+            /// Returns a receiver of the items that [`get`](Self::get) returns: for `select!`, time
+            /// limits, or `try_recv`.
             ///
-            /// It does not keep the end open: with it, the receiver is disconnected.
+            /// It does not keep the end open: when the end closes, the receiver is disconnected.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// use rustlet::{Duplex, coroutine};
+            /// use std::time::Duration;
+            ///
+            /// rustlet::run(|| {
+            ///     let silent = coroutine(|caller: Duplex<(), ()>| drop(caller.get()));
+            ///     assert!(silent.receiver().recv_timeout(Duration::from_millis(1)).is_err());
+            /// });
+            /// ```
             #[must_use]
             pub fn receiver(&self) -> Receiver<$g> {
                 self.end.gets.clone()
             }
 
-            #[doc = concat!("The items of ", $other, ", until there are none to come.")]
+            #[doc = concat!("Returns an iterator that waits for each item of ", $other, ".")]
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// use rustlet::{Duplex, coroutine};
+            ///
+            /// rustlet::run(|| {
+            ///     let count = coroutine(|caller: Duplex<(), u8>| {
+            ///         (0..3).for_each(|n| caller.put(n).unwrap());
+            ///     });
+            ///     assert!(count.iter().eq([0, 1, 2]));
+            /// });
+            /// ```
             pub fn iter(&self) -> crate::channel::Iter<'_, $g> {
                 self.end.gets.iter()
             }
         }
 
-        #[doc = concat!("The items that a [`", stringify!($end), "`] gets; made by its `into_iter`, and has it.")]
+        #[doc = concat!("Owning iterator over the items that [`", stringify!($end), "`] receives.")]
+        ///
+        /// It waits for each item, and ends when one of the ends is closed.
         pub struct $into<In, Out> {
             end: $end<In, Out>,
         }
@@ -296,18 +418,25 @@ macro_rules! both_ends {
 }
 
 both_ends!(Coroutine: IntoItems, puts In, gets Out; "the coroutine");
-both_ends!(Duplex: IntoRequests, puts Out, gets In; "the outer end");
+both_ends!(Duplex: IntoRequests, puts Out, gets In; "the caller's end");
 
 impl<In, Out> Coroutine<In, Out> {
     /// Closes this end and waits until the green thread has ended.
     ///
     /// # Errors
     ///
-    /// The payload of its panic, if it panicked; [`Cancelled`](crate::Cancelled), if it was cancelled.
+    /// Returns the payload of its panic, if it panicked, and [`Cancelled`](crate::Cancelled), if it
+    /// was cancelled.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until then; blocks an OS thread.
     ///
     /// # Cancellation
     ///
-    /// The wait may unwind; the green thread goes on then.
+    /// The caller unwinds; the green thread goes on.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::{Duplex, coroutine};
@@ -325,7 +454,10 @@ impl<In, Out> Coroutine<In, Out> {
         thread.join()
     }
 
-    /// Cancels the green thread: it unwinds from its present wait or its next, and closes its end. Does not wait.
+    /// Cancels the green thread: it unwinds from its current or next wait and closes its end. Does
+    /// not wait.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::{Duplex, coroutine};
@@ -342,7 +474,18 @@ impl<In, Out> Coroutine<In, Out> {
         self.thread.cancel();
     }
 
-    /// The green thread.
+    /// Returns the green thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::{Duplex, coroutine};
+    ///
+    /// rustlet::run(|| {
+    ///     let idle = coroutine(|caller: Duplex<(), ()>| drop(caller.get()));
+    ///     assert_ne!(idle.thread().id(), rustlet::current().id());
+    /// });
+    /// ```
     #[must_use]
     pub fn thread(&self) -> &Thread {
         self.thread.thread()

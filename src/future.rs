@@ -1,7 +1,8 @@
-//! The way from green threads to futures: `block_on`.
+//! `block_on`: polls a future from a green thread.
 //!
-//! FU1. A wake-up sets `woken` before it unparks; `block_on` takes it before it polls. So one that comes at any time after a
-//!      poll has begun leads to another, also if the future itself has waited meanwhile and so used the unparking up.
+//! FU1. A wake-up sets `woken` before it unparks; `block_on` takes it before it polls. So a wake-up
+//!      at any time after a poll has begun leads to another poll, also if the future itself has
+//!      waited meanwhile and so used the unpark token.
 //!
 //! May be called from any thread, green or not; wakers may be used from any.
 
@@ -14,7 +15,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use crate::green::{Home, Reason, Unparker, Wait, park};
 
-/// Who polls, and whether it has to.
+/// The polling thread, and whether it has to poll again.
 struct Signal {
     woken: AtomicBool,
     poller: Unparker,
@@ -26,25 +27,34 @@ impl Wake for Signal {
     }
 
     fn wake_by_ref(self: &Arc<Signal>) {
-        // Release: pairs with the Acquire of the poller, which then sees what the waker has done before. FU1.
+        // Release: pairs with the Acquire of the poller, which then sees what the waker has done
+        // before. FU1.
         if !self.woken.swap(true, Ordering::AcqRel) {
             self.poller.unpark();
         }
     }
 }
 
-/// Polls a future until it is ready, and gives its output. While it is pending, the calling green thread is suspended, or the
-/// calling OS thread blocked.
+/// Polls a future until it is ready and returns its output.
 ///
-/// Any future will do that does not ask for an executor of its own: channels, locks and timers of `futures`, `async-channel`, `async-io` and
-/// the like, and every `async` block over them. One that needs a runtime to be there (tokio's sockets) needs that runtime; enter it first.
-/// In `async` code a call that waits as a green thread does suspends the whole `block_on`, not just its own branch.
-///
-/// Cancelled, or ended by a [`timeout`](crate::timeout), it drops the future, which is how futures are cancelled.
+/// Any future works that does not need its own executor: channels, locks and timers of `futures`,
+/// `async-channel`, `async-io` and similar crates, and every `async` block over them. A future that
+/// needs a runtime (tokio's sockets) needs that runtime; enter it first. In `async` code, a
+/// blocking call of this crate suspends the whole `block_on`, not just its own branch.
 ///
 /// # Panics
 ///
-/// With the panic of the future.
+/// Propagates a panic of the future.
+///
+/// # Suspends
+///
+/// Suspends the calling green thread while the future is pending; blocks an OS thread.
+///
+/// # Cancellation
+///
+/// The caller unwinds and drops the future, which is how futures are cancelled.
+///
+/// # Examples
 ///
 /// ```
 /// use std::future::{poll_fn, ready};
@@ -58,6 +68,8 @@ impl Wake for Signal {
 ///     assert_eq!(sum, 3);
 /// });
 /// ```
+#[doc(alias = "await")]
+#[doc(alias = "async")]
 #[track_caller]
 pub fn block_on<F: IntoFuture>(future: F) -> F::Output {
     let wait = Wait::at(Reason::Future, Location::caller());
@@ -70,7 +82,7 @@ pub fn block_on<F: IntoFuture>(future: F) -> F::Output {
     let mut context = Context::from_waker(&waker);
     loop {
         if let Some(home) = Home::get() {
-            // A future that wakes itself at each poll never suspends.
+            // A future that wakes itself in each poll never suspends.
             home.spend(wait.at);
         }
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {

@@ -1,10 +1,12 @@
-//! Whether a descriptor is ready, as something to receive: for `select!`.
+//! The readiness of a descriptor as a channel receiver, for `select!`.
 //!
-//! - **RE1** The question is answered by `poll(2)`, about the present. A registration only wakes whoever asked, who asks again.
-//! - **RE2** A green thread is registered with its worker's reactor, as if it read or wrote; an ordinary OS thread, or a green one
-//!   that the reactor refuses, sends the attendant. The lowest bit of the key says which: words of green threads have it clear.
+//! - **RE1** `poll(2)` answers for the present. A registration only wakes the waiter, which checks
+//!   again.
+//! - **RE2** A green thread is registered with its worker's reactor, as if it read or wrote; an OS
+//!   thread, or a green thread that the reactor refuses, uses the poll thread (`attendant.rs`). The
+//!   lowest bit of the key tells which: it is clear in words of green threads.
 //!
-//! Any thread may ask at any time; nothing here suspends.
+//! Any thread may use it at any time; nothing here suspends.
 
 use std::sync::Arc;
 
@@ -19,7 +21,7 @@ struct Readiness {
     way: Way,
 }
 
-/// A receiver that gives `Ok(())` whenever `source` is ready that way.
+/// Creates a receiver that yields `Ok(())` whenever `source` is ready that way.
 pub(crate) fn receiver(source: Arc<Source>, way: Way) -> Receiver<()> {
     channel::source(Arc::new(Readiness { source, way }))
 }
@@ -28,7 +30,7 @@ pub(crate) fn receiver(source: Arc<Source>, way: Way) -> Receiver<()> {
 const NONE: Key = 0;
 
 impl Ask for Readiness {
-    /// An error counts: whoever makes the operation is told of it.
+    /// An error counts as ready: the operation returns it.
     fn is_ready(&self) -> bool {
         retry::is_ready(self.source.fd(), self.way).unwrap_or(true)
     }
@@ -39,7 +41,8 @@ impl Ask for Readiness {
         {
             return key.map_or_else(
                 || {
-                    // Others may take what is there before the waiter asks once more; then it must not sleep on this answer.
+                    // Other threads may consume the readiness before the waiter checks again; then
+                    // it must not sleep on this answer.
                     waiter.unpark();
                     NONE
                 },
@@ -50,7 +53,8 @@ impl Ask for Readiness {
         match attendant::send(Arc::clone(&self.source), self.way, move || woken.unpark()) {
             Ok(Ticket(number)) => (number as Key) << 1 | 1,
             Err(unattended) => {
-                // Nothing is left to wait with. Better a busy thread than one that sleeps for ever; and none of its errands stays behind.
+                // No means of waiting is left. A busy thread is better than one that sleeps
+                // forever; and its request must not stay.
                 attendant::call_back(unattended);
                 waiter.unpark();
                 NONE
@@ -70,13 +74,14 @@ impl Ask for Readiness {
 }
 
 impl Readiness {
-    /// RE2, with the reactor of `home`. As an operation does: take the readiness, try, wait for the next. None: it is ready.
+    /// Registers with the reactor of `home` (RE2). Like an operation: take the readiness, try, wait
+    /// for the next event. Returns `None` if it is ready.
     fn enlist(&self, home: &Home) -> std::io::Result<Option<usize>> {
         let direction = self.source.direction(self.way);
         loop {
             direction.take();
             if self.is_ready() {
-                // Others may go by it.
+                // Other waiters may use it.
                 direction.set_ready();
                 return Ok(None);
             }

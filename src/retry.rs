@@ -1,7 +1,8 @@
 //! The one loop that retries on `WouldBlock`: every operation on every descriptor goes through it.
 //!
-//! The call is tried first. If it would block, a green thread waits for its source's direction, an OS thread
-//! in `poll(2)`. A green thread whose operations never have to wait gives way after a budget of them.
+//! The call is tried first. If it would block, a green thread waits for its source's direction, an
+//! OS thread in `poll(2)`. A green thread whose operations never have to wait yields after a budget
+//! of them.
 //!
 //! Any number of threads, green or not, may be in here for one source at once.
 
@@ -25,18 +26,19 @@ pub(crate) use self::asking::{Pauses, is_out_of_descriptors, until_ready_borrowe
 /// How an operation waits.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Mode {
-    /// For at most so long.
+    /// The time limit.
     pub(crate) timeout: Option<Duration>,
-    /// Not at all.
+    /// Do not wait at all.
     pub(crate) nonblocking: bool,
 }
 
-/// The error of a timeout, as std has it on Unix.
+/// The error of a timeout, as in std on Unix.
 pub(crate) fn would_block() -> io::Error {
     rustix::io::Errno::AGAIN.into()
 }
 
-/// The buffers from the one on in which byte number `sent` lies, and how much of that one to skip.
+/// Returns the buffers from the one that contains byte number `sent`, and how much of that one to
+/// skip.
 pub(crate) fn rest<'a, 'b>(
     mut bufs: &'a [IoSlice<'b>],
     mut sent: usize,
@@ -51,15 +53,13 @@ pub(crate) fn rest<'a, 'b>(
     (bufs, sent)
 }
 
-/// An operation that waits until its source is readable. `drained` says of a success whether it has taken all
-/// there was.
+/// Performs an operation, waiting until its source is readable. `drained` tells of a success
+/// whether it has taken all data.
 ///
 /// # Errors
 ///
-/// Those of `op`; `WouldBlock` when the time is up or the mode is nonblocking; one that carries [`Cancelled`], in a
-/// cancelled thread that is unwinding.
-// Inlined down to the switch, as are all between it and the public call: each frame that a suspended call returns
-// through afterwards costs a mispredicted return, some 16 ns.
+/// Those of `op`; `WouldBlock` when the time has passed or the mode is nonblocking; one that
+/// carries [`Cancelled`], in a cancelled thread that is unwinding.
 #[track_caller]
 #[inline(always)]
 pub(crate) fn read<T>(
@@ -76,7 +76,7 @@ pub(crate) fn read<T>(
     let direction = source.direction(Way::Read);
     let mut wait = None;
     loop {
-        // Not ready: the last operation has taken all there was, and no event came since.
+        // Not ready: the last operation has taken all data, and no event came since.
         if direction.is_ready() || mode.nonblocking {
             direction.take();
             match op(source.fd()) {
@@ -88,7 +88,8 @@ pub(crate) fn read<T>(
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if mode.nonblocking {
-                        // Nobody waits, so nobody would be told: leave it to the next to try.
+                        // No thread waits, so no one would be woken: leave it to the next
+                        // operation.
                         direction.set_ready();
                         return Err(error);
                     }
@@ -114,7 +115,7 @@ pub(crate) fn read<T>(
     }
 }
 
-/// An operation that waits until its source is writable.
+/// Performs an operation, waiting until its source is writable.
 ///
 /// # Errors
 ///
@@ -145,7 +146,8 @@ pub(crate) fn write<T>(
             }
         }
         if !taken {
-            // Writes seldom block, so they do not take the readiness beforehand; an event may have come since.
+            // Writes seldom block, so they do not take the readiness beforehand; an event may have
+            // come since.
             source.direction(Way::Write).take();
             taken = true;
             continue;
@@ -163,19 +165,20 @@ pub(crate) fn write<T>(
     }
 }
 
-/// How much of what ends a write's wait the system announces.
+/// How reliably the system reports the end of a write's wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Announced {
-    /// Room, but not always that there will be none any more: a Unix socket with a full buffer is not called writable when
-    /// it is shut down, or its peer is.
+    /// It reports room, but not always that there will be none: a Unix socket with a full buffer is
+    /// not reported writable when it, or its peer, is shut down.
     Mostly,
-    /// Nothing: a Unix listener whose queue is full, a Unix receiver whose queue is full of what others have sent.
-    /// `epoll` and `poll` look at the sender alone, and call it writable all along.
+    /// It reports nothing: for a Unix listener whose queue is full, or a Unix receiver whose queue
+    /// is full of what others have sent. `epoll` and `poll` look at the sender alone and report it
+    /// writable all the time.
     Never,
 }
 
 impl Announced {
-    /// The pause before the first new attempt, and the longest that doubling leads to.
+    /// Returns the pause before the first new attempt, and the longest pause.
     fn pauses(self) -> [Duration; 2] {
         match self {
             Announced::Mostly => [Duration::from_millis(1), Duration::from_millis(100)],
@@ -184,11 +187,13 @@ impl Announced {
     }
 }
 
-/// As [`write`], where only calls that block are told all they wait for: they sleep in queues which `epoll` and `poll` do
-/// not look at. So the operation is tried again after pauses that double; an event cuts a pause short.
+/// Performs a [`write`] whose end only blocking calls are told of: they sleep in queues that
+/// `epoll` and `poll` do not look at. So the operation is retried after pauses that double; an
+/// event cuts a pause short.
 ///
 /// # Errors
 ///
+/// As [`read`].
 /// As [`read`].
 #[track_caller]
 #[inline(always)]
@@ -255,7 +260,7 @@ fn keep_trying<T>(
     }
 }
 
-/// Waits until `source` is ready one way, without an operation: the caller makes it.
+/// Waits until `source` is ready one way, without an operation: the caller performs it.
 ///
 /// # Errors
 ///
@@ -329,7 +334,8 @@ pub(crate) fn flags(way: Way) -> PollFlags {
     }
 }
 
-/// Whether `fd` is ready that way right now. Errors and hang-ups count: an operation would not wait.
+/// Returns whether `fd` is ready that way right now. Errors and hang-ups count: an operation would
+/// not wait.
 ///
 /// # Errors
 ///
@@ -352,11 +358,12 @@ pub(crate) fn is_ready(fd: BorrowedFd<'_>, way: Way) -> io::Result<bool> {
     }
 }
 
-/// Waits until `source` is ready that way, and leaves it so. False: the time was up first.
+/// Waits until `source` is ready that way, and leaves it so. Returns `false` if the time has passed
+/// first.
 ///
 /// # Errors
 ///
-/// As [`read`], but for the one of a timeout.
+/// As [`read`], except for a timeout.
 #[track_caller]
 pub(crate) fn until_ready(
     source: &Source,
@@ -383,7 +390,7 @@ pub(crate) fn until_ready(
     }
 }
 
-/// The unwinding of a cancelled thread, held up.
+/// The suspended unwinding of a cancelled thread.
 pub(crate) struct HeldUp(Box<dyn Any + Send>);
 
 impl HeldUp {
@@ -392,11 +399,13 @@ impl HeldUp {
     }
 }
 
-/// Calls `f`. For operations in several steps that have made some: what they have done must be told. Then what is held up may be
-/// dropped, and the next wait raises it again.
+/// Calls `f` and holds up a cancellation: for operations in several steps, which must report the
+/// steps that they have completed. Then the unwinding may be dropped, and the next wait raises it
+/// again.
 ///
 /// # Errors
 ///
+/// It was cancelled.
 /// It was cancelled.
 pub(crate) fn hold_up_cancel<T>(f: impl FnOnce() -> T) -> Result<T, HeldUp> {
     match catch_unwind(AssertUnwindSafe(f)) {
@@ -406,7 +415,7 @@ pub(crate) fn hold_up_cancel<T>(f: impl FnOnce() -> T) -> Result<T, HeldUp> {
     }
 }
 
-/// Counts an operation that did not have to wait: after many, the other green threads get a turn.
+/// Charges an operation that did not have to wait to the budget.
 #[track_caller]
 pub(crate) fn spend() {
     if let Some(home) = Home::get() {
@@ -414,7 +423,8 @@ pub(crate) fn spend() {
     }
 }
 
-/// An operation that does not wait. None: it would, and the caller may wait with [`either_readable`].
+/// Performs an operation without waiting. Returns `None` if it would wait; then the caller may wait
+/// with [`either_readable`].
 ///
 /// # Errors
 ///
@@ -434,7 +444,7 @@ pub(crate) fn try_read<T>(
             Err(error) => error,
         };
         match error.kind() {
-            // What comes from now on makes it ready again, if only by the registration.
+            // Later data makes it ready again, if only by the registration.
             io::ErrorKind::WouldBlock => return Ok(None),
             io::ErrorKind::Interrupted => {}
             _ => {
@@ -488,7 +498,7 @@ fn poll(fds: &mut [PollFd<'_>], wait: &Wait) -> io::Result<Wake> {
                     if until == wait.deadline {
                         return Ok(Wake::Elapsed);
                     }
-                    // The scope's: `attend_os` says so.
+                    // The scope's own: `attend_os` says so.
                     continue;
                 }
                 if limit.is_flagged {

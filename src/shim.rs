@@ -1,7 +1,7 @@
 //! Atomics and locks, real or loom's, so that the protocols are model-checked on their real source.
 //!
-//! Only the files that hold a protocol between OS threads import from here; under `--cfg loom` only
-//! those files are built (see `lib.rs`). No policy lives here.
+//! Only files with a protocol between OS threads import from here; under `--cfg loom` only those
+//! files are built (see `lib.rs`). It has no policy.
 
 #[cfg(loom)]
 pub(crate) use loom::{
@@ -15,14 +15,16 @@ pub(crate) use std::{
     sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering, fence},
 };
 
-/// A lock whose holders never leave broken state behind: a panic in one of them is not passed on.
+/// Takes a lock whose holders never leave broken state behind: a panic in one of them is not passed
+/// on.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> impl std::ops::DerefMut<Target = T> + '_ {
     mutex
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// A function that is `const`, except under loom, whose atomics and locks cannot be made at compile time.
+/// Defines a function that is `const`, except under loom, whose atomics and locks cannot be made at
+/// compile time.
 macro_rules! const_unless_loom {
     ($(#[$attr:meta])* $vis:vis fn $name:ident($($arg:tt)*) -> $ret:ty $body:block) => {
         #[cfg(not(loom))]

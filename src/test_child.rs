@@ -1,21 +1,20 @@
-//! Runs a unit test's body in a child process, for what must kill a process or use it up.
-//!
-//! Owns nothing. Only tests call it.
+//! Runs a unit test's body in a child process, for tests that kill a process or exhaust it. Only
+//! tests use it.
 
 use std::env;
 use std::process::{Command, Output};
 
 const IN_CHILD: &str = "RUSTLET_TEST_CHILD";
 
-/// In the parent, runs the unit test `name` alone in a child process and returns how it ended;
-/// in that child, runs `body` and returns nothing.
+/// In the parent, runs the unit test `name` alone in a child process and returns how it ended; in
+/// that child, runs `body` and returns nothing.
 pub(crate) fn outcome(name: &str, body: impl FnOnce()) -> Option<Output> {
     if env::var_os(IN_CHILD).is_some_and(|value| value == name) {
         body();
         return None;
     }
     let program = env::current_exe().expect("a test knows its program");
-    // Under emulation the test's program cannot be started as it is, but by what cargo was told.
+    // Under emulation the test's program cannot be started directly, but with cargo's runner.
     let runner = env::var("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER")
         .ok()
         .filter(|_| cfg!(target_arch = "aarch64"));
@@ -36,7 +35,7 @@ pub(crate) fn outcome(name: &str, body: impl FnOnce()) -> Option<Output> {
     Some(output)
 }
 
-/// As [`outcome`], for a body that is to end well.
+/// Runs `body` like [`outcome`], and asserts that it succeeds.
 pub(crate) fn run(name: &str, body: impl FnOnce()) {
     if let Some(output) = outcome(name, body) {
         let said = String::from_utf8_lossy(&output.stderr);

@@ -1,6 +1,16 @@
-//! Time, as [`std::time`] has it, and the waits that go by it.
+//! Time, as in [`std::time`], and waits for it.
 //!
-//! Owns the [`Interval`], which belongs to whoever has it. Everything here works from any thread, green or not.
+//! Everything here works from any thread, green or not.
+//!
+//! # Examples
+//!
+//! ```
+//! use rustlet::time::{Duration, Elapsed, timeout};
+//!
+//! rustlet::run(|| {
+//!     assert_eq!(timeout(Duration::from_millis(1), rustlet::park), Err(Elapsed));
+//! });
+//! ```
 
 use std::iter::FusedIterator;
 
@@ -13,9 +23,13 @@ pub use crate::thread::{deadline, sleep, sleep_until, timeout};
 
 use crate::sys::clock;
 
-/// A ticker: its first tick comes at once, then one at each `period`, without drift. Whoever is late gets the tick it is late for
-/// at once, and has missed those after it: the next one is on the grid of the first. A period of zero ticks at each turn
-/// of the thread; one too long for the clock ticks once.
+/// Returns a ticker whose first tick comes at once, then one each `period`, without drift.
+///
+/// A late call gets the tick that it is late for at once; the ticks after it are skipped, and later
+/// ticks stay aligned to the original schedule. With a period of zero, each tick yields to other
+/// threads. A period that is too long for the clock ticks once.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::time::{Duration, Instant, interval};
@@ -29,6 +43,8 @@ use crate::sys::clock;
 ///     assert!(start.elapsed() >= Duration::from_millis(4));
 /// });
 /// ```
+#[doc(alias = "NewTicker")]
+#[doc(alias = "Ticker")]
 #[must_use]
 pub fn interval(period: Duration) -> Interval {
     Interval {
@@ -37,7 +53,17 @@ pub fn interval(period: Duration) -> Interval {
     }
 }
 
-/// Made by [`interval`]. As an iterator, it gives the moments for which its ticks were due, for ever.
+/// Ticker returned by [`interval`]. As an iterator, it returns the moments at which its ticks were
+/// due, forever.
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::time::{Duration, interval};
+///
+/// let due: Vec<_> = interval(Duration::from_millis(1)).take(2).collect();
+/// assert_eq!(due[1] - due[0], Duration::from_millis(1));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Interval {
     period: Duration,
@@ -46,8 +72,25 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// Waits for the next tick, and gives the moment for which it was due. A cancellation is raised here; the tick is
-    /// then not taken.
+    /// Waits for the next tick and returns the moment at which it was due.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until then; blocks an OS thread.
+    ///
+    /// # Cancellation
+    ///
+    /// The caller unwinds; the tick is not consumed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::time::{Duration, interval};
+    ///
+    /// let mut ticks = interval(Duration::from_millis(1));
+    /// let first = ticks.tick();
+    /// assert!(ticks.tick() > first);
+    /// ```
     #[track_caller]
     pub fn tick(&mut self) -> Instant {
         let Some(due) = self.next else {
@@ -60,7 +103,15 @@ impl Interval {
         due
     }
 
-    /// From one tick to the next.
+    /// Returns the time between two ticks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::time::{Duration, interval};
+    ///
+    /// assert_eq!(interval(Duration::from_secs(1)).period(), Duration::from_secs(1));
+    /// ```
     #[must_use]
     pub fn period(&self) -> Duration {
         self.period
@@ -82,14 +133,15 @@ impl Iterator for Interval {
 
 impl FusedIterator for Interval {}
 
-/// The first moment after `now` that is a whole number of periods from `due`; none if no clock shows it.
+/// Returns the first moment after `now` that is a whole number of periods from `due`, or `None` if
+/// no clock shows it.
 fn after(due: Instant, period: Duration, now: Instant) -> Option<Instant> {
     let late = now.saturating_duration_since(due).as_nanos();
     match period.as_nanos() {
         0 => Some(now),
         nanos => {
             let left = nanos - late % nanos;
-            // At most a period, which is a Duration.
+            // At most one period, which is a `Duration`.
             let left = Duration::new(
                 u64::try_from(left / 1_000_000_000).ok()?,
                 (left % 1_000_000_000) as u32,
@@ -118,7 +170,7 @@ mod tests {
             Some(start + ms(3))
         );
         assert_eq!(after(start, Duration::MAX, start), None);
-        // A clock that is behind: not sooner than a period from the last.
+        // A clock that lags: not sooner than a period from the last tick.
         assert_eq!(after(start + ms(5), ms(10), start), Some(start + ms(15)));
     }
 }

@@ -1,8 +1,9 @@
-//! [`Worker`]: green threads that take their steps when the program says so, on the OS thread that says so.
+//! [`Worker`]: a scheduler of green threads that the program steps, on the OS thread that made it.
 //!
-//! What runs them is `runtime/worker/stepped.rs`; here is its public face. All of it is called on the OS thread that made the
-//! worker: a `Worker` is not `Send`. It lives in the frame of [`Worker::scope`] and is only lent out: `arch-notes/soundness.md` says
-//! what a worker that could be forgotten, or kept in a thread-local, would break.
+//! The engine is `runtime/stepped.rs`; this is its public interface. All of it is called on
+//! the OS thread that made the worker: a `Worker` is not `Send`. It lives in the frame of
+//! [`Worker::scope`] and is only lent out: `arch-notes/soundness.md` says what a worker that could
+//! be forgotten, or kept in a thread-local, would break.
 
 use std::fmt;
 use std::io;
@@ -18,15 +19,18 @@ use crate::runtime::{Builder, Handle};
 use crate::sys::clock;
 use crate::thread::JoinHandle;
 
-/// A scheduler that is stepped by hand, on the OS thread that made it: for a game loop, a GUI, or any other loop that is
-/// the program's own.
+/// A scheduler that is stepped by hand, on the OS thread that made it: for a game loop, a GUI, or
+/// another event loop of the program.
 ///
-/// [`Worker::scope`] makes one, lends it to a closure, and ends it when the closure returns. A program calls it once, around its
-/// whole loop; what the loop is made of may keep the reference.
+/// [`Worker::scope`] creates one, lends it to a closure, and ends it when the closure returns. A
+/// program calls it once, around its whole loop; the parts of the loop may keep the reference.
 ///
-/// [`run`](crate::run) starts OS threads that run green threads. A `Worker` starts none: its green threads run while the
-/// program is inside [`tick`](Worker::tick) or [`work`](Worker::work), and stand still otherwise. So they can share with the loop
-/// around them, and with each other, what is not [`Send`]: an `Rc`, a window, a scene.
+/// [`run`](crate::run) starts OS threads that run green threads. A `Worker` starts none: its green
+/// threads run only while the program is inside [`tick`](Worker::tick) or [`work`](Worker::work).
+/// So they can share data that is not [`Send`] with the loop around them and with each other: an
+/// `Rc`, a window, a scene.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::Worker;
@@ -52,23 +56,24 @@ use crate::thread::JoinHandle;
 /// assert_eq!(*said.borrow(), ["a", "1", "z", "2", "3", "4"]);
 /// ```
 ///
-/// # What runs, and in which order
+/// # Execution order
 ///
-/// A *step* is what a green thread does from one wait to the next. Threads that are ready take their steps in turn: whoever has
-/// been ready longest is next. A thread that is assigned or spawned goes to the end of the row, and so does one that is woken, or
-/// that calls [`yield_now`](crate::yield_now). Nothing else has a say in it, so the order is the same each time, as far as
-/// what comes from outside (sockets, timers, other OS threads) is.
+/// A *step* is the part of a green thread between two waits. Ready threads are in a FIFO queue, and
+/// each step is of the first one. A thread that is assigned, spawned, or woken, or calls
+/// [`yield_now`](crate::yield_now), goes to the end of the queue. Nothing else affects the order,
+/// so it is deterministic as far as external events (sockets, timers, other OS threads) are.
 ///
-/// Everything works as it does in [`run`](crate::run): sleeping, sockets, locks, channels, joining, scopes, `thread_local!`,
-/// [`unblock`](crate::unblock) (on OS threads of the worker's own), cancelling. What is spawned by a green thread of a worker
-/// stays on that worker. A panic stays in its green thread, and comes out of its [`join`](JoinHandle::join).
+/// Everything works as in [`run`](crate::run): sleeping, sockets, locks, channels, joining, scopes,
+/// `thread_local!`, [`unblock`](crate::unblock) (on OS threads of the worker's own), cancelling.
+/// Threads that a green thread of a worker spawns stay on that worker. A panic stays in its green
+/// thread and comes out of its [`join`](JoinHandle::join).
 ///
-/// Between two calls nothing runs, and nothing is lost: wake-ups wait until the next tick, if ever it comes.
+/// Between two calls nothing runs and nothing is lost: wake-ups wait until the next tick.
 ///
 /// # Embedding
 ///
-/// In a **loop that turns anyway**, such as that of a game, let the threads do what is due, then draw. A thread that always yields is
-/// always ready, so bound the steps, by number or by time:
+/// In a **loop that runs anyway**, such as a game's, let the threads do their due work, then draw.
+/// A thread that always yields is always ready, so bound the steps by number or by time:
 ///
 /// ```
 /// # rustlet::Worker::scope(|worker| {
@@ -87,7 +92,7 @@ use crate::thread::JoinHandle;
 /// # });
 /// ```
 ///
-/// The loop may be a type of its own, which keeps the worker for as long as it runs:
+/// The loop may be a type of its own that keeps the worker for as long as it runs:
 ///
 /// ```
 /// struct Game<'w> {
@@ -111,17 +116,19 @@ use crate::thread::JoinHandle;
 /// assert_eq!(frames, 2);
 /// ```
 ///
-/// In a **loop that sleeps until something happens**, such as a GUI's or that of another event library, watch the worker's
-/// descriptor ([`as_fd`](Worker::as_fd)) for reading, level-triggered, and tick when it is readable. On Linux it is readable for as long as
-/// there is something to do: a green thread is ready, a timer is due, a socket has news, another OS thread has sent
-/// something. Elsewhere timers do not show in it: sleep no longer than [`next_deadline`](Worker::next_deadline) says.
+/// In a **loop that sleeps until something happens**, such as a GUI's or that of another event
+/// library, watch the worker's descriptor ([`as_fd`](Worker::as_fd)) for reading, level-triggered,
+/// and tick when it is readable. On Linux it is readable as long as there is work: a green thread
+/// is ready, a timer is due, a socket has an event, another OS thread has sent something. On other
+/// systems it does not cover timers: sleep no longer than [`next_deadline`](Worker::next_deadline)
+/// says.
 ///
 /// ```
 /// # use rustix::event::{PollFd, PollFlags, poll};
 /// # rustlet::Worker::scope(|worker| {
 /// let sleeper = worker.assign(|| rustlet::sleep(std::time::Duration::from_millis(2)));
 /// while !sleeper.is_finished() {
-///     // Here would be the loop's own descriptors, too.
+///     // The loop's own descriptors would be here, too.
 ///     poll(&mut [PollFd::new(worker, PollFlags::IN)], None)?;
 ///     worker.tick();
 /// }
@@ -130,34 +137,39 @@ use crate::thread::JoinHandle;
 /// # std::io::Result::Ok(())
 /// ```
 ///
-/// In a **loop that cannot watch descriptors**, tick at each turn, and sleep no longer than `next_deadline` says, nor longer
-/// than the sockets may wait.
+/// In a **loop that cannot watch descriptors**, tick in each iteration, and sleep no longer than
+/// `next_deadline` says, nor longer than sockets may wait.
 ///
-/// To **hand work over from other OS threads**, send it through a channel that one of the worker's threads receives from, or spawn it with
-/// [`handle`](Worker::handle).
+/// To **hand work over from other OS threads**, send it through a channel that one of the worker's
+/// threads receives from, or spawn it with [`handle`](Worker::handle).
 ///
 /// # What to know
 ///
-/// - Ticking from inside a green thread is refused, be it the worker's own or another's: the one would wait for the other. So is
-///   [`scope`](Worker::scope).
-/// - On the worker's own OS thread, outside of a tick, nothing may wait for one of its green threads: who would step it? `join` sees that
-///   and panics; a `recv`, a `lock` or a `wait` for something that one of them has to do blocks for ever. Wait in a
-///   green thread, tick until it is there, or call [`work`](Worker::work). Other OS threads may wait for them.
-/// - Several workers on one OS thread are fine, and so are runtimes beside them. [`spawn`](crate::spawn) outside of a tick goes to the
-///   process-wide runtime; only inside, to the worker.
-/// - With [`Builder::worker_scope`] the stack size, limits and the watchdog can be set.
+/// - Ticking inside a green thread panics, whether it is the worker's own or another's: the one
+///   would wait for the other. So does [`scope`](Worker::scope).
+/// - On the worker's own OS thread, outside of a tick, nothing may wait for one of its green
+///   threads, because they are not stepped meanwhile. `join` detects that and panics; a `recv`, a
+///   `lock` or a `wait` for something that one of them has to do blocks forever. Wait in a green
+///   thread, tick until the result is there, or call [`work`](Worker::work). Other OS threads may
+///   wait for them.
+/// - Several workers on one OS thread are allowed, and so are runtimes beside them.
+///   [`spawn`](crate::spawn) outside of a tick uses the process-wide runtime; inside, the worker.
+/// - [`Builder::worker_scope`] sets the stack size, limits and the watchdog.
 ///
-/// # The end
+/// # Shutdown
 ///
-/// When the closure of [`scope`](Worker::scope) has returned, or panicked, the green threads that have not ended are cancelled, and stepped
-/// until they have: they unwind with [`Cancelled`](crate::Cancelled), and their destructors run, on this OS thread. They cannot be left behind,
-/// because others may have borrowed from their stacks, and this OS thread goes on or ends. So if none of those that are left
-/// has ended for five seconds ([`Builder::shutdown_timeout`] sets another patience), they are named on stderr, and the
-/// process aborts. A thread that computes without a wait holds the end up for as long as it does.
+/// When the closure of [`scope`](Worker::scope) has returned or panicked, the remaining green
+/// threads are cancelled and stepped until they have ended: they unwind with
+/// [`Cancelled`](crate::Cancelled), and their destructors run, on this OS thread. They cannot be
+/// left behind, because others may have borrowed from their stacks. So if none of the remaining
+/// threads has ended for five seconds ([`Builder::shutdown_timeout`] sets another limit), their
+/// names are printed on stderr and the process aborts. A thread that computes without a wait delays
+/// the end.
 ///
-/// A panic of the closure goes on when they have ended. If the scope itself is part of an unwinding, because a destructor opened it,
-/// [`std::thread::panicking`] is true for the green threads too. They unwind all the same; but one that panics by itself meanwhile, and then
-/// waits in a destructor, aborts the process. So does one with `panic = "abort"` that is cancelled at all.
+/// A panic of the closure is resumed when they have ended. If the scope itself is part of an
+/// unwinding, because a destructor opened it, [`std::thread::panicking`] is true for the green
+/// threads too. They unwind all the same; but one that panics meanwhile, and then waits in a
+/// destructor, aborts the process. So does any cancelled thread with `panic = "abort"`.
 ///
 /// # It stays on its OS thread
 ///
@@ -177,7 +189,7 @@ use crate::thread::JoinHandle;
 /// let kept = rustlet::Worker::scope(|worker| worker);
 /// ```
 ///
-/// What it is given may not borrow; it can share in an `Rc`:
+/// Its threads may not borrow; they can share an `Rc`:
 ///
 /// ```compile_fail,E0373
 /// rustlet::Worker::scope(|worker| {
@@ -185,25 +197,32 @@ use crate::thread::JoinHandle;
 ///     worker.assign(|| println!("{text}"));
 /// });
 /// ```
+#[doc(alias = "LocalPool")]
+#[doc(alias = "LocalSet")]
+#[doc(alias = "current_thread")]
 pub struct Worker {
-    // Not `Send` and not `Sync`: by this `Rc`, which is never cloned.
+    // Not `Send` and not `Sync`: because of this `Rc`, which is never cloned.
     stepped: Rc<Stepped>,
 }
 
-// As a runtime: a panic of the user's does not come through here, so nothing is left half done.
+// As for a runtime: a panic of user code does not pass through here, so it leaves no broken state.
 impl UnwindSafe for Worker {}
 impl RefUnwindSafe for Worker {}
 
 impl Worker {
-    /// Makes a worker of the calling OS thread, without any green threads, and calls `f` with it; ends the worker when `f`
-    /// returns or unwinds, and gives what `f` gave. It takes five descriptors, and no OS thread.
+    /// Creates a worker on the calling OS thread, calls `f` with it, ends the worker, and returns
+    /// the result of `f`.
     ///
-    /// The end cancels the green threads that are left, and steps them until they have unwound: the type's text says more. `f` runs
-    /// as a part of the caller, not as a green thread: what it waits for blocks the OS thread.
+    /// The worker uses five descriptors and no OS thread. Its end cancels the remaining green
+    /// threads and steps them until they have unwound; see the type's documentation. `f` runs as
+    /// part of the caller, not as a green thread: its waits block the OS thread.
     ///
     /// # Panics
     ///
-    /// No descriptor can be had ([`Builder::worker_scope`] gives an error instead), the caller is a green thread, or `f` panics.
+    /// Panics if there is no free descriptor ([`Builder::worker_scope`] returns an error instead),
+    /// the caller is a green thread, or `f` panics.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let answer = rustlet::Worker::scope(|worker| {
@@ -222,15 +241,18 @@ impl Worker {
         refuse_inside("scope");
         match Builder::new().open_stepped() {
             Ok(stepped) => lend(Worker { stepped }, f),
-            Err(error) => panic!("Worker::scope: the worker cannot be made: {error}"),
+            Err(error) => panic!("Worker::scope: cannot create the worker: {error}"),
         }
     }
 
-    /// Spawns a green thread that is ready, and last in the row. It need not be [`Send`]. Never runs it: that does [`tick`](Worker::tick).
+    /// Spawns a green thread at the end of the ready queue. `f` need not be [`Send`]. It does not
+    /// run before a [`tick`](Worker::tick).
     ///
     /// # Panics
     ///
-    /// A limit is reached (`max_threads`, address space, mappings).
+    /// Panics if a limit is reached (`max_threads`, address space, mappings).
+    ///
+    /// # Examples
     ///
     /// ```
     /// rustlet::Worker::scope(|worker| {
@@ -247,16 +269,18 @@ impl Worker {
     {
         match self.stepped.assign(Order::new(), f) {
             Ok(handle) => handle,
-            Err(error) => panic!("Worker::assign: no green thread for the function: {error}"),
+            Err(error) => panic!("Worker::assign: cannot spawn the green thread: {error}"),
         }
     }
 
-    /// Looks, without blocking, what timers, I/O and other OS threads have made ready, then runs one step of the green thread
-    /// that has been ready longest. True if there was one.
+    /// Polls timers, I/O and other OS threads without blocking, then runs one step of the first
+    /// ready green thread. Returns `true` if there was one.
     ///
     /// # Panics
     ///
-    /// The caller is a green thread, of this worker or another one.
+    /// Panics if the caller is a green thread, of this worker or another one.
+    ///
+    /// # Examples
     ///
     /// ```
     /// rustlet::Worker::scope(|worker| {
@@ -272,16 +296,20 @@ impl Worker {
         self.stepped.step()
     }
 
-    /// Runs green threads until all of this worker have ended. While none is ready it blocks the OS thread, until a
-    /// timer, I/O or another OS thread makes one ready. The order is that of [`tick`](Worker::tick), though between steps it looks
-    /// around more rarely.
+    /// Runs green threads until all threads of this worker have ended.
     ///
-    /// A [`timeout`](crate::timeout) around it is for the caller, not for the threads: it ends the call between two steps, and the threads go on when they are
-    /// stepped again.
+    /// While none is ready it blocks the OS thread, until a timer, I/O or another OS thread makes
+    /// one ready. The order is that of [`tick`](Worker::tick), but it polls for events less often
+    /// between steps.
+    ///
+    /// A [`timeout`](crate::timeout) around it applies to the caller, not to the threads: it ends
+    /// the call between two steps, and the threads go on when they are stepped again.
     ///
     /// # Panics
     ///
-    /// The caller is a green thread, of this worker or another one.
+    /// Panics if the caller is a green thread, of this worker or another one.
+    ///
+    /// # Examples
     ///
     /// ```
     /// rustlet::Worker::scope(|worker| {
@@ -296,7 +324,10 @@ impl Worker {
         self.stepped.work();
     }
 
-    /// How many green threads have not ended: those of [`assign`](Worker::assign), and what they have spawned.
+    /// Returns the number of green threads that have not ended: those of [`assign`](Worker::assign)
+    /// and the threads that they have spawned.
+    ///
+    /// # Examples
     ///
     /// ```
     /// rustlet::Worker::scope(|worker| {
@@ -313,8 +344,10 @@ impl Worker {
         self.stepped.live()
     }
 
-    /// When [`tick`](Worker::tick) has to be called at the latest, unless something happens before: at the next timer; now, or
-    /// earlier, if there is something to do; none, if everything waits for something else.
+    /// Returns the latest time at which [`tick`](Worker::tick) should be called: the next timer, a
+    /// time in the past if work is ready, `None` if everything is waiting for external events.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use std::time::{Duration, Instant};
@@ -333,8 +366,13 @@ impl Worker {
         clock::instant_at(self.stepped.due())
     }
 
-    /// A descriptor that is readable when there is something to do; the type's text tells how to use it. It is for
-    /// polling only, and level-triggered: it stays readable until ticks have done what there was. The worker keeps and closes it.
+    /// Returns a descriptor that is readable when there is work; see the type's documentation for
+    /// its use.
+    ///
+    /// It is for polling only, and level-triggered: it stays readable until ticks have done the
+    /// work. The worker keeps and closes it.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use std::os::fd::AsRawFd;
@@ -348,8 +386,10 @@ impl Worker {
         self.stepped.fd()
     }
 
-    /// Something to spawn with on this worker from other OS threads. What they spawn is taken in at the next tick, and after the
-    /// worker's end is cancelled at once.
+    /// Returns a cloneable handle that spawns onto this worker from any OS thread. Its threads are
+    /// accepted at the next tick; after the worker's end they are cancelled at once.
+    ///
+    /// # Examples
     ///
     /// ```
     /// rustlet::Worker::scope(|worker| {
@@ -368,17 +408,21 @@ impl Worker {
 }
 
 impl Builder {
-    /// Calls `f` with a [`Worker`] of the calling OS thread instead of making a runtime: [`Worker::scope`] with the builder's
-    /// settings. `workers` means nothing to it, and `name` is for the OS threads of its blocking pool.
+    /// Calls `f` with a [`Worker`] on the calling OS thread, as [`Worker::scope`], with the
+    /// builder's settings. `workers` has no effect, and `name` is for the OS threads of its
+    /// blocking pool.
     ///
     /// # Errors
     ///
-    /// No descriptor can be had (see `ulimit -n`), no OS thread for the watchdog, or `RUSTLET_STACK_SIZE` is set to
-    /// something that is not a positive number (`InvalidInput`). Then `f` is not called.
+    /// Returns an error, without calling `f`, if there is no free descriptor (see `ulimit -n`) or
+    /// no OS thread for the watchdog, or `RUSTLET_STACK_SIZE` is not a positive number
+    /// (`InvalidInput`).
     ///
     /// # Panics
     ///
-    /// The caller is a green thread, or `f` panics.
+    /// Panics if the caller is a green thread, or `f` panics.
+    ///
+    /// # Examples
     ///
     /// ```
     /// rustlet::Builder::new().stack_size(1 << 20).worker_scope(|worker| {
@@ -398,8 +442,8 @@ impl Builder {
     }
 }
 
-/// Calls `f` and ends the worker, in this order, whether `f` returns or unwinds. While it ends nothing unwinds: the green threads see that they do
-/// not, and it may be waited for.
+/// Calls `f` and ends the worker, in this order, whether `f` returns or unwinds. Nothing unwinds
+/// while it ends: the green threads see that, and the end may wait.
 fn lend<T>(worker: Worker, f: impl FnOnce(&Worker) -> T) -> T {
     let result = catch_unwind(AssertUnwindSafe(|| f(&worker)));
     drop(worker);
@@ -410,7 +454,7 @@ fn lend<T>(worker: Worker, f: impl FnOnce(&Worker) -> T) -> T {
 fn refuse_inside(what: &str) {
     assert!(
         Home::of_thread().is_none(),
-        "Worker::{what}: called inside a green thread; a Worker is stepped by the OS thread's own code"
+        "Worker::{what}: called inside a green thread; call it from the OS thread's own code"
     );
 }
 

@@ -68,6 +68,7 @@ const HOMES: [(&str, &str); 5] = [
     ("SystemTime::now", "src/sys/clock.rs"),
 ];
 
+/// Lines of `///` are not counted: each public item has its sections and an example there.
 const LONGEST: usize = 600;
 
 /// Files of Rust in one folder.
@@ -245,7 +246,8 @@ impl Source {
 fn violations(source: &Source) -> Vec<String> {
     let Source { path, text, .. } = source;
     let mut broken = Vec::new();
-    let lines = text.lines().count();
+    let is_public_doc = |line: &&str| line.trim_start().starts_with("///");
+    let lines = text.lines().filter(|line| !is_public_doc(line)).count();
     if lines > LONGEST {
         broken.push(format!("{path} has {lines} lines; {LONGEST} are enough"));
     }
@@ -585,6 +587,10 @@ fn sees_names_away_from_home() {
 fn sees_long_files_and_files_without_a_purpose() {
     assert_eq!(said("src/net/socket.rs", &"\n".repeat(LONGEST - 1)), "");
     assert!(said("src/net/socket.rs", &"\n".repeat(LONGEST)).contains("601 lines"));
+    assert_eq!(
+        said("src/net/socket.rs", &"/// Docs.\n".repeat(LONGEST)),
+        ""
+    );
     let without = |text| violations(&Source::new("src/net/socket.rs", text));
     for text in [
         "",

@@ -1,72 +1,134 @@
-//! What sending, receiving and selecting can fail with: crossbeam-channel's types, texts and conversions.
+//! Errors of sending, receiving and selecting: crossbeam-channel's types, messages and conversions.
 
 use std::error::Error;
 use std::fmt;
 
-/// Nobody will ever receive it: the error of [`Sender::send`](super::Sender::send), with the message.
+/// Error of [`Sender::send`](super::Sender::send): all receivers were dropped. Holds the message.
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::channel::{unbounded, SendError};
+///
+/// let (sender, receiver) = unbounded();
+/// drop(receiver);
+/// assert_eq!(sender.send(1), Err(SendError(1)));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SendError<T>(pub T);
 
-/// The error of [`Sender::try_send`](super::Sender::try_send), with the message.
+/// Error of [`Sender::try_send`](super::Sender::try_send). Holds the message.
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::channel::{bounded, TrySendError};
+///
+/// let (sender, _receiver) = bounded(0);
+/// assert_eq!(sender.try_send(1), Err(TrySendError::Full(1)));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum TrySendError<T> {
-    /// There is no room now, or, at capacity 0, no receiver waits.
+    /// The channel is full, or, at capacity 0, no receiver is waiting.
     Full(T),
-    /// Nobody will ever receive it.
+    /// All receivers were dropped.
     Disconnected(T),
 }
 
-/// The error of [`Sender::send_timeout`](super::Sender::send_timeout), with the message.
+/// Error of [`Sender::send_timeout`](super::Sender::send_timeout). Holds the message.
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::channel::{bounded, SendTimeoutError};
+/// use std::time::Duration;
+///
+/// let (sender, _receiver) = bounded(0);
+/// let late = sender.send_timeout(1, Duration::ZERO);
+/// assert_eq!(late, Err(SendTimeoutError::Timeout(1)));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum SendTimeoutError<T> {
-    /// The time was up before there was room, or, at capacity 0, a receiver.
+    /// The time has passed before there was room, or, at capacity 0, a receiver.
     Timeout(T),
-    /// Nobody will ever receive it.
+    /// All receivers were dropped.
     Disconnected(T),
 }
 
-/// The channel is empty, and nobody will send any more: the error of [`Receiver::recv`](super::Receiver::recv).
+/// Error of [`Receiver::recv`](super::Receiver::recv): the channel is empty and all senders were
+/// dropped.
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::channel::{unbounded, RecvError};
+///
+/// let (sender, receiver) = unbounded::<u8>();
+/// drop(sender);
+/// assert_eq!(receiver.recv(), Err(RecvError));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecvError;
 
-/// The error of [`Receiver::try_recv`](super::Receiver::try_recv).
+/// Error of [`Receiver::try_recv`](super::Receiver::try_recv).
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::channel::{unbounded, TryRecvError};
+///
+/// let (_sender, receiver) = unbounded::<u8>();
+/// assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TryRecvError {
-    /// There is nothing now.
+    /// There is no message now.
     Empty,
-    /// There is nothing, and nobody will send any more.
+    /// There is no message, and all senders were dropped.
     Disconnected,
 }
 
-/// The error of [`Receiver::recv_timeout`](super::Receiver::recv_timeout).
+/// Error of [`Receiver::recv_timeout`](super::Receiver::recv_timeout).
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::channel::{unbounded, RecvTimeoutError};
+/// use std::time::Duration;
+///
+/// let (_sender, receiver) = unbounded::<u8>();
+/// assert_eq!(receiver.recv_timeout(Duration::ZERO), Err(RecvTimeoutError::Timeout));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecvTimeoutError {
-    /// The time was up before anything came.
+    /// The time has passed before a message arrived.
     Timeout,
-    /// There is nothing, and nobody will send any more.
+    /// There is no message, and all senders were dropped.
     Disconnected,
 }
 
-/// No operation is ready: the error of [`Select::try_select`](super::Select::try_select).
+/// Error of [`Select::try_select`](super::Select::try_select): no operation is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrySelectError;
 
-/// None became ready in time: the error of [`Select::select_timeout`](super::Select::select_timeout).
+/// Error of [`Select::select_timeout`](super::Select::select_timeout): no operation became ready in
+/// time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SelectTimeoutError;
 
-/// No operation is ready: the error of [`Select::try_ready`](super::Select::try_ready).
+/// Error of [`Select::try_ready`](super::Select::try_ready): no operation is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TryReadyError;
 
-/// None became ready in time: the error of [`Select::ready_timeout`](super::Select::ready_timeout).
+/// Error of [`Select::ready_timeout`](super::Select::ready_timeout): no operation became ready in
+/// time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadyTimeoutError;
 
 const NO_RECEIVER: &str = "sending on a disconnected channel";
 const NO_SENDER: &str = "receiving on an empty and disconnected channel";
 
-// Quotes and all: as crossbeam-channel prints them.
+// With quotes, as crossbeam-channel prints them.
 impl<T> fmt::Debug for SendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt("SendError(..)", f)
@@ -89,7 +151,7 @@ impl<T> fmt::Debug for SendTimeoutError<T> {
     }
 }
 
-/// The texts that crossbeam-channel has.
+/// The messages of crossbeam-channel.
 macro_rules! texts {
     ($($error:ident $(<$t:ident>)?: $($pattern:pat => $text:expr),+;)+) => {$(
         impl $(<$t>)? fmt::Display for $error $(<$t>)? {
@@ -126,69 +188,135 @@ texts! {
 }
 
 impl<T> SendError<T> {
-    /// The message.
+    /// Returns the message.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(rustlet::channel::SendError(1).into_inner(), 1);
+    /// ```
     pub fn into_inner(self) -> T {
         self.0
     }
 }
 
 impl<T> TrySendError<T> {
-    /// The message.
+    /// Returns the message.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(rustlet::channel::TrySendError::Full(1).into_inner(), 1);
+    /// ```
     pub fn into_inner(self) -> T {
         match self {
             TrySendError::Full(message) | TrySendError::Disconnected(message) => message,
         }
     }
 
-    /// Whether there was no room.
+    /// Returns `true` for [`Full`](TrySendError::Full).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(rustlet::channel::TrySendError::Full(1).is_full());
+    /// ```
     pub fn is_full(&self) -> bool {
         matches!(self, TrySendError::Full(_))
     }
 
-    /// Whether nobody will receive it.
+    /// Returns `true` for [`Disconnected`](TrySendError::Disconnected).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(rustlet::channel::TrySendError::Disconnected(1).is_disconnected());
+    /// ```
     pub fn is_disconnected(&self) -> bool {
         matches!(self, TrySendError::Disconnected(_))
     }
 }
 
 impl<T> SendTimeoutError<T> {
-    /// The message.
+    /// Returns the message.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(rustlet::channel::SendTimeoutError::Timeout(1).into_inner(), 1);
+    /// ```
     pub fn into_inner(self) -> T {
         match self {
             SendTimeoutError::Timeout(message) | SendTimeoutError::Disconnected(message) => message,
         }
     }
 
-    /// Whether the time was up.
+    /// Returns `true` for [`Timeout`](SendTimeoutError::Timeout).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(rustlet::channel::SendTimeoutError::Timeout(1).is_timeout());
+    /// ```
     pub fn is_timeout(&self) -> bool {
         matches!(self, SendTimeoutError::Timeout(_))
     }
 
-    /// Whether nobody will receive it.
+    /// Returns `true` for [`Disconnected`](SendTimeoutError::Disconnected).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(rustlet::channel::SendTimeoutError::Disconnected(1).is_disconnected());
+    /// ```
     pub fn is_disconnected(&self) -> bool {
         matches!(self, SendTimeoutError::Disconnected(_))
     }
 }
 
 impl TryRecvError {
-    /// Whether there is nothing now.
+    /// Returns `true` for [`Empty`](TryRecvError::Empty).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(rustlet::channel::TryRecvError::Empty.is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         matches!(self, TryRecvError::Empty)
     }
 
-    /// Whether nobody will send any more.
+    /// Returns `true` for [`Disconnected`](TryRecvError::Disconnected).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(rustlet::channel::TryRecvError::Disconnected.is_disconnected());
+    /// ```
     pub fn is_disconnected(&self) -> bool {
         matches!(self, TryRecvError::Disconnected)
     }
 }
 
 impl RecvTimeoutError {
-    /// Whether the time was up.
+    /// Returns `true` for [`Timeout`](RecvTimeoutError::Timeout).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(rustlet::channel::RecvTimeoutError::Timeout.is_timeout());
+    /// ```
     pub fn is_timeout(&self) -> bool {
         matches!(self, RecvTimeoutError::Timeout)
     }
 
-    /// Whether nobody will send any more.
+    /// Returns `true` for [`Disconnected`](RecvTimeoutError::Disconnected).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(rustlet::channel::RecvTimeoutError::Disconnected.is_disconnected());
+    /// ```
     pub fn is_disconnected(&self) -> bool {
         matches!(self, RecvTimeoutError::Disconnected)
     }

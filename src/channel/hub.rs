@@ -1,8 +1,8 @@
 #![allow(unsafe_code, reason = "freed by the last of two sides")]
-//! A channel and its two sides: who counts them, who disconnects, who frees.
+//! A channel with its reference counts: disconnection and deallocation.
 //!
-//! HU1. A hub is there as long as a sender or a receiver is. The last of either side disconnects that side, and then sets
-//!      `released`; who finds it set already frees the hub.
+//! HU1. A hub exists as long as a sender or a receiver does. The last handle of a side disconnects
+//!      that side, and then sets `released`; if it was set already, the thread frees the hub.
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,8 +12,8 @@ use super::core::outcome::Side;
 use crate::sync::wait::waiting::Thread;
 use crate::sys::exit;
 
-/// See the module's text.
-// Two lines of the cache for the lock and what it guards; the counts come after them.
+/// See the module documentation.
+// Two cache lines for the lock and its data; the counts come after them.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(super) struct Hub<T> {
@@ -23,18 +23,18 @@ pub(super) struct Hub<T> {
     released: AtomicBool,
 }
 
-/// Far more handles than memory can hold, short of some that were forgotten.
+/// Far more handles than memory can hold, unless handles were forgotten.
 const MOST: usize = isize::MAX as usize;
 
 #[cold]
 fn too_many_handles() -> ! {
     exit::abort(format_args!(
-        "more than {MOST} handles to one side of a channel: they are leaked somewhere, with mem::forget for example"
+        "more than {MOST} handles to one side of a channel: some are leaked, as by mem::forget"
     ))
 }
 
 impl<T> Hub<T> {
-    /// With one handle on each side.
+    /// Creates a channel with one handle on each side.
     pub(super) fn open(capacity: usize) -> NonNull<Hub<T>> {
         NonNull::from(Box::leak(Box::new(Hub {
             chan: Chan::new(capacity),
@@ -51,22 +51,22 @@ impl<T> Hub<T> {
         }
     }
 
-    /// One more handle on a side that has one.
+    /// Adds a handle to a side that has one.
     pub(super) fn join(&self, side: Side) {
         if self.count(side).fetch_add(1, Ordering::Relaxed) > MOST {
             too_many_handles();
         }
     }
 
-    /// One handle less.
+    /// Removes a handle.
     ///
     /// # Safety
     ///
-    /// The handle is counted on that side, and not used again.
+    /// The handle is counted on that side, and is not used again.
     pub(super) unsafe fn leave(hub: NonNull<Hub<T>>, side: Side) {
         // SAFETY: HU1.
         let this = unsafe { hub.as_ref() };
-        // AcqRel: what other handles of this side did comes before the disconnection.
+        // AcqRel: actions through other handles of this side happen before the disconnection.
         if this.count(side).fetch_sub(1, Ordering::AcqRel) > 1 {
             return;
         }
@@ -76,7 +76,7 @@ impl<T> Hub<T> {
             fn drop(&mut self) {
                 // SAFETY: HU1.
                 let this = unsafe { self.0.as_ref() };
-                // AcqRel: the other side's last deed comes before the end.
+                // AcqRel: the other side's last action happens before the deallocation.
                 if this.released.swap(true, Ordering::AcqRel) {
                     // SAFETY: HU1; `open` made it.
                     drop(unsafe { Box::from_raw(self.0.as_ptr()) });

@@ -1,32 +1,43 @@
-//! The messages of a channel as iterators.
+//! Iterators over the messages of a channel.
 
 use std::fmt;
 use std::iter::FusedIterator;
 
 use super::Receiver;
 
-/// Waits for each message, until there are no more to come; made by [`Receiver::iter`].
+/// Iterator that waits for each message; returned by [`Receiver::iter`].
 pub struct Iter<'a, T> {
     pub(super) receiver: &'a Receiver<T>,
 }
 
-/// Takes the messages that are there; made by [`Receiver::try_iter`].
+/// Iterator over the messages in the channel; returned by [`Receiver::try_iter`].
 pub struct TryIter<'a, T> {
     pub(super) receiver: &'a Receiver<T>,
 }
 
-/// As [`Iter`], and has the receiver; made by its `into_iter`.
+/// Owning iterator that waits for each message; returned by `Receiver::into_iter`.
 pub struct IntoIter<T> {
     pub(super) receiver: Receiver<T>,
 }
 
 impl<T> Receiver<T> {
-    /// What comes, until the channel is empty and all senders are gone. Waits for each.
+    /// Returns an iterator over messages that waits for each, until the channel is empty and all
+    /// senders were dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (sender, receiver) = rustlet::sync::mpsc::channel();
+    /// std::thread::spawn(move || (1..=3).for_each(|n| sender.send(n).unwrap()));
+    /// assert_eq!(receiver.iter().sum::<i32>(), 6);
+    /// ```
     pub fn iter(&self) -> Iter<'_, T> {
         Iter { receiver: self }
     }
 
-    /// What is there, without waiting.
+    /// Returns an iterator over the messages that are in the channel; it does not wait.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::channel::unbounded;

@@ -1,4 +1,4 @@
-//! For how long an operation waits, and when one that does not wait gives way.
+//! The time limits of operations, and the cooperative budget of channels.
 
 use std::panic::Location;
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::green::budget::spend;
 use crate::sys::clock::{self, NEVER, Tick};
 
-/// As the caller said it; the clock is read only if there is something to wait for.
+/// As the caller gave it; the clock is read only if the operation has to wait.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Limit {
     Never,
@@ -25,7 +25,8 @@ impl Limit {
     }
 }
 
-/// Before an operation has any effect: those whose channels are always ready do not keep their worker to themselves.
+/// Charges the budget before an operation has any effect: threads whose channels are always ready
+/// do not monopolise their worker.
 #[inline(always)]
 pub(crate) fn give_way(at: &'static Location<'static>) {
     spend(at);

@@ -1,4 +1,4 @@
-//! The functions that make channels.
+//! Functions that create channels and receivers.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,10 +9,12 @@ use super::select::polled::{Ask, At, Latch, Source, Ticker};
 use super::{Receiver, Sender};
 use crate::sys::clock;
 
-/// A channel that holds at most `capacity` messages: a sender waits while it is full. With capacity 0 a sender waits for
-/// a receiver, and hands it the message.
+/// Creates a channel that holds at most `capacity` messages: senders wait while it is full. With
+/// capacity 0 each send waits for a receive.
 ///
-/// Memory is taken as messages come, so a large capacity costs nothing by itself.
+/// Memory is allocated as messages arrive, so a large capacity costs nothing by itself.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::channel::bounded;
@@ -23,14 +25,20 @@ use crate::sys::clock;
 ///     assert_eq!(receiver.recv(), Ok("from hand to hand"));
 /// });
 /// ```
+#[doc(alias = "chan")]
+#[doc(alias = "make")]
+#[doc(alias = "sync_channel")]
+#[doc(alias = "rendezvous")]
 #[must_use]
 pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
-    // A limit that memory cannot reach is none, but it says so.
+    // A limit that memory cannot reach is none, but the channel reports it.
     open(capacity.min(UNBOUNDED - 1))
 }
 
-/// A channel that holds as many messages as memory does: senders never wait. Memory goes back as messages are
-/// received.
+/// Creates a channel without a capacity limit: senders never wait. Memory is released as messages
+/// are received.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::channel::unbounded;
@@ -39,6 +47,8 @@ pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 /// sender.send("hello").unwrap();
 /// assert_eq!(receiver.recv(), Ok("hello"));
 /// ```
+#[doc(alias = "unbounded_channel")]
+#[doc(alias = "chan")]
 #[must_use]
 pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
     open(UNBOUNDED)
@@ -49,10 +59,13 @@ fn open<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     (Sender::new(hub), Receiver::new(hub))
 }
 
-/// A receiver that gives one message, when `duration` has passed: the moment when it was due. Clones share it.
+/// Returns a receiver of one message, after `duration`: the moment at which it was due. Clones
+/// share the message.
 ///
-/// It is never disconnected, only empty again. It costs nothing while nobody waits for it. A duration beyond what an [`Instant`]
-/// can say never passes.
+/// The receiver is never disconnected; after the message it is empty again. It costs nothing while
+/// no thread waits for it. A duration beyond the range of [`Instant`] never passes.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::channel::{after, select, unbounded};
@@ -66,6 +79,9 @@ fn open<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 ///     }
 /// });
 /// ```
+#[doc(alias = "timer")]
+#[doc(alias = "sleep")]
+#[doc(alias = "timeout")]
 #[must_use]
 pub fn after(duration: Duration) -> Receiver<Instant> {
     match clock::instant().checked_add(duration) {
@@ -74,7 +90,9 @@ pub fn after(duration: Duration) -> Receiver<Instant> {
     }
 }
 
-/// A receiver that gives one message, at `moment`: that moment. Otherwise as [`after`].
+/// Returns a receiver of one message, at `moment`: that moment. Otherwise like [`after`].
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::channel::at;
@@ -83,12 +101,17 @@ pub fn after(duration: Duration) -> Receiver<Instant> {
 /// let moment = Instant::now();
 /// assert_eq!(at(moment).recv(), Ok(moment));
 /// ```
+#[doc(alias = "deadline")]
+#[doc(alias = "sleep_until")]
 #[must_use]
 pub fn at(moment: Instant) -> Receiver<Instant> {
     Receiver::asking(Arc::new(At::new(moment)))
 }
 
-/// A receiver that never gives anything, and is never disconnected: for an arm of a [`select!`](crate::select) that is not wanted.
+/// Returns a receiver that never gets a message and is never disconnected: for an arm of a
+/// [`select!`](crate::select) that is disabled.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::channel::{after, never, select};
@@ -105,10 +128,14 @@ pub const fn never<T>() -> Receiver<T> {
     Receiver::silent()
 }
 
-/// A receiver that gives a message every `duration`, the first when one has passed: the moment when it was due. Clones share them.
+/// Returns a receiver of periodic messages, the first after `duration`: the moments at which they
+/// were due. Clones share the messages.
 ///
-/// It holds one message at most: moments that nobody has received in time are left out, and the next is a `duration` after the
-/// late one was received. Whoever waits for each gets them without drift. It costs nothing while nobody waits for it.
+/// It holds one message at most. Missed ticks are dropped, and after a late receive the next tick
+/// comes `duration` later. A thread that waits for each tick gets them without drift. It costs
+/// nothing while no thread waits for it.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::channel::tick;
@@ -120,6 +147,9 @@ pub const fn never<T>() -> Receiver<T> {
 ///     assert!(second - first >= Duration::from_millis(1));
 /// });
 /// ```
+#[doc(alias = "interval")]
+#[doc(alias = "NewTicker")]
+#[doc(alias = "Ticker")]
 #[must_use]
 pub fn tick(duration: Duration) -> Receiver<Instant> {
     match clock::instant().checked_add(duration) {
@@ -128,7 +158,8 @@ pub fn tick(duration: Duration) -> Receiver<Instant> {
     }
 }
 
-/// Something that happens once: when the latch has been set, each `recv` of the receiver and its clones gives `Ok(())`, for ever.
+/// Creates a one-time event: once the latch is set, each `recv` of the receiver and its clones
+/// returns `Ok(())`, forever.
 #[allow(dead_code, reason = "for the ends of threads and of children")]
 pub(crate) fn latch() -> (Latch, Receiver<()>) {
     let latch = Latch::new();
@@ -137,13 +168,13 @@ pub(crate) fn latch() -> (Latch, Receiver<()>) {
 }
 
 impl Latch {
-    /// Ready from when it is set.
+    /// Returns a receiver that is ready once the latch is set.
     pub(crate) fn receiver(&self) -> Receiver<()> {
         source(self.question())
     }
 }
 
-/// A receiver that gives `Ok(())` whenever the answer is yes.
+/// Creates a receiver that yields `Ok(())` whenever `question` is ready.
 #[allow(dead_code, reason = "for readiness of descriptors and the like")]
 pub(crate) fn source(question: Arc<dyn Ask>) -> Receiver<()> {
     Receiver::asking(Arc::new(Source(question)))

@@ -1,16 +1,28 @@
-//! Channels between threads, green or not, with the names of the crate crossbeam-channel: several senders, several
-//! receivers, each message to one of them; and [`select!`], which waits for several at once.
+//! Channels with many senders and many receivers, and [`select!`], which waits for several
+//! operations at once.
 //!
-//! A channel has a capacity: [`bounded`] to some messages, [`unbounded`], or 0, where a message goes from hand to hand. What
-//! would block suspends the calling green thread, or blocks the calling OS thread; the two kinds can be at the two ends
-//! of a channel. Those who wait are served in the order in which they came, and a message goes straight to
-//! the one who waits for it.
+//! The API is that of the crate crossbeam-channel. Each message goes to one receiver.
 //!
-//! Timers are receivers: [`after`], [`at`], [`tick`]. So is whatever else can be waited for, so that
-//! one `select!` waits for all of it.
+//! A channel is [`bounded`] to a number of messages, [`unbounded`], or has capacity 0 (rendezvous),
+//! where each send waits for a receive. Operations that have to wait suspend the calling green
+//! thread, or block the calling OS thread; both kinds can use the two ends of one channel. Waiters
+//! are served in first-in-first-out order, and a message is passed directly to a waiting receiver.
 //!
-//! An operation that need not wait gives the others of its worker a turn now and then. So each of them may suspend,
-//! and, in a cancelled thread, unwind, even `try_recv`; it has not had any effect then.
+//! Everything that can be waited for is a receiver, so one `select!` waits for all of it: messages,
+//! timers ([`after`], [`at`], [`tick`]), the ends of threads and child processes, signals, and
+//! readiness of descriptors.
+//!
+//! # Suspends
+//!
+//! `send`, `recv` and `select` suspend while they have to wait. Every operation, even `try_recv`,
+//! yields to other green threads after 128 operations without a wait.
+//!
+//! # Cancellation
+//!
+//! An operation of a cancelled green thread unwinds while it waits or yields; it has had no effect
+//! then.
+//!
+//! # Examples
 //!
 //! ```
 //! use rustlet::channel::{bounded, select, tick};
@@ -69,7 +81,7 @@ pub use self::{
     select::dynamic::{Select, SelectedOperation},
     sender::Sender,
 };
-/// What crossbeam-channel's macros expand to, and what some name who write such macros of their own.
+/// For crossbeam-channel's macros, and for macros of other crates that name it.
 #[cfg(not(loom))]
 #[doc(hidden)]
 pub use crate::select as crossbeam_channel_internal;
@@ -85,7 +97,7 @@ pub(crate) use self::{
     select::waiters::{Key, Waiters, wake},
 };
 
-/// What the macros are made of.
+/// The parts of the macros' expansion.
 #[cfg(not(loom))]
 #[doc(hidden)]
 pub mod internal {

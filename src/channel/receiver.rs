@@ -1,7 +1,7 @@
 #![allow(unsafe_code, reason = "a counted pointer to the channel")]
-//! The receiving side of a channel, and what is received from without a channel.
+//! The receiving side of a channel, and receivers without a channel.
 //!
-//! RE1. A receiver of a channel is counted in its hub, so the hub is there (HU1 in `hub.rs`).
+//! RE1. A receiver of a channel is counted in its hub, so the hub exists (HU1 in `hub.rs`).
 //! RE2. After a success the message is in its place, to be taken once.
 
 use std::fmt;
@@ -22,9 +22,12 @@ use super::{RecvError, RecvTimeoutError, TryRecvError};
 use crate::green::budget::spend_quietly;
 use crate::green::{OnCancel, Reason, Wait};
 
-/// The receiving side of a channel. Clone it to receive in several threads, or share it; each message goes to one.
+/// Receiving side of a channel; clone it, or share it, to receive in several threads.
 ///
-/// Timers ([`after`](super::after), [`tick`](super::tick)) and other things that can be waited for are receivers too.
+/// Each message goes to one receiver. Timers ([`after`](super::after), [`tick`](super::tick)) and
+/// other things that can be waited for are receivers too.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::channel::bounded;
@@ -46,7 +49,8 @@ enum Kind<T> {
     Never(Never<T>),
 }
 
-// SAFETY: messages go from thread to thread; the hub is made for it, and questions are `Send` and `Sync`.
+// SAFETY: messages move from thread to thread; the hub is made for that, and questions are `Send`
+// and `Sync`.
 unsafe impl<T: Send> Send for Receiver<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for Receiver<T> {}
@@ -54,7 +58,7 @@ impl<T> UnwindSafe for Receiver<T> {}
 impl<T> RefUnwindSafe for Receiver<T> {}
 
 impl<T> Receiver<T> {
-    /// The one that `Hub::open` has counted.
+    /// Creates the receiver that `Hub::open` has counted.
     pub(super) fn new(hub: NonNull<Hub<T>>) -> Receiver<T> {
         Receiver {
             kind: Kind::Chan(hub, PhantomData),
@@ -83,7 +87,7 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// As a select sees it.
+    /// Returns the arm for a select.
     pub(super) fn arm(&self) -> ThreadArm<'_> {
         match self.hub() {
             Ok(hub) => Arm::meeting(Side::Recv, &hub.chan),
@@ -110,15 +114,32 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Receives a message, and waits for one if there is none.
+    /// Receives a message, waiting for one if there is none.
     ///
     /// # Errors
     ///
-    /// The channel is empty and all senders are gone, or go while it waits.
+    /// Returns an error if the channel is empty and all senders were dropped, also during the wait.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread while the channel is empty; blocks an OS thread.
     ///
     /// # Cancellation
     ///
-    /// The wait may unwind; no message has been taken then.
+    /// The caller unwinds; no message has been taken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::channel::bounded;
+    ///
+    /// rustlet::run(|| {
+    ///     let (sender, receiver) = bounded(4);
+    ///     rustlet::spawn(move || sender.send("hello").unwrap());
+    ///     assert_eq!(receiver.recv(), Ok("hello"));
+    ///     assert!(receiver.recv().is_err()); // The sender is dropped.
+    /// });
+    /// ```
     #[track_caller]
     #[inline(always)]
     pub fn recv(&self) -> Result<T, RecvError> {
@@ -130,11 +151,13 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Receives a message if that needs no wait.
+    /// Receives a message if there is one, without waiting.
     ///
     /// # Errors
     ///
-    /// There is none; or there is none, and all senders are gone.
+    /// `Empty`: there is no message. `Disconnected`: there is none, and all senders were dropped.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::channel::{unbounded, TryRecvError};
@@ -163,11 +186,14 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// As [`recv`](Receiver::recv), and waits for at most `timeout`.
+    /// Receives a message, waiting for at most `timeout`; otherwise like [`recv`](Receiver::recv).
     ///
     /// # Errors
     ///
-    /// The time is up; or the channel is empty and all senders are gone.
+    /// `Timeout`: the time has passed. `Disconnected`: the channel is empty and all senders were
+    /// dropped.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::channel::{unbounded, RecvTimeoutError};
@@ -184,11 +210,23 @@ impl<T> Receiver<T> {
         self.recv_within(Limit::For(timeout), Location::caller())
     }
 
-    /// As [`recv`](Receiver::recv), and waits until `deadline` at most.
+    /// Receives a message, waiting until `deadline` at the latest; otherwise like
+    /// [`recv`](Receiver::recv).
     ///
     /// # Errors
     ///
     /// As [`recv_timeout`](Receiver::recv_timeout).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::channel::{unbounded, RecvTimeoutError};
+    /// use std::time::Instant;
+    ///
+    /// let (_sender, receiver) = unbounded::<()>();
+    /// let late = receiver.recv_deadline(Instant::now());
+    /// assert_eq!(late, Err(RecvTimeoutError::Timeout));
+    /// ```
     #[track_caller]
     #[inline(always)]
     pub fn recv_deadline(&self, deadline: Instant) -> Result<T, RecvTimeoutError> {
@@ -210,13 +248,32 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Whether there is no message in the channel. Always so at capacity 0.
+    /// Returns `true` if there is no message in the channel. Always `true` at capacity 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (sender, receiver) = rustlet::channel::unbounded();
+    /// assert!(receiver.is_empty());
+    /// sender.send(1).unwrap();
+    /// assert!(!receiver.is_empty());
+    /// ```
     #[track_caller]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether the channel is full. Always so at capacity 0. What has no sender holds one message at most.
+    /// Returns `true` if the channel is full. Always `true` at capacity 0. Receivers without
+    /// senders hold one message at most.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (sender, receiver) = rustlet::channel::bounded(1);
+    /// assert!(!receiver.is_full());
+    /// sender.send(1).unwrap();
+    /// assert!(receiver.is_full());
+    /// ```
     #[track_caller]
     pub fn is_full(&self) -> bool {
         spend_quietly(Location::caller());
@@ -227,7 +284,15 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// How many messages are in the channel.
+    /// Returns the number of messages in the channel.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (sender, receiver) = rustlet::channel::unbounded();
+    /// sender.send(1).unwrap();
+    /// assert_eq!(receiver.len(), 1);
+    /// ```
     #[track_caller]
     pub fn len(&self) -> usize {
         spend_quietly(Location::caller());
@@ -237,7 +302,16 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// How many it can hold; none if there is no limit.
+    /// Returns the capacity, or `None` if the channel is unbounded.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::channel::{bounded, unbounded};
+    ///
+    /// assert_eq!(bounded::<u8>(3).1.capacity(), Some(3));
+    /// assert_eq!(unbounded::<u8>().1.capacity(), None);
+    /// ```
     pub fn capacity(&self) -> Option<usize> {
         match &self.kind {
             Kind::Asked(_) => Some(1),
@@ -246,7 +320,14 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Whether both receive from the same channel.
+    /// Returns `true` if both receive from the same channel.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (_sender, receiver) = rustlet::sync::broadcast::channel::<()>(2);
+    /// assert!(receiver.same_channel(&receiver.resubscribe()));
+    /// ```
     pub fn same_channel(&self, other: &Receiver<T>) -> bool {
         match (&self.kind, &other.kind) {
             (Kind::Chan(one, _), Kind::Chan(other, _)) => one == other,
@@ -256,7 +337,8 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// As if it, its clones and all senders were dropped: nothing is received from the channel any more.
+    /// Closes the channel, as if this receiver, its clones and all senders were dropped: no more
+    /// messages are received.
     pub(crate) fn close(&self) {
         if let Ok(hub) = self.hub() {
             hub.chan.disconnect_senders();
@@ -264,7 +346,7 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Where it is, to tell it from other channels.
+    /// Returns an address that identifies the channel.
     pub(super) fn address(&self) -> usize {
         match &self.kind {
             Kind::Chan(hub, _) => hub.as_ptr().addr(),
@@ -292,7 +374,7 @@ fn wait_for_answer(question: &dyn Question, slot: *mut (), wait: Wait) -> Result
 #[cold]
 #[inline(never)]
 fn ask(question: &dyn Question, slot: *mut ()) -> Result<(), Unreceived> {
-    // SAFETY: PL1 in `polled.rs`: it gives what its receiver is made for.
+    // SAFETY: PL1 in `polled.rs`: the receiver and its question have the same type.
     match unsafe { question.poll(slot) } {
         true => Ok(()),
         false => Err(Unreceived::Empty),

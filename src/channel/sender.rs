@@ -1,8 +1,8 @@
 #![allow(unsafe_code, reason = "a counted pointer to the channel")]
 //! The sending side of a channel.
 //!
-//! SN1. A sender is counted in its hub, so the hub is there (HU1 in `hub.rs`).
-//! SN2. After an error the value of an offer is still in it, and nobody else knows it.
+//! SN1. A sender is counted in its hub, so the hub exists (HU1 in `hub.rs`).
+//! SN2. After an error the value of an offer is still in it, and no other thread knows it.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -21,9 +21,11 @@ use crate::green::budget::spend_quietly;
 use crate::green::{OnCancel, Reason, Wait};
 use crate::sync::wait::waiting::Thread;
 
-/// The sending side of a channel. Clone it to send from several threads, or share it.
+/// Sending side of a channel; clone it, or share it, to send from several threads.
 ///
-/// When the last one is dropped, receivers get what is still in the channel, and then an error.
+/// When the last sender is dropped, receivers get the remaining messages and then an error.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::channel::unbounded;
@@ -43,7 +45,7 @@ pub struct Sender<T> {
     items: PhantomData<Hub<T>>,
 }
 
-// SAFETY: messages go from thread to thread; the hub is made for it.
+// SAFETY: messages move from thread to thread; the hub is made for that.
 unsafe impl<T: Send> Send for Sender<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for Sender<T> {}
@@ -51,7 +53,7 @@ impl<T> UnwindSafe for Sender<T> {}
 impl<T> RefUnwindSafe for Sender<T> {}
 
 impl<T> Sender<T> {
-    /// The one that `Hub::open` has counted.
+    /// Creates the sender that `Hub::open` has counted.
     pub(super) fn new(hub: NonNull<Hub<T>>) -> Sender<T> {
         Sender {
             hub,
@@ -70,12 +72,13 @@ impl<T> Sender<T> {
         &self.hub().chan
     }
 
-    /// As if it and its clones were dropped: what is in the channel can still be received.
+    /// Closes the channel, as if this sender and its clones were dropped: the remaining messages
+    /// can still be received.
     pub(crate) fn close(&self) {
         self.chan().disconnect_senders();
     }
 
-    /// Where it is, to tell it from other channels.
+    /// Returns an address that identifies the channel.
     pub(super) fn address(&self) -> usize {
         self.hub.as_ptr().addr()
     }
@@ -95,15 +98,22 @@ impl<T> Sender<T> {
         })
     }
 
-    /// Sends a message, and waits while the channel is full; at capacity 0, until a receiver takes it.
+    /// Sends a message, waiting while the channel is full. At capacity 0 it waits until a receiver
+    /// takes the message.
     ///
     /// # Errors
     ///
-    /// All receivers are gone, or go while it waits. The message comes back in the error.
+    /// Returns the message in the error if all receivers were dropped, also during the wait.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread while the channel is full; blocks an OS thread.
     ///
     /// # Cancellation
     ///
-    /// The wait may unwind; the message, which nobody has received, is dropped then.
+    /// The caller unwinds and the message, which was not received, is dropped.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::channel::{bounded, SendError};
@@ -112,7 +122,7 @@ impl<T> Sender<T> {
     ///     let (sender, receiver) = bounded(1);
     ///     sender.send(1).unwrap();
     ///     rustlet::spawn(move || assert_eq!(receiver.recv(), Ok(1)));
-    ///     // Waits for the receiver to make room, and then finds that it is gone, or that it goes.
+    ///     // Waits until the receiver makes room, then finds that it is dropped.
     ///     while sender.send(2).is_ok() {}
     ///     assert_eq!(sender.send(3), Err(SendError(3)));
     /// });
@@ -130,11 +140,14 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Sends a message if that needs no wait: if there is room, or, at capacity 0, a receiver waits.
+    /// Sends a message without waiting: if there is room, or, at capacity 0, a receiver is waiting.
     ///
     /// # Errors
     ///
-    /// There is no room (or no receiver waits), or all receivers are gone. The message comes back in the error.
+    /// Returns the message in the error if the channel is full (no receiver is waiting), or all
+    /// receivers were dropped.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::channel::{bounded, TrySendError};
@@ -159,11 +172,13 @@ impl<T> Sender<T> {
         }
     }
 
-    /// As [`send`](Sender::send), and waits for at most `timeout`.
+    /// Sends a message, waiting for at most `timeout`; otherwise like [`send`](Sender::send).
     ///
     /// # Errors
     ///
-    /// The time is up, or all receivers are gone. The message comes back in the error.
+    /// Returns the message in the error if the time has passed or all receivers were dropped.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::channel::{bounded, SendTimeoutError};
@@ -180,11 +195,23 @@ impl<T> Sender<T> {
         self.send_within(message, Limit::For(timeout), Location::caller())
     }
 
-    /// As [`send`](Sender::send), and waits until `deadline` at most.
+    /// Sends a message, waiting until `deadline` at the latest; otherwise like
+    /// [`send`](Sender::send).
     ///
     /// # Errors
     ///
     /// As [`send_timeout`](Sender::send_timeout).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::channel::{bounded, SendTimeoutError};
+    /// use std::time::Instant;
+    ///
+    /// let (sender, _receiver) = bounded(0);
+    /// let late = sender.send_deadline(1, Instant::now());
+    /// assert_eq!(late, Err(SendTimeoutError::Timeout(1)));
+    /// ```
     #[track_caller]
     #[inline(always)]
     pub fn send_deadline(&self, message: T, deadline: Instant) -> Result<(), SendTimeoutError<T>> {
@@ -211,32 +238,66 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Whether there is no message in the channel. Always so at capacity 0.
+    /// Returns `true` if there is no message in the channel. Always `true` at capacity 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (sender, _receiver) = rustlet::channel::unbounded();
+    /// assert!(sender.is_empty());
+    /// sender.send(1).unwrap();
+    /// assert!(!sender.is_empty());
+    /// ```
     #[track_caller]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether the channel is full. Always so at capacity 0.
+    /// Returns `true` if the channel is full. Always `true` at capacity 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (sender, _receiver) = rustlet::channel::bounded(1);
+    /// sender.send(1).unwrap();
+    /// assert!(sender.is_full());
+    /// ```
     #[track_caller]
     pub fn is_full(&self) -> bool {
         spend_quietly(Location::caller());
         self.chan().is_full()
     }
 
-    /// How many messages are in the channel.
+    /// Returns the number of messages in the channel.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (sender, _receiver) = rustlet::channel::unbounded();
+    /// sender.send(1).unwrap();
+    /// assert_eq!(sender.len(), 1);
+    /// ```
     #[track_caller]
     pub fn len(&self) -> usize {
         spend_quietly(Location::caller());
         self.chan().len()
     }
 
-    /// How many it can hold; none if there is no limit.
+    /// Returns the capacity, or `None` if the channel is unbounded.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (sender, _receiver) = rustlet::channel::bounded::<u8>(3);
+    /// assert_eq!(sender.capacity(), Some(3));
+    /// ```
     pub fn capacity(&self) -> Option<usize> {
         self.chan().capacity()
     }
 
-    /// Whether both send to the same channel.
+    /// Returns `true` if both send to the same channel.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::channel::unbounded;

@@ -1,4 +1,4 @@
-//! What is in a directory: read on the pool, many entries a trip.
+//! Directory iteration: read on the pool, many entries at a time.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -13,21 +13,31 @@ use std::sync::{Arc, Mutex};
 use crate::runtime::blocking;
 use crate::shim::lock;
 
-/// The first trip takes so many entries, and each takes twice as many as the last, up to so many.
+/// Sizes of the first and of the largest batch of entries; each batch is twice as large as the
+/// last.
 const FEW: usize = 32;
 const MANY: usize = 1024;
 
-/// The entries of a directory: the iterator of [`read_dir`](super::read_dir).
+/// Iterator over the entries of a directory, returned by [`read_dir`](super::read_dir).
 ///
-/// Entries are read ahead, so what is made or removed while the iteration is under way may or may not be seen, as with std. `next` suspends now and then.
+/// Entries are read ahead, so entries created or removed during the iteration may or may not be
+/// seen, as in std. `next` suspends occasionally.
 ///
 /// # Errors
 ///
-/// An entry that the system cannot read is an error; the iteration ends after it.
+/// Yields an error if the system cannot read an entry; the iteration ends after it.
+///
+/// # Examples
+///
+/// ```
+/// let entries: rustlet::fs::ReadDir = rustlet::fs::read_dir("/")?;
+/// assert!(entries.count() > 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct ReadDir {
     root: Arc<Path>,
     ahead: VecDeque<io::Result<DirEntry>>,
-    /// Where to read on; none at the end. The pool takes it while the calling thread waits.
+    /// Where to continue; `None` at the end. The pool takes it while the calling thread waits.
     rest: Arc<Mutex<Option<std::fs::ReadDir>>>,
     size: usize,
 }
@@ -48,7 +58,7 @@ impl ReadDir {
 
 type Batch = (VecDeque<io::Result<DirEntry>>, Option<std::fs::ReadDir>);
 
-/// The next `size` entries, and where to go on, if there may be more.
+/// Returns the next `size` entries, and where to continue if there may be more.
 fn take(mut rest: std::fs::ReadDir, size: usize) -> Batch {
     let mut batch = VecDeque::new();
     while batch.len() < size {
@@ -68,7 +78,7 @@ impl Iterator for ReadDir {
         if self.ahead.is_empty() && lock(&self.rest).is_some() {
             let size = (self.size * 2).min(MANY);
             let slot = Arc::clone(&self.rest);
-            // What is never made leaves the rest where it is, to be read by the next call.
+            // A call that is never made leaves `rest` in place, to be read by the next call.
             let batch = blocking::on_file_shielded(move || {
                 let rest = lock(&slot).take();
                 let Some((ahead, rest)) = rest.map(|rest| take(rest, size)) else {
@@ -86,7 +96,8 @@ impl Iterator for ReadDir {
     }
 }
 
-// What is left to give is whole between any two calls: std's type has these by itself.
+// The remaining state is consistent between any two calls: std's type has these impls
+// automatically.
 impl UnwindSafe for ReadDir {}
 impl RefUnwindSafe for ReadDir {}
 
@@ -96,15 +107,25 @@ impl fmt::Debug for ReadDir {
     }
 }
 
-/// An entry of a directory: [`std::fs::DirEntry`] for green threads. Its number is there through std's trait, [`DirEntryExt`].
+/// An entry of a directory: [`std::fs::DirEntry`] for green threads. std's trait [`DirEntryExt`]
+/// gives its inode number.
+///
+/// # Examples
+///
+/// ```
+/// let entry: rustlet::fs::DirEntry = rustlet::fs::read_dir("/")?.next().unwrap()?;
+/// println!("{}", entry.path().display());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct DirEntry {
     entry: Arc<std::fs::DirEntry>,
-    /// As the directory tells it; if it does not, the disk was asked, on the pool. None if that failed.
+    /// The type from the directory; if it has none, the disk was asked, on the pool. `None` if that
+    /// failed.
     file_type: Option<FileType>,
 }
 
 impl DirEntry {
-    /// On the pool, or where one may block.
+    /// Called on the pool, or where blocking is allowed.
     fn new(entry: std::fs::DirEntry) -> DirEntry {
         DirEntry {
             file_type: entry.file_type().ok(),
@@ -112,7 +133,9 @@ impl DirEntry {
         }
     }
 
-    /// The path given to [`read_dir`](super::read_dir), joined with the name.
+    /// Returns the path given to [`read_dir`](super::read_dir), joined with the name.
+    ///
+    /// # Examples
     ///
     /// ```
     /// for entry in rustlet::fs::read_dir("/")? {
@@ -125,11 +148,17 @@ impl DirEntry {
         self.entry.path()
     }
 
-    /// What the entry is. A symbolic link is not followed. Suspends at most in the rare case that this failed when the directory was read.
+    /// Returns the type of the entry. A symbolic link is not followed.
     ///
     /// # Errors
     ///
-    /// The system's: the entry is gone, and the directory has not told.
+    /// The system's, if the entry is gone and the directory does not record types.
+    ///
+    /// # Suspends
+    ///
+    /// Only in the rare case that the type could not be read with the directory.
+    ///
+    /// # Examples
     ///
     /// ```
     /// for entry in rustlet::fs::read_dir("/proc/self/fd")? {
@@ -148,11 +177,17 @@ impl DirEntry {
         }
     }
 
-    /// What the system notes about the entry. A symbolic link is not followed. Suspends.
+    /// Returns the metadata of the entry. A symbolic link is not followed.
     ///
     /// # Errors
     ///
-    /// The system's: the entry is gone.
+    /// The system's, if the entry is gone.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
+    ///
+    /// # Examples
     ///
     /// ```
     /// for entry in rustlet::fs::read_dir("/dev")? {
@@ -167,7 +202,9 @@ impl DirEntry {
         blocking::on_file(move || entry.metadata())
     }
 
-    /// The name, without a path.
+    /// Returns the name, without a path.
+    ///
+    /// # Examples
     ///
     /// ```
     /// for entry in rustlet::fs::read_dir("/")? {

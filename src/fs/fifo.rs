@@ -1,7 +1,8 @@
-//! Opening a FIFO without a thread that blocks in `open(2)`, which nothing could take back.
+//! Opens a FIFO without a thread that blocks in `open(2)`, which could not be interrupted.
 //!
-//! A writer is refused until there is a reader, and asks again after pauses. A reader is there at once, for writers to see; whether one has come
-//! is asked after pauses. Given up, it closes its end: a writer that comes later finds no reader that takes and loses what it writes.
+//! A writer is refused until there is a reader, and retries after pauses. A reader opens its end at
+//! once, so that writers see it, and checks for a writer after pauses. If the reader gives up, it
+//! closes its end: a writer that comes later finds no reader that takes and loses its data.
 //!
 //! Suspends the calling thread.
 
@@ -23,7 +24,7 @@ use crate::sys::sock;
 
 /// A FIFO that is being opened. A reader has its end already, a writer perhaps.
 pub(super) struct Fifo {
-    /// They are `O_NONBLOCK`.
+    /// They include `O_NONBLOCK`.
     options: OpenOptions,
     path: PathBuf,
     way: Way,
@@ -31,7 +32,7 @@ pub(super) struct Fifo {
 }
 
 impl Fifo {
-    /// On the pool: opens the end, unless there is no other one.
+    /// Opens the end on the pool, unless there is no other end.
     ///
     /// # Errors
     ///
@@ -91,14 +92,14 @@ impl Fifo {
     }
 }
 
-/// Whether there is, or was, somebody who writes.
+/// Returns whether there is, or was, a writer.
 fn has_writer(file: &File) -> io::Result<bool> {
     if retry::is_ready(file.as_fd(), Way::Read)? {
         return Ok(true);
     }
     let mut byte = [0];
     match file.open.file().read(&mut byte) {
-        // There is none, or it has gone, which the next question will show.
+        // There is none, or it has gone, which the next check will show.
         Ok(0) => Ok(false),
         Ok(_) => {
             file.open.kept_for_good().put(&byte);

@@ -1,9 +1,10 @@
-//! `File`: std's, whose operations suspend the calling green thread only.
+//! `File`: std's, with operations that suspend only the calling green thread.
 //!
-//! What a file does besides transfers (`transfer.rs`) is done on the blocking pool. A call that is under way there holds the open
-//! file, so a descriptor that the program drops meanwhile is closed when that call has ended, and never reused under it.
+//! Operations other than transfers (`transfer.rs`) are done on the blocking pool. A running call
+//! holds the open file, so a descriptor that the program drops meanwhile is closed when that call
+//! has ended, and is not reused before.
 //!
-//! Any thread, green or not, may use a file; any number at once.
+//! Any thread, green or not, may use a file; any number of them at once.
 
 use std::fmt;
 use std::fs::{FileTimes, Metadata, Permissions};
@@ -21,7 +22,7 @@ use crate::runtime::io::source::{Kind, Source};
 use crate::sys::file::Nature;
 use crate::sys::sock;
 
-/// The open file, and what is remembered of it.
+/// The open file and its cached state.
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) traffic: Traffic,
@@ -46,7 +47,8 @@ impl Handle for Arc<Open> {
     }
 
     fn source(&self) -> Option<&Source> {
-        // The reactor forgets a descriptor by its number: these three may become other files meanwhile.
+        // The reactor forgets a descriptor by its number: these three may become other files
+        // meanwhile.
         Some(&self.source).filter(|source| !sock::is_standard(source.fd()))
     }
 
@@ -61,37 +63,47 @@ impl Handle for Arc<Open> {
 
 /// An open file: [`std::fs::File`] for green threads.
 ///
-/// Every operation suspends the calling green thread while the disk is at it, and blocks an ordinary OS thread, as std's does. The work is done
-/// on the runtime's pool of blocking OS threads (see [`unblock`](crate::unblock)); what is in the page cache already is read without the trip, where the
-/// system can (Linux, on most file systems on disks). Files that are *not* on a disk (FIFOs, terminals, and on Linux inotify, eventfd, timerfd,
-/// signalfd and the like) wait in the reactor, like sockets, and hold no thread of the pool; nor does opening a FIFO, until somebody opens the
-/// other end.
+/// Every operation suspends the calling green thread while the disk is busy, and blocks an OS
+/// thread, as in std. The work is done on the runtime's pool of blocking OS threads (see
+/// [`unblock`](crate::unblock)); data in the page cache is read without the pool, where the system
+/// supports that (Linux, on most file systems on disks). Files that are *not* on a disk (FIFOs,
+/// terminals, and on Linux inotify, eventfd, timerfd, signalfd and so on) wait in the reactor, like
+/// sockets, and occupy no thread of the pool; nor does opening a FIFO, until its other end is
+/// opened.
 ///
-/// One read or write carries at most 2 MiB through the pool, so longer ones are short reads and writes; [`read_exact`](io::Read::read_exact),
-/// [`write_all`](io::Write::write_all), [`read_to_end`](io::Read::read_to_end) and the like go on until all is done. Small pieces are best gathered in
-/// [`BufReader`](io::BufReader) and [`BufWriter`](io::BufWriter), as with std, all the more since a trip costs some microseconds.
+/// One read or write moves at most 2 MiB through the pool, so longer ones are short reads and
+/// writes; [`read_exact`](io::Read::read_exact), [`write_all`](io::Write::write_all),
+/// [`read_to_end`](io::Read::read_to_end) and so on continue until all is done. Use
+/// [`BufReader`](io::BufReader) and [`BufWriter`](io::BufWriter) for small pieces, as with std;
+/// each trip to the pool costs some microseconds.
 ///
 /// # Cancellation
 ///
-/// Every operation may unwind, and then has not happened: no byte was read or written, no position moved, no file was made or
-/// emptied. In detail:
+/// Every operation may unwind, and then has had no effect: no byte was read or written, no position
+/// moved, no file was created or truncated. In detail:
 ///
-/// - while an operation waits for a thread of the pool, a cancellation takes it back and unwinds at once;
-/// - one that only asks ([`metadata`](File::metadata), opening a file that is there, a read at a position) is left to its end, and nobody is told how it
-///   went;
-/// - one that changes something (a read or write that moves the position, [`set_len`](File::set_len), [`sync_all`](File::sync_all), making a file, a lock) is waited for
-///   once it has begun, and the cancellation comes at the next wait. Disks answer soon;
-/// - a FIFO or another stream is left at once, with nothing taken from it. A write that it has taken a part of returns how much;
-/// - a terminal, or another device that knows no read without waiting, is left at once, too. What the read would have got is kept for the next
-///   read of this file or its clones; it is lost to the descriptor if the file is converted into one. What a write has begun with counts
-///   as written, up to 4 KiB, and an error that comes of it is the next write's.
+/// - while an operation waits for a thread of the pool, a cancellation withdraws it and unwinds at
+///   once;
+/// - an operation without effects ([`metadata`](File::metadata), opening an existing file, a read
+///   at a position) runs to its end on the pool, and its result is dropped;
+/// - an operation with effects (a read or write that moves the position,
+///   [`set_len`](File::set_len), [`sync_all`](File::sync_all), creating a file, a lock) completes
+///   once it has begun, and the next wait unwinds. Disks answer soon;
+/// - a FIFO or another stream is left at once, with nothing taken from it. A write of which it has
+///   taken a part returns the length of that part;
+/// - a terminal, or another device that cannot be read without blocking, is left at once, too. The
+///   data of that read is kept for the next read of this file or its clones; it is lost if the file
+///   is converted into a descriptor. Data that a write has begun to send counts as written, up to 4
+///   KiB, and its error is returned by the next write.
 ///
-/// In a thread that is unwinding already (a `BufWriter<File>` that is dropped) operations on disks wait for their end, and so do what they should.
+/// In a thread that is unwinding already (a `BufWriter<File>` that is dropped), operations on disks
+/// wait for their end and so take effect.
 ///
 /// # Closing
 ///
-/// The descriptor is closed when the file is dropped, in place, as std's is; if an operation of a cancelled thread is still under way, when that
-/// has ended. Errors of closing are ignored: call [`sync_all`](File::sync_all) to see them.
+/// The descriptor is closed when the file is dropped, in place, as in std; if an operation of a
+/// cancelled thread is still running, when it has ended. Errors of closing are ignored: call
+/// [`sync_all`](File::sync_all) to see them.
 ///
 /// # Examples
 ///
@@ -140,11 +152,15 @@ impl File {
         blocking::on_file_shielded(move || f(open.file()))
     }
 
-    /// Opens a file to read it. Opening a FIFO waits, on a thread of the pool, until somebody opens it to write.
+    /// Opens a file for reading. A FIFO is opened when another process opens it for writing.
     ///
     /// # Errors
     ///
     /// As [`OpenOptions::open`].
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
     ///
     /// # Examples
     ///
@@ -159,11 +175,15 @@ impl File {
         OpenOptions::new().read(true).open(path)
     }
 
-    /// Opens a file to write it: makes it if it is not there, empties it if it is.
+    /// Opens a file for writing: creates it if it does not exist, and truncates it if it does.
     ///
     /// # Errors
     ///
     /// As [`OpenOptions::open`].
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
     ///
     /// # Examples
     ///
@@ -179,11 +199,16 @@ impl File {
         options.write(true).create(true).truncate(true).open(path)
     }
 
-    /// Makes a file, which must not be there yet, and opens it to read and write.
+    /// Creates a file, which must not exist, and opens it for reading and writing.
     ///
     /// # Errors
     ///
-    /// [`AlreadyExists`](io::ErrorKind::AlreadyExists); and as [`OpenOptions::open`].
+    /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) if it exists; otherwise as
+    /// [`OpenOptions::open`].
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
     ///
     /// # Examples
     ///
@@ -199,7 +224,7 @@ impl File {
         options.read(true).write(true).create_new(true).open(path)
     }
 
-    /// The same as [`OpenOptions::new`].
+    /// Returns new options for opening a file, as [`OpenOptions::new`].
     ///
     /// # Examples
     ///
@@ -213,11 +238,15 @@ impl File {
         OpenOptions::new()
     }
 
-    /// Waits until everything that was written, and what the system notes about the file, is on the disk.
+    /// Waits until all written data and metadata of the file are on the disk.
     ///
     /// # Errors
     ///
-    /// What the disk says, such as a write that has failed since the last call.
+    /// Those of the disk, including failures of writes since the last call.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
     ///
     /// # Examples
     ///
@@ -230,7 +259,8 @@ impl File {
         self.on_pool(std::fs::File::sync_all)
     }
 
-    /// As [`sync_all`](File::sync_all), but what the system notes about the file may come later, except what is needed to read it back.
+    /// Waits until all written data is on the disk, as [`sync_all`](File::sync_all), but only the
+    /// metadata that is needed to read it back.
     ///
     /// # Errors
     ///
@@ -247,11 +277,16 @@ impl File {
         self.on_pool(std::fs::File::sync_data)
     }
 
-    /// Cuts the file off at `size` bytes, or lengthens it with zeros. The position stays where it is.
+    /// Truncates the file to `size` bytes, or extends it with zeros. The position does not move.
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the file is not open for writing, or for a size that the system cannot express.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the file is not open for writing, or for a
+    /// size that the system cannot express.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
     ///
     /// # Examples
     ///
@@ -264,11 +299,15 @@ impl File {
         self.on_pool(move |file| file.set_len(size))
     }
 
-    /// What the system notes about the file.
+    /// Returns the metadata of the file.
     ///
     /// # Errors
     ///
     /// The system's.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
     ///
     /// # Examples
     ///
@@ -287,13 +326,11 @@ impl File {
         blocking::on_file(move || open.file().metadata())
     }
 
-    /// A second handle to the same open file: the two share the position.
-    ///
-    /// Immediate.
+    /// Creates a second handle to the same open file: the two share the position. Does not wait.
     ///
     /// # Errors
     ///
-    /// The process is out of descriptors.
+    /// Returns an error if the process is out of descriptors.
     ///
     /// # Examples
     ///
@@ -310,7 +347,7 @@ impl File {
         crate::green::budget::spend_quietly(std::panic::Location::caller());
         let file = self.open.file().try_clone()?;
         let open = &self.open;
-        // What one of them was too late for is there for the other.
+        // Data that arrived too late for one of them is kept for the other.
         if open.traffic.nature(open.as_fd()) == Nature::Device || open.traffic.kept().is_some() {
             let kept = Arc::clone(open.traffic.kept_for_good());
             return Ok(File::with(file, Traffic::with_kept(kept)));
@@ -318,11 +355,15 @@ impl File {
         Ok(File::new(file))
     }
 
-    /// Changes who may do what with the file.
+    /// Changes the permissions of the file.
     ///
     /// # Errors
     ///
-    /// The system's: the file is somebody else's.
+    /// The system's, for example if the file has another owner.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
     ///
     /// # Examples
     ///
@@ -342,11 +383,15 @@ impl File {
         self.on_pool(move |file| file.set_permissions(perm))
     }
 
-    /// Changes when the file says it was read, written or made.
+    /// Changes the access, modification or creation time of the file.
     ///
     /// # Errors
     ///
-    /// The system's, and for times that it cannot express.
+    /// The system's, also for times that it cannot express.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
     ///
     /// # Examples
     ///
@@ -365,7 +410,7 @@ impl File {
         self.on_pool(move |file| file.set_times(times))
     }
 
-    /// Changes when the file says it was written.
+    /// Changes the modification time of the file.
     ///
     /// # Errors
     ///
@@ -377,7 +422,8 @@ impl File {
     /// use rustlet::fs::File;
     /// use rustlet::time::SystemTime;
     ///
-    /// rustlet::run(|| File::options().write(true).open("ledger")?.set_modified(SystemTime::UNIX_EPOCH))?;
+    /// let time = SystemTime::UNIX_EPOCH;
+    /// rustlet::run(|| File::options().write(true).open("ledger")?.set_modified(time))?;
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[track_caller]
@@ -385,21 +431,22 @@ impl File {
         self.set_times(FileTimes::new().set_modified(time))
     }
 
-    /// Std's file of the same descriptor; of a duplicate if an operation of a cancelled thread is still under way.
+    /// Converts into std's file with the same descriptor; with a duplicate if an operation of a
+    /// cancelled thread is still running.
     fn into_std(self) -> std::fs::File {
         match Arc::try_unwrap(self.open) {
             Ok(open) => open.source.into_fd().into(),
             Err(open) => match open.file().try_clone() {
                 Ok(file) => file,
-                Err(error) => panic!(
-                    "the file is in use by an operation whose caller was cancelled, and cannot be duplicated: {error}"
-                ),
+                Err(error) => {
+                    panic!("cannot duplicate a file that a cancelled operation still uses: {error}")
+                }
             },
         }
     }
 }
 
-/// As std's: the descriptor, and where the system tells, the path and the access.
+/// As std's: the descriptor, and if known, the path and the access mode.
 impl fmt::Debug for File {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.open.file().fmt(f)
@@ -430,8 +477,8 @@ impl From<OwnedFd> for File {
     }
 }
 
-/// The same descriptor. Only while an operation of a cancelled thread is still under way it is a duplicate, and this panics if
-/// there cannot be one.
+/// Keeps the descriptor. Only if an operation of a cancelled thread is still running, it is a
+/// duplicate, and this panics if there is no free descriptor for it.
 impl From<File> for std::fs::File {
     fn from(file: File) -> std::fs::File {
         file.into_std()
@@ -463,11 +510,11 @@ impl IntoRawFd for File {
 #[allow(unsafe_code, reason = "the trait's method is unsafe")]
 impl FromRawFd for File {
     unsafe fn from_raw_fd(fd: RawFd) -> File {
-        // SAFETY: the caller promises that `fd` is open and his to give, as std's contract asks.
+        // SAFETY: the caller promises that `fd` is open and owned, as std's contract requires.
         File::from(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 }
 
-// What is remembered of a file is whole between any two calls: std's type has these by itself.
+// Cached state is consistent between any two calls: std's type has these impls automatically.
 impl std::panic::UnwindSafe for File {}
 impl std::panic::RefUnwindSafe for File {}

@@ -1,8 +1,8 @@
-//! Locks on whole files: `flock(2)`, as std's.
+//! Locks on whole files: `flock(2)`, as in std.
 //!
-//! A green thread that waits for a lock asks for it again after a while, up to [`LONGEST`] apart: on the pool it would hold a thread
-//! that the owner of the lock may need to get done. A question that has begun is waited for, so no lock is taken for a
-//! caller that has left.
+//! A green thread that waits for a lock polls it after pauses, up to [`LONGEST`] apart: on the pool
+//! it would occupy a thread that the owner of the lock may need to finish. A poll that has begun is
+//! waited for, so no lock is taken for a caller that has left.
 
 use std::fmt;
 use std::io;
@@ -21,7 +21,10 @@ use crate::sys::clock;
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(16);
 
-/// Why [`File::try_lock`] or [`File::try_lock_shared`] did not lock. As std's, which is not there yet in the oldest Rust that this crate supports.
+/// Error of [`File::try_lock`] and [`File::try_lock_shared`]. It equals std's, which the oldest
+/// supported Rust does not have yet.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::fs::TryLockError;
@@ -30,9 +33,9 @@ const LONGEST: Duration = Duration::from_millis(16);
 /// assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
 /// ```
 pub enum TryLockError {
-    /// The system's error.
+    /// An error of the system.
     Error(io::Error),
-    /// Somebody else has a lock that excludes this one.
+    /// Another handle has a conflicting lock.
     WouldBlock,
 }
 
@@ -66,14 +69,23 @@ impl From<TryLockError> for io::Error {
 }
 
 impl File {
-    /// Takes the file's lock for this handle and its clones alone. Suspends until nobody else has it, in this process or another.
+    /// Takes an exclusive lock of the file for this handle and its clones, waiting until no other
+    /// handle has one, in this process or another.
     ///
-    /// The lock is advisory: it excludes other locks, and no reads or writes. It is given back by [`unlock`](File::unlock), or when the last clone
-    /// is closed. Other waiters may be faster: it is not fair.
+    /// The lock is advisory: it excludes other locks, not reads or writes. It is released by
+    /// [`unlock`](File::unlock), or when the last clone is closed. It is not fair.
     ///
     /// # Errors
     ///
-    /// The system's: the file system has no locks.
+    /// The system's, for example if the file system has no locks.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until then; blocks an OS thread.
+    ///
+    /// # Cancellation
+    ///
+    /// The caller unwinds without the lock.
     ///
     /// # Examples
     ///
@@ -83,7 +95,7 @@ impl File {
     /// rustlet::run(|| {
     ///     let ledger = File::options().append(true).open("ledger")?;
     ///     ledger.lock()?;
-    ///     // Alone here.
+    ///     // No other process has the lock here.
     ///     ledger.unlock()
     /// })?;
     /// # Ok::<(), std::io::Error>(())
@@ -96,7 +108,8 @@ impl File {
         )
     }
 
-    /// As [`lock`](File::lock), but others who lock it *shared* may have it at the same time.
+    /// Takes a shared lock like [`lock`](File::lock); other handles may have shared locks at the
+    /// same time.
     ///
     /// # Errors
     ///
@@ -116,11 +129,13 @@ impl File {
         )
     }
 
-    /// As [`lock`](File::lock), but does not wait for others.
+    /// Takes an exclusive lock like [`lock`](File::lock), if no other handle has a lock. Does not
+    /// wait for one.
     ///
     /// # Errors
     ///
-    /// [`TryLockError::WouldBlock`] if somebody has it; else as [`lock`](File::lock).
+    /// [`TryLockError::WouldBlock`] if another handle has a lock; otherwise as
+    /// [`lock`](File::lock).
     ///
     /// # Examples
     ///
@@ -134,7 +149,8 @@ impl File {
         self.try_flock(FlockOperation::NonBlockingLockExclusive)
     }
 
-    /// As [`lock_shared`](File::lock_shared), but does not wait for others.
+    /// Takes a shared lock like [`lock_shared`](File::lock_shared), if no other handle has an
+    /// exclusive one. Does not wait for one.
     ///
     /// # Errors
     ///
@@ -152,7 +168,7 @@ impl File {
         self.try_flock(FlockOperation::NonBlockingLockShared)
     }
 
-    /// Gives the lock back, if there is one.
+    /// Releases the lock, if there is one.
     ///
     /// # Errors
     ///
@@ -168,7 +184,7 @@ impl File {
         self.flock(FlockOperation::Unlock)
     }
 
-    /// Makes one call, which does not wait for others.
+    /// Makes one call, which does not wait for other locks.
     #[track_caller]
     fn flock(&self, operation: FlockOperation) -> io::Result<()> {
         let open = Arc::clone(&self.open);

@@ -1,18 +1,29 @@
-//! Files and directories for green threads: the types and functions of [`std::fs`], with the same names, signatures, errors and traits.
+//! Files and directories for green threads: the types and functions of [`std::fs`], with the same
+//! names, signatures, errors and traits.
 //!
-//! Disks have no "ready", so what is here is done on the runtime's pool of blocking OS threads, and suspends the calling green thread
-//! meanwhile; from ordinary OS threads it blocks, as std's does. How many operations go on at once is
-//! [`Builder::blocking_threads`](crate::Builder::blocking_threads); further ones wait their turn. Plain data ([`Metadata`], [`Permissions`], …) is std's own,
-//! re-exported. What std has for Unix in extension traits ([`OpenOptionsExt`](std::os::unix::fs::OpenOptionsExt), [`FileExt`](std::os::unix::fs::FileExt),
-//! [`DirBuilderExt`](std::os::unix::fs::DirBuilderExt), [`DirEntryExt`](std::os::unix::fs::DirEntryExt)) is implemented for the types here: import std's traits.
+//! Disks have no readiness events, so operations run on the runtime's pool of blocking OS threads
+//! and suspend the calling green thread meanwhile; on an OS thread they block, as in std.
+//! [`Builder::blocking_threads`](crate::Builder::blocking_threads) limits the number of
+//! simultaneous operations; further ones are queued. Plain data ([`Metadata`], [`Permissions`], …)
+//! is std's own, reexported. std's extension traits for Unix
+//! ([`OpenOptionsExt`](std::os::unix::fs::OpenOptionsExt), [`FileExt`](std::os::unix::fs::FileExt),
+//! [`DirBuilderExt`](std::os::unix::fs::DirBuilderExt),
+//! [`DirEntryExt`](std::os::unix::fs::DirEntryExt)) are implemented for the types here: import
+//! std's traits.
 //!
-//! What differs, and is not visible in signatures:
+//! Differences from std that signatures do not show:
 //!
-//! - one read or write carries at most 2 MiB ([`File`]);
-//! - an operation that only asks unwinds at once when its green thread is cancelled. One that changes something (a file, a directory, a
-//!   position) does so while it waits for its turn; once it has begun it is waited for, and the cancellation comes at the next wait. [`File`] says more;
-//! - [`Path`]'s own questions (`path.exists()`, `path.metadata()`) are std's and block the worker, shortly: ask [`exists`] and [`metadata`] here;
-//! - `Read`, `Write` and `Seek` are not implemented for `Arc<File>`, which only std can do: `&*file` has them.
+//! - one read or write moves at most 2 MiB ([`File`]);
+//! - [`Path`]'s own methods (`path.exists()`, `path.metadata()`) are std's and block the worker for
+//!   a short time: use [`exists`] and [`metadata`] here;
+//! - `Read`, `Write` and `Seek` are not implemented for `Arc<File>`, which only std can do:
+//!   `&*file` has them.
+//!
+//! # Cancellation
+//!
+//! An operation without effects unwinds at once when its green thread is cancelled. An operation
+//! with effects (on a file, a directory, a position) does so only while it is queued; once it has
+//! begun it completes, and the next wait unwinds. [`File`] has the details.
 //!
 //! # Examples
 //!
@@ -52,7 +63,7 @@ use self::open::Begun;
 use crate::io::file::bounce::MOST;
 use crate::runtime::blocking;
 
-/// The functions that ask one thing about a path, or change one: `on_file` or `on_file_shielded` says which.
+/// Functions of one path: `on_file` (without effects) or `on_file_shielded` (with effects).
 macro_rules! of_one_path {
     ($($(#[doc = $text:literal])+ $name:ident -> $result:ty, $call:ident;)+) => {$(
         $(#[doc = $text])+
@@ -64,7 +75,7 @@ macro_rules! of_one_path {
     )+};
 }
 
-/// The functions that change two paths.
+/// Functions that change two paths.
 macro_rules! of_two_paths {
     ($($(#[$attribute:meta])+ $name:ident($one:ident, $two:ident) -> $result:ty;)+) => {$(
         $(#[$attribute])+
@@ -77,11 +88,17 @@ macro_rules! of_two_paths {
 }
 
 of_one_path! {
-    /// The absolute path without links, `.` and `..`. Suspends.
+    /// Returns the absolute path without links, `.` and `..`.
     ///
     /// # Errors
     ///
-    /// As std's: something on the way is missing, or is no directory.
+    /// As in std: a component is missing or not a directory.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let path = rustlet::run(|| rustlet::fs::canonicalize("/dev/../dev/null"))?;
@@ -90,11 +107,17 @@ of_one_path! {
     /// ```
     canonicalize -> PathBuf, on_file;
 
-    /// Makes a directory in one that is there. Suspends.
+    /// Creates a directory in an existing one.
     ///
     /// # Errors
     ///
-    /// As std's: it is there already, the one above is missing, or forbids it.
+    /// As in std: it exists, its parent is missing, or permissions do not allow it.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let there = rustlet::run(|| rustlet::fs::create_dir("/")).unwrap_err();
@@ -102,11 +125,17 @@ of_one_path! {
     /// ```
     create_dir -> (), on_file_shielded;
 
-    /// Makes a directory, and those above it that are missing. That all are there is fine. Suspends.
+    /// Creates a directory and its missing parents. Succeeds if all exist.
     ///
     /// # Errors
     ///
-    /// As std's: something on the way is no directory, or forbids it.
+    /// As in std: a component is not a directory, or permissions do not allow it.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
+    ///
+    /// # Examples
     ///
     /// ```
     /// rustlet::run(|| rustlet::fs::create_dir_all("/"))?;
@@ -114,11 +143,17 @@ of_one_path! {
     /// ```
     create_dir_all -> (), on_file_shielded;
 
-    /// Whether there is something at `path`; a link is followed. Suspends.
+    /// Returns `true` if `path` exists; a link is followed.
     ///
     /// # Errors
     ///
-    /// As std's: it cannot be found out, because a directory on the way forbids it.
+    /// As in std: permissions of a directory do not allow the check.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
+    ///
+    /// # Examples
     ///
     /// ```
     /// assert!(rustlet::run(|| rustlet::fs::exists("/"))?);
@@ -126,11 +161,17 @@ of_one_path! {
     /// ```
     exists -> bool, on_file;
 
-    /// What the system notes about what is at `path`; a link is followed. Suspends.
+    /// Returns the metadata of `path`; a link is followed.
     ///
     /// # Errors
     ///
-    /// As std's: there is nothing, or a directory on the way forbids it.
+    /// As in std: `path` does not exist, or permissions of a directory do not allow it.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
+    ///
+    /// # Examples
     ///
     /// ```
     /// assert!(rustlet::run(|| rustlet::fs::metadata("/"))?.is_dir());
@@ -138,11 +179,17 @@ of_one_path! {
     /// ```
     metadata -> Metadata, on_file;
 
-    /// As [`metadata`], of a link itself.
+    /// Returns the metadata of `path`; a link is not followed.
     ///
     /// # Errors
     ///
     /// As [`metadata`].
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
+    ///
+    /// # Examples
     ///
     /// ```
     /// assert!(rustlet::run(|| rustlet::fs::symlink_metadata("/proc/self"))?.is_symlink());
@@ -150,11 +197,17 @@ of_one_path! {
     /// ```
     symlink_metadata -> Metadata, on_file;
 
-    /// Where a symbolic link leads. Suspends.
+    /// Returns the target of a symbolic link.
     ///
     /// # Errors
     ///
-    /// As std's: there is nothing, or no link.
+    /// As in std: `path` does not exist or is not a link.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let file = rustlet::run(|| rustlet::fs::read_link("/")).unwrap_err();
@@ -162,22 +215,34 @@ of_one_path! {
     /// ```
     read_link -> PathBuf, on_file;
 
-    /// Removes an empty directory. Suspends.
+    /// Removes an empty directory.
     ///
     /// # Errors
     ///
-    /// As std's: it is not there, not a directory, or not empty.
+    /// As in std: it does not exist, is not a directory, or is not empty.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
+    ///
+    /// # Examples
     ///
     /// ```
     /// assert!(rustlet::run(|| rustlet::fs::remove_dir("/dev/null")).is_err());
     /// ```
     remove_dir -> (), on_file_shielded;
 
-    /// Removes a directory and all that is in it; links are not followed. Suspends until all is gone.
+    /// Removes a directory with its contents; links are not followed.
     ///
     /// # Errors
     ///
-    /// As std's. What was removed before an error is gone.
+    /// As in std. Entries that were removed before an error stay removed.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let missing = rustlet::run(|| rustlet::fs::remove_dir_all("/no/such")).unwrap_err();
@@ -185,11 +250,17 @@ of_one_path! {
     /// ```
     remove_dir_all -> (), on_file_shielded;
 
-    /// Removes a file, or a link. Suspends.
+    /// Removes a file or a link.
     ///
     /// # Errors
     ///
-    /// As std's: it is not there, or a directory.
+    /// As in std: it does not exist or is a directory.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let missing = rustlet::run(|| rustlet::fs::remove_file("/no/such")).unwrap_err();
@@ -199,46 +270,74 @@ of_one_path! {
 }
 
 of_two_paths! {
-    /// One more name for a file, on the same file system. Suspends.
+    /// Creates another name (a hard link) for a file, on the same file system.
     ///
     /// # Errors
     ///
-    /// As std's: `original` is not there, `link` is, or they are on different file systems.
+    /// As in std: `original` does not exist, `link` does, or they are on different file systems.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
+    ///
+    /// # Examples
     ///
     /// ```
     /// assert!(rustlet::run(|| rustlet::fs::hard_link("/no/such", "/no/such/either")).is_err());
     /// ```
     hard_link(original, link) -> ();
 
-    /// Renames a file or a directory; what was there under the new name is replaced. Suspends.
+    /// Renames a file or a directory, replacing an existing target.
     ///
     /// # Errors
     ///
-    /// As std's: `from` is not there, or `to` is on another file system.
+    /// As in std: `from` does not exist, or `to` is on another file system.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
+    ///
+    /// # Examples
     ///
     /// ```
     /// assert!(rustlet::run(|| rustlet::fs::rename("/no/such", "/no/such/either")).is_err());
     /// ```
     rename(from, to) -> ();
 
-    /// Makes a symbolic link. Deprecated in std too: `std::os::unix::fs::symlink` says what it makes.
+    /// Creates a symbolic link. Deprecated as in std: use `std::os::unix::fs::symlink`.
     ///
     /// # Errors
     ///
-    /// As std's: `link` is there already.
+    /// As in std: `link` exists.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[allow(deprecated)]
+    /// let failed = rustlet::run(|| rustlet::fs::soft_link("/dev/null", "/dev/null"));
+    /// assert!(failed.is_err());
+    /// ```
     #[deprecated(since = "0.1.0", note = "as in std: use `std::os::unix::fs::symlink`")]
     #[allow(deprecated, reason = "std's, for those who still call it")]
     soft_link(original, link) -> ();
 }
 
-/// Copies what is in a file, and its permissions, over another, which is made if it is not there. Gives the number of bytes. Suspends
-/// until all is copied; the system copies without a detour through the program where it can.
-///
-/// A copy that has begun is waited for, unless it goes to a FIFO or a device: then a cancellation leaves a part.
+/// Copies the contents and the permissions of a file to another, which is created if necessary, and
+/// returns the number of bytes. The kernel copies where possible.
 ///
 /// # Errors
 ///
-/// As std's: `from` is not there or not a regular file, `to` cannot be written.
+/// As in std: `from` does not exist or is not a regular file, or `to` cannot be written.
+///
+/// # Suspends
+///
+/// Suspends the calling green thread until all is copied; blocks an OS thread.
+///
+/// # Cancellation
+///
+/// A copy that has begun completes, unless the target is a FIFO or a device: then a part is copied.
+///
+/// # Examples
 ///
 /// ```
 /// let missing = rustlet::run(|| rustlet::fs::copy("/no/such", "/no/such/either")).unwrap_err();
@@ -252,7 +351,7 @@ pub fn copy<P: AsRef<Path>, Q: AsRef<Path>>(from: P, to: Q) -> io::Result<u64> {
         if !waits_when_opened(&from) && !waits_when_opened(&to) {
             return std::fs::copy(from, to).map(Some);
         }
-        // std's error, which it gives once the file is open.
+        // std's error, which it returns after the file is open.
         if !std::fs::metadata(&from)?.is_file() {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -267,11 +366,17 @@ pub fn copy<P: AsRef<Path>, Q: AsRef<Path>>(from: P, to: Q) -> io::Result<u64> {
     }
 }
 
-/// Changes who may do what with what is at `path`. Suspends.
+/// Changes the permissions of `path`.
 ///
 /// # Errors
 ///
-/// As std's: it is not there, or somebody else's.
+/// As in std: it does not exist, or has another owner.
+///
+/// # Suspends
+///
+/// Suspends the calling green thread; blocks an OS thread.
+///
+/// # Examples
 ///
 /// ```no_run
 /// use std::os::unix::fs::PermissionsExt;
@@ -285,11 +390,14 @@ pub fn set_permissions<P: AsRef<Path>>(path: P, perm: Permissions) -> io::Result
     blocking::on_file_shielded(move || std::fs::set_permissions(path, perm))
 }
 
-/// The entries of a directory, without `.` and `..`, in no particular order. Suspends, and so does the iteration now and then.
+/// Returns an iterator over the entries of a directory, without `.` and `..`, in no particular
+/// order. Suspends, and the iteration does so occasionally.
 ///
 /// # Errors
 ///
-/// As std's: it is not there, not a directory, or forbids it.
+/// As in std: it does not exist, is not a directory, or permissions do not allow it.
+///
+/// # Examples
 ///
 /// ```
 /// rustlet::run(|| {
@@ -305,11 +413,17 @@ pub fn read_dir<P: AsRef<Path>>(path: P) -> io::Result<ReadDir> {
     ReadDir::of(path.as_ref())
 }
 
-/// All that is in a file. Suspends.
+/// Reads a whole file.
 ///
 /// # Errors
 ///
-/// As std's: it is not there, may not be read, or is a directory.
+/// As in std: it does not exist, may not be read, or is a directory.
+///
+/// # Suspends
+///
+/// Suspends the calling green thread; blocks an OS thread.
+///
+/// # Examples
 ///
 /// ```
 /// let nothing = rustlet::run(|| rustlet::fs::read("/dev/null"))?;
@@ -327,7 +441,7 @@ pub fn read<P: AsRef<Path>>(path: P) -> io::Result<Vec<u8>> {
             file.read_to_end(&mut all)?;
             Ok(Ok(all))
         }
-        // It may never end, and must not hold a thread of the pool.
+        // It may never end, and must not occupy a thread of the pool.
         begun => Ok(Err(begun)),
     })?;
     match found {
@@ -340,11 +454,17 @@ pub fn read<P: AsRef<Path>>(path: P) -> io::Result<Vec<u8>> {
     }
 }
 
-/// All that is in a file, which must be UTF-8. Suspends.
+/// Reads a whole file, which must be UTF-8.
 ///
 /// # Errors
 ///
-/// [`InvalidData`](io::ErrorKind::InvalidData) if it is not; else as [`read`].
+/// [`InvalidData`](io::ErrorKind::InvalidData) if it is not UTF-8; otherwise as [`read`].
+///
+/// # Suspends
+///
+/// Suspends the calling green thread; blocks an OS thread.
+///
+/// # Examples
 ///
 /// ```
 /// assert_eq!(rustlet::run(|| rustlet::fs::read_to_string("/dev/null"))?, "");
@@ -355,13 +475,22 @@ pub fn read_to_string<P: AsRef<Path>>(path: P) -> io::Result<String> {
     String::from_utf8(read(path)?).map_err(|_| transfer::not_utf8())
 }
 
-/// Writes a file: makes it if it is not there, replaces what is in it if it is. Suspends.
-///
-/// Up to 2 MiB are written as one call, which is waited for once it has begun. Of more, a cancellation leaves a part.
+/// Writes a whole file: creates it if it does not exist, and replaces its contents if it does.
 ///
 /// # Errors
 ///
-/// As std's: it may not be written, is a directory, or the disk is full.
+/// As in std: it may not be written, is a directory, or the disk is full.
+///
+/// # Suspends
+///
+/// Suspends the calling green thread; blocks an OS thread.
+///
+/// # Cancellation
+///
+/// Up to 2 MiB are written in one call, which completes once it has begun. Of more, a part may be
+/// written.
+///
+/// # Examples
 ///
 /// ```
 /// rustlet::run(|| rustlet::fs::write("/dev/null", "gone"))?;
@@ -386,10 +515,11 @@ pub fn write<P: AsRef<Path>, C: AsRef<[u8]>>(path: P, contents: C) -> io::Result
     File::create(path)?.write_all(contents)
 }
 
-/// Whether opening what is at `path`, or reading or writing it then, may wait for somebody else: a FIFO or a device.
+/// Returns whether opening `path`, or reading or writing it then, may wait for another program: a
+/// FIFO or a device.
 ///
-/// What is there may change before it is opened. Then a call that should be short waits, for as long as the other end of
-/// the FIFO does not come.
+/// The file may be replaced before it is opened. Then a call that should be short waits until the
+/// other end of the FIFO is opened.
 fn waits_when_opened(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|metadata| {
         let file_type = metadata.file_type();

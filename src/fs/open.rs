@@ -1,4 +1,4 @@
-//! Opening a file: what the pool does of it, and what would hold up a thread of the pool.
+//! Opening a file: the part on the pool, and the part that would block a thread of the pool.
 
 use std::io;
 use std::os::unix::fs::FileTypeExt;
@@ -13,20 +13,31 @@ use crate::runtime::blocking;
 use crate::runtime::io::source::Way;
 
 impl OpenOptions {
-    /// Opens the file at `path`. Suspends while the disk is asked.
+    /// Opens the file at `path`.
     ///
-    /// A FIFO is opened when both ends are: within some milliseconds after the other one. It holds no thread of the pool until then.
-    ///
-    /// # Cancellation
-    ///
-    /// A cancelled caller unwinds at once. Only if the file may be made or emptied, and that has begun, is it waited for;
-    /// so none is made or emptied for a caller that has left. To this end it is first asked whether there is a FIFO or a device, which may
-    /// keep a caller waiting for ever; these are opened without being made or emptied, for which they have no meaning.
+    /// A FIFO is opened when both ends are: within some milliseconds after the other one. It
+    /// occupies no thread of the pool until then.
     ///
     /// # Errors
     ///
-    /// As std's: [`NotFound`](io::ErrorKind::NotFound), [`PermissionDenied`](io::ErrorKind::PermissionDenied), [`AlreadyExists`](io::ErrorKind::AlreadyExists)
-    /// with `create_new`, [`InvalidInput`](io::ErrorKind::InvalidInput) for wishes that contradict each other, and more of the system's.
+    /// As in std: [`NotFound`](io::ErrorKind::NotFound),
+    /// [`PermissionDenied`](io::ErrorKind::PermissionDenied),
+    /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) with `create_new`,
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for contradictory options, and others of the
+    /// system.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
+    ///
+    /// # Cancellation
+    ///
+    /// The caller unwinds at once, unless an open that may create or truncate a file has begun:
+    /// that completes, so that no file is created or truncated for a caller that has left. To this
+    /// end the call first checks for a FIFO or a device, which may wait forever; these are opened
+    /// without being created or truncated, which has no meaning for them.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::fs::OpenOptions;
@@ -47,7 +58,8 @@ impl OpenOptions {
         begun.finish()
     }
 
-    /// What the pool does of [`open`](OpenOptions::open): all of it, unless that might take for ever.
+    /// The part of [`open`](OpenOptions::open) on the pool: all of it, unless it might wait
+    /// forever.
     pub(super) fn begin(
         &self,
         path: PathBuf,
@@ -58,7 +70,7 @@ impl OpenOptions {
             match file_type {
                 Ok(file_type) if may_wait && file_type.is_fifo() => {
                     let way = if options.read { Way::Read } else { Way::Write };
-                    // Both ends of it: that waits for nobody.
+                    // With both ends there is nothing to wait for.
                     let both = options.read && (options.write || options.append);
                     let more = if both {
                         OFlags::empty()
@@ -69,7 +81,8 @@ impl OpenOptions {
                     if both {
                         return options.open(path).map(Begun::File);
                     }
-                    // A writer that comes and goes is an end to a reader: it is opened by a call that is waited for.
+                    // A writer that comes and goes is an end of file for a reader: it is opened by
+                    // a call that is waited for.
                     let begun = match way {
                         Way::Read => Fifo::begin(options, path, way)?,
                         Way::Write => Fifo::unopened(options, path, way),

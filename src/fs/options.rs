@@ -1,4 +1,5 @@
-//! `OpenOptions` and `DirBuilder`: what is wished for a file or a directory before it is opened or made.
+//! `OpenOptions` and `DirBuilder`: settings for a file or a directory before it is opened or
+//! created.
 
 use std::fmt;
 use std::io;
@@ -11,8 +12,8 @@ use crate::green::Home;
 use crate::green::park::is_limited_os;
 use crate::runtime::blocking;
 
-/// How to open a file: [`std::fs::OpenOptions`] for green threads. What is Unix's is there through std's trait,
-/// [`OpenOptionsExt`].
+/// Options for opening a file: [`std::fs::OpenOptions`] for green threads. std's trait
+/// [`OpenOptionsExt`] has the options of Unix.
 ///
 /// # Examples
 ///
@@ -29,7 +30,7 @@ use crate::runtime::blocking;
 #[derive(Clone)]
 pub struct OpenOptions {
     pub(super) theirs: std::fs::OpenOptions,
-    // Once more, because std's cannot be asked.
+    // Stored again, because std's cannot be read.
     pub(super) read: bool,
     pub(super) write: bool,
     pub(super) append: bool,
@@ -46,10 +47,12 @@ impl fmt::Debug for OpenOptions {
     }
 }
 
-/// The settings that are a flag each.
+/// The settings that are flags.
 macro_rules! flags {
     ($($(#[doc = $text:literal])+ $name:ident;)+) => {$(
         $(#[doc = $text])+
+        ///
+        /// # Examples
         ///
         /// ```
         #[doc = concat!("rustlet::fs::OpenOptions::new().", stringify!($name), "(true);")]
@@ -63,7 +66,9 @@ macro_rules! flags {
 }
 
 impl OpenOptions {
-    /// Nothing is wished yet: with these alone, opening fails.
+    /// Creates options with every flag `false`: with these alone, opening fails.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let refused = rustlet::fs::OpenOptions::new().open("/dev/null").unwrap_err();
@@ -88,29 +93,31 @@ impl OpenOptions {
     }
 
     flags! {
-        /// To read.
+        /// Opens for reading. Default: `false`.
         read;
-        /// To write, over what is there.
+        /// Opens for writing; existing contents are overwritten. Default: `false`.
         write;
-        /// To write at the end, wherever that is at each write.
+        /// Opens for appending: each write goes to the current end. Default: `false`.
         append;
-        /// Cut off what is there. Asks for `write`.
+        /// Truncates an existing file. Requires `write`. Default: `false`.
         truncate;
-        /// Make the file if it is not there. Asks for `write` or `append`.
+        /// Creates the file if it does not exist. Requires `write` or `append`. Default: `false`.
         create;
-        /// Make the file, and fail if it is there; `create` and `truncate` then mean nothing.
+        /// Creates the file, and fails if it exists; `create` and `truncate` are ignored then.
+        /// Default: `false`.
         create_new;
     }
 
-    /// Whether it may make or empty a file.
+    /// Returns whether it may create or truncate a file.
     pub(super) fn changes(&self) -> bool {
         let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::TMPFILE;
         self.truncate || self.create || self.create_new || self.flags.intersects(flags)
     }
 
-    /// Whether opening may wait for somebody else, if there is something that one waits for.
+    /// Returns whether opening may wait for another program, if the file is of such a kind.
     pub(super) fn may_wait(&self) -> bool {
-        // An error at once, by std's rules: nothing is to be written, or the end and the beginning; it is there already.
+        // An error at once, by std's rules: no writing, or truncating and appending; or the file
+        // exists.
         let fails = self.changes()
             && (!self.write && !self.append || self.truncate && self.append || self.create_new);
         // A green thread, or a limit around the call of an OS thread.
@@ -118,7 +125,7 @@ impl OpenOptions {
         !fails && can_end && !self.flags.intersects(OFlags::NONBLOCK | OFlags::PATH)
     }
 
-    /// Std's, without the wish to make or to empty the file, and with `more`.
+    /// Returns std's options, without creating or truncating, and with `more`.
     pub(super) fn unchanging(&self, more: OFlags) -> std::fs::OpenOptions {
         let flags = self.flags.difference(OFlags::CREATE | OFlags::TRUNC) | more;
         let mut options = std::fs::OpenOptions::new();
@@ -144,25 +151,28 @@ impl OpenOptionsExt for OpenOptions {
     }
 }
 
-/// How to make a directory: [`std::fs::DirBuilder`] for green threads. The mode is set through std's trait, [`DirBuilderExt`].
+/// Options for creating a directory: [`std::fs::DirBuilder`] for green threads. std's trait
+/// [`DirBuilderExt`] sets the mode.
 ///
 /// # Examples
 ///
 /// ```
 /// use rustlet::fs::DirBuilder;
 ///
-/// // It is there, and that is what was wanted.
+/// // It exists, which is fine with `recursive`.
 /// rustlet::run(|| DirBuilder::new().recursive(true).create("/"))?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
-// std's own cannot be cloned, and so not be taken along to the pool.
+// std's own cannot be cloned, so it cannot be sent to the pool.
 pub struct DirBuilder {
     mode: Option<u32>,
     recursive: bool,
 }
 
 impl DirBuilder {
-    /// A single directory, in one that is there.
+    /// Creates options for a single directory in an existing one.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let there = rustlet::fs::DirBuilder::new().create("/").unwrap_err();
@@ -180,7 +190,10 @@ impl DirBuilder {
         }
     }
 
-    /// Whether to make the directories above it too, as far as they are missing, and to be content if all are there.
+    /// Sets whether missing parents are created, and whether an existing directory is fine.
+    /// Default: `false`.
+    ///
+    /// # Examples
     ///
     /// ```
     /// rustlet::fs::DirBuilder::new().recursive(true);
@@ -190,12 +203,18 @@ impl DirBuilder {
         self
     }
 
-    /// Makes the directory. Suspends while the disk is asked.
+    /// Creates the directory.
     ///
     /// # Errors
     ///
-    /// As std's: [`AlreadyExists`](io::ErrorKind::AlreadyExists) unless recursive, [`NotFound`](io::ErrorKind::NotFound) if the one above is missing, and
-    /// more of the system's.
+    /// As in std: [`AlreadyExists`](io::ErrorKind::AlreadyExists) unless recursive,
+    /// [`NotFound`](io::ErrorKind::NotFound) if the parent is missing, and others of the system.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let made = rustlet::run(|| rustlet::fs::DirBuilder::new().create("/proc/here"));

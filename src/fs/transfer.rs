@@ -1,4 +1,4 @@
-//! Reading, writing and seeking: the traits of std for [`File`], and for `&File`.
+//! Reading, writing and seeking: std's traits for [`File`] and `&File`.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
@@ -25,13 +25,13 @@ impl File {
         transfer::write(&self.open, bufs, HERE)
     }
 
-    /// Reads all that is left onto the end of `vec`: from a disk in trips of [`MOST`] bytes. What has been read is there also if the
-    /// caller is unwound between two of them.
+    /// Reads the rest of the file and appends it to `vec`: from a disk in parts of [`MOST`] bytes.
+    /// If the caller is unwound between two of them, the data read before is in `vec`.
     #[track_caller]
     fn read_rest(&self, vec: &mut Vec<u8>) -> io::Result<usize> {
         let before = vec.len();
         if self.open.traffic.nature(self.open.as_fd()) != Nature::Disk {
-            /// Reads by the one system call alone: `read_to_end` is then std's own.
+            /// Reads with the one system call alone: `read_to_end` is then std's own.
             struct Plain<'a>(&'a File);
 
             impl Read for Plain<'_> {
@@ -67,7 +67,7 @@ impl File {
 
     #[track_caller]
     fn seek_to(&self, to: SeekFrom) -> io::Result<u64> {
-        // Where the end is, the disk may have to say; the rest is a number.
+        // Finding the end may need the disk; otherwise the position is a number.
         if Home::get().is_none() || (!matches!(to, SeekFrom::End(_)) && self.open.traffic.is_free())
         {
             return self.open.file().seek(to);
@@ -77,13 +77,14 @@ impl File {
         if self.open.traffic.nature(self.open.as_fd()) == Nature::Disk {
             blocking::on_file_shielded(seek)
         } else {
-            // There is no position to move, and a transfer that is under way may block for ever.
+            // There is no position to move, and a running transfer may block forever.
             blocking::on_file(seek)
         }
     }
 }
 
-/// How much there is from the position of `file` to its end, and a byte to find the end with; 0, if that is unknown.
+/// Returns the number of bytes from the position of `file` to its end, plus one to find the end
+/// with; 0, if unknown.
 fn left(mut file: &std::fs::File) -> usize {
     let size = file.metadata().map_or(0, |metadata| metadata.len());
     let here = file.stream_position().unwrap_or(size);
@@ -93,7 +94,7 @@ fn left(mut file: &std::fs::File) -> usize {
     }
 }
 
-/// A vector that goes to the pool and comes back, on every way out.
+/// A vector that is sent to the pool and returned on every path.
 struct Lent<'a> {
     vec: &'a mut Vec<u8>,
     slot: Arc<Mutex<Vec<u8>>>,
@@ -112,7 +113,8 @@ impl Drop for Lent<'_> {
     }
 }
 
-/// Bytes that are to become text. Those that have not when the reader is unwound are read again, as far as the file has a position.
+/// Bytes that are to become text. If the reader is unwound before, they are read again, as far as
+/// the file has a position.
 struct Text<'a> {
     file: &'a File,
     bytes: Vec<u8>,
@@ -128,10 +130,12 @@ impl Drop for Text<'_> {
     }
 }
 
-/// Suspends while the disk is asked, or until there is something to read from a FIFO or a terminal. What is in the page cache is read at once.
+/// Suspends while the disk is busy, or until there is data in a FIFO or a terminal. Data in the
+/// page cache is read at once.
 ///
-/// `read_to_end` and `read_to_string` read a file on a disk in trips of 2 MiB. If the thread is cancelled between two of them, `read_to_end`
-/// leaves in `buf` what was read, and `read_to_string` has read nothing.
+/// `read_to_end` and `read_to_string` read a file on a disk in parts of 2 MiB. If the thread is
+/// cancelled between two of them, `read_to_end` leaves the data read before in `buf`, and
+/// `read_to_string` has read nothing.
 impl Read for &File {
     #[track_caller]
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
@@ -157,7 +161,7 @@ impl Read for &File {
         let result = self.read_rest(&mut text.bytes);
         let bytes = std::mem::take(&mut text.bytes);
         let Ok(text) = String::from_utf8(bytes) else {
-            // Of two errors the disk's says more.
+            // Of two errors the disk's is more informative.
             result?;
             return Err(not_utf8());
         };
@@ -178,7 +182,8 @@ pub(super) fn not_utf8() -> io::Error {
     )
 }
 
-/// Suspends until the system has taken what was given, at most 2 MiB of it at once if the file is on a disk. `flush` does nothing, as in std.
+/// Suspends until the system has taken the data, at most 2 MiB at once if the file is on a disk.
+/// `flush` does nothing, as in std.
 impl Write for &File {
     #[track_caller]
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
@@ -195,7 +200,7 @@ impl Write for &File {
     }
 }
 
-/// Suspends for a position that counts from the end. A seek that has begun is waited for.
+/// Suspends for a position relative to the end. A seek that has begun completes.
 impl Seek for &File {
     #[track_caller]
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
@@ -251,7 +256,8 @@ impl Seek for File {
     }
 }
 
-/// std's own trait, `std::os::unix::fs::FileExt`: transfers at a position, which leave the file's own where it is.
+/// std's own trait, `std::os::unix::fs::FileExt`: transfers at a position, which do not move the
+/// file's own.
 impl FileExt for File {
     #[track_caller]
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -264,7 +270,8 @@ impl FileExt for File {
     }
 }
 
-/// No position lies past the positive numbers of the system; it says so itself, but one of them means [`HERE`] to it.
+/// Checks a position. The system rejects positions above its positive numbers itself, but one of
+/// them means [`HERE`] to it.
 fn valid(offset: u64) -> io::Result<u64> {
     if offset > i64::MAX as u64 {
         return Err(rustix::io::Errno::INVAL.into());

@@ -1,25 +1,32 @@
-//! `copy`: std's signature, through a buffer on the heap that grows with the flow.
+//! `copy`: std's signature, with a buffer on the heap that grows with the amount of data.
 //!
-//! std tells by specialization, which only std has, when both ends are descriptors, and lets the kernel copy between them. Here nothing
-//! tells a generic reader's type, so bytes pass through the program. What that costs is made small by a buffer that large flows make
-//! large: a trip to the disk then carries a quarter of a mebibyte. `fs::copy` has both paths and leaves the copying to the kernel.
+//! std finds out by specialization, which only std has, that both ends are descriptors, and lets
+//! the kernel copy between them. Here a generic reader's type is unknown, so the bytes pass through
+//! the program. To make that cheap, large copies get a large buffer: a trip to the disk then
+//! carries 256 KiB. `fs::copy` knows both paths and lets the kernel copy.
 //!
-//! Where one end has the bytes, or room for them, in memory of its own, std needs no buffer in between: it is left to std then.
+//! If one end has the bytes, or room for them, in its own memory, std needs no buffer in between:
+//! then std copies.
 
 use std::any::type_name;
 use std::io::{self, Read, Write};
 
-/// As large as a socket's or a pipe's buffer is, at first.
+/// The initial size: that of a socket's or a pipe's buffer.
 const SMALL: usize = 16 << 10;
 const LARGE: usize = 256 << 10;
 
-/// Copies all that `reader` gives to `writer`, and tells how many bytes that were. Suspends where they do. Neither is flushed or closed at the end.
+/// Copies all data from `reader` to `writer` and returns the number of bytes. Suspends when they
+/// do. Neither is flushed or closed.
 ///
-/// The signature is [`std::io::copy`]'s, which works here too: its buffer is 8 KiB on the stack, and it knows none of the types of this crate.
+/// [`std::io::copy`] has the same signature and works here too, with a buffer of 8 KiB on the
+/// stack.
 ///
 /// # Errors
 ///
-/// The first error of either, except [`Interrupted`](io::ErrorKind::Interrupted). How much was copied before is not told.
+/// The first error of either, except [`Interrupted`](io::ErrorKind::Interrupted). The number of
+/// bytes copied before is lost.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::io;
@@ -58,8 +65,8 @@ where
     }
 }
 
-/// Whether std takes the memory of `R` or of `W` for the buffer. By name, because none but std can ask in another way; a wrong guess costs a copy,
-/// nothing else.
+/// Returns whether std uses the memory of `R` or of `W` as the buffer. By name, because only std
+/// can check in another way; a wrong answer costs one copy of the data.
 fn needs_no_buffer<R: ?Sized, W: ?Sized>() -> bool {
     let (reader, writer) = (type_name::<R>(), type_name::<W>());
     reader == type_name::<&[u8]>()

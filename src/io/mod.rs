@@ -1,14 +1,18 @@
 //! Reading and writing, with the names of [`std::io`].
 //!
-//! The traits, the buffered readers and writers, [`Error`] and its kinds, [`Cursor`] and the rest are std's own, re-exported, so `use rustlet::io::{self, Read}`
-//! is the same as with std. What would block the worker is here in its own form, and suspends the calling green thread: [`stdin`], [`stdout`] and [`stderr`],
-//! [`pipe`], and [`copy`]. And one can wait for any descriptor: [`wait_readable`], [`wait_writable`], and [`Watch`] for `select!`.
+//! The traits, the buffered readers and writers, [`Error`] and its kinds, [`Cursor`] and so on are
+//! std's own, reexported, so `use rustlet::io::{self, Read}` is the same as with std. Functions
+//! that would block the worker have their own versions here, which suspend the calling green
+//! thread: [`stdin`], [`stdout`] and [`stderr`], [`pipe`], and [`copy`]. A thread can wait for any
+//! descriptor: [`wait_readable`], [`wait_writable`], and [`Watch`] for `select!`.
 //!
 //! # The standard streams
 //!
-//! They work as std's do, on buffers and locks of their own: do not read standard input through both crates. Output of both appears in the order in which
-//! *lines* are finished. `println!`, `eprintln!`, `print!`, `dbg!` are std's: they write in place and block the worker for as long as standard output does not take more, which
-//! a terminal, a file, or a pipe that is read takes at once. Where it may be a pipe that nobody reads for a while, use `writeln!(rustlet::io::stdout(), …)`.
+//! They work like std's, with buffers and locks of their own: do not read standard input through
+//! both crates. Output of both appears in the order in which *lines* are finished. `println!`,
+//! `eprintln!`, `print!`, `dbg!` are std's: they write in place and block the worker while standard
+//! output is full. A terminal, a file, or a pipe with an active reader takes output at once. If
+//! nothing may be reading the pipe for a while, use `writeln!(rustlet::io::stdout(), …)`.
 //!
 //! The three descriptors are shared with other programs, so they are never made `O_NONBLOCK`.
 //!

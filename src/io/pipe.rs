@@ -1,6 +1,7 @@
-//! `pipe`: std's, whose ends suspend.
+//! `pipe`: std's, with ends that suspend.
 //!
-//! The ends are files that wait in the reactor and stay in blocking mode, so they can be given to a child process as they are.
+//! The ends are files that wait in the reactor and stay in blocking mode, so they can be passed to
+//! a child process as they are.
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -9,11 +10,13 @@ use std::process::Stdio;
 
 use crate::fs::File;
 
-/// A pipe, and its two ends. Both are close-on-exec.
+/// Creates a pipe and returns its two ends. Both are close-on-exec.
 ///
 /// # Errors
 ///
-/// The process is out of descriptors, or the user out of memory for pipes.
+/// Returns an error if the process is out of descriptors, or the user out of memory for pipes.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::io::{self, Read, Write};
@@ -38,20 +41,44 @@ pub fn pipe() -> io::Result<(PipeReader, PipeWriter)> {
     ))
 }
 
-/// The end of a pipe that is read: [`std::io::PipeReader`] for green threads. Made by [`pipe`].
+/// Reading end of a pipe: [`std::io::PipeReader`] for green threads; returned by [`pipe`].
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::io::{PipeReader, PipeWriter, Read, Write};
+///
+/// let (mut reader, mut writer): (PipeReader, PipeWriter) = rustlet::io::pipe()?;
+/// writer.write_all(b"x")?;
+/// assert_eq!(reader.read(&mut [0; 8])?, 1);
+/// # std::io::Result::Ok(())
+/// ```
 pub struct PipeReader(File);
 
-/// The end of a pipe that is written: [`std::io::PipeWriter`] for green threads. Made by [`pipe`].
+/// Writing end of a pipe: [`std::io::PipeWriter`] for green threads; returned by [`pipe`].
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::io::{Read, Write};
+///
+/// let (mut reader, writer) = rustlet::io::pipe()?;
+/// drop(writer);
+/// assert_eq!(reader.read(&mut [0])?, 0); // The end.
+/// # std::io::Result::Ok(())
+/// ```
 pub struct PipeWriter(File);
 
 macro_rules! end {
     ($name:ident) => {
         impl $name {
-            /// A second handle to the same end.
+            /// Creates a second handle to the same end.
             ///
             /// # Errors
             ///
-            /// The process is out of descriptors.
+            /// Returns an error if the process is out of descriptors.
+            ///
+            /// # Examples
             ///
             /// ```
             /// let (reader, writer) = rustlet::io::pipe()?;
@@ -128,7 +155,8 @@ macro_rules! end {
         #[allow(unsafe_code, reason = "the trait's method is unsafe")]
         impl FromRawFd for $name {
             unsafe fn from_raw_fd(fd: RawFd) -> $name {
-                // SAFETY: the caller promises that `fd` is open and his to give, as std's contract asks.
+                // SAFETY: the caller promises that `fd` is open and owned, as std's contract
+                // requires.
                 $name::from(unsafe { OwnedFd::from_raw_fd(fd) })
             }
         }
@@ -138,7 +166,7 @@ macro_rules! end {
 end!(PipeReader);
 end!(PipeWriter);
 
-/// Suspends until something was written, or all writers are gone (0).
+/// Suspends until there is data, or all writers are dropped (0).
 impl Read for &PipeReader {
     #[track_caller]
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
@@ -164,7 +192,7 @@ impl Read for PipeReader {
     }
 }
 
-/// Suspends until the pipe has taken all.
+/// Suspends until the pipe has taken all data.
 impl Write for &PipeWriter {
     #[track_caller]
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {

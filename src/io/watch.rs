@@ -1,8 +1,9 @@
-//! Waiting for any descriptor: the four functions, and `Watch`, which is for more than one wait.
+//! Waiting for any descriptor: the four functions, and `Watch`, for more than one wait.
 //!
-//! - **WA1** What is registered anywhere is a duplicate of the descriptor (`retry/asking.rs` says what happens without one). The original keeps its flags and its place in whatever else
-//!   watches it, and the same open file can be watched by any number of us.
-//! - **WA2** Readiness is a question about the present, answered by `poll(2)`; an event only says when to ask again.
+//! - **WA1** Only a duplicate of the descriptor is registered (`retry/asking.rs` handles the case
+//!   that there is none). The original keeps its flags and its other watchers, and the same open
+//!   file can be watched any number of times.
+//! - **WA2** `poll(2)` determines the present readiness; an event only says when to check again.
 //!
 //! Any thread may use any of this at any time; `wait_*` suspend.
 
@@ -19,15 +20,26 @@ use crate::retry::{until_ready, until_ready_borrowed};
 use crate::runtime::io::source::{Kind, Source, Way};
 use crate::sys::sock;
 
-/// Waits until `fd` is readable: until a read would not have to wait, because there is something, an end, or an error. Takes nothing
-/// and changes nothing, `O_NONBLOCK` neither. Regular files are always readable.
+/// Waits until `fd` is readable: a read would not wait, because there is data, an end, or an error.
+/// Takes nothing and changes nothing, not even `O_NONBLOCK`. Regular files are always readable.
 ///
-/// Suspends the calling green thread, or blocks the calling OS thread. Somebody else may take what has come before you do: read in nonblocking
-/// mode if others read too.
+/// Another reader may take the data before the caller does: read in nonblocking mode if there are
+/// others.
 ///
 /// # Errors
 ///
-/// `EBADF` for a closed descriptor. A green thread waits with a duplicate; when no descriptor is left for one, it asks again after pauses.
+/// `EBADF` for a closed descriptor. A green thread waits with a duplicate; if there is no free
+/// descriptor for one, it polls after pauses.
+///
+/// # Suspends
+///
+/// Suspends the calling green thread until then; blocks an OS thread.
+///
+/// # Cancellation
+///
+/// The caller unwinds; no data has been taken.
+///
+/// # Examples
 ///
 /// ```
 /// use std::io::{Read, Write};
@@ -41,17 +53,21 @@ use crate::sys::sock;
 /// })?;
 /// # std::io::Result::Ok(())
 /// ```
+#[doc(alias = "wait_read")]
+#[doc(alias = "AsyncFd")]
 #[track_caller]
 pub fn wait_readable(fd: impl AsFd) -> io::Result<()> {
     until_ready_borrowed(fd.as_fd(), Way::Read, None).map(drop)
 }
 
-/// Waits until `fd` is writable: until a write of a little would not have to wait, because there is room, or an error. Otherwise as
-/// [`wait_readable`].
+/// Waits until `fd` is writable: a small write would not wait, because there is room, or an error.
+/// Otherwise like [`wait_readable`].
 ///
 /// # Errors
 ///
 /// As [`wait_readable`].
+///
+/// # Examples
 ///
 /// ```
 /// rustlet::run(|| {
@@ -60,16 +76,21 @@ pub fn wait_readable(fd: impl AsFd) -> io::Result<()> {
 /// })?;
 /// # std::io::Result::Ok(())
 /// ```
+#[doc(alias = "wait_write")]
+#[doc(alias = "AsyncFd")]
 #[track_caller]
 pub fn wait_writable(fd: impl AsFd) -> io::Result<()> {
     until_ready_borrowed(fd.as_fd(), Way::Write, None).map(drop)
 }
 
-/// As [`wait_readable`], for at most `timeout`: whether it is readable. [`Duration::MAX`] is for ever, zero only looks.
+/// Waits until `fd` is readable, for at most `timeout`, and returns whether it is.
+/// [`Duration::MAX`] means no limit; zero only checks.
 ///
 /// # Errors
 ///
 /// As [`wait_readable`].
+///
+/// # Examples
 ///
 /// ```
 /// rustlet::run(|| {
@@ -84,11 +105,14 @@ pub fn wait_readable_timeout(fd: impl AsFd, timeout: Duration) -> io::Result<boo
     until_ready_borrowed(fd.as_fd(), Way::Read, Some(timeout))
 }
 
-/// As [`wait_writable`], for at most `timeout`: whether it is writable. [`Duration::MAX`] is for ever, zero only looks.
+/// Waits until `fd` is writable, for at most `timeout`, and returns whether it is.
+/// [`Duration::MAX`] means no limit; zero only checks.
 ///
 /// # Errors
 ///
 /// As [`wait_readable`].
+///
+/// # Examples
 ///
 /// ```
 /// rustlet::run(|| {
@@ -103,10 +127,13 @@ pub fn wait_writable_timeout(fd: impl AsFd, timeout: Duration) -> io::Result<boo
     until_ready_borrowed(fd.as_fd(), Way::Write, Some(timeout))
 }
 
-/// Watches a descriptor that others read and write: for several waits, cheaper than [`wait_readable`], and for `select!`.
+/// Watches a descriptor that other code reads and writes: for `select!`, and for several waits,
+/// cheaper than [`wait_readable`].
 ///
-/// It keeps a duplicate of the descriptor: what is open stays open until the `Watch`, its receivers and the original are all gone. The flags of
-/// the descriptor are left alone.
+/// It keeps a duplicate of the descriptor: the open file stays open until the `Watch`, its
+/// receivers and the original are all dropped. The flags of the descriptor do not change.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::io::Watch;
@@ -124,18 +151,22 @@ pub fn wait_writable_timeout(fd: impl AsFd, timeout: Duration) -> io::Result<boo
 /// })?;
 /// # std::io::Result::Ok(())
 /// ```
+#[doc(alias = "AsyncFd")]
 pub struct Watch<T: AsFd> {
-    // Goes before the original does.
+    // Dropped before the original.
     source: Arc<Source>,
     inner: T,
 }
 
 impl<T: AsFd> Watch<T> {
-    /// Watches `inner`, or what it borrows.
+    /// Watches `inner`, or the descriptor that it borrows.
     ///
     /// # Errors
     ///
-    /// `EBADF` for a closed descriptor; that no descriptor is left for the duplicate.
+    /// `EBADF` for a closed descriptor; another error if there is no free descriptor for the
+    /// duplicate.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let watch = rustlet::io::Watch::new(std::io::stdin())?;
@@ -149,11 +180,13 @@ impl<T: AsFd> Watch<T> {
         })
     }
 
-    /// As the function [`wait_readable`].
+    /// Waits until the descriptor is readable, as the function [`wait_readable`].
     ///
     /// # Errors
     ///
     /// Those of the system; none on an open descriptor.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # rustlet::run(|| {
@@ -170,11 +203,13 @@ impl<T: AsFd> Watch<T> {
         until_ready(&self.source, Way::Read, None).map(drop)
     }
 
-    /// As the function [`wait_writable`].
+    /// Waits until the descriptor is writable, as the function [`wait_writable`].
     ///
     /// # Errors
     ///
     /// Those of the system; none on an open descriptor.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # rustlet::run(|| {
@@ -188,11 +223,14 @@ impl<T: AsFd> Watch<T> {
         until_ready(&self.source, Way::Write, None).map(drop)
     }
 
-    /// As the function [`wait_readable_timeout`].
+    /// Waits until the descriptor is readable, for at most `timeout`, as the function
+    /// [`wait_readable_timeout`].
     ///
     /// # Errors
     ///
     /// Those of the system; none on an open descriptor.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # rustlet::run(|| {
@@ -208,11 +246,14 @@ impl<T: AsFd> Watch<T> {
         until_ready(&self.source, Way::Read, Some(timeout))
     }
 
-    /// As the function [`wait_writable_timeout`].
+    /// Waits until the descriptor is writable, for at most `timeout`, as the function
+    /// [`wait_writable_timeout`].
     ///
     /// # Errors
     ///
     /// Those of the system; none on an open descriptor.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # rustlet::run(|| {
@@ -228,8 +269,11 @@ impl<T: AsFd> Watch<T> {
         until_ready(&self.source, Way::Write, Some(timeout))
     }
 
-    /// A receiver that gives `Ok(())` whenever the descriptor is readable, for `select!`. The question is asked anew each time: what
-    /// is received says that it was readable, not that something was taken.
+    /// Returns a receiver for `select!` that yields `Ok(())` whenever the descriptor is readable.
+    /// Each time it is checked anew: a message says that the descriptor was readable, and nothing
+    /// has been taken.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::channel::{after, select};
@@ -253,7 +297,10 @@ impl<T: AsFd> Watch<T> {
         readiness::receiver(Arc::clone(&self.source), Way::Read)
     }
 
-    /// As [`readable`](Watch::readable), for room to write.
+    /// Returns a receiver for `select!` that yields `Ok(())` whenever the descriptor is writable,
+    /// as [`readable`](Watch::readable).
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::io::Watch;
@@ -267,7 +314,9 @@ impl<T: AsFd> Watch<T> {
         readiness::receiver(Arc::clone(&self.source), Way::Write)
     }
 
-    /// What is watched.
+    /// Returns a reference to the watched value.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let watch = rustlet::io::Watch::new(std::io::stdin())?;
@@ -278,7 +327,9 @@ impl<T: AsFd> Watch<T> {
         &self.inner
     }
 
-    /// What was watched, back.
+    /// Consumes the `Watch` and returns the watched value.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let watch = rustlet::io::Watch::new(std::io::stdin())?;
@@ -302,6 +353,6 @@ impl<T: AsFd + fmt::Debug> fmt::Debug for Watch<T> {
     }
 }
 
-// The states of a source are whole between any two calls.
+// The states of a source are consistent between any two calls.
 impl<T: AsFd + UnwindSafe> UnwindSafe for Watch<T> {}
 impl<T: AsFd + RefUnwindSafe> RefUnwindSafe for Watch<T> {}

@@ -1,8 +1,10 @@
-//! Mailboxes: messages that are received by choice, not only in the order in which they came.
+//! Mailboxes: channels with selective receive, as in Erlang.
 //!
-//! A channel gives what came first. A [`Mailbox`] gives the first message that the receiver's question says yes to, and leaves the
-//! others where they are, in order, for later questions: Erlang's selective receive. So a conversation can wait for its
-//! answer while other messages arrive.
+//! A channel returns the oldest message. A [`Mailbox`] returns the oldest message that the
+//! receiver's predicate accepts, and leaves the others in order for later calls. So a conversation
+//! can wait for its answer while other messages arrive.
+//!
+//! # Examples
 //!
 //! ```
 //! use rustlet::mailbox::Mailbox;
@@ -24,17 +26,20 @@
 //!     assert!(matches!(mailbox.receive(), Ok(Message::Chatter("by the way"))));
 //! });
 //! ```
-//!
-//! How it is done. Each message has a number, and stands in a queue by its number, under a lock. The question is code of the user's, which may
-//! take long, wait, panic, or use the mailbox: it is asked under no lock. For that long the message is *held*: it keeps its
-//! place in the queue, but nobody else finds it.
-//!
-//! MB1. A place is `Here` (a message), `Held` (by the one who asks about it) or `Gone`. Only the holder changes a `Held` place, and
-//!      does: to `Gone` when it takes the message, to `Here` when it does not, unwinding included.
-//! MB2. A receiver that waits has asked about every message that was `Here` since its question began, or has noted its number
-//!      because it was `Held`. It is registered under the lock under which it found nothing more. Whoever makes a place
-//!      `Here`, or drops the last address, takes all that are registered out, under the lock, and wakes them.
-//! MB3. Under the lock no code of the user's runs: no question, no destructor, no wake-up.
+
+// How it works. Each message has a number and is in a queue by its number, under a lock. The
+// predicate is user code, which may take long, wait, panic, or use the mailbox: it is called
+// without the lock. Meanwhile the message is *held*: it keeps its place in the queue, but other
+// receivers do not find it.
+//
+// MB1. A place is `Here` (a message), `Held` (by a receiver that examines it) or `Gone`. Only the
+//      holder changes a `Held` place, and always does: to `Gone` when it takes the message, to
+//      `Here` when it does not, also when it unwinds.
+// MB2. A receiver that waits has examined every message that was `Here` since its call began, or
+//      has noted its number because it was `Held`. It is registered under the lock under which it
+//      found nothing more. A thread that makes a place `Here`, or drops the last address, takes out
+//      all registered receivers, under the lock, and wakes them.
+// MB3. No user code runs under the lock: no predicate, no destructor, no wake-up.
 
 mod state;
 
@@ -60,12 +65,13 @@ struct Shared<M> {
 
 impl<M> Shared<M> {
     fn has_addresses(&self) -> bool {
-        // Acquire: pairs with the Release of an address that goes; what it has sent was seen under the lock.
+        // Acquire: pairs with the Release of an address that goes; what it has sent was seen under
+        // the lock.
         self.addresses.load(Ordering::Acquire) > 0
     }
 }
 
-/// A message that somebody is asked about (MB1).
+/// A message that a receiver examines (MB1).
 struct Held<'a, M> {
     shared: &'a Shared<M>,
     number: u64,
@@ -77,14 +83,15 @@ impl<M> Held<'_, M> {
         let message = self.message.take();
         let mut state = self.shared.state.lock();
         state.free(self.number);
-        // Who waits for this one only, and for no address, has nothing to wait for now.
+        // Receivers that wait for this message only, without an address, have nothing to wait for
+        // now.
         let waiters = (!self.shared.has_addresses()).then(|| state.waiters());
         drop(state);
         waiters.into_iter().for_each(Waiters::wake);
         message
     }
 
-    /// It stays, and `search` goes on: with the next message in hand, under one lock.
+    /// Puts the message back and holds the next one for `search`, under one lock.
     fn exchange(&mut self, search: &mut Search) {
         let message = self.message.take();
         let mut state = self.shared.state.lock();
@@ -111,7 +118,7 @@ impl<M> Drop for Held<'_, M> {
     }
 }
 
-/// A registration, withdrawn on every way out.
+/// A registration, withdrawn on every path.
 struct Registered<'a, M> {
     shared: &'a Shared<M>,
     word: usize,
@@ -124,11 +131,11 @@ impl<M> Drop for Registered<'_, M> {
     }
 }
 
-/// Why nothing was received.
+/// Reason why nothing was received.
 enum Nothing {
-    /// In time.
+    /// Within the time limit.
     YetThere,
-    /// Nor will be.
+    /// And nothing can follow.
     Ever,
 }
 
@@ -138,12 +145,16 @@ enum Patience {
     Limited(Limit),
 }
 
-/// Messages that are received by choice. Its [`address`](Mailbox::address)es are what others send to.
+/// A mailbox: an unbounded channel with selective receive. Other threads send to its
+/// [`address`](Mailbox::address).
 ///
-/// It has no limit: sending never waits. It is made for one receiver, which may be any thread, green or not. If several receive, each
-/// message goes to one, and to whom, if several questions say yes to it, is not said.
+/// Sending never waits. The mailbox is made for one receiver, which may be any thread, green or
+/// not. If several receive, each message goes to one of them; which one, if several predicates
+/// accept it, is unspecified.
 ///
-/// Dropping it drops what it holds; sending is an error from then on.
+/// Dropping the mailbox drops its messages; sending fails from then on.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::mailbox::Mailbox;
@@ -158,11 +169,15 @@ enum Patience {
 /// assert_eq!(mailbox.receive(), Ok(1));
 /// assert_eq!(mailbox.receive(), Ok(4));
 /// ```
+#[doc(alias = "actor")]
+#[doc(alias = "inbox")]
 pub struct Mailbox<M> {
     shared: Arc<Shared<M>>,
 }
 
-/// Where to send messages for a [`Mailbox`]. Clone it to send from several threads, or share it.
+/// Sending side of a [`Mailbox`]; clone it, or share it, to send from several threads.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::mailbox::{Address, Mailbox};
@@ -179,14 +194,21 @@ pub struct Address<M> {
     shared: Arc<Shared<M>>,
 }
 
-// As channels: nothing of the library's is left half done by an unwinding.
+// As for channels: an unwinding leaves no broken state in the library.
 impl<M> UnwindSafe for Mailbox<M> {}
 impl<M> RefUnwindSafe for Mailbox<M> {}
 impl<M> UnwindSafe for Address<M> {}
 impl<M> RefUnwindSafe for Address<M> {}
 
 impl<M> Mailbox<M> {
-    /// An empty one, without addresses.
+    /// Creates an empty mailbox without addresses.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mailbox = rustlet::mailbox::Mailbox::<u8>::new();
+    /// assert!(mailbox.is_empty());
+    /// ```
     #[must_use]
     pub fn new() -> Mailbox<M> {
         Mailbox {
@@ -197,21 +219,36 @@ impl<M> Mailbox<M> {
         }
     }
 
-    /// An address of it.
+    /// Returns an address to send to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mailbox = rustlet::mailbox::Mailbox::new();
+    /// mailbox.address().send(1).unwrap();
+    /// assert_eq!(mailbox.receive(), Ok(1));
+    /// ```
     #[must_use]
     pub fn address(&self) -> Address<M> {
         Address::of(&self.shared)
     }
 
-    /// Receives the message that came first, and waits for one if there is none.
+    /// Receives the oldest message, waiting for one if there is none.
     ///
     /// # Errors
     ///
-    /// There is no message, and no address is left that one could be sent to.
+    /// Returns an error if there is no message and no address is left.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until a message arrives or the last address is dropped;
+    /// blocks an OS thread.
     ///
     /// # Cancellation
     ///
-    /// The wait may unwind; no message has been taken then.
+    /// The caller unwinds; no message has been taken.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::mailbox::Mailbox;
@@ -229,39 +266,73 @@ impl<M> Mailbox<M> {
         self.receive_match(|_| true)
     }
 
-    /// Receives the first message that `accept` says yes to, and waits for one if there is none. The others stay, in their order.
+    /// Receives the oldest message that `accept` accepts, waiting for one if there is none. The
+    /// others stay, in their order.
     ///
-    /// `accept` is asked once about each message, oldest first, then about those that come. It may do what it likes, wait
-    /// or use this mailbox too; meanwhile the message that it is asked about is not there for others. If it panics, the message stays.
+    /// `accept` is called once for each message, oldest first, then for new ones. It may wait or
+    /// use this mailbox too; meanwhile other receivers do not see the message that it examines. If
+    /// it panics, the message stays.
     ///
     /// # Errors
     ///
-    /// There is no such message, and no address is left that one could be sent to. Other messages may be left.
+    /// Returns an error if there is no such message and no address is left. Other messages may be
+    /// left.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until then; blocks an OS thread.
     ///
     /// # Cancellation
     ///
-    /// The wait may unwind; no message has been taken then.
+    /// The caller unwinds; no message has been taken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mailbox = rustlet::mailbox::Mailbox::new();
+    /// let address = mailbox.address();
+    /// (1..=3).for_each(|n| address.send(n).unwrap());
+    /// assert_eq!(mailbox.receive_match(|n| n % 2 == 0), Ok(2));
+    /// assert_eq!(mailbox.receive(), Ok(1));
+    /// ```
+    #[doc(alias = "selective receive")]
     #[track_caller]
     pub fn receive_match(&self, accept: impl FnMut(&M) -> bool) -> Result<M, RecvError> {
         self.find(accept, &Patience::Limited(Limit::Never), Location::caller())
             .map_err(|_| RecvError)
     }
 
-    /// As [`receive`](Mailbox::receive), without waiting.
+    /// Receives the oldest message if there is one. Does not wait.
     ///
     /// # Errors
     ///
-    /// There is no message; the error says whether one may still come.
+    /// `Empty`: there is no message. `Disconnected`: there is none, and no address is left.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::channel::TryRecvError;
+    /// use rustlet::mailbox::Mailbox;
+    ///
+    /// let mailbox = Mailbox::new();
+    /// let address = mailbox.address();
+    /// assert_eq!(mailbox.try_receive(), Err(TryRecvError::Empty));
+    /// address.send(1).unwrap();
+    /// assert_eq!(mailbox.try_receive(), Ok(1));
+    /// ```
     #[track_caller]
     pub fn try_receive(&self) -> Result<M, TryRecvError> {
         self.try_receive_match(|_| true)
     }
 
-    /// As [`receive_match`](Mailbox::receive_match), without waiting.
+    /// Receives the oldest message that `accept` accepts, if there is one; otherwise like
+    /// [`receive_match`](Mailbox::receive_match). Does not wait.
     ///
     /// # Errors
     ///
-    /// There is no such message; the error says whether one may still come.
+    /// `Empty`: there is no such message. `Disconnected`: there is none, and no address is left.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::channel::TryRecvError;
@@ -284,31 +355,62 @@ impl<M> Mailbox<M> {
             })
     }
 
-    /// As [`receive`](Mailbox::receive), and waits for at most `timeout`.
+    /// Receives the oldest message, waiting for at most `timeout`; otherwise like
+    /// [`receive`](Mailbox::receive).
     ///
     /// # Errors
     ///
-    /// The time is up, or there is no message and no address is left.
+    /// `Timeout`: the time has passed. `Disconnected`: there is no message and no address is left.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::channel::RecvTimeoutError;
+    /// use rustlet::mailbox::Mailbox;
+    /// use std::time::Duration;
+    ///
+    /// let mailbox = Mailbox::<u8>::new();
+    /// let _address = mailbox.address();
+    /// let late = mailbox.receive_timeout(Duration::from_millis(1));
+    /// assert_eq!(late, Err(RecvTimeoutError::Timeout));
+    /// ```
     #[track_caller]
     pub fn receive_timeout(&self, timeout: Duration) -> Result<M, RecvTimeoutError> {
         self.find_until(|_| true, Limit::For(timeout), Location::caller())
     }
 
-    /// As [`receive`](Mailbox::receive), and waits until `deadline` at most.
+    /// Receives the oldest message, waiting until `deadline` at the latest; otherwise like
+    /// [`receive`](Mailbox::receive).
     ///
     /// # Errors
     ///
     /// As [`receive_timeout`](Mailbox::receive_timeout).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::channel::RecvTimeoutError;
+    /// use rustlet::mailbox::Mailbox;
+    /// use std::time::Instant;
+    ///
+    /// let mailbox = Mailbox::<u8>::new();
+    /// let _address = mailbox.address();
+    /// assert_eq!(mailbox.receive_deadline(Instant::now()), Err(RecvTimeoutError::Timeout));
+    /// ```
     #[track_caller]
     pub fn receive_deadline(&self, deadline: Instant) -> Result<M, RecvTimeoutError> {
         self.find_until(|_| true, Limit::Until(deadline), Location::caller())
     }
 
-    /// As [`receive_match`](Mailbox::receive_match), and waits for at most `timeout`.
+    /// Receives the oldest message that `accept` accepts, waiting for at most `timeout`; otherwise
+    /// like [`receive_match`](Mailbox::receive_match).
     ///
     /// # Errors
     ///
-    /// The time is up, or there is no such message and no address is left.
+    /// `Timeout`: the time has passed. `Disconnected`: there is no such message and no address is
+    /// left.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::channel::RecvTimeoutError;
@@ -330,11 +432,23 @@ impl<M> Mailbox<M> {
         self.find_until(accept, Limit::For(timeout), Location::caller())
     }
 
-    /// As [`receive_match`](Mailbox::receive_match), and waits until `deadline` at most.
+    /// Receives the oldest message that `accept` accepts, waiting until `deadline` at the latest;
+    /// otherwise like [`receive_match`](Mailbox::receive_match).
     ///
     /// # Errors
     ///
     /// As [`receive_match_timeout`](Mailbox::receive_match_timeout).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::mailbox::Mailbox;
+    /// use std::time::Instant;
+    ///
+    /// let mailbox = Mailbox::new();
+    /// mailbox.address().send(2).unwrap();
+    /// assert_eq!(mailbox.receive_match_deadline(|&n| n == 2, Instant::now()), Ok(2));
+    /// ```
     #[track_caller]
     pub fn receive_match_deadline(
         &self,
@@ -344,7 +458,15 @@ impl<M> Mailbox<M> {
         self.find_until(accept, Limit::Until(deadline), Location::caller())
     }
 
-    /// How many messages are there.
+    /// Returns the number of messages.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mailbox = rustlet::mailbox::Mailbox::new();
+    /// mailbox.address().send(1).unwrap();
+    /// assert_eq!(mailbox.len(), 1);
+    /// ```
     #[must_use]
     #[track_caller]
     pub fn len(&self) -> usize {
@@ -352,7 +474,15 @@ impl<M> Mailbox<M> {
         self.shared.state.lock().here
     }
 
-    /// Whether no message is there.
+    /// Returns `true` if there is no message.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mailbox = rustlet::mailbox::Mailbox::new();
+    /// mailbox.address().send(1).unwrap();
+    /// assert!(!mailbox.is_empty());
+    /// ```
     #[must_use]
     #[track_caller]
     pub fn is_empty(&self) -> bool {
@@ -402,14 +532,14 @@ impl<M> Mailbox<M> {
                 }
                 continue;
             }
-            // Under the lock: what addresses that are gone have sent was found.
+            // Under the lock: messages of dropped addresses have been found.
             if search.passed.is_empty() && !shared.has_addresses() {
                 return Err(Nothing::Ever);
             }
             let Patience::Limited(limit) = patience else {
                 return Err(Nothing::YetThere);
             };
-            // The clock is read when there is something to wait for, once.
+            // The clock is read once, when the call has to wait.
             let wait =
                 wait.get_or_insert_with(|| Wait::at(Reason::Receive, at).until(limit.tick()));
             if wait.deadline != clock::NEVER && clock::now() >= wait.deadline {
@@ -448,18 +578,20 @@ impl<M> fmt::Debug for Mailbox<M> {
 
 impl<M> Address<M> {
     fn of(shared: &Arc<Shared<M>>) -> Address<M> {
-        // Relaxed: it carries nothing; who makes one has the mailbox or another address.
+        // Relaxed: it orders nothing; the caller has the mailbox or another address.
         shared.addresses.fetch_add(1, Ordering::Relaxed);
         Address {
             shared: Arc::clone(shared),
         }
     }
 
-    /// Puts a message at the end of the mailbox. Never waits for the receiver.
+    /// Appends a message to the mailbox. Never waits for the receiver.
     ///
     /// # Errors
     ///
-    /// The mailbox is gone. The message comes back in the error.
+    /// Returns the message in the error if the mailbox was dropped.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::channel::SendError;
@@ -484,7 +616,14 @@ impl<M> Address<M> {
         Ok(())
     }
 
-    /// Whether both are of the same mailbox.
+    /// Returns `true` if both send to the same mailbox.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mailbox = rustlet::mailbox::Mailbox::<u8>::new();
+    /// assert!(mailbox.address().same_mailbox(&mailbox.address()));
+    /// ```
     #[must_use]
     pub fn same_mailbox(&self, other: &Address<M>) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)

@@ -1,6 +1,7 @@
-//! What the lock of a mailbox guards: the places of the messages, and who waits. MB1 to MB3 are in `mod.rs`.
+//! The data under the lock of a mailbox: the places of the messages, and the waiting receivers. MB1
+//! to MB3 are in `mod.rs`.
 //!
-//! Called under that lock, by whoever sends or receives.
+//! Sender and receivers call it under that lock.
 
 use std::collections::VecDeque;
 
@@ -14,20 +15,20 @@ pub(super) enum Place<M> {
     Gone,
 }
 
-/// See the module's text.
+/// See the module documentation.
 pub(super) struct State<M> {
-    /// By number, which grows.
+    /// By ascending number.
     places: VecDeque<(u64, Place<M>)>,
     next: u64,
     pub(super) here: usize,
     gone: usize,
     pub(super) closed: bool,
-    /// Those who wait: as a rule one.
+    /// The waiting receivers: usually one.
     waiter: Option<Unparker>,
     more_waiters: Vec<Unparker>,
 }
 
-/// Whom to wake when the lock is released.
+/// The receivers to wake when the lock is released.
 #[must_use]
 pub(super) struct Waiters(Option<Unparker>, Vec<Unparker>);
 
@@ -50,14 +51,14 @@ impl<M> State<M> {
         }
     }
 
-    /// At the end.
+    /// Appends a message.
     pub(super) fn push(&mut self, message: M) {
         self.places.push_back((self.next, Place::Here(message)));
         self.next += 1;
         self.here += 1;
     }
 
-    /// All messages, for the one who closes it.
+    /// Closes the mailbox and returns all messages.
     #[must_use]
     pub(super) fn close(&mut self) -> VecDeque<(u64, Place<M>)> {
         self.closed = true;
@@ -75,7 +76,7 @@ impl<M> State<M> {
         }
     }
 
-    /// A waiter goes by itself; it may have been taken out before.
+    /// Removes a waiter; it may have been removed before.
     pub(super) fn withdraw(&mut self, word: usize) -> Option<Unparker> {
         let is_it = |waiter: &Unparker| waiter.word() == word;
         if self.waiter.as_ref().is_some_and(is_it) {
@@ -106,9 +107,9 @@ impl<M> State<M> {
         }
     }
 
-    /// The next message that `search` has not asked about, with its number.
+    /// Takes the next message that `search` has not examined, with its number.
     pub(super) fn hold_next(&mut self, search: &mut Search) -> Option<(u64, M)> {
-        // First those that somebody else held when the search came by.
+        // First those that another receiver held when the search passed.
         let mut passed = 0;
         while let Some(&number) = search.passed.get(passed) {
             let index = self.index_of(number);
@@ -122,7 +123,7 @@ impl<M> State<M> {
             }
         }
         if self.here == 0 {
-            // What is held now is put back under a number that has to be noted, so it is not skipped.
+            // A held message is put back under a number that has been noted, so it is not skipped.
             search.pass_held(self);
             return None;
         }
@@ -140,7 +141,7 @@ impl<M> State<M> {
         None
     }
 
-    /// A message that was in hand is there again. Its place is, too: who asks about it has the mailbox (MB1).
+    /// Puts a held message back. Its place still exists: its holder has the mailbox (MB1).
     pub(super) fn put_back(&mut self, number: u64, message: Option<M>) {
         if let Some(index) = self.index_of(number)
             && let Some(message) = message
@@ -150,7 +151,7 @@ impl<M> State<M> {
         }
     }
 
-    /// The place of a message that was taken is free; gives memory back as places go.
+    /// Frees the place of a message that was taken, and releases memory.
     pub(super) fn free(&mut self, number: u64) {
         if let Some(index) = self.index_of(number) {
             self.places[index].1 = Place::Gone;
@@ -160,7 +161,8 @@ impl<M> State<M> {
             self.places.pop_front();
             self.gone -= 1;
         }
-        // Holes in the middle, when they are the larger part: each removal pays for one of them.
+        // Removes holes in the middle when they are more than half: each removal pays for one of
+        // them.
         if self.gone > self.places.len() / 2 && self.gone > 32 {
             self.places.retain(|place| !matches!(place.1, Place::Gone));
             self.gone = 0;
@@ -171,17 +173,17 @@ impl<M> State<M> {
     }
 }
 
-/// How far a question has come.
+/// The progress of a receive call.
 #[derive(Debug, Default)]
 pub(super) struct Search {
-    /// The first number that was not looked at.
+    /// The first number that was not examined.
     from: u64,
-    /// Numbers before it that somebody else held.
+    /// Numbers before it that another receiver held.
     pub(super) passed: Vec<u64>,
 }
 
 impl Search {
-    /// Goes on to the end of a queue in which nothing is `Here`.
+    /// Advances to the end of a queue in which nothing is `Here`.
     fn pass_held<M>(&mut self, state: &State<M>) {
         if self.from < state.next && !state.places.is_empty() {
             let first = state.places.partition_point(|place| place.0 < self.from);

@@ -1,4 +1,4 @@
-//! What the errors of `accept` mean for a server, and the report of those that come from a lack of something.
+//! Classifies the errors of `accept` for a server, and reports shortages.
 //!
 //! Used by the accepting thread of a server alone.
 
@@ -11,7 +11,8 @@ use crate::runtime::ReportKind;
 use crate::runtime::current::reporter_of_caller;
 use crate::sys::{clock, limits};
 
-/// Reports on stderr that a server cannot accept, because descriptors or memory have run out: once an episode.
+/// Reports on stderr that a server cannot accept because descriptors or memory have run out: once
+/// for each episode.
 ///
 /// An episode ends when two connections in a row are accepted. (A server that is just at its limit
 /// accepts one whenever another one ends: still the same episode.)
@@ -24,7 +25,8 @@ pub(super) struct Shortage {
 }
 
 impl Shortage {
-    /// At most one report in this time. A shortage that lasts longer is reported late, not never.
+    /// Minimum time between two reports, in nanoseconds. A shortage that lasts longer is reported
+    /// late, not never.
     const GAP_NS: clock::Tick = 1_000_000_000;
 
     pub(super) fn accepted(&mut self) {
@@ -34,7 +36,7 @@ impl Shortage {
         }
     }
 
-    /// Whether the failure of an attempt that was made `now` is reported.
+    /// Returns whether the failure of an attempt made at `now` is reported.
     fn is_to_be_reported(&mut self, now: clock::Tick) -> bool {
         self.accepted = 0;
         let is_early = self
@@ -78,23 +80,25 @@ impl Shortage {
         if let Some(reporter) = reporter_of_caller().filter(|reporter| !reporter.is_default()) {
             return reporter.report(ReportKind::OutOfDescriptors, &text);
         }
-        // A stderr that is closed is no reason to serve nobody; one that is full is waited for.
+        // A closed stderr is no reason to stop serving; a full one is waited for.
         let _unheard = writeln!(crate::io::stderr(), "{text}");
     }
 }
 
-/// What an error of `accept` means for the calls after it.
+/// The meaning of an error of `accept` for later calls.
 #[derive(Debug, PartialEq)]
 pub(super) enum Outlook {
-    /// The connection that was to be taken is gone; the next may be good. Also what is worth asking again at once.
+    /// That connection is gone; the next call may succeed. Also errors after which an immediate
+    /// retry makes sense.
     ThatConnectionOnly,
-    /// Something has run out, and may be there again later.
+    /// A resource has run out and may become available again.
     MayHeal,
     Hopeless,
 }
 
 impl Outlook {
-    /// The groups are those of the Linux manual, accept(2). EPERM is a firewall's refusal of one connection.
+    /// The groups are those of the Linux manual, accept(2). EPERM is a firewall's refusal of one
+    /// connection.
     pub(super) fn of(error: &io::Error) -> Outlook {
         let Some(errno) = Errno::from_io_error(error) else {
             return Outlook::Hopeless;
@@ -140,13 +144,13 @@ mod tests {
         assert!(shortage.is_to_be_reported(5));
         assert!(!shortage.is_to_be_reported(6));
         assert!(!shortage.is_to_be_reported(10 * GAP));
-        // Just at its limit: one goes, one comes.
+        // Just at its limit: one connection ends, one comes.
         shortage.accepted();
         assert!(!shortage.is_to_be_reported(20 * GAP));
         shortage.accepted();
         shortage.accepted();
         assert!(shortage.is_to_be_reported(21 * GAP));
-        // Over, and back at once: late, if it lasts.
+        // Over, and back at once: reported late, if it lasts.
         shortage.accepted();
         shortage.accepted();
         assert!(!shortage.is_to_be_reported(22 * GAP - 1));

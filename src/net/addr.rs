@@ -1,7 +1,7 @@
-//! `ToSocketAddrs`: std's trait, but that names are looked up on the pool of blocking OS threads.
+//! `ToSocketAddrs`: std's trait, with name look-up on the pool of blocking OS threads.
 //!
-//! It cannot be std's own: the lookup inside std's implementations for strings would block the worker.
-//! What is written as a number is read here and now; only real names go to the pool.
+//! It cannot be std's own trait: the look-up inside std's implementations for strings would block
+//! the worker. Numeric addresses are parsed in place; only host names go to the pool.
 
 use std::io;
 use std::iter;
@@ -12,15 +12,17 @@ use std::vec;
 
 use crate::runtime::blocking;
 
-/// What can be turned into one or more [`SocketAddr`]: [`std::net::ToSocketAddrs`], with the same implementations,
-/// for green threads.
+/// Conversion into one or more [`SocketAddr`]s: [`std::net::ToSocketAddrs`], with the same
+/// implementations, for green threads.
 ///
-/// Implemented for [`SocketAddr`], [`SocketAddrV4`], [`SocketAddrV6`], pairs of an IP address and a port, pairs of a host (`&str` or
-/// [`String`]) and a port, `"host:port"` as `str` or [`String`], `&[SocketAddr]`, and references to all these.
+/// Implemented for [`SocketAddr`], [`SocketAddrV4`], [`SocketAddrV6`], pairs of an IP address and a
+/// port, pairs of a host (`&str` or [`String`]) and a port, `"host:port"` as `str` or [`String`],
+/// `&[SocketAddr]`, and references to all these.
 ///
-/// A host that is not a number is looked up by the system, which blocks: that happens on the runtime's pool
-/// of blocking OS threads, and the calling green thread suspends meanwhile. At most a quarter of the pool's threads, at least one,
-/// look names up at once; further look-ups wait in the order in which they came. A cancelled green thread unwinds at once from either.
+/// The system looks up host names, which blocks: that happens on the runtime's pool of blocking OS
+/// threads while the calling green thread is suspended. At most a quarter of the pool's threads, at
+/// least one, look up names at the same time; further look-ups wait in first-in-first-out order. A
+/// cancelled green thread unwinds at once from either.
 ///
 /// # Examples
 ///
@@ -36,14 +38,19 @@ use crate::runtime::blocking;
 /// });
 /// ```
 pub trait ToSocketAddrs {
-    /// The addresses, one after the other.
+    /// Iterator over the addresses.
     type Iter: Iterator<Item = SocketAddr>;
 
-    /// The addresses that `self` stands for, which may be none. Suspends while a name is looked up.
+    /// Returns the addresses for `self`; there may be none.
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for text that is no address; the system's error when a name is not found.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for text that is not an address; the system's
+    /// error when a name is not found.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread while a name is looked up; blocks an OS thread.
     ///
     /// # Examples
     ///
@@ -57,7 +64,7 @@ pub trait ToSocketAddrs {
     fn to_socket_addrs(&self) -> io::Result<Self::Iter>;
 }
 
-/// The types for which std's implementation only reads what is there.
+/// Types for which std's implementation never blocks.
 macro_rules! immediate {
     ($($type:ty),*) => {$(
         impl ToSocketAddrs for $type {
@@ -111,7 +118,7 @@ impl ToSocketAddrs for str {
         }
         match self.rsplit_once(':') {
             Some((_, port)) if port.parse::<u16>().is_ok() => look_up(self.to_owned()),
-            // Nothing to look up: std knows the error.
+            // Nothing to look up: std returns the error.
             _ => net::ToSocketAddrs::to_socket_addrs(self),
         }
     }
@@ -143,7 +150,7 @@ impl<T: ToSocketAddrs + ?Sized> ToSocketAddrs for &T {
     }
 }
 
-/// Lets std look a name up, off the worker.
+/// Looks a name up with std, off the worker.
 #[track_caller]
 fn look_up<N>(name: N) -> io::Result<vec::IntoIter<SocketAddr>>
 where
@@ -152,7 +159,7 @@ where
     look_up_by(|name: N| name.to_socket_addrs(), name)
 }
 
-/// As [`look_up`], asking `resolver`.
+/// Looks a name up with `resolver`.
 #[track_caller]
 fn look_up_by<N: Send + 'static>(
     resolver: impl FnOnce(N) -> io::Result<vec::IntoIter<SocketAddr>> + Send + 'static,
@@ -161,7 +168,8 @@ fn look_up_by<N: Send + 'static>(
     blocking::look_up(move || resolver(name))
 }
 
-/// What `attempt` gives for the first of the addresses that it succeeds with, else the error of the last.
+/// Returns the result of `attempt` for the first address with which it succeeds, else the error of
+/// the last.
 #[track_caller]
 pub(super) fn first_that_works<A: ToSocketAddrs, T>(
     addr: A,
@@ -178,7 +186,7 @@ pub(super) fn first_that_works<A: ToSocketAddrs, T>(
     Err(last.unwrap_or_else(no_addresses))
 }
 
-/// The error of std for an address that stands for none.
+/// The error of std for an empty list of addresses.
 pub(super) fn no_addresses() -> io::Error {
     io::Error::new(
         io::ErrorKind::InvalidInput,
@@ -194,7 +202,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Condvar, Mutex};
 
-    /// A name server that answers when it is told to.
+    /// A name server for tests, which answers on request.
     #[derive(Clone, Default)]
     struct Server(Arc<State>);
 
@@ -203,7 +211,7 @@ mod tests {
         up: Mutex<bool>,
         comes_up: Condvar,
         asked: AtomicUsize,
-        /// How many are being asked about, and the most that ever were at once.
+        /// The number of names being looked up, and the maximum so far.
         asking: AtomicUsize,
         most: AtomicUsize,
     }
@@ -254,7 +262,8 @@ mod tests {
                 while asker.asked() < most {
                     yield_now();
                 }
-                // All of them have asked by now, and the pool makes other calls, as many at once as it always does.
+                // All of them are being looked up by now, and the pool makes other calls, as many
+                // at once as always.
                 let calls: Vec<_> = (0..100)
                     .map(|n| spawn(move || unblock(move || n)))
                     .collect();
@@ -305,7 +314,7 @@ mod tests {
                 asker.cancel();
                 assert!(asker.join().unwrap_err().is::<crate::green::Cancelled>());
             }
-            // The first is still under way: its thread cannot be taken from it.
+            // The first is still running: its thread cannot be taken from it.
             let metrics = runtime.metrics();
             assert_eq!((metrics.looking_up, metrics.blocking_queued), (1, 1));
             server.come_up();
@@ -320,7 +329,7 @@ mod tests {
         let server = Server::default();
         let runtime = runtime(4);
         runtime.run(|| {
-            // The first is under way when its time is up, the second queues.
+            // The first is running when its time has passed, the second is queued.
             for port in [1, 2] {
                 let late = timeout(Duration::from_millis(1), || server.look_up(port).map(drop));
                 assert!(late.is_err());

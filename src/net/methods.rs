@@ -1,15 +1,17 @@
-//! The methods that several socket types have word for word: each only asks its `socket: Socket`.
+//! Methods that are identical for several socket types: each only uses its `socket: Socket`.
 //!
-//! The macros take an expression that makes a socket of the type, for the examples in the documentation.
+//! The macros take an expression that creates a socket of the type, for the examples in the
+//! documentation.
 
 /// A second handle, the pending error, the nonblocking flag.
 macro_rules! handle_methods {
     ($name:ident, $make:literal) => {
-        /// A second handle to the same socket: same data, same options, closed when the last handle is.
+        /// Creates a second handle to the same socket: it shares data and options. The socket is
+        /// closed when the last handle is dropped.
         ///
         /// # Errors
         ///
-        /// When the process is out of descriptors.
+        /// Returns an error if the process is out of descriptors.
         ///
         /// # Examples
         ///
@@ -26,7 +28,7 @@ macro_rules! handle_methods {
             })
         }
 
-        /// Takes the pending error of the socket (`SO_ERROR`), which is then cleared.
+        /// Takes and clears the pending error of the socket (`SO_ERROR`).
         ///
         /// # Errors
         ///
@@ -43,10 +45,12 @@ macro_rules! handle_methods {
             crate::sys::sock::take_error(self.socket.fd())
         }
 
-        /// With `true`, what would wait fails with [`WouldBlock`](std::io::ErrorKind::WouldBlock) instead, through any clone.
+        /// Sets nonblocking mode: calls that would wait return
+        /// [`WouldBlock`](std::io::ErrorKind::WouldBlock) instead, through any clone. Default:
+        /// `false`.
         ///
-        /// A flag of ours, as [`TcpStream::set_nonblocking`](crate::net::TcpStream::set_nonblocking) explains. You do not need it for green threads: waiting
-        /// blocks nobody else.
+        /// Green threads do not need it, because their waits do not block others. It is a flag of
+        /// this crate; see [`TcpStream::set_nonblocking`](crate::net::TcpStream::set_nonblocking).
         ///
         /// # Errors
         ///
@@ -70,9 +74,12 @@ pub(crate) use handle_methods;
 /// The four methods of timeouts.
 macro_rules! timeout_methods {
     ($make:literal) => {
-        /// Sets how long whoever receives may wait; `None` is for ever. It holds for all clones of the socket, from
-        /// the next call on, and any duration is good, [`Duration::MAX`](std::time::Duration::MAX) too. A call that is out of time fails with
-        /// [`WouldBlock`](std::io::ErrorKind::WouldBlock), as std's does on Unix. No system call is made.
+        /// Sets the time limit for receiving; `None`, the default, means no limit.
+        ///
+        /// It applies to all clones of the socket, from the next call on. Any nonzero duration is
+        /// valid, [`Duration::MAX`](std::time::Duration::MAX) too. A call that exceeds it returns
+        /// [`WouldBlock`](std::io::ErrorKind::WouldBlock), as in std on Unix. No system call is
+        /// made.
         ///
         /// # Errors
         ///
@@ -98,9 +105,11 @@ macro_rules! timeout_methods {
             self.socket.set_read_timeout(timeout)
         }
 
-        /// Sets how long whoever sends may wait for room; `None` is for ever. As
-        /// [`set_read_timeout`](Self::set_read_timeout), but a write to a stream that has given a part of its buffer to the system when its time
-        /// is up returns the length of that part.
+        /// Sets the time limit for sending; `None`, the default, means no limit.
+        ///
+        /// Otherwise like [`set_read_timeout`](Self::set_read_timeout), but a write to a stream
+        /// that has sent a part of its buffer when the time has passed returns the length of that
+        /// part.
         ///
         /// # Errors
         ///
@@ -122,7 +131,7 @@ macro_rules! timeout_methods {
             self.socket.set_write_timeout(timeout)
         }
 
-        /// The read timeout that was set, to the nanosecond.
+        /// Returns the read timeout, exact to the nanosecond.
         ///
         /// # Errors
         ///
@@ -139,7 +148,7 @@ macro_rules! timeout_methods {
             Ok(self.socket.read_timeout())
         }
 
-        /// The write timeout that was set, to the nanosecond.
+        /// Returns the write timeout, exact to the nanosecond.
         ///
         /// # Errors
         ///

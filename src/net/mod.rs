@@ -1,16 +1,31 @@
-//! TCP and UDP for green threads: the types of [`std::net`], with the same names, signatures, errors and traits.
+//! TCP and UDP for green threads: the types of [`std::net`], with the same names, signatures,
+//! errors and traits.
 //!
-//! A wait suspends the calling green thread only; from ordinary OS threads it blocks, as std's does. A server is
-//! therefore written with one thread a connection, as plainly as with std: replace `std::` by `rustlet::` in the
-//! `use` lines. Plain data (addresses, [`Shutdown`], their errors) is std's own, re-exported.
+//! A wait suspends only the calling green thread; on an OS thread it blocks, as in std. So a server
+//! can use one thread for each connection, and blocking code is ported by changing `std::` to
+//! `rustlet::` in its `use` lines. Plain data (addresses, [`Shutdown`], their errors) is std's own,
+//! reexported.
 //!
-//! What differs, and is not visible in signatures:
+//! Differences from std that signatures do not show:
 //!
 //! - names are looked up on the runtime's pool of blocking OS threads ([`ToSocketAddrs`]);
-//! - a listener's queue is as long as the system allows;
-//! - no write raises `SIGPIPE`, not even `write_vectored`, and not even when the program has reset the signal to its default;
-//! - timeouts are kept as they were set, to the nanosecond;
+//! - a listener's backlog is as long as the system allows;
+//! - no write raises `SIGPIPE`, not even `write_vectored`, and not even when the program has reset
+//!   the signal to its default;
+//! - timeouts are exact to the nanosecond;
 //! - [`serve`], [`Server`] and [`TcpListener::bind_reuse_port`] have no counterpart in std.
+//!
+//! # Suspends
+//!
+//! `connect`, `accept`, reading, writing, receiving and sending suspend the calling green thread
+//! while they have to wait; each also yields after 128 operations without a wait. All other methods
+//! return at once.
+//!
+//! # Cancellation
+//!
+//! A wait of a cancelled green thread unwinds. A receive has taken no data and an accept no
+//! connection. A write to a stream may have sent a part of its buffer: drop the stream. A thread
+//! that is unwinding already gets an error that carries [`Cancelled`](crate::Cancelled) instead.
 //!
 //! # Examples
 //!

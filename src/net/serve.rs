@@ -1,18 +1,21 @@
-//! `serve` and `Server`: one green thread a connection, and an accept loop that outlives what can go wrong.
+//! `serve` and `Server`: one green thread for each connection, and a robust accept loop.
 //!
-//! - **V1** `Shared::live` counts the connections whose handler has not ended: raised by the accepting thread before
-//!   the spawn, lowered by `Connection::drop`, which also runs when the handler panics, is cancelled, or never starts.
-//! - **V2** The accepting thread sets `waiting`, then looks at the state, then parks; whoever changes the state
-//!   changes it first and then looks at `waiting`. All four are `SeqCst`, so one of the two sees the other's store and no
-//!   wake-up is lost.
-//! - **V3** The listening socket is the server's own: nobody else has a handle to it, so shutting it down, which
-//!   is what ends a wait in `accept`, disturbs nobody else.
-//! - **V4** A connection has one entry in `Shared::open`, made by whichever is first: the acceptor, with the handle of its thread,
-//!   or its end. The second takes it out. So what is in there with a handle runs, and can be cancelled.
-//! - **V5** Who cancels sets `is_cut` under the lock of `open`, under which the acceptor looks at it when it enters a handle: a connection that was
-//!   accepted at the last moment is cancelled by one or the other.
+//! - **V1** `Shared::live` counts the connections whose handler has not ended: incremented by the
+//!   accepting thread before the spawn, decremented by `Connection::drop`, which also runs when the
+//!   handler panics, is cancelled, or never starts.
+//! - **V2** The accepting thread sets `waiting`, then checks the state, then parks; a thread that
+//!   changes the state changes it first and then checks `waiting`. All four are `SeqCst`, so one of
+//!   the two sees the other's store and no wake-up is lost.
+//! - **V3** The listening socket is the server's own: there is no other handle to it, so shutting
+//!   it down, which ends a wait in `accept`, affects no other code.
+//! - **V4** A connection has one entry in `Shared::open`, made by whichever is first: the acceptor,
+//!   with the handle of its thread, or its end. The second removes it. So an entry with a handle is
+//!   of a running thread, which can be cancelled.
+//! - **V5** A thread that cancels sets `is_cut` under the lock of `open`, under which the acceptor
+//!   checks it when it enters a handle: a connection that was accepted at the last moment is
+//!   cancelled by one or the other.
 //!
-//! A lack of descriptors or memory is reported on stderr, by `Shortage`.
+//! `Shortage` reports a lack of descriptors or memory on stderr.
 //!
 //! `serve` runs on one thread, green or not; a handle may be used from any.
 
@@ -33,23 +36,28 @@ use crate::shim::lock;
 use crate::sys::{clock, sock};
 use crate::thread::{self, JoinHandle};
 
-/// The pause after a failure that time may heal: the first, and the longest that doubling leads to.
+/// The pause after a transient failure: the first, and the longest that doubling leads to.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Listens on `addr` and runs `handler` for each connection, in a green thread of its own, for ever.
+/// Listens on `addr` and runs `handler` for each connection, in a green thread of its own, forever.
 ///
-/// It goes on after what a server has to survive: a peer that leaves before it is accepted; a lack of descriptors,
-/// memory or threads (with pauses from 5 ms, doubling to 1 s, cut short when a connection ends; a lack
-/// of descriptors or memory is reported on stderr, once until it is over);
-/// a handler that panics, which ends that connection only. A connection for which no thread can be
-/// had is closed.
+/// It keeps running after a peer that leaves before it is accepted; after a lack of descriptors,
+/// memory or threads (with pauses from 5 ms, doubling to 1 s, cut short when a connection ends; a
+/// lack of descriptors or memory is reported on stderr once for each episode); and after a panic of
+/// a handler, which ends only its connection. If no thread can be created for a connection, it is
+/// closed.
 ///
-/// The calling thread suspends (an OS thread blocks) in here. For a limit on connections, or to stop, see [`Server`].
+/// To limit the number of connections, or to stop, use [`Server`].
 ///
 /// # Errors
 ///
-/// When the address cannot be had, as [`TcpListener::bind`], or when the listener fails for good. It never returns `Ok`.
+/// Returns an error if it cannot bind the address, as [`TcpListener::bind`], or if the listener
+/// fails permanently. It never returns `Ok`.
+///
+/// # Suspends
+///
+/// Suspends the calling green thread; blocks an OS thread.
 ///
 /// # Examples
 ///
@@ -65,6 +73,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 ///     })
 /// }
 /// ```
+#[doc(alias = "ListenAndServe")]
+#[doc(alias = "StreamServer")]
 #[track_caller]
 pub fn serve<A, H>(addr: A, handler: H) -> io::Result<()>
 where
@@ -74,7 +84,8 @@ where
     Server::bind(addr)?.serve(handler)
 }
 
-/// [`serve`] with an address to ask for, a limit on connections, and a [handle](ServerHandle) that stops it.
+/// A TCP server: [`serve`] with a known address, a limit on connections, and a
+/// [handle](ServerHandle) that stops it.
 ///
 /// # Examples
 ///
@@ -101,6 +112,7 @@ where
 /// })
 /// # }
 /// ```
+#[doc(alias = "StreamServer")]
 #[derive(Debug)]
 #[must_use = "a server does nothing until `serve` is called"]
 pub struct Server {
@@ -108,7 +120,7 @@ pub struct Server {
     max_connections: usize,
 }
 
-/// Stops a [`Server`], from any thread. Clones stop the same one.
+/// Handle to stop a [`Server`], from any thread. Clones belong to the same server.
 ///
 /// # Examples
 ///
@@ -121,7 +133,7 @@ pub struct Server {
 ///     let handle = server.handle();
 ///     handle.shutdown();
 ///     assert_eq!(handle.connections(), 0);
-///     server.serve(|_| unreachable!("it was stopped before it began"))
+///     server.serve(|_| unreachable!("it was stopped before it started"))
 /// })
 /// # }
 /// ```
@@ -136,23 +148,24 @@ struct Shared {
     live: AtomicUsize,
     stopping: AtomicBool,
     waiting: AtomicBool,
-    /// Woken beside its own token, which is its user's.
+    /// Woken by this, not by its thread's token, which belongs to the user.
     acceptor: OnceLock<Unparker>,
     next: AtomicU64,
     open: Mutex<Open>,
 }
 
-/// The connections as threads (V4, V5), and who waits until there are none.
+/// The connections as threads (V4, V5), and the threads that wait until there are none.
 #[derive(Debug, Default)]
 struct Open {
-    /// With its handle, or without: it ended before the handle was entered.
+    /// `Some` handle, or `None`: it ended before the handle was entered.
     threads: HashMap<u64, Option<JoinHandle<()>>>,
     is_cut: bool,
     drainers: Vec<Unparker>,
 }
 
 impl Server {
-    /// Listens on `addr`, as [`TcpListener::bind`] does; connections queue up until [`serve`](Server::serve) is called.
+    /// Binds to `addr`, as [`TcpListener::bind`]; connections are queued until
+    /// [`serve`](Server::serve) is called.
     ///
     /// # Errors
     ///
@@ -181,7 +194,8 @@ impl Server {
         })
     }
 
-    /// Serves at most `max` connections at a time; 0 counts as 1. Others wait in the system's queue until one ends.
+    /// Limits the number of simultaneous connections; 0 counts as 1. Default: no limit. Further
+    /// connections wait in the system's queue.
     ///
     /// # Examples
     ///
@@ -194,7 +208,8 @@ impl Server {
         self
     }
 
-    /// The address that the server listens on: with the port that the system chose, when 0 was asked for.
+    /// Returns the address that the server listens on, with the port that the system chose if 0 was
+    /// given.
     ///
     /// # Errors
     ///
@@ -211,7 +226,7 @@ impl Server {
         self.shared.listener.local_addr()
     }
 
-    /// A handle to stop the server with.
+    /// Returns a handle to stop the server.
     ///
     /// # Examples
     ///
@@ -227,16 +242,21 @@ impl Server {
         }
     }
 
-    /// Runs `handler` for each connection, as the function [`serve`](crate::net::serve()) does, until it is stopped: then it
-    /// accepts no more, waits until the handlers of all connections have ended, and returns `Ok`.
+    /// Runs `handler` for each connection, as the function [`serve`](crate::net::serve()), until
+    /// the server is stopped. Then it accepts no more connections, waits until all handlers have
+    /// ended, and returns `Ok`.
     ///
     /// # Errors
     ///
-    /// When the listener fails for good. Connections that are open then go on.
+    /// Returns an error if the listener fails permanently. Open connections keep running then.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
     ///
     /// # Cancellation
     ///
-    /// The wait may unwind. Connections that are open go on then, and clients that come later are refused.
+    /// The caller unwinds. Open connections keep running, and later clients are refused.
     ///
     /// # Examples
     ///
@@ -294,17 +314,19 @@ impl Server {
     }
 }
 
-/// Nobody accepts any more, however that came: nobody is to wait for it, though a handle keeps the listener.
+/// Marks that no thread accepts any more, for whatever reason: no client may wait for it, although
+/// a handle keeps the listener.
 struct Refusing<'a>(&'a Shared);
 
 impl Drop for Refusing<'_> {
     fn drop(&mut self) {
-        // It has failed, or was shut down before, or cannot be: then it listens until the last handle is gone.
+        // It has failed, was shut down before, or cannot be shut down: then it listens until the
+        // last handle is dropped.
         let _refused = sock::shutdown(self.0.listener.fd(), Shutdown::Both);
     }
 }
 
-/// Gives a connection its thread; both are gone when there is none to be had.
+/// Spawns the thread of a connection; drops both if no thread can be created.
 fn start<H>(shared: &Arc<Shared>, handler: &Arc<H>, stream: TcpStream) -> io::Result<()>
 where
     H: Fn(TcpStream) + Send + Sync + 'static,
@@ -322,26 +344,38 @@ where
             Ok(())
         }
         Err(_) => {
-            // The end of what never was has left an entry.
+            // The end of a connection that never started has left an entry.
             lock(&shared.open).threads.remove(&number);
-            // Whatever the runtime calls it, threads come back when others end.
+            // Whatever the runtime's error is, threads become available when others end.
             Err(Errno::NOMEM.into())
         }
     }
 }
 
 impl ServerHandle {
-    /// Stops the server: it accepts no more connections, and [`Server::serve`] returns when those that are open have
-    /// ended. Does not wait. A server that does not serve yet will return at once when it is told to.
+    /// Stops the server: it accepts no more connections, and [`Server::serve`] returns when the
+    /// open ones have ended. Does not wait. A server that does not serve yet returns at once when
+    /// `serve` is called.
     ///
     /// # Examples
     ///
-    /// See [`Server`].
+    /// ```
+    /// use rustlet::net::Server;
+    ///
+    /// rustlet::run(|| {
+    ///     let server = Server::bind("127.0.0.1:0")?;
+    ///     server.handle().shutdown();
+    ///     server.serve(|_| unreachable!())
+    /// })?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[track_caller]
     pub fn shutdown(&self) {
         crate::green::budget::spend_quietly(std::panic::Location::caller());
         let shared = &self.shared;
         shared.stopping.store(true, SeqCst);
-        // V3. Where a listening socket cannot be shut down (not Linux), a connection of our own ends the wait.
+        // V3. Where a listening socket cannot be shut down (not Linux), a connection of our own
+        //     ends the wait.
         if sock::shutdown(shared.listener.fd(), Shutdown::Both).is_err()
             && let Ok(addr) = shared.listener.local_addr()
         {
@@ -350,19 +384,28 @@ impl ServerHandle {
         shared.wake();
     }
 
-    /// As [`shutdown`](ServerHandle::shutdown), and waits: for at most `grace`, until all connections have ended. Those that have not by then are
-    /// cancelled, that is, unwound from the wait that they are in. Gives how many had to be.
+    /// Stops the server like [`shutdown`](ServerHandle::shutdown), waits for at most `grace` until
+    /// all connections have ended, and then cancels the rest. Returns the number of cancelled
+    /// connections.
     ///
-    /// A handler that is cancelled in a [`shield`](crate::shield), or computes without a wait, goes on until it comes to a wait;
-    /// [`Server::serve`] returns when the last one has ended. A connection that is idle between two requests looks like
-    /// one that is at work: a handler that asks [`is_shutting_down`](ServerHandle::is_shutting_down) after each request, and waits
-    /// for the next one with a time limit, ends by itself.
-    ///
-    /// Unwound out of the wait, by a cancellation of the caller, the server goes on shutting down, and nobody is cancelled.
+    /// A cancelled handler unwinds from its current wait. In a [`shield`](crate::shield), or a
+    /// computation without a wait, it goes on until the next wait; [`Server::serve`] returns when
+    /// the last one has ended. A connection that is idle between two requests looks like a busy
+    /// one. A handler that calls [`is_shutting_down`](ServerHandle::is_shutting_down) after each
+    /// request, and waits for the next one with a time limit, ends by itself.
     ///
     /// # Panics
     ///
-    /// When there is somebody to cancel, in a program that is built with `panic = "abort"`.
+    /// Panics if there are connections to cancel, in a program that is built with
+    /// `panic = "abort"`.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread for at most `grace`; blocks an OS thread.
+    ///
+    /// # Cancellation
+    ///
+    /// The caller unwinds; the server continues its shutdown, and no connection is cancelled.
     ///
     /// # Examples
     ///
@@ -375,7 +418,7 @@ impl ServerHandle {
     ///     let server = Server::bind("127.0.0.1:0")?;
     ///     let (address, handle) = (server.local_addr()?, server.handle());
     ///     let serving = rustlet::spawn(move || server.serve(|mut stream| {
-    ///         // For ever: the client says nothing.
+    ///         // Forever: the client sends nothing.
     ///         let _ = stream.read(&mut [0]);
     ///     }));
     ///     let _client = TcpStream::connect(address)?;
@@ -387,6 +430,7 @@ impl ServerHandle {
     /// })?;
     /// # std::io::Result::Ok(())
     /// ```
+    #[doc(alias = "graceful")]
     #[track_caller]
     pub fn shutdown_timeout(&self, grace: Duration) -> usize {
         let wait = Wait::new(Reason::Drain).until(clock::after(grace));
@@ -395,7 +439,8 @@ impl ServerHandle {
         self.shared.cut()
     }
 
-    /// Whether the server was told to stop: a good moment for a handler to end, between two requests.
+    /// Returns `true` if the server was stopped: a good moment for a handler to end, between two
+    /// requests.
     ///
     /// # Examples
     ///
@@ -412,7 +457,7 @@ impl ServerHandle {
         self.shared.is_stopping()
     }
 
-    /// How many connections are being served: accepted, and their handler has not ended.
+    /// Returns the number of open connections: accepted, with a handler that has not ended.
     ///
     /// # Examples
     ///
@@ -437,7 +482,7 @@ impl Shared {
         self.stopping.load(SeqCst)
     }
 
-    /// V2, on the accepting thread.
+    /// Waits for a state (V2), on the accepting thread.
     #[track_caller]
     fn wait_until(&self, reason: Reason, condition: impl Fn() -> bool) {
         if condition() {
@@ -451,7 +496,7 @@ impl Shared {
         self.waiting.store(false, SeqCst);
     }
 
-    /// V2, on the accepting thread: a pause that ends early when a connection ends or the server is stopped.
+    /// Pauses (V2), on the accepting thread, until a connection ends or the server is stopped.
     #[track_caller]
     fn pause(&self, pause: Duration) {
         self.waiting.store(true, SeqCst);
@@ -461,11 +506,11 @@ impl Shared {
         self.waiting.store(false, SeqCst);
     }
 
-    /// The acceptor has started the connection `number`.
+    /// Called when the acceptor has started the connection `number`.
     fn enter(&self, number: u64, thread: JoinHandle<()>) {
         let mut open = lock(&self.open);
         if open.threads.remove(&number).is_some() {
-            // V4: it has ended. The handle is dropped when the lock is.
+            // V4: it has ended. The handle is dropped after the lock.
             drop(open);
             return;
         }
@@ -475,9 +520,9 @@ impl Shared {
         open.threads.insert(number, Some(thread));
     }
 
-    /// Waits until no connection is open, or the wait's deadline.
+    /// Waits until no connection is open, or until the wait's deadline.
     fn drain(&self, wait: &Wait) {
-        /// Leaves, however the wait ends.
+        /// Deregisters on every path.
         struct Leave<'a>(&'a Shared, Unparker);
         impl Drop for Leave<'_> {
             fn drop(&mut self) {
@@ -493,20 +538,21 @@ impl Shared {
         }
         let leave = Leave(self, Unparker::current());
         lock(&self.open).drainers.push(leave.1.clone());
-        // Looked at after the entry, as `Connection::drop` looks at the entries after the count.
+        // Checked after the registration, as `Connection::drop` checks the registrations after the
+        // count.
         while self.live() > 0 && park(wait) != Wake::Elapsed {}
     }
 
-    /// Cancels all that is open, and will be. Gives how many there were.
+    /// Cancels all open and later connections. Returns the number of open ones.
     fn cut(&self) -> usize {
         let mut open = lock(&self.open);
         open.is_cut = true;
         open.threads.values().flatten().for_each(JoinHandle::cancel);
-        // One that is not entered yet among them: `enter` will see the cut.
+        // Including one that is not entered yet: `enter` will see `is_cut`.
         self.live()
     }
 
-    /// V2, on any thread, after the state was changed.
+    /// Wakes the acceptor (V2), on any thread, after the state was changed.
     fn wake(&self) {
         if self.waiting.load(SeqCst)
             && let Some(acceptor) = self.acceptor.get()
@@ -516,7 +562,7 @@ impl Shared {
     }
 }
 
-/// One in `Shared::live` (V1).
+/// Counts one in `Shared::live` (V1).
 struct Connection {
     shared: Arc<Shared>,
     number: u64,
@@ -539,7 +585,7 @@ impl Drop for Connection {
         if handle.is_none() {
             open.threads.insert(self.number, None);
         }
-        // Under the lock, so that what `cut` counts is what lives.
+        // Under the lock, so that `cut` counts exactly the living ones.
         if self.shared.live.fetch_sub(1, SeqCst) == 1 {
             open.drainers.iter().for_each(Unparker::unpark);
         }

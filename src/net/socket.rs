@@ -1,14 +1,18 @@
-//! What the sockets of this layer share: a [`Source`], and the options of the open socket behind it.
+//! The common part of the sockets of this layer: a [`Source`], and the options of the open socket
+//! behind it.
 //!
-//! - **N1** The options (timeouts, the nonblocking flag) belong to the open socket, as they do in std, not to the
-//!   handle: `try_clone` shares them. They are ours alone; the kernel's copies (`SO_RCVTIMEO`, `SO_SNDTIMEO`,
-//!   `O_NONBLOCK`) are read when a descriptor comes in and written when it goes out.
-//! - **N2** `O_NONBLOCK` belongs to the open file, which others may share. A socket that we open is born with it; one that
-//!   comes in keeps what it has; one that goes out (`release`) gets what std would have given it. Transfers do not rely on
-//!   the flag (K1 of `sys::sock`). Accepting does, and asks `Access` whether the flag can be trusted.
-//! - **N3** In `Access`, the flag of an open file that nobody else knows is set, and stays so: each way for a
-//!   descriptor to get out (`lend`, `release`) marks the file first, and then waits until each call of `accept` has
-//!   returned that had not seen the mark. Such calls do not wait, because the flag is still set.
+//! - **N1** The options (timeouts, the nonblocking flag) belong to the open socket, as in std, not
+//!   to the handle: `try_clone` shares them. They are kept by this crate; the kernel's copies
+//!   (`SO_RCVTIMEO`, `SO_SNDTIMEO`, `O_NONBLOCK`) are read when a descriptor comes in and written
+//!   when it goes out.
+//! - **N2** `O_NONBLOCK` belongs to the open file, which may be shared. A socket that this crate
+//!   opens has it from the start; one that comes in keeps its flag; one that goes out (`release`)
+//!   gets the flag that std would have given it. Transfers do not rely on the flag (K1 of
+//!   `sys::sock`). Accepting does, and asks `Access` whether the flag can be trusted.
+//! - **N3** In `Access`, the flag of an open file that no other code knows is set, and stays set:
+//!   each way for a descriptor to get out (`lend`, `release`) marks the file first, and then waits
+//!   until each call of `accept` has returned that had not seen the mark. Such calls do not wait,
+//!   because the flag is still set.
 //!
 //! Any thread may use any of this at any time.
 
@@ -25,15 +29,15 @@ use crate::runtime::io::source::{Kind, Source};
 use crate::sys::sock;
 use rustix::net::SocketAddrAny;
 
-/// What a socket speaks, as far as that changes how it waits.
+/// The protocol of a socket, as far as it affects how the socket waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Protocol {
-    /// A connection of TCP, for certain: a short read means that the kernel's buffer is empty.
+    /// Certainly a TCP connection: a short read means that the kernel's buffer is empty.
     Tcp,
     /// Listeners, UDP.
     #[default]
     Other,
-    /// A Unix socket, or what may be one: the system does not announce all that ends a write's wait.
+    /// A Unix socket, or possibly one: the system does not report every end of a write's wait.
     Unix,
 }
 
@@ -42,11 +46,11 @@ pub(crate) struct Socket {
     options: Arc<Options>,
 }
 
-/// Each atomic stands alone: nothing is published through it, so `Relaxed` everywhere.
+/// Each atomic stands alone: it publishes no other data, so `Relaxed` everywhere.
 #[derive(Default)]
 struct Options {
     protocol: Protocol,
-    /// In nanoseconds; 0 is none, and `u64::MAX` stands for all of 584 years and longer.
+    /// In nanoseconds; 0 is none, and `u64::MAX` stands for 584 years and longer.
     read_timeout: AtomicU64,
     write_timeout: AtomicU64,
     nonblocking: AtomicBool,
@@ -55,20 +59,21 @@ struct Options {
     failure: AtomicI32,
 }
 
-/// Who may change the flags of the open file (N3): the marks, and the number of calls that rely on `O_NONBLOCK`.
+/// Tells whether others may change the flags of the open file (N3): the marks, and the number of
+/// calls that rely on `O_NONBLOCK`.
 #[derive(Default)]
 struct Access(AtomicU32);
 
 impl Access {
-    /// Others have had the descriptor: the flag may change.
+    /// Other code has had the descriptor: the flag may change.
     const LENT: u32 = 1 << 30;
     /// The file was put into blocking mode, for std.
     const RELEASED: u32 = 1 << 31;
     const MARKS: u32 = Access::LENT | Access::RELEASED;
 
-    /// Calls `trusting` while the file is ours alone. None: it is not.
+    /// Calls `trusting` while no other code has the file; returns `None` if other code has it.
     fn while_ours<T>(&self, trusting: impl FnOnce() -> T) -> Option<T> {
-        // SeqCst, as all here: of this and the mark one comes first, and the second sees it.
+        // SeqCst, as everywhere here: of this and the mark one comes first, and the second sees it.
         let ours = self.0.fetch_add(1, Ordering::SeqCst) & Access::MARKS == 0;
         let result = ours.then(trusting);
         self.0.fetch_sub(1, Ordering::SeqCst);
@@ -118,7 +123,8 @@ impl Socket {
         }
     }
 
-    /// A socket that `sys` opened or accepted: `O_NONBLOCK` (N2) and without timeouts.
+    /// Creates a socket from a descriptor that `sys` opened or accepted: `O_NONBLOCK` (N2) and
+    /// without timeouts.
     pub(crate) fn new(fd: OwnedFd, protocol: Protocol) -> Socket {
         Socket::with(
             fd,
@@ -129,14 +135,16 @@ impl Socket {
         )
     }
 
-    /// A connection of TCP accepted from `self`. The kernel hands a listener's timeouts on to what it accepts.
+    /// Creates a TCP connection accepted from `self`. It inherits the listener's timeouts, as in
+    /// the kernel.
     pub(crate) fn accepted(&self, fd: OwnedFd) -> Socket {
         let options = Options::of(Protocol::Tcp, self.options.timeouts());
         Socket::with(fd, Arc::new(options))
     }
 
-    /// Takes in a descriptor in any state, with the options that the kernel has for it. A descriptor that is
-    /// no socket is not refused here, as in std: each use of it gives the system's error.
+    /// Takes over a descriptor in any state, with the options that the kernel has for it. A
+    /// descriptor that is not a socket is not refused here, as in std: each use returns the
+    /// system's error.
     pub(crate) fn adopt(fd: OwnedFd, protocol: Protocol) -> Socket {
         let protocol = match protocol {
             Protocol::Tcp if !sock::is_tcp(fd.as_fd()) => Protocol::Unix,
@@ -145,13 +153,14 @@ impl Socket {
         let options = Options::of(protocol, sock::timeouts(fd.as_fd()).unwrap_or_default());
         let nonblocking = sock::is_nonblocking(fd.as_fd()).unwrap_or(false);
         options.nonblocking.store(nonblocking, Ordering::Relaxed);
-        // N2: whoever has another handle finds the file as it was.
+        // N2: the owner of another handle finds the file unchanged.
         options.access.mark(Access::LENT);
         Socket::with(fd, Arc::new(options))
     }
 
-    /// Lets the descriptor go in the state in which std would have it: blocking unless asked otherwise, with
-    /// the timeouts in the kernel. Nothing can be done about a failure, and only a descriptor that is no socket fails.
+    /// Releases the descriptor in the state that std would give it: blocking unless requested
+    /// otherwise, with the timeouts in the kernel. A failure is ignored; only a descriptor that is
+    /// not a socket fails.
     pub(crate) fn release(self) -> OwnedFd {
         let Socket { source, options } = self;
         let fd = source.into_fd();
@@ -181,7 +190,7 @@ impl Socket {
         &self.source
     }
 
-    /// The descriptor for a call that does not wait, which is charged to the budget.
+    /// Returns the descriptor for a call that does not wait, which is charged to the budget.
     #[track_caller]
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         spend_quietly(Location::caller());
@@ -208,12 +217,13 @@ impl Socket {
         }
     }
 
-    /// Keeps an error that a write took from a TCP connection after it had sent something, for the next
-    /// call: the kernel's blocking call would have left it pending. This happens only when the connection
-    /// fails between `sock::has_failed` and the call that sends.
+    /// Keeps an error that a write took from a TCP connection after it had sent something, for the
+    /// next call: the kernel's blocking call would have left it pending. This happens only when the
+    /// connection fails between `sock::has_failed` and the call that sends.
     ///
-    /// `BrokenPipe` is not kept: the next write finds it anew, and reads do not meet it in std either. Nor is
-    /// an error that leaves the connection alive. The kernel itself forgets the error of a Unix stream.
+    /// `BrokenPipe` is not kept: the next write gets it again, and reads do not return it in std
+    /// either. Nor is an error that leaves the connection usable. The kernel itself forgets the
+    /// error of a Unix stream.
     pub(crate) fn keep_failure(&self, error: &io::Error) {
         if self.protocol() != Protocol::Tcp
             || error.kind() == io::ErrorKind::BrokenPipe
@@ -225,7 +235,7 @@ impl Socket {
         self.options.failure.store(number, Ordering::Relaxed);
     }
 
-    /// Fails, once, with the error that was kept.
+    /// Fails, once, with the kept error.
     pub(crate) fn take_failure(&self) -> io::Result<()> {
         if self.options.failure.load(Ordering::Relaxed) == 0 {
             return Ok(());
@@ -244,13 +254,13 @@ impl Socket {
             .store(nonblocking, Ordering::Relaxed);
     }
 
-    /// The descriptor for others, who may do with it what they like (N3).
+    /// Returns the descriptor for other code, which may change its flags (N3).
     pub(crate) fn lend(&self) -> BorrowedFd<'_> {
         self.options.access.mark(Access::LENT);
         self.fd()
     }
 
-    /// Takes a connection from the queue of a listening socket, and never waits.
+    /// Takes a connection from the queue of a listening socket. Never waits.
     pub(crate) fn accept_now(&self) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
         let (access, fd) = (&self.options.access, self.fd());
         if let Some(accepted) = access.while_ours(|| sock::accept(fd)) {
@@ -316,7 +326,8 @@ fn load(place: &AtomicU64) -> Option<Duration> {
     }
 }
 
-/// The conversions of std for a type that holds one `socket: Socket`: to and from descriptors and std's type, `$theirs`.
+/// The conversions of std for a type with a `socket: Socket`: from and into descriptors and std's
+/// type, `$theirs`.
 macro_rules! descriptor_traits {
     ($name:ident, $theirs:ty, $protocol:expr) => {
         impl AsFd for $name {
@@ -331,7 +342,7 @@ macro_rules! descriptor_traits {
             }
         }
 
-        /// Takes over the timeouts and the nonblocking flag that the socket has.
+        /// Keeps the timeouts and the nonblocking flag of the socket.
         impl From<OwnedFd> for $name {
             fn from(fd: OwnedFd) -> $name {
                 $name {
@@ -340,21 +351,21 @@ macro_rules! descriptor_traits {
             }
         }
 
-        /// The descriptor is in blocking mode unless `set_nonblocking(true)` was called, as one of std is.
+        /// The descriptor is in blocking mode unless `set_nonblocking(true)` was called, as in std.
         impl From<$name> for OwnedFd {
             fn from(ours: $name) -> OwnedFd {
                 ours.socket.release()
             }
         }
 
-        /// Takes over the timeouts and the nonblocking flag that std's type has.
+        /// Keeps the timeouts and the nonblocking flag of std's type.
         impl From<$theirs> for $name {
             fn from(theirs: $theirs) -> $name {
                 $name::from(OwnedFd::from(theirs))
             }
         }
 
-        /// Hands over the timeouts and the nonblocking flag; no system call fails on a good socket.
+        /// Passes on the timeouts and the nonblocking flag; no system call fails on a valid socket.
         impl From<$name> for $theirs {
             fn from(ours: $name) -> $theirs {
                 <$theirs>::from(OwnedFd::from(ours))
@@ -365,7 +376,8 @@ macro_rules! descriptor_traits {
         #[allow(unsafe_code, reason = "the trait's method is unsafe")]
         impl FromRawFd for $name {
             unsafe fn from_raw_fd(fd: RawFd) -> $name {
-                // SAFETY: the caller promises that `fd` is open and his to give, as std's contract asks.
+                // SAFETY: the caller promises that `fd` is open and owned, as std's contract
+                // requires.
                 $name::from(unsafe { OwnedFd::from_raw_fd(fd) })
             }
         }
@@ -377,8 +389,8 @@ macro_rules! descriptor_traits {
             }
         }
 
-        // N1, and the states of a source, are whole between any two calls: a panic in the user's code cannot
-        // leave them broken. std's types have these by themselves.
+        // N1, and the states of a source, are consistent between any two calls: a panic in user
+        // code cannot break them. std's types have these impls automatically.
         impl std::panic::UnwindSafe for $name {}
         impl std::panic::RefUnwindSafe for $name {}
     };

@@ -1,4 +1,4 @@
-//! `TcpListener`: std's, with an `accept` that suspends the calling green thread only.
+//! `TcpListener`: std's, with an `accept` that suspends only the calling green thread.
 //!
 //! Any thread, green or not, may use a listener, and any number of them may accept at once.
 
@@ -17,11 +17,12 @@ use crate::sys::sock;
 
 /// A TCP socket that listens for connections: [`std::net::TcpListener`] for green threads.
 ///
-/// [`accept`](TcpListener::accept) suspends the calling green thread, and blocks an ordinary OS thread. Several threads may accept from
-/// one listener at once; each connection goes to one of them. Everything else is immediate. The socket is closed
-/// when the last handle is dropped.
+/// [`accept`](TcpListener::accept) suspends the calling green thread, and blocks an OS thread.
+/// Several threads may accept from one listener; each connection goes to one of them. All other
+/// methods return at once. The socket is closed when the last handle is dropped.
 ///
-/// It converts from and into [`std::net::TcpListener`], [`OwnedFd`] and raw descriptors as [`TcpStream`] does.
+/// It converts from and into [`std::net::TcpListener`], [`OwnedFd`] and raw descriptors like
+/// [`TcpStream`].
 ///
 /// # Examples
 ///
@@ -55,21 +56,25 @@ pub struct TcpListener {
 }
 
 impl TcpListener {
-    /// The descriptor, for what this crate does with it.
+    /// Returns the descriptor, for uses inside this crate.
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.socket.fd()
     }
 
-    /// Listens on the first address of `addr` that can be had. Port 0 lets the system choose one; ask
-    /// [`local_addr`](TcpListener::local_addr) for it.
+    /// Binds to the first usable address of `addr` and listens. With port 0 the system chooses a
+    /// port; [`local_addr`](TcpListener::local_addr) returns it.
     ///
-    /// As std's on Unix, with `SO_REUSEADDR`, so that a server can be started again at once; the queue of connections
-    /// that wait to be accepted is as long as the system allows (std: 128). Suspends only while names are resolved.
+    /// As std's on Unix it sets `SO_REUSEADDR`, so that a server can be restarted at once. The
+    /// backlog is as long as the system allows (std: 128).
     ///
     /// # Errors
     ///
     /// That of the last address tried, such as [`AddrInUse`](io::ErrorKind::AddrInUse);
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when there was no address at all.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if there was no address.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread only while names are resolved.
     ///
     /// # Examples
     ///
@@ -86,8 +91,11 @@ impl TcpListener {
         TcpListener::bind_first(addr, false)
     }
 
-    /// As [`bind`](TcpListener::bind), with `SO_REUSEPORT` too: several listeners, of one program or of several of the same user, may hold
-    /// the same address when all of them were bound so. Linux spreads the connections over them.
+    /// Binds like [`bind`](TcpListener::bind), with `SO_REUSEPORT`: several listeners may have the
+    /// same address if all of them were bound in this way. Linux distributes the connections among
+    /// them.
+    ///
+    /// The listeners may belong to several programs of the same user.
     ///
     /// # Errors
     ///
@@ -126,7 +134,7 @@ impl TcpListener {
         })
     }
 
-    /// The address that the listener is bound to.
+    /// Returns the address that the listener is bound to.
     ///
     /// # Errors
     ///
@@ -145,11 +153,11 @@ impl TcpListener {
         sock::local_addr(self.socket.fd())
     }
 
-    /// A second handle to the same listening socket: the two take connections from one queue.
+    /// Creates a second handle to the same listening socket: both take connections from one queue.
     ///
     /// # Errors
     ///
-    /// When the process is out of descriptors.
+    /// Returns an error if the process is out of descriptors.
     ///
     /// # Examples
     ///
@@ -166,12 +174,21 @@ impl TcpListener {
         })
     }
 
-    /// Takes a connection from the queue, with the address of the other end. Suspends until there is one.
+    /// Accepts a connection and returns it with the peer's address.
     ///
     /// # Errors
     ///
-    /// As std's, the system's: [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) when the other end has left already, `EMFILE` or `ENFILE` when
-    /// descriptors have run out. The listener stays good; [`serve`](super::serve) knows which errors to go on after.
+    /// The system's, as in std: [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) if the peer
+    /// has already left, `EMFILE` or `ENFILE` if descriptors have run out. The listener stays
+    /// usable; [`serve`](super::serve) knows which errors are transient.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until there is a connection; blocks an OS thread.
+    ///
+    /// # Cancellation
+    ///
+    /// The caller unwinds; no connection has been taken.
     ///
     /// # Examples
     ///
@@ -195,7 +212,8 @@ impl TcpListener {
         Ok((TcpStream::accepted(&self.socket, fd), peer))
     }
 
-    /// An iterator over the connections that come in; it never ends. The same as calling [`accept`](TcpListener::accept) in a loop.
+    /// Returns an iterator over incoming connections; it never ends. It is the same as calling
+    /// [`accept`](TcpListener::accept) in a loop.
     ///
     /// # Examples
     ///
@@ -205,7 +223,8 @@ impl TcpListener {
     /// # fn main() -> std::io::Result<()> {
     /// rustlet::run(|| {
     ///     let listener = TcpListener::bind("127.0.0.1:0")?;
-    ///     let clients = [(); 2].map(|()| TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+    ///     let addr = listener.local_addr()?;
+    ///     let clients = [(); 2].map(|()| TcpStream::connect(addr).unwrap());
     ///     for (client, stream) in clients.iter().zip(listener.incoming()) {
     ///         assert_eq!(stream?.peer_addr()?, client.local_addr()?);
     ///     }
@@ -217,7 +236,8 @@ impl TcpListener {
         Incoming { listener: self }
     }
 
-    /// [`incoming`](TcpListener::incoming), but the iterator owns the listener. Not stable in std yet; this is its unstable signature.
+    /// Returns an iterator like [`incoming`](TcpListener::incoming) that owns the listener.
+    /// Unstable in std; this is its signature there.
     ///
     /// # Examples
     ///
@@ -239,11 +259,11 @@ impl TcpListener {
         IntoIncoming { listener: self }
     }
 
-    /// Sets `IPV6_V6ONLY`. As std's: it cannot be changed once the socket is bound, so it fails.
+    /// Sets `IPV6_V6ONLY`. As in std it fails, because a bound socket cannot be changed.
     ///
     /// # Errors
     ///
-    /// The socket is bound, or not one of IPv6.
+    /// The socket is bound, or is not an IPv6 socket.
     #[deprecated(
         since = "0.1.0",
         note = "this option can only be set before the socket is bound"
@@ -253,11 +273,11 @@ impl TcpListener {
         Ok(sockopt::set_ipv6_v6only(self.socket.fd(), only_v6)?)
     }
 
-    /// The value of `IPV6_V6ONLY`.
+    /// Returns the value of `IPV6_V6ONLY`.
     ///
     /// # Errors
     ///
-    /// The socket is not one of IPv6.
+    /// The socket is not an IPv6 socket.
     #[deprecated(
         since = "0.1.0",
         note = "this option can only be set before the socket is bound"
@@ -267,11 +287,12 @@ impl TcpListener {
         Ok(sockopt::ipv6_v6only(self.socket.fd())?)
     }
 
-    /// Sets `IP_TTL`, which accepted connections take over: how many routers a packet may pass.
+    /// Sets `IP_TTL`, the maximum number of hops of a packet. Accepted connections inherit it.
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a number that the system does not take (Linux: 1 to 255).
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a value that the system rejects (Linux: 1
+    /// to 255 are valid).
     ///
     /// # Examples
     ///
@@ -287,7 +308,7 @@ impl TcpListener {
         Ok(sockopt::set_ip_ttl(self.socket.fd(), ttl)?)
     }
 
-    /// The value of `IP_TTL`; see [`set_ttl`](TcpListener::set_ttl).
+    /// Returns the value of `IP_TTL`; see [`set_ttl`](TcpListener::set_ttl).
     ///
     /// # Errors
     ///
@@ -303,7 +324,7 @@ impl TcpListener {
         Ok(sockopt::ip_ttl(self.socket.fd())?)
     }
 
-    /// Takes the pending error of the socket (`SO_ERROR`), which is then cleared.
+    /// Takes and clears the pending error of the socket (`SO_ERROR`).
     ///
     /// # Errors
     ///
@@ -321,9 +342,12 @@ impl TcpListener {
         sock::take_error(self.socket.fd())
     }
 
-    /// With `true`, [`accept`](TcpListener::accept) fails with [`WouldBlock`](io::ErrorKind::WouldBlock) when there is no connection yet, through any clone.
+    /// Sets nonblocking mode: [`accept`](TcpListener::accept) returns
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is no connection, through any clone.
+    /// Default: `false`.
     ///
-    /// A flag of ours, as [`TcpStream::set_nonblocking`] explains. Connections do not take it over.
+    /// It is a flag of this crate; see [`TcpStream::set_nonblocking`]. Connections do not inherit
+    /// it.
     ///
     /// # Errors
     ///
@@ -345,7 +369,7 @@ impl TcpListener {
     }
 }
 
-/// The iterator of [`TcpListener::incoming`].
+/// Iterator over connections, returned by [`TcpListener::incoming`].
 #[derive(Debug)]
 #[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct Incoming<'a> {
@@ -363,7 +387,7 @@ impl Iterator for Incoming<'_> {
 
 impl FusedIterator for Incoming<'_> {}
 
-/// The iterator of [`TcpListener::into_incoming`].
+/// Owning iterator over connections, returned by [`TcpListener::into_incoming`].
 #[derive(Debug)]
 #[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct IntoIncoming {

@@ -1,6 +1,7 @@
-//! `TcpStream`: std's, with waits that suspend the calling green thread only.
+//! `TcpStream`: std's, with waits that suspend only the calling green thread.
 //!
-//! How it is read and written is in `transfer`. Any thread, green or not, may use a stream, and any number of them at once.
+//! Reading and writing are in `transfer`. Any thread, green or not, may use a stream, and any
+//! number of them at once.
 
 use std::fmt;
 use std::io;
@@ -18,24 +19,28 @@ use crate::green::Reason;
 use crate::retry::{self, Mode};
 use crate::sys::sock;
 
-/// A TCP stream between a local and a remote socket: [`std::net::TcpStream`] for green threads.
+/// A TCP connection: [`std::net::TcpStream`] for green threads.
 ///
-/// Made by [`connect`](TcpStream::connect) or by [`TcpListener::accept`](super::TcpListener::accept), read and written through
-/// [`Read`](io::Read) and [`Write`](io::Write), also through `&TcpStream`, so that one green thread can read while another writes. Dropping it
-/// closes the connection. It may be sent to any thread at any time, half way through a conversation too.
+/// It is created by [`connect`](TcpStream::connect) or
+/// [`TcpListener::accept`](super::TcpListener::accept), and read and written through
+/// [`Read`](io::Read) and [`Write`](io::Write), also through `&TcpStream`, so that one green thread
+/// can read while another writes. Dropping the last handle closes the connection. It may be sent to
+/// another thread at any time.
 ///
-/// [`read`](io::Read::read), [`write`](io::Write::write), [`peek`](TcpStream::peek) and [`connect`](TcpStream::connect) suspend the calling green thread until
-/// they can go on. On an ordinary OS thread they block, as std's do. Everything else is immediate.
+/// [`read`](io::Read::read), [`write`](io::Write::write), [`peek`](TcpStream::peek) and
+/// [`connect`](TcpStream::connect) suspend the calling green thread until they can go on; on an OS
+/// thread they block, as in std. All other methods return at once.
 ///
-/// As with a blocking stream of std, `write` returns when all of the buffer has been given to the system, and with
-/// less only when an error or a timeout stopped it half way.
+/// As with a blocking stream of std, `write` returns when all of the buffer has been passed to the
+/// system, and a smaller count only if an error or a timeout stopped it.
 ///
 /// # Conversions
 ///
-/// From and into [`std::net::TcpStream`], [`OwnedFd`] and raw descriptors, with the state that std would have: timeouts and
-/// the nonblocking flag are taken over and handed over. A stream that comes in keeps the flags of its open file, so
-/// another handle that std has to it still blocks; a clone of ours that stays when a stream goes out as std's
-/// still suspends its green thread only. A stream made here is `O_NONBLOCK` until it goes out.
+/// It converts from and into [`std::net::TcpStream`], [`OwnedFd`] and raw descriptors, with the
+/// state that std would have: timeouts and the nonblocking flag are kept. A stream that comes in
+/// keeps the flags of its open file, so another handle that std has to it still blocks; a clone
+/// that stays when a stream is converted into std's still suspends only its green thread. A stream
+/// created here is `O_NONBLOCK` until it is converted.
 ///
 /// # Examples
 ///
@@ -66,14 +71,22 @@ pub struct TcpStream {
 }
 
 impl TcpStream {
-    /// Opens a connection to a remote host, trying each address that `addr` gives until one accepts.
-    ///
-    /// Suspends while names are resolved (on the pool of blocking OS threads) and while the connection is made.
+    /// Connects to a remote host, trying each address of `addr` until one succeeds.
     ///
     /// # Errors
     ///
-    /// That of the last address tried, such as [`ConnectionRefused`](io::ErrorKind::ConnectionRefused);
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when there was no address at all.
+    /// That of the last address tried, such as
+    /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused);
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if there was no address.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread while names are resolved (on the pool of blocking OS
+    /// threads) and while the connection is made; blocks an OS thread.
+    ///
+    /// # Cancellation
+    ///
+    /// The caller unwinds; the attempt is abandoned.
     ///
     /// # Examples
     ///
@@ -92,7 +105,8 @@ impl TcpStream {
     #[track_caller]
     pub fn connect<A: ToSocketAddrs>(addr: A) -> io::Result<TcpStream> {
         let mut last = None;
-        // Not `first_that_works`: whoever waits is known by its caller, which a closure hides.
+        // Not `first_that_works`: a closure would hide the caller's location, which identifies the
+        // wait.
         for addr in addr.to_socket_addrs()? {
             match TcpStream::connect_one(&addr, None) {
                 Ok(stream) => return Ok(stream),
@@ -102,13 +116,17 @@ impl TcpStream {
         Err(last.unwrap_or_else(no_addresses))
     }
 
-    /// Opens a connection to one address, and gives up after `timeout`.
-    ///
-    /// Suspends until it is connected, refused, or out of time.
+    /// Connects to one address, waiting for at most `timeout`.
     ///
     /// # Errors
     ///
-    /// [`TimedOut`](io::ErrorKind::TimedOut) after `timeout`, [`InvalidInput`](io::ErrorKind::InvalidInput) when it is zero; else as [`connect`](TcpStream::connect).
+    /// [`TimedOut`](io::ErrorKind::TimedOut) after `timeout`,
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if it is zero; otherwise as
+    /// [`connect`](TcpStream::connect).
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until the attempt ends; blocks an OS thread.
     ///
     /// # Examples
     ///
@@ -163,11 +181,11 @@ impl TcpStream {
         Ok(TcpStream { socket })
     }
 
-    /// The address of the other end.
+    /// Returns the address of the peer.
     ///
     /// # Errors
     ///
-    /// [`NotConnected`](io::ErrorKind::NotConnected) when the connection is gone.
+    /// [`NotConnected`](io::ErrorKind::NotConnected) if the connection is gone.
     ///
     /// # Examples
     ///
@@ -184,7 +202,7 @@ impl TcpStream {
         sock::peer_addr(self.socket.fd())
     }
 
-    /// The address of this end.
+    /// Returns the local address.
     ///
     /// # Errors
     ///
@@ -205,12 +223,13 @@ impl TcpStream {
         sock::local_addr(self.socket.fd())
     }
 
-    /// Shuts down the read half, the write half, or both. Whoever waits in a read or a write of a half that is
-    /// shut down, in any thread and through any clone, goes on at once.
+    /// Shuts down the read half, the write half, or both. Threads that wait in a read or a write of
+    /// that half, through any clone, return at once.
     ///
     /// # Errors
     ///
-    /// [`NotConnected`](io::ErrorKind::NotConnected) when the other end has closed the connection completely.
+    /// [`NotConnected`](io::ErrorKind::NotConnected) if the peer has closed the connection
+    /// completely.
     ///
     /// # Examples
     ///
@@ -234,11 +253,12 @@ impl TcpStream {
         sock::shutdown(self.socket.fd(), how)
     }
 
-    /// A second handle to the same stream: same data, same options, closed when the last handle is.
+    /// Creates a second handle to the same stream: it shares data and options. The stream is closed
+    /// when the last handle is dropped.
     ///
     /// # Errors
     ///
-    /// When the process is out of descriptors.
+    /// Returns an error if the process is out of descriptors.
     ///
     /// # Examples
     ///
@@ -259,9 +279,11 @@ impl TcpStream {
         })
     }
 
-    /// Sets how long a read may wait; `None` is for ever. It holds for all clones of the stream, from the next
-    /// read on, and any duration is good, [`Duration::MAX`] too. A read that is out of time fails with
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock), as std's does on Unix. No system call is made.
+    /// Sets the time limit for reads; `None`, the default, means no limit.
+    ///
+    /// It applies to all clones of the stream, from the next read on. Any nonzero duration is
+    /// valid, [`Duration::MAX`] too. A read that exceeds it returns
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock), as in std on Unix. No system call is made.
     ///
     /// # Errors
     ///
@@ -288,8 +310,10 @@ impl TcpStream {
         self.socket.set_read_timeout(dur)
     }
 
-    /// Sets how long a write may wait for room; `None` is for ever. As [`set_read_timeout`](TcpStream::set_read_timeout), but a write that
-    /// has given a part of its buffer to the system when its time is up returns the length of that part.
+    /// Sets the time limit for writes; `None`, the default, means no limit.
+    ///
+    /// Otherwise like [`set_read_timeout`](TcpStream::set_read_timeout), but a write that has sent
+    /// a part of its buffer when the time has passed returns the length of that part.
     ///
     /// # Errors
     ///
@@ -311,7 +335,7 @@ impl TcpStream {
         self.socket.set_write_timeout(dur)
     }
 
-    /// The read timeout that was set, to the nanosecond.
+    /// Returns the read timeout, exact to the nanosecond.
     ///
     /// # Errors
     ///
@@ -332,7 +356,7 @@ impl TcpStream {
         Ok(self.socket.read_timeout())
     }
 
-    /// The write timeout that was set, to the nanosecond.
+    /// Returns the write timeout, exact to the nanosecond.
     ///
     /// # Errors
     ///
@@ -353,12 +377,17 @@ impl TcpStream {
         Ok(self.socket.write_timeout())
     }
 
-    /// Receives data without taking it from the queue: the next read or peek gives it again. Suspends, like a
-    /// read and with its timeout, until there is some, or the end of the stream (0).
+    /// Reads data without removing it from the queue: the next read or peek returns it again.
+    /// Returns 0 at the end of the stream.
     ///
     /// # Errors
     ///
     /// Those of a read.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until there is data, for at most the read timeout; blocks
+    /// an OS thread.
     ///
     /// # Examples
     ///
@@ -384,11 +413,13 @@ impl TcpStream {
         self.socket.peek(buf)
     }
 
-    /// Sets `SO_LINGER`, in whole seconds: with `Some`, closing waits that long for unsent data to go out, and
-    /// `Some(Duration::ZERO)` resets the connection instead of ending it politely.
+    /// Sets `SO_LINGER`, in whole seconds. Default: `None`.
     ///
-    /// Not stable in std yet; this is its unstable signature. A linger above zero makes the *drop* of the last handle block its
-    /// OS thread, and the green threads beside it, while there is unsent data. Drop such a stream inside `unblock`.
+    /// With `Some`, closing waits that long until unsent data is sent; `Some(Duration::ZERO)`
+    /// resets the connection instead of closing it gracefully. Unstable in std; this is its
+    /// signature there. A value above zero makes the *drop* of the last handle block its OS thread,
+    /// and the other green threads on it, while there is unsent data. Drop such a stream inside
+    /// `unblock`.
     ///
     /// # Errors
     ///
@@ -413,7 +444,7 @@ impl TcpStream {
         Ok(sockopt::set_socket_linger(self.socket.fd(), linger)?)
     }
 
-    /// The value of `SO_LINGER`; see [`set_linger`](TcpStream::set_linger).
+    /// Returns the value of `SO_LINGER`; see [`set_linger`](TcpStream::set_linger).
     ///
     /// # Errors
     ///
@@ -433,7 +464,8 @@ impl TcpStream {
         Ok(sockopt::socket_linger(self.socket.fd())?)
     }
 
-    /// Sets `TCP_NODELAY`: small writes are sent at once instead of being gathered while earlier data is on its way.
+    /// Sets `TCP_NODELAY`: small writes are sent at once instead of being collected while earlier
+    /// data is in flight. Default: `false`.
     ///
     /// # Errors
     ///
@@ -455,7 +487,7 @@ impl TcpStream {
         Ok(sockopt::set_tcp_nodelay(self.socket.fd(), nodelay)?)
     }
 
-    /// The value of `TCP_NODELAY`; see [`set_nodelay`](TcpStream::set_nodelay).
+    /// Returns the value of `TCP_NODELAY`; see [`set_nodelay`](TcpStream::set_nodelay).
     ///
     /// # Errors
     ///
@@ -475,11 +507,12 @@ impl TcpStream {
         Ok(sockopt::tcp_nodelay(self.socket.fd())?)
     }
 
-    /// Sets `IP_TTL`: how many routers a packet from this socket may pass.
+    /// Sets `IP_TTL`, the maximum number of hops of a packet.
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a number that the system does not take (Linux: 1 to 255).
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a value that the system rejects (Linux: 1
+    /// to 255 are valid).
     ///
     /// # Examples
     ///
@@ -497,7 +530,7 @@ impl TcpStream {
         Ok(sockopt::set_ip_ttl(self.socket.fd(), ttl)?)
     }
 
-    /// The value of `IP_TTL`; see [`set_ttl`](TcpStream::set_ttl).
+    /// Returns the value of `IP_TTL`; see [`set_ttl`](TcpStream::set_ttl).
     ///
     /// # Errors
     ///
@@ -517,7 +550,7 @@ impl TcpStream {
         Ok(sockopt::ip_ttl(self.socket.fd())?)
     }
 
-    /// Takes the pending error of the socket (`SO_ERROR`), which is then cleared.
+    /// Takes and clears the pending error of the socket (`SO_ERROR`).
     ///
     /// # Errors
     ///
@@ -540,10 +573,12 @@ impl TcpStream {
         }
     }
 
-    /// With `true`, what would wait fails with [`WouldBlock`](io::ErrorKind::WouldBlock) instead, through any clone.
+    /// Sets nonblocking mode: calls that would wait return
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) instead, through any clone. Default: `false`.
     ///
-    /// You do not need it for green threads: waiting blocks nobody else. It is a flag of ours, kept apart from the system's
-    /// `O_NONBLOCK`; the two are brought together when the stream is converted into std's or into a descriptor.
+    /// Green threads do not need it, because their waits do not block others. It is a flag of this
+    /// crate, separate from the system's `O_NONBLOCK`; the two are synchronised when the stream is
+    /// converted into std's type or a descriptor.
     ///
     /// # Errors
     ///
@@ -585,7 +620,7 @@ impl fmt::Debug for TcpStream {
 }
 
 impl TcpStream {
-    /// A connection that `listener` accepted.
+    /// Creates a connection that `listener` accepted.
     pub(super) fn accepted(listener: &Socket, fd: OwnedFd) -> TcpStream {
         TcpStream {
             socket: listener.accepted(fd),

@@ -1,8 +1,8 @@
-//! Reading from and writing to a socket: the two functions that all transfers of streams go through, the calls for
-//! datagrams, and the traits of the stream types.
+//! Transfers of sockets: the two functions for streams, the calls for datagrams, and the traits of
+//! the stream types.
 //!
-//! `retry` decides when an operation is tried again; what is here decides what a count and an error mean.
-//! Any number of threads may be in here for one socket at once.
+//! `retry` decides when an operation is tried again; this file interprets counts and errors. Any
+//! number of threads may be in here for one socket at once.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -17,12 +17,12 @@ use crate::runtime::io::source::Way;
 use crate::runtime::scheduler::worker::place_next;
 use crate::sys::sock;
 
-/// How often one write may find room without giving way: the budget of `retry` counts rounds.
+/// How often one write may find room without yielding: the budget of `retry` counts rounds.
 const SENDS_A_ROUND: usize = 16;
 
 impl Socket {
-    /// Waits for what `receive` takes. `short` says of a count above zero whether it is less than was asked for.
-    // Inlined with all of `retry::read`, which says why.
+    /// Waits for data that `receive` takes. `short` tells of a count above zero whether it is less
+    /// than was requested. Inlined with all of `retry::read`, which says why.
     #[track_caller]
     #[inline(always)]
     fn receive(
@@ -39,13 +39,14 @@ impl Socket {
             drained,
         )?;
         if received == 0 {
-            // What the peer has sent comes before the error of the connection, as in the kernel.
+            // Data that the peer has sent comes before the error of the connection, as in the
+            // kernel.
             self.take_failure()?;
         }
         Ok(received)
     }
 
-    /// An operation that waits for room.
+    /// Performs an operation that waits for room.
     #[track_caller]
     #[inline(always)]
     fn write_with<T>(&self, op: impl FnMut(BorrowedFd<'_>) -> io::Result<T>) -> io::Result<T> {
@@ -58,12 +59,14 @@ impl Socket {
         }
     }
 
-    /// Calls `send`, with the count of what is sent, until that is `size`, as the kernel does for a blocking socket.
+    /// Calls `send`, with the number of bytes sent, until that is `size`, as the kernel does for a
+    /// blocking socket.
     ///
-    /// Its buffer is full only when it says so: a short count alone promises no wake-up. What was sent before
-    /// an error is a success, and the error of a TCP connection must stay where the next call finds it: the
-    /// kernel's blocking call leaves it pending. A call that has sent nothing takes it, so the connection is
-    /// asked first whether it has failed (`Socket::keep_failure` covers a failure in between).
+    /// Its buffer is full only on `WouldBlock`: a short count alone promises no wake-up. Bytes sent
+    /// before an error are a success, and the error of a TCP connection must stay where the next
+    /// call finds it: the kernel's blocking call leaves it pending. A call that has sent nothing
+    /// takes it, so the connection is first asked whether it has failed (`Socket::keep_failure`
+    /// covers a failure in between).
     #[track_caller]
     fn transmit(
         &self,
@@ -108,8 +111,8 @@ impl Socket {
         }
     }
 
-    /// A Unix stream whose peer has gone says `EPIPE` to a new call. One that waits meanwhile is told the pending
-    /// error, if there is one, so that no later call is.
+    /// Returns the error of a Unix stream whose peer has gone. A new call gets `EPIPE`. One that
+    /// waits meanwhile gets the pending error, if there is one, so that no later call does.
     #[cold]
     fn reason_to_stop(&self, error: io::Error) -> io::Error {
         if self.protocol() != Protocol::Unix || error.kind() != io::ErrorKind::BrokenPipe {
@@ -121,7 +124,7 @@ impl Socket {
         }
     }
 
-    /// The next bytes of a stream.
+    /// Reads the next bytes of a stream.
     #[track_caller]
     #[inline(always)]
     pub(crate) fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
@@ -132,7 +135,7 @@ impl Socket {
         self.receive(|fd| sock::recv(fd, buf), |received| received < size)
     }
 
-    /// As [`read`](Socket::read), and leaves it in the queue.
+    /// Reads like [`read`](Socket::read), and leaves the data in the queue.
     #[track_caller]
     pub(crate) fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         if buf.is_empty() {
@@ -141,8 +144,9 @@ impl Socket {
         self.receive(|fd| sock::peek(fd, buf), |_| false)
     }
 
-    /// A blocking call that asks TCP for nothing waits as others do, but when its time is up, it has got what it asked for.
-    /// So it has, too, when it is woken: the kernel does not look why, and leaves an error to the next call.
+    /// Performs a read of zero bytes. A blocking call waits like others, but when its time has
+    /// passed it succeeds. It also succeeds when it is woken: the kernel does not check why, and
+    /// leaves an error to the next call.
     #[cold]
     #[track_caller]
     fn receive_nothing(
@@ -186,7 +190,7 @@ impl Socket {
         )
     }
 
-    /// All of `buf`, to a stream.
+    /// Writes all of `buf` to a stream.
     #[track_caller]
     #[inline(always)]
     pub(crate) fn write(&self, buf: &[u8]) -> io::Result<usize> {
@@ -209,8 +213,9 @@ impl Socket {
 
     /// Waits for a datagram that `receive` takes.
     ///
-    /// A socket whose receiving half was shut down gives a blocking call nothing, and calls that do not block
-    /// `EAGAIN` for ever (Linux). So where `EAGAIN` comes from a socket that may be such, it is asked.
+    /// For a socket whose receiving half was shut down, a blocking call returns 0, and nonblocking
+    /// calls return `EAGAIN` forever (Linux). So after `EAGAIN` from a socket that may be in that
+    /// state, the state is checked.
     #[track_caller]
     #[inline(always)]
     fn receive_datagram<T: Default>(
@@ -225,7 +230,7 @@ impl Socket {
                     && source.may_have_ended()
                     && sock::is_shut(fd) =>
             {
-                // What came before it was shut down is still there.
+                // Datagrams from before the shutdown are still there.
                 receive(fd).or_else(|error| match error.kind() {
                     io::ErrorKind::WouldBlock => Ok(T::default()),
                     _ => Err(error),
@@ -236,20 +241,21 @@ impl Socket {
         retry::read(source, Reason::Read, mode, take, |_| false)
     }
 
-    /// The next datagram.
+    /// Receives the next datagram.
     #[track_caller]
     #[inline(always)]
     pub(crate) fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.receive_datagram(|fd| sock::recv(fd, buf))
     }
 
-    /// As [`recv`](Socket::recv), and leaves it in the queue.
+    /// Receives like [`recv`](Socket::recv), and leaves the datagram in the queue.
     #[track_caller]
     pub(crate) fn peek_datagram(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.receive_datagram(|fd| sock::peek(fd, buf))
     }
 
-    /// The next datagram, with its sender. `receive` is `sock::recv_from` or `sock::peek_from`.
+    /// Receives the next datagram with its sender. `receive` is `sock::recv_from` or
+    /// `sock::peek_from`.
     #[track_caller]
     #[inline(always)]
     pub(crate) fn recv_from(
@@ -260,14 +266,14 @@ impl Socket {
         self.receive_datagram(|fd| receive(fd, buf))
     }
 
-    /// One datagram, to the peer.
+    /// Sends one datagram to the peer.
     #[track_caller]
     #[inline(always)]
     pub(crate) fn send(&self, buf: &[u8]) -> io::Result<usize> {
         self.write_with(|fd| sock::send(fd, buf))
     }
 
-    /// One datagram, to `addr`.
+    /// Sends one datagram to `addr`.
     #[track_caller]
     #[inline(always)]
     pub(crate) fn send_to(&self, buf: &[u8], addr: &impl SocketAddrArg) -> io::Result<usize> {
@@ -275,14 +281,15 @@ impl Socket {
         let op = |fd: BorrowedFd<'_>| sock::send_to(fd, buf, addr);
         match self.protocol() {
             Protocol::Tcp | Protocol::Other => retry::write(source, Reason::Write, mode, op),
-            // Nobody tells whoever is not the receiver's peer that its queue has room again.
+            // A sender that is not the receiver's peer is not notified when the receiver's queue
+            // has room again.
             Protocol::Unix => {
                 retry::write_persistently(source, Reason::Write, mode, Announced::Never, op)
             }
         }
     }
 
-    /// The next connection to a listening socket.
+    /// Accepts the next connection of a listening socket.
     #[track_caller]
     #[inline(always)]
     pub(crate) fn accept(&self) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
@@ -298,7 +305,8 @@ impl Socket {
     }
 }
 
-/// `Read` and `Write` for a type that holds one `socket: Socket` that is a stream, and for references to it.
+/// `Read` and `Write` for a type with a `socket: Socket` that is a stream, and for references to
+/// it.
 macro_rules! stream_traits {
     ($name:ident) => {
         /// Suspends until there is data, the end of the stream (0), an error, or the read timeout
@@ -319,7 +327,8 @@ macro_rules! stream_traits {
         }
 
         /// Suspends until the system has taken all of the buffer, or an error or the write timeout
-        /// ([`WouldBlock`](std::io::ErrorKind::WouldBlock), when nothing was taken) comes first. `flush` does nothing, as in std.
+        /// comes first ([`WouldBlock`](std::io::ErrorKind::WouldBlock), if nothing was taken).
+        /// `flush` does nothing, as in std.
         impl std::io::Write for &$name {
             #[track_caller]
             fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {

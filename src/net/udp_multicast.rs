@@ -1,6 +1,4 @@
-//! The options of a `UdpSocket` for groups of receivers (multicast). All are immediate.
-//!
-//! Any thread, green or not, may call any of these at any time.
+//! Multicast options of `UdpSocket`. None of them suspends; any thread may use them.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -10,11 +8,12 @@ use rustix::net::sockopt;
 use super::UdpSocket;
 
 impl UdpSocket {
-    /// Sets `IP_MULTICAST_LOOP`: whether what is sent to a group comes back to this machine. Of IPv4 only.
+    /// Sets `IP_MULTICAST_LOOP`: whether datagrams sent to a group come back to this machine.
+    /// Default: `true`. IPv4 only.
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open socket of IPv4.
+    /// Those of the system; none on an open IPv4 socket.
     ///
     /// # Examples
     ///
@@ -33,7 +32,8 @@ impl UdpSocket {
         )?)
     }
 
-    /// The value of `IP_MULTICAST_LOOP`; see [`set_multicast_loop_v4`](UdpSocket::set_multicast_loop_v4).
+    /// Returns the value of `IP_MULTICAST_LOOP`; see
+    /// [`set_multicast_loop_v4`](UdpSocket::set_multicast_loop_v4).
     ///
     /// # Errors
     ///
@@ -49,11 +49,12 @@ impl UdpSocket {
         Ok(sockopt::ip_multicast_loop(self.socket.fd())?)
     }
 
-    /// Sets `IP_MULTICAST_TTL`: how many routers a datagram to a group may pass; 1, the local network, until it is set. Of IPv4 only.
+    /// Sets `IP_MULTICAST_TTL`, the maximum number of hops of a datagram to a group. Default: 1,
+    /// the local network. IPv4 only.
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a number above 255.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a value above 255.
     ///
     /// # Examples
     ///
@@ -72,7 +73,8 @@ impl UdpSocket {
         )?)
     }
 
-    /// The value of `IP_MULTICAST_TTL`; see [`set_multicast_ttl_v4`](UdpSocket::set_multicast_ttl_v4).
+    /// Returns the value of `IP_MULTICAST_TTL`; see
+    /// [`set_multicast_ttl_v4`](UdpSocket::set_multicast_ttl_v4).
     ///
     /// # Errors
     ///
@@ -88,11 +90,12 @@ impl UdpSocket {
         Ok(sockopt::ip_multicast_ttl(self.socket.fd())?)
     }
 
-    /// Sets `IPV6_MULTICAST_LOOP`: whether this socket sees what it sends to a group. Of IPv6 only.
+    /// Sets `IPV6_MULTICAST_LOOP`: whether this socket receives datagrams that it sends to a group.
+    /// Default: `true`. IPv6 only.
     ///
     /// # Errors
     ///
-    /// The socket is not one of IPv6.
+    /// The socket is not an IPv6 socket.
     ///
     /// # Examples
     ///
@@ -111,11 +114,12 @@ impl UdpSocket {
         )?)
     }
 
-    /// The value of `IPV6_MULTICAST_LOOP`; see [`set_multicast_loop_v6`](UdpSocket::set_multicast_loop_v6).
+    /// Returns the value of `IPV6_MULTICAST_LOOP`; see
+    /// [`set_multicast_loop_v6`](UdpSocket::set_multicast_loop_v6).
     ///
     /// # Errors
     ///
-    /// The socket is not one of IPv6.
+    /// The socket is not an IPv6 socket.
     ///
     /// # Examples
     ///
@@ -127,11 +131,13 @@ impl UdpSocket {
         Ok(sockopt::ipv6_multicast_loop(self.socket.fd())?)
     }
 
-    /// Joins the group `multiaddr`, at the interface whose address is `interface`, or at one that the system chooses if that is unspecified: what is sent to it is received.
+    /// Joins the multicast group `multiaddr`, to receive datagrams sent to it, on the interface
+    /// with the address `interface`. If that is unspecified, the system chooses one.
     ///
     /// # Errors
     ///
-    /// `EADDRNOTAVAIL` or `ENODEV` when there is no such interface, [`InvalidInput`](io::ErrorKind::InvalidInput) when the address is no group.
+    /// `EADDRNOTAVAIL` or `ENODEV` if there is no such interface,
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the address is not a multicast address.
     ///
     /// # Examples
     ///
@@ -152,11 +158,13 @@ impl UdpSocket {
         )?)
     }
 
-    /// Joins the group `multiaddr`, at the interface number `interface`, or at one that the system chooses if that is 0: what is sent to it is received.
+    /// Joins the multicast group `multiaddr`, to receive datagrams sent to it, on the interface
+    /// with the index `interface`. If that is 0, the system chooses one.
     ///
     /// # Errors
     ///
-    /// `EADDRNOTAVAIL` or `ENODEV` when there is no such interface, [`InvalidInput`](io::ErrorKind::InvalidInput) when the address is no group.
+    /// `EADDRNOTAVAIL` or `ENODEV` if there is no such interface,
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the address is not a multicast address.
     ///
     /// # Examples
     ///
@@ -177,11 +185,11 @@ impl UdpSocket {
         )?)
     }
 
-    /// Leaves the group `multiaddr`, joined at `interface`.
+    /// Leaves the multicast group `multiaddr`, joined at `interface`.
     ///
     /// # Errors
     ///
-    /// [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) when it is not a member.
+    /// [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) if the socket is not a member.
     ///
     /// # Examples
     ///
@@ -202,11 +210,11 @@ impl UdpSocket {
         )?)
     }
 
-    /// Leaves the group `multiaddr`, joined at the interface number `interface`.
+    /// Leaves the multicast group `multiaddr`, joined at the interface with the index `interface`.
     ///
     /// # Errors
     ///
-    /// [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) when it is not a member.
+    /// [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) if the socket is not a member.
     ///
     /// # Examples
     ///

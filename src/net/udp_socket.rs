@@ -1,7 +1,7 @@
-//! `UdpSocket`: std's, with waits that suspend the calling green thread only.
+//! `UdpSocket`: std's, with waits that suspend only the calling green thread.
 //!
-//! Any thread, green or not, may use a socket, and any number of them at once: each datagram goes to one of the
-//! receivers, whole. What concerns groups of receivers is in `udp_multicast`.
+//! Any thread, green or not, may use a socket, and any number of them at once: each datagram goes
+//! to one of the receivers. Multicast options are in `udp_multicast`.
 
 use std::fmt;
 use std::io;
@@ -18,19 +18,23 @@ use crate::sys::sock;
 
 /// A UDP socket: [`std::net::UdpSocket`] for green threads.
 ///
-/// Made by [`bind`](UdpSocket::bind). It sends to and receives from anybody with [`send_to`](UdpSocket::send_to) and
-/// [`recv_from`](UdpSocket::recv_from); once it has a peer by [`connect`](UdpSocket::connect), [`send`](UdpSocket::send) and
-/// [`recv`](UdpSocket::recv) talk to that peer alone.
+/// It is created by [`bind`](UdpSocket::bind). [`send_to`](UdpSocket::send_to) and
+/// [`recv_from`](UdpSocket::recv_from) exchange datagrams with any address; after
+/// [`connect`](UdpSocket::connect), [`send`](UdpSocket::send) and [`recv`](UdpSocket::recv) use
+/// that peer alone.
 ///
-/// Receiving suspends the calling green thread until a datagram comes, sending until the system has room for one. On an
-/// ordinary OS thread they block, as std's do. Everything else is immediate, but for names, which are looked up on the
-/// pool of blocking OS threads. A wait that is cancelled has taken no datagram.
+/// Receiving suspends the calling green thread until a datagram arrives, sending until the system
+/// has room for one; on an OS thread they block, as in std. Names are looked up on the pool of
+/// blocking OS threads. All other methods return at once. A cancelled wait has not taken a
+/// datagram.
 ///
-/// As with std: a datagram that does not fit the buffer is cut off, and the rest is lost; one of no bytes is received as
-/// such (0 is not an end); and what the network reports about an earlier datagram to the peer, such as
-/// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused), fails the next call, once.
+/// As in std, a datagram that does not fit into the buffer is truncated; an empty one is received
+/// as such (0 is not an end); and an error that the network reports about an earlier datagram to
+/// the peer, such as [`ConnectionRefused`](io::ErrorKind::ConnectionRefused), fails the next call,
+/// once.
 ///
-/// It converts from and into [`std::net::UdpSocket`], [`OwnedFd`] and raw descriptors as [`TcpStream`](super::TcpStream) does.
+/// It converts from and into [`std::net::UdpSocket`], [`OwnedFd`] and raw descriptors like
+/// [`TcpStream`](super::TcpStream).
 ///
 /// # Examples
 ///
@@ -64,13 +68,17 @@ pub struct UdpSocket {
 }
 
 impl UdpSocket {
-    /// A socket at the first address of `addr` that can be had. Port 0 lets the system choose one; ask
-    /// [`local_addr`](UdpSocket::local_addr) for it. Suspends only while names are resolved.
+    /// Binds to the first usable address of `addr`. With port 0 the system chooses a port;
+    /// [`local_addr`](UdpSocket::local_addr) returns it.
     ///
     /// # Errors
     ///
     /// That of the last address tried, such as [`AddrInUse`](io::ErrorKind::AddrInUse);
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when there was no address at all.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if there was no address.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread only while names are resolved.
     ///
     /// # Examples
     ///
@@ -93,12 +101,18 @@ impl UdpSocket {
         })
     }
 
-    /// Names the peer: the first address of `addr` that the system takes. From then on [`send`](UdpSocket::send) sends to it, and only
-    /// what comes from it is received. Nothing is sent, so that nobody need be there. Suspends only while names are resolved.
+    /// Sets the peer to the first address of `addr` that the system accepts. From then on
+    /// [`send`](UdpSocket::send) sends to it, and only datagrams from it are received. Nothing is
+    /// sent, so the peer need not exist.
     ///
     /// # Errors
     ///
-    /// That of the last address tried; [`InvalidInput`](io::ErrorKind::InvalidInput) when there was no address at all.
+    /// That of the last address tried; [`InvalidInput`](io::ErrorKind::InvalidInput) if there was
+    /// no address.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread only while names are resolved.
     ///
     /// # Examples
     ///
@@ -116,11 +130,21 @@ impl UdpSocket {
         first_that_works(addr, |addr| sock::associate(self.socket.fd(), addr))
     }
 
-    /// Receives a datagram, and says from whom. Suspends, for at most the read timeout, until one comes.
+    /// Receives a datagram and returns its size and its sender.
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when the time is up; else the system's.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if the read timeout has passed; otherwise the
+    /// system's.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until a datagram arrives, for at most the read timeout;
+    /// blocks an OS thread.
+    ///
+    /// # Cancellation
+    ///
+    /// The caller unwinds; no datagram has been taken.
     ///
     /// # Examples
     ///
@@ -139,7 +163,8 @@ impl UdpSocket {
         Ok((count, sock::internet(sender)?))
     }
 
-    /// As [`recv_from`](UdpSocket::recv_from), but the datagram stays in the queue: the next call gives it again.
+    /// Receives like [`recv_from`](UdpSocket::recv_from), but leaves the datagram in the queue: the
+    /// next call returns it again.
     ///
     /// # Errors
     ///
@@ -163,13 +188,18 @@ impl UdpSocket {
         Ok((count, sock::internet(sender)?))
     }
 
-    /// Sends a datagram to the first address that `addr` gives. Suspends until the system has room for it, and while
-    /// names are resolved.
+    /// Sends a datagram to the first address of `addr`.
     ///
     /// # Errors
     ///
-    /// The system's, such as `EMSGSIZE` for too many bytes; [`WouldBlock`](io::ErrorKind::WouldBlock) when the write timeout is over;
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) when there was no address.
+    /// The system's, such as `EMSGSIZE` for too many bytes;
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if the write timeout has passed;
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if there was no address.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until the system has room for it, and while names are
+    /// resolved; blocks an OS thread.
     ///
     /// # Examples
     ///
@@ -192,12 +222,22 @@ impl UdpSocket {
         }
     }
 
-    /// Receives a datagram; from the peer, if there is one. Suspends, for at most the read timeout, until one comes.
+    /// Receives a datagram and returns its size; from the peer only, if there is one.
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when the time is up; else the system's, such as
-    /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) when nobody listens at the peer's address.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if the read timeout has passed; otherwise the
+    /// system's, such as [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if there is no
+    /// socket at the peer's address.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until a datagram arrives, for at most the read timeout;
+    /// blocks an OS thread.
+    ///
+    /// # Cancellation
+    ///
+    /// The caller unwinds; no datagram has been taken.
     ///
     /// # Examples
     ///
@@ -216,7 +256,8 @@ impl UdpSocket {
         self.socket.recv(buf)
     }
 
-    /// As [`recv`](UdpSocket::recv), but the datagram stays in the queue: the next call gives it again.
+    /// Receives like [`recv`](UdpSocket::recv), but leaves the datagram in the queue: the next call
+    /// returns it again.
     ///
     /// # Errors
     ///
@@ -239,12 +280,16 @@ impl UdpSocket {
         self.socket.peek_datagram(buf)
     }
 
-    /// Sends a datagram to the peer. Suspends until the system has room for it.
+    /// Sends a datagram to the peer.
     ///
     /// # Errors
     ///
-    /// `EDESTADDRREQ` without a peer; else as [`send_to`](UdpSocket::send_to), and [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) when nobody has
-    /// received an earlier one.
+    /// `EDESTADDRREQ` without a peer; otherwise as [`send_to`](UdpSocket::send_to), and
+    /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if an earlier one was not received.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until the system has room for it; blocks an OS thread.
     ///
     /// # Examples
     ///
@@ -262,7 +307,7 @@ impl UdpSocket {
         self.socket.send(buf)
     }
 
-    /// The address that the socket is bound to.
+    /// Returns the address that the socket is bound to.
     ///
     /// # Errors
     ///
@@ -280,11 +325,11 @@ impl UdpSocket {
         sock::local_addr(self.socket.fd())
     }
 
-    /// The address of the peer that [`connect`](UdpSocket::connect) named.
+    /// Returns the address of the peer that [`connect`](UdpSocket::connect) set.
     ///
     /// # Errors
     ///
-    /// [`NotConnected`](io::ErrorKind::NotConnected) when there is none.
+    /// [`NotConnected`](io::ErrorKind::NotConnected) if there is none.
     ///
     /// # Examples
     ///
@@ -305,7 +350,7 @@ impl UdpSocket {
     );
     timeout_methods!(r#"rustlet::net::UdpSocket::bind("127.0.0.1:0")?"#);
 
-    /// Sets `SO_BROADCAST`: whether the socket may send to a broadcast address.
+    /// Sets `SO_BROADCAST`: whether the socket may send to a broadcast address. Default: `false`.
     ///
     /// # Errors
     ///
@@ -325,7 +370,7 @@ impl UdpSocket {
         Ok(sockopt::set_socket_broadcast(self.socket.fd(), broadcast)?)
     }
 
-    /// The value of `SO_BROADCAST`; see [`set_broadcast`](UdpSocket::set_broadcast).
+    /// Returns the value of `SO_BROADCAST`; see [`set_broadcast`](UdpSocket::set_broadcast).
     ///
     /// # Errors
     ///
@@ -341,11 +386,12 @@ impl UdpSocket {
         Ok(sockopt::socket_broadcast(self.socket.fd())?)
     }
 
-    /// Sets `IP_TTL`: how many routers a datagram may pass.
+    /// Sets `IP_TTL`, the maximum number of hops of a datagram.
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a number that the system does not take (Linux: 1 to 255).
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a value that the system rejects (Linux: 1
+    /// to 255 are valid).
     ///
     /// # Examples
     ///
@@ -361,7 +407,7 @@ impl UdpSocket {
         Ok(sockopt::set_ip_ttl(self.socket.fd(), ttl)?)
     }
 
-    /// The value of `IP_TTL`; see [`set_ttl`](UdpSocket::set_ttl).
+    /// Returns the value of `IP_TTL`; see [`set_ttl`](UdpSocket::set_ttl).
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! `Child`: a process that was started, and the way to its end.
+//! `Child`: a started process, and waiting for its end.
 //!
 //! Any thread may use it; `wait`, `wait_timeout` and `wait_with_output` suspend.
 
@@ -15,12 +15,16 @@ use super::pipe::{ChildStderr, ChildStdin, ChildStdout};
 use crate::channel::Receiver;
 use crate::retry::Mode;
 
-/// A child process: [`std::process::Child`] for green threads, made by [`Command::spawn`](super::Command::spawn).
+/// A child process: [`std::process::Child`] for green threads, created by
+/// [`Command::spawn`](super::Command::spawn).
 ///
-/// [`wait`](Child::wait) and the pipes suspend the calling green thread only; on an ordinary OS thread they block.
+/// [`wait`](Child::wait) and the pipes suspend only the calling green thread; on an OS thread they
+/// block.
 ///
-/// Dropping it lets the child run on, as std's does. Unlike std's it leaves no zombie: when the child ends, it is reaped by an OS
-/// thread that the process has for that while there is such a child.
+/// Dropping it lets the child run on, as in std. Unlike in std this leaves no zombie: when the
+/// child ends, it is reaped by an OS thread that the process has while there is such a child.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::process::Command;
@@ -33,23 +37,26 @@ use crate::retry::Mode;
 /// # std::io::Result::Ok(())
 /// ```
 pub struct Child {
-    /// What the child reads, if it was asked for with [`Stdio::piped`](super::Stdio::piped).
+    /// Pipe to the child's standard input, if [`Stdio::piped`](super::Stdio::piped) was requested.
     pub stdin: Option<ChildStdin>,
-    /// What the child writes to its standard output, if it was asked for.
+    /// Pipe from the child's standard output, if requested.
     pub stdout: Option<ChildStdout>,
-    /// What the child writes to its standard error, if it was asked for.
+    /// Pipe from the child's standard error, if requested.
     pub stderr: Option<ChildStderr>,
     process: Arc<Process>,
 }
 
 impl Child {
-    /// Kills the child (`SIGKILL`). Fine too if it has ended already. Does not wait; [`wait`](Child::wait) waits for the end.
+    /// Kills the child (`SIGKILL`). Succeeds also if it has already ended. Does not wait;
+    /// [`wait`](Child::wait) does.
     ///
-    /// Once the child was reaped, nothing is sent: its number may be somebody else's by then.
+    /// Once the child was reaped, no signal is sent, because its process ID may have been reused.
     ///
     /// # Errors
     ///
     /// [`PermissionDenied`](io::ErrorKind::PermissionDenied), if it has changed its user.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::process::Command;
@@ -69,7 +76,10 @@ impl Child {
         self.process.kill()
     }
 
-    /// Its number. It stays its own until a wait has found that it has ended. Never suspends.
+    /// Returns the process ID of the child. It is not reused before a wait has found that the child
+    /// has ended. Never suspends.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # rustlet::run(|| {
@@ -84,14 +94,23 @@ impl Child {
         self.process.id()
     }
 
-    /// Closes the pipe to its standard input, if there is one, and waits for the end of the child. Can be called again: the status
-    /// stays.
-    ///
-    /// Cancelled meanwhile, the caller unwinds, and the child goes on.
+    /// Closes the pipe to the child's standard input, if there is one, and waits until the child
+    /// has ended. Later calls return the same status.
     ///
     /// # Errors
     ///
-    /// Those of the system: none, unless somebody else takes the ends of all children for his (`SIGCHLD` is ignored).
+    /// Those of the system: none, unless `SIGCHLD` is ignored, so that the kernel reaps children
+    /// itself.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until then; blocks an OS thread.
+    ///
+    /// # Cancellation
+    ///
+    /// The caller unwinds; the child keeps running.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::process::{Command, Stdio};
@@ -112,12 +131,14 @@ impl Child {
         self.process.wait(Mode::default())
     }
 
-    /// As [`wait`](Child::wait), for at most `timeout`; [`Duration::MAX`] is for ever. `None`: it has not ended; it goes on, and can be
-    /// waited for again.
+    /// Waits like [`wait`](Child::wait), for at most `timeout`; [`Duration::MAX`] means no limit.
+    /// Returns `None` if the child has not ended; it keeps running, and can be waited for again.
     ///
     /// # Errors
     ///
-    /// As [`wait`](Child::wait); on Linux also that no descriptor is left to watch the child with.
+    /// As [`wait`](Child::wait); on Linux also if there is no descriptor to watch the child with.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::process::Command;
@@ -147,11 +168,14 @@ impl Child {
         }
     }
 
-    /// Whether the child has ended, and how. Leaves its standard input open. Does not wait.
+    /// Returns the status of the child if it has ended. Leaves its standard input open. Does not
+    /// wait.
     ///
     /// # Errors
     ///
     /// As [`wait`](Child::wait).
+    ///
+    /// # Examples
     ///
     /// ```
     /// # rustlet::run(|| {
@@ -170,12 +194,17 @@ impl Child {
         self.process.try_wait()
     }
 
-    /// A receiver that is ready once the child has ended, and then for ever: each `recv` gives `Ok(())`. It tells of the end only, and does
-    /// not reap: [`wait`](Child::wait) gives the status, without waiting then. It leaves the standard input open. Does not wait.
+    /// Returns a receiver that becomes ready when the child has ended, and stays ready: each `recv`
+    /// returns `Ok(())`. Does not wait.
+    ///
+    /// It does not reap the child: [`wait`](Child::wait) returns the status, and no longer waits
+    /// then. It leaves the standard input open.
     ///
     /// # Panics
     ///
-    /// There is neither a descriptor nor an OS thread to watch the child with.
+    /// Panics if there is neither a descriptor nor an OS thread to watch the child with.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::channel::{after, select};
@@ -203,22 +232,34 @@ impl Child {
         }
     }
 
-    /// Closes the pipe to its standard input, reads both other pipes, as far as there are any, to their ends, and waits for the end
-    /// of the child. Both are read at once, so a child may write to them in any order, and any amount.
+    /// Closes the pipe to the child's standard input, reads the other pipes to their ends, and
+    /// waits until the child has ended. Both pipes are read at once, so the child may write to them
+    /// in any order and any amount.
     ///
-    /// The pipes end when *all* that hold their other ends have closed them: grandchildren may. Cancelled meanwhile, the caller unwinds,
-    /// and the child goes on.
+    /// A pipe ends when *all* processes that hold its other end have closed it, including
+    /// grandchildren.
     ///
     /// # Errors
     ///
     /// As [`wait`](Child::wait), and those of the reads, on which std panics.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until then; blocks an OS thread.
+    ///
+    /// # Cancellation
+    ///
+    /// The caller unwinds; the child keeps running.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::process::{Command, Stdio};
     ///
     /// rustlet::run(|| {
     ///     let mut command = Command::new("sh");
-    ///     command.args(["-c", "echo one; echo two >&2"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    ///     command.args(["-c", "echo one; echo two >&2"]);
+    ///     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     ///     let output = command.spawn()?.wait_with_output()?;
     ///     assert_eq!(output.stdout, b"one\n");
     ///     assert_eq!(output.stderr, b"two\n");
@@ -250,7 +291,7 @@ impl Child {
     }
 }
 
-/// Takes over the child, and its pipes.
+/// Takes over the child and its pipes.
 impl From<std::process::Child> for Child {
     fn from(mut theirs: std::process::Child) -> Child {
         Child {
@@ -262,7 +303,7 @@ impl From<std::process::Child> for Child {
     }
 }
 
-/// The child goes on, and is reaped when it ends.
+/// The child keeps running, and is reaped when it ends.
 impl Drop for Child {
     fn drop(&mut self) {
         Arc::clone(&self.process).abandon();
@@ -279,6 +320,6 @@ impl fmt::Debug for Child {
     }
 }
 
-// What is shared is whole between any two calls, and std's type has these.
+// Shared state is consistent between any two calls, and std's type has these impls.
 impl UnwindSafe for Child {}
 impl RefUnwindSafe for Child {}

@@ -1,17 +1,17 @@
-//! Reading what a child writes to its two pipes until both have ended, whichever does first.
+//! Reads both output pipes of a child until both have ended.
 //!
-//! One thread reads both, so a child that fills one pipe while the other is read does not hang. Any thread may call it;
-//! it suspends.
+//! One thread reads both, so that a child which fills one pipe while the other is read does not
+//! hang. Any thread may call it; it suspends.
 
 use std::io;
 
 use super::pipe::Pipe;
 use crate::retry;
 
-/// The least that a read asks for; buffers double.
+/// Minimum size of a read; buffers double.
 const CHUNK: usize = 4096;
 
-/// A pipe, and what came out of it.
+/// A pipe and its output so far.
 struct Tap<'a> {
     pipe: &'a Pipe,
     into: &'a mut Vec<u8>,
@@ -19,7 +19,7 @@ struct Tap<'a> {
 }
 
 impl Tap<'_> {
-    /// Takes what is there, or a part of it. True: there may be more.
+    /// Reads some data if there is any. Returns `true` if there may be more.
     fn draw(&mut self) -> io::Result<bool> {
         if self.ended {
             return Ok(false);
@@ -31,11 +31,11 @@ impl Tap<'_> {
     }
 }
 
-/// Reads both to their ends, onto the ends of the buffers.
+/// Reads both pipes to their ends and appends to the buffers.
 ///
 /// # Errors
 ///
-/// That of a read; what was read until then is in the buffers.
+/// That of a read; the data read before is in the buffers.
 #[track_caller]
 pub(super) fn both([one, other]: [&Pipe; 2], [first, second]: [&mut Vec<u8>; 2]) -> io::Result<()> {
     let tap = |pipe, into| Tap {
@@ -49,7 +49,7 @@ pub(super) fn both([one, other]: [&Pipe; 2], [first, second]: [&mut Vec<u8>; 2])
         if !(other.draw()? || more || one.ended || other.ended) {
             retry::either_readable(one.pipe.source(), other.pipe.source())?;
         } else {
-            // The pipes of a busy child are always ready: the others get their turns too.
+            // The pipes of a busy child are always ready: other threads must run too.
             retry::spend();
         }
     }
@@ -61,7 +61,7 @@ pub(super) fn both([one, other]: [&Pipe; 2], [first, second]: [&mut Vec<u8>; 2])
     Ok(())
 }
 
-/// Reads one to its end, onto the end of the buffer.
+/// Reads one pipe to its end and appends to the buffer.
 ///
 /// # Errors
 ///

@@ -1,9 +1,10 @@
-//! `Command`: what to run, and how; std's own, and what it must be told to start with our defaults.
+//! `Command`: std's own, with the stream settings that it needs for our defaults.
 //!
-//! - **CO1** `theirs` is whole between any two calls of the user: while a pool thread has it, the green thread waits, shielded. A caller that is
-//!   cancelled before a pool thread has taken it takes it back.
-//! - **CO2** std's command cannot forget a setting of a standard stream, so one that the user has not set is set anew before
-//!   each start, once `output` has set it.
+//! - **CO1** `theirs` is consistent between any two calls of the user: while a pool thread has it,
+//!   the green thread waits, shielded. A caller that is cancelled before a pool thread has taken it
+//!   takes it back.
+//! - **CO2** std's command cannot forget a setting of a standard stream, so a stream that the user
+//!   has not set is set anew before each start, once `output` has set it.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -16,15 +17,19 @@ use super::Child;
 use crate::runtime::blocking;
 use crate::shim::lock;
 
-/// A process to be started: [`std::process::Command`] for green threads, with all its methods.
+/// Builds and starts a child process: [`std::process::Command`] for green threads, with all its
+/// methods.
 ///
-/// Those that are only for Unix are in [`CommandExt`](crate::os::unix::process::CommandExt).
+/// The Unix-only methods are in [`CommandExt`](crate::os::unix::process::CommandExt).
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::process::Command;
 ///
 /// rustlet::run(|| {
-///     let status = Command::new("sh").arg("-c").arg("test $COLOUR = green").env("COLOUR", "green").status()?;
+///     let mut command = Command::new("sh");
+///     let status = command.args(["-c", "test $COLOUR = green"]).env("COLOUR", "green").status()?;
 ///     assert!(status.success());
 ///     std::io::Result::Ok(())
 /// })?;
@@ -32,15 +37,15 @@ use crate::shim::lock;
 /// ```
 pub struct Command {
     theirs: process::Command,
-    /// Which of the three standard streams the user has set.
+    /// The standard streams that the user has set.
     streams_set: [bool; 3],
-    /// CO2: which of them we have.
+    /// CO2: whether this crate has set the others.
     streams_defaulted: bool,
     /// It has closures that run in the child.
     has_hooks: bool,
 }
 
-/// What the streams are that the user has not set.
+/// The streams that the user has not set.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Defaults {
     Inherit,
@@ -48,8 +53,12 @@ enum Defaults {
 }
 
 impl Command {
-    /// A command that runs `program`, found by `PATH` unless it has a slash: without arguments, with the environment, the
-    /// working directory and the standard streams of this process.
+    /// Creates a command that runs `program`, which is found in `PATH` unless it contains a slash.
+    ///
+    /// By default it has no arguments, and the environment, the working directory and the standard
+    /// streams of this process.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let command = rustlet::process::Command::new("ls");
@@ -64,7 +73,9 @@ impl Command {
         }
     }
 
-    /// Adds an argument; one, whatever it contains: no shell looks at it.
+    /// Adds one argument. No shell interprets it.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let mut command = rustlet::process::Command::new("ls");
@@ -77,6 +88,8 @@ impl Command {
     }
 
     /// Adds several arguments.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let mut command = rustlet::process::Command::new("ls");
@@ -92,7 +105,9 @@ impl Command {
         self
     }
 
-    /// Sets a variable of the child's environment.
+    /// Sets an environment variable of the child.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # rustlet::run(|| {
@@ -111,7 +126,9 @@ impl Command {
         self
     }
 
-    /// Sets several variables of the child's environment.
+    /// Sets several environment variables of the child.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let mut command = rustlet::process::Command::new("env");
@@ -128,7 +145,9 @@ impl Command {
         self
     }
 
-    /// Keeps a variable of this process, or one that was set before, from the child.
+    /// Removes an environment variable, inherited or set before.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let mut command = rustlet::process::Command::new("env");
@@ -140,7 +159,9 @@ impl Command {
         self
     }
 
-    /// Keeps all variables of this process, and those that were set before, from the child.
+    /// Removes all environment variables, inherited or set before.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # rustlet::run(|| {
@@ -155,7 +176,10 @@ impl Command {
         self
     }
 
-    /// Sets the child's working directory. Whether a relative path of the program is seen from there is up to the system: make it absolute.
+    /// Sets the child's working directory. Default: that of this process. Whether a relative
+    /// program path is resolved from there depends on the system: use an absolute path.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # rustlet::run(|| {
@@ -170,7 +194,10 @@ impl Command {
         self
     }
 
-    /// Sets what the child's standard input is. If it is not set: that of this process, but nothing for [`output`](Command::output).
+    /// Sets the child's standard input. Default: that of this process, but empty for
+    /// [`output`](Command::output).
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::process::{Command, Stdio};
@@ -189,7 +216,10 @@ impl Command {
         self
     }
 
-    /// Sets what the child's standard output is. If it is not set: that of this process, but a pipe for [`output`](Command::output).
+    /// Sets the child's standard output. Default: that of this process, but a pipe for
+    /// [`output`](Command::output).
+    ///
+    /// # Examples
     ///
     /// ```
     /// # rustlet::run(|| {
@@ -205,7 +235,10 @@ impl Command {
         self
     }
 
-    /// Sets what the child's standard error is. If it is not set: that of this process, but a pipe for [`output`](Command::output).
+    /// Sets the child's standard error. Default: that of this process, but a pipe for
+    /// [`output`](Command::output).
+    ///
+    /// # Examples
     ///
     /// ```
     /// # rustlet::run(|| {
@@ -221,15 +254,24 @@ impl Command {
         self
     }
 
-    /// Starts the child.
-    ///
-    /// Suspends for the millisecond or so that this takes. Once it has begun it is waited for, and a cancellation is raised at the next wait;
-    /// while it waits for a thread of the pool, a cancellation unwinds the caller, and no child is started.
+    /// Starts the child process.
     ///
     /// # Errors
     ///
-    /// [`NotFound`](io::ErrorKind::NotFound), [`PermissionDenied`](io::ErrorKind::PermissionDenied) and whatever else keeps a
-    /// program from being run; [`InvalidInput`](io::ErrorKind::InvalidInput) for a zero byte in a text.
+    /// [`NotFound`](io::ErrorKind::NotFound), [`PermissionDenied`](io::ErrorKind::PermissionDenied)
+    /// and other errors that keep the program from running;
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a NUL byte in a string.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread for about a millisecond; blocks an OS thread.
+    ///
+    /// # Cancellation
+    ///
+    /// While it waits for a thread of the pool, the caller unwinds, and no child is started. After
+    /// that the call completes, and the next wait unwinds.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # rustlet::run(|| {
@@ -246,13 +288,22 @@ impl Command {
         self.start(Defaults::Inherit)
     }
 
-    /// Starts the child, waits for its end, and gives what it has written to its standard output and error.
-    ///
-    /// Suspends. Cancelled meanwhile, the caller unwinds, and the child goes on.
+    /// Starts the child, waits until it has ended, and returns what it has written to its standard
+    /// output and error.
     ///
     /// # Errors
     ///
     /// As [`spawn`](Command::spawn) and [`Child::wait_with_output`].
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until then; blocks an OS thread.
+    ///
+    /// # Cancellation
+    ///
+    /// The caller unwinds; the child keeps running.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # rustlet::run(|| {
@@ -267,13 +318,21 @@ impl Command {
         self.start(Defaults::Collect)?.wait_with_output()
     }
 
-    /// Starts the child and waits for its end.
-    ///
-    /// Suspends. Cancelled meanwhile, the caller unwinds, and the child goes on.
+    /// Starts the child, waits until it has ended, and returns its status.
     ///
     /// # Errors
     ///
     /// As [`spawn`](Command::spawn) and [`Child::wait`].
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until then; blocks an OS thread.
+    ///
+    /// # Cancellation
+    ///
+    /// The caller unwinds; the child keeps running.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # rustlet::run(|| {
@@ -287,7 +346,9 @@ impl Command {
         self.start(Defaults::Inherit)?.wait()
     }
 
-    /// The program, as [`new`](Command::new) was given it.
+    /// Returns the program that was given to [`new`](Command::new).
+    ///
+    /// # Examples
     ///
     /// ```
     /// assert_eq!(rustlet::process::Command::new("ls").get_program(), "ls");
@@ -297,7 +358,9 @@ impl Command {
         self.theirs.get_program()
     }
 
-    /// The arguments, without the program.
+    /// Returns the arguments, without the program.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let mut command = rustlet::process::Command::new("ls");
@@ -308,7 +371,10 @@ impl Command {
         self.theirs.get_args()
     }
 
-    /// The variables that were set, with their values, and those that were removed, with `None`.
+    /// Returns the variables that were set, with their values, and those that were removed, with
+    /// `None`.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let mut command = rustlet::process::Command::new("ls");
@@ -320,7 +386,9 @@ impl Command {
         self.theirs.get_envs()
     }
 
-    /// The working directory, if it was set.
+    /// Returns the working directory, if it was set.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let mut command = rustlet::process::Command::new("ls");
@@ -342,7 +410,7 @@ impl Command {
         self.spawn_elsewhere().map(Child::from)
     }
 
-    /// CO2.
+    /// Sets the streams that the user has not set (CO2).
     fn set_streams(&mut self, defaults: Defaults) {
         if defaults == Defaults::Inherit && !self.streams_defaulted {
             return;
@@ -364,7 +432,7 @@ impl Command {
         }
     }
 
-    /// CO1. On an OS thread, in place.
+    /// Spawns on the pool (CO1); on an OS thread, in place.
     #[track_caller]
     fn spawn_elsewhere(&mut self) -> io::Result<process::Child> {
         let lent = Lent::new(&mut self.theirs);
@@ -373,29 +441,29 @@ impl Command {
         drop(lent);
         match spawned {
             Ok(spawned) => spawned,
-            // No OS thread for it; rather a millisecond of the worker's than no child.
+            // No OS thread for it: a millisecond of the worker's time is better than no child.
             Err(_) => self.theirs.spawn(),
         }
     }
 
-    /// Std's, to set what only some systems have.
+    /// Returns std's command, for settings of some systems only.
     pub(crate) fn theirs_mut(&mut self) -> &mut process::Command {
         &mut self.theirs
     }
 
-    /// As [`theirs_mut`](Command::theirs_mut), to run in the place of this process.
+    /// Returns std's command, to replace this process.
     pub(crate) fn theirs_for_exec(&mut self) -> &mut process::Command {
         self.set_streams(Defaults::Inherit);
         &mut self.theirs
     }
 
-    /// A closure was added that is to run in the child.
+    /// Records that a closure was added that runs in the child.
     pub(crate) fn has_a_hook(&mut self) {
         self.has_hooks = true;
     }
 }
 
-/// CO1: std's command, while a pool thread may have it. It comes back on every way out.
+/// CO1: std's command, while a pool thread may have it. It is returned on every path.
 struct Lent<'a> {
     theirs: &'a mut process::Command,
     slot: Arc<Mutex<process::Command>>,
@@ -415,7 +483,7 @@ impl Drop for Lent<'_> {
     }
 }
 
-/// As std's: in the words of a shell, more or less.
+/// As std's: roughly in shell syntax.
 impl fmt::Debug for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.theirs.fmt(f)

@@ -1,10 +1,12 @@
-//! A child that was started, until it has been reaped: who learns of its end, and how.
+//! A started child until it has been reaped: how its end is noticed and reported.
 //!
-//! - **EX1** The child is reaped once, by `try_wait` of std's handle, under the lock; std keeps the status, so everybody after
-//!   that is given it, and `kill` does not reach whoever gets the number next.
-//! - **EX2** Until it is reaped its number is its own, as a zombie's too: what is opened or waited for by number is it.
-//! - **EX3** `end` becomes readable when the child has ended, and stays so. On Linux it is a pidfd; where there is none, a pipe whose
-//!   other end a thread closes that waits for the end without reaping. This is the one seam between the two.
+//! - **EX1** The child is reaped once, by `try_wait` of std's handle, under the lock; std keeps the
+//!   status, so later callers get the same, and `kill` does not hit a process that reuses the ID.
+//! - **EX2** Until it is reaped, its process ID is not reused, even as a zombie: opening or waiting
+//!   by ID is safe.
+//! - **EX3** `end` becomes readable when the child has ended, and stays so. On Linux it is a pidfd;
+//!   where there is none, it is a pipe whose other end is closed by a thread that waits for the end
+//!   without reaping. This is the one place where the two differ.
 //!
 //! Any thread may use any of this at any time; `wait` suspends.
 
@@ -25,16 +27,16 @@ use crate::runtime::blocking;
 use crate::runtime::io::source::{Kind, Source, Way};
 use crate::shim::lock;
 
-/// A child, as those see it who wait for its end.
+/// A child, as its waiters see it.
 pub(super) struct Process {
     child: Mutex<process::Child>,
     end: OnceLock<Arc<Source>>,
-    /// Instead of `end`, where there was no descriptor for it.
+    /// Replaces `end` where there was no descriptor for it.
     told: OnceLock<Receiver<()>>,
 }
 
 impl Process {
-    /// Its pipes have been taken out.
+    /// Creates it from a child whose pipes have been taken out.
     pub(super) fn new(child: process::Child) -> Process {
         Process {
             child: Mutex::new(child),
@@ -51,12 +53,12 @@ impl Process {
         lock(&self.child).kill()
     }
 
-    /// EX1.
+    /// Reaps the child if it has ended (EX1).
     pub(super) fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
         lock(&self.child).try_wait()
     }
 
-    /// Waits for the end, and reaps. `WouldBlock` when the time is up.
+    /// Waits for the end, and reaps. Returns `WouldBlock` if the time has passed.
     #[track_caller]
     pub(super) fn wait(&self, mode: Mode) -> io::Result<ExitStatus> {
         if let Some(status) = self.try_wait()? {
@@ -64,7 +66,7 @@ impl Process {
         }
         let end = match self.end() {
             Ok(end) => end,
-            // No descriptors are left. This way needs none, but a thread that blocks.
+            // No descriptors are left. This way needs none, but blocks a thread.
             Err(_) if mode.timeout.is_none() => return self.wait_blocked(),
             Err(error) => return Err(error),
         };
@@ -73,7 +75,7 @@ impl Process {
             status.ok_or_else(retry::would_block)
         };
         match retry::read(end, Reason::Child, mode, try_wait, |_| false) {
-            // The reactor may have too many to watch already.
+            // The reactor may already watch too many.
             Err(error)
                 if mode.timeout.is_none()
                     && error.raw_os_error() == Some(Errno::NOSPC.raw_os_error()) =>
@@ -96,20 +98,20 @@ impl Process {
         }
     }
 
-    /// EX3.
+    /// Returns the descriptor of EX3.
     pub(super) fn end(&self) -> io::Result<&Arc<Source>> {
         if let Some(end) = self.end.get() {
             return Ok(end);
         }
-        // The lock: nobody reaps meanwhile (EX2), and nobody opens a second one.
+        // The lock: no thread reaps meanwhile (EX2) or opens a second one.
         let mut child = lock(&self.child);
         if self.end.get().is_none() {
             let fd = match child.try_wait() {
                 Ok(None) => by_platform::open(child.id())?,
-                // Reaped, here or behind our back: the number is not its own any more.
+                // Reaped, here or by other code: the ID may be reused.
                 Ok(Some(_)) | Err(_) => OwnedFd::from(io::pipe()?.0),
             };
-            // Somebody else cannot have: the lock.
+            // No other thread has set it, because of the lock.
             let _first = self.end.set(Arc::new(Source::new(fd, Kind::Other)));
         }
         drop(child);
@@ -118,7 +120,7 @@ impl Process {
             .ok_or_else(|| io::Error::other("the end of a child is not watched"))
     }
 
-    /// A receiver that is ready for good once it has ended.
+    /// Returns a receiver that stays ready once the child has ended.
     pub(super) fn exited(&self) -> io::Result<Receiver<()>> {
         if let Ok(end) = self.end() {
             return Ok(readiness::receiver(Arc::clone(end), Way::Read));
@@ -126,7 +128,8 @@ impl Process {
         if let Some(told) = self.told.get() {
             return Ok(told.clone());
         }
-        // No descriptors are left. A thread needs none; it does not reap, so the number stays the child's meanwhile.
+        // No descriptors are left. A thread needs none; it does not reap, so the ID is not reused
+        // meanwhile.
         let number = self.id();
         let (latch, receiver) = channel::latch();
         start_thread(move || {
@@ -136,25 +139,25 @@ impl Process {
         Ok(self.told.get_or_init(|| receiver).clone())
     }
 
-    /// Nobody will wait any more: it is reaped as soon as it ends, by whoever notices.
+    /// Called when no thread will wait any more: the child is reaped as soon as it ends.
     pub(super) fn abandon(self: Arc<Process>) {
-        // An error says that there is no such child: somebody else has reaped it.
+        // An error says that there is no such child: other code has reaped it.
         if !matches!(self.try_wait(), Ok(None)) {
             return;
         }
         let Ok(end) = self.end().cloned() else {
             return self.reap_later();
         };
-        // An errand that finds no attendant waits for the next one.
+        // If no poll thread can be started, the request stays for the next one.
         let _errand = attendant::send(end, Way::Read, move || {
             if matches!(self.try_wait(), Ok(None)) {
-                // A debugger has been told of the end first.
+                // A debugger is notified of the end first.
                 self.reap_later();
             }
         });
     }
 
-    /// Without a descriptor, or when there is nothing that one would tell.
+    /// Reaps with a thread: without a descriptor, or when a descriptor would not report the end.
     #[cold]
     fn reap_later(self: Arc<Process>) {
         // No descriptor and no thread: then it stays a zombie, as all do with std.
@@ -165,7 +168,7 @@ impl Process {
     }
 }
 
-/// Blocks until the child with this number has ended, and leaves it to be reaped (EX2).
+/// Blocks until the child with this ID has ended, and does not reap it (EX2).
 fn await_end(number: u32) {
     let Some(pid) = i32::try_from(number).ok().and_then(Pid::from_raw) else {
         return;
@@ -183,7 +186,7 @@ fn start_thread(f: impl FnOnce() + Send + 'static) -> io::Result<()> {
         .map(drop)
 }
 
-/// EX3 with a thread and a pipe.
+/// Implements EX3 with a thread and a pipe.
 fn open_pipe(number: u32) -> io::Result<OwnedFd> {
     let (reader, writer) = io::pipe()?;
     start_thread(move || {
@@ -224,7 +227,7 @@ mod tests {
         Process::new(command.arg(argument).spawn().unwrap())
     }
 
-    /// As where there is no pidfd.
+    /// Simulates a system without pidfds.
     fn watched_by_a_thread(program: &str, argument: &str) -> Process {
         let process = process(program, argument);
         let end = Source::new(open_pipe(process.id()).unwrap(), Kind::Other);
@@ -239,7 +242,8 @@ mod tests {
         }
     }
 
-    /// Its end is told, and for good. A moment may pass: another test's child has the pipe's other end, too, from its fork to its exec.
+    /// Waits until the end is reported. A moment may pass: another test's child has the pipe's
+    /// other end, too, from its fork to its exec.
     fn until_readable(child: &Process) {
         let is_readable = || retry::is_ready(child.end().unwrap().fd(), Way::Read).unwrap();
         while !is_readable() {
@@ -256,7 +260,7 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
             child.kill().unwrap();
             assert!(!child.wait(Mode::default()).unwrap().success());
-            // Once the thread has seen the end, too.
+            // After the thread has seen the end, too.
             until_readable(&child);
             let child = watched_by_a_thread("true", "");
             assert!(child.wait(limited(Duration::MAX)).unwrap().success());

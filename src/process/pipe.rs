@@ -1,8 +1,9 @@
 //! The parent's ends of a child's pipes: `ChildStdin`, `ChildStdout`, `ChildStderr`.
 //!
-//! - **PI1** The open file is `O_NONBLOCK` while it is ours, and what it was before when it goes out. A descriptor that
-//!   came in as 0, 1 or 2 keeps its flags, which belong to other programs too: each transfer asks first whether
-//!   it would wait, and moves no more than there is room for.
+//! - **PI1** The open file is `O_NONBLOCK` while it is ours, and gets its former mode when it goes
+//!   out. A descriptor that came in as 0, 1 or 2 keeps its flags, which are shared with other
+//!   programs: each transfer first checks whether it would wait, and moves no more than there is
+//!   room for.
 //!
 //! Any thread may use any of this at any time; reads and writes suspend.
 
@@ -19,10 +20,10 @@ use crate::retry::{self, Mode};
 use crate::runtime::io::source::{Kind, Source, Way};
 use crate::sys::sock;
 
-/// What a writable pipe has room for, at least.
+/// Minimum room of a writable pipe, in bytes.
 const ROOM: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
 
-/// How often one write may find room without giving way.
+/// How often one write may find room without yielding.
 const WRITES_A_ROUND: usize = 16;
 
 /// One end of a pipe.
@@ -50,7 +51,7 @@ impl Pipe {
     fn release(self) -> OwnedFd {
         let fd = self.source.into_fd();
         if self.made_nonblocking {
-            // Fails on no descriptor for which it has succeeded before.
+            // Fails for no descriptor for which it has succeeded before.
             sock::set_nonblocking(fd.as_fd(), false).ok();
         }
         fd
@@ -70,7 +71,7 @@ impl Pipe {
     #[track_caller]
     fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
         if buf.is_empty() {
-            // Waits for nothing, whatever is in the pipe.
+            // Does not wait, whatever is in the pipe.
             return Ok(rustix::io::read(self.source.fd(), buf)?);
         }
         let read = |fd: BorrowedFd<'_>| {
@@ -80,7 +81,7 @@ impl Pipe {
         retry::read(&self.source, Reason::Read, Mode::default(), read, |_| false)
     }
 
-    /// Reads into what `into` has reserved. None: it would wait.
+    /// Reads into the reserved capacity of `into`. Returns `None` if it would wait.
     pub(super) fn try_read_onto(&self, into: &mut Vec<u8>) -> io::Result<Option<usize>> {
         retry::try_read(&self.source, |fd| {
             self.may(Way::Read)?;
@@ -88,7 +89,7 @@ impl Pipe {
         })
     }
 
-    /// Reads into what `into` has reserved.
+    /// Reads into the reserved capacity of `into`.
     #[track_caller]
     pub(super) fn read_onto(&self, into: &mut Vec<u8>) -> io::Result<usize> {
         let read = |fd: BorrowedFd<'_>| {
@@ -111,7 +112,8 @@ impl Pipe {
         retry::read(&self.source, Reason::Read, Mode::default(), read, |_| false)
     }
 
-    /// Writes all, as a blocking pipe does; less if an error or a cancellation comes half way, which the next write meets again.
+    /// Writes all, as a blocking pipe does; less if an error or a cancellation interrupts it, which
+    /// the next write reports.
     #[track_caller]
     fn write(&self, buf: &[u8]) -> io::Result<usize> {
         let mut written = 0;
@@ -130,7 +132,8 @@ impl Pipe {
                 Ok(false)
             };
             let write = || retry::write(&self.source, Reason::Write, Mode::default(), round);
-            // What was written must be told, also what the last round has before it had to wait.
+            // The bytes that were written must be reported, also those of the last round before it
+            // had to wait.
             match retry::hold_up_cancel(write) {
                 Ok(Ok(true)) => return Ok(written),
                 Ok(Ok(false)) => {}
@@ -141,7 +144,7 @@ impl Pipe {
         }
     }
 
-    /// As `write`: all of them, together if the pipe has the room.
+    /// Writes all buffers like `write`, together if the pipe has the room.
     #[track_caller]
     fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         let bufs = &bufs[..bufs.len().min(sock::MAX_BUFFERS)];
@@ -177,7 +180,7 @@ impl Pipe {
     }
 }
 
-/// What the three have in common: descriptors, conversions, `Debug`.
+/// The common part of the three: descriptors, conversions, `Debug`.
 macro_rules! pipe_traits {
     ($name:ident) => {
         impl $name {
@@ -198,8 +201,8 @@ macro_rules! pipe_traits {
             }
         }
 
-        /// Takes any descriptor that can be used so. Its open file becomes `O_NONBLOCK`, unless the descriptor is 0,
-        /// 1 or 2; converting it back restores the flag.
+        /// Accepts any suitable descriptor. Its open file becomes `O_NONBLOCK`, unless the
+        /// descriptor is 0, 1 or 2; converting it back restores the flag.
         impl From<OwnedFd> for $name {
             fn from(fd: OwnedFd) -> $name {
                 $name {
@@ -208,7 +211,7 @@ macro_rules! pipe_traits {
             }
         }
 
-        /// The descriptor blocks, as one of std's does.
+        /// The descriptor blocks, as in std.
         impl From<$name> for OwnedFd {
             fn from(ours: $name) -> OwnedFd {
                 ours.pipe.release()
@@ -222,7 +225,7 @@ macro_rules! pipe_traits {
             }
         }
 
-        /// Hands this end to another child, which gets it in blocking mode.
+        /// Passes this end to another child, which gets it in blocking mode.
         impl From<$name> for Stdio {
             fn from(ours: $name) -> Stdio {
                 Stdio::from(OwnedFd::from(ours))
@@ -247,7 +250,8 @@ macro_rules! pipe_traits {
             }
         }
 
-        // The states of a source are whole between any two calls, and std's types have these.
+        // The states of a source are consistent between any two calls, and std's types have these
+        // impls.
         impl UnwindSafe for $name {}
         impl RefUnwindSafe for $name {}
     };
@@ -255,7 +259,8 @@ macro_rules! pipe_traits {
 
 macro_rules! reads {
     ($name:ident) => {
-        /// Suspends until there is data, or the end (0): the child, and all that inherited the other end, have closed it.
+        /// Suspends until there is data, or the end (0): the child, and all processes that
+        /// inherited the other end, have closed it.
         impl Read for $name {
             #[track_caller]
             fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
@@ -276,7 +281,9 @@ macro_rules! reads {
     };
 }
 
-/// The standard input of a child: what is written here, the child reads. Dropping it closes the pipe.
+/// Pipe to the standard input of a child. Dropping it closes the pipe.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::process::{Command, Stdio};
@@ -295,7 +302,9 @@ pub struct ChildStdin {
     pipe: Pipe,
 }
 
-/// The standard output of a child, to be read.
+/// Pipe from the standard output of a child.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::process::{Command, Stdio};
@@ -312,13 +321,16 @@ pub struct ChildStdout {
     pipe: Pipe,
 }
 
-/// The standard error of a child, to be read.
+/// Pipe from the standard error of a child.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::process::{Command, Stdio};
 ///
 /// rustlet::run(|| {
-///     let mut child = Command::new("sh").args(["-c", "echo oh >&2"]).stderr(Stdio::piped()).spawn()?;
+///     let mut command = Command::new("sh");
+///     let mut child = command.args(["-c", "echo oh >&2"]).stderr(Stdio::piped()).spawn()?;
 ///     assert_eq!(std::io::read_to_string(child.stderr.take().unwrap())?, "oh\n");
 ///     child.wait().map(drop)
 /// })?;
@@ -334,7 +346,8 @@ pipe_traits!(ChildStderr);
 reads!(ChildStdout);
 reads!(ChildStderr);
 
-/// Suspends until the pipe has taken all of the buffer, or an error stops it half way. `flush` does nothing, as in std.
+/// Suspends until the pipe has taken all of the buffer, or an error stops it. `flush` does nothing,
+/// as in std.
 impl Write for &ChildStdin {
     #[track_caller]
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {

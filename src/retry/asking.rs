@@ -1,6 +1,7 @@
-//! Waiting for descriptors that are not ours: with a duplicate, and where none can be had, by asking after pauses.
+//! Waits for descriptors that are not ours: with a duplicate, or, if there is no free descriptor,
+//! by polling after pauses.
 //!
-//! Any thread may use any of this; it suspends.
+//! Any thread may use this; it suspends.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -16,7 +17,7 @@ use crate::runtime::io::source::{Kind, Source, Way};
 use crate::sys::clock::{self, NEVER, Tick};
 use crate::sys::sock;
 
-/// As [`until_ready`], for a descriptor that stays its owner's.
+/// Waits like [`until_ready`], for a borrowed descriptor.
 ///
 /// # Errors
 ///
@@ -38,13 +39,13 @@ pub(crate) fn until_ready_borrowed(
         };
         let wait = io_wait(Reason::Readiness, mode, Location::caller());
         return match poll(&mut [PollFd::from_borrowed_fd(fd, flags(way))], &wait)? {
-            // It says whether the descriptor was closed meanwhile.
+            // Tells whether the descriptor was closed meanwhile.
             Wake::Event => is_ready(fd, way).map(|_| true),
             Wake::Elapsed => Ok(false),
             Wake::Cancelled => Err(cancelled()),
         };
     }
-    // The reactor knows descriptors, not borrows: one of our own, which is never registered twice.
+    // The reactor knows descriptors, not borrows: this one is ours, and is never registered twice.
     match sock::duplicate(fd) {
         Ok(own) => until_ready(&Source::new(own, Kind::Other), way, timeout),
         Err(error) if is_out_of_descriptors(&error) => until_ready_by_asking(fd, way, timeout),
@@ -52,7 +53,7 @@ pub(crate) fn until_ready_borrowed(
     }
 }
 
-/// Whether a descriptor could not be had because there are too many.
+/// Returns whether a descriptor could not be opened because there are too many.
 pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
@@ -60,7 +61,7 @@ pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
     )
 }
 
-/// Where there is no descriptor to wait with.
+/// Waits without a descriptor to wait with.
 #[cold]
 #[track_caller]
 fn until_ready_by_asking(
@@ -79,7 +80,8 @@ fn until_ready_by_asking(
     Ok(true)
 }
 
-/// Pauses between two questions, where nothing tells when to ask: each twice as long as the last, up to a limit.
+/// Pauses between two polls, where no event tells when to poll: each is twice as long as the last,
+/// up to a limit.
 #[derive(Debug)]
 pub(crate) struct Pauses(Duration);
 
@@ -92,7 +94,7 @@ impl Default for Pauses {
 impl Pauses {
     const LONGEST: Duration = Duration::from_millis(16);
 
-    /// Makes the next one, which ends at `deadline` at the latest.
+    /// Makes the next pause, which ends at `deadline` at the latest.
     ///
     /// # Errors
     ///

@@ -1,15 +1,18 @@
-//! From the handler to the subscribers: flags, a pipe, a thread, and a channel for each subscriber.
+//! From the signal handler to the subscribers: flags, a pipe, a thread, and a channel for each
+//! subscriber.
 //!
-//! 1. A signal comes; on whatever thread it interrupts, signal-hook's handler raises the flag of its number and then writes a byte
-//!    into the pipe (both in that order, as they were registered).
-//! 2. The dispatcher, an OS thread that blocks in `read`, takes the bytes, and *then* lowers the flags. A signal that
-//!    comes in between is seen now; one that comes after its flag was lowered has left a byte for the next round.
-//! 3. It puts the signal into the channel of each subscriber, unless it is in there already.
-//! 4. If there is no subscriber any more, the signal does what it did before there was one.
+//! 1. When a signal arrives, on whatever thread it interrupts, signal-hook's handler sets the flag
+//!    of its number and then writes a byte into the pipe (in that order, as they were registered).
+//! 2. The dispatcher, an OS thread that blocks in `read`, takes the bytes, and *then* clears the
+//!    flags. A signal that arrives in between is seen now; one that arrives after its flag was
+//!    cleared has left a byte for the next round.
+//! 3. It puts the signal into the channel of each subscriber, unless it is already in there.
+//! 4. If there is no subscriber any more, the signal has its former effect.
 //!
-//! - **DI1** A handler, once installed, stays: taking one away and bringing back what was there before has no safe order.
-//! - **DI2** A subscriber's channel has room for one of each of its signals, only the dispatcher sends, and never one that is in it.
-//!   So it never waits.
+//! - **DI1** A handler, once installed, stays: there is no safe order in which to remove it and
+//!   restore the former one.
+//! - **DI2** A subscriber's channel has room for one of each of its signals; only the dispatcher
+//!   sends, and never a signal that is in it. So it never waits.
 //!
 //! Any thread may subscribe at any time; nothing here suspends.
 
@@ -31,21 +34,22 @@ use crate::sys;
 struct Watched {
     signal: Signal,
     flag: Arc<AtomicBool>,
-    /// Without a subscriber it does what the system does by default; else there was a handler, which still runs, or it was ignored.
+    /// Without a subscriber the signal has its default effect; otherwise there was a handler, which
+    /// still runs, or it was ignored.
     was_default: bool,
 }
 
 struct Subscriber {
     signals: Vec<Signal>,
     sender: Sender<Signal>,
-    /// What was sent, in order; the channel holds the last of it.
+    /// The signals sent, in order; the channel holds the last ones.
     sent: VecDeque<Signal>,
 }
 
 struct Board {
     watched: Vec<Watched>,
     subscribers: Vec<Subscriber>,
-    /// Where handlers write. None: there is no dispatcher yet.
+    /// The pipe that handlers write to. None: there is no dispatcher yet.
     pipe: Option<PipeWriter>,
 }
 
@@ -55,7 +59,7 @@ static BOARD: Mutex<Board> = Mutex::new(Board {
     pipe: None,
 });
 
-/// `signals` has none twice.
+/// Subscribes to `signals`, which has no duplicates.
 pub(super) fn subscribe(signals: Vec<Signal>) -> io::Result<Receiver<Signal>> {
     if let Some(signal) = signals
         .iter()
@@ -80,7 +84,7 @@ pub(super) fn subscribe(signals: Vec<Signal>) -> io::Result<Receiver<Signal>> {
 }
 
 impl Board {
-    /// Sees to it that there is a handler.
+    /// Makes sure that there is a handler.
     fn watch(&mut self, signal: Signal) -> io::Result<()> {
         if self.watched.iter().any(|watched| watched.signal == signal) {
             return Ok(());
@@ -109,7 +113,7 @@ impl Board {
         Ok(())
     }
 
-    /// That of the dispatcher, who is started if there is none.
+    /// Returns the dispatcher's pipe, and starts the dispatcher if there is none.
     fn pipe(&mut self) -> io::Result<&PipeWriter> {
         let pipe = match self.pipe.take() {
             Some(pipe) => pipe,
@@ -125,11 +129,12 @@ impl Board {
         Ok(self.pipe.insert(pipe))
     }
 
-    /// Steps 2 and 3. What comes back is for step 4.
+    /// Performs steps 2 and 3. Returns the signals for step 4.
     fn deliver(&mut self) -> Vec<Signal> {
         let mut orphans = Vec::new();
         for watched in &self.watched {
-            // Acquire: pairs with the handler's store, if anything was written before the signal was sent.
+            // Acquire: pairs with the handler's store, if anything was written before the signal
+            // was sent.
             if !watched.flag.swap(false, Ordering::AcqRel) {
                 continue;
             }
@@ -149,13 +154,15 @@ impl Board {
 }
 
 impl Subscriber {
-    /// False: it is gone.
+    /// Sends the signal. Returns `false` if the subscriber is gone.
     fn tell(&mut self, signal: Signal) -> bool {
-        // What is received between this line and the next was there when the signal came, and counts for it.
+        // A message received between this line and the next was there when the signal arrived, and
+        // counts for it.
         let left = self.sender.len();
         self.sent.drain(..self.sent.len() - left);
         if self.sent.contains(&signal) {
-            // In the channel, and so is its receiver there: what it left would have been dropped.
+            // It is in the channel, so its receiver exists: otherwise the messages would have been
+            // dropped.
             return true;
         }
         let sent = self.sender.try_send(signal).is_ok();
@@ -177,7 +184,7 @@ fn dispatch(mut reader: PipeReader) {
         }
         let orphans = lock(&BOARD).deliver();
         for signal in orphans {
-            // An error: a signal of which signal-hook does not know what it does.
+            // An error: signal-hook does not know the default effect of the signal.
             let _unknown = emulate_default_handler(signal.as_raw());
         }
     }

@@ -1,4 +1,6 @@
-//! Unix signals as messages: no handlers, no async-signal-safety, just something to receive.
+//! Unix signals as channel messages: no handlers, no async-signal-safety.
+//!
+//! # Examples
 //!
 //! ```
 //! use rustlet::signal::{self, SIGUSR1};
@@ -6,27 +8,32 @@
 //! rustlet::run(|| {
 //!     let signals = signal::notify(&[SIGUSR1])?;
 //!     // As `kill -USR1` would.
-//!     rustlet::process::Command::new("kill").args(["-USR1", &std::process::id().to_string()]).status()?;
+//!     let id = std::process::id().to_string();
+//!     rustlet::process::Command::new("kill").args(["-USR1", &id]).status()?;
 //!     assert_eq!(signals.recv(), Ok(SIGUSR1));
 //!     std::io::Result::Ok(())
 //! })?;
 //! # std::io::Result::Ok(())
 //! ```
 //!
-//! # What is promised
+//! # Guarantees
 //!
-//! - Each subscriber has its own set of signals that have come and that it has not received: none is lost because a subscriber is slow, or because
-//!   others are. As in the kernel, such a set knows of each signal only *whether* it has come: several of one kind that come
-//!   before the first of them is received are one. This holds for real-time signals too, which the kernel would count.
-//! - Different signals that are waiting are received in the order in which they were noticed, which is about that in which they came.
-//! - Handlers of other crates, and one that was there before, still run, and before the message is sent.
-//! - While there is a subscriber, a signal does not do what it does by default. When the last one is gone (all its clones are dropped), the
-//!   signal does again what it did before the first subscription, which for most is to end the process.
+//! - Each subscriber has its own set of pending signals: none is lost because a subscriber is slow,
+//!   or because others are. As in the kernel, such a set records for each signal only *whether* it
+//!   has arrived: several of one kind that arrive before the first of them is received are merged.
+//!   This also holds for real-time signals, which the kernel would count.
+//! - Different pending signals are received in the order in which they were noticed, which is
+//!   roughly the order of arrival.
+//! - Handlers of other crates, and one that was there before, still run, before the message is
+//!   sent.
+//! - While there is a subscriber, a signal does not have its default effect. When the last one is
+//!   gone (all its clones are dropped), the signal has again the effect from before the first
+//!   subscription, which for most is to end the process.
 //!
-//! # What it costs
+//! # Costs
 //!
-//! Nothing before the first subscription. From then on an OS thread, which sleeps in `read`, and a pipe, for the rest of the
-//! process.
+//! Nothing before the first subscription. From then on an OS thread, which sleeps in `read`, and a
+//! pipe, for the rest of the process.
 
 mod dispatch;
 mod number;
@@ -41,15 +48,19 @@ pub use number::{
     SIGTTOU, SIGURG, SIGUSR1, SIGUSR2, SIGVTALRM, SIGWINCH, SIGXCPU, SIGXFSZ, Signal,
 };
 
-/// Subscribes to signals. The receiver gives each that comes from now on; it is never disconnected. Several subscriptions to one signal each get
-/// it; clones of one receiver share what comes. Dropping it, and its clones, unsubscribes.
+/// Subscribes to signals and returns a receiver of those that arrive from now on. Never suspends.
 ///
-/// What is promised is said [above](self). Never suspends.
+/// The receiver is never disconnected. Several subscriptions to one signal each get it; clones of
+/// one receiver share the messages. Dropping the receiver and its clones unsubscribes. See the
+/// [module documentation](self) for guarantees.
 ///
 /// # Errors
 ///
-/// [`InvalidInput`](io::ErrorKind::InvalidInput) for a signal that cannot be caught (`SIGKILL`, `SIGSTOP`), that does not come from outside (`SIGSEGV`,
-/// `SIGILL`, `SIGFPE`), or that the system does not know; that no OS thread or descriptor is left.
+/// [`InvalidInput`](io::ErrorKind::InvalidInput) for a signal that cannot be caught (`SIGKILL`,
+/// `SIGSTOP`), that is caused by the program itself (`SIGSEGV`, `SIGILL`, `SIGFPE`), or that the
+/// system does not know; other kinds if no OS thread or descriptor is available.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::channel::{after, select};
@@ -59,8 +70,8 @@ pub use number::{
 /// rustlet::run(|| {
 ///     let signals = signal::notify(&[SIGTERM, SIGHUP])?;
 ///     select! {
-///         recv(signals) -> signal => println!("{} has come", signal.unwrap()),
-///         recv(after(Duration::from_millis(1))) -> _ => println!("none has come"),
+///         recv(signals) -> signal => println!("received {}", signal.unwrap()),
+///         recv(after(Duration::from_millis(1))) -> _ => println!("no signal"),
 ///     }
 ///     std::io::Result::Ok(())
 /// })?;
@@ -78,14 +89,23 @@ pub fn notify(signals: &[Signal]) -> io::Result<Receiver<Signal>> {
 
 /// Waits until the user presses Ctrl-C (`SIGINT`).
 ///
-/// It subscribes for the length of the call: a Ctrl-C before or after it ends the process, as usual, if nobody else has subscribed. So a user who is tired
-/// of waiting for a graceful end presses it a second time. To have them all, use [`notify`].
-///
-/// Suspends the calling green thread, or blocks the calling OS thread; a cancellation is raised here.
+/// It subscribes only during the call: a Ctrl-C before or after it ends the process, as usual,
+/// unless there is another subscriber. So a user who does not want to wait for a graceful shutdown
+/// presses it twice. To receive every Ctrl-C, use [`notify`].
 ///
 /// # Errors
 ///
 /// As [`notify`].
+///
+/// # Suspends
+///
+/// Suspends the calling green thread until then; blocks an OS thread.
+///
+/// # Cancellation
+///
+/// The caller unwinds and unsubscribes.
+///
+/// # Examples
 ///
 /// ```no_run
 /// rustlet::run(|| {

@@ -5,7 +5,9 @@ use std::fmt;
 use signal_hook::consts;
 use signal_hook::low_level::signal_name;
 
-/// A Unix signal, by number.
+/// A Unix signal, identified by its number.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::signal::{SIGTERM, Signal};
@@ -17,7 +19,9 @@ use signal_hook::low_level::signal_name;
 pub struct Signal(i32);
 
 impl Signal {
-    /// The signal with this number, whether or not the system has one.
+    /// Creates the signal with this number, whether or not the system has one.
+    ///
+    /// # Examples
     ///
     /// ```
     /// assert_eq!(rustlet::signal::Signal::from_raw(9), rustlet::signal::SIGKILL);
@@ -27,7 +31,9 @@ impl Signal {
         Signal(number)
     }
 
-    /// Its number.
+    /// Returns the number.
+    ///
+    /// # Examples
     ///
     /// ```
     /// assert_eq!(rustlet::signal::SIGINT.as_raw(), 2);
@@ -38,14 +44,14 @@ impl Signal {
     }
 }
 
-/// Its number.
+/// Returns the number.
 impl From<Signal> for i32 {
     fn from(signal: Signal) -> i32 {
         signal.0
     }
 }
 
-/// Its name, such as `SIGTERM`, or `signal 40`.
+/// Formats the name, such as `SIGTERM`, or `signal 40`.
 impl fmt::Display for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match signal_name(self.0) {
@@ -55,7 +61,7 @@ impl fmt::Display for Signal {
     }
 }
 
-/// Its name, such as `SIGTERM`, or `Signal(40)`.
+/// Formats the name, such as `SIGTERM`, or `Signal(40)`.
 impl fmt::Debug for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match signal_name(self.0) {
@@ -72,33 +78,33 @@ macro_rules! signals {
 }
 
 signals! {
-    SIGABRT: "The process has aborted itself.";
-    SIGALRM: "The timer of `alarm` has run out.";
-    SIGBUS: "Memory that cannot be reached.";
-    SIGCHLD: "A child has ended, stopped or gone on.";
-    SIGCONT: "Go on, after a stop.";
-    SIGFPE: "Arithmetic went wrong. Cannot be subscribed to.";
-    SIGHUP: "The terminal has gone; to daemons: read the configuration again.";
-    SIGILL: "An instruction that there is not. Cannot be subscribed to.";
+    SIGABRT: "Abort, raised by `abort`.";
+    SIGALRM: "Timer of `alarm` expired.";
+    SIGBUS: "Bus error: inaccessible memory.";
+    SIGCHLD: "Child ended, stopped or continued.";
+    SIGCONT: "Continue after a stop.";
+    SIGFPE: "Arithmetic error. Cannot be subscribed to.";
+    SIGHUP: "Terminal closed; asks daemons to reload their configuration.";
+    SIGILL: "Illegal instruction. Cannot be subscribed to.";
     SIGINT: "Ctrl-C.";
-    SIGIO: "A descriptor has become ready.";
-    SIGKILL: "Ends the process. Cannot be subscribed to.";
-    SIGPIPE: "A write to a pipe that nobody reads. Rust programs ignore it from the start.";
-    SIGPROF: "The profiling timer has run out.";
-    SIGQUIT: "Ctrl-Backslash: end, with a core dump.";
-    SIGSEGV: "Memory that is not there. Cannot be subscribed to.";
+    SIGIO: "I/O possible on a descriptor.";
+    SIGKILL: "Kills the process. Cannot be subscribed to.";
+    SIGPIPE: "Write to a pipe without readers. Rust programs ignore it by default.";
+    SIGPROF: "Profiling timer expired.";
+    SIGQUIT: "Ctrl-Backslash: quit with a core dump.";
+    SIGSEGV: "Invalid memory access. Cannot be subscribed to.";
     SIGSTOP: "Stops the process. Cannot be subscribed to.";
-    SIGSYS: "A system call that there is not.";
+    SIGSYS: "Invalid system call.";
     SIGTERM: "Please end.";
     SIGTRAP: "A breakpoint.";
     SIGTSTP: "Ctrl-Z: please stop.";
-    SIGTTIN: "A read from the terminal, in the background.";
-    SIGTTOU: "A write to the terminal, in the background.";
+    SIGTTIN: "Terminal read by a background process.";
+    SIGTTOU: "Terminal write by a background process.";
     SIGURG: "Urgent data on a socket.";
-    SIGUSR1: "For users to give a meaning to.";
-    SIGUSR2: "For users to give a meaning to.";
-    SIGVTALRM: "The timer of the process's own time has run out.";
-    SIGWINCH: "The terminal has another size.";
-    SIGXCPU: "The limit on processor time is reached.";
-    SIGXFSZ: "The limit on the size of files is reached.";
+    SIGUSR1: "User-defined signal 1.";
+    SIGUSR2: "User-defined signal 2.";
+    SIGVTALRM: "Virtual timer expired.";
+    SIGWINCH: "Terminal window size changed.";
+    SIGXCPU: "CPU time limit exceeded.";
+    SIGXFSZ: "File size limit exceeded.";
 }

@@ -1,7 +1,8 @@
 //! [`Barrier`].
 //!
-//! BA1. `arrived` counts those of the present `generation`. The one that completes it begins the next generation, and wakes so many as were there.
-//!      A thread that waits goes on when the generation is not its own any more, and looks again when it is woken for another reason.
+//! BA1. `arrived` counts the threads of the current `generation`. The thread that completes it
+//!      begins the next generation and wakes that many waiters. A waiter goes on when the
+//!      generation is no longer its own, and checks again when it is woken for another reason.
 
 use std::fmt;
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
@@ -14,10 +15,15 @@ use crate::green::budget::spend_quietly;
 use crate::green::park::raise_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait};
 
-/// Lets a number of threads wait for each other, again and again. As [`std::sync::Barrier`].
+/// Lets a fixed number of threads wait for each other, repeatedly; see [`std::sync::Barrier`].
 ///
-/// A green thread that is [cancelled](crate::Cancelled) while it waits counts as not having come; unless the others were complete before that: then it goes on,
-/// and unwinds from its next wait.
+/// # Cancellation
+///
+/// A green thread that is [cancelled](crate::Cancelled) while it waits is not counted. If the
+/// barrier was complete before that, the thread returns from [`wait`](Barrier::wait) and unwinds
+/// from its next wait.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::sync::Barrier;
@@ -50,11 +56,34 @@ struct State {
 impl UnwindSafe for Barrier {}
 impl RefUnwindSafe for Barrier {}
 
-/// What [`Barrier::wait`] gives. As [`std::sync::BarrierWaitResult`].
+/// Result of [`Barrier::wait`]: tells whether the caller is the leader; see
+/// [`std::sync::BarrierWaitResult`].
+///
+/// # Examples
+///
+/// ```
+/// let result = rustlet::sync::Barrier::new(1).wait();
+/// assert!(result.is_leader());
+/// ```
 pub struct BarrierWaitResult(bool);
 
 impl BarrierWaitResult {
-    /// True for one of the threads that were let go together.
+    /// Returns `true` for exactly one of the threads that were released together.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::Barrier;
+    ///
+    /// rustlet::run(|| {
+    ///     let barrier = Barrier::new(2);
+    ///     let (here, there) = rustlet::scope(|s| {
+    ///         let other = s.spawn(|| barrier.wait().is_leader());
+    ///         (barrier.wait().is_leader(), other.join().unwrap())
+    ///     });
+    ///     assert!(here != there);
+    /// });
+    /// ```
     #[must_use]
     pub fn is_leader(&self) -> bool {
         self.0
@@ -70,7 +99,14 @@ impl fmt::Debug for BarrierWaitResult {
 }
 
 impl Barrier {
-    /// For so many threads; 0 is as 1.
+    /// Creates a barrier for `n` threads. 0 is treated as 1.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// static BARRIER: rustlet::sync::Barrier = rustlet::sync::Barrier::new(1);
+    /// BARRIER.wait();
+    /// ```
     #[must_use]
     #[inline]
     pub const fn new(n: usize) -> Barrier {
@@ -84,7 +120,29 @@ impl Barrier {
         }
     }
 
-    /// Waits until all have come. Suspends the calling green thread, or blocks the calling OS thread. One of them is told that it is the leader.
+    /// Waits until `n` threads have called this. One of them is the leader.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until the last thread arrives; blocks an OS thread.
+    ///
+    /// # Cancellation
+    ///
+    /// The caller unwinds and no longer counts as arrived.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::Barrier;
+    ///
+    /// rustlet::run(|| {
+    ///     let barrier = Barrier::new(2);
+    ///     rustlet::scope(|s| {
+    ///         s.spawn(|| barrier.wait());
+    ///         barrier.wait();
+    ///     });
+    /// });
+    /// ```
     #[track_caller]
     pub fn wait(&self) -> BarrierWaitResult {
         spend_quietly(Location::caller());
@@ -102,7 +160,7 @@ impl Barrier {
         let mut withdrawn = false;
         while state.generation == mine {
             if withdrawn {
-                // It may be raised now; if not, it is here again.
+                // The cancellation may be raised now; if it is not, the thread waits again.
                 drop(state);
                 raise_if_cancelled(&wait);
                 return self.wait();

@@ -1,9 +1,9 @@
-//! A channel whose messages go to all receivers. A receiver that falls behind by more than the capacity loses the oldest messages, and
-//! is told how many: nothing is lost in silence, and no sender waits for a slow receiver.
+//! Broadcast channels: every receiver gets every message.
 //!
-//! BC1. `ring` holds the messages with the numbers from `first` on. Each knows how many receivers have yet to see it; those at the
-//!      front that all have seen are taken out. So a receiver whose next number is less than `first` has lost messages.
-//! BC2. No code of the user's (`Clone`, `Drop`) runs under the lock, and nobody is woken.
+//! A receiver that falls behind by more than the capacity loses the oldest messages and gets an
+//! error with their number. A sender never waits for a slow receiver.
+//!
+//! # Examples
 //!
 //! ```
 //! use rustlet::sync::broadcast;
@@ -17,6 +17,11 @@
 //!     assert_eq!(listener.join().unwrap(), Ok("to all"));
 //! });
 //! ```
+
+// BC1. `ring` holds the messages with the numbers from `first` on. Each has the number of receivers
+//      that have not seen it yet; messages at the front that all have seen are removed. So a
+//      receiver whose next number is less than `first` has lost messages.
+// BC2. Under the lock no user code (`Clone`, `Drop`) runs and no thread is woken.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -47,73 +52,112 @@ struct State<T> {
     senders: usize,
     receivers: usize,
     waiting: Line<Thread>,
-    /// Those who wait in a select.
+    /// Waiters of a select.
     asking: channel::Waiters,
 }
 
 struct Entry<T> {
-    /// None: all have seen it.
+    /// None: all receivers have seen it.
     message: Option<Arc<T>>,
     unseen: usize,
 }
 
-/// Where a receiver is.
+/// The position of a receiver.
 struct Seat<T> {
     shared: Arc<Shared<T>>,
     /// The number of its next message; changed by the receiver, under the lock.
     next: AtomicU64,
 }
 
-/// Sends to all receivers. Clones send to the same.
+/// Sending side of a broadcast channel; clones send to the same receivers.
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::sync::broadcast;
+///
+/// let (sender, mut receiver) = broadcast::channel(4);
+/// sender.clone().send(1).unwrap();
+/// assert_eq!(receiver.recv(), Ok(1));
+/// ```
 pub struct Sender<T> {
     shared: Arc<Shared<T>>,
 }
 
-/// Receives all messages that are sent from its making on.
+/// Receiving side of a broadcast channel; gets every message sent after it was created.
+///
+/// # Cancellation
+///
+/// A green thread that is [cancelled](crate::Cancelled) while it receives unwinds; it has not
+/// consumed a message.
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::sync::broadcast;
+///
+/// let (sender, mut early) = broadcast::channel(4);
+/// sender.send(1).unwrap();
+/// let mut late = sender.subscribe();
+/// sender.send(2).unwrap();
+/// assert_eq!((early.recv(), early.recv(), late.recv()), (Ok(1), Ok(2), Ok(2)));
+/// ```
 pub struct Receiver<T> {
     seat: Arc<Seat<T>>,
 }
 
-/// Nobody receives. The message comes back.
+/// Error of [`Sender::send`]: there are no receivers. Holds the message.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SendError<T>(pub T);
 
-/// Why [`Receiver::recv`] gives no message.
+/// Error of [`Receiver::recv`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecvError {
-    /// All senders are gone, and there are no more messages.
+    /// All senders were dropped and every message was received.
     Closed,
-    /// The receiver was too slow: so many messages are lost. The next call gives the oldest that is left.
+    /// The receiver was too slow and lost this many messages. The next call returns the oldest
+    /// message that is left.
     Lagged(u64),
 }
 
-/// Why [`Receiver::try_recv`] gives no message.
+/// Error of [`Receiver::try_recv`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TryRecvError {
-    /// There is none now.
+    /// There is no message now.
     Empty,
-    /// All senders are gone, and there are no more messages.
+    /// All senders were dropped and every message was received.
     Closed,
-    /// The receiver was too slow: so many messages are lost. The next call gives the oldest that is left.
+    /// The receiver was too slow and lost this many messages. The next call returns the oldest
+    /// message that is left.
     Lagged(u64),
 }
 
-/// Why [`Receiver::recv_timeout`] gives no message.
+/// Error of [`Receiver::recv_timeout`] and [`Receiver::recv_deadline`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecvTimeoutError {
-    /// None came in time.
+    /// The time limit passed before a message arrived.
     Timeout,
-    /// All senders are gone, and there are no more messages.
+    /// All senders were dropped and every message was received.
     Closed,
-    /// The receiver was too slow: so many messages are lost. The next call gives the oldest that is left.
+    /// The receiver was too slow and lost this many messages. The next call returns the oldest
+    /// message that is left.
     Lagged(u64),
 }
 
-/// A channel that keeps the last `capacity` messages for those who have not seen them.
+/// Creates a broadcast channel that keeps the last `capacity` messages for receivers that have not
+/// seen them.
 ///
 /// # Panics
 ///
-/// The capacity is 0.
+/// Panics if `capacity` is 0.
+///
+/// # Examples
+///
+/// ```
+/// let (sender, mut receiver) = rustlet::sync::broadcast::channel(1);
+/// sender.send("hello").unwrap();
+/// assert_eq!(receiver.recv(), Ok("hello"));
+/// ```
 #[must_use]
 #[track_caller]
 pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
@@ -123,7 +167,7 @@ pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 }
 
 impl<T> Shared<T> {
-    /// Tells all who wait that they had better look. Each receiver waits in one place at most.
+    /// Wakes all waiters, so that they check again. Each receiver waits in at most one place.
     fn tell(&self, receivers: usize) {
         let mut state = self.state.lock();
         let asking = state.asking.take();
@@ -137,17 +181,18 @@ impl<T> State<T> {
         self.first + self.ring.len() as u64
     }
 
-    /// Takes out what all have seen, at the front; it is to be dropped under no lock.
+    /// Removes the messages at the front that all receivers have seen; the caller drops them
+    /// without the lock.
     fn forget_seen(&mut self) {
         while self.ring.front().is_some_and(|entry| entry.unseen == 0) {
-            // Its message was taken out by the last who saw it.
+            // The last receiver that saw it has taken its message.
             let seen = self.ring.pop_front();
             debug_assert!(seen.is_some_and(|entry| entry.message.is_none()));
             self.first += 1;
         }
     }
 
-    /// What comes at `next`, which is moved on.
+    /// Returns the message number `next` and advances `next`.
     fn take(&mut self, next: &AtomicU64) -> Result<Arc<T>, TryRecvError> {
         let at = next.load(Ordering::Relaxed);
         if at < self.first {
@@ -169,22 +214,34 @@ impl<T> State<T> {
         };
         next.store(at + 1, Ordering::Relaxed);
         self.forget_seen();
-        Ok(message.expect("there is one as long as somebody has not seen it"))
+        Ok(message.expect("a message stays until every receiver has seen it"))
     }
 }
 
 impl<T> Sender<T> {
-    /// A channel without receivers, that keeps the last `capacity` messages for those who have not seen them.
+    /// Creates a broadcast channel without receivers, with room for `capacity` messages.
     ///
     /// # Panics
     ///
-    /// The capacity is 0.
+    /// Panics if `capacity` is 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::broadcast;
+    ///
+    /// let sender = broadcast::Sender::new(1);
+    /// assert!(sender.send(1).is_err());
+    /// let mut receiver = sender.subscribe();
+    /// sender.send(2).unwrap();
+    /// assert_eq!(receiver.recv(), Ok(2));
+    /// ```
     #[must_use]
     #[track_caller]
     pub fn new(capacity: usize) -> Sender<T> {
         assert!(
             capacity > 0,
-            "a broadcast channel keeps one message at least"
+            "the capacity of a broadcast channel must be at least 1"
         );
         let state = State {
             first: 0,
@@ -203,12 +260,22 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Sends a message to all receivers there are, and says how many that is. Never waits: who has not yet seen the oldest
-    /// of `capacity` messages loses it.
+    /// Sends a message to all current receivers and returns their number. Never waits: a receiver
+    /// that has not yet seen the oldest of `capacity` messages loses it.
     ///
     /// # Errors
     ///
-    /// There are none. The message comes back in the error. There may be some later.
+    /// Returns the message in [`SendError`] if there are no receivers. A later call may succeed,
+    /// because [`subscribe`](Sender::subscribe) can add a receiver.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (sender, receiver) = rustlet::sync::broadcast::channel(1);
+    /// assert_eq!(sender.send(1), Ok(1));
+    /// drop(receiver);
+    /// assert_eq!(sender.send(2).unwrap_err().0, 2);
+    /// ```
     #[track_caller]
     pub fn send(&self, message: T) -> Result<usize, SendError<T>> {
         give_way(Location::caller());
@@ -218,7 +285,7 @@ impl<T> Sender<T> {
         if receivers == 0 {
             drop(state);
             return Err(SendError(own(message, |_| {
-                unreachable!("nobody else has seen it")
+                unreachable!("no receiver has seen it")
             })));
         }
         let lost = if state.ring.len() == self.shared.capacity {
@@ -231,7 +298,7 @@ impl<T> Sender<T> {
             message: Some(message),
             unseen: receivers,
         });
-        // After a loss, what is at the front now may have been seen by all.
+        // After a loss, the message that is now at the front may have been seen by all.
         state.forget_seen();
         let waited_for = !state.waiting.is_empty() || !state.asking.is_empty();
         drop(state);
@@ -242,13 +309,33 @@ impl<T> Sender<T> {
         Ok(receivers)
     }
 
-    /// One more receiver, of what is sent from now on.
+    /// Creates a receiver of the messages that are sent from now on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::broadcast::{self, TryRecvError};
+    ///
+    /// let (sender, _first) = broadcast::channel(4);
+    /// sender.send("before").unwrap();
+    /// let mut second = sender.subscribe();
+    /// assert_eq!(second.try_recv(), Err(TryRecvError::Empty));
+    /// ```
     #[must_use]
     pub fn subscribe(&self) -> Receiver<T> {
         subscribe(&self.shared)
     }
 
-    /// How many receivers there are.
+    /// Returns the number of receivers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (sender, receiver) = rustlet::sync::broadcast::channel::<()>(1);
+    /// assert_eq!(sender.receiver_count(), 1);
+    /// drop(receiver);
+    /// assert_eq!(sender.receiver_count(), 0);
+    /// ```
     #[must_use]
     #[track_caller]
     pub fn receiver_count(&self) -> usize {
@@ -256,7 +343,17 @@ impl<T> Sender<T> {
         self.shared.state.lock().receivers
     }
 
-    /// How many messages somebody has not seen yet.
+    /// Returns the number of messages that at least one receiver has not seen yet.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (sender, mut receiver) = rustlet::sync::broadcast::channel(4);
+    /// sender.send(1).unwrap();
+    /// assert_eq!(sender.len(), 1);
+    /// receiver.recv().unwrap();
+    /// assert_eq!(sender.len(), 0);
+    /// ```
     #[must_use]
     #[track_caller]
     pub fn len(&self) -> usize {
@@ -264,14 +361,30 @@ impl<T> Sender<T> {
         self.shared.state.lock().ring.len()
     }
 
-    /// Whether all have seen all messages.
+    /// Returns `true` if every receiver has seen every message.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (sender, _receiver) = rustlet::sync::broadcast::channel(4);
+    /// assert!(sender.is_empty());
+    /// sender.send(1).unwrap();
+    /// assert!(!sender.is_empty());
+    /// ```
     #[must_use]
     #[track_caller]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether both send to the same receivers.
+    /// Returns `true` if both send to the same channel.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (sender, _receiver) = rustlet::sync::broadcast::channel::<()>(4);
+    /// assert!(sender.same_channel(&sender.clone()));
+    /// ```
     #[must_use]
     pub fn same_channel(&self, other: &Sender<T>) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
@@ -292,13 +405,23 @@ fn subscribe<T>(shared: &Arc<Shared<T>>) -> Receiver<T> {
     }
 }
 
-/// The value itself if nobody else has it, else what `copy` makes.
+/// Returns the value itself if this is the last reference, else what `copy` returns.
 fn own<T>(value: Arc<T>, copy: impl FnOnce(&T) -> T) -> T {
     Arc::try_unwrap(value).unwrap_or_else(|shared| copy(&shared))
 }
 
 impl<T> Receiver<T> {
-    /// How many messages wait for this receiver, lost ones not counted.
+    /// Returns the number of messages that this receiver can still get; lost ones are not counted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (sender, receiver) = rustlet::sync::broadcast::channel(2);
+    /// for n in 0..3 {
+    ///     sender.send(n).unwrap();
+    /// }
+    /// assert_eq!(receiver.len(), 2);
+    /// ```
     #[must_use]
     #[track_caller]
     pub fn len(&self) -> usize {
@@ -308,27 +431,55 @@ impl<T> Receiver<T> {
         usize::try_from(state.end() - next).unwrap_or(usize::MAX)
     }
 
-    /// Whether none waits.
+    /// Returns `true` if no message waits for this receiver.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (sender, receiver) = rustlet::sync::broadcast::channel(2);
+    /// assert!(receiver.is_empty());
+    /// sender.send(1).unwrap();
+    /// assert!(!receiver.is_empty());
+    /// ```
     #[must_use]
     #[track_caller]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Another receiver of the same channel, of what is sent from now on.
+    /// Creates another receiver of the same channel, for messages that are sent from now on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (sender, first) = rustlet::sync::broadcast::channel(2);
+    /// let mut second = first.resubscribe();
+    /// sender.send(1).unwrap();
+    /// assert_eq!(second.recv(), Ok(1));
+    /// ```
     #[must_use]
     pub fn resubscribe(&self) -> Receiver<T> {
         subscribe(&self.seat.shared)
     }
 
-    /// Whether both receive from the same channel.
+    /// Returns `true` if both receive from the same channel.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (_sender, receiver) = rustlet::sync::broadcast::channel::<()>(2);
+    /// assert!(receiver.same_channel(&receiver.resubscribe()));
+    /// ```
     #[must_use]
     pub fn same_channel(&self, other: &Receiver<T>) -> bool {
         Arc::ptr_eq(&self.seat.shared, &other.seat.shared)
     }
 
-    /// A receiver for `select!`, of `()` whenever [`try_recv`](Receiver::try_recv) has something to say: a message, a loss, or the end. It takes
-    /// nothing out.
+    /// Returns a receiver for `select!` that is ready whenever [`try_recv`](Receiver::try_recv)
+    /// returns something other than `Empty`: a message, a loss, or the end. It takes no message
+    /// out.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::channel::{never, select};
@@ -353,11 +504,24 @@ impl<T> Receiver<T> {
 }
 
 impl<T: Clone> Receiver<T> {
-    /// The next message, if there is one.
+    /// Returns the next message if there is one.
     ///
     /// # Errors
     ///
-    /// There is none, or some are lost: see [`TryRecvError`].
+    /// See [`TryRecvError`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::broadcast::{self, TryRecvError};
+    ///
+    /// let (sender, mut receiver) = broadcast::channel(1);
+    /// assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+    /// sender.send(1).unwrap();
+    /// sender.send(2).unwrap();
+    /// assert_eq!(receiver.try_recv(), Err(TryRecvError::Lagged(1)));
+    /// assert_eq!(receiver.try_recv(), Ok(2));
+    /// ```
     #[track_caller]
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
         give_way(Location::caller());
@@ -365,15 +529,32 @@ impl<T: Clone> Receiver<T> {
         taken.map(|message| own(message, T::clone))
     }
 
-    /// The next message; waits for it.
+    /// Waits for the next message and returns it.
     ///
     /// # Errors
     ///
-    /// There will be none, or some are lost: see [`RecvError`].
+    /// Returns an error if the channel is closed or messages were lost; see [`RecvError`].
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until a message arrives or the last sender is dropped;
+    /// blocks an OS thread.
     ///
     /// # Cancellation
     ///
-    /// The wait may unwind; no message has been taken then.
+    /// The caller unwinds; no message has been taken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::broadcast::{self, RecvError};
+    ///
+    /// let (sender, mut receiver) = broadcast::channel(1);
+    /// sender.send(1).unwrap();
+    /// drop(sender);
+    /// assert_eq!(receiver.recv(), Ok(1));
+    /// assert_eq!(receiver.recv(), Err(RecvError::Closed));
+    /// ```
     #[track_caller]
     pub fn recv(&mut self) -> Result<T, RecvError> {
         match self.wait(Limit::Never, Location::caller()) {
@@ -383,21 +564,44 @@ impl<T: Clone> Receiver<T> {
         }
     }
 
-    /// As [`recv`](Receiver::recv), and waits for at most `timeout`.
+    /// Waits for the next message, for at most `timeout`; otherwise like [`recv`](Receiver::recv).
     ///
     /// # Errors
     ///
     /// See [`RecvTimeoutError`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::broadcast::{self, RecvTimeoutError};
+    /// use std::time::Duration;
+    ///
+    /// let (_sender, mut receiver) = broadcast::channel::<()>(1);
+    /// let late = receiver.recv_timeout(Duration::from_millis(1));
+    /// assert_eq!(late, Err(RecvTimeoutError::Timeout));
+    /// ```
     #[track_caller]
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<T, RecvTimeoutError> {
         self.wait(Limit::For(timeout), Location::caller())
     }
 
-    /// As [`recv`](Receiver::recv), and waits until `deadline` at most.
+    /// Waits for the next message, until `deadline` at the latest; otherwise like
+    /// [`recv`](Receiver::recv).
     ///
     /// # Errors
     ///
     /// See [`RecvTimeoutError`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::broadcast::{self, RecvTimeoutError};
+    /// use std::time::Instant;
+    ///
+    /// let (_sender, mut receiver) = broadcast::channel::<()>(1);
+    /// let late = receiver.recv_deadline(Instant::now());
+    /// assert_eq!(late, Err(RecvTimeoutError::Timeout));
+    /// ```
     #[track_caller]
     pub fn recv_deadline(&mut self, deadline: Instant) -> Result<T, RecvTimeoutError> {
         self.wait(Limit::Until(deadline), Location::caller())
@@ -526,16 +730,16 @@ impl<T> fmt::Debug for SendError<T> {
 
 impl<T> fmt::Display for SendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad("nobody receives from this channel")
+        f.pad("the channel has no receivers")
     }
 }
 
 impl<T> Error for SendError<T> {}
 
-const CLOSED: &str = "all senders are gone";
+const CLOSED: &str = "all senders were dropped";
 
 fn lagged(f: &mut fmt::Formatter<'_>, lost: u64) -> fmt::Result {
-    write!(f, "the receiver was too slow by {lost} messages")
+    write!(f, "the receiver was too slow and lost {lost} messages")
 }
 
 impl fmt::Display for RecvError {
@@ -550,7 +754,7 @@ impl fmt::Display for RecvError {
 impl fmt::Display for TryRecvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            TryRecvError::Empty => f.pad("there is no message now"),
+            TryRecvError::Empty => f.pad("the channel is empty"),
             TryRecvError::Closed => f.pad(CLOSED),
             TryRecvError::Lagged(lost) => lagged(f, lost),
         }
@@ -560,7 +764,7 @@ impl fmt::Display for TryRecvError {
 impl fmt::Display for RecvTimeoutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            RecvTimeoutError::Timeout => f.pad("no message came in time"),
+            RecvTimeoutError::Timeout => f.pad("timed out waiting for a message"),
             RecvTimeoutError::Closed => f.pad(CLOSED),
             RecvTimeoutError::Lagged(lost) => lagged(f, lost),
         }

@@ -4,10 +4,10 @@
 )]
 //! [`Callback`].
 //!
-//! CB1. Whenever the lock is free, either nobody stands in line or no value is kept. A call finds a waiter, and writes into
-//!      its slot, or keeps its value.
-//! CB2. Who is in `asking` has set `watched` after it came, and has asked after that. A call that keeps its value and finds `watched` set takes all that
-//!      are in `asking` out, and wakes them.
+//! CB1. Whenever the lock is free, the wait queue or the queue of values is empty. A call dequeues
+//!      a waiter and writes into its slot, or keeps its value.
+//! CB2. A waiter in `asking` sets `watched` after it entered, and checks after that. A call that
+//!      keeps its value and finds `watched` set takes all waiters out of `asking` and wakes them.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -27,12 +27,17 @@ use crate::green::{OnCancel, Reason, Unparker, Wait};
 use crate::shim::lock;
 use crate::sys::clock::{self, NEVER, Tick};
 
-/// Something to be called, and to wait for until it is: what turns an interface with callbacks into a call that waits.
+/// Turns an interface with callbacks into a call that waits for the value.
 ///
-/// Clones are the same callback: one is given away, to be called from any thread, and another one waited for. Each call serves one wait, in
-/// the order in which they came. Calls that nobody waits for yet are kept.
+/// Clones share one state: one clone is called, from any thread, and another one is waited for.
+/// Each call serves one wait, in first-in-first-out order. Values of calls without a waiter are
+/// kept.
 ///
-/// A green thread that is [cancelled](crate::Cancelled) while it waits unwinds, and takes no call with it.
+/// # Cancellation
+///
+/// A green thread that is [cancelled](crate::Cancelled) while it waits unwinds; no value is lost.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::sync::Callback;
@@ -48,20 +53,22 @@ use crate::sys::clock::{self, NEVER, Tick};
 ///     assert_eq!(answer.wait(), 42);
 /// });
 /// ```
+#[doc(alias = "AsyncResult")]
+#[doc(alias = "Promise")]
 pub struct Callback<T> {
     shared: Arc<Shared<T>>,
 }
 
 struct Shared<T> {
     state: Spin<State<T>>,
-    /// Those who wait in a select (CB2).
+    /// Waiters of a select (CB2).
     asking: Mutex<Waiters>,
 }
 
 struct State<T> {
     kept: VecDeque<T>,
     line: Line<Thread>,
-    /// Somebody may be in `asking`.
+    /// `asking` may have waiters.
     watched: bool,
 }
 
@@ -69,7 +76,15 @@ impl<T> UnwindSafe for Callback<T> {}
 impl<T> RefUnwindSafe for Callback<T> {}
 
 impl<T> Callback<T> {
-    /// One that has not been called.
+    /// Creates a callback that has not been called.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let callback = rustlet::sync::Callback::new();
+    /// callback.call(1);
+    /// assert_eq!(callback.wait(), 1);
+    /// ```
     #[must_use]
     pub fn new() -> Callback<T> {
         Callback {
@@ -84,7 +99,20 @@ impl<T> Callback<T> {
         }
     }
 
-    /// Gives the value to the thread that has waited longest, or keeps it for one that will. Does not wait.
+    /// Passes `value` to the longest waiting thread, or keeps it for a later wait. Does not wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::Callback;
+    ///
+    /// rustlet::run(|| {
+    ///     let callback = Callback::new();
+    ///     let called = callback.clone();
+    ///     rustlet::spawn(move || called.call("done"));
+    ///     assert_eq!(callback.wait(), "done");
+    /// });
+    /// ```
     #[track_caller]
     pub fn call(&self, value: T) {
         spend_quietly(Location::caller());
@@ -106,7 +134,7 @@ impl<T> Callback<T> {
         Thread::wake(waker);
     }
 
-    /// The lock, and room for one more value: nothing is allocated while it is held.
+    /// Takes the lock with room for one more value: nothing is allocated while it is held.
     fn with_room(&self) -> Held<'_, State<T>> {
         let mut room = VecDeque::new();
         loop {
@@ -119,7 +147,7 @@ impl<T> Callback<T> {
                 room.append(&mut state.kept);
                 std::mem::swap(&mut room, &mut state.kept);
                 drop(state);
-                // The old one is freed, and we look again.
+                // The old one is freed, and the loop checks again.
                 room = VecDeque::new();
                 continue;
             }
@@ -128,7 +156,24 @@ impl<T> Callback<T> {
         }
     }
 
-    /// Waits for a call, and gives its value. Suspends the calling green thread, or blocks the calling OS thread.
+    /// Waits for a call and returns its value.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until there is a value; blocks an OS thread.
+    ///
+    /// # Cancellation
+    ///
+    /// The caller unwinds; no value has been taken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let callback = rustlet::sync::Callback::new();
+    /// let called = callback.clone();
+    /// std::thread::spawn(move || called.call(42));
+    /// assert_eq!(callback.wait(), 42);
+    /// ```
     #[track_caller]
     pub fn wait(&self) -> T {
         loop {
@@ -138,7 +183,9 @@ impl<T> Callback<T> {
         }
     }
 
-    /// As [`wait`](Callback::wait), for at most `timeout`. None: the time was up first.
+    /// Waits for a call, for at most `timeout`. Returns `None` if the time has passed.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::sync::Callback;
@@ -154,7 +201,16 @@ impl<T> Callback<T> {
         self.receive(clock::after(timeout), Location::caller())
     }
 
-    /// The value of a call that nobody has waited for yet, if any. Does not wait.
+    /// Returns the value of an earlier call that has not been received yet, if any. Does not wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let callback = rustlet::sync::Callback::new();
+    /// assert_eq!(callback.try_wait(), None);
+    /// callback.call(1);
+    /// assert_eq!(callback.try_wait(), Some(1));
+    /// ```
     #[must_use]
     #[track_caller]
     pub fn try_wait(&self) -> Option<T> {
@@ -162,8 +218,11 @@ impl<T> Callback<T> {
         self.shared.state.lock().kept.pop_front()
     }
 
-    /// A receiver for [`select!`](crate::channel::select), of `()` whenever there is a call that nobody has waited for yet. It takes nothing out:
-    /// [`try_wait`](Callback::try_wait) does, and finds none if another thread was faster. Does not wait.
+    /// Returns a receiver for [`select!`](crate::channel::select) that is ready while there is a
+    /// value. It takes none out: [`try_wait`](Callback::try_wait) does, and returns `None` if
+    /// another thread was faster.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::channel::{after, select};

@@ -1,6 +1,7 @@
 //! [`Event`].
 //!
-//! EV1. `set` begins a new `generation`, and wakes so many as stood in line. A thread that waits goes on when the generation is not that in which it came.
+//! EV1. `set` begins a new `generation` and wakes the waiters of the old one. A waiter goes on when
+//!      the generation is not the one in which it came.
 
 use std::fmt;
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
@@ -16,14 +17,20 @@ use crate::green::{OnCancel, Reason, Wait};
 use crate::shim::{AtomicBool, Ordering};
 use crate::sys::clock::{self, NEVER, Tick};
 
-/// Something that has happened, or has not yet: threads wait until it has.
+/// A flag that threads can wait for (a manual-reset event).
 ///
-/// Once set it stays so, and nobody waits, until it is cleared. [`set`](Event::set) lets all go that wait at that moment, even if
-/// the event is cleared at once.
+/// Once set, it stays set and waits return at once, until it is cleared. [`set`](Event::set) wakes
+/// all threads that wait at that moment, even if the event is cleared immediately afterwards.
 ///
-/// What a thread does before it sets the event is seen by those that it lets go, and by those that find it set.
+/// Everything a thread does before it sets the event is visible to the threads that it wakes and to
+/// those that find the event set.
 ///
-/// A green thread that is [cancelled](crate::Cancelled) while it waits unwinds.
+/// # Cancellation
+///
+/// A green thread that is [cancelled](crate::Cancelled) while it waits unwinds; the event does not
+/// change.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::sync::Event;
@@ -39,6 +46,9 @@ use crate::sys::clock::{self, NEVER, Tick};
 ///     assert!(!READY.is_set());
 /// });
 /// ```
+#[doc(alias = "Notify")]
+#[doc(alias = "ManualResetEvent")]
+#[doc(alias = "CancellationToken")]
 pub struct Event {
     /// Written under the lock.
     set: AtomicBool,
@@ -55,7 +65,14 @@ impl UnwindSafe for Event {}
 impl RefUnwindSafe for Event {}
 
 impl Event {
-    /// One that has not happened.
+    /// Creates an event that is not set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// static READY: rustlet::sync::Event = rustlet::sync::Event::new();
+    /// assert!(!READY.is_set());
+    /// ```
     #[must_use]
     #[inline]
     pub const fn new() -> Event {
@@ -69,7 +86,22 @@ impl Event {
         }
     }
 
-    /// It has happened: lets all go that wait. Does not wait.
+    /// Sets the event and wakes all waiting threads. Does not wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::Event;
+    ///
+    /// rustlet::run(|| {
+    ///     let event = Event::new();
+    ///     rustlet::scope(|s| {
+    ///         s.spawn(|| event.wait());
+    ///         s.spawn(|| event.wait());
+    ///         event.set();
+    ///     });
+    /// });
+    /// ```
     #[track_caller]
     pub fn set(&self) {
         spend_quietly(Location::caller());
@@ -81,7 +113,16 @@ impl Event {
         wake_some(&self.state, state, |state| &mut state.line, standing);
     }
 
-    /// It has not happened: who comes from now on waits. Does not wait.
+    /// Clears the event: later calls of [`wait`](Event::wait) wait. Does not wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event = rustlet::sync::Event::new();
+    /// event.set();
+    /// event.clear();
+    /// assert!(!event.is_set());
+    /// ```
     #[track_caller]
     pub fn clear(&self) {
         spend_quietly(Location::caller());
@@ -89,7 +130,16 @@ impl Event {
         self.set.store(false, Ordering::Relaxed);
     }
 
-    /// Whether it has happened. Does not wait.
+    /// Returns `true` if the event is set. Does not wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event = rustlet::sync::Event::new();
+    /// assert!(!event.is_set());
+    /// event.set();
+    /// assert!(event.is_set());
+    /// ```
     #[must_use]
     #[inline]
     #[track_caller]
@@ -103,7 +153,23 @@ impl Event {
         self.set.load(Ordering::Acquire)
     }
 
-    /// Waits until it has happened. Suspends the calling green thread, or blocks the calling OS thread.
+    /// Waits until the event is set.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread unless the event is set; blocks an OS thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event = rustlet::sync::Event::new();
+    /// rustlet::run(|| {
+    ///     rustlet::scope(|s| {
+    ///         s.spawn(|| event.set());
+    ///         event.wait();
+    ///     });
+    /// });
+    /// ```
     #[track_caller]
     #[inline]
     pub fn wait(&self) {
@@ -113,7 +179,9 @@ impl Event {
         }
     }
 
-    /// As [`wait`](Event::wait), for at most `timeout`. False: the time was up first.
+    /// Waits until the event is set, for at most `timeout`. Returns `false` if the time has passed.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::sync::Event;
@@ -159,7 +227,7 @@ impl Event {
                 return true;
             }
             match ended {
-                // Woken in the place of one that had gone.
+                // Woken in place of a waiter that has left.
                 Ended::Claimed => {}
                 Ended::Elapsed => return false,
                 Ended::Cancelled => {

@@ -1,13 +1,42 @@
-//! Locks and other meeting points of threads, with the names of [`std::sync`]: they suspend the calling green thread, or
-//! block the calling OS thread, and join the two kinds.
+//! Synchronisation primitives with the names of [`std::sync`]: they suspend green threads and block
+//! OS threads.
 //!
-//! What std has, behaves as std's, and what needs no waiting (`Arc`, atomics, the errors) is std's own.
+//! Locks and channels work across green threads and OS threads. What std has behaves as in std;
+//! what never waits (`Arc`, atomics, the errors) is std's own, reexported.
+//!
+//! Beyond std there are [`Semaphore`], [`Event`], [`Callback`], [`WaitGroup`], [`Parker`], and the
+//! channels [`broadcast`] and [`oneshot`].
+//!
+//! # Suspends
+//!
+//! Methods that wait say so in their section "Suspends". All other methods return without waiting,
+//! but every operation counts against a cooperative budget: after 128 operations in a row without a
+//! wait, the calling green thread yields to the others of its worker. Repeated unsuccessful calls
+//! therefore cannot starve the other threads.
+//!
+//! # Examples
+//!
+//! ```
+//! use rustlet::sync::Mutex;
+//!
+//! static TOTAL: Mutex<u32> = Mutex::new(0);
+//!
+//! rustlet::run(|| {
+//!     let green = rustlet::spawn(|| *TOTAL.lock().unwrap() += 1);
+//!     let os = std::thread::spawn(|| *TOTAL.lock().unwrap() += 1);
+//!     green.join().unwrap();
+//!     os.join().unwrap();
+//!     assert_eq!(*TOTAL.lock().unwrap(), 2);
+//! });
+//! ```
 
 mod raw;
 pub(crate) mod wait;
 
 #[cfg(not(loom))]
 mod barrier;
+#[doc(alias = "watch")]
+#[doc(alias = "pubsub")]
 #[cfg(not(loom))]
 pub mod broadcast;
 #[cfg(not(loom))]
@@ -27,6 +56,8 @@ mod semaphore;
 #[cfg(not(loom))]
 mod wait_group;
 
+#[doc(alias = "AsyncResult")]
+#[doc(alias = "Promise")]
 #[cfg(not(loom))]
 pub mod oneshot;
 

@@ -1,5 +1,9 @@
-//! Channels with several senders and one receiver: [`std::sync::mpsc`], on the channels of [`crate::channel`]. What would block
-//! suspends the calling green thread, or blocks the calling OS thread.
+//! Channels with many senders and one receiver: [`std::sync::mpsc`] for green threads.
+//!
+//! They are built on [`crate::channel`], which also has channels with many receivers. Sending and
+//! receiving suspends the calling green thread where it has to wait, and blocks an OS thread.
+//!
+//! # Examples
 //!
 //! ```
 //! use rustlet::sync::mpsc::channel;
@@ -26,17 +30,38 @@ use crate::channel;
 
 pub use std::sync::mpsc::{RecvError, RecvTimeoutError, SendError, TryRecvError, TrySendError};
 
-/// The sending side of a [`channel()`]: never waits. As [`std::sync::mpsc::Sender`].
+/// Sending side of [`channel()`], which never waits; see [`std::sync::mpsc::Sender`].
+///
+/// # Examples
+///
+/// ```
+/// let (sender, receiver) = rustlet::sync::mpsc::channel();
+/// let second = sender.clone();
+/// sender.send(1).unwrap();
+/// second.send(2).unwrap();
+/// assert_eq!((receiver.recv(), receiver.recv()), (Ok(1), Ok(2)));
+/// ```
 pub struct Sender<T> {
     inner: channel::Sender<T>,
 }
 
-/// The sending side of a [`sync_channel`]: waits while the channel is full. As [`std::sync::mpsc::SyncSender`].
+/// Sending side of [`sync_channel`], which waits while the channel is full; see
+/// [`std::sync::mpsc::SyncSender`].
+///
+/// # Examples
+///
+/// ```
+/// let (sender, receiver) = rustlet::sync::mpsc::sync_channel(1);
+/// sender.send(1).unwrap();
+/// assert_eq!(receiver.recv(), Ok(1));
+/// ```
 pub struct SyncSender<T> {
     inner: channel::Sender<T>,
 }
 
-/// The receiving side, of which there is one. As [`std::sync::mpsc::Receiver`].
+/// Receiving side of a channel, which cannot be cloned; see [`std::sync::mpsc::Receiver`].
+///
+/// Like std's, it is not `Sync`:
 ///
 /// ```compile_fail
 /// fn shared<T: Sync>() {}
@@ -44,24 +69,29 @@ pub struct SyncSender<T> {
 /// ```
 pub struct Receiver<T> {
     inner: channel::Receiver<T>,
-    /// Std's is not `Sync`.
+    /// Makes it `!Sync`, as in std.
     alone: PhantomData<Cell<()>>,
 }
 
-/// A channel without limit.
+/// Creates a channel without a capacity limit.
+///
+/// # Examples
 ///
 /// ```
 /// let (sender, receiver) = rustlet::sync::mpsc::channel();
 /// sender.send(1).unwrap();
 /// assert_eq!(receiver.recv(), Ok(1));
 /// ```
+#[doc(alias = "unbounded_channel")]
 #[must_use]
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     let (sender, receiver) = channel::unbounded();
     (Sender { inner: sender }, Receiver::new(receiver))
 }
 
-/// A channel that holds at most `bound` messages. With 0, a sender waits for the receiver, and hands it the message.
+/// Creates a channel that holds at most `bound` messages. With 0, each send waits for a receive.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::sync::mpsc::sync_channel;
@@ -82,11 +112,21 @@ impl<T> UnwindSafe for Receiver<T> {}
 impl<T> RefUnwindSafe for Receiver<T> {}
 
 impl<T> Sender<T> {
-    /// Sends a message. It may never be received, if the receiver goes away later.
+    /// Sends a message. Never waits. The message is lost if the receiver is dropped before it
+    /// receives it.
     ///
     /// # Errors
     ///
-    /// The receiver is gone. The message comes back in the error.
+    /// Returns the message in the error if the receiver was dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (sender, receiver) = rustlet::sync::mpsc::channel();
+    /// sender.send(1).unwrap();
+    /// drop(receiver);
+    /// assert_eq!(sender.send(2).unwrap_err().0, 2);
+    /// ```
     #[track_caller]
     #[inline(always)]
     pub fn send(&self, message: T) -> Result<(), SendError<T>> {
@@ -98,15 +138,32 @@ impl<T> Sender<T> {
 }
 
 impl<T> SyncSender<T> {
-    /// Sends a message, and waits while the channel is full; with a bound of 0, until the receiver takes it.
+    /// Sends a message, waiting while the channel is full. With a bound of 0 it waits until the
+    /// receiver takes the message.
     ///
     /// # Errors
     ///
-    /// The receiver is gone, or goes while it waits. The message comes back in the error.
+    /// Returns the message in the error if the receiver was dropped, also during the wait.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread while the channel is full; blocks an OS thread.
     ///
     /// # Cancellation
     ///
-    /// The wait may unwind; the message, which nobody has received, is dropped then.
+    /// The caller unwinds and the message, which was not received, is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::mpsc::sync_channel;
+    ///
+    /// rustlet::run(|| {
+    ///     let (sender, receiver) = sync_channel(1);
+    ///     rustlet::spawn(move || (0..3).for_each(|n| sender.send(n).unwrap()));
+    ///     assert_eq!(receiver.iter().collect::<Vec<_>>(), [0, 1, 2]);
+    /// });
+    /// ```
     #[track_caller]
     #[inline(always)]
     pub fn send(&self, message: T) -> Result<(), SendError<T>> {
@@ -116,11 +173,22 @@ impl<T> SyncSender<T> {
         }
     }
 
-    /// Sends a message if there is room, or, with a bound of 0, if the receiver waits.
+    /// Sends a message if there is room; with a bound of 0, if the receiver is waiting.
     ///
     /// # Errors
     ///
-    /// There is no room (the receiver does not wait), or the receiver is gone. The message comes back in the error.
+    /// Returns the message in the error if the channel is full (the receiver is not waiting) or the
+    /// receiver was dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::mpsc::{sync_channel, TrySendError};
+    ///
+    /// let (sender, _receiver) = sync_channel(1);
+    /// assert_eq!(sender.try_send(1), Ok(()));
+    /// assert_eq!(sender.try_send(2), Err(TrySendError::Full(2)));
+    /// ```
     #[track_caller]
     #[inline(always)]
     pub fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
@@ -146,7 +214,18 @@ impl<T> Receiver<T> {
     ///
     /// # Errors
     ///
-    /// There is none; or there is none, and all senders are gone.
+    /// `Empty`: there is no message. `Disconnected`: there is none, and all senders were dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::mpsc::{channel, TryRecvError};
+    ///
+    /// let (sender, receiver) = channel();
+    /// assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+    /// sender.send(1).unwrap();
+    /// assert_eq!(receiver.try_recv(), Ok(1));
+    /// ```
     #[track_caller]
     #[inline(always)]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
@@ -157,15 +236,28 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Receives a message, and waits for one if there is none.
+    /// Receives a message, waiting for one if there is none.
     ///
     /// # Errors
     ///
-    /// The channel is empty and all senders are gone, or go while it waits.
+    /// Returns an error if the channel is empty and all senders were dropped, also during the wait.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread while the channel is empty; blocks an OS thread.
     ///
     /// # Cancellation
     ///
-    /// The wait may unwind; no message has been taken then.
+    /// The caller unwinds; no message has been taken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (sender, receiver) = rustlet::sync::mpsc::channel();
+    /// std::thread::spawn(move || sender.send(1).unwrap());
+    /// assert_eq!(receiver.recv(), Ok(1));
+    /// assert!(receiver.recv().is_err());
+    /// ```
     #[track_caller]
     #[inline(always)]
     pub fn recv(&self) -> Result<T, RecvError> {
@@ -175,11 +267,15 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// As [`recv`](Receiver::recv), and waits for at most `timeout`, which may be [`Duration::MAX`].
+    /// Receives a message, waiting for at most `timeout`; otherwise like [`recv`](Receiver::recv).
+    /// [`Duration::MAX`] means no limit.
     ///
     /// # Errors
     ///
-    /// The time is up; or the channel is empty and all senders are gone.
+    /// `Timeout`: the time has passed. `Disconnected`: the channel is empty and all senders were
+    /// dropped.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::sync::mpsc::{channel, RecvTimeoutError};
@@ -196,23 +292,46 @@ impl<T> Receiver<T> {
         timed(self.inner.recv_timeout(timeout))
     }
 
-    /// As [`recv`](Receiver::recv), and waits until `deadline` at most.
+    /// Receives a message, waiting until `deadline` at the latest; otherwise like
+    /// [`recv`](Receiver::recv).
     ///
     /// # Errors
     ///
     /// As [`recv_timeout`](Receiver::recv_timeout).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::mpsc::{channel, RecvTimeoutError};
+    /// use std::time::Instant;
+    ///
+    /// let (_sender, receiver) = channel::<()>();
+    /// let late = receiver.recv_deadline(Instant::now());
+    /// assert_eq!(late, Err(RecvTimeoutError::Timeout));
+    /// ```
     #[track_caller]
     #[inline(always)]
     pub fn recv_deadline(&self, deadline: Instant) -> Result<T, RecvTimeoutError> {
         timed(self.inner.recv_deadline(deadline))
     }
 
-    /// What comes, until the channel is empty and all senders are gone. Waits for each.
+    /// Returns an iterator over messages that waits for each, until the channel is empty and all
+    /// senders were dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (sender, receiver) = rustlet::sync::mpsc::channel();
+    /// std::thread::spawn(move || (1..=3).for_each(|n| sender.send(n).unwrap()));
+    /// assert_eq!(receiver.iter().sum::<i32>(), 6);
+    /// ```
     pub fn iter(&self) -> Iter<'_, T> {
         Iter { rx: self }
     }
 
-    /// What is there, without waiting.
+    /// Returns an iterator over the messages that are in the channel; it does not wait.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let (sender, receiver) = rustlet::sync::mpsc::channel();
@@ -224,7 +343,9 @@ impl<T> Receiver<T> {
         TryIter { rx: self }
     }
 
-    /// The same receiver, for `select!`. It can be cloned, and shared.
+    /// Returns the receiver in the form that `select!` takes. It can be cloned and shared.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::channel::select;
@@ -283,19 +404,19 @@ impl<T> fmt::Debug for Receiver<T> {
     }
 }
 
-/// Waits for each message, until there are no more to come; made by [`Receiver::iter`].
+/// Iterator that waits for each message; returned by [`Receiver::iter`].
 #[derive(Debug)]
 pub struct Iter<'a, T> {
     rx: &'a Receiver<T>,
 }
 
-/// Takes the messages that are there; made by [`Receiver::try_iter`].
+/// Iterator over the messages in the channel; returned by [`Receiver::try_iter`].
 #[derive(Debug)]
 pub struct TryIter<'a, T> {
     rx: &'a Receiver<T>,
 }
 
-/// As [`Iter`], and has the receiver; made by its `into_iter`.
+/// Owning iterator that waits for each message; returned by `Receiver::into_iter`.
 #[derive(Debug)]
 pub struct IntoIter<T> {
     rx: Receiver<T>,

@@ -1,6 +1,8 @@
-//! A channel for one value: [`channel()`] gives its two ends. Its protocol is `raw/oneshot.rs`.
+//! Channels for a single value: [`channel()`] returns the two sides.
 //!
-//! To wait for it among other things, there is [`Receiver::receiver`].
+//! [`Receiver::receiver`] makes one an arm of `select!`.
+//!
+//! # Examples
 //!
 //! ```
 //! use rustlet::sync::oneshot;
@@ -29,13 +31,13 @@ use crate::sys::clock::{self, NEVER, Tick};
 
 struct Shared<T> {
     raw: RawOneshot<T, Thread>,
-    /// For those who wait in a select, if there are any. Set when nothing more can come: whoever makes it looks at `raw` after that, and whoever
-    /// changes `raw` looks here after that.
+    /// Latch for the waiters of a select, if any; set when no value can follow. A thread that
+    /// creates it looks at `raw` afterwards, and a thread that changes `raw` looks here afterwards.
     settled: OnceLock<Latch>,
 }
 
 impl<T> Shared<T> {
-    /// The sender has done its deed, or the receiver is closed.
+    /// Called when the sender is done or the receiver is closed.
     fn close(&self) {
         self.raw.close();
         self.settle();
@@ -48,14 +50,35 @@ impl<T> Shared<T> {
     }
 }
 
-/// The end that sends one value. Dropped without that, the receiver gets an error.
+/// Sending side of a oneshot channel. Dropping it without sending disconnects the receiver.
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::sync::oneshot;
+///
+/// let (sender, receiver) = oneshot::channel::<u8>();
+/// drop(sender);
+/// assert!(receiver.recv().is_err());
+/// ```
 pub struct Sender<T> {
     shared: Arc<Shared<T>>,
 }
 
-/// The end that receives it.
+/// Receiving side of a oneshot channel.
 ///
-/// A green thread that is [cancelled](crate::Cancelled) while it receives unwinds; the value is not lost, as long as the receiver lives.
+/// # Cancellation
+///
+/// A green thread that is [cancelled](crate::Cancelled) while it receives unwinds; the value stays
+/// in the channel as long as the receiver lives.
+///
+/// # Examples
+///
+/// ```
+/// let (sender, receiver) = rustlet::sync::oneshot::channel();
+/// sender.send(1).unwrap();
+/// assert_eq!(receiver.recv(), Ok(1));
+/// ```
 pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
 }
@@ -65,7 +88,15 @@ impl<T> RefUnwindSafe for Sender<T> {}
 impl<T> UnwindSafe for Receiver<T> {}
 impl<T> RefUnwindSafe for Receiver<T> {}
 
-/// A new channel.
+/// Creates a channel for one value.
+///
+/// # Examples
+///
+/// ```
+/// let (sender, receiver) = rustlet::sync::oneshot::channel();
+/// std::thread::spawn(move || sender.send("done"));
+/// assert_eq!(receiver.recv(), Ok("done"));
+/// ```
 #[must_use]
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     let shared = Arc::new(Shared {
@@ -79,12 +110,14 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
 }
 
 impl<T> Sender<T> {
-    /// Sends the value. Does not wait.
+    /// Sends the value. Does not wait. `Ok` does not mean that it was received: the receiver may
+    /// still be dropped.
     ///
     /// # Errors
     ///
-    /// The receiver is gone, or closed; the value comes back. It can also be lost after this has returned `Ok`, if the receiver goes
-    /// without having received.
+    /// Returns the value if the receiver was dropped or closed.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let (sender, receiver) = rustlet::sync::oneshot::channel();
@@ -92,11 +125,21 @@ impl<T> Sender<T> {
     /// assert_eq!(sender.send(1), Err(1));
     /// ```
     pub fn send(self, value: T) -> Result<(), T> {
-        // The drop that follows finds nobody to wake but those who select.
+        // The drop that follows wakes only the waiters of a select.
         self.shared.raw.send(value)
     }
 
-    /// Whether the receiver is gone, or closed: sending would fail. Does not wait.
+    /// Returns `true` if the receiver was dropped or closed, so that sending would fail. Does not
+    /// wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (sender, receiver) = rustlet::sync::oneshot::channel::<u8>();
+    /// assert!(!sender.is_closed());
+    /// drop(receiver);
+    /// assert!(sender.is_closed());
+    /// ```
     #[must_use]
     #[track_caller]
     pub fn is_closed(&self) -> bool {
@@ -106,11 +149,28 @@ impl<T> Sender<T> {
 }
 
 impl<T> Receiver<T> {
-    /// Waits for the value. Suspends the calling green thread, or blocks the calling OS thread.
+    /// Waits for the value.
     ///
     /// # Errors
     ///
-    /// The sender is gone, or its value was received before.
+    /// Returns an error if the sender was dropped or the value has already been received.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until then; blocks an OS thread.
+    ///
+    /// # Cancellation
+    ///
+    /// The caller unwinds; the value stays in the channel.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (sender, receiver) = rustlet::sync::oneshot::channel();
+    /// std::thread::spawn(move || sender.send(1));
+    /// assert_eq!(receiver.recv(), Ok(1));
+    /// assert!(receiver.recv().is_err());
+    /// ```
     #[track_caller]
     pub fn recv(&self) -> Result<T, RecvError> {
         match self.receive(NEVER, Location::caller()) {
@@ -119,11 +179,13 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// As [`recv`](Receiver::recv), for at most `timeout`.
+    /// Waits for the value, for at most `timeout`; otherwise like [`recv`](Receiver::recv).
     ///
     /// # Errors
     ///
-    /// `Timeout`: the time was up. `Disconnected`: as `recv`.
+    /// `Timeout`: the time has passed. `Disconnected`: as for `recv`.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::sync::oneshot::{self, RecvTimeoutError};
@@ -144,11 +206,13 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Takes the value if it is there. A green thread that tries in vain again and again gives way from time to time.
+    /// Takes the value if it has been sent. Does not wait.
     ///
     /// # Errors
     ///
-    /// `Empty`: it has not been sent. `Disconnected`: as `recv`.
+    /// `Empty`: it has not been sent. `Disconnected`: as for [`recv`](Receiver::recv).
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::sync::oneshot::{self, TryRecvError};
@@ -169,15 +233,27 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Lets the sender know that nothing is wanted any more. A value that was sent before can still be received. Does not wait.
+    /// Closes the channel: later sends fail. A value that was sent before can still be received.
+    /// Does not wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (sender, receiver) = rustlet::sync::oneshot::channel();
+    /// receiver.close();
+    /// assert_eq!(sender.send(1), Err(1));
+    /// ```
     #[track_caller]
     pub fn close(&self) {
         spend_quietly(Location::caller());
         self.shared.close();
     }
 
-    /// A receiver for [`select!`](crate::channel::select), of `()` once [`recv`](Receiver::recv) has nothing to wait for: the value has been sent, or will never
-    /// be. It takes nothing out, stays ready from then on, and may outlive this one. Does not wait.
+    /// Returns a receiver for [`select!`](crate::channel::select) that is ready once
+    /// [`recv`](Receiver::recv) would not wait. It takes nothing out, stays ready, and may outlive
+    /// this receiver.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::channel::{after, select};
@@ -228,7 +304,7 @@ impl<T> Drop for Sender<T> {
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         self.shared.close();
-        // A value that nobody will receive goes now, not with the sender.
+        // A value that will not be received is dropped now, not with the sender.
         drop(self.shared.raw.try_receive());
     }
 }

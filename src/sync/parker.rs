@@ -1,7 +1,7 @@
 #![allow(unsafe_code, reason = "references as raw pointers")]
 //! [`Parker`] and [`Unparker`].
 //!
-//! PA1. A token is kept only while nobody stands in line; a waiter that is claimed has used one up.
+//! PA1. A token is kept only while the wait queue is empty; a claimed waiter has used one up.
 
 use std::cell::Cell;
 use std::fmt;
@@ -19,12 +19,18 @@ use crate::green::park::raise_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait};
 use crate::sys::clock::{self, NEVER, Tick};
 
-/// A place to wait that others can end, through its [`Unparker`]. crossbeam-utils' `Parker`.
+/// A place to wait that other threads can end through its [`Unparker`], as in crossbeam-utils.
 ///
-/// As [`park`](crate::park) and [`Thread::unpark`](crate::thread::Thread::unpark), but of one's own: no other code uses its token. Each
-/// wait is ended by an `unpark`, and not without one.
+/// It is like [`park`](crate::park) and [`Thread::unpark`](crate::thread::Thread::unpark), but its
+/// token is private: no other code can use it up. Each wait is ended by an `unpark`; there are no
+/// spurious wake-ups.
 ///
-/// A green thread that is [cancelled](crate::Cancelled) while it waits unwinds, and takes no token with it.
+/// # Cancellation
+///
+/// A green thread that is [cancelled](crate::Cancelled) while it waits unwinds; no token is used
+/// up.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::sync::Parker;
@@ -37,18 +43,28 @@ use crate::sys::clock::{self, NEVER, Tick};
 /// });
 /// ```
 ///
-/// It may go to another thread, but one thread at a time has it:
+/// It is `Send`, but not `Sync`:
 ///
 /// ```compile_fail,E0277
 /// fn share<T: Sync>() {}
 /// share::<rustlet::sync::Parker>();
 /// ```
+#[doc(alias = "Notify")]
 pub struct Parker {
     unparker: Unparker,
     one_thread: PhantomData<Cell<()>>,
 }
 
-/// Ends waits of its [`Parker`]. crossbeam-utils' `Unparker`.
+/// Ends waits of its [`Parker`], as in crossbeam-utils.
+///
+/// # Examples
+///
+/// ```
+/// let parker = rustlet::sync::Parker::new();
+/// let unparker = parker.unparker().clone();
+/// std::thread::spawn(move || unparker.unpark());
+/// parker.park();
+/// ```
 pub struct Unparker {
     shared: Arc<Spin<State>>,
 }
@@ -64,7 +80,15 @@ impl UnwindSafe for Unparker {}
 impl RefUnwindSafe for Unparker {}
 
 impl Parker {
-    /// One without a token.
+    /// Creates a parker without a token.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let parker = rustlet::sync::Parker::new();
+    /// parker.unparker().unpark();
+    /// parker.park();
+    /// ```
     #[must_use]
     pub fn new() -> Parker {
         Parker {
@@ -78,19 +102,52 @@ impl Parker {
         }
     }
 
-    /// Waits for a token, and uses it up. Suspends the calling green thread, or blocks the calling OS thread.
+    /// Waits for a token and uses it up.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until there is a token; blocks an OS thread.
+    ///
+    /// # Cancellation
+    ///
+    /// The caller unwinds; no token is used up.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::Parker;
+    ///
+    /// rustlet::run(|| {
+    ///     let parker = Parker::new();
+    ///     let unparker = parker.unparker().clone();
+    ///     rustlet::spawn(move || unparker.unpark());
+    ///     parker.park();
+    /// });
+    /// ```
     #[track_caller]
     pub fn park(&self) {
         self.park_until(NEVER, Location::caller());
     }
 
-    /// As [`park`](Parker::park), for at most `timeout`.
+    /// Waits for a token, for at most `timeout`; otherwise like [`park`](Parker::park).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// rustlet::sync::Parker::new().park_timeout(std::time::Duration::from_millis(1));
+    /// ```
     #[track_caller]
     pub fn park_timeout(&self, timeout: Duration) {
         self.park_until(clock::after(timeout), Location::caller());
     }
 
-    /// As [`park`](Parker::park), until `deadline` at the latest.
+    /// Waits for a token, until `deadline` at the latest; otherwise like [`park`](Parker::park).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// rustlet::sync::Parker::new().park_deadline(std::time::Instant::now());
+    /// ```
     #[track_caller]
     pub fn park_deadline(&self, deadline: Instant) {
         self.park_until(clock::ticks(deadline), Location::caller());
@@ -123,23 +180,53 @@ impl Parker {
         }
     }
 
-    /// What ends its waits.
+    /// Returns the handle that ends waits; clone it to share it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let parker = rustlet::sync::Parker::new();
+    /// parker.unparker().unpark();
+    /// parker.park();
+    /// ```
     #[must_use]
     pub fn unparker(&self) -> &Unparker {
         &self.unparker
     }
 
-    /// As a pointer, for [`Parker::from_raw`].
+    /// Converts the parker into a raw pointer, for [`Parker::from_raw`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::Parker;
+    ///
+    /// let raw = Parker::into_raw(Parker::new());
+    /// // SAFETY: the pointer comes from `into_raw` and is used once.
+    /// drop(unsafe { Parker::from_raw(raw) });
+    /// ```
     #[must_use]
     pub fn into_raw(this: Parker) -> *const () {
         Unparker::into_raw(this.unparker)
     }
 
-    /// Back from a pointer.
+    /// Converts a raw pointer back into a parker.
     ///
     /// # Safety
     ///
-    /// The pointer came from [`Parker::into_raw`], and comes back once.
+    /// The pointer must come from [`Parker::into_raw`], and each may be converted back only once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::Parker;
+    ///
+    /// let raw = Parker::into_raw(Parker::new());
+    /// // SAFETY: the pointer comes from `into_raw` and is used once.
+    /// let parker = unsafe { Parker::from_raw(raw) };
+    /// parker.unparker().unpark();
+    /// parker.park();
+    /// ```
     #[must_use]
     pub unsafe fn from_raw(ptr: *const ()) -> Parker {
         Parker {
@@ -151,7 +238,17 @@ impl Parker {
 }
 
 impl Unparker {
-    /// Gives a token, if there is none: ends the parker's present wait, or its next one. Does not wait.
+    /// Makes a token available, if there is none: ends the parker's current wait, or its next one.
+    /// Does not wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let parker = rustlet::sync::Parker::new();
+    /// parker.unparker().unpark();
+    /// parker.unparker().unpark(); // There is at most one token.
+    /// parker.park();
+    /// ```
     #[track_caller]
     pub fn unpark(&self) {
         spend_quietly(Location::caller());
@@ -165,17 +262,42 @@ impl Unparker {
         Thread::wake(waker);
     }
 
-    /// As a pointer, for [`Unparker::from_raw`].
+    /// Converts the unparker into a raw pointer, for [`Unparker::from_raw`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::{Parker, Unparker};
+    ///
+    /// let parker = Parker::new();
+    /// let raw = Unparker::into_raw(parker.unparker().clone());
+    /// // SAFETY: the pointer comes from `into_raw` and is used once.
+    /// unsafe { Unparker::from_raw(raw) }.unpark();
+    /// parker.park();
+    /// ```
     #[must_use]
     pub fn into_raw(this: Unparker) -> *const () {
         Arc::into_raw(this.shared).cast()
     }
 
-    /// Back from a pointer.
+    /// Converts a raw pointer back into an unparker.
     ///
     /// # Safety
     ///
-    /// The pointer came from [`Unparker::into_raw`], and comes back once.
+    /// The pointer must come from [`Unparker::into_raw`], and each may be converted back only once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::{Parker, Unparker};
+    ///
+    /// let parker = Parker::new();
+    /// let raw = Unparker::into_raw(parker.unparker().clone());
+    /// // SAFETY: the pointer comes from `into_raw` and is used once.
+    /// let unparker = unsafe { Unparker::from_raw(raw) };
+    /// unparker.unpark();
+    /// parker.park();
+    /// ```
     #[must_use]
     pub unsafe fn from_raw(ptr: *const ()) -> Unparker {
         Unparker {

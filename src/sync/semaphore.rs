@@ -1,4 +1,5 @@
-//! [`Semaphore`] and its permits. The counter is `raw/semaphore.rs`; the names are tokio's, where std and crossbeam have none.
+//! [`Semaphore`] and its permits. The counter is in `raw/semaphore.rs`; the names are tokio's,
+//! where std and crossbeam have none.
 
 use std::fmt;
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
@@ -13,12 +14,18 @@ use crate::green::park::raise_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait};
 use crate::sys::clock::{self, NEVER, Tick};
 
-/// A number of permits, of which threads take one or several and give them back.
+/// A counting semaphore: threads take permits and give them back.
 ///
-/// Threads are served strictly in the order in which they came: while one waits for many, others that want few wait behind it. Permits
-/// may be dropped by another thread than the one that took them.
+/// Waiters are served strictly in first-in-first-out order: while one waits for many permits, later
+/// ones that want few wait behind it. Permits may be dropped by another thread than the one that
+/// took them.
 ///
-/// A green thread that is [cancelled](crate::Cancelled) while it waits unwinds, and takes no permits with it.
+/// # Cancellation
+///
+/// A green thread that is [cancelled](crate::Cancelled) while it waits unwinds and takes no
+/// permits.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::sync::Semaphore;
@@ -41,6 +48,8 @@ use crate::sys::clock::{self, NEVER, Tick};
 ///     assert_eq!(PLACES.available_permits(), 2);
 /// });
 /// ```
+#[doc(alias = "BoundedSemaphore")]
+#[doc(alias = "Weighted")]
 pub struct Semaphore {
     raw: RawSemaphore<Thread>,
 }
@@ -48,17 +57,36 @@ pub struct Semaphore {
 impl UnwindSafe for Semaphore {}
 impl RefUnwindSafe for Semaphore {}
 
-/// The semaphore was closed.
+/// Error of [`Semaphore::acquire`] and its variants: the semaphore was closed.
+///
+/// # Examples
+///
+/// ```
+/// let semaphore = rustlet::sync::Semaphore::new(1);
+/// semaphore.close();
+/// assert_eq!(semaphore.acquire().unwrap_err().to_string(), "the semaphore is closed");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AcquireError;
 
-/// Why there are no permits.
+/// Error of [`Semaphore::try_acquire`] and of the variants with a time limit.
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::sync::{Semaphore, TryAcquireError};
+///
+/// let semaphore = Semaphore::new(0);
+/// assert_eq!(semaphore.try_acquire().unwrap_err(), TryAcquireError::NoPermits);
+/// semaphore.close();
+/// assert_eq!(semaphore.try_acquire().unwrap_err(), TryAcquireError::Closed);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TryAcquireError {
     /// The semaphore was closed.
     Closed,
-    /// There are not enough, or others wait for them; or the time was up.
+    /// There are not enough permits, or other threads wait for them; or the time has passed.
     NoPermits,
 }
 
@@ -80,7 +108,17 @@ impl fmt::Display for TryAcquireError {
 impl std::error::Error for AcquireError {}
 impl std::error::Error for TryAcquireError {}
 
-/// Permits of a [`Semaphore`], which go back to it when this is dropped.
+/// Permits of a [`Semaphore`], which are returned to it on drop.
+///
+/// # Examples
+///
+/// ```
+/// let semaphore = rustlet::sync::Semaphore::new(1);
+/// let permit = semaphore.acquire().unwrap();
+/// assert_eq!(semaphore.available_permits(), 0);
+/// drop(permit);
+/// assert_eq!(semaphore.available_permits(), 1);
+/// ```
 #[must_use = "if unused the permits go back at once"]
 #[derive(Debug)]
 pub struct SemaphorePermit<'a> {
@@ -88,7 +126,18 @@ pub struct SemaphorePermit<'a> {
     permits: usize,
 }
 
-/// As [`SemaphorePermit`], with a reference to the semaphore of its own.
+/// Permits like [`SemaphorePermit`], with their own reference to the semaphore.
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::sync::{Arc, Semaphore};
+///
+/// let semaphore = Arc::new(Semaphore::new(1));
+/// let permit = semaphore.clone().acquire_owned().unwrap();
+/// std::thread::spawn(move || drop(permit)).join().unwrap();
+/// assert_eq!(semaphore.available_permits(), 1);
+/// ```
 #[must_use = "if unused the permits go back at once"]
 #[derive(Debug)]
 pub struct OwnedSemaphorePermit {
@@ -97,14 +146,28 @@ pub struct OwnedSemaphorePermit {
 }
 
 impl Semaphore {
-    /// More permits than this no semaphore can have.
+    /// Maximum number of permits of a semaphore.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(rustlet::sync::Semaphore::MAX_PERMITS > 1_000_000_000);
+    /// ```
     pub const MAX_PERMITS: usize = usize::MAX >> 3;
 
-    /// One with so many permits.
+    /// Creates a semaphore with `permits` permits.
     ///
     /// # Panics
     ///
-    /// There are more than [`MAX_PERMITS`](Semaphore::MAX_PERMITS).
+    /// Panics if `permits` exceeds [`MAX_PERMITS`](Semaphore::MAX_PERMITS).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// static CONNECTIONS: rustlet::sync::Semaphore = rustlet::sync::Semaphore::new(100);
+    /// assert_eq!(CONNECTIONS.available_permits(), 100);
+    /// ```
+    #[track_caller]
     #[must_use]
     pub const fn new(permits: usize) -> Semaphore {
         assert!(permits <= Semaphore::MAX_PERMITS, "too many permits");
@@ -113,7 +176,15 @@ impl Semaphore {
         }
     }
 
-    /// How many permits there are to be had at this moment. Does not wait.
+    /// Returns the number of permits that are available now. Does not wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let semaphore = rustlet::sync::Semaphore::new(3);
+    /// let _two = semaphore.acquire_many(2).unwrap();
+    /// assert_eq!(semaphore.available_permits(), 1);
+    /// ```
     #[must_use]
     #[track_caller]
     pub fn available_permits(&self) -> usize {
@@ -121,11 +192,13 @@ impl Semaphore {
         self.raw.available()
     }
 
-    /// Adds permits, and gives them to those who wait. Does not wait.
+    /// Adds `n` permits and gives them to waiting threads. Does not wait.
     ///
     /// # Panics
     ///
-    /// There would be more than [`MAX_PERMITS`](Semaphore::MAX_PERMITS).
+    /// Panics if there would be more than [`MAX_PERMITS`](Semaphore::MAX_PERMITS).
+    ///
+    /// # Examples
     ///
     /// ```
     /// let semaphore = rustlet::sync::Semaphore::new(0);
@@ -139,28 +212,64 @@ impl Semaphore {
         assert!(self.raw.add(n, Semaphore::MAX_PERMITS), "too many permits");
     }
 
-    /// Takes up to so many permits away for good; says how many. Does not wait.
+    /// Removes up to `n` available permits for good, and returns how many. Does not wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let semaphore = rustlet::sync::Semaphore::new(2);
+    /// assert_eq!(semaphore.forget_permits(5), 2);
+    /// assert!(semaphore.try_acquire().is_err());
+    /// ```
     #[track_caller]
     pub fn forget_permits(&self, n: usize) -> usize {
         spend_quietly(Location::caller());
         self.raw.forget(n)
     }
 
-    /// Waits for a permit. Suspends the calling green thread, or blocks the calling OS thread.
+    /// Acquires one permit, waiting until it is available.
     ///
     /// # Errors
     ///
-    /// The semaphore is closed, or is while this waits.
+    /// Returns an error if the semaphore is closed, also during the wait.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until there is a permit; blocks an OS thread.
+    ///
+    /// # Cancellation
+    ///
+    /// The caller unwinds and takes no permit.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::Semaphore;
+    ///
+    /// rustlet::run(|| {
+    ///     let semaphore = Semaphore::new(1);
+    ///     rustlet::scope(|s| {
+    ///         for _ in 0..3 {
+    ///             s.spawn(|| {
+    ///                 let _one_at_a_time = semaphore.acquire().unwrap();
+    ///             });
+    ///         }
+    ///     });
+    /// });
+    /// ```
     #[track_caller]
     pub fn acquire(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
         self.acquire_many(1)
     }
 
-    /// Waits for so many permits, and takes them together.
+    /// Acquires `n` permits at once, waiting until they are available; otherwise like
+    /// [`acquire`](Semaphore::acquire).
     ///
     /// # Errors
     ///
     /// As [`acquire`](Semaphore::acquire).
+    ///
+    /// # Examples
     ///
     /// ```
     /// let semaphore = rustlet::sync::Semaphore::new(3);
@@ -176,32 +285,62 @@ impl Semaphore {
         Ok(self.permit(permits))
     }
 
-    /// Takes a permit, if there is one and nobody waits. A green thread that tries in vain again and again gives way from time to time.
+    /// Acquires one permit if it is available and no thread waits for permits. Does not wait.
     ///
     /// # Errors
     ///
-    /// There is none, or the semaphore is closed.
+    /// Returns an error if there is no permit or the semaphore is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let semaphore = rustlet::sync::Semaphore::new(1);
+    /// let permit = semaphore.try_acquire().unwrap();
+    /// assert!(semaphore.try_acquire().is_err());
+    /// # drop(permit);
+    /// ```
     #[track_caller]
     pub fn try_acquire(&self) -> Result<SemaphorePermit<'_>, TryAcquireError> {
         self.try_acquire_many(1)
     }
 
-    /// Takes so many permits, if they are there and nobody waits. As [`try_acquire`](Semaphore::try_acquire).
+    /// Acquires `n` permits at once if they are available and no thread waits for permits. Does not
+    /// wait.
     ///
     /// # Errors
     ///
-    /// There are not so many, or the semaphore is closed.
+    /// Returns an error if there are fewer permits or the semaphore is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let semaphore = rustlet::sync::Semaphore::new(3);
+    /// assert!(semaphore.try_acquire_many(4).is_err());
+    /// assert!(semaphore.try_acquire_many(3).is_ok());
+    /// ```
     #[track_caller]
     pub fn try_acquire_many(&self, n: u32) -> Result<SemaphorePermit<'_>, TryAcquireError> {
         let permits = self.take(n)?;
         Ok(self.permit(permits))
     }
 
-    /// As [`acquire`](Semaphore::acquire), for at most `timeout`.
+    /// Acquires one permit, waiting for at most `timeout`; otherwise like
+    /// [`acquire`](Semaphore::acquire).
     ///
     /// # Errors
     ///
-    /// The semaphore is closed, or the time was up.
+    /// Returns `Closed` if the semaphore is closed, and `NoPermits` if the time has passed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::{Semaphore, TryAcquireError};
+    /// use std::time::Duration;
+    ///
+    /// let semaphore = Semaphore::new(0);
+    /// let late = semaphore.acquire_timeout(Duration::from_millis(1));
+    /// assert_eq!(late.unwrap_err(), TryAcquireError::NoPermits);
+    /// ```
     #[track_caller]
     pub fn acquire_timeout(
         &self,
@@ -210,11 +349,23 @@ impl Semaphore {
         self.acquire_many_timeout(1, timeout)
     }
 
-    /// As [`acquire_many`](Semaphore::acquire_many), for at most `timeout`.
+    /// Acquires `n` permits at once, waiting for at most `timeout`; otherwise like
+    /// [`acquire`](Semaphore::acquire).
     ///
     /// # Errors
     ///
-    /// The semaphore is closed, or the time was up.
+    /// Returns `Closed` if the semaphore is closed, and `NoPermits` if the time has passed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::Semaphore;
+    /// use std::time::Duration;
+    ///
+    /// let semaphore = Semaphore::new(2);
+    /// assert!(semaphore.acquire_many_timeout(2, Duration::ZERO).is_ok());
+    /// assert!(semaphore.acquire_many_timeout(3, Duration::ZERO).is_err());
+    /// ```
     #[track_caller]
     pub fn acquire_many_timeout(
         &self,
@@ -225,11 +376,14 @@ impl Semaphore {
         Ok(self.permit(permits))
     }
 
-    /// As [`acquire`](Semaphore::acquire); the permit may outlive the caller's frame.
+    /// Acquires one permit that is not bound to a borrow of the semaphore; otherwise like
+    /// [`acquire`](Semaphore::acquire).
     ///
     /// # Errors
     ///
     /// As [`acquire`](Semaphore::acquire).
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::sync::{Arc, Semaphore};
@@ -246,11 +400,22 @@ impl Semaphore {
         self.acquire_many_owned(1)
     }
 
-    /// As [`acquire_many`](Semaphore::acquire_many); the permits may outlive the caller's frame.
+    /// Acquires `n` permits that are not bound to a borrow of the semaphore; otherwise like
+    /// [`acquire_many`](Semaphore::acquire_many).
     ///
     /// # Errors
     ///
     /// As [`acquire`](Semaphore::acquire).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::{Arc, Semaphore};
+    ///
+    /// let semaphore = Arc::new(Semaphore::new(2));
+    /// let permits = semaphore.clone().acquire_many_owned(2).unwrap();
+    /// assert_eq!(permits.num_permits(), 2);
+    /// ```
     #[track_caller]
     pub fn acquire_many_owned(
         self: Arc<Self>,
@@ -263,21 +428,44 @@ impl Semaphore {
         })
     }
 
-    /// As [`try_acquire`](Semaphore::try_acquire); the permit may outlive the caller's frame.
+    /// Acquires one permit like [`try_acquire`](Semaphore::try_acquire), not bound to a borrow of
+    /// the semaphore.
     ///
     /// # Errors
     ///
     /// As [`try_acquire`](Semaphore::try_acquire).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::{Arc, Semaphore};
+    ///
+    /// let semaphore = Arc::new(Semaphore::new(1));
+    /// let permit = semaphore.clone().try_acquire_owned().unwrap();
+    /// assert!(semaphore.try_acquire_owned().is_err());
+    /// # drop(permit);
+    /// ```
     #[track_caller]
     pub fn try_acquire_owned(self: Arc<Self>) -> Result<OwnedSemaphorePermit, TryAcquireError> {
         self.try_acquire_many_owned(1)
     }
 
-    /// As [`try_acquire_many`](Semaphore::try_acquire_many); the permits may outlive the caller's frame.
+    /// Acquires `n` permits like [`try_acquire_many`](Semaphore::try_acquire_many), not bound to a
+    /// borrow of the semaphore.
     ///
     /// # Errors
     ///
     /// As [`try_acquire_many`](Semaphore::try_acquire_many).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::{Arc, Semaphore};
+    ///
+    /// let semaphore = Arc::new(Semaphore::new(2));
+    /// assert!(semaphore.clone().try_acquire_many_owned(2).is_ok());
+    /// assert!(semaphore.try_acquire_many_owned(3).is_err());
+    /// ```
     #[track_caller]
     pub fn try_acquire_many_owned(
         self: Arc<Self>,
@@ -290,11 +478,23 @@ impl Semaphore {
         })
     }
 
-    /// As [`acquire_owned`](Semaphore::acquire_owned), for at most `timeout`.
+    /// Acquires one permit like [`acquire_owned`](Semaphore::acquire_owned), waiting for at most
+    /// `timeout`.
     ///
     /// # Errors
     ///
-    /// The semaphore is closed, or the time was up.
+    /// Returns `Closed` if the semaphore is closed, and `NoPermits` if the time has passed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::{Arc, Semaphore};
+    /// use std::time::Duration;
+    ///
+    /// let semaphore = Arc::new(Semaphore::new(1));
+    /// let permit = semaphore.acquire_owned_timeout(Duration::from_secs(1)).unwrap();
+    /// assert_eq!(permit.num_permits(), 1);
+    /// ```
     #[track_caller]
     pub fn acquire_owned_timeout(
         self: Arc<Self>,
@@ -307,7 +507,9 @@ impl Semaphore {
         })
     }
 
-    /// From now on nobody gets permits; those who wait get an error. Does not wait.
+    /// Closes the semaphore: waiting and later calls get an error. Does not wait.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let semaphore = rustlet::sync::Semaphore::new(1);
@@ -320,7 +522,16 @@ impl Semaphore {
         self.raw.close();
     }
 
-    /// Whether it was closed. Does not wait.
+    /// Returns `true` if the semaphore was closed. Does not wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let semaphore = rustlet::sync::Semaphore::new(1);
+    /// assert!(!semaphore.is_closed());
+    /// semaphore.close();
+    /// assert!(semaphore.is_closed());
+    /// ```
     #[must_use]
     #[track_caller]
     pub fn is_closed(&self) -> bool {
@@ -388,7 +599,9 @@ impl fmt::Debug for Semaphore {
 }
 
 impl<'a> SemaphorePermit<'a> {
-    /// Keeps the permits from going back: there are fewer of them for good.
+    /// Drops the guard without returning the permits: the semaphore has fewer for good.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let semaphore = rustlet::sync::Semaphore::new(1);
@@ -399,17 +612,34 @@ impl<'a> SemaphorePermit<'a> {
         self.permits = 0;
     }
 
-    /// How many they are.
+    /// Returns the number of permits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let semaphore = rustlet::sync::Semaphore::new(3);
+    /// assert_eq!(semaphore.acquire_many(2).unwrap().num_permits(), 2);
+    /// ```
     #[must_use]
     pub fn num_permits(&self) -> usize {
         self.permits
     }
 
-    /// Adds the permits of `other` to these.
+    /// Adds the permits of `other` to this guard.
     ///
     /// # Panics
     ///
-    /// They are of another semaphore.
+    /// Panics if they belong to another semaphore.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let semaphore = rustlet::sync::Semaphore::new(2);
+    /// let mut permits = semaphore.acquire().unwrap();
+    /// permits.merge(semaphore.acquire().unwrap());
+    /// assert_eq!(permits.num_permits(), 2);
+    /// ```
+    #[track_caller]
     pub fn merge(&mut self, mut other: SemaphorePermit<'a>) {
         assert!(
             ptr::eq(self.semaphore, other.semaphore),
@@ -418,7 +648,9 @@ impl<'a> SemaphorePermit<'a> {
         self.permits += std::mem::take(&mut other.permits);
     }
 
-    /// Takes so many of them away, as permits of their own. None: there are not so many.
+    /// Splits off `n` permits into a guard of their own. Returns `None` if there are fewer.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let semaphore = rustlet::sync::Semaphore::new(3);
@@ -436,28 +668,69 @@ impl<'a> SemaphorePermit<'a> {
 }
 
 impl OwnedSemaphorePermit {
-    /// As [`SemaphorePermit::forget`].
+    /// Drops the guard without returning the permits: the semaphore has fewer for good.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::{Arc, Semaphore};
+    ///
+    /// let semaphore = Arc::new(Semaphore::new(1));
+    /// semaphore.clone().acquire_owned().unwrap().forget();
+    /// assert_eq!(semaphore.available_permits(), 0);
+    /// ```
     pub fn forget(mut self) {
         self.permits = 0;
     }
 
-    /// How many they are.
+    /// Returns the number of permits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::{Arc, Semaphore};
+    ///
+    /// let semaphore = Arc::new(Semaphore::new(3));
+    /// assert_eq!(semaphore.acquire_many_owned(2).unwrap().num_permits(), 2);
+    /// ```
     #[must_use]
     pub fn num_permits(&self) -> usize {
         self.permits
     }
 
-    /// The semaphore that they are of.
+    /// Returns the semaphore that the permits belong to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::{Arc, Semaphore};
+    ///
+    /// let semaphore = Arc::new(Semaphore::new(1));
+    /// let permit = semaphore.clone().acquire_owned().unwrap();
+    /// assert!(Arc::ptr_eq(permit.semaphore(), &semaphore));
+    /// ```
     #[must_use]
     pub fn semaphore(&self) -> &Arc<Semaphore> {
         &self.semaphore
     }
 
-    /// As [`SemaphorePermit::merge`].
+    /// Adds the permits of `other` to this guard.
     ///
     /// # Panics
     ///
-    /// They are of another semaphore.
+    /// Panics if they belong to another semaphore.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::{Arc, Semaphore};
+    ///
+    /// let semaphore = Arc::new(Semaphore::new(2));
+    /// let mut permits = semaphore.clone().acquire_owned().unwrap();
+    /// permits.merge(semaphore.acquire_owned().unwrap());
+    /// assert_eq!(permits.num_permits(), 2);
+    /// ```
+    #[track_caller]
     pub fn merge(&mut self, mut other: OwnedSemaphorePermit) {
         assert!(
             Arc::ptr_eq(&self.semaphore, &other.semaphore),
@@ -466,7 +739,18 @@ impl OwnedSemaphorePermit {
         self.permits += std::mem::take(&mut other.permits);
     }
 
-    /// As [`SemaphorePermit::split`].
+    /// Splits off `n` permits into a guard of their own. Returns `None` if there are fewer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::{Arc, Semaphore};
+    ///
+    /// let semaphore = Arc::new(Semaphore::new(3));
+    /// let mut permits = semaphore.acquire_many_owned(3).unwrap();
+    /// let one = permits.split(1).unwrap();
+    /// assert_eq!((one.num_permits(), permits.num_permits()), (1, 2));
+    /// ```
     #[must_use = "if unused the permits go back at once"]
     pub fn split(&mut self, n: usize) -> Option<OwnedSemaphorePermit> {
         self.permits = self.permits.checked_sub(n)?;
@@ -489,7 +773,8 @@ impl Drop for OwnedSemaphorePermit {
     }
 }
 
-/// There is room for what was taken; no panic in a destructor if the user has filled it meanwhile.
+/// Returns permits to the semaphore. Does not panic in a destructor if the user has filled the
+/// semaphore meanwhile.
 #[inline]
 fn give_back(semaphore: &Semaphore, permits: usize) {
     if permits > 0 {

@@ -12,12 +12,17 @@ use crate::green::budget::spend_quietly;
 use crate::green::park::raise_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait};
 
-/// Lets threads wait until others have done their part. crossbeam-utils' `WaitGroup`.
+/// Lets threads wait until all parts of a job are done, as in crossbeam-utils.
 ///
-/// Each part is a clone of the group: it is done when its clone is dropped, or waits itself. Other than a
-/// [`Barrier`](super::Barrier) it need not know beforehand how many there will be.
+/// Each part is a clone of the group: it is done when its clone is dropped or waits itself. Unlike
+/// a [`Barrier`](super::Barrier), a group need not know in advance how many parts there will be.
 ///
-/// A green thread that is [cancelled](crate::Cancelled) while it waits unwinds; its own clone is done already.
+/// # Cancellation
+///
+/// A green thread that is [cancelled](crate::Cancelled) while it waits unwinds; its own clone is
+/// already dropped.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::sync::WaitGroup;
@@ -31,6 +36,7 @@ use crate::green::{OnCancel, Reason, Wait};
 ///     group.wait();
 /// });
 /// ```
+#[doc(alias = "TaskTracker")]
 pub struct WaitGroup {
     shared: Arc<Shared>,
 }
@@ -48,7 +54,13 @@ impl UnwindSafe for Shared {}
 impl RefUnwindSafe for Shared {}
 
 impl WaitGroup {
-    /// A group with one part: this.
+    /// Creates a group with one part: the returned handle.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// rustlet::sync::WaitGroup::new().wait();
+    /// ```
     #[must_use]
     pub fn new() -> WaitGroup {
         WaitGroup {
@@ -61,7 +73,25 @@ impl WaitGroup {
         }
     }
 
-    /// This part is done; waits until all others are. Suspends the calling green thread, or blocks the calling OS thread.
+    /// Drops this handle and waits until all clones are dropped.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until then; blocks an OS thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::WaitGroup;
+    ///
+    /// rustlet::run(|| {
+    ///     let group = WaitGroup::new();
+    ///     let part = group.clone();
+    ///     rustlet::spawn(move || part.wait());
+    ///     group.wait();
+    /// });
+    /// ```
+    #[doc(alias = "join_all")]
     #[track_caller]
     pub fn wait(self) {
         spend_quietly(Location::caller());
@@ -94,7 +124,7 @@ impl Drop for WaitGroup {
         let mut state = self.shared.state.lock();
         state.parts -= 1;
         if state.parts == 0 {
-            // Nobody is left to make further parts.
+            // There is no handle left that could be cloned.
             wake_some(
                 &self.shared.state,
                 state,

@@ -10,7 +10,9 @@ use crate::runtime::{
 };
 use crate::stack::StackSize;
 
-/// Settings of a green thread. As [`std::thread::Builder`].
+/// Configures a green thread before it is spawned; see [`std::thread::Builder`].
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::thread::Builder;
@@ -34,32 +36,66 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Without a name, with the stack size of the runtime.
+    /// Creates a builder with default settings: no name, the runtime's stack size, any worker.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::thread::Builder;
+    ///
+    /// let thread = Builder::new().spawn(|| 1)?;
+    /// assert_eq!(thread.join().unwrap(), 1);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn new() -> Builder {
         Builder::default()
     }
 
-    /// Names the thread: in reports, dumps and [`Thread::name`](super::Thread::name).
+    /// Names the thread: in reports, dumps and [`Thread::name`](super::Thread::name). Default: no
+    /// name.
     ///
     /// # Panics
     ///
-    /// When it is spawned, if the name contains a NUL byte, as std's.
+    /// The spawning call panics if the name contains a NUL byte, as in std.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::thread::Builder;
+    ///
+    /// let thread = Builder::new().name("parser".into()).spawn(|| ())?;
+    /// assert_eq!(thread.thread().name(), Some("parser"));
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn name(mut self, name: String) -> Builder {
         self.name = Some(name.into_boxed_str());
         self
     }
 
-    /// How many bytes of stack it can use, at least; rounded up to a workable size (64 KiB). Other sizes than the
-    /// runtime's are a little slower to spawn.
+    /// Sets the minimum usable stack size in bytes, rounded up to a workable size (64 KiB).
+    /// Default: that of the runtime. Other sizes than the runtime's are a little slower to spawn.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::thread::Builder;
+    ///
+    /// let thread = Builder::new().stack_size(1024 * 1024).spawn(|| [0_u8; 500_000].len())?;
+    /// assert_eq!(thread.join().unwrap(), 500_000);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         self.stack_size = Some(bytes);
         self
     }
 
-    /// Starts the thread on worker `index` of the runtime, counted from 0, and nowhere else, as
-    /// [`spawn_on`](super::spawn_on) does. If that worker computes, the thread waits for it.
+    /// Starts the thread on worker `index` of the runtime, counted from 0, as
+    /// [`spawn_on`](super::spawn_on) does. No other worker starts it: if that worker is busy, the
+    /// thread waits for it.
     ///
-    /// With [`spawn_local`](Builder::spawn_local) it has to be the worker of the caller.
+    /// With [`spawn_local`](Builder::spawn_local), it must be the caller's worker.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::{runtime, thread};
@@ -96,13 +132,16 @@ impl Builder {
         }
     }
 
-    /// As [`spawn`](super::spawn), with an error instead of a panic. Does not wait.
+    /// Spawns a green thread like [`spawn`](super::spawn), with an error instead of a panic. Does
+    /// not wait.
     ///
     /// # Errors
     ///
-    /// `max_threads` is reached (`WouldBlock`), or address space or mappings have run out (`OutOfMemory`); the text names
-    /// the limit and how to raise it. Or the process-wide runtime cannot be started, or the [`worker`](Builder::worker)
-    /// does not exist (`InvalidInput`).
+    /// `WouldBlock`: `max_threads` is reached. `OutOfMemory`: address space or mappings have run
+    /// out; the message names the limit and how to raise it. `InvalidInput`: there is no such
+    /// [`worker`](Builder::worker). Other kinds: the process-wide runtime could not be started.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::{runtime, thread};
@@ -124,7 +163,9 @@ impl Builder {
         current::spawn_static(self.order(), f)
     }
 
-    /// As [`Builder::spawn`], for what borrows. As [`std::thread::Builder::spawn_unchecked`]; where it can be, [`scope`](super::scope) is the safe way.
+    /// Spawns a green thread whose closure may borrow; see
+    /// [`std::thread::Builder::spawn_unchecked`]. [`scope`](super::scope) is the safe way where it
+    /// fits.
     ///
     /// # Errors
     ///
@@ -132,16 +173,21 @@ impl Builder {
     ///
     /// # Safety
     ///
-    /// The thread must have ended before what `f` and its result borrow is gone. One way to see to that is to [`join`](JoinHandle::join) it before. But a
-    /// [cancellation](crate::Cancelled) of the caller unwinds out of `join`, as out of any wait, and so may a panic before it: join it in a
-    /// [`shield`](crate::shield), and in a destructor too if anything comes between. Another way is to let `f` and its result borrow only what is `'static`.
+    /// The thread must have ended before the borrows in `f` and its result end. One way is to
+    /// [`join`](JoinHandle::join) it before. But a [cancellation](crate::Cancelled) of the caller
+    /// unwinds out of `join`, as out of any wait, and so may a panic before it: join it in a
+    /// [`shield`](crate::shield), and in a destructor too if anything comes between. Another way is
+    /// to let `f` and its result borrow only `'static` data.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::{shield, thread};
     ///
     /// rustlet::run(|| {
     ///     let text = String::from("borrowed");
-    ///     // SAFETY: it is joined before `text` goes: nothing in between panics or waits, and the wait cannot be cancelled.
+    ///     // SAFETY: it is joined before `text` is dropped: nothing in between panics or
+    ///     // waits, and the wait cannot be cancelled.
     ///     let thread = unsafe { thread::Builder::new().spawn_unchecked(|| text.len()) }?;
     ///     let length = shield(|| thread.join());
     ///     assert_eq!(length.unwrap(), 8);
@@ -160,7 +206,8 @@ impl Builder {
         unsafe { current::spawn_unchecked(self.order(), f) }
     }
 
-    /// As [`spawn_local`](super::spawn_local), with an error instead of a panic.
+    /// Spawns a green thread like [`spawn_local`](super::spawn_local), with an error instead of a
+    /// panic.
     ///
     /// # Errors
     ///
@@ -168,7 +215,22 @@ impl Builder {
     ///
     /// # Panics
     ///
-    /// The caller is not a green thread.
+    /// Panics if the caller is not a green thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::thread::Builder;
+    /// use std::rc::Rc;
+    ///
+    /// rustlet::run(|| {
+    ///     let value = Rc::new(1);
+    ///     let thread = Builder::new().spawn_local(move || *value)?;
+    ///     assert_eq!(thread.join().unwrap(), 1);
+    ///     std::io::Result::Ok(())
+    /// })?;
+    /// # std::io::Result::Ok(())
+    /// ```
     #[track_caller]
     pub fn spawn_local<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
     where
@@ -179,11 +241,27 @@ impl Builder {
         start::spawn_local(self.order(), f)
     }
 
-    /// As [`Scope::spawn`], with an error instead of a panic.
+    /// Spawns a scoped green thread like [`Scope::spawn`], with an error instead of a panic.
     ///
     /// # Errors
     ///
     /// As [`Builder::spawn`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::thread::Builder;
+    ///
+    /// rustlet::run(|| {
+    ///     let text = String::from("borrowed");
+    ///     rustlet::scope(|s| {
+    ///         let thread = Builder::new().spawn_scoped(s, || text.len())?;
+    ///         assert_eq!(thread.join().unwrap(), 8);
+    ///         std::io::Result::Ok(())
+    ///     })
+    /// })?;
+    /// # std::io::Result::Ok(())
+    /// ```
     #[track_caller]
     pub fn spawn_scoped<'scope, F, T>(
         self,

@@ -1,6 +1,4 @@
-//! The end of a green thread as something to receive.
-//!
-//! Any thread may ask for it. Nothing here suspends.
+//! The completion of a green thread as a channel receiver. Nothing here suspends.
 
 use super::{JoinHandle, ScopedJoinHandle};
 use crate::channel::{self, Latch, Receiver};
@@ -8,11 +6,15 @@ use crate::green::ends::Watcher;
 use crate::runtime::join::Joiner;
 
 impl<T> JoinHandle<T> {
-    /// A receiver that is ready once the thread has ended, and then for ever: each `recv` gives `Ok(())`. It tells of the end only;
-    /// the result stays for [`join`](JoinHandle::join), which does not wait any more then.
+    /// Returns a receiver that becomes ready when the thread has ended, and stays ready: each
+    /// `recv` returns `Ok(())`. The result stays for [`join`](JoinHandle::join), which no longer
+    /// waits then. Does not wait.
     ///
-    /// There may be any number of them; they do not keep the thread or its result alive, and stay good when the handle is gone. The end
-    /// of a cancelled thread, or of one that panicked, is an end too. Does not wait.
+    /// There may be any number of such receivers. They do not keep the thread or its result alive,
+    /// and they stay valid when the handle is dropped. Cancelled and panicked threads count as
+    /// ended too.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::channel::{after, select};
@@ -26,6 +28,7 @@ impl<T> JoinHandle<T> {
     ///     }
     /// });
     /// ```
+    #[doc(alias = "Done")]
     #[must_use]
     #[track_caller]
     pub fn done(&self) -> Receiver<()> {
@@ -35,7 +38,10 @@ impl<T> JoinHandle<T> {
 }
 
 impl<T> ScopedJoinHandle<'_, T> {
-    /// As [`JoinHandle::done`]: a receiver that is ready once the thread has ended, and then for ever. It may outlive the scope.
+    /// Returns a receiver that becomes ready when the thread has ended, as [`JoinHandle::done`]. It
+    /// may outlive the scope.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::channel::select;
@@ -67,7 +73,7 @@ fn done<T>(joiner: &Joiner<T>) -> Receiver<()> {
     done.receiver.clone()
 }
 
-/// One for each thread, however often it is asked for.
+/// One for each thread, however often it is requested.
 struct Done {
     latch: Latch,
     receiver: Receiver<()>,

@@ -1,19 +1,29 @@
-//! `wait_idle`: what a worker does when it has nothing else to do. The mechanism is in `runtime/lull.rs`.
-//!
-//! Owns nothing. Green threads call it.
+//! `wait_idle`: waits until the worker has nothing else to run. The mechanism is in
+//! `runtime/scheduler/lull.rs`.
 
 use std::panic::Location;
 
 use crate::runtime::scheduler::context;
 
-/// Suspends the calling green thread until its worker has nothing else to run: every other green thread of the worker waits,
-/// no event has come for any of them, and none is about to be started there. For work that should give way to everything else.
+/// Waits until the caller's worker has nothing else to run, for work of the lowest priority.
 ///
-/// When several wait for it, each has its turn alone, in the order of their calls. Other workers may be busy all the time. A cancellation is raised here.
+/// The worker is idle when every other green thread of it waits, no event is pending for any of
+/// them, and none is about to start there. Several callers are resumed one at a time, in
+/// first-in-first-out order. Other workers may be busy all the time.
 ///
 /// # Panics
 ///
-/// The caller is not a green thread.
+/// Panics if the caller is not a green thread.
+///
+/// # Suspends
+///
+/// Suspends the calling green thread.
+///
+/// # Cancellation
+///
+/// The caller unwinds.
+///
+/// # Examples
 ///
 /// ```
 /// use std::cell::Cell;
@@ -32,6 +42,7 @@ use crate::runtime::scheduler::context;
 ///     assert_eq!(steps.get(), 10);
 /// });
 /// ```
+#[doc(alias = "idle")]
 #[track_caller]
 pub fn wait_idle() {
     context::wait_idle(Location::caller());

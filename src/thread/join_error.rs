@@ -1,6 +1,4 @@
-//! `JoinError`: what `join` gives of a thread that did not return, as an error.
-//!
-//! Owns the payload. May be used from any thread.
+//! `JoinError`: the payload of a thread that did not return, as an error.
 
 use std::any::Any;
 use std::fmt;
@@ -9,8 +7,13 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::green::Cancelled;
 
-/// Why a thread did not return: it panicked, or it was cancelled. [`join`](super::JoinHandle::join) gives std's payload, which is no
-/// [`Error`](std::error::Error); this is one, and `?` makes it.
+/// Reason why a thread did not return, as an [`Error`](std::error::Error): it panicked or was
+/// cancelled.
+///
+/// [`join`](super::JoinHandle::join) returns std's payload, which is not an `Error`; convert it
+/// with `JoinError::from`.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::thread::{JoinError, spawn};
@@ -22,31 +25,71 @@ use crate::green::Cancelled;
 /// }
 /// assert_eq!(total().unwrap(), 3);
 ///
-/// let error = JoinError::from(spawn(|| std::panic::resume_unwind(Box::new("oh"))).join().unwrap_err());
+/// let failed = spawn(|| std::panic::resume_unwind(Box::new("oh")));
+/// let error = JoinError::from(failed.join().unwrap_err());
 /// assert!(error.is_panic());
 /// assert_eq!(error.to_string(), "the thread panicked: oh");
 /// ```
+#[doc(alias = "JoinHandle")]
 pub struct JoinError {
-    /// Behind a lock nobody waits for: errors are `Sync`, payloads are not.
+    /// Behind an uncontended lock: errors must be `Sync`, and payloads are not.
     payload: Mutex<Box<dyn Any + Send>>,
     text: Option<Box<str>>,
     is_cancelled: bool,
 }
 
 impl JoinError {
-    /// Whether it was cancelled, by [`cancel`](super::JoinHandle::cancel) or at the end of its runtime.
+    /// Returns `true` if the thread was cancelled, by [`cancel`](super::JoinHandle::cancel) or at
+    /// the end of its runtime.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::thread::JoinError;
+    ///
+    /// rustlet::run(|| {
+    ///     let thread = rustlet::spawn(rustlet::park);
+    ///     thread.cancel();
+    ///     let error = JoinError::from(thread.join().unwrap_err());
+    ///     assert!(error.is_cancelled());
+    /// });
+    /// ```
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.is_cancelled
     }
 
-    /// Whether it panicked.
+    /// Returns `true` if the thread panicked.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::thread::JoinError;
+    ///
+    /// rustlet::run(|| {
+    ///     let thread = rustlet::spawn(|| std::panic::resume_unwind(Box::new("no")));
+    ///     let error = JoinError::from(thread.join().unwrap_err());
+    ///     assert!(error.is_panic());
+    /// });
+    /// ```
     #[must_use]
     pub fn is_panic(&self) -> bool {
         !self.is_cancelled
     }
 
-    /// The payload, as `join` gave it.
+    /// Returns the payload, as `join` returned it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::thread::JoinError;
+    ///
+    /// rustlet::run(|| {
+    ///     let thread = rustlet::spawn(|| std::panic::resume_unwind(Box::new(7)));
+    ///     let error = JoinError::from(thread.join().unwrap_err());
+    ///     assert_eq!(error.into_payload().downcast_ref(), Some(&7));
+    /// });
+    /// ```
     #[must_use]
     pub fn into_payload(self) -> Box<dyn Any + Send> {
         self.payload
@@ -54,7 +97,18 @@ impl JoinError {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Goes on with the unwinding in the calling thread.
+    /// Resumes unwinding with the payload in the calling thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::thread::JoinError;
+    /// use std::panic::catch_unwind;
+    ///
+    /// let error = JoinError::from(Box::new("no") as Box<dyn std::any::Any + Send>);
+    /// let payload = catch_unwind(std::panic::AssertUnwindSafe(|| error.resume())).unwrap_err();
+    /// assert_eq!(payload.downcast_ref(), Some(&"no"));
+    /// ```
     pub fn resume(self) -> ! {
         resume_unwind(self.into_payload())
     }

@@ -2,21 +2,26 @@
     unsafe_code,
     reason = "values of any type under the addresses of their keys"
 )]
-//! Storage of the *green* thread, with the names of `std::thread_local!`.
+//! Thread-local storage of green threads, with the names of `std::thread_local!`.
 //!
-//! Each green thread has a list of the values that it has used, found by the address of the key: a handful at most, so the list is
-//! searched from its start. An OS thread keeps its value of a key in a `std::thread_local!` of that key, so std itself decides
-//! when and in which order the values of OS threads are destroyed.
+//! Each green thread has a list of the values that it has used, found by the address of the key: it
+//! has few entries, so the list is searched from its start. An OS thread keeps its value of a key
+//! in a `std::thread_local!` of that key, so that std itself decides when and in which order the
+//! values of OS threads are destroyed.
 //!
-//! V1. A value is boxed: growing the list does not move it. Its owner takes it out of the list, or out of the
-//!     [`OsValue`], before it drops it, so no `with` finds it any more. `borrows` counts the calls of `with` that have not
-//!     returned. A value whose count is not zero then is leaked: its borrower is suspended in a coroutine of another
-//!     crate, which may go on after the thread has ended.
-//! V2. An entry under the address of a `LocalKey<T>` holds a `T`: a static has one type and one address.
-//! V3. The list is borrowed for a look or a push only; no code of the user runs meanwhile.
-//! V4. One OS thread only touches a value and its count: a started green thread never leaves its OS thread, and the value's address is kept
-//!     on stacks of that OS thread and in its thread-locals.
-//! V5. The box of an [`OsValue`] is freed by [`OsEnd`]'s destructor, or when another value takes its place. Both take the pointer out first.
+//! V1. A value is boxed: growing the list does not move it. Its owner takes it out of the list, or
+//!     out of the [`OsValue`], before it drops it, so no `with` finds it any more. `borrows` counts
+//!     the calls of `with` that have not returned. A value whose count is not zero then is leaked:
+//!     its borrower is suspended in a coroutine of another crate, which may go on after the thread
+//!     has ended.
+//! V2. An entry under the address of a `LocalKey<T>` holds a `T`: a static has one type and one
+//!     address.
+//! V3. The list is borrowed for a look-up or a push only; no code of the user runs meanwhile.
+//! V4. Only one OS thread touches a value and its count: a started green thread never leaves its OS
+//!     thread, and the value's address is kept on stacks of that OS thread and in its
+//!     thread-locals.
+//! V5. The box of an [`OsValue`] is freed by [`OsEnd`]'s destructor, or when another value replaces
+//!     it. Both take the pointer out first.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -26,13 +31,16 @@ use std::thread::LocalKey as StdLocalKey;
 
 use crate::green::{Home, LocalStorage, contain};
 
-/// In the place of a key, which has the address of something: of a value that only waits for the end of its thread.
+/// Stands for the address of a key: marks a value that is kept only until its thread ends.
 const NOBODYS: usize = 0;
 
-/// A key of storage that each thread, green or not, has its own value for. As [`std::thread::LocalKey`]; made by
-/// [`thread_local!`](crate::thread_local).
+/// A key of storage that has a separate value in each thread, green or not; see
+/// [`std::thread::LocalKey`]. It is declared with [`thread_local!`](crate::thread_local).
 ///
-/// Unlike with std's, an initialiser that suspends is sound: another green thread has a value of its own.
+/// Unlike with std's keys, an initialiser that suspends is sound: another green thread has its own
+/// value.
+///
+/// # Examples
 ///
 /// ```
 /// use std::cell::Cell;
@@ -53,7 +61,8 @@ pub struct LocalKey<T: 'static> {
     os_end: &'static StdLocalKey<OsEnd<T>>,
 }
 
-/// The thread's values are being dropped. As [`std::thread::AccessError`].
+/// Error of [`LocalKey::try_with`]: the thread's value has been destroyed; see
+/// [`std::thread::AccessError`].
 #[derive(Clone, Copy, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct AccessError;
@@ -72,7 +81,7 @@ impl fmt::Display for AccessError {
 
 impl std::error::Error for AccessError {}
 
-/// A value of a key, and how many calls of `with` use it now (V1).
+/// A value of a key, and the number of running calls of `with` that use it (V1).
 struct Value<V: ?Sized> {
     borrows: Cell<usize>,
     value: V,
@@ -87,15 +96,16 @@ impl<T> Value<T> {
     }
 }
 
-/// Drops a value that no `with` finds any more, or leaks it while it is borrowed (V1). A panic of its destructor ends here.
+/// Drops a value that no `with` finds any more, or leaks it while it is borrowed (V1). A panic of
+/// its destructor is discarded.
 ///
 /// # Safety
 ///
-/// V1: the caller is its owner, and has taken it out.
+/// V1: the caller is its owner and has taken it out.
 unsafe fn release<V: ?Sized>(value: NonNull<Value<V>>) {
-    // SAFETY: it is there: its owner has not freed it.
+    // SAFETY: it is allocated: its owner has not freed it.
     if unsafe { value.as_ref() }.borrows.get() == 0 {
-        // SAFETY: from `Value::new`, and nobody has a reference to it.
+        // SAFETY: from `Value::new`, and there are no references to it.
         contain(|| drop(unsafe { Box::from_raw(value.as_ptr()) }));
     }
 }
@@ -106,7 +116,7 @@ struct Borrow<T>(NonNull<Value<T>>);
 impl<T> Borrow<T> {
     /// # Safety
     ///
-    /// The value has been found by the calling thread just now (V1).
+    /// The calling thread has just found the value (V1).
     #[inline(always)]
     unsafe fn new(value: NonNull<Value<T>>) -> Borrow<T> {
         let borrow = Borrow(value);
@@ -117,7 +127,8 @@ impl<T> Borrow<T> {
 
     #[inline(always)]
     fn get(&self) -> &Value<T> {
-        // SAFETY: V1: it is not freed while it is counted as borrowed, which `new` did before anything else ran.
+        // SAFETY: V1: it is not freed while it is counted as borrowed, which `new` did before
+        // anything else ran.
         unsafe { self.0.as_ref() }
     }
 }
@@ -132,7 +143,7 @@ impl<T> Drop for Borrow<T> {
 
 enum Slot {
     Alive(NonNull<Value<dyn Any>>),
-    /// Its destructor runs or has run: std says `AccessError` from then on.
+    /// Its destructor runs or has run: from then on std returns `AccessError`.
     Destroyed,
 }
 
@@ -141,7 +152,7 @@ struct Locals {
     entries: Vec<(usize, Slot)>,
 }
 
-/// A green thread's values: destroyed when it ends, last made first.
+/// A green thread's values: destroyed when it ends, in reverse order of creation.
 struct Keeper(RefCell<Locals>);
 
 impl Drop for Keeper {
@@ -178,7 +189,7 @@ impl Keeper {
         match locals.entries.iter().find(|(entry, _)| *entry == key) {
             None => Ok(None),
             Some((_, Slot::Alive(value))) => {
-                // SAFETY: V1: what is in the list has not been freed.
+                // SAFETY: V1: values in the list have not been freed.
                 let is_ours = unsafe { value.as_ref() }.value.is::<T>();
                 // V2: it always is.
                 is_ours.then(|| Some(value.cast())).ok_or(AccessError)
@@ -187,14 +198,16 @@ impl Keeper {
         }
     }
 
-    /// Keeps a value, in the place of one that its own initialiser has made meanwhile. False: the key is destroyed.
+    /// Keeps a value, replacing one that its own initialiser has made meanwhile. Returns `false` if
+    /// the key is destroyed.
     fn insert(&self, key: usize, value: NonNull<Value<dyn Any>>) -> bool {
         let entries = &mut self.0.borrow_mut().entries;
         match entries.iter_mut().find(|(entry, _)| *entry == key) {
             None => entries.push((key, Slot::Alive(value))),
             Some((_, Slot::Destroyed)) => return false,
             Some((_, slot)) => {
-                // V1: a reference to it may be out, in a coroutine of another crate that the initialiser has left suspended.
+                // V1: there may be a reference to it, in a coroutine of another crate that the
+                // initialiser has left suspended.
                 let before = std::mem::replace(slot, Slot::Alive(value));
                 entries.push((NOBODYS, before));
             }
@@ -203,8 +216,8 @@ impl Keeper {
     }
 }
 
-/// A green thread's list goes where its control block keeps it; dropping that runs the destructors. `f` calls no code of the
-/// user.
+/// Calls `f` with the green thread's list, which is kept in its control block; dropping that runs
+/// the destructors. `f` calls no code of the user.
 fn with_keeper<R>(home: &Home, f: impl FnOnce(&Keeper) -> R) -> R {
     let place = home.current().locals();
     // SAFETY: the caller runs on that thread, and the reference ends before the next statement.
@@ -218,7 +231,7 @@ fn with_keeper<R>(home: &Home, f: impl FnOnce(&Keeper) -> R) -> R {
     f(keeper)
 }
 
-/// The value of an OS thread, for one key. Without a destructor, so it can be asked at any time.
+/// The value of an OS thread, for one key. It has no destructor, so it can be accessed at any time.
 #[doc(hidden)]
 pub struct OsValue<T: 'static>(Cell<OsState<T>>);
 
@@ -243,7 +256,7 @@ impl<T: 'static> OsValue<T> {
         OsValue(Cell::new(OsState::Vacant))
     }
 
-    /// Frees what was taken out of an [`OsState`].
+    /// Frees a value that was taken out of an [`OsState`].
     fn free(before: OsState<T>) {
         if let OsState::Alive(value) = before {
             // SAFETY: V5.
@@ -252,7 +265,8 @@ impl<T: 'static> OsValue<T> {
     }
 }
 
-/// Destroys the value of an OS thread when that ends. It is registered with std as the value is made.
+/// Destroys the value of an OS thread when that thread ends. It is registered with std when the
+/// value is made.
 #[doc(hidden)]
 pub struct OsEnd<T: 'static>(&'static StdLocalKey<OsValue<T>>);
 
@@ -301,7 +315,7 @@ impl<T: 'static> LocalKey<T> {
         ptr::from_ref(self).addr()
     }
 
-    /// The calling thread's value; none if it has not been made.
+    /// Returns the calling thread's value, or `None` if it has not been made.
     #[inline]
     fn find(&'static self) -> Result<Option<NonNull<Value<T>>>, AccessError> {
         match Home::get() {
@@ -314,7 +328,8 @@ impl<T: 'static> LocalKey<T> {
         }
     }
 
-    /// Keeps a value of the calling thread, in the place of one that its own initialiser has made meanwhile.
+    /// Keeps a value of the calling thread, replacing one that its own initialiser has made
+    /// meanwhile.
     #[cold]
     fn insert(&'static self, value: T) -> Result<NonNull<Value<T>>, AccessError> {
         let value = Value::new(value);
@@ -331,7 +346,7 @@ impl<T: 'static> LocalKey<T> {
     }
 
     fn insert_os(&'static self, value: NonNull<Value<T>>) -> bool {
-        // As std, only now: what the initialiser has used is destroyed after this value.
+        // As in std, only now: values that the initialiser has used are destroyed after this value.
         let is_registered = self.os_end.try_with(|_| ()).is_ok();
         if is_registered {
             let place = |place: &OsValue<T>| place.0.replace(OsState::Alive(value));
@@ -340,11 +355,25 @@ impl<T: 'static> LocalKey<T> {
         is_registered
     }
 
-    /// Calls `f` with the thread's value, which is made at its first use.
+    /// Calls `f` with the thread's value, which is initialised at its first use.
     ///
     /// # Panics
     ///
-    /// The value has been destroyed: the thread is ending.
+    /// Panics if the value has been destroyed because the thread is ending.
+    ///
+    /// # Suspends
+    ///
+    /// Only if the initialiser or `f` does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// rustlet::thread_local! {
+    ///     static NAME: String = "name".into();
+    /// }
+    /// assert_eq!(NAME.with(|name| name.len()), 4);
+    /// ```
+    #[track_caller]
     pub fn with<F, R>(&'static self, f: F) -> R
     where
         F: FnOnce(&T) -> R,
@@ -357,18 +386,28 @@ impl<T: 'static> LocalKey<T> {
         }
     }
 
-    /// As [`LocalKey::with`], with an error instead of a panic.
+    /// Calls `f` with the thread's value like [`LocalKey::with`], with an error instead of a panic.
     ///
     /// # Errors
     ///
-    /// The value has been destroyed: the thread is ending.
+    /// Returns an error if the value has been destroyed because the thread is ending.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// rustlet::thread_local! {
+    ///     static NAME: String = "name".into();
+    /// }
+    /// assert_eq!(NAME.try_with(String::len), Ok(4));
+    /// ```
     pub fn try_with<F, R>(&'static self, f: F) -> Result<R, AccessError>
     where
         F: FnOnce(&T) -> R,
     {
         let value = match self.find()? {
             Some(value) => value,
-            // May suspend, may use this very key: the value that is made last counts, as in std.
+            // It may suspend and may use this very key: the value that is made last counts, as in
+            // std.
             None => self.insert((self.init)())?,
         };
         // SAFETY: found, or kept, in the statement before.
@@ -376,7 +415,8 @@ impl<T: 'static> LocalKey<T> {
         Ok(f(&borrow.get().value))
     }
 
-    /// As std, `set` does without the initialiser: the value goes in, or comes back if there is one already.
+    /// As in std, `set` skips the initialiser: stores the value, or returns it if there is one
+    /// already.
     fn start_with<V>(&'static self, value: V, wrap: fn(V) -> T) -> Option<V> {
         if !matches!(self.find(), Ok(None)) {
             return Some(value);
@@ -392,17 +432,42 @@ impl<T: 'static> LocalKey<Cell<T>> {
     /// # Panics
     ///
     /// As [`LocalKey::with`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    ///
+    /// rustlet::thread_local! {
+    ///     static DEPTH: Cell<u32> = Cell::new(0);
+    /// }
+    /// DEPTH.set(2);
+    /// assert_eq!(DEPTH.get(), 2);
+    /// ```
+    #[track_caller]
     pub fn set(&'static self, value: T) {
         if let Some(value) = self.start_with(value, Cell::new) {
             self.with(|cell| cell.set(value));
         }
     }
 
-    /// A copy of the value, as [`Cell::get`].
+    /// Returns a copy of the value, as [`Cell::get`].
     ///
     /// # Panics
     ///
     /// As [`LocalKey::with`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    ///
+    /// rustlet::thread_local! {
+    ///     static DEPTH: Cell<u32> = const { Cell::new(1) };
+    /// }
+    /// assert_eq!(DEPTH.get(), 1);
+    /// ```
+    #[track_caller]
     pub fn get(&'static self) -> T
     where
         T: Copy,
@@ -410,11 +475,23 @@ impl<T: 'static> LocalKey<Cell<T>> {
         self.with(Cell::get)
     }
 
-    /// Takes the value, as [`Cell::take`].
+    /// Takes the value and leaves the default, as [`Cell::take`].
     ///
     /// # Panics
     ///
     /// As [`LocalKey::with`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    ///
+    /// rustlet::thread_local! {
+    ///     static DEPTH: Cell<u32> = Cell::new(1);
+    /// }
+    /// assert_eq!((DEPTH.take(), DEPTH.get()), (1, 0));
+    /// ```
+    #[track_caller]
     pub fn take(&'static self) -> T
     where
         T: Default,
@@ -422,11 +499,23 @@ impl<T: 'static> LocalKey<Cell<T>> {
         self.with(Cell::take)
     }
 
-    /// Replaces the value, as [`Cell::replace`].
+    /// Replaces the value and returns the old one, as [`Cell::replace`].
     ///
     /// # Panics
     ///
     /// As [`LocalKey::with`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    ///
+    /// rustlet::thread_local! {
+    ///     static DEPTH: Cell<u32> = Cell::new(1);
+    /// }
+    /// assert_eq!((DEPTH.replace(5), DEPTH.get()), (1, 5));
+    /// ```
+    #[track_caller]
     pub fn replace(&'static self, value: T) -> T {
         self.with(|cell| cell.replace(value))
     }
@@ -437,7 +526,19 @@ impl<T: 'static> LocalKey<RefCell<T>> {
     ///
     /// # Panics
     ///
-    /// The value is mutably borrowed, or as [`LocalKey::with`].
+    /// Panics if the value is mutably borrowed, and as [`LocalKey::with`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cell::RefCell;
+    ///
+    /// rustlet::thread_local! {
+    ///     static LINES: RefCell<Vec<u8>> = RefCell::new(vec![1, 2]);
+    /// }
+    /// assert_eq!(LINES.with_borrow(|lines| lines.len()), 2);
+    /// ```
+    #[track_caller]
     pub fn with_borrow<F, R>(&'static self, f: F) -> R
     where
         F: FnOnce(&T) -> R,
@@ -449,7 +550,20 @@ impl<T: 'static> LocalKey<RefCell<T>> {
     ///
     /// # Panics
     ///
-    /// The value is borrowed, or as [`LocalKey::with`].
+    /// Panics if the value is borrowed, and as [`LocalKey::with`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cell::RefCell;
+    ///
+    /// rustlet::thread_local! {
+    ///     static LINES: RefCell<Vec<u8>> = RefCell::new(Vec::new());
+    /// }
+    /// LINES.with_borrow_mut(|lines| lines.push(1));
+    /// assert_eq!(LINES.take(), [1]);
+    /// ```
+    #[track_caller]
     pub fn with_borrow_mut<F, R>(&'static self, f: F) -> R
     where
         F: FnOnce(&mut T) -> R,
@@ -461,18 +575,44 @@ impl<T: 'static> LocalKey<RefCell<T>> {
     ///
     /// # Panics
     ///
-    /// The value is borrowed, or as [`LocalKey::with`].
+    /// Panics if the value is borrowed, and as [`LocalKey::with`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cell::RefCell;
+    ///
+    /// rustlet::thread_local! {
+    ///     static LINES: RefCell<Vec<u8>> = RefCell::new(Vec::new());
+    /// }
+    /// LINES.set(vec![1]);
+    /// assert_eq!(LINES.take(), [1]);
+    /// ```
+    #[track_caller]
     pub fn set(&'static self, value: T) {
         if let Some(value) = self.start_with(value, RefCell::new) {
             self.with(|cell| *cell.borrow_mut() = value);
         }
     }
 
-    /// Takes the value, as [`RefCell::take`].
+    /// Takes the value and leaves the default, as [`RefCell::take`].
     ///
     /// # Panics
     ///
-    /// The value is borrowed, or as [`LocalKey::with`].
+    /// Panics if the value is borrowed, and as [`LocalKey::with`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cell::RefCell;
+    ///
+    /// rustlet::thread_local! {
+    ///     static LINES: RefCell<Vec<u8>> = RefCell::new(vec![1]);
+    /// }
+    /// assert_eq!(LINES.take(), [1]);
+    /// assert!(LINES.take().is_empty());
+    /// ```
+    #[track_caller]
     pub fn take(&'static self) -> T
     where
         T: Default,
@@ -480,19 +620,34 @@ impl<T: 'static> LocalKey<RefCell<T>> {
         self.with(RefCell::take)
     }
 
-    /// Replaces the value, as [`RefCell::replace`].
+    /// Replaces the value and returns the old one, as [`RefCell::replace`].
     ///
     /// # Panics
     ///
-    /// The value is borrowed, or as [`LocalKey::with`].
+    /// Panics if the value is borrowed, and as [`LocalKey::with`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::cell::RefCell;
+    ///
+    /// rustlet::thread_local! {
+    ///     static LINES: RefCell<Vec<u8>> = RefCell::new(vec![1]);
+    /// }
+    /// assert_eq!(LINES.replace(vec![2]), [1]);
+    /// assert_eq!(LINES.take(), [2]);
+    /// ```
+    #[track_caller]
     pub fn replace(&'static self, value: T) -> T {
         self.with(|cell| cell.replace(value))
     }
 }
 
-/// Declares storage of the green thread, with the syntax of [`std::thread_local!`].
+/// Declares thread-local storage of green threads, with the syntax of [`std::thread_local!`].
 ///
 /// Destructors run at the end of the green thread, on its own stack: they may suspend.
+///
+/// # Examples
 ///
 /// ```
 /// use std::cell::RefCell;
@@ -507,6 +662,8 @@ impl<T: 'static> LocalKey<RefCell<T>> {
 ///     assert_eq!(LINES.take().len(), usize::from(DEPTH.get()));
 /// });
 /// ```
+#[doc(alias = "task_local")]
+#[doc(alias = "greenlet_local")]
 #[macro_export]
 macro_rules! thread_local {
     () => {};

@@ -1,7 +1,13 @@
-//! Green threads with the names of [`std::thread`].
+//! Green threads with the API of [`std::thread`].
 //!
-//! Everything here works on green threads, which it suspends, and unless it says otherwise on ordinary OS threads,
-//! which it blocks.
+//! All functions work on green threads, which they suspend, and unless documented otherwise on OS
+//! threads, which they block.
+//!
+//! Beyond std there are cancellation ([`JoinHandle::cancel`], [`timeout`], [`shield`]), scopes that
+//! cancel their threads ([`scope_cancelling`]), periodic threads ([`repeat`]), and a pool for
+//! blocking work ([`unblock`]).
+//!
+//! # Examples
 //!
 //! ```
 //! use rustlet::thread;
@@ -56,7 +62,9 @@ use crate::runtime::{
 };
 use crate::sys::clock::{self, NEVER, Tick};
 
-/// What [`JoinHandle::join`] gives: as [`std::thread::Result`].
+/// Result of [`JoinHandle::join`]; see [`std::thread::Result`].
+///
+/// # Examples
 ///
 /// ```
 /// let result: rustlet::thread::Result<u8> = rustlet::run(|| rustlet::spawn(|| 1).join());
@@ -64,14 +72,18 @@ use crate::sys::clock::{self, NEVER, Tick};
 /// ```
 pub type Result<T> = std::thread::Result<T>;
 
-/// Spawns a green thread: on the runtime of the calling green thread (or of the [`unblock`] that calls), else on the process-wide
-/// one, which is started at its first use.
+/// Spawns a green thread, and returns a handle to join or cancel it.
 ///
-/// `f` may start on any worker; once it has started it stays there. Does not wait.
+/// It runs on the runtime of the calling green thread, or of the [`unblock`] that calls, else on
+/// the process-wide runtime, which is started at its first use. `f` may start on any worker and
+/// stays there. Does not wait.
 ///
 /// # Panics
 ///
-/// A limit is reached (`max_threads`, address space, mappings); [`Builder::spawn`] gives an error instead.
+/// Panics if a limit is reached (`max_threads`, address space, mappings); [`Builder::spawn`]
+/// returns an error instead.
+///
+/// # Examples
 ///
 /// ```
 /// rustlet::run(|| {
@@ -80,14 +92,14 @@ pub type Result<T> = std::thread::Result<T>;
 /// });
 /// ```
 ///
-/// What is not [`Send`] cannot be taken along, because another worker may start the thread:
+/// The closure must be [`Send`], because another worker may start the thread:
 ///
 /// ```compile_fail,E0277
 /// let counter = std::rc::Rc::new(5);
 /// rustlet::spawn(move || println!("{counter}"));
 /// ```
 ///
-/// [`spawn_local`] takes it:
+/// [`spawn_local`] takes closures that are not:
 ///
 /// ```
 /// rustlet::run(|| {
@@ -96,6 +108,11 @@ pub type Result<T> = std::thread::Result<T>;
 ///     assert_eq!(thread.join().unwrap(), 5);
 /// });
 /// ```
+#[doc(alias = "go")]
+#[doc(alias = "greenlet")]
+#[doc(alias = "task")]
+#[doc(alias = "goroutine")]
+#[doc(alias = "fiber")]
 #[track_caller]
 #[inline]
 pub fn spawn<F, T>(f: F) -> JoinHandle<T>
@@ -117,27 +134,37 @@ fn spawn_failed(error: &io::Error) -> ! {
     panic!("failed to spawn green thread: {error}")
 }
 
-/// Spawns a green thread that starts and stays on worker `index` of the runtime, counted from 0. Never suspends.
+/// Spawns a green thread that starts and stays on worker `index` of the runtime, counted from 0.
+/// Never suspends.
 ///
-/// [`spawn`] chooses the worker by what earlier threads of the same place in the source did; this is for programs that know
-/// better, as those with one actor a core. No other worker starts the thread: if that worker computes, the thread waits for it.
-/// The runtime is that of the caller, else the process-wide one.
+/// [`spawn`] chooses the worker by what earlier threads of the same spawn site did. Use this if the
+/// program knows better, for example with one actor for each core. No other worker starts the
+/// thread: if that worker is busy, the thread waits for it. The runtime is that of the caller, else
+/// the process-wide one.
 ///
 /// # Panics
 ///
-/// There is no such worker, or a limit is reached; [`Builder::worker`] gives an error instead.
+/// Panics if there is no such worker, or a limit is reached; [`Builder::worker`] gives an error
+/// instead.
+///
+/// # Examples
 ///
 /// ```
 /// let runtime = rustlet::Builder::new().workers(2).name("core").build()?;
 /// runtime.run(|| {
 ///     let actors: Vec<_> = (0..2)
-///         .map(|index| rustlet::spawn_on(index, || std::thread::current().name().map(String::from)))
+///         .map(|index| {
+///             rustlet::spawn_on(index, || std::thread::current().name().map(String::from))
+///         })
 ///         .collect();
-///     let names: Vec<_> = actors.into_iter().map(|actor| actor.join().unwrap().unwrap()).collect();
+///     let names: Vec<_> =
+///         actors.into_iter().map(|actor| actor.join().unwrap().unwrap()).collect();
 ///     assert_eq!(names, ["core-0", "core-1"]);
 /// });
 /// # std::io::Result::Ok(())
 /// ```
+#[doc(alias = "pin")]
+#[doc(alias = "affinity")]
 #[track_caller]
 pub fn spawn_on<F, T>(index: usize, f: F) -> JoinHandle<T>
 where
@@ -155,11 +182,13 @@ where
     }
 }
 
-/// Spawns a green thread that starts and stays on the worker of the calling one; `f` need not be [`Send`]. Does not wait.
+/// Spawns a green thread on the caller's worker; `f` need not be [`Send`]. Does not wait.
 ///
 /// # Panics
 ///
-/// The caller is not a green thread, or a limit is reached.
+/// Panics if the caller is not a green thread, or a limit is reached.
+///
+/// # Examples
 ///
 /// ```
 /// use std::{cell::Cell, rc::Rc};
@@ -171,6 +200,7 @@ where
 ///     assert_eq!(shared.get(), 2);
 /// });
 /// ```
+#[doc(alias = "LocalSet")]
 #[track_caller]
 pub fn spawn_local<F, T>(f: F) -> JoinHandle<T>
 where
@@ -184,19 +214,31 @@ where
     }
 }
 
-/// Lets the other green threads of this worker that are ready run first. On an OS thread, [`std::thread::yield_now`].
+/// Yields to the other ready green threads of this worker; on an OS thread, calls
+/// [`std::thread::yield_now`].
 ///
-/// A cancellation is raised here.
+/// A loop seldom needs it. Every operation of this crate that returns without waiting is charged to
+/// a budget of 128; the operation that uses it up lets the other threads run first. So
+/// `while !thread.is_finished() {}` ends.
 ///
-/// A loop seldom needs it: every operation of this crate that returns without waiting is charged to a budget of 128, and the
-/// one that uses it up lets the others run before it does anything. So `while !thread.is_finished() {}` ends. Only what reads or
-/// changes the caller's own data is free: constructors, clones, destructors (so also the release of a lock), accessors of what never
-/// changes (`id`, `name`, `capacity`, the settings of a builder), [`current`], [`panicking`], `thread_local!` keys, and values that
-/// are there for good ([`OnceLock::get`](crate::sync::OnceLock::get) of one that is set). A loop over those, or over an atomic, is a computation and keeps its worker.
+/// Free of charge is only what reads or changes the caller's own data: constructors, clones,
+/// destructors (so also the release of a lock), accessors of constant data (`id`, `name`,
+/// `capacity`, the settings of a builder), [`current`], [`panicking`], `thread_local!` keys, and
+/// values that are already initialised ([`OnceLock::get`](crate::sync::OnceLock::get)). A loop over
+/// those, or over an atomic, is a computation and keeps its worker.
 ///
-/// What waits when it has to (`recv`, `send`, `read`, `accept`, `park`) raises a cancellation there, too. A question, a signal, a spawn, or a lock
-/// that is free does not, since nobody expects it to unwind; but a cancelled thread that has given way 100 times in such
-/// operations alone is unwound from the next, so that its loop ends.
+/// # Suspends
+///
+/// Yields the calling green thread, which stays ready.
+///
+/// # Cancellation
+///
+/// The caller unwinds. So does the caller of any operation that can wait (`recv`, `send`, `read`,
+/// `accept`, `park`). Queries, signals, spawns and locks that are free do not unwind, because code
+/// does not expect it there. But a cancelled thread that has yielded 100 times in such operations
+/// alone unwinds from the next, so that its loop ends.
+///
+/// # Examples
 ///
 /// ```
 /// rustlet::run(|| {
@@ -205,15 +247,21 @@ where
 ///     assert!(other.is_finished());
 /// });
 /// ```
+#[doc(alias = "Gosched")]
 #[track_caller]
 #[inline(always)]
 pub fn yield_now() {
     yield_green(Location::caller());
 }
 
-/// Suspends the calling green thread for at least `duration`; blocks, on an OS thread. [`Duration::MAX`] is for ever.
+/// Suspends the calling green thread for at least `duration`; blocks an OS thread.
+/// [`Duration::MAX`] means forever.
 ///
-/// A cancellation is raised here.
+/// # Cancellation
+///
+/// The caller unwinds.
+///
+/// # Examples
 ///
 /// ```
 /// use std::time::{Duration, Instant};
@@ -229,16 +277,28 @@ pub fn sleep(duration: Duration) {
     sleep_to(Wait::new(Reason::Sleep), clock::after(duration));
 }
 
-/// As [`sleep`], for so many milliseconds.
+/// Suspends the calling green thread for at least `ms` milliseconds, like [`sleep`].
+///
+/// # Examples
+///
+/// ```
+/// # #![allow(deprecated)]
+/// rustlet::thread::sleep_ms(1);
+/// ```
 #[deprecated(note = "replaced by `sleep`, as in std")]
 #[track_caller]
 pub fn sleep_ms(ms: u32) {
     sleep(Duration::from_millis(ms.into()));
 }
 
-/// Suspends the calling green thread until `deadline`; blocks, on an OS thread. If it has passed, the others get a turn.
+/// Suspends the calling green thread until `deadline`; blocks an OS thread. If the deadline has
+/// passed, it yields.
 ///
-/// A cancellation is raised here.
+/// # Cancellation
+///
+/// The caller unwinds.
+///
+/// # Examples
 ///
 /// ```
 /// use std::time::{Duration, Instant};
@@ -249,6 +309,7 @@ pub fn sleep_ms(ms: u32) {
 ///     assert!(Instant::now() >= deadline);
 /// });
 /// ```
+#[doc(alias = "delay_until")]
 #[track_caller]
 pub fn sleep_until(deadline: Instant) {
     sleep_to(Wait::new(Reason::Sleep), clock::ticks(deadline));
@@ -258,7 +319,7 @@ fn sleep_to(wait: Wait, deadline: Tick) {
     let wait = wait.until(deadline);
     let has_passed = || deadline != NEVER && clock::now() >= deadline;
     if has_passed() {
-        // Not a wait, but the others get their turn, and a cancellation is raised.
+        // Not a wait, but it yields, and a cancellation is raised.
         return yield_green(wait.at);
     }
     while !has_passed() {
@@ -266,10 +327,18 @@ fn sleep_to(wait: Wait, deadline: Tick) {
     }
 }
 
-/// Suspends the calling thread until [`Thread::unpark`] is called for it; returns at once if it was since the last
-/// `park`. As [`std::thread::park`], but never spuriously.
+/// Waits until [`Thread::unpark`] is called for the calling thread; returns at once if it was
+/// called since the last `park`. See [`std::thread::park`]; there are no spurious wake-ups.
 ///
-/// A cancellation is raised here.
+/// # Suspends
+///
+/// Suspends the calling green thread; blocks an OS thread.
+///
+/// # Cancellation
+///
+/// The caller unwinds.
+///
+/// # Examples
 ///
 /// ```
 /// rustlet::run(|| {
@@ -286,9 +355,13 @@ pub fn park() {
     park_until(&wait);
 }
 
-/// As [`park`], for at most `duration`. [`Duration::MAX`] is for ever.
+/// Waits like [`park`], for at most `duration`. [`Duration::MAX`] means forever.
 ///
-/// A cancellation is raised here.
+/// # Cancellation
+///
+/// The caller unwinds.
+///
+/// # Examples
 ///
 /// ```
 /// rustlet::run(|| rustlet::thread::park_timeout(std::time::Duration::from_millis(1)));
@@ -300,14 +373,22 @@ pub fn park_timeout(duration: Duration) {
     park_until(&wait);
 }
 
-/// As [`park_timeout`], for so many milliseconds.
+/// Waits like [`park_timeout`], for at most `ms` milliseconds.
+///
+/// # Examples
+///
+/// ```
+/// # #![allow(deprecated)]
+/// rustlet::thread::park_timeout_ms(1);
+/// ```
 #[deprecated(note = "replaced by `park_timeout`, as in std")]
 #[track_caller]
 pub fn park_timeout_ms(ms: u32) {
     park_timeout(Duration::from_millis(ms.into()));
 }
 
-// Inlined into the caller, down to the switch: each return between it and the caller's code would be mispredicted.
+// Inlined into the caller, down to the switch: each return between it and the caller's code would
+// be mispredicted.
 #[inline(always)]
 fn park_until(wait: &Wait) {
     let Some(home) = Home::get() else {
@@ -331,19 +412,31 @@ fn park_os_until(wait: &Wait) {
     }
 }
 
-/// Runs `f`, which blocks or computes for long, on an OS thread of the runtime's pool, and suspends the calling green thread
-/// meanwhile; on an OS thread, calls it in place. `f` sees an ordinary OS thread: what waits blocks it, and [`spawn`] and
-/// [`scope`] inside go to the runtime that `f` was called from.
+/// Runs `f`, which blocks or computes for long, on an OS thread of the runtime's pool and waits for
+/// its result.
 ///
-/// The pool grows and shrinks with demand up to [`Builder::blocking_threads`](crate::Builder::blocking_threads); past that, calls wait for their turn in the
-/// order in which they came.
+/// On an OS thread it calls `f` in place. `f` runs as on an ordinary OS thread: waits block it, and
+/// [`spawn`] and [`scope`] inside use the runtime that `f` was called from.
 ///
-/// Cancelled meanwhile, the caller unwinds at once. If `f` has not started it never runs, and is dropped by the caller; else it runs
-/// to its end, and its result is dropped there. The end of the runtime does not wait for it.
+/// The pool grows and shrinks with demand up to
+/// [`Builder::blocking_threads`](crate::Builder::blocking_threads); further calls wait in
+/// first-in-first-out order.
 ///
 /// # Panics
 ///
-/// With the panic of `f`, or if no OS thread can be had.
+/// Propagates a panic of `f`. Panics if no OS thread can be created.
+///
+/// # Suspends
+///
+/// Suspends the calling green thread until `f` has returned.
+///
+/// # Cancellation
+///
+/// The caller unwinds at once. If `f` has not started, it never runs and is dropped by the caller;
+/// otherwise it runs to its end on the pool and its result is dropped there. The end of the runtime
+/// does not wait for it.
+///
+/// # Examples
 ///
 /// ```
 /// rustlet::run(|| {
@@ -351,6 +444,9 @@ fn park_os_until(wait: &Wait) {
 ///     assert_eq!(sum, 500_500);
 /// });
 /// ```
+#[doc(alias = "spawn_blocking")]
+#[doc(alias = "block_in_place")]
+#[doc(alias = "threadpool")]
 #[track_caller]
 pub fn unblock<F, T>(f: F) -> T
 where
@@ -363,7 +459,9 @@ where
     }
 }
 
-/// The calling thread: a green one, or an ordinary OS thread. Never suspends.
+/// Returns the calling thread's handle: of a green thread or an OS thread. Never suspends.
+///
+/// # Examples
 ///
 /// ```
 /// rustlet::run(|| assert_eq!(rustlet::current().id(), rustlet::current().id()));
@@ -373,11 +471,13 @@ pub fn current() -> Thread {
     Thread::current()
 }
 
-/// As [`std::thread::available_parallelism`]: how many workers a runtime has unless told otherwise.
+/// Returns the default number of workers of a runtime, as [`std::thread::available_parallelism`].
 ///
 /// # Errors
 ///
-/// As std's.
+/// As in std.
+///
+/// # Examples
 ///
 /// ```
 /// assert!(rustlet::thread::available_parallelism().is_ok());
@@ -388,10 +488,12 @@ pub fn available_parallelism() -> io::Result<NonZeroUsize> {
     std::thread::available_parallelism()
 }
 
-/// Whether the calling thread is unwinding, as [`std::thread::panicking`].
+/// Returns `true` if the calling thread is unwinding, as [`std::thread::panicking`].
 ///
-/// Both answer for the green thread that calls, whatever other threads of its worker do. They are also true while a
-/// cancelled thread unwinds.
+/// Both answer for the calling green thread alone, and both also return `true` while a cancelled
+/// thread unwinds.
+///
+/// # Examples
 ///
 /// ```
 /// rustlet::run(|| assert!(!rustlet::thread::panicking()));

@@ -1,6 +1,4 @@
-//! `repeat`: a green thread that does something again and again.
-//!
-//! Owns nothing: the thread belongs to its handle. May be called from any thread.
+//! `repeat`: a green thread that calls a function periodically.
 
 use std::time::Duration;
 
@@ -9,15 +7,18 @@ use crate::runtime::current::spawn_static;
 use crate::runtime::spawn::Order;
 use crate::time::interval;
 
-/// Spawns a green thread that calls `f` at once and then each time that `every` has passed since the first time, without drift. It goes on until it
-/// is cancelled, `f` panics, or its runtime ends; dropping the handle detaches it.
+/// Spawns a green thread that calls `f` at once and then periodically, each `every`, without drift.
+/// It ends when it is cancelled, `f` panics, or its runtime ends; dropping the handle detaches it.
 ///
-/// An `f` that takes longer than `every` is called again at once, for the first moment that passed meanwhile; the others it has missed,
-/// and the next one is on the grid of the first. It never runs beside itself. With a period of zero it is called at each turn of the thread.
+/// If `f` takes longer than `every`, it is called again at once for the first tick that passed
+/// meanwhile; the other missed ticks are skipped, and later ticks stay aligned to the original
+/// schedule. Calls never overlap. With a period of zero, the thread yields between calls.
 ///
 /// # Panics
 ///
 /// As [`spawn`](super::spawn).
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::{repeat, run, sleep};
@@ -37,6 +38,8 @@ use crate::time::interval;
 ///     heart.cancel();
 /// });
 /// ```
+#[doc(alias = "interval")]
+#[doc(alias = "ticker")]
 #[track_caller]
 pub fn repeat<F>(every: Duration, mut f: F) -> JoinHandle<()>
 where

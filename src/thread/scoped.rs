@@ -1,8 +1,8 @@
 #![allow(unsafe_code, reason = "green threads that borrow")]
-//! Scopes: green threads that borrow from the stack of the one that spawns them.
+//! Scopes: green threads that borrow from the stack of the thread that spawns them.
 //!
-//! Z1. `scope` does not return, nor unwind, before every thread of the scope has ended (SC1 in
-//!     `green/scope.rs`). So what is `'scope` outlives them.
+//! Z1. `scope` neither returns nor unwinds before every thread of the scope has ended (SC1 in
+//!     `green/scope.rs`). So `'scope` data outlives them.
 
 use std::fmt;
 use std::io;
@@ -25,35 +25,67 @@ use crate::runtime::{
 };
 use crate::sys::clock;
 
-/// Where scoped green threads are spawned. As [`std::thread::Scope`]; see [`scope`].
+/// A scope in which green threads are spawned; see [`scope`] and [`std::thread::Scope`].
+///
+/// # Examples
+///
+/// ```
+/// fn spawn_two<'scope>(s: &'scope rustlet::thread::Scope<'scope, '_>) {
+///     s.spawn(|| 1);
+///     s.spawn(|| 2);
+/// }
+/// rustlet::run(|| rustlet::scope(|s| spawn_two(s)));
+/// ```
 pub struct Scope<'scope, 'env: 'scope> {
     state: Arc<ScopeState>,
-    // Invariant over both, as std's: a scope must not be taken for one of another lifetime.
+    // Invariant over both, as in std: a scope must not be taken for one of another lifetime.
     scope: PhantomData<&'scope mut &'scope ()>,
     env: PhantomData<&'env mut &'env ()>,
 }
 
-/// The right to join a scoped green thread. As [`std::thread::ScopedJoinHandle`].
+/// Handle to join or cancel a scoped green thread; see [`std::thread::ScopedJoinHandle`].
+///
+/// # Examples
+///
+/// ```
+/// rustlet::run(|| {
+///     let number = 1;
+///     let sum = rustlet::scope(|s| {
+///         let handle = s.spawn(|| number + 1);
+///         handle.join().unwrap()
+///     });
+///     assert_eq!(sum, 2);
+/// });
+/// ```
 pub struct ScopedJoinHandle<'scope, T> {
     pub(super) joiner: Joiner<T>,
     scope: PhantomData<&'scope ()>,
 }
 
-/// Runs `f` with a scope in which green threads may borrow, and waits for all of them. As [`std::thread::scope`].
+/// Runs `f` with a scope in which green threads may borrow, and waits for all of them; see
+/// [`std::thread::scope`].
 ///
-/// If `f` or one of its threads panics, the others are waited for all the same, and the panic goes on afterwards.
+/// If `f` or one of its threads panics, the scope still waits for the others and then panics.
 /// [`scope_cancelling`] cancels them instead; that is the only difference between the two.
-///
-/// # Cancellation
-///
-/// Cancellation flows down: if the caller is cancelled, or a [`timeout`](crate::timeout) around the scope elapses, while
-/// `f` or the scope waits, the threads of the scope are cancelled too. The scope still waits until they have ended,
-/// because they may borrow from the caller, and then unwinds. What is spawned into it from then on never runs. A
-/// [`shield`](crate::shield) around the scope holds all of that off.
 ///
 /// # Panics
 ///
-/// With the panic of `f`, or if a thread that nobody joined has panicked.
+/// Propagates a panic of `f`. Panics if a thread has panicked that was not joined.
+///
+/// # Suspends
+///
+/// Suspends the calling green thread until all threads of the scope have ended; blocks an OS
+/// thread.
+///
+/// # Cancellation
+///
+/// Cancellation flows down: if the caller is cancelled, or a [`timeout`](crate::timeout) around the
+/// scope elapses, while `f` or the scope waits, the threads of the scope are cancelled too. The
+/// scope still waits until they have ended, because they may borrow from the caller, and then
+/// unwinds. Threads spawned into it after that never run. A [`shield`](crate::shield) around the
+/// scope holds all of that off.
+///
+/// # Examples
 ///
 /// ```
 /// rustlet::run(|| {
@@ -66,6 +98,8 @@ pub struct ScopedJoinHandle<'scope, T> {
 ///     assert_eq!(numbers, [1, 2, 3, 6]);
 /// });
 /// ```
+#[doc(alias = "join_all")]
+#[doc(alias = "WaitGroup")]
 #[track_caller]
 pub fn scope<'env, F, T>(f: F) -> T
 where
@@ -88,22 +122,38 @@ where
     }
 }
 
-/// As [`scope`], and one that panics takes the others with it: as soon as a thread of the scope panics, whether somebody joins it or
-/// not, its other threads are cancelled, and so is `f`, from its next wait. (Trio and others call this a nursery.)
+/// Runs `f` with a scope like [`scope`], and cancels the other threads as soon as one panics (a
+/// nursery).
 ///
-/// If `f` panics, or is cancelled from outside while it runs or while its threads are waited for (an elapsed
-/// [`timeout`](crate::timeout), [`JoinHandle::cancel`](super::JoinHandle::cancel)), its threads are cancelled too. In any
-/// case they are waited for before this returns or unwinds; one in a [`shield`](crate::shield) takes its time. What is spawned
-/// into a scope that has failed is cancelled before it starts.
+/// When a thread of the scope panics, joined or not, its other threads are cancelled, and `f`
+/// unwinds from its next wait. If `f` panics, or is cancelled from outside while it runs or while
+/// the scope waits (an elapsed [`timeout`](crate::timeout),
+/// [`JoinHandle::cancel`](super::JoinHandle::cancel)), its threads are cancelled too. In every case
+/// the scope waits for all of them before it returns or unwinds; a thread in a
+/// [`shield`](crate::shield) leaves it first. Threads spawned into a scope that has failed are
+/// cancelled before they start.
 ///
-/// A thread that ends because it alone was [cancelled](ScopedJoinHandle::cancel) takes nobody with it.
+/// A thread that ends because it alone was [cancelled](ScopedJoinHandle::cancel) does not affect
+/// the others.
 ///
-/// On an OS thread, `f` is told in its next wait too; if it is in a socket operation, within ten milliseconds.
+/// On an OS thread, `f` unwinds from its next wait too; in a socket operation, within ten
+/// milliseconds.
 ///
 /// # Panics
 ///
-/// With the panic of `f`; else with that of the first thread whose result nobody has joined. Their messages have been printed
-/// by then, so none is printed for this one.
+/// Propagates a panic of `f`, else that of the first thread whose result was not joined. Their
+/// messages have been printed by then, so none is printed for this one.
+///
+/// # Suspends
+///
+/// Suspends the calling green thread until all threads of the scope have ended; blocks an OS
+/// thread.
+///
+/// # Cancellation
+///
+/// As [`scope`].
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::{park, sleep, thread};
@@ -125,6 +175,10 @@ where
 ///     assert_eq!(payload.downcast_ref::<&str>(), Some(&"the disk is full"));
 /// });
 /// ```
+#[doc(alias = "nursery")]
+#[doc(alias = "errgroup")]
+#[doc(alias = "TaskGroup")]
+#[doc(alias = "JoinSet")]
 #[track_caller]
 pub fn scope_cancelling<'env, F, T>(f: F) -> T
 where
@@ -143,7 +197,7 @@ where
     let was_cancelled = state.wait(Location::caller());
     let payload = state.take_payload();
     match (result, payload) {
-        // A panic tells more than that somebody was cancelled meanwhile.
+        // A panic is more informative than a cancellation that came meanwhile.
         (Err(own), Some(payload)) if Cancelled::is(&*own) => resume_unwind(payload),
         (Err(own), _) => resume_unwind(own),
         (Ok(_), Some(payload)) => resume_unwind(payload),
@@ -167,11 +221,13 @@ impl<'scope> Scope<'scope, '_> {
         }
     }
 
-    /// Spawns a green thread that may borrow what outlives the scope. Does not wait.
+    /// Spawns a green thread that may borrow data that outlives the scope. Does not wait.
     ///
     /// # Panics
     ///
     /// As [`spawn`](super::spawn).
+    ///
+    /// # Examples
     ///
     /// ```
     /// rustlet::run(|| {
@@ -206,7 +262,8 @@ impl<'scope> Scope<'scope, '_> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        /// Counts a thread out that is not spawned after all; its closure's destructor may panic on the way.
+        /// Removes a thread from the count that is not spawned after all; its closure's destructor
+        /// may panic.
         struct Entered<'a>(&'a ScopeState);
         impl Drop for Entered<'_> {
             fn drop(&mut self) {
@@ -234,17 +291,43 @@ impl<'scope> Scope<'scope, '_> {
 }
 
 impl<T> ScopedJoinHandle<'_, T> {
-    /// The thread.
+    /// Returns the thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// rustlet::run(|| rustlet::scope(|s| {
+    ///     let handle = s.spawn(|| rustlet::current().id());
+    ///     let id = handle.thread().id();
+    ///     assert_eq!(handle.join().unwrap(), id);
+    /// }));
+    /// ```
     #[must_use]
     pub fn thread(&self) -> &Thread {
         self.joiner.thread()
     }
 
-    /// Waits until the thread has ended, and gives its result. A cancellation is raised here.
+    /// Waits until the thread has ended and returns its result.
     ///
     /// # Errors
     ///
     /// As [`JoinHandle::join`](super::JoinHandle::join).
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until then; blocks an OS thread.
+    ///
+    /// # Cancellation
+    ///
+    /// The caller unwinds; the scope still waits for the thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// rustlet::run(|| rustlet::scope(|s| {
+    ///     assert_eq!(s.spawn(|| 1).join().unwrap(), 1);
+    /// }));
+    /// ```
     // As that of `JoinHandle`.
     #[track_caller]
     #[inline(always)]
@@ -252,11 +335,25 @@ impl<T> ScopedJoinHandle<'_, T> {
         self.joiner.join(&Wait::new(Reason::Join))
     }
 
-    /// As [`ScopedJoinHandle::join`], for at most `duration`.
+    /// Waits until the thread has ended, for at most `duration`; otherwise like
+    /// [`join`](ScopedJoinHandle::join).
     ///
     /// # Errors
     ///
-    /// The handle itself, if the time is up and the thread has not ended.
+    /// Returns the handle if the time has passed and the thread has not ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// rustlet::run(|| rustlet::scope(|s| {
+    ///     let handle = s.spawn(rustlet::park);
+    ///     let handle = handle.join_timeout(Duration::from_millis(1)).unwrap_err();
+    ///     handle.thread().unpark();
+    ///     handle.join().unwrap();
+    /// }));
+    /// ```
     #[track_caller]
     pub fn join_timeout(self, duration: Duration) -> Result<super::Result<T>, Self> {
         let wait = Wait::new(Reason::Join).until(clock::after(duration));
@@ -266,7 +363,17 @@ impl<T> ScopedJoinHandle<'_, T> {
             .map_err(|joiner| ScopedJoinHandle { joiner, scope })
     }
 
-    /// Whether the thread has ended. Does not wait.
+    /// Returns `true` if the thread has ended. Does not wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// rustlet::run(|| rustlet::scope(|s| {
+    ///     let handle = s.spawn(rustlet::park);
+    ///     assert!(!handle.is_finished());
+    ///     handle.thread().unpark();
+    /// }));
+    /// ```
     #[must_use]
     #[track_caller]
     pub fn is_finished(&self) -> bool {
@@ -274,6 +381,17 @@ impl<T> ScopedJoinHandle<'_, T> {
     }
 
     /// Cancels the thread, as [`JoinHandle::cancel`](super::JoinHandle::cancel). Does not wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// rustlet::run(|| rustlet::scope(|s| {
+    ///     let handle = s.spawn(rustlet::park);
+    ///     handle.cancel();
+    ///     assert!(handle.join().is_err());
+    /// }));
+    /// ```
+    #[doc(alias = "abort")]
     pub fn cancel(&self) {
         self.joiner.cancel();
     }

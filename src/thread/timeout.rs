@@ -1,6 +1,7 @@
-//! `timeout`, `deadline`, `shield`: how long a call may wait, and what ends its waits. The mechanism is in `green/cancel.rs`.
+//! `timeout`, `deadline`, `shield`: limits for waits. The mechanism is in `green/cancel/mod.rs`.
 //!
-//! All of it may be called from any thread, green or not; each call concerns the calling thread only.
+//! All of it may be called from any thread, green or not; each call concerns the calling thread
+//! only.
 
 use std::panic::Location;
 use std::time::{Duration, Instant};
@@ -10,54 +11,64 @@ use crate::green::budget::spend_quietly;
 use crate::green::cancel::{self, Caught, Limit, assert_unwinding, within};
 use crate::sys::clock;
 
-/// Runs `f`, and ends it if it still waits when `duration` has passed.
+/// Runs `f`, and ends it with [`Elapsed`] if it still waits after `duration`.
 ///
-/// `f` runs in place, on the calling thread, and may borrow. When the time is up, the wait that `f` is in, or the next one that
-/// it enters, does not return: it unwinds, running destructors, as far as this call, which gives [`Elapsed`]. No panic
-/// message is printed, and locks of this crate are not poisoned. One `timeout` so covers everything that happens inside: no
-/// call in it needs a time limit of its own.
+/// `f` runs in place, on the calling thread, and may borrow. When the time has passed, the wait
+/// that `f` is in, or the next one that it enters, unwinds to this call, running destructors. No
+/// panic message is printed, and locks of this crate are not poisoned. One `timeout` covers
+/// everything inside: no call in it needs a time limit of its own.
 ///
-/// Only waits are ended: every call of this crate that suspends a green thread. Work that ends late without having
-/// waited gives `Ok`, and so does work whose last wait had what it waited for: it is told when it *enters* a wait, so nothing
-/// is lost that a wait has already taken. [`Duration::ZERO`] ends the first wait; [`Duration::MAX`] none.
+/// Only waits are ended: calls of this crate that suspend a green thread. Work that ends late
+/// without a wait returns `Ok`, and so does work whose last wait was successful: the check is made
+/// on *entering* a wait, so a wait that has consumed a message returns it. [`Duration::ZERO`] ends
+/// the first wait; [`Duration::MAX`] none.
 ///
 /// # Nesting
 ///
-/// Each scope bounds those in it. When an outer one has elapsed, a wait unwinds through the inner ones, which do
-/// not see it. When several have elapsed, the outermost counts. Inside [`shield`] only the scopes count that were opened in there.
-/// [`JoinHandle::cancel`](crate::JoinHandle::cancel) and the end of [`run`](crate::run) unwind through all of them.
+/// Each timeout bounds the ones inside it. When an outer one has elapsed, a wait unwinds through
+/// the inner ones, which do not see it. When several have elapsed, the outermost counts. Inside
+/// [`shield`] only timeouts count that were started in it.
+/// [`JoinHandle::cancel`](crate::JoinHandle::cancel) and the end of [`run`](crate::run) unwind
+/// through all of them.
 ///
-/// A wait's own time limit (`set_read_timeout`, `recv_timeout`) is an error that the call returns, as always. If it passes at
-/// the same time as the scope's, the call returns that error, and the next wait unwinds.
+/// A wait's own time limit (`set_read_timeout`, `recv_timeout`) is an error that the call returns,
+/// as always. If it passes at the same time as this one, the call returns that error, and the next
+/// wait unwinds.
 ///
 /// # Every wait may unwind
 ///
-/// - **`catch_unwind`** in `f` sees a payload of the type [`Cancelled`](crate::Cancelled) and should resume it. If it does not, the next
-///   wait raises it again, and again, until this call is reached (after a hundred times with a turn for the
-///   other threads each time). If `f` returns in spite of it, its value counts: `Ok`.
+/// - **`catch_unwind`** in `f` sees a payload of the type [`Cancelled`](crate::Cancelled) and
+///   should resume it. Otherwise the next wait raises it again, until this call is reached (after a
+///   hundred times it yields before each). If `f` returns in spite of it, its value counts: `Ok`.
 /// - **A panic** of `f` passes through, unchanged.
-/// - **In destructors that run while unwinding** nothing is raised, which would abort the process. There, an operation that returns
-///   `io::Result` and would have to wait gives an error that carries `Cancelled`, once the time is up; other waits go on.
-/// - **[`scope`](crate::scope)** and [`scope_cancelling`](crate::thread::scope_cancelling) cancel their threads when
-///   the time limit around them elapses, wait until they have ended, and unwind.
+/// - **In destructors that run while unwinding** nothing is raised, because that would abort the
+///   process. There, once the time has passed, an operation that returns `io::Result` and would
+///   have to wait returns an error that carries `Cancelled`; other waits go on.
+/// - **[`scope`](crate::scope)** and [`scope_cancelling`](crate::thread::scope_cancelling) cancel
+///   their threads when the time limit around them elapses, wait until they have ended, and unwind.
 /// - **Threads** that `f` spawns are not bound by it.
-/// - **Initialisers** of a `Once` or a `LazyLock` that are unwound have not run: the next caller tries again.
-/// - **Buffered writers, TLS** and other streams with a state of their own may have done half of what they were at: drop them.
-/// - **C code** that calls back: an unwinding that reaches it aborts the process. Put a [`shield`] into the callback.
+/// - **Initialisers** of a `Once` or a `OnceLock` that are unwound have not run: the next caller
+///   tries again.
+/// - **Buffered writers, TLS** and other streams with internal state may be left in the middle of
+///   an operation: drop them.
+/// - **C code** that calls back: an unwinding that reaches it aborts the process. Put a [`shield`]
+///   into the callback.
 /// - [`unblock`](crate::unblock) returns at once, and its closure runs to its end on the pool.
 ///
 /// # On OS threads
 ///
-/// It works there too, for the waits of this crate. Calls of std, and what `unblock` runs in place, are not ended.
-/// A [`run`](crate::run) in `f` has its first green thread cancelled, and ends when that has ended.
+/// It works there too, for the waits of this crate. Calls of std, and closures that `unblock` runs
+/// in place, are not ended. A [`run`](crate::run) in `f` has its first green thread cancelled, and
+/// ends when that thread has ended.
 ///
 /// # Errors
 ///
-/// [`Elapsed`], when the time is up and `f` still waits.
+/// Returns [`Elapsed`] if the time has passed and `f` still waits.
 ///
 /// # Panics
 ///
-/// With the panic of `f`; and always in a program that is built with `panic = "abort"`, which cannot unwind.
+/// Propagates a panic of `f`. Always panics in a program that is built with `panic = "abort"`,
+/// which cannot unwind.
 ///
 /// # Examples
 ///
@@ -100,7 +111,8 @@ use crate::sys::clock;
 /// # io::Result::Ok(())
 /// ```
 ///
-/// The result of `f` and the time limit in one error, if `f` returns an [`io::Result`](std::io::Result):
+/// The result of `f` and the time limit in one error, if `f` returns an
+/// [`io::Result`](std::io::Result):
 ///
 /// ```no_run
 /// # use std::{io, time::Duration};
@@ -110,6 +122,8 @@ use crate::sys::clock;
 /// # Ok(count)
 /// # }
 /// ```
+#[doc(alias = "WithTimeout")]
+#[doc(alias = "with_timeout")]
 #[track_caller]
 pub fn timeout<F, T>(duration: Duration, f: F) -> Result<T, Elapsed>
 where
@@ -124,15 +138,17 @@ where
     within(Limit::Until(deadline), f).map_err(|Caught| Elapsed)
 }
 
-/// As [`timeout`], until a moment. One that has passed ends the first wait.
+/// Runs `f` like [`timeout`], until the moment `at`. If it has passed, the first wait unwinds.
 ///
 /// # Errors
 ///
-/// [`Elapsed`], when the moment has come and `f` still waits.
+/// Returns [`Elapsed`] if the moment has passed and `f` still waits.
 ///
 /// # Panics
 ///
 /// As [`timeout`].
+///
+/// # Examples
 ///
 /// ```
 /// use std::time::{Duration, Instant};
@@ -144,6 +160,8 @@ where
 /// assert!(second.is_err());
 /// # let _ = first;
 /// ```
+#[doc(alias = "timeout_at")]
+#[doc(alias = "WithDeadline")]
 #[track_caller]
 pub fn deadline<F, T>(at: Instant, f: F) -> Result<T, Elapsed>
 where
@@ -154,11 +172,11 @@ where
     within(Limit::Until(clock::ticks(at)), f).map_err(|Caught| Elapsed)
 }
 
-/// Runs `f`, whose waits are not ended by anything outside of it: not by an elapsed [`timeout`], nor
-/// by [`JoinHandle::cancel`](crate::JoinHandle::cancel), nor by the end of the run.
+/// Runs `f` and holds off cancellation from outside of it: elapsed [`timeout`]s,
+/// [`JoinHandle::cancel`](crate::JoinHandle::cancel), and the end of the run.
 ///
-/// What has come meanwhile is raised by the first wait after it. A `timeout` within `f` ends the waits within itself, as always; so what must be
-/// done, but not at any price, goes into both:
+/// A cancellation that came meanwhile is raised by the first wait after `f`. A `timeout` within `f`
+/// works as always; so put clean-up that must not take forever into both:
 ///
 /// ```
 /// use rustlet::{shield, sleep, timeout};
@@ -178,8 +196,11 @@ where
 ///
 /// Use it too around C code that calls back into waits: an unwinding through C aborts the process.
 ///
-/// A thread that stays in here when its runtime ends is waited for as long as the grace period lasts
-/// ([`Builder::shutdown_timeout`](crate::Builder::shutdown_timeout)), and then named on stderr and left behind.
+/// When the runtime ends, it waits for a thread in here for the grace period
+/// ([`Builder::shutdown_timeout`](crate::Builder::shutdown_timeout)), then reports its name on
+/// stderr and leaves it behind.
+#[doc(alias = "uncancellable")]
+#[doc(alias = "mask")]
 #[track_caller]
 pub fn shield<F, T>(f: F) -> T
 where
@@ -188,13 +209,16 @@ where
     spend_quietly(Location::caller());
     match within(Limit::Shield, f) {
         Ok(value) => value,
-        // A shield ends nothing, so nothing carries its number.
+        // A shield ends no wait, so no cancellation carries its number.
         Err(Caught) => unreachable!("a shield has ended a wait"),
     }
 }
 
-/// Whether the next wait of the calling thread would unwind: an enclosing [`timeout`] has elapsed, or the thread is cancelled, and no
-/// [`shield`] holds it off. For work that computes for long without a wait. Does not wait.
+/// Returns `true` if the next wait of the calling thread would unwind: it is cancelled, or a
+/// [`timeout`] around has elapsed, and no [`shield`] holds that off. For long computations without
+/// a wait. Does not wait.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::{is_cancelled, shield, timeout};
@@ -204,6 +228,7 @@ where
 /// assert_eq!(result, Ok((true, false)));
 /// assert!(!is_cancelled());
 /// ```
+#[doc(alias = "CancellationToken")]
 #[must_use]
 #[track_caller]
 pub fn is_cancelled() -> bool {

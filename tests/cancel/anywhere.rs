@@ -494,7 +494,7 @@ fn limits_that_never_pass_cost_no_memory() {
 #[test]
 fn the_error_is_an_error() {
     let error: Box<dyn std::error::Error + Send + Sync> = Elapsed.into();
-    assert_eq!(error.to_string(), "the time was up");
+    assert_eq!(error.to_string(), "deadline has elapsed");
     assert_eq!(format!("{Elapsed:?}"), "Elapsed");
     let error = io::Error::from(Elapsed);
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);

@@ -1,20 +1,24 @@
 #![allow(unsafe_code, reason = "values change frames under a lock")]
-//! The one channel behind all capacities: 0, some, no limit. After Go's `chan.c`.
+//! The one channel behind all capacities: 0, bounded, unbounded. After Go's `chan.c`.
 //!
-//! A [`Spin`] guards who waits on either side, and the items in between. A sender that finds a waiting receiver writes the value
-//! into the receiver's frame; a receiver that makes room moves the first waiting sender's value in; with capacity 0 values
-//! go from frame to frame. So a thread that was woken has what it waited for, and nothing is tried twice.
+//! A [`Spin`] guards the waiters on either side and the items in between. A sender that finds a
+//! waiting receiver writes the value into the receiver's frame; a receiver that makes room moves
+//! the first waiting sender's value in; with capacity 0 values go from frame to frame. So a woken
+//! thread has what it waited for, and nothing is tried twice.
 //!
-//! A select does not know the value that it will send before it has chosen. So there a sender is *lazy*: it gets a [`Pledge`], a place that
-//! is kept free in the buffer or a partner that waits, and redeems it with the value.
+//! A select does not know the value that it will send before it has chosen. So there a sender is
+//! *lazy*: it gets a [`Pledge`], a reserved place in the buffer or a waiting partner, and redeems
+//! it with the value.
 //!
-//! CH1. The queue is touched under the lock of the core only.
-//! CH2. While receivers wait that can be claimed, the queue is empty. While senders wait that can be claimed, there is no room:
-//!      `queue.len() + reserved >= capacity`.
-//! CH3. Nodes in `receivers` have slots that are `Place<T>`, those in `senders` have slots that are `Head<S>`, and, if
-//!      it is not lazy, the head of an `Offer<T, S>`; those in `watchers` have none.
-//! CH4. No code of the user's runs under the lock, and nobody is woken.
-//! CH5. A wait does not unwind (ST1 in `sync/stand.rs`): whoever stands in line leaves it by the code that follows.
+//! CH1. The queue is accessed under the lock of the core only.
+//! CH2. While claimable receivers wait, the queue is empty. While claimable senders wait, there is
+//!      no room: `queue.len() + reserved >= capacity`.
+//! CH3. Nodes in `receivers` have slots that are `Place<T>`, those in `senders` have slots that are
+//!      `Head<S>`, and, if it is not lazy, the head of an `Offer<T, S>`; those in `watchers` have
+//!      none.
+//! CH4. Under the lock no user code runs and no thread is woken.
+//! CH5. A wait does not unwind (ST1 in `sync/wait/stand.rs`): a queued waiter leaves the queue by
+//!      the code that follows.
 
 use std::cell::UnsafeCell;
 
@@ -29,21 +33,21 @@ use crate::sync::wait::stand::Ended;
 /// No limit.
 pub(crate) const UNBOUNDED: usize = usize::MAX;
 
-/// What is known of a channel without the type of its items.
+/// The state of a channel that does not depend on the type of its items.
 #[derive(Debug)]
 pub(crate) struct Core<S: Waits> {
     pub(super) receivers: Line<S>,
     pub(super) senders: Line<S>,
-    /// Those who want to know when the channel becomes ready for something, and to look for themselves.
+    /// Waiters that are notified when the channel becomes ready, and check for themselves.
     pub(crate) watchers: Line<S>,
     pub(super) capacity: usize,
-    /// Places in the buffer that are pledged.
+    /// Reserved places in the buffer.
     pub(super) reserved: usize,
     pub(super) senders_gone: bool,
     pub(super) receivers_gone: bool,
 }
 
-/// See the module's text.
+/// See the module documentation.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Chan<T, S: Waits> {
@@ -51,19 +55,19 @@ pub(crate) struct Chan<T, S: Waits> {
     queue: UnsafeCell<Queue<T>>,
 }
 
-// SAFETY: CH1; values go from thread to thread, references to them do not.
+// SAFETY: CH1; values move from thread to thread, references to them do not.
 unsafe impl<T: Send, S: Waits> Sync for Chan<T, S> {}
 // SAFETY: as above.
 unsafe impl<T: Send, S: Waits> Send for Chan<T, S> {}
 
-/// Unwinds a cancelled thread whose offer nobody has taken.
+/// Unwinds a cancelled thread whose offer was not taken.
 #[cold]
 #[inline(never)]
 fn unwind_with<T, S: Waits>(offer: &Offer<T, S>, wait: &S::Wait) {
     struct Unsent<'a, T, S: Waits>(&'a Offer<T, S>);
     impl<T, S: Waits> Drop for Unsent<'_, T, S> {
         fn drop(&mut self) {
-            // SAFETY: SL3, nobody has claimed it, and its owner is unwound.
+            // SAFETY: SL3, it was not claimed, and its owner unwinds.
             drop(unsafe { self.0.take() });
         }
     }
@@ -73,7 +77,7 @@ fn unwind_with<T, S: Waits>(offer: &Offer<T, S>, wait: &S::Wait) {
     let _kept = std::mem::ManuallyDrop::new(unsent);
 }
 
-/// How many are woken at a time when there may be many.
+/// How many waiters are woken at a time when there may be many.
 const BATCH: usize = 8;
 
 impl<T, S: Waits> Chan<T, S> {
@@ -101,7 +105,7 @@ impl<T, S: Waits> Chan<T, S> {
     #[inline(always)]
     #[allow(clippy::mut_from_ref, reason = "the core's guard stands for it")]
     pub(super) fn queue(&self, _core: &mut Core<S>) -> &mut Queue<T> {
-        // SAFETY: CH1; a caller holds one at a time.
+        // SAFETY: CH1; a caller has one at a time.
         unsafe { &mut *self.queue.get() }
     }
 
@@ -124,11 +128,11 @@ impl<T, S: Waits> Chan<T, S> {
             let watched = !core.watchers.is_empty();
             return Take::Done(After { waker, watched });
         }
-        // A lazy sender has to run before its value is there: one that cannot is passed over.
+        // A lazy sender has to run before its value is available: one that cannot run is skipped.
         let may = |slot: *mut (), sender: &S| {
             // SAFETY: L1, SL1, CH3.
             let head = unsafe { &*slot.cast::<Head<S>>() };
-            // SAFETY: L1: it stands in line.
+            // SAFETY: L1: it is queued.
             !head.lazy || unsafe { sender.can_come() }
         };
         if core.capacity == 0
@@ -155,7 +159,7 @@ impl<T, S: Waits> Chan<T, S> {
         Take::Nothing
     }
 
-    /// A sender that waited, and has room now.
+    /// Admits a sender that waited and has room now.
     #[inline(always)]
     pub(super) fn let_in(&self, core: &mut Core<S>, claimed: Claimed<'static, S>) -> S::Waker {
         // SAFETY: L2, SL1, CH3.
@@ -185,7 +189,7 @@ impl<T, S: Waits> Chan<T, S> {
             });
         }
         if self.has_room(core) {
-            // SAFETY: SL3; whoever hears `Done` does not touch it again.
+            // SAFETY: SL3; a caller that gets `Done` does not access it again.
             unsafe { self.queue(core).push(offer.value()) };
             return Put::Done(After {
                 waker: None,
@@ -199,7 +203,7 @@ impl<T, S: Waits> Chan<T, S> {
     pub(super) fn hand_over(claimed: Claimed<'_, S>, offer: &Offer<T, S>) -> S::Waker {
         // SAFETY: L2, SL1, CH3.
         let place = unsafe { &*claimed.slot().cast::<Place<T>>() };
-        // SAFETY: SL3; the caller does not touch it again.
+        // SAFETY: SL3; the caller does not access it again.
         unsafe { offer.value().copy_to_nonoverlapping(place.value(), 1) };
         place.settle(Fate::Served);
         claimed.finish()
@@ -207,7 +211,7 @@ impl<T, S: Waits> Chan<T, S> {
 
     // --- the operations ---
 
-    /// What an operation under the lock has left to do.
+    /// Does the work that an operation under the lock has left.
     #[inline(always)]
     pub(super) fn conclude(&self, after: After<S>) {
         if let Some(waker) = after.waker {
@@ -218,7 +222,8 @@ impl<T, S: Waits> Chan<T, S> {
         }
     }
 
-    /// Sends the offer's value; waits for room (or a receiver) as `wait` says. After an error the value is still there.
+    /// Sends the offer's value; waits for room (or a receiver) as `wait` says. After an error the
+    /// value is still there.
     #[inline(always)]
     pub(crate) fn send(
         &self,
@@ -240,7 +245,7 @@ impl<T, S: Waits> Chan<T, S> {
             let wait = made.get_or_insert_with(&mut wait);
             let ticket = Ticket::single(S::current());
             let node = Node::new(&ticket, 0, offer.slot());
-            // SAFETY: L1: CH5, and all paths below know that it is unlinked.
+            // SAFETY: L1: CH5, and on all paths below it is unlinked.
             unsafe { core.senders.push(&node) };
             let watched = core.waits_are_watched();
             drop(core);
@@ -308,7 +313,7 @@ impl<T, S: Waits> Chan<T, S> {
             let wait = made.get_or_insert_with(&mut wait);
             let ticket = Ticket::single(S::current());
             let node = Node::new(&ticket, 0, place.slot());
-            // SAFETY: L1: CH5, and all paths below know that it is unlinked.
+            // SAFETY: L1: CH5, and on all paths below it is unlinked.
             unsafe { core.receivers.push(&node) };
             let watched = core.waits_are_watched();
             drop(core);
@@ -358,7 +363,8 @@ impl<T, S: Waits> Chan<T, S> {
         }
     }
 
-    /// Wakes those who watch now: they look for themselves, and may be back before the last has been woken.
+    /// Wakes the current watchers: they check for themselves, and may be back before the last has
+    /// been woken.
     #[cold]
     pub(super) fn tell_watchers(&self) {
         let mut left = self.core.lock().watchers.count();
@@ -370,7 +376,8 @@ impl<T, S: Waits> Chan<T, S> {
 
     // --- ends ---
 
-    /// Nobody will send any more: who waits for a value is told. What is in the channel can still be received.
+    /// Disconnects the senders: waiting receivers are notified. The remaining items can still be
+    /// received.
     #[cold]
     pub(crate) fn disconnect_senders(&self) {
         self.core.lock().senders_gone = true;
@@ -385,7 +392,8 @@ impl<T, S: Waits> Chan<T, S> {
         self.tell_watchers();
     }
 
-    /// Nobody will receive any more: who waits to send is told, and what is in the channel is dropped.
+    /// Disconnects the receivers: waiting senders are notified, and the remaining items are
+    /// dropped.
     #[cold]
     pub(crate) fn disconnect_receivers(&self) {
         let mut core = self.core.lock();
@@ -405,7 +413,7 @@ impl<T, S: Waits> Chan<T, S> {
         drop(left);
     }
 
-    /// Claims until there is none to be claimed; wakes them under no lock, some at a time.
+    /// Claims until there is no waiter; wakes them without the lock, some at a time.
     fn wake_all(&self, mut claim: impl FnMut(&mut Core<S>) -> Option<S::Waker>) {
         loop {
             let mut core = self.core.lock();
@@ -444,11 +452,12 @@ impl<S: Waits> Core<S> {
         }
     }
 
-    /// Whether a thread that begins to wait makes the other side ready, and somebody wants to know.
+    /// Returns whether a thread that begins to wait makes the other side ready, and there are
+    /// watchers.
     pub(crate) fn waits_are_watched(&self) -> bool {
         self.capacity == 0 && !self.watchers.is_empty()
     }
 }
 
-/// A guard on a channel, whatever its items.
+/// A guard of a channel, for any type of items.
 pub(crate) type HeldCore<'a, S> = Held<'a, Core<S>>;

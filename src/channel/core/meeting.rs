@@ -1,7 +1,8 @@
 #![allow(unsafe_code, reason = "values change frames under a lock")]
-//! A channel as a select sees it: attempts under its lock, and pledges, which are redeemed with a value or given back.
+//! A channel as a select sees it: attempts under its lock, and reservations, which are redeemed
+//! with a value or given back.
 //!
-//! The invariants are those of `chan.rs` (CH), `slot.rs` (SL) and `sync/line.rs` (L).
+//! The invariants are those of `chan.rs` (CH), `slot.rs` (SL) and `sync/wait/line.rs` (L).
 
 use super::chan::{Chan, Core};
 use super::outcome::{After, Put, Side, Take, Unsent};
@@ -10,7 +11,7 @@ use super::slot::{Fate, Head, Offer, Place, Pledge};
 use crate::sync::wait::line::{Claimed, Ticket};
 use crate::sync::wait::spin::Spin;
 
-/// What a select finds at one of its channels.
+/// The result of an attempt of a select.
 #[derive(Debug)]
 pub(crate) enum Attempt<S: Waits> {
     Nothing,
@@ -23,16 +24,18 @@ pub(crate) enum Attempt<S: Waits> {
 ///
 /// # Safety
 ///
-/// `attempt` and `meet` fill slots as their contracts say, `side` is the line that the nodes with such slots stand in.
+/// `attempt` and `meet` fill slots as their contracts say; `side` is the queue of the nodes with
+/// such slots.
 pub(crate) unsafe trait Meeting<S: Waits> {
     fn core(&self) -> &Spin<Core<S>>;
 
     /// # Safety
     ///
-    /// `core` is what [`core`](Meeting::core) guards, `slot` fits the side: an open `Place<T>`, or a lazy `Head<S>`.
+    /// `core` is the data that [`core`](Meeting::core) guards, `slot` fits the side: an open
+    /// `Place<T>`, or a lazy `Head<S>`.
     unsafe fn attempt(&self, side: Side, core: &mut Core<S>, slot: *mut ()) -> Attempt<S>;
 
-    /// After an attempt of a receiver. False: begin again.
+    /// Completes an attempt of a receiver. Returns `false` if it must begin again.
     ///
     /// # Safety
     ///
@@ -45,31 +48,32 @@ pub(crate) unsafe trait Meeting<S: Waits> {
 
     fn tell_watchers(&self);
 
-    /// Whether a receiver that has waited has something to say: a value, or that there is none to come.
+    /// Returns whether a receiver that has waited has a result: a value, or that there is none to
+    /// come.
     ///
     /// # Safety
     ///
     /// `slot` is that of a `Place<T>` whose ticket is done.
     unsafe fn has_come(&self, slot: *mut ()) -> bool;
 
-    /// Makes a `Place<T>` open again.
+    /// Resets a `Place<T>`.
     ///
     /// # Safety
     ///
-    /// `slot` is that of a `Place<T>` that nobody else knows.
+    /// `slot` is that of a `Place<T>` that is not shared.
     unsafe fn reset(&self, slot: *mut ());
 }
 
 impl<T, S: Waits> Chan<T, S> {
-    /// Receives from a lazy sender, face to face: it has been chosen, and works out its value. False: it has
-    /// thought better of it.
+    /// Receives directly from a lazy sender: it has been chosen, and computes its value. Returns
+    /// `false` if it released its reservation instead.
     #[cold]
     #[inline(never)]
     pub(super) fn meet(sender: Claimed<'static, S>, place: &Place<T>) -> bool {
         let ticket = Ticket::single(S::current());
         // SAFETY: L2, SL1, CH3.
         let head = unsafe { &*sender.slot().cast::<Head<S>>() };
-        // SAFETY: it is finished by `redeem` or `renounce`, which the sender's pledge sees to.
+        // SAFETY: it is finished by `redeem` or `renounce`, which the sender's pledge guarantees.
         let me = unsafe { Claimed::of(&ticket, place.slot()).detach() };
         head.pledge(Pledge::Partner(me));
         S::wake(sender.finish());
@@ -81,11 +85,11 @@ impl<T, S: Waits> Chan<T, S> {
         served
     }
 
-    /// Receives into the place, or says that it is disconnected, if that needs no wait.
+    /// Receives into the place, or reports that the channel is disconnected, if that needs no wait.
     ///
     /// # Safety
     ///
-    /// `slot` is that of an open `Place<T>` of the caller's.
+    /// `slot` is that of an open `Place<T>` of the caller.
     pub(super) unsafe fn attempt_recv(&self, core: &mut Core<S>, slot: *mut ()) -> Attempt<S> {
         // SAFETY: by the contract.
         let place = unsafe { &*slot.cast::<Place<T>>() };
@@ -103,7 +107,8 @@ impl<T, S: Waits> Chan<T, S> {
         }
     }
 
-    /// Finishes an attempt that came upon a lazy sender. False: it has thought better of it.
+    /// Completes an attempt that found a lazy sender. Returns `false` if the sender released its
+    /// reservation.
     ///
     /// # Safety
     ///
@@ -119,11 +124,11 @@ impl<T, S: Waits> Chan<T, S> {
         Self::meet(sender, place)
     }
 
-    /// Gets a pledge, if that needs no wait.
+    /// Gets a reservation, if that needs no wait.
     ///
     /// # Safety
     ///
-    /// `slot` is that of a lazy `Head<S>` of the caller's.
+    /// `slot` is that of a lazy `Head<S>` of the caller.
     pub(super) unsafe fn attempt_send(&self, core: &mut Core<S>, slot: *mut ()) -> Attempt<S> {
         // SAFETY: by the contract.
         let head = unsafe { &*slot.cast::<Head<S>>() };
@@ -148,7 +153,7 @@ impl<T, S: Waits> Chan<T, S> {
         })
     }
 
-    /// Sends what was pledged. Never waits. After an error the value is still there.
+    /// Sends a value with a reservation. Never waits. After an error the value is still there.
     pub(crate) fn redeem(&self, pledge: Pledge<S>, offer: &Offer<T, S>) -> Result<(), Unsent> {
         match pledge {
             Pledge::Partner(receiver) => {
@@ -159,7 +164,7 @@ impl<T, S: Waits> Chan<T, S> {
                 let mut core = self.core().lock();
                 core.reserved -= 1;
                 let put = self.put(&mut core, offer);
-                // If a receiver that waited has it, the room is still there.
+                // If a waiting receiver has got it, the room is still there.
                 let others = !core.senders.is_empty();
                 let watched = !core.watchers.is_empty();
                 drop(core);
@@ -183,7 +188,7 @@ impl<T, S: Waits> Chan<T, S> {
         }
     }
 
-    /// Gives a pledge back.
+    /// Gives a reservation back.
     #[cold]
     pub(crate) fn renounce(&self, pledge: Pledge<S>) {
         match pledge {
@@ -213,7 +218,7 @@ impl<T, S: Waits> Chan<T, S> {
     fn admit(&self) {
         loop {
             let mut core = self.core().lock();
-            // When the receivers are gone, those who wait are told so, and nothing is put in any more.
+            // When the receivers are gone, the waiters are notified, and nothing is added any more.
             if core.receivers_gone || !self.has_room(&mut core) {
                 return;
             }
@@ -231,7 +236,8 @@ impl<T, S: Waits> Chan<T, S> {
                 self.conclude(After { waker, watched });
                 continue;
             }
-            // There is room, so it goes somewhere: perhaps to a receiver that waits for what was pledged before.
+            // There is room, so it goes somewhere: perhaps to a receiver that waits for an earlier
+            // reservation.
             let put = self.put(&mut core, offer);
             offer.head.settle(match put {
                 Put::Done(_) => Fate::Served,

@@ -1,4 +1,5 @@
-//! The one channel behind all capacities, without its handles: model-checked on threads that are not ours.
+//! The one channel behind all capacities, without its handles: model-checked with other threads
+//! than ours.
 
 pub(crate) mod chan;
 pub(crate) mod meeting;

@@ -46,7 +46,7 @@ fn send(channel: &Channel, value: usize, until: Until) -> Result<(), Unsent> {
 fn receive(channel: &Channel, until: Until) -> Result<usize, Unreceived> {
     let place = Place::new();
     channel.recv(&place, || until)?;
-    Ok(place.take().expect("it was said to have come"))
+    Ok(place.take().expect("the receive succeeded"))
 }
 
 /// No arms of the models are polled.
@@ -79,7 +79,7 @@ impl Pause<Model> for Waiting {
     fn unwind(&mut self) {}
 }
 
-/// What a select of the models does.
+/// The result of a select of the models.
 #[derive(Debug, PartialEq, Eq)]
 enum Did {
     Sent,
@@ -88,7 +88,8 @@ enum Did {
     Disconnected,
 }
 
-/// Sends `value` through the first channel, or receives from the second. `keeps`: thinks better of sending.
+/// Sends `value` to the first channel, or receives from the second. `keeps`: releases the
+/// reservation instead of sending.
 fn select(to: &Channel, value: usize, from: &Channel, until: Until, keeps: bool) -> Did {
     let (head, place) = (Head::lazy(), Place::<usize>::new());
     let arms: [(Arm<'_, Model, Nothing>, *mut ()); 2] = [
@@ -166,7 +167,7 @@ fn loom_two_senders_two_receivers() {
     }
 }
 
-/// The value is received exactly if the send says so.
+/// The value is received exactly if the send succeeds.
 #[test]
 fn loom_a_sender_gives_up() {
     for capacity in [0, 1] {
@@ -243,7 +244,8 @@ fn loom_the_senders_go() {
     }
 }
 
-/// Two selects that each offer what the other wants: at capacity 0 one pair meets, and both know which.
+/// Two selects that each offer what the other wants: at capacity 0 one pair meets, and both know
+/// which.
 #[test]
 fn loom_two_selects_meet() {
     bounded(2, || {
@@ -279,7 +281,7 @@ fn loom_two_selects_that_give_up() {
     }
 }
 
-/// A select that has chosen to send, and then does not: whoever waited for it goes on waiting.
+/// A select has chosen to send, and then does not: the waiter keeps waiting.
 #[test]
 fn loom_a_select_that_thinks_better_of_it() {
     for capacity in [0, 1] {
@@ -318,7 +320,7 @@ fn loom_a_select_is_told_of_the_end() {
     });
 }
 
-/// Who watches is told of each change that makes its channel ready.
+/// Watchers are notified of each change that makes their channel ready.
 #[test]
 fn loom_ready() {
     for capacity in [0, 1] {
@@ -341,7 +343,7 @@ fn loom_ready() {
     }
 }
 
-/// A place in a channel that has one.
+/// A reserved place in a channel that has one.
 fn pledge(channel: &Channel) -> Pledge<Model> {
     let head = Head::<Model>::lazy();
     let arms: [(Arm<'_, Model, Nothing>, *mut ()); 1] =
@@ -367,7 +369,7 @@ fn watch(channel: &Channel, side: Side) {
     assert_eq!(arms.ready(Some(Waiting(Until::Claimed))), Some(0));
 }
 
-/// A place that was pledged and is given back goes to the sender that waits for it.
+/// A reserved place that is given back goes to the sender that waits for it.
 #[test]
 fn loom_room_that_is_given_back() {
     loom::model(|| {
@@ -381,7 +383,7 @@ fn loom_room_that_is_given_back() {
     });
 }
 
-/// A message goes past the place that was pledged for it: who watches for room is told.
+/// A message bypasses the place that was reserved for it: watchers for room are notified.
 #[test]
 fn loom_room_that_a_pledge_leaves() {
     bounded(3, || {
@@ -397,7 +399,7 @@ fn loom_room_that_a_pledge_leaves() {
     });
 }
 
-/// A message comes in because a place was given back: who watches for messages is told.
+/// A message comes in because a place was given back: watchers for messages are notified.
 #[test]
 fn loom_what_is_let_in() {
     bounded(3, || {

@@ -1,16 +1,16 @@
-//! What operations on a channel give, for those who make them and for a select.
+//! Results of channel operations, for their callers and for a select.
 
 use super::sleep::Waits;
 use crate::sync::wait::line::Claimed;
 
-/// What a select wants of a channel.
+/// The operation of a select.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     Send,
     Recv,
 }
 
-/// What is left to do when the lock is released.
+/// The work that is left when the lock is released.
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct After<S: Waits> {
@@ -18,10 +18,10 @@ pub(crate) struct After<S: Waits> {
     pub(super) watched: bool,
 }
 
-/// What was to be had.
+/// The result of a receive attempt.
 #[derive(Debug)]
 pub(super) enum Take<S: Waits> {
-    /// It is in its place.
+    /// The item is in its place.
     Done(After<S>),
     Nothing,
     Disconnected,
@@ -29,7 +29,7 @@ pub(super) enum Take<S: Waits> {
     Meet(Claimed<'static, S>),
 }
 
-/// What became of an offer.
+/// The result of a send attempt.
 #[derive(Debug)]
 pub(super) enum Put<S: Waits> {
     /// Its value was taken.
@@ -38,14 +38,14 @@ pub(super) enum Put<S: Waits> {
     Disconnected,
 }
 
-/// Why a value was not sent.
+/// Reason why a value was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unsent {
     Full,
     Disconnected,
 }
 
-/// Why none was received.
+/// Reason why none was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unreceived {
     Empty,

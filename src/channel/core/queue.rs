@@ -1,20 +1,20 @@
 #![allow(unsafe_code, reason = "blocks of places that are filled or not")]
-//! The items that a channel holds: first in, first out, in blocks of places that are linked to a list.
+//! The FIFO of a channel's items: a linked list of blocks of places.
 //!
-//! A ring that doubles would move a burst of items while the channel is locked, and keep its memory. Here each
-//! item is written once and read once, a block is taken when it is needed and given back when it has been read, and one is kept
-//! to change places with. Nothing is allocated before the first item. An empty queue starts its block
-//! again, so a channel that holds one item at a time touches one place.
+//! A ring that doubles would move a burst of items while the channel is locked, and keep its
+//! memory. Here each item is written once and read once, a block is allocated on demand and freed
+//! after it has been read, and one spare block is kept. Nothing is allocated before the first item.
+//! An empty queue restarts its block, so a channel that holds one item at a time uses one place.
 //!
-//! QU1. The places from (`head`, `read`) to (`tail`, `written`) along the links are filled, `len` of them; no others are. `head` is
-//!     null only if `tail` is, and then `len` is 0.
+//! QU1. The places from (`head`, `read`) to (`tail`, `written`) along the links are filled, `len`
+//!      of them; no others are. `head` is null only if `tail` is, and then `len` is 0.
 //! QU2. Blocks come from `Queue::block` with the layout of this queue, and belong to it alone.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::mem::MaybeUninit;
 use std::ptr;
 
-/// What a block may take, if its items are not larger.
+/// Maximum size of a block in bytes, if its items are not larger.
 const BLOCK_BYTES: usize = 1024;
 const MOST_PLACES: usize = 64;
 
@@ -23,7 +23,7 @@ struct Block {
     next: *mut Block,
 }
 
-/// See the module's text.
+/// See the module documentation.
 #[derive(Debug)]
 pub(crate) struct Queue<T> {
     len: usize,
@@ -33,7 +33,7 @@ pub(crate) struct Queue<T> {
     read: usize,
     /// An empty block, or null.
     spare: *mut Block,
-    /// How many a block has.
+    /// The number of places in a block.
     places: usize,
     items: std::marker::PhantomData<T>,
 }
@@ -42,7 +42,7 @@ pub(crate) struct Queue<T> {
 unsafe impl<T: Send> Send for Queue<T> {}
 
 impl<T> Queue<T> {
-    /// For at most `capacity` items (which is a hint about the size of blocks).
+    /// Creates a queue for at most `capacity` items (a hint for the size of blocks).
     pub(crate) const fn new(capacity: usize) -> Queue<T> {
         let size = size_of::<T>();
         let fit = match BLOCK_BYTES.checked_div(size) {
@@ -54,7 +54,8 @@ impl<T> Queue<T> {
             places = capacity;
         }
         if places < 2 {
-            // One, if it is to hold one; of larger items two, so that half of the changes of blocks are spared.
+            // One, if it is to hold one; of larger items two, so that half of the block changes are
+            // saved.
             places = if capacity < 2 { 1 } else { 2 };
         }
         Queue {
@@ -74,7 +75,7 @@ impl<T> Queue<T> {
         self.len
     }
 
-    /// The layout of a block, and where its places begin.
+    /// Returns the layout of a block, and where its places begin.
     const fn layout(places: usize) -> (Layout, usize) {
         let Ok(items) = Layout::array::<T>(places) else {
             panic!("a block of items is larger than memory")
@@ -85,7 +86,7 @@ impl<T> Queue<T> {
         (layout.pad_to_align(), offset)
     }
 
-    /// Where item `at` of `block` lies.
+    /// Returns the address of item `at` of `block`.
     #[inline(always)]
     fn place(block: *mut Block, at: usize) -> *mut T {
         let offset = size_of::<Block>().next_multiple_of(align_of::<T>());
@@ -97,11 +98,11 @@ impl<T> Queue<T> {
             .wrapping_add(at)
     }
 
-    /// Moves an item in, from where it lies.
+    /// Moves an item into the queue.
     ///
     /// # Safety
     ///
-    /// `item` points to one, which is the queue's from now on.
+    /// `item` points to an item, which belongs to the queue from now on.
     #[inline(always)]
     pub(crate) unsafe fn push(&mut self, item: *const T) {
         if self.written == self.places || self.tail.is_null() {
@@ -114,11 +115,11 @@ impl<T> Queue<T> {
         self.len += 1;
     }
 
-    /// Moves the first item to where it shall lie. False: there is none.
+    /// Moves the first item to `to`. Returns `false` if there is none.
     ///
     /// # Safety
     ///
-    /// `to` may be written to. If true comes back, there is an item now.
+    /// `to` is writable. If `true` is returned, it has an item.
     #[inline(always)]
     pub(crate) unsafe fn pop(&mut self, to: *mut T) -> bool {
         if self.len == 0 {
@@ -144,15 +145,15 @@ impl<T> Queue<T> {
     /// Takes the first item.
     fn take(&mut self) -> Option<T> {
         let mut item = MaybeUninit::uninit();
-        // SAFETY: it may be written to.
+        // SAFETY: it is writable.
         if !unsafe { self.pop(item.as_mut_ptr()) } {
             return None;
         }
-        // SAFETY: it has come.
+        // SAFETY: it was written.
         Some(unsafe { item.assume_init() })
     }
 
-    /// The last block is full: links another one.
+    /// Links another block: the last one is full.
     #[cold]
     #[inline(never)]
     fn extend(&mut self) {
@@ -178,7 +179,7 @@ impl<T> Queue<T> {
     fn block(&self) -> *mut Block {
         let (layout, offset) = Self::layout(self.places);
         debug_assert_eq!(offset, size_of::<Block>().next_multiple_of(align_of::<T>()));
-        // SAFETY: it is not of size 0: there is a head.
+        // SAFETY: its size is not 0: there is a head.
         let block = unsafe { alloc(layout) }.cast::<Block>();
         if block.is_null() {
             handle_alloc_error(layout);
@@ -186,12 +187,12 @@ impl<T> Queue<T> {
         block
     }
 
-    /// The first block is read: the next one is the first.
+    /// Continues with the next block: the first one has been read.
     #[cold]
     #[inline(never)]
     fn advance(&mut self) {
         let read = self.head;
-        // SAFETY: QU1, it is not the last, for there are items.
+        // SAFETY: QU1, it is not the last, because there are items.
         self.head = unsafe { (*read).next };
         self.read = 0;
         if self.spare.is_null() {
@@ -214,10 +215,10 @@ impl<T> Queue<T> {
 impl<T> Drop for Queue<T> {
     fn drop(&mut self) {
         while let Some(item) = self.take() {
-            // If this panics, the rest is forgotten: another panic would abort the process.
+            // If this panics, the rest is leaked: another panic would abort the process.
             drop(item);
         }
-        // The last block: nothing is in it, and nothing comes after it.
+        // The last block: it is empty, and has no successor.
         self.free(self.head);
         self.free(self.spare);
     }

@@ -1,6 +1,6 @@
 #![allow(unsafe_code, reason = "asks a thread that waits")]
-//! How a thread waits at a channel: what the core of the channels needs to know of threads, besides what everything
-//! that waits needs, so that it can be model-checked on threads that are not ours.
+//! How a thread waits at a channel: what the core of the channels needs of threads, beyond the
+//! common part of all waits, so that it can be model-checked with other threads than ours.
 
 use std::fmt::Debug;
 
@@ -9,17 +9,19 @@ use crate::sync::wait::stand::Sleep;
 
 /// A thread that can wait at a channel.
 pub(crate) trait Waits: Sleep<Waker: Debug> + Debug + 'static {
-    /// Waits until the ticket is done, whatever comes: it has been claimed.
+    /// Waits until the ticket is done, unconditionally: it has been claimed.
     fn wait_out(ticket: &Ticket<Self>);
 
-    /// Whether it can run while the calling thread waits for it. A thread of a worker cannot while the one who steps the worker by hand waits.
+    /// Returns whether the thread can run while the calling thread waits for it. A thread of a
+    /// hand-stepped worker cannot, while the thread that steps the worker waits.
     ///
     /// # Safety
     ///
     /// The thread has not left its wait.
     unsafe fn can_come(&self) -> bool;
 
-    /// Unwinds the calling thread, if it is cancelled: when it has given up and all is settled.
+    /// Unwinds the calling thread, if it is cancelled: after it has given up and the state is
+    /// consistent.
     fn unwind(wait: &Self::Wait);
 }
 
@@ -31,7 +33,7 @@ mod threads {
     use crate::sync::wait::line::Ticket;
     use crate::sync::wait::waiting::Thread;
 
-    /// Its waits are to be with [`OnCancel::Defer`].
+    /// Its waits must have [`OnCancel::Defer`].
     impl Waits for Thread {
         #[cold]
         #[track_caller]
@@ -50,7 +52,7 @@ mod threads {
             if Home::get().is_some() {
                 return true;
             }
-            // SAFETY: W1 in `sync/waiting.rs`, by the contract.
+            // SAFETY: W1 in `sync/wait/waiting.rs`, by the contract.
             !unsafe { &*green }.is_stepped_here()
         }
 

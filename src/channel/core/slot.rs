@@ -1,10 +1,13 @@
 #![allow(unsafe_code, reason = "values change frames")]
-//! What a waiter brings to the line, in its own frame: a place for a value to come, or a value to be taken.
+//! The slot of a waiter, in its own frame: a place for a value to receive, or a value to send.
 //!
-//! SL1. What lies in a slot is touched by its owner before it stands in line and after it has seen that it is done or
-//!      has unlinked itself, and in between by its claimer alone. `done` orders the two (L4 in `sync/line.rs`).
-//! SL2. A [`Place`] is filled exactly if its owner has seen `done` and `fate` says `Served`, and has not taken the value yet.
-//! SL3. The value of an [`Offer`] is there unless it is lazy or a claimer has taken it, which `fate` says.
+//! SL1. A slot is accessed by its owner before it is queued and after it has seen `done` or has
+//!      unlinked itself, and in between only by its claimer. `done` orders the two (L4 in
+//!      `sync/wait/line.rs`).
+//! SL2. A [`Place`] is filled exactly if its owner has seen `done` and `fate` is `Served`, and has
+//!      not taken the value yet.
+//! SL3. The value of an [`Offer`] exists unless it is lazy or a claimer has taken it, as `fate`
+//!      says.
 
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
@@ -16,17 +19,17 @@ use crate::sync::wait::line::Claimed;
 /// How a claim ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// Nothing has happened yet.
+    /// Not claimed yet.
     Open,
-    /// The value has come, or was taken.
+    /// The value was received or sent.
     Served,
     /// The other side of the channel is gone.
     Disconnected,
-    /// The sender that would have brought a value has thought better of it: begin again.
+    /// The sender with the reservation has released it: begin again.
     Again,
 }
 
-/// Where a receiver wants its value.
+/// The slot of a receiver.
 pub(crate) struct Place<T> {
     fate: Cell<Fate>,
     value: UnsafeCell<MaybeUninit<T>>,
@@ -41,7 +44,7 @@ impl<T> Place<T> {
         }
     }
 
-    /// As its node knows it.
+    /// Returns the slot for its node.
     #[inline(always)]
     pub(crate) fn slot(&self) -> *mut () {
         std::ptr::from_ref(self).cast_mut().cast()
@@ -52,32 +55,32 @@ impl<T> Place<T> {
         self.fate.get()
     }
 
-    /// Where the value goes: for the claimer, or for the owner before anybody else knows it. Then it is to be
-    /// [settled](Place::settle) as served.
+    /// Returns where the value goes: for the claimer, or for the owner before it is shared. Then it
+    /// must be [settled](Place::settle) as served.
     #[inline(always)]
     pub(crate) fn value(&self) -> *mut T {
         self.value.get().cast()
     }
 
-    /// The same, with a value.
+    /// Stores a value in the same way.
     pub(crate) fn fill(&self, value: T) {
         // SAFETY: SL1.
         unsafe { self.value().write(value) };
         self.settle(Fate::Served);
     }
 
-    /// The claimer, or the owner before anybody else knows it: what has come of it.
+    /// Sets the outcome: for the claimer, or for the owner before it is shared.
     #[inline(always)]
     pub(crate) fn settle(&self, fate: Fate) {
         self.fate.set(fate);
     }
 
-    /// The owner: before another try.
+    /// Resets it before another try, by the owner.
     pub(crate) fn reset(&self) {
         self.fate.set(Fate::Open);
     }
 
-    /// The owner: what has come.
+    /// Takes the received value, by the owner.
     #[inline(always)]
     pub(crate) fn take(&self) -> Option<T> {
         if self.fate.get() != Fate::Served {
@@ -88,11 +91,11 @@ impl<T> Place<T> {
         Some(unsafe { self.value().read() })
     }
 
-    /// The owner, at once when it has come.
+    /// Takes the value, by the owner, right after it was received.
     ///
     /// # Safety
     ///
-    /// SL2, and this is the last time that anybody asks for it.
+    /// SL2, and this is the last access.
     #[inline(always)]
     pub(crate) unsafe fn come(&self) -> T {
         // SAFETY: by the contract.
@@ -106,20 +109,22 @@ impl<T> fmt::Debug for Place<T> {
     }
 }
 
-/// The right to send one value, which a select has got before it knows the value. It is to be redeemed or given back.
+/// The reservation to send one value, which a select gets before it knows the value. It must be
+/// redeemed or given back.
 #[derive(Debug)]
 pub(crate) enum Pledge<S: Waits> {
-    /// No right: the select chose something else.
+    /// None: the select chose another operation.
     None,
-    /// There is room for it in the channel.
+    /// Room in the channel.
     Room,
-    /// A receiver was claimed and waits for it.
+    /// A claimed receiver that waits for it.
     Partner(Claimed<'static, S>),
-    /// To find that nobody will receive it.
+    /// For the error that all receivers are gone.
     Disconnected,
 }
 
-/// What a sender brings, without the value: all there is of it if the value is not known yet.
+/// The slot of a sender without its value: for a lazy sender, whose value is not known yet, this is
+/// all.
 pub(crate) struct Head<S: Waits> {
     pub(super) lazy: bool,
     fate: Cell<Fate>,
@@ -127,7 +132,7 @@ pub(crate) struct Head<S: Waits> {
 }
 
 impl<S: Waits> Head<S> {
-    /// Of a select.
+    /// Creates the slot of a select.
     pub(crate) const fn lazy() -> Head<S> {
         Head {
             lazy: true,
@@ -150,12 +155,12 @@ impl<S: Waits> Head<S> {
         self.fate.set(fate);
     }
 
-    /// The claimer of a lazy one, or its owner before anybody else knows it.
+    /// Sets the reservation: for the claimer of a lazy sender, or its owner before it is shared.
     pub(crate) fn pledge(&self, pledge: Pledge<S>) {
         self.pledge.set(pledge);
     }
 
-    /// The owner: whether there is something to redeem, or to find.
+    /// Returns whether there is something to redeem, or an error to report, to the owner.
     pub(crate) fn is_pledged(&self) -> bool {
         let pledge = self.pledge.replace(Pledge::None);
         let pledged = !matches!(pledge, Pledge::None) || self.fate.get() == Fate::Disconnected;
@@ -163,7 +168,7 @@ impl<S: Waits> Head<S> {
         pledged
     }
 
-    /// The owner.
+    /// Takes the reservation, by the owner.
     pub(crate) fn take_pledge(&self) -> Pledge<S> {
         match (self.pledge.replace(Pledge::None), self.fate.get()) {
             (Pledge::None, Fate::Disconnected) => {
@@ -178,7 +183,7 @@ impl<S: Waits> Head<S> {
 /// A value that a sender waits with.
 #[repr(C)]
 pub(crate) struct Offer<T, S: Waits> {
-    /// First, so that a pointer to the whole is one to the head.
+    /// First, so that a pointer to the whole is a pointer to the head.
     pub(super) head: Head<S>,
     value: UnsafeCell<MaybeUninit<T>>,
 }
@@ -201,17 +206,17 @@ impl<T, S: Waits> Offer<T, S> {
         std::ptr::from_ref(self).cast_mut().cast()
     }
 
-    /// Where the value lies.
+    /// Returns where the value is.
     #[inline(always)]
     pub(super) fn value(&self) -> *mut T {
         self.value.get().cast()
     }
 
-    /// The value, by the owner: it was not sent.
+    /// Takes the value back, by the owner: it was not sent.
     ///
     /// # Safety
     ///
-    /// SL3: it is there, and this is the last time that anybody asks for it.
+    /// SL3: it exists, and this is the last access.
     #[inline(always)]
     pub(crate) unsafe fn take(&self) -> T {
         // SAFETY: by the contract.

@@ -2,10 +2,10 @@
     unsafe_code,
     reason = "slots for messages whose type the select does not know"
 )]
-//! [`Select`]: a list of operations that is made at run time.
+//! [`Select`]: a list of operations that is built at run time.
 //!
-//! LS1. A slot has the layout that its entry's channel asked for, and holds a `Place<T>` or a lazy head of the channel's.
-//!      Its memory does not move. Between two calls it holds no message.
+//! LS1. A slot has the layout that its entry's channel asked for, and holds a `Place<T>` or a lazy
+//!      head of that channel. Its memory does not move. Between two calls it holds no message.
 //! LS2. Channels with the same address are the same, and so are their messages' types.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
@@ -39,13 +39,13 @@ fn order(biased: bool, count: usize) -> Order {
     }
 }
 
-/// Not 0, and another one for each OS thread.
+/// Returns a seed, not 0 and different for each OS thread.
 #[cold]
 fn seed() -> u64 {
     os_thread().get().wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
-/// The next number of the calling OS thread's generator, xorshift64*.
+/// Returns the next number of the calling OS thread's generator, xorshift64*.
 #[inline]
 fn random() -> u64 {
     thread_local! {
@@ -69,7 +69,7 @@ fn wait(limit: Limit, at: &'static Location<'static>) -> Wait {
         .on_cancel(OnCancel::Defer)
 }
 
-/// Does one of the operations. No limit: if that needs no wait.
+/// Performs one of the operations. Without a limit: if that needs no wait.
 #[inline(never)]
 pub(super) fn select(
     cases: &[Case<'_>],
@@ -85,7 +85,7 @@ pub(super) fn select(
     arms.select(sleep)
 }
 
-/// Says which is ready.
+/// Returns which operation is ready.
 fn ready(
     cases: &[Case<'_>],
     biased: bool,
@@ -100,7 +100,7 @@ fn ready(
     arms.ready(sleep)
 }
 
-/// One side of a channel, whatever its messages.
+/// One side of a channel, with messages of any type.
 trait Handle {
     fn arm(&self) -> ThreadArm<'_>;
     fn address(&self) -> usize;
@@ -109,12 +109,13 @@ trait Handle {
     ///
     /// `slot` has that layout.
     unsafe fn open(&self, slot: *mut ());
-    /// Gives back what the operation has got. A message that was received is dropped; if `elsewhere`, on another OS thread than the one that
-    /// has the handle, it is forgotten: it may be one that has to stay there.
+    /// Gives back what the operation has got. A received message is dropped; with `elsewhere`, on
+    /// another OS thread than the owner of the handle, it is leaked: it may have to stay on its
+    /// thread.
     ///
     /// # Safety
     ///
-    /// `slot` is open, and a select has done this operation.
+    /// `slot` is open, and a select has performed this operation.
     unsafe fn undo(&self, slot: *mut (), elsewhere: bool);
 }
 
@@ -178,7 +179,7 @@ struct Slot {
 
 impl Slot {
     fn new(layout: Layout) -> Slot {
-        // SAFETY: no slot is of size 0: each says how its claim has ended.
+        // SAFETY: no slot has size 0: each records how its claim has ended.
         let memory = NonNull::new(unsafe { alloc(layout) });
         let Some(memory) = memory else {
             handle_alloc_error(layout)
@@ -193,7 +194,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        // SAFETY: `new` has allocated it so.
+        // SAFETY: `new` has allocated it with this layout.
         unsafe { dealloc(self.memory.as_ptr(), self.layout) };
     }
 }
@@ -207,7 +208,7 @@ struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
-    /// An arm with an open slot (LS1).
+    /// Returns an arm with an open slot (LS1).
     fn case(&mut self) -> Case<'a> {
         let slot = self
             .slot
@@ -219,11 +220,15 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// A list of operations, of which one is chosen when it is ready: `select!` for a number of channels that is known at run time only.
+/// A list of operations of which one is performed when it is ready: `select!` for a number of
+/// channels that is known only at run time.
 ///
-/// Each operation that is added gets the next number. [`select`](Select::select) waits until one can be done without
-/// waiting; which is then done with [`SelectedOperation::send`] or [`SelectedOperation::recv`].
-/// Of several that are ready one is chosen by chance, or, after [`new_biased`](Select::new_biased), the one that was added first.
+/// Each added operation gets the next index. [`select`](Select::select) waits until one is ready;
+/// it is then completed with [`SelectedOperation::send`] or [`SelectedOperation::recv`]. Of several
+/// ready operations one is chosen at random, or, after [`new_biased`](Select::new_biased), the one
+/// that was added first.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::channel::{unbounded, Select};
@@ -242,20 +247,30 @@ impl<'a> Entry<'a> {
 ///     assert_eq!(chosen.recv(&channels[7].1), Ok("seven"));
 /// });
 /// ```
+#[doc(alias = "FuturesUnordered")]
 pub struct Select<'a> {
     entries: Vec<Entry<'a>>,
     next: usize,
     biased: bool,
 }
 
-// SAFETY: handles can be used by all threads, whatever their messages, as long as none is sent or received, which needs the
-// handle itself; nor is one dropped elsewhere (`undo`). Slots hold nothing between two calls (LS1).
+// SAFETY: handles can be used by all threads, whatever their messages, as long as none is sent or
+// received, which needs the handle itself; nor is one dropped elsewhere (`undo`). Slots hold
+// nothing between two calls (LS1).
 unsafe impl Send for Select<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Select<'_> {}
 
 impl<'a> Select<'a> {
-    /// No operations.
+    /// Creates an empty list.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::channel::Select;
+    ///
+    /// assert!(Select::new().try_select().is_err());
+    /// ```
     #[must_use]
     pub fn new() -> Select<'a> {
         Select {
@@ -265,7 +280,22 @@ impl<'a> Select<'a> {
         }
     }
 
-    /// No operations; of those to come, the first that is ready will be chosen.
+    /// Creates an empty list that prefers the operation that was added first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::channel::{unbounded, Select};
+    ///
+    /// let (sender, receiver) = unbounded();
+    /// sender.send(1).unwrap();
+    /// let mut select = Select::new_biased();
+    /// select.recv(&receiver);
+    /// select.recv(&receiver);
+    /// let chosen = select.select();
+    /// assert_eq!(chosen.index(), 0);
+    /// chosen.recv(&receiver).unwrap();
+    /// ```
     #[must_use]
     pub fn new_biased() -> Select<'a> {
         Select {
@@ -286,21 +316,57 @@ impl<'a> Select<'a> {
         index
     }
 
-    /// Adds the sending of a message, which is said when it has been chosen. Returns the operation's number.
+    /// Adds a send operation and returns its index. The message is given when it has been chosen.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::channel::{unbounded, Select};
+    ///
+    /// let (sender, receiver) = unbounded();
+    /// let mut select = Select::new();
+    /// assert_eq!(select.send(&sender), 0);
+    /// select.select().send(&sender, "message").unwrap();
+    /// assert_eq!(receiver.recv(), Ok("message"));
+    /// ```
     pub fn send<T>(&mut self, sender: &'a Sender<T>) -> usize {
         self.add(sender)
     }
 
-    /// Adds the receiving of a message. Returns the operation's number.
+    /// Adds a receive operation and returns its index.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::channel::{unbounded, Select};
+    ///
+    /// let (sender, receiver) = unbounded();
+    /// sender.send(1).unwrap();
+    /// let mut select = Select::new();
+    /// assert_eq!(select.recv(&receiver), 0);
+    /// assert_eq!(select.select().recv(&receiver), Ok(1));
+    /// ```
     pub fn recv<T>(&mut self, receiver: &'a Receiver<T>) -> usize {
         self.add(receiver)
     }
 
-    /// Takes an operation out. The others keep their numbers.
+    /// Removes an operation. The others keep their indices.
     ///
     /// # Panics
     ///
-    /// There is no such operation, or it has been taken out already.
+    /// Panics if there is no operation with this index.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::channel::{never, Select};
+    ///
+    /// let receiver = never::<()>();
+    /// let mut select = Select::new();
+    /// let index = select.recv(&receiver);
+    /// select.remove(index);
+    /// ```
+    #[track_caller]
     pub fn remove(&mut self, index: usize) {
         assert!(
             index < self.next,
@@ -343,22 +409,61 @@ impl<'a> Select<'a> {
         );
     }
 
-    /// Chooses an operation that needs no wait. It has to be completed.
+    /// Chooses a ready operation without waiting. The result must be completed.
     ///
     /// # Errors
     ///
-    /// There is none.
+    /// Returns an error if no operation is ready.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::channel::{unbounded, Select};
+    ///
+    /// let (sender, receiver) = unbounded();
+    /// let mut select = Select::new();
+    /// select.recv(&receiver);
+    /// assert!(select.try_select().is_err());
+    /// sender.send(1).unwrap();
+    /// assert_eq!(select.try_select().unwrap().recv(&receiver), Ok(1));
+    /// ```
     #[track_caller]
     pub fn try_select(&mut self) -> Result<SelectedOperation<'a>, TrySelectError> {
         self.choose(None, Location::caller()).ok_or(TrySelectError)
     }
 
-    /// Waits until an operation needs no further wait, and chooses it. It has to be completed. An operation is also ready if it
-    /// will find that its channel is disconnected.
+    /// Waits until an operation is ready and chooses it. The result must be completed. An operation
+    /// is also ready if its channel is disconnected.
     ///
     /// # Panics
     ///
-    /// There are no operations.
+    /// Panics if there are no operations.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until then; blocks an OS thread.
+    ///
+    /// # Cancellation
+    ///
+    /// The caller unwinds; no operation has been chosen.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::channel::{unbounded, Select};
+    ///
+    /// rustlet::run(|| {
+    ///     let ((a, from_a), (b, from_b)) = (unbounded(), unbounded());
+    ///     let mut select = Select::new();
+    ///     select.recv(&from_a);
+    ///     let second = select.recv(&from_b);
+    ///     rustlet::spawn(move || b.send("b").unwrap());
+    ///     let chosen = select.select();
+    ///     assert_eq!(chosen.index(), second);
+    ///     assert_eq!(chosen.recv(&from_b), Ok("b"));
+    ///     # drop::<rustlet::channel::Sender<&str>>(a);
+    /// });
+    /// ```
     #[track_caller]
     pub fn select(&mut self) -> SelectedOperation<'a> {
         self.expect_some();
@@ -366,11 +471,24 @@ impl<'a> Select<'a> {
             .expect("a wait without a limit ends with a choice")
     }
 
-    /// As [`select`](Select::select), and waits for at most `timeout`. Without operations it waits all of it.
+    /// Waits like [`select`](Select::select), for at most `timeout`. Without operations it waits
+    /// that long.
     ///
     /// # Errors
     ///
-    /// None became ready in time.
+    /// Returns an error if no operation became ready in time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::channel::{never, Select};
+    /// use std::time::Duration;
+    ///
+    /// let receiver = never::<()>();
+    /// let mut select = Select::new();
+    /// select.recv(&receiver);
+    /// assert!(select.select_timeout(Duration::from_millis(1)).is_err());
+    /// ```
     #[track_caller]
     pub fn select_timeout(
         &mut self,
@@ -380,11 +498,23 @@ impl<'a> Select<'a> {
             .ok_or(SelectTimeoutError)
     }
 
-    /// As [`select`](Select::select), and waits until `deadline` at most.
+    /// Waits like [`select`](Select::select), until `deadline` at the latest.
     ///
     /// # Errors
     ///
-    /// None became ready in time.
+    /// Returns an error if no operation became ready in time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::channel::{never, Select};
+    /// use std::time::Instant;
+    ///
+    /// let receiver = never::<()>();
+    /// let mut select = Select::new();
+    /// select.recv(&receiver);
+    /// assert!(select.select_deadline(Instant::now()).is_err());
+    /// ```
     #[track_caller]
     pub fn select_deadline(
         &mut self,
@@ -394,22 +524,52 @@ impl<'a> Select<'a> {
             .ok_or(SelectTimeoutError)
     }
 
-    /// The number of an operation that needs no wait now. Nothing is done: another thread may come first.
+    /// Returns the index of a ready operation, without performing it: another thread may be faster.
     ///
     /// # Errors
     ///
-    /// There is none.
+    /// Returns an error if no operation is ready.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::channel::{unbounded, Select};
+    ///
+    /// let (sender, receiver) = unbounded();
+    /// let mut select = Select::new();
+    /// select.recv(&receiver);
+    /// assert!(select.try_ready().is_err());
+    /// sender.send(1).unwrap();
+    /// assert_eq!(select.try_ready(), Ok(0));
+    /// ```
     #[track_caller]
     pub fn try_ready(&mut self) -> Result<usize, TryReadyError> {
         self.look(None, Location::caller()).ok_or(TryReadyError)
     }
 
-    /// Waits until an operation needs no further wait, and gives its number. Nothing is done: another thread may come first, so
-    /// try the operation, and ask again if it would wait.
+    /// Waits until an operation is ready and returns its index, without performing it. Another
+    /// thread may be faster, so try the operation, and call this again if it would wait.
     ///
     /// # Panics
     ///
-    /// There are no operations.
+    /// Panics if there are no operations.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until then; blocks an OS thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::channel::{unbounded, Select};
+    ///
+    /// let (sender, receiver) = unbounded();
+    /// std::thread::spawn(move || sender.send(1).unwrap());
+    /// let mut select = Select::new();
+    /// select.recv(&receiver);
+    /// assert_eq!(select.ready(), 0);
+    /// assert_eq!(receiver.try_recv(), Ok(1));
+    /// ```
     #[track_caller]
     pub fn ready(&mut self) -> usize {
         self.expect_some();
@@ -417,29 +577,63 @@ impl<'a> Select<'a> {
             .expect("a wait without a limit ends with an answer")
     }
 
-    /// As [`ready`](Select::ready), and waits for at most `timeout`.
+    /// Waits like [`ready`](Select::ready), for at most `timeout`.
     ///
     /// # Errors
     ///
-    /// None became ready in time.
+    /// Returns an error if no operation became ready in time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::channel::{never, Select};
+    /// use std::time::Duration;
+    ///
+    /// let receiver = never::<()>();
+    /// let mut select = Select::new();
+    /// select.recv(&receiver);
+    /// assert!(select.ready_timeout(Duration::from_millis(1)).is_err());
+    /// ```
     #[track_caller]
     pub fn ready_timeout(&mut self, timeout: Duration) -> Result<usize, ReadyTimeoutError> {
         self.look(Some(Limit::For(timeout)), Location::caller())
             .ok_or(ReadyTimeoutError)
     }
 
-    /// As [`ready`](Select::ready), and waits until `deadline` at most.
+    /// Waits like [`ready`](Select::ready), until `deadline` at the latest.
     ///
     /// # Errors
     ///
-    /// None became ready in time.
+    /// Returns an error if no operation became ready in time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::channel::{never, Select};
+    /// use std::time::Instant;
+    ///
+    /// let receiver = never::<()>();
+    /// let mut select = Select::new();
+    /// select.recv(&receiver);
+    /// assert!(select.ready_deadline(Instant::now()).is_err());
+    /// ```
     #[track_caller]
     pub fn ready_deadline(&mut self, deadline: Instant) -> Result<usize, ReadyTimeoutError> {
         self.look(Some(Limit::Until(deadline)), Location::caller())
             .ok_or(ReadyTimeoutError)
     }
 
-    /// No operations again, for other channels; keeps what it has allocated for its list.
+    /// Removes all operations and keeps the list's memory, for other channels.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::channel::Select;
+    ///
+    /// let select = Select::new();
+    /// let mut empty = select.recycle();
+    /// assert!(empty.try_ready().is_err());
+    /// ```
     #[must_use]
     pub fn recycle<'b>(self) -> Select<'b> {
         let mut entries = self.entries;
@@ -481,12 +675,26 @@ impl fmt::Debug for Select<'_> {
     }
 }
 
-/// An operation that was chosen, and has to be completed: with [`send`](SelectedOperation::send) or
+/// A chosen operation, which must be completed with [`send`](SelectedOperation::send) or
 /// [`recv`](SelectedOperation::recv). Other threads may wait for that, so complete it soon.
 ///
 /// # Panics
 ///
-/// Dropping it instead panics (but for a thread that is unwinding already). Nothing is sent then; a message that was to be received is lost.
+/// Dropping it instead panics, unless the thread is already unwinding. Then nothing is sent; a
+/// message that was to be received is lost.
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::channel::{unbounded, Select, SelectedOperation};
+///
+/// let (sender, receiver) = unbounded();
+/// sender.send(1).unwrap();
+/// let mut select = Select::new();
+/// select.recv(&receiver);
+/// let chosen: SelectedOperation<'_> = select.select();
+/// assert_eq!(chosen.recv(&receiver), Ok(1));
+/// ```
 #[must_use]
 pub struct SelectedOperation<'a> {
     handle: &'a dyn Handle,
@@ -497,7 +705,21 @@ pub struct SelectedOperation<'a> {
 }
 
 impl SelectedOperation<'_> {
-    /// The number of the operation.
+    /// Returns the index of the operation.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::channel::{unbounded, Select};
+    ///
+    /// let (sender, receiver) = unbounded::<u8>();
+    /// let mut select = Select::new();
+    /// select.recv(&receiver);
+    /// select.send(&sender);
+    /// let chosen = select.select();
+    /// assert_eq!(chosen.index(), 1);
+    /// chosen.send(&sender, 1).unwrap();
+    /// ```
     pub fn index(&self) -> usize {
         self.index
     }
@@ -510,15 +732,29 @@ impl SelectedOperation<'_> {
         this == side && self.handle.address() == address
     }
 
-    /// Completes a send. Does not wait. `sender` is the one that was added, or one of the same channel.
+    /// Completes a send operation. Does not wait. `sender` must belong to the channel that was
+    /// added.
     ///
     /// # Errors
     ///
-    /// All receivers are gone.
+    /// Returns the message in the error if all receivers were dropped.
     ///
     /// # Panics
     ///
-    /// The operation is not one of this sender.
+    /// Panics if the operation is not a send to this channel.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::channel::{bounded, Select};
+    ///
+    /// let (sender, receiver) = bounded(1);
+    /// let mut select = Select::new();
+    /// select.send(&sender);
+    /// select.select().send(&sender, 5).unwrap();
+    /// assert_eq!(receiver.recv(), Ok(5));
+    /// ```
+    #[track_caller]
     pub fn send<T>(mut self, sender: &Sender<T>, message: T) -> Result<(), SendError<T>> {
         assert!(
             self.is(sender.address(), Side::Send),
@@ -536,15 +772,29 @@ impl SelectedOperation<'_> {
         }
     }
 
-    /// Completes a receive. Does not wait. `receiver` is the one that was added, or one of the same channel.
+    /// Completes a receive operation. Does not wait. `receiver` must belong to the channel that was
+    /// added.
     ///
     /// # Errors
     ///
-    /// The channel is empty, and all senders are gone.
+    /// Returns an error if the channel is empty and all senders were dropped.
     ///
     /// # Panics
     ///
-    /// The operation is not one of this receiver.
+    /// Panics if the operation is not a receive from this channel.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::channel::{unbounded, Select};
+    ///
+    /// let (sender, receiver) = unbounded::<u8>();
+    /// drop(sender);
+    /// let mut select = Select::new();
+    /// select.recv(&receiver);
+    /// assert!(select.select().recv(&receiver).is_err());
+    /// ```
+    #[track_caller]
     pub fn recv<T>(mut self, receiver: &Receiver<T>) -> Result<T, RecvError> {
         assert!(
             self.is(receiver.address(), Side::Recv),

@@ -1,15 +1,17 @@
 #![allow(unsafe_code, reason = "slots in the frame of the macro's caller")]
-//! `select!` and `select_biased!`: the arms as they are written become cases with slots in the caller's frame, one
-//! [`select`] does one of them, and the arm whose slot says so goes on.
+//! `select!` and `select_biased!`: each arm becomes a case with a slot in the caller's frame,
+//! [`select`] performs one of them, and the arm whose slot was chosen continues.
 //!
 //! The macro reads one arm at a time (its head with `@arm`, the rest with `@body`) into a list of
-//! `{ place handle kind (channel) (message) (pattern) => body }`, and writes the whole at the end (`@write`). The names of the place
-//! and the handle come from another expansion for each arm, so they are different variables.
+//! `{ place handle kind (channel) (message) (pattern) => body }`, and writes the whole at the end
+//! (`@write`). The names of the place and the handle come from another expansion for each arm, so
+//! they are different variables.
 //!
-//! Items of the user must not change what the macro means. Local variables of a macro are hygienic, but a constant or a unit struct of
-//! the user with the name of one of them turns its binding into a pattern: so they have names that nobody else has. All
-//! items are reached by paths from `$crate`, also the macros of `core`; and no method is called with a dot, because a trait in
-//! scope that takes `self` comes before an inherent method that takes `&self`.
+//! Items of the user must not change what the macro means. Local variables of a macro are hygienic,
+//! but a constant or a unit struct of the user with the same name turns a binding into a pattern:
+//! so the names are unique. All items are reached by paths from `$crate`, also the macros of
+//! `core`; and no method is called with a dot, because a trait in scope that takes `self` comes
+//! before an inherent method that takes `&self`.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -24,19 +26,20 @@ use crate::channel::limit::Limit;
 use crate::channel::{Receiver, RecvError, SendError, Sender};
 use crate::sync::wait::waiting::Thread;
 
-/// Where an arm that receives has its message.
+/// The slot of an arm that receives.
 #[doc(hidden)]
 pub struct Receiving<T>(Place<T>);
 
-/// Where an arm that sends has its right to do so: it is for messages of one type, because the right is to fill a receiver's place.
+/// The slot of an arm that sends: its reservation. It is typed, because the reservation is for a
+/// receiver's place.
 #[doc(hidden)]
 pub struct Sending<T>(Head<Thread>, PhantomData<Sender<T>>);
 
-/// An arm with its place.
+/// An arm with its slot.
 #[doc(hidden)]
 pub struct SelectCase<'a>(Case<'a>);
 
-/// The right to send; given back when it is dropped.
+/// The reservation to send; released on drop.
 #[doc(hidden)]
 pub struct Chosen<'a, T> {
     sender: &'a Sender<T>,
@@ -47,11 +50,11 @@ pub struct Chosen<'a, T> {
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub enum Patience {
-    /// For ever.
+    /// Forever.
     Endless,
     /// Not at all.
     None,
-    /// So long.
+    /// For this long.
     For(Duration),
 }
 
@@ -73,7 +76,7 @@ impl<T> Receiving<T> {
 
     /// # Errors
     ///
-    /// The channel is disconnected.
+    /// Returns an error if the channel is disconnected.
     #[inline]
     pub fn finish(&self) -> Result<T, RecvError> {
         self.0.take().ok_or(RecvError)
@@ -108,7 +111,7 @@ impl<T> Sending<T> {
 impl<T> Chosen<'_, T> {
     /// # Errors
     ///
-    /// The channel is disconnected.
+    /// Returns an error if the channel is disconnected.
     #[inline]
     pub fn send(mut self, message: T) -> Result<(), SendError<T>> {
         let pledge = std::mem::replace(&mut self.pledge, Pledge::None);
@@ -123,20 +126,20 @@ impl<T> Chosen<'_, T> {
 
 impl<T> Drop for Chosen<'_, T> {
     fn drop(&mut self) {
-        // The message's expression has unwound, or left.
+        // The message's expression has unwound, or left the block.
         let pledge = std::mem::replace(&mut self.pledge, Pledge::None);
         self.sender.chan().renounce(pledge);
     }
 }
 
-/// The receiver of an arm, which may be given as a reference to what dereferences to it.
+/// Returns the receiver of an arm, which may be a reference to a type that dereferences to it.
 #[doc(hidden)]
 #[inline(always)]
 pub fn receiver<T>(receiver: &Receiver<T>) -> &Receiver<T> {
     receiver
 }
 
-/// The sender of an arm, in the same way.
+/// Returns the sender of an arm, in the same way.
 #[doc(hidden)]
 #[inline(always)]
 pub fn sender<T>(sender: &Sender<T>) -> &Sender<T> {
@@ -150,7 +153,7 @@ pub fn no_arm_chosen() -> ! {
     unreachable!("a select without a limit has chosen an arm")
 }
 
-/// Does one of the cases.
+/// Performs one of the cases.
 #[doc(hidden)]
 #[track_caller]
 #[inline(always)]
@@ -188,23 +191,31 @@ impl<T> fmt::Debug for Chosen<'_, T> {
     }
 }
 
-/// Waits for several channel operations at once, and does one of them.
+/// Waits for several channel operations at once, and performs one of them.
 ///
-/// Each arm is an operation and what to do when it was the one that was done:
+/// Each arm is an operation and the code to run if it was performed:
 ///
-/// - `recv(receiver) -> pattern => body`, where the pattern gets a `Result<T, RecvError>`;
-/// - `send(sender, message) -> pattern => body`, where it gets a `Result<(), SendError<T>>`. The message is evaluated when
-///   the arm has been chosen, and not otherwise; it should not take long, for somebody may wait for it;
-/// - `default => body`: done if no other is ready now;
-/// - `default(timeout) => body`: done if none is ready within that [`Duration`].
+/// - `recv(receiver) -> pattern => body`: the pattern gets a `Result<T, RecvError>`;
+/// - `send(sender, message) -> pattern => body`: the pattern gets a `Result<(), SendError<T>>`. The
+///   message is evaluated only when the arm has been chosen; keep it short, because a receiver may
+///   be waiting;
+/// - `default => body`: runs if no other operation is ready now;
+/// - `default(timeout) => body`: runs if none becomes ready within that [`Duration`].
 ///
-/// An operation is ready if it needs no wait, also if it will find that its channel is disconnected. Of several that are ready, one is
-/// chosen by chance. The others have no effect at all. Anything that can be waited for is a receiver, so this
-/// waits for messages, timers, the ends of threads, signals and sockets alike. All arms' values have one type, which is that of the whole.
+/// An operation is ready if it need not wait, also if its channel is disconnected. Of several ready
+/// operations one is chosen at random. The others have no effect. Everything that can be waited for
+/// is a receiver, so `select!` waits for messages, timers, the ends of threads, signals and sockets
+/// alike. All bodies have the same type, which is the type of the whole expression.
+///
+/// # Suspends
+///
+/// Suspends the calling green thread until an operation is ready; blocks an OS thread.
 ///
 /// # Cancellation
 ///
-/// The wait may unwind; no operation has been done then.
+/// The caller unwinds; no operation has been performed.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::channel::{after, select, unbounded};
@@ -235,7 +246,10 @@ macro_rules! select {
     };
 }
 
-/// As [`select!`](crate::select), but of several operations that are ready, the first as written is done.
+/// Waits for several channel operations like [`select!`](crate::select), but prefers the first
+/// ready operation in source order.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::channel::{select_biased, unbounded};
@@ -257,7 +271,7 @@ macro_rules! select_biased {
     };
 }
 
-/// What the two macros become.
+/// The common expansion of the two macros.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __rustlet_select {
@@ -318,7 +332,7 @@ macro_rules! __rustlet_select {
         [$({ $place:ident $handle:ident $kind:ident ($channel:expr) ($($message:expr)?) ($pattern:pat) => $body:expr })*]
         [$patience:ident $(($timeout:expr))? => $default:expr]
     ) => {
-        // What the channels' expressions make lives until the body has ended.
+        // Temporaries in the channels' expressions live until the body has ended.
         match ($(&$channel,)*) {
             ($($handle,)*) => {
                 $(

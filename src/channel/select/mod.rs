@@ -1,5 +1,5 @@
-//! Waiting for several operations at once: the engine, the macros, [`Select`](dynamic::Select), and what is no channel but can
-//! be waited for with them.
+//! Waiting for several operations at once: the engine, the macros, [`Select`](dynamic::Select), and
+//! sources that are not channels.
 
 pub(crate) mod several;
 

@@ -1,6 +1,6 @@
 #![allow(unsafe_code, reason = "what comes is written where the receiver says")]
-//! Receivers without senders: moments, questions, latches. They hold no timer and no registration except
-//! while somebody waits.
+//! Receivers without senders: moments, questions, latches. They have a timer or a registration only
+//! while a thread waits.
 //!
 //! PL1. A question behind an `Arc<dyn Asked<T>>` fills a `Place<T>` when it is polled.
 
@@ -21,14 +21,14 @@ use crate::sync::wait::spin::Spin;
 use crate::sync::wait::waiting::Thread;
 use crate::sys::clock::{self, NEVER, Tick};
 
-/// Something that is looked at again and again.
+/// A source that is polled repeatedly.
 pub(crate) trait Question: Polled + Send + Sync {
-    /// When to look again at the latest.
+    /// Returns the latest time for the next poll.
     fn due(&self) -> Tick {
         NEVER
     }
 
-    /// Somebody waits for it. What comes back, if it has to be told, is for [`disarm`](Question::disarm).
+    /// Registers a waiter. The result, if any, is for [`disarm`](Question::disarm).
     fn arm(&self, _waiter: &Unparker) -> Option<Key> {
         None
     }
@@ -36,17 +36,17 @@ pub(crate) trait Question: Polled + Send + Sync {
     fn disarm(&self, _key: Key) {}
 }
 
-/// A question whose answers are of type `T`.
+/// A question whose answers have the type `T`.
 ///
 /// # Safety
 ///
 /// PL1.
 pub(crate) unsafe trait Asked<T>: Question {}
 
-/// An arm of a select between threads of ours.
+/// An arm of a select between our threads.
 pub(crate) type ThreadArm<'a> = Arm<'a, Thread, dyn Question + 'a>;
 
-/// `after` and `at`: a moment, to be received once.
+/// `after` and `at`: a moment that is received once.
 #[derive(Debug)]
 pub(crate) struct At {
     moment: Instant,
@@ -64,7 +64,7 @@ impl At {
 
 impl Polled for At {
     unsafe fn poll(&self, slot: *mut ()) -> bool {
-        // Relaxed: it carries nothing but itself.
+        // Relaxed: it publishes no other data.
         if !self.is_ready() || self.taken.swap(true, Ordering::Relaxed) {
             return false;
         }
@@ -91,8 +91,8 @@ impl Question for At {
 // SAFETY: it fills a `Place<Instant>`.
 unsafe impl Asked<Instant> for At {}
 
-/// `tick`: a moment in each period, the next one counted from the one before if somebody was waiting for that, else
-/// from when it was received.
+/// `tick`: periodic moments. The next one is counted from the last if a thread was waiting for it,
+/// else from the time of its receive.
 #[derive(Debug)]
 pub(crate) struct Ticker {
     state: Spin<Next>,
@@ -101,7 +101,7 @@ pub(crate) struct Ticker {
 
 #[derive(Clone, Copy, Debug)]
 struct Next {
-    /// None: beyond what an `Instant` can say.
+    /// None: beyond the range of `Instant`.
     moment: Option<Instant>,
     awaited: bool,
 }
@@ -170,22 +170,23 @@ impl<T> Polled for Never<T> {
 
 impl<T> Question for Never<T> {}
 
-/// A question about the state of something, such as "is it readable?". It is asked whenever somebody looks, and asked
-/// again when the one who waits was woken; the answer is not used up.
+/// A question about a state, such as "is it readable?". It is checked on each poll, and again when
+/// the waiter was woken; an answer is not used up.
 pub(crate) trait Ask: Send + Sync {
-    /// Whether it is so, now.
+    /// Returns whether the state holds now.
     fn is_ready(&self) -> bool;
 
-    /// `waiter`, which is the calling thread, is about to wait: it is to be unparked, at least once, when it may have become so. It
-    /// asks once more after this call; if it is woken for nothing, it calls `disarm` and then this again. Returns a name for the
+    /// Registers `waiter`, which is the calling thread and is about to wait: it must be unparked,
+    /// at least once, when the state may hold. It checks once more after this call; after a
+    /// spurious wake-up, it calls `disarm` and then this again. Returns an identifier of the
     /// registration.
     fn arm(&self, waiter: Unparker) -> Key;
 
-    /// The waiter has gone.
+    /// Removes the registration; the waiter has left.
     fn disarm(&self, key: Key);
 }
 
-/// An [`Ask`] as what is received from.
+/// An [`Ask`] as a source of a receiver.
 pub(crate) struct Source(pub(crate) Arc<dyn Ask>);
 
 impl Polled for Source {
@@ -216,7 +217,7 @@ impl Question for Source {
 // SAFETY: it fills a `Place<()>`.
 unsafe impl Asked<()> for Source {}
 
-/// Something that happens once, and then has happened for ever: the sending side.
+/// The setting side of a one-time event.
 #[derive(Clone, Debug)]
 #[allow(dead_code, reason = "for the ends of threads and of children")]
 pub(crate) struct Latch(Arc<LatchState>);
@@ -238,7 +239,7 @@ impl Latch {
         Arc::clone(&self.0) as Arc<dyn Ask>
     }
 
-    /// It has happened. What the caller has written before is seen by those who receive.
+    /// Sets the event. Earlier writes of the caller are visible to receivers.
     pub(crate) fn set(&self) {
         let mut waiters = lock(&self.0.waiters);
         // Release: pairs with the Acquire of `is_ready`.
@@ -259,7 +260,7 @@ impl Ask for LatchState {
     }
 
     fn arm(&self, waiter: Unparker) -> Key {
-        // If it is set already: the one who waits asks once more.
+        // If it is set already, the waiter checks once more.
         lock(&self.waiters).add(waiter)
     }
 
@@ -277,18 +278,18 @@ impl fmt::Debug for LatchState {
     }
 }
 
-/// The wait of a select between threads of ours: for a claim, a question that comes true, or the deadline.
+/// The wait of a select between our threads: for a claim, a ready question, or the deadline.
 pub(crate) struct Sleeping<'a, 's> {
     arms: &'s [(ThreadArm<'a>, *mut ())],
     order: &'s Order,
-    /// Whether a polled arm that is ready is also received from.
+    /// Whether a ready polled arm is also received from.
     take: bool,
     wait: Wait,
     deadline: Tick,
 }
 
 impl<'a, 's> Sleeping<'a, 's> {
-    /// `wait` says where, and until when.
+    /// `wait` has the location and the deadline.
     pub(crate) fn new(
         arms: &'s [(ThreadArm<'a>, *mut ())],
         order: &'s Order,
@@ -314,7 +315,7 @@ impl<'a, 's> Sleeping<'a, 's> {
             })
     }
 
-    /// Tells all questions that want to know of the calling thread.
+    /// Registers the calling thread with all questions that need it.
     #[inline(always)]
     fn arm(&self) -> Armed<'a> {
         let polled = |arm: &(ThreadArm<'_>, *mut ())| matches!(arm.0, Arm::Polled(_));
@@ -338,7 +339,7 @@ impl<'a, 's> Sleeping<'a, 's> {
         armed
     }
 
-    /// Gets the ticket back, if it can.
+    /// Withdraws the ticket, if possible.
     fn give_up(ticket: &Ticket<Thread>, verdict: Verdict) -> Verdict {
         if ticket.give_up() {
             return verdict;
@@ -348,7 +349,7 @@ impl<'a, 's> Sleeping<'a, 's> {
     }
 }
 
-/// Questions that have been told of the waiter.
+/// Questions with a registration of the waiter.
 struct Armed<'a>(Vec<(&'a (dyn Question + 'a), Key)>);
 
 impl Armed<'_> {
@@ -369,7 +370,7 @@ impl Pause<Thread> for Sleeping<'_, '_> {
     #[inline(always)]
     fn pause(&mut self, ticket: &Ticket<Thread>) -> Verdict {
         let mut armed = self.arm();
-        // A wake-up may have used a registration up.
+        // A wake-up may have used up a registration.
         let mut stale = false;
         let mut expired = false;
         loop {

@@ -1,21 +1,23 @@
 #![allow(unsafe_code, reason = "nodes stand in the lines of several channels")]
-//! Waiting at several channels at once: what `select!` and [`Select`](crate::channel::select::dynamic::Select) are made of.
+//! Waiting at several channels at once: the engine of `select!` and
+//! [`Select`](crate::channel::select::dynamic::Select).
 //!
-//! 1. Look at each channel, from a place by chance: whatever is ready there is done, and that is all.
-//! 2. Lock all of them, in the order of their addresses, and look again. If nothing is ready now, stand in line at each, with one
-//!    ticket, and unlock. So nobody finds somebody who stands in some lines only, and two selects that look for each
-//!    other cannot miss each other.
-//! 3. Wait. Who claims the ticket does the operation (see `chan.rs`); no other can.
-//! 4. Leave the other lines.
+//! 1. Try each channel, in a random order: the first ready operation is performed, and that is all.
+//! 2. Lock all of them, in the order of their addresses, and try again. If nothing is ready now,
+//!    enter the wait queue of each with one ticket, and unlock. So no thread finds a waiter that is
+//!    in some queues only, and two selects that wait for each other cannot miss each other.
+//! 3. Wait. The thread that claims the ticket performs the operation (see `chan.rs`); no other can.
+//! 4. Leave the other queues.
 //!
-//! A select that must not wait does 1 and the look of 2: "nothing is ready" is said of one moment.
+//! A select that must not wait does 1 and the try of 2: "nothing is ready" must hold at one moment.
 //!
-//! What is not a channel with a lock (a timer, a question) is *polled*: looked at in 1, and again whenever the
-//! thread is woken; who takes it there has to get its own ticket back first.
+//! A source that is not a channel with a lock (a timer, a question) is *polled*: in 1, and again
+//! whenever the thread is woken; before it takes the result, it must get its own ticket back.
 //!
-//! SV1. Each arm's slot fits its side (see [`Meeting`]) and stays where it is; its owner looks at it when the
-//!      choice has been made.
-//! SV2. Stands do not move between `push` and the unlinking that follows every wait; no wait unwinds (CH5 in `chan.rs`).
+//! SV1. Each arm's slot fits its side (see [`Meeting`]) and does not move; its owner reads it when
+//!      the choice has been made.
+//! SV2. Stands do not move between `push` and the unlinking that follows every wait; no wait
+//!      unwinds (CH5 in `chan.rs`).
 
 use std::cell::Cell;
 use std::ptr;
@@ -27,9 +29,9 @@ use crate::channel::core::sleep::Waits;
 use crate::sync::wait::line::{Node, Ticket};
 use crate::sync::wait::spin::Spin;
 
-/// Something to be polled: a receiver without senders.
+/// A source to be polled: a receiver without senders.
 pub(crate) trait Polled {
-    /// Does it, if it is ready: fills the slot, a `Place` for what it gives.
+    /// Performs the operation if it is ready: fills the slot, a `Place` for its message.
     ///
     /// # Safety
     ///
@@ -39,14 +41,14 @@ pub(crate) trait Polled {
     fn is_ready(&self) -> bool;
 }
 
-/// One of the things that a select waits for.
+/// One of the operations of a select.
 pub(crate) enum Arm<'a, S: Waits, P: ?Sized> {
     Meeting(Side, &'a Spin<Core<S>>, &'a dyn Meeting<S>),
     Polled(&'a P),
 }
 
 impl<'a, S: Waits, P: ?Sized> Arm<'a, S, P> {
-    /// One side of a channel.
+    /// Creates the arm for one side of a channel.
     #[inline]
     pub(crate) fn meeting(side: Side, channel: &'a dyn Meeting<S>) -> Arm<'a, S, P> {
         Arm::Meeting(side, channel.core(), channel)
@@ -66,28 +68,28 @@ impl<S: Waits, P: ?Sized> Copy for Arm<'_, S, P> {}
 pub(crate) enum Verdict {
     /// Its ticket was claimed: it is done.
     Claimed,
-    /// Its ticket is its own again, and this polled arm was done.
+    /// Its ticket is its own again, and this polled arm was performed.
     Polled(usize),
-    /// The ticket is its own again; look again.
+    /// The ticket is its own again; try again.
     Again,
-    /// The ticket is its own again, and the time is up.
+    /// The ticket is its own again, and the deadline has passed.
     Elapsed,
-    /// The ticket is its own again, and the thread is to be unwound.
+    /// The ticket is its own again, and the thread must unwind.
     Cancelled,
 }
 
 /// The wait of a select.
 pub(crate) trait Pause<S: Waits> {
-    /// Waits until the ticket is claimed, or has been got back. Does not unwind.
+    /// Waits until the ticket is claimed, or has been withdrawn. Does not unwind.
     fn pause(&mut self, ticket: &Ticket<S>) -> Verdict;
 
-    /// After [`Verdict::Cancelled`], when no line is stood in any more.
+    /// Unwinds after [`Verdict::Cancelled`], when all queues have been left.
     fn unwind(&mut self);
 }
 
-/// In which order arms are looked at. Whatever is found first is done, so it is a uniform choice among the ready ones
-/// if each permutation is as likely as any other. A random start is not enough: it favours an arm that follows many
-/// that are not ready.
+/// In which order arms are looked at. Whatever is found first is done, so it is a uniform choice
+/// among the ready ones if each permutation is as likely as any other. A random start is not
+/// enough: it favours an arm that follows many that are not ready.
 #[derive(Debug)]
 pub(crate) enum Order {
     /// A permutation of few arms: four bits each, the first in the lowest.
@@ -169,25 +171,27 @@ fn scale(random: u64, limit: u64) -> (u64, u64) {
     ((product >> 64) as u64, product as u64)
 }
 
-/// Up to so many arms are ordered, and compared with each other, without an allocation: four bits name one.
+/// The maximum number of arms that are ordered, and compared with each other, without an
+/// allocation: four bits identify one.
 const FEW: usize = 16;
 
-/// A place in the line of one arm, and, until all have been visited, the lock of its channel.
+/// The node in the queue of one arm, and, until all have been visited, the lock of its channel.
 struct Stand<'a, S: Waits> {
     node: Node<S>,
     held: Cell<Option<HeldCore<'a, S>>>,
-    /// Which arm keeps the lock of this one's channel: the first of the channel's.
+    /// The arm that keeps the lock of this arm's channel: the first arm of the channel.
     keeper: Cell<usize>,
 }
 
-/// The arms with what they need: the slots beside them.
+/// The arms and their slots.
 pub(crate) struct Arms<'a, 's, S: Waits, P: ?Sized> {
     pub(crate) arms: &'s [(Arm<'a, S, P>, *mut ())],
     pub(crate) order: &'s Order,
 }
 
 impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
-    /// Steps 1 to 4. `pause` is given the ticket, and waits; none: stand in no line. Returns which arm was done.
+    /// Performs steps 1 to 4. `pause` gets the ticket and waits; `None`: enter no queue. Returns
+    /// the arm that was performed.
     pub(crate) fn select(&self, mut pause: Option<impl Pause<S>>) -> Option<usize> {
         loop {
             if let Some(done) = self.look() {
@@ -229,7 +233,7 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
         }
     }
 
-    /// Which arm is ready; does nothing. `pause` as in [`select`](Arms::select).
+    /// Returns which arm is ready, without performing it. `pause` as in [`select`](Arms::select).
     pub(crate) fn ready(&self, mut pause: Option<impl Pause<S>>) -> Option<usize> {
         let ready = || {
             self.each().find(|&(_, arm, _)| match arm {
@@ -256,7 +260,7 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
                     unsafe { core.watchers.push(&stands[at].node) };
                 }
             }
-            // What came before we stood there told nobody.
+            // A change before the queues were entered has notified no one.
             let found = ready();
             let verdict = match found {
                 Some(_) if ticket.give_up() => Verdict::Again,
@@ -278,7 +282,7 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
         }
     }
 
-    /// Which arm is ready at one moment.
+    /// Returns an arm that is ready at one moment.
     fn ready_at_once(&self, stands: &[Stand<'a, S>]) -> Option<usize> {
         self.lock(stands);
         let mut meetings = self.each().filter_map(|(at, arm, _)| match arm {
@@ -292,7 +296,7 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
         found.map(|(at, ..)| at)
     }
 
-    /// The arms in order, with their numbers.
+    /// Iterates over the arms in order, with their numbers.
     fn each(&self) -> impl Iterator<Item = (usize, Arm<'a, S, P>, *mut ())> {
         self.order.of(self.arms.len()).map(|at| {
             let (arm, slot) = self.arms[at];
@@ -300,7 +304,7 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
         })
     }
 
-    /// Step 1.
+    /// Performs step 1.
     fn look(&self) -> Option<usize> {
         for (at, arm, slot) in self.each() {
             let done = match arm {
@@ -338,13 +342,13 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
         self.arms.iter().enumerate().map(stand).collect()
     }
 
-    /// Whether a look at one arm after the other can have found nothing though at no moment nothing was ready: one that had been looked at
-    /// became ready before another no longer was.
+    /// Returns whether trying one arm after the other can have found nothing although at each
+    /// moment one was ready: an arm became ready after its try, before another one ceased to be.
     fn may_have_crossed(&self) -> bool {
         self.meetings().nth(1).is_some()
     }
 
-    /// Step 2, its look: leaves all locked if nothing is ready.
+    /// Performs the try of step 2: leaves all locked if nothing is ready.
     fn attempt(&self, stands: &[Stand<'a, S>]) -> Option<Stood> {
         self.lock(stands);
         for (at, arm, slot) in self.each() {
@@ -375,10 +379,10 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
         None
     }
 
-    /// Step 2, the lines: all are locked, and then none.
+    /// Enters the queues in step 2: all are locked before, and none after.
     fn stand(&self, stands: &[Stand<'a, S>]) -> Stood {
         let mut watched = false;
-        // In this order too: who comes upon the same channel twice claims the first.
+        // In this order too: a partner that meets the same channel twice claims the first.
         for (at, arm, _) in self.each() {
             if let Arm::Meeting(side, core, _) = arm {
                 watched |= self.with_core(stands, (at, core), |core| {
@@ -402,7 +406,8 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
         })
     }
 
-    /// Locks each channel once, the one with the lowest address first. The first arm of a channel keeps its lock.
+    /// Locks each channel once, in the order of their addresses. The first arm of a channel keeps
+    /// its lock.
     fn lock(&self, stands: &[Stand<'a, S>]) {
         let address = |core: &Spin<Core<S>>| ptr::from_ref(core).addr();
         if self.arms.len() > FEW {
@@ -428,7 +433,7 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
         }
     }
 
-    /// The same for so many that each cannot be compared with each: others wait for their locks.
+    /// Does the same for more arms than can be compared pairwise: others wait for their locks.
     #[cold]
     fn lock_many(&self, stands: &[Stand<'a, S>]) {
         let core = |at: usize| match self.arms[at].0 {
@@ -452,7 +457,7 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
         }
     }
 
-    /// What `core` guards, by the lock that the first arm of its channel keeps.
+    /// Calls `f` with the data of `core`, under the lock that the first arm of its channel keeps.
     fn with_core<R>(
         &self,
         stands: &[Stand<'a, S>],
@@ -470,13 +475,13 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
             false => first().unwrap_or_default(),
         };
         let held = &stands[keeper].held;
-        let mut guard = held.take().expect("it was locked by `lock`");
+        let mut guard = held.take().expect("`lock` has locked it");
         let result = f(&mut guard);
         held.set(Some(guard));
         result
     }
 
-    /// Step 4. The one arm that was claimed was taken out of its line by that (L4).
+    /// Performs step 4. The claimer has removed the claimed arm from its queue (L4).
     fn leave(&self, stands: &[Stand<'a, S>], claimed: Option<usize>) {
         for (at, (&(arm, _), stand)) in self.arms.iter().zip(stands).enumerate() {
             if let Arm::Meeting(side, core, _) = arm
@@ -487,7 +492,7 @@ impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
         }
     }
 
-    /// Whether a claim has brought something, or the partner has thought better of it.
+    /// Returns whether a claim has brought a result, or the partner has released its reservation.
     fn has_come(&self, at: usize) -> bool {
         let (arm, slot) = self.arms[at];
         match arm {

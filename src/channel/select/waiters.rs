@@ -1,16 +1,16 @@
-//! The registrations of those who wait for a polled source: a slab, so that each registration and each withdrawal
-//! takes the same time, however many threads wait.
+//! Registrations of the waiters of a polled source: a slab, so that registering and withdrawing
+//! take constant time with any number of threads.
 //!
-//! WR1. A key is good from `add` until `remove` or `take`, whichever comes first. Its epoch is that of its `add`;
-//!      `take`, which empties the slab, begins the next. So a key that `take` has used up names nobody, although
-//!      its index is used again.
+//! WR1. A key is valid from `add` until `remove` or `take`, whichever comes first. Its epoch is
+//!      that of its `add`; `take`, which empties the slab, begins the next. So a key that `take`
+//!      has used up identifies no waiter, although its index is reused.
 
 use crate::green::Unparker;
 
-/// The name of a registration.
+/// Identifies a registration.
 pub(crate) type Key = u64;
 
-/// Those who wait. Lives under a lock.
+/// The waiters. Lives under a lock.
 #[derive(Default)]
 pub(crate) struct Waiters {
     entries: Vec<Entry>,
@@ -27,7 +27,7 @@ enum Entry {
 }
 
 impl Waiters {
-    /// So many entries stay allocated when all are free.
+    /// Number of entries that stay allocated when all are free.
     const KEPT: usize = 64;
 
     pub(crate) const fn new() -> Waiters {
@@ -56,14 +56,15 @@ impl Waiters {
             }
             None => {
                 self.entries.push(Entry::Waiter(waiter));
-                // As many threads do not fit into memory.
+                // Memory cannot hold that many threads.
                 u32::try_from(self.entries.len() - 1).expect("fewer than 2^32 waiters")
             }
         };
         Key::from(self.epoch) << 32 | Key::from(index)
     }
 
-    /// Withdraws a registration. None: it was taken. To be dropped outside of the lock.
+    /// Withdraws a registration. Returns `None` if it was taken. The result must be dropped outside
+    /// of the lock.
     pub(crate) fn remove(&mut self, key: Key) -> Option<Unparker> {
         let (epoch, index) = ((key >> 32) as u32, key as u32);
         if epoch != self.epoch {
@@ -78,7 +79,7 @@ impl Waiters {
         self.free = index + 1;
         self.len -= 1;
         if self.len == 0 && self.entries.len() > Waiters::KEPT {
-            // Memory that a crowd has left.
+            // Memory for many former waiters.
             drop(self.take());
         }
         match old {
@@ -87,7 +88,7 @@ impl Waiters {
         }
     }
 
-    /// All of them, to be woken outside of the lock. Each registers anew if it goes on waiting.
+    /// Takes all waiters, to be woken outside of the lock. Each registers anew if it keeps waiting.
     pub(crate) fn take(&mut self) -> Taken {
         let next = Waiters {
             epoch: self.epoch.wrapping_add(1),
@@ -97,11 +98,11 @@ impl Waiters {
     }
 }
 
-/// What [`Waiters::take`] gives.
+/// The result of [`Waiters::take`].
 #[must_use]
 pub(crate) struct Taken(Vec<Entry>);
 
-/// Wakes those that were taken out.
+/// Wakes the waiters that were taken out.
 pub(crate) fn wake(taken: Taken) {
     for entry in taken.0 {
         if let Entry::Waiter(waiter) = entry {
@@ -124,7 +125,7 @@ mod tests {
         let keys = [(); 4].map(|()| waiters.add(waiter()));
         assert!(waiters.remove(keys[1]).is_some());
         let again = waiters.add(waiter());
-        // Its place is used again, and nobody has lost his.
+        // Its entry is reused, and no waiter has lost its own.
         assert_eq!(again, keys[1]);
         assert!(waiters.remove(keys[0]).is_some());
         assert!(waiters.remove(keys[3]).is_some());

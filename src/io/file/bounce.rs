@@ -1,16 +1,19 @@
 //! Buffers that travel to a thread of the blocking pool and back.
 //!
-//! A transfer on the pool cannot borrow the caller's buffer: a cancelled caller unwinds at once, while the system
-//! call goes on. So the bytes are copied, which costs a small part of what the trip does.
+//! A transfer on the pool cannot borrow the caller's buffer: a cancelled caller unwinds at once,
+//! while the system call goes on. So the bytes are copied, which costs a small part of the whole
+//! trip.
 //!
-//! - **BO1** The usable part begins at a multiple of 4,096, as files opened with `O_DIRECT` ask of a buffer.
-//! - **BO2** Each OS thread keeps the last buffer that came back, up to [`KEPT`] bytes of it, for the next to take. It is never in two hands:
-//!   who takes it leaves nothing.
+//! - **BO1** The usable part begins at a multiple of 4,096, as required for files opened with
+//!   `O_DIRECT`.
+//! - **BO2** Each OS thread keeps the last returned buffer, up to [`KEPT`] bytes of it, for the
+//!   next user. It has one user at a time: taking it leaves none.
 
 use std::cell::Cell;
 use std::io::{IoSlice, IoSliceMut};
 
-/// The most that one trip carries. Longer reads and writes are short ones; `write_all` and the like go on.
+/// Maximum size of one transfer on the pool, in bytes. Longer reads and writes are short ones;
+/// `write_all` and so on continue.
 pub(crate) const MOST: usize = 2 << 20;
 const KEPT: usize = 256 << 10;
 const PAGE: usize = 4096;
@@ -19,7 +22,7 @@ thread_local! {
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Such a buffer.
+/// A buffer for one trip to the pool.
 #[derive(Debug)]
 pub(crate) struct Bounce {
     bytes: Vec<u8>,
@@ -28,7 +31,7 @@ pub(crate) struct Bounce {
 }
 
 impl Bounce {
-    /// One of `len` bytes, or of [`MOST`].
+    /// Creates one of `len` bytes, or of [`MOST`].
     pub(crate) fn of(len: usize) -> Bounce {
         let len = len.min(MOST);
         // As in `keep`.
@@ -48,7 +51,7 @@ impl Bounce {
         Bounce { bytes, start, len }
     }
 
-    /// One that holds what `bufs` hold, as far as it goes.
+    /// Creates one with the contents of `bufs`, up to the maximum.
     pub(crate) fn gather(bufs: &[IoSlice<'_>]) -> Bounce {
         let size = bufs
             .iter()
@@ -72,7 +75,7 @@ impl Bounce {
         &mut self.bytes[self.start..][..self.len]
     }
 
-    /// Copies the first `count` bytes into `bufs`, and keeps the buffer for the next.
+    /// Copies the first `count` bytes into `bufs`, and keeps the buffer for the next user.
     pub(crate) fn scatter(self, count: usize, bufs: &mut [IoSliceMut<'_>]) {
         let mut rest = &self.as_ref()[..count];
         for buf in bufs {
@@ -84,10 +87,10 @@ impl Bounce {
         self.keep();
     }
 
-    /// Leaves the buffer for the next on this OS thread.
+    /// Keeps the buffer for the next user on this OS thread.
     pub(crate) fn keep(self) {
         if self.bytes.len() <= KEPT {
-            // Not there in the destructors of the thread's other values only.
+            // Missing only in the destructors of the thread's other values.
             let _gone = SPARE.try_with(|spare| spare.set(self.bytes));
         }
     }

@@ -1,13 +1,16 @@
-//! Transfers on the pool whose callers may leave, because they may block for ever: those of terminals and other devices.
+//! Pool transfers that callers may leave, because they may block forever: those of terminals and
+//! other devices.
 //!
-//! A read or write of such a file is made on a pool thread, one at a time each way. A caller that a cancellation ends meanwhile leaves
-//! at once, and the call goes on. What it gives is kept for the next call on the same file (`kept.rs`), as tokio's `File` does:
+//! A read or write of such a file runs on a pool thread, one at a time in each direction. A caller
+//! that is cancelled meanwhile leaves at once, and the call goes on. Its result is kept for the
+//! next call on the same file (`kept.rs`), as in tokio's `File`:
 //!
-//! - a read: its bytes (none is an end), which the next reads get first;
-//! - a write: its caller was told that all was taken; an error that comes afterwards is the next write's.
+//! - a read: its bytes (none at the end of file), which the next reads get first;
+//! - a write: its caller got `Ok` for all bytes; a later error is returned by the next write.
 //!
-//! - **KE1** A [`Transfer`] exists exactly while its way is `busy`. It ends by being dropped, wherever that happens: with the closure of a
-//!   call that was never made, by the caller, or on the pool when the caller has left. What it still has then is kept.
+//! - **KE1** A [`Transfer`] exists exactly while its direction is `busy`. It ends by being dropped,
+//!   wherever that happens: with the closure of a call that was never made, by the caller, or on
+//!   the pool when the caller has left. Its remaining result is kept then.
 //!
 //! Any thread may use any of this at any time.
 
@@ -21,24 +24,25 @@ use crate::runtime::blocking;
 use crate::runtime::io::source::Way;
 use crate::sys::file::HERE;
 
-/// How much a pipe that says it is ready takes without waiting (`PIPE_BUF`, where it is smallest among ours, and a terminal's).
+/// The number of bytes that a ready pipe takes without waiting (the minimum `PIPE_BUF` of our
+/// systems, and that of a terminal).
 pub(super) const READY_ROOM: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
 
-/// What a call finds that wants to begin.
+/// The result of starting a transfer.
 pub(crate) enum Begun<H: Handle> {
     Transfer(Transfer<H>),
-    /// Another one is under way: `Kept::wait` for its end.
+    /// Another one is running: `Kept::wait` for its end.
     Busy,
-    /// There is something to be taken first.
+    /// There is a kept result to take first.
     Kept,
 }
 
-/// A read or write that is under way: see KE1.
+/// A running read or write: see KE1.
 pub(crate) struct Transfer<H: Handle> {
     under_way: UnderWay<H>,
     way: Way,
     read: Option<(Bounce, usize)>,
-    /// How much was written.
+    /// The number of bytes written.
     written: usize,
     error: Option<io::Error>,
 }
@@ -70,7 +74,7 @@ impl<H: Handle> Transfer<H> {
         })
     }
 
-    /// Reads up to `size` bytes, by a call that may block.
+    /// Reads up to `size` bytes, with a call that may block.
     pub(crate) fn read(mut self, size: usize) -> Transfer<H> {
         let mut bounce = Bounce::of(size);
         let buf = &mut [IoSliceMut::new(bounce.as_mut())];
@@ -81,7 +85,7 @@ impl<H: Handle> Transfer<H> {
         self
     }
 
-    /// Writes all of `bounce`, by calls that may block.
+    /// Writes all of `bounce`, with calls that may block.
     pub(crate) fn write(mut self, bounce: &Bounce) -> Transfer<H> {
         let bytes = bounce.as_ref();
         while self.written < bytes.len() {
@@ -99,7 +103,7 @@ impl<H: Handle> Transfer<H> {
         self
     }
 
-    /// What was read, for the caller that has waited for it.
+    /// Returns the data to the caller that has waited for it.
     ///
     /// # Errors
     ///
@@ -112,7 +116,7 @@ impl<H: Handle> Transfer<H> {
         Ok(count)
     }
 
-    /// How much was written, for the caller that has waited for it.
+    /// Returns the number of bytes written to the caller that has waited for it.
     ///
     /// # Errors
     ///
@@ -138,7 +142,7 @@ impl<H: Handle> Drop for Transfer<H> {
             if let Some((bounce, count)) = self.read.take() {
                 state.read = Some((bounce.as_ref()[..count].to_vec(), 0));
             }
-            // An error of a read has taken nothing: the next read meets it by itself.
+            // A failed read has taken nothing: the next read gets the error again.
             if self.way == Way::Write {
                 state.write_error = self.error.take();
             }
@@ -150,7 +154,7 @@ impl<H: Handle> Drop for Transfer<H> {
     }
 }
 
-/// Reads what may block for ever. What a caller that has left would have got is the next one's.
+/// Reads with a call that may block forever. Data for a caller that has left is kept for the next.
 #[track_caller]
 pub(super) fn read_device<H: Handle>(
     handle: &H,
@@ -173,7 +177,7 @@ pub(super) fn read_device<H: Handle>(
     }
 }
 
-/// Writes what may block for ever, a little of it: a caller that leaves has written that.
+/// Writes a little, with a call that may block forever: a caller that leaves has written that.
 #[track_caller]
 pub(super) fn write_device<H: Handle>(handle: &H, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
     let kept = handle.kept_for_good();
@@ -212,7 +216,7 @@ mod tests {
     use std::sync::atomic::Ordering;
     use std::sync::{Arc, mpsc};
 
-    /// An end of a pipe that is taken for a device: each transfer is one that may block for ever.
+    /// One end of a pipe that is treated as a device: each transfer may block forever.
     #[derive(Clone)]
     struct Device {
         fd: Arc<OwnedFd>,
@@ -265,7 +269,7 @@ mod tests {
         builder.build().unwrap()
     }
 
-    /// Until a pool thread is at a transfer of `device`.
+    /// Waits until a pool thread runs a transfer of `device`.
     fn until_claimed(runtime: &Runtime, device: &Device, way: Way) {
         while !lock(&device.kept.state).is_busy[index(way)] || runtime.metrics().blocking_queued > 0
         {

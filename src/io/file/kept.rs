@@ -1,8 +1,9 @@
-//! What is left for the next caller of an open file: what a read of a caller that has gone has got, an error of its write.
+//! Results that are kept for the next caller of an open file: data of a cancelled read, the error
+//! of a cancelled write.
 //!
-//! `device.rs` says how it comes to that, and has KE1.
+//! `device.rs` explains how they arise, and has KE1.
 //!
-//! - **KE2** `waiters` are woken after each end; they look again.
+//! - **KE2** `waiters` are woken after each end; they check again.
 //!
 //! Any thread may use any of this at any time; `wait` suspends.
 
@@ -14,10 +15,11 @@ use crate::green::{Reason, Unparker, Wait, park};
 use crate::runtime::io::source::Way;
 use crate::shim::lock;
 
-/// What is kept for one file.
+/// Kept results of one file.
 #[derive(Debug)]
 pub(crate) struct Kept {
-    /// Whether there is anything in `state`: a hint for callers who did not come after the one that left.
+    /// Whether `state` has anything: a hint, for callers that are not ordered after the one that
+    /// left.
     pub(super) is_used: AtomicBool,
     pub(super) state: Mutex<State>,
 }
@@ -25,7 +27,7 @@ pub(crate) struct Kept {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) is_busy: [bool; 2],
-    /// What was read, and how much of it has been given away.
+    /// Data that was read, and how much of it has been returned.
     pub(super) read: Option<(Vec<u8>, usize)>,
     pub(super) write_error: Option<io::Error>,
     pub(super) waiters: Vec<(u64, Unparker)>,
@@ -64,7 +66,8 @@ impl Kept {
         self.is_used.store(is_used, Ordering::Relaxed);
     }
 
-    /// What was kept of a read, into `bufs`; waits while one is under way. None: there is nothing, and none is.
+    /// Moves kept data of a read into `bufs`; waits while a read is running. Returns `None` if
+    /// there is neither.
     #[track_caller]
     pub(crate) fn take_read(&self, bufs: &mut [IoSliceMut<'_>]) -> Option<usize> {
         while self.is_used.load(Ordering::Relaxed) {
@@ -80,7 +83,7 @@ impl Kept {
         None
     }
 
-    /// Waits while a write is under way.
+    /// Waits while a write is running.
     ///
     /// # Errors
     ///
@@ -101,17 +104,17 @@ impl Kept {
         Ok(())
     }
 
-    /// Keeps what was read, when nothing else is kept.
+    /// Keeps data that was read, when nothing else is kept.
     pub(crate) fn put(&self, bytes: &[u8]) {
         self.change(|state| state.read = Some((bytes.to_vec(), 0)));
     }
 
-    /// Whether a write is under way.
+    /// Returns whether a write is running.
     pub(crate) fn is_writing(&self) -> bool {
         lock(&self.state).is_busy[1]
     }
 
-    /// Waits until the call that is under way that way has ended.
+    /// Waits until the running call in that direction has ended.
     #[track_caller]
     pub(crate) fn wait(&self, way: Way) {
         let mut state = lock(&self.state);
@@ -134,7 +137,7 @@ impl Kept {
     }
 }
 
-/// A waiter in the list, taken out on every way out, unwinding included.
+/// A waiter in the list, removed on every path, including unwinding.
 struct Waiting<'a> {
     kept: &'a Kept,
     number: u64,

@@ -1,4 +1,5 @@
-//! Reading and writing through descriptors whose flags are not ours to change: files, pipes, terminals.
+//! Reading and writing through descriptors with flags that must not change: files, pipes,
+//! terminals.
 
 pub(crate) mod bounce;
 mod device;

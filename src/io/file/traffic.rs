@@ -1,7 +1,7 @@
-//! What is remembered of an open file, and the plain calls on it.
+//! Cached state of an open file, and the plain calls on it.
 //!
-//! - **TR3** Nothing that takes the lock on the file's position is called in place while a call of ours that holds it is under way
-//!   on the pool: `under_way` counts those.
+//! - **TR3** No function that takes the lock on the file's position is called in place while a call
+//!   of ours that holds it is running on the pool: `under_way` counts those.
 //!
 //! Any thread may use any of this at any time.
 
@@ -14,7 +14,7 @@ use super::kept::Kept;
 use crate::runtime::io::source::Source;
 use crate::sys::file::{self, HERE, Nature};
 
-/// What is remembered of an open file. Each atomic stands alone: what they say is found out again when it is missing.
+/// Cached state of an open file. Each atomic stands alone: missing information is found out again.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
     /// 0 is unknown.
@@ -26,18 +26,18 @@ pub(crate) struct Traffic {
     kept: OnceLock<Arc<Kept>>,
 }
 
-/// A descriptor that can be taken along to the pool, and what is remembered of its file.
+/// A descriptor that can be sent to the pool, and the cached state of its file.
 pub(crate) trait Handle: AsFd + Clone + Send + 'static {
     /// None for the standard streams, which may become other files at any time.
     fn traffic(&self) -> Option<&Traffic>;
 
-    /// The descriptor, for the reactor to watch. None for the standard streams.
+    /// The descriptor for the reactor to watch. None for the standard streams.
     fn source(&self) -> Option<&Source>;
 
-    /// What is kept for it, if anything ever was.
+    /// Its kept results, if there ever were any.
     fn kept(&self) -> Option<&Kept>;
 
-    /// As [`kept`](Handle::kept), from now on.
+    /// Its kept results, from now on.
     fn kept_for_good(&self) -> &Kept;
 }
 
@@ -62,7 +62,7 @@ impl Traffic {
         }
     }
 
-    /// One of another handle to the same open file.
+    /// Creates the state for another handle to the same open file.
     pub(crate) fn with_kept(kept: Arc<Kept>) -> Traffic {
         Traffic {
             kept: OnceLock::from(kept),
@@ -78,13 +78,13 @@ impl Traffic {
         self.kept.get_or_init(|| Arc::new(Kept::new()))
     }
 
-    /// TR3.
+    /// Returns whether no call is running (TR3).
     pub(crate) fn is_free(&self) -> bool {
         self.under_way.load(Ordering::Relaxed) == 0
     }
 }
 
-/// TR3, for as long as it lives.
+/// A running call (TR3).
 pub(crate) struct UnderWay<H: Handle>(H);
 
 impl<H: Handle> UnderWay<H> {

@@ -1,20 +1,26 @@
-//! Reading and writing through descriptors whose flags are not ours to change: files, pipes, terminals, the three
-//! standard streams.
+//! Reading and writing through descriptors with flags that must not change: files, pipes,
+//! terminals, the three standard streams.
 //!
-//! On an OS thread a transfer is the plain call, which a stream is waited for before if there is a limit around it. On a green thread, in steps:
+//! On an OS thread a transfer is the plain call; if there is a limit around it, a stream is waited
+//! for before. On a green thread there are these steps:
 //!
-//! 1. A call that does not wait (`sys::file`). What is in the page cache, in a pipe, or fits into one, is served so.
-//! 2. If that would wait: for a file on a disk the pool makes the call; for a stream the reactor says when to try again.
-//! 3. If there is no such call for this file (terminals; files in memory; old kernels): for a stream the reactor says when
-//!    it is ready, and the pool makes the call, which somebody else who reads the same stream may still hold up.
+//! 1. A call that does not wait (`sys::file`). This serves data in the page cache or in a pipe, and
+//!    writes that fit into a pipe.
+//! 2. If it would wait: for a file on a disk the pool makes the call; for a stream the reactor says
+//!    when to retry.
+//! 3. If there is no such call for this file (terminals; files in memory; old kernels): for a
+//!    stream the reactor says when it is ready, and the pool makes the call, which another reader
+//!    of the same stream may still delay.
 //!
-//! What a cancellation does: in steps 1 and 2 of a stream nothing has been transferred, and the caller unwinds. On a disk, a call that a pool
-//! thread has claimed is waited for; it ends soon. In step 3 the call may block for ever: the caller leaves it, and what it gives is
-//! kept for the next (`kept.rs`). A write that has moved a part returns how much, and the cancellation is raised at the next wait.
+//! Cancellation: in steps 1 and 2 of a stream nothing has been transferred, and the caller unwinds.
+//! On a disk, a call that a pool thread has claimed is waited for; it ends soon. In step 3 the call
+//! may block forever: the caller leaves it, and its result is kept for the next (`kept.rs`). A
+//! write that has moved a part returns the length of that part, and the next wait unwinds.
 //!
 //! - **TR1** `O_NONBLOCK` is never set or cleared here.
-//! - **TR2** The reactor watches the descriptor of a file itself, which needs no second one. It watches a duplicate of a standard stream, which may
-//!   become another file at any time; when there is no descriptor for that, `poll(2)` is asked after pauses.
+//! - **TR2** The reactor watches the descriptor of a file itself, which needs no second one. It
+//!   watches a duplicate of a standard stream, which may become another file at any time; if there
+//!   is no free descriptor for that, `poll(2)` is called after pauses.
 //! - **TR3** is in `traffic.rs`.
 //!
 //! Any thread may use any of this at any time.
@@ -39,7 +45,7 @@ use crate::sys::clock::NEVER;
 use crate::sys::file::{self, HERE, Nature, Now};
 use crate::sys::sock;
 
-/// Which of a file's two ways, and what may be found out about it.
+/// Returns the flag for a direction that says whether its nonwaiting call is missing.
 fn remembers_no(traffic: Option<&Traffic>, way: Way) -> Option<&AtomicBool> {
     traffic.map(|traffic| {
         if way == Way::Read {
@@ -50,22 +56,22 @@ fn remembers_no(traffic: Option<&Traffic>, way: Way) -> Option<&AtomicBool> {
     })
 }
 
-/// What to do when the call that does not wait has not done it.
+/// The action after the call that does not wait.
 enum Next {
     Done(usize),
     /// The pool makes the call, which ends soon.
     Pool,
-    /// The pool makes the call, which may block for ever.
+    /// The pool makes the call, which may block forever.
     Device,
     /// It does not block.
     InPlace,
-    /// The reactor says when to try again.
+    /// The reactor says when to retry.
     Await,
     /// The reactor says when, and then the pool makes the call.
     AwaitThenPool,
 }
 
-/// Steps 1 to 3, as far as they do not wait.
+/// Performs steps 1 to 3, as far as they do not wait.
 fn begin<H: Handle>(
     handle: &H,
     way: Way,
@@ -83,12 +89,12 @@ fn begin<H: Handle>(
     };
     let nature = || traffic.map_or_else(|| file::nature(fd), |traffic| traffic.nature(fd));
     Ok(match found {
-        // Linux 5.9 and 5.10 say 0 where they mean that they would wait; if so it is read once more, in place.
+        // Linux 5.9 and 5.10 return 0 when they would wait; so it is read once more, in place.
         Now::Done(0) if way == Way::Read && nature() == Nature::Disk => Next::InPlace,
         Now::Done(count) => Next::Done(count),
         Now::WouldWait | Now::Unknown | Now::Invalid => {
             let nature = nature();
-            // A device calls a request invalid that is so by itself, and may take the next.
+            // A device may call a request invalid that is invalid in itself, and accept the next.
             let is_invalid = matches!(found, Now::Invalid) && nature == Nature::Device;
             let unknown = !matches!(found, Now::WouldWait);
             if unknown
@@ -101,17 +107,19 @@ fn begin<H: Handle>(
             match nature {
                 Nature::Disk => Next::Pool,
                 Nature::Memory => Next::InPlace,
-                // As std's, an open file that somebody has made `O_NONBLOCK` says that it would block.
+                // As in std, an open file that other code has made `O_NONBLOCK` returns
+                // `WouldBlock`.
                 Nature::Stream | Nature::Device
                     if traffic.is_some() && sock::is_nonblocking(fd).unwrap_or(false) =>
                 {
                     Next::InPlace
                 }
-                // A file position means nothing to it: the plain call says so, and does not wait.
+                // A file position means nothing to it: the plain call returns that error without
+                // waiting.
                 Nature::Stream if at != HERE => Next::InPlace,
                 // If it means something, the call takes nothing from others.
                 Nature::Device if at != HERE => Next::Pool,
-                // The true error is to be had at once.
+                // The true error is available at once.
                 Nature::Device if is_invalid => Next::Device,
                 Nature::Stream | Nature::Device if unknown => Next::AwaitThenPool,
                 Nature::Stream | Nature::Device => Next::Await,
@@ -120,7 +128,8 @@ fn begin<H: Handle>(
     })
 }
 
-/// Lets the reactor say when `attempt` succeeds. None: it cannot watch such a file.
+/// Waits with the reactor until `attempt` succeeds. Returns `None` if the reactor cannot watch such
+/// a file.
 #[track_caller]
 fn when_ready<H: Handle, T>(
     handle: &H,
@@ -169,12 +178,12 @@ fn reason(way: Way) -> Reason {
     }
 }
 
-/// `now`, until it has done something.
+/// Retries `now` until it has done something.
 fn attempt_now(found: io::Result<Now>) -> io::Result<Option<usize>> {
     match found? {
         Now::Done(count) => Ok(Some(count)),
         Now::WouldWait => Err(retry::would_block()),
-        // It knew the call a moment ago.
+        // The call was known a moment ago.
         Now::Unknown | Now::Invalid => Ok(None),
     }
 }
@@ -197,7 +206,8 @@ fn until_ready<H: Handle>(handle: &H, way: Way) -> io::Result<()> {
     when_ready(handle, way, ready).map(drop)
 }
 
-/// Whether a plain call of the calling OS thread may have to wait for longer than a limit around it allows.
+/// Returns whether a plain call of the calling OS thread may wait for longer than a limit around it
+/// allows.
 fn is_limited_stream<H: Handle>(handle: &H) -> bool {
     let fd = handle.as_fd();
     let nature = || {
@@ -209,7 +219,8 @@ fn is_limited_stream<H: Handle>(handle: &H) -> bool {
         && !sock::is_nonblocking(fd).unwrap_or(false)
 }
 
-/// What [`write`] does on an OS thread with a limit around it: what the stream is sure to take.
+/// Performs [`write`] on an OS thread with a limit around it: only bytes that the stream is sure to
+/// take.
 #[track_caller]
 fn write_limited<H: Handle>(handle: &H, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
     let Some(buf) = bufs.iter().find(|buf| !buf.is_empty()) else {
@@ -220,7 +231,7 @@ fn write_limited<H: Handle>(handle: &H, bufs: &[IoSlice<'_>]) -> io::Result<usiz
     write_plain(handle.as_fd(), &[some], HERE)
 }
 
-/// Reads into `bufs`, at `at` or where the file is ([`HERE`]).
+/// Reads into `bufs`, at `at` or at the file's position ([`HERE`]).
 #[track_caller]
 pub(crate) fn read<H: Handle>(
     handle: &H,
@@ -238,7 +249,7 @@ pub(crate) fn read<H: Handle>(
         return Ok(count);
     }
     let Some(home) = Home::get() else {
-        // What asks for nothing has nothing to wait for.
+        // A request for nothing has nothing to wait for.
         if at == HERE && size > 0 && is_limited_stream(handle) {
             until_ready(handle, Way::Read)?;
         }
@@ -265,14 +276,16 @@ pub(crate) fn read<H: Handle>(
         }
         match read_device(handle, bufs, size) {
             Ok(count) => return Ok(count),
-            // Somebody else has made a standard stream `O_NONBLOCK`: that is nothing to the program.
+            // Other code has made a standard stream `O_NONBLOCK`: that does not concern the
+            // program.
             Err(error) if is_refused_wait(handle, &error) => {}
             Err(error) => return Err(error),
         }
     }
 }
 
-/// Reads into no room: the system may have something to say all the same, and some devices wait before they do.
+/// Reads zero bytes: the system may return an error all the same, and some devices wait before they
+/// do.
 #[track_caller]
 fn read_nothing<H: Handle>(handle: &H, bufs: &mut [IoSliceMut<'_>], at: u64) -> io::Result<usize> {
     let fd = handle.as_fd();
@@ -317,8 +330,9 @@ fn is_refused_wait<H: Handle>(handle: &H, error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock && handle.traffic().is_none()
 }
 
-/// Writes what is in `bufs`, at `at` or where the file is: to a disk what one trip carries, to a stream all of the first buffers
-/// that are not empty, as a blocking call does, unless an error or a cancellation comes in between.
+/// Writes `bufs`, at `at` or at the file's position: to a disk up to one transfer's maximum, to a
+/// stream all of the first buffers that are not empty, as a blocking call does, unless an error or
+/// a cancellation interrupts it.
 #[track_caller]
 pub(crate) fn write<H: Handle>(handle: &H, bufs: &[IoSlice<'_>], at: u64) -> io::Result<usize> {
     let Some(home) = Home::get() else {
@@ -345,7 +359,7 @@ pub(crate) fn write<H: Handle>(handle: &H, bufs: &[IoSlice<'_>], at: u64) -> io:
         let result = if sent == 0 {
             write_some(handle, bufs, 0, at)
         } else {
-            // What was sent must be told.
+            // The bytes that were sent must be reported.
             let next = retry::hold_up_cancel(|| {
                 home.spend(Location::caller());
                 write_some(handle, bufs, sent, at)
@@ -364,7 +378,7 @@ pub(crate) fn write<H: Handle>(handle: &H, bufs: &[IoSlice<'_>], at: u64) -> io:
     }
 }
 
-/// One call of [`write`], and what kind of file took it.
+/// Performs one call of [`write`] and returns the kind of file.
 #[track_caller]
 fn write_some<H: Handle>(
     handle: &H,
@@ -386,7 +400,7 @@ fn write_some<H: Handle>(
     loop {
         let next = begin(handle, Way::Write, at, |fd| file::write_now(fd, bufs, at))?;
         match next {
-            // Whether it is a disk's or not: what is left is tried again, and only then can it be known.
+            // Disk or not: the rest is tried again, and only then can that be known.
             Next::Done(count) => return Ok((count, Nature::Stream)),
             Next::InPlace => return Ok((write_plain(handle.as_fd(), bufs, at)?, Nature::Memory)),
             Next::Pool => return Ok((write_on_pool(handle, bufs, at)?, Nature::Disk)),
@@ -397,7 +411,7 @@ fn write_some<H: Handle>(
                 }
             }
             Next::AwaitThenPool => {
-                // An error of an earlier write comes first, also where there is no room.
+                // An error of an earlier write comes first, also if there is no room.
                 settle_write(handle)?;
                 until_ready(handle, Way::Write)?;
             }
@@ -415,7 +429,7 @@ fn settle_write<H: Handle>(handle: &H) -> io::Result<()> {
     handle.kept().map_or(Ok(()), Kept::settle_write)
 }
 
-/// Writes to a disk, as much as one trip carries; none of it for a caller that has left.
+/// Writes to a disk, up to one transfer's maximum; nothing for a caller that has left.
 #[track_caller]
 fn write_on_pool<H: Handle>(handle: &H, bufs: &[IoSlice<'_>], at: u64) -> io::Result<usize> {
     let bounce = Bounce::gather(bufs);

@@ -1,17 +1,19 @@
-//! The buffer of stdin: what was read stays in it until a call gives it away whole.
+//! The buffer of stdin: data stays in it until a call returns it as a whole.
 //!
-//! `read_line`, `read_until`, `read_exact` and `read_to_string` take nothing out of the buffer before they have all they want. So a
-//! thread that is cancelled half way has read nothing: the next call, whoever makes it, begins where that one did.
+//! `read_line`, `read_until`, `read_exact` and `read_to_string` take nothing out of the buffer
+//! before they have all that they need. So a cancelled thread has read nothing: the next call, of
+//! any thread, begins where that one did.
 //!
-//! - **IN1** `bytes[start..end]` has been read and not been given away. What lies behind `end` is room for the next read.
+//! - **IN1** `bytes[start..end]` has been read and not been returned. The space behind `end` is for
+//!   the next read.
 //!
-//! Owned by whoever has the stream's lock. What reads suspends.
+//! Owned by the holder of the stream's lock. Reading suspends.
 
 use std::io::{self, BufRead, IoSliceMut, Read};
 
 use super::standard::Standard;
 
-/// As large as std's, and how much is read at once at least.
+/// As large as std's; also the minimum size of a read.
 const SIZE: usize = 8 << 10;
 /// `read_exact` takes more than this in parts.
 const MAX_EXACT: usize = 1 << 20;
@@ -38,7 +40,7 @@ impl Input {
         &self.bytes[self.start..self.end]
     }
 
-    /// Reads something behind what is there. 0 is the end.
+    /// Reads more data into the buffer. Returns 0 at the end of file.
     #[track_caller]
     fn read_more(&mut self) -> io::Result<usize> {
         if self.start > 0 {
@@ -61,7 +63,8 @@ impl Input {
         }
     }
 
-    /// How much there is up to `byte`, or to the end; and the error that came before either.
+    /// Returns the number of bytes up to `byte`, or to the end, and the error that came before
+    /// either.
     #[track_caller]
     fn find(&mut self, byte: u8) -> (usize, io::Result<()>) {
         let mut seen = 0;
@@ -118,7 +121,7 @@ impl Read for Input {
     #[track_caller]
     fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         if self.start == self.end {
-            // What has the room takes it directly.
+            // A caller with enough room reads directly.
             if bufs.iter().map(|buf| buf.len()).sum::<usize>() >= SIZE {
                 return self.source.read_vectored(bufs);
             }
@@ -156,7 +159,7 @@ impl Read for Input {
         for part in buf.chunks_mut(MAX_EXACT) {
             while self.buffered().len() < part.len() {
                 if self.read_more()? == 0 {
-                    // std's error. As with std, what there was is gone.
+                    // std's error. As in std, the buffered data is lost.
                     let result = self.buffered().read_exact(part);
                     self.consume(self.end - self.start);
                     return result;

@@ -1,7 +1,8 @@
-//! `stdout` and `stderr`: std's, whose writers suspend.
+//! `stdout` and `stderr`: std's, with writers that suspend.
 //!
-//! Each has one lock for the process, which the thread that holds it may take again. Stdout is buffered up to the end of a line;
-//! what is left when the process ends is written then (SD3 of `standard.rs`), unless somebody is just writing.
+//! Each has one lock for the process, which is reentrant. Stdout is buffered up to the end of a
+//! line; the rest is written when the process ends (SD3 of `standard.rs`), unless another thread is
+//! writing at that moment.
 
 use std::fmt;
 use std::io::{self, IoSlice, Write};
@@ -15,16 +16,25 @@ use super::reentrant::{Guard, Reentrant};
 use super::standard::{self, Standard};
 use crate::sys::exit::at_exit;
 
-/// Standard output, shared by all handles of the process: [`std::io::Stdout`] for green threads.
+/// Handle to standard output, shared by the process: [`std::io::Stdout`] for green threads;
+/// returned by [`stdout`].
 ///
-/// Made by [`stdout`].
+/// # Examples
+///
+/// ```
+/// use rustlet::io::{self, Write};
+///
+/// let mut out: io::Stdout = io::stdout();
+/// out.write_all(b"hello\n")?;
+/// # io::Result::Ok(())
+/// ```
 pub struct Stdout {
     shared: &'static Reentrant<Printer>,
 }
 
-/// Standard output, locked: [`std::io::StdoutLock`] for green threads.
+/// Locked standard output: [`std::io::StdoutLock`] for green threads; returned by [`Stdout::lock`].
 ///
-/// Made by [`Stdout::lock`]. Stays on its thread:
+/// It is not `Send`:
 ///
 /// ```compile_fail,E0277
 /// let locked = rustlet::io::stdout().lock();
@@ -34,16 +44,25 @@ pub struct StdoutLock<'a> {
     guard: Guard<'a, Printer>,
 }
 
-/// Standard error, shared by all handles of the process: [`std::io::Stderr`] for green threads.
+/// Handle to standard error, shared by the process: [`std::io::Stderr`] for green threads; returned
+/// by [`stderr`].
 ///
-/// Made by [`stderr`].
+/// # Examples
+///
+/// ```
+/// use rustlet::io::{self, Write};
+///
+/// let mut err: io::Stderr = io::stderr();
+/// err.write_all(b"hello\n")?;
+/// # io::Result::Ok(())
+/// ```
 pub struct Stderr {
     shared: &'static Reentrant<Printer>,
 }
 
-/// Standard error, locked: [`std::io::StderrLock`] for green threads.
+/// Locked standard error: [`std::io::StderrLock`] for green threads; returned by [`Stderr::lock`].
 ///
-/// Made by [`Stderr::lock`]. Stays on its thread:
+/// It is not `Send`:
 ///
 /// ```compile_fail,E0277
 /// let locked = rustlet::io::stderr().lock();
@@ -57,17 +76,21 @@ static STDOUT: Reentrant<Printer> = Reentrant::new(Printer::of_lines(Standard::O
 static STDERR: Reentrant<Printer> = Reentrant::new(Printer::unbuffered(Standard::Err));
 static AT_EXIT: Once = Once::new();
 
-/// A handle to the standard output of the process.
+/// Returns a handle to the standard output of the process.
 ///
-/// What is written is buffered up to the end of a line. A line suspends the calling green thread until the terminal, the pipe or the
-/// file has taken it, and blocks an OS thread. The descriptor stays as it is: it is not made `O_NONBLOCK`, which other programs that share it would notice.
+/// Output is buffered up to the end of a line. Writing a line suspends the calling green thread
+/// until the terminal, the pipe or the file has taken it, and blocks an OS thread. The descriptor
+/// is not made `O_NONBLOCK`, which would affect other programs that share it.
 ///
-/// A text is put into the buffer whole before any of it is written, and each byte is written once. A thread that a time limit or a
-/// cancellation ends in between leaves the rest, which the next write to stdout begins with: no line comes twice or is cut off.
+/// A write is put into the buffer as a whole before any of it is written, and each byte is written
+/// once. A thread that is ended in between by a time limit or a cancellation leaves the rest, which
+/// the next write to stdout writes first: no line is duplicated or truncated.
 ///
-/// What is still in the buffer is written when `main` returns or [`exit`](crate::process::exit) is called, as with std; not when
-/// the process aborts.
-/// The buffer is not std's, which `println!` uses: whole lines of the two come out in order, parts of lines may not.
+/// The rest of the buffer is written when `main` returns or [`exit`](crate::process::exit) is
+/// called, as in std; not when the process aborts. The buffer is separate from std's, which
+/// `println!` uses: whole lines of the two come out in order, parts of lines may not.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::io::{Write, stdout};
@@ -81,11 +104,11 @@ pub fn stdout() -> Stdout {
     Stdout { shared: &STDOUT }
 }
 
-/// The process ends.
+/// Called when the process ends.
 fn finish() {
     standard::exits();
     let finish = || {
-        // Somebody who is writing now, perhaps the caller, will not be waited for.
+        // A thread that is writing now, perhaps the caller, is not waited for.
         for stream in [&STDOUT, &STDERR] {
             if let Some(guard) = stream.try_lock()
                 && let Some(mut printer) = guard.try_get()
@@ -97,10 +120,13 @@ fn finish() {
     drop(catch_unwind(finish));
 }
 
-/// A handle to the standard error of the process. It is not buffered; only what a cancelled thread has not written of its text is written
-/// with the next, as for [`stdout`].
+/// Returns a handle to the standard error of the process, which is unbuffered. Only the rest of a
+/// cancelled thread's write is written with the next, as for [`stdout`].
 ///
-/// A write suspends the calling green thread until the terminal, the pipe or the file has taken it, and blocks an OS thread.
+/// A write suspends the calling green thread until the terminal, the pipe or the file has taken it,
+/// and blocks an OS thread.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::io::{Write, stderr};
@@ -114,7 +140,7 @@ pub fn stderr() -> Stderr {
     Stderr { shared: &STDERR }
 }
 
-/// The parts of a text on their way into the buffer.
+/// Collects the parts of a formatted text in the buffer.
 struct Text<'a, 'b> {
     guard: &'a Guard<'b, Printer>,
     count: usize,
@@ -123,7 +149,7 @@ struct Text<'a, 'b> {
 impl Write for Text<'_, '_> {
     #[track_caller]
     fn write(&mut self, part: &[u8]) -> io::Result<usize> {
-        // Taken for each part: what formats itself may print, too.
+        // Borrowed for each part: formatting code may print, too.
         self.guard.get().begin_text(part)?;
         self.count += part.len();
         Ok(part.len())
@@ -134,7 +160,7 @@ impl Write for Text<'_, '_> {
     }
 }
 
-/// Writes a text of several parts, as one: no wait comes in between.
+/// Writes a text of several parts as one: there is no wait in between.
 #[track_caller]
 fn write_text(guard: &Guard<'_, Printer>, text: fmt::Arguments<'_>) -> io::Result<()> {
     if let Some(whole) = text.as_str() {
@@ -149,7 +175,14 @@ fn write_text(guard: &Guard<'_, Printer>, text: fmt::Arguments<'_>) -> io::Resul
 macro_rules! output {
     ($name:ident, $lock:ident, $function:literal, $descriptor:expr, $standard:expr) => {
         impl $name {
-            /// Locks it for several writes in a row. Suspends while another thread has the lock; the thread that has it may take it again.
+            /// Locks the stream for several writes. The lock is reentrant.
+            ///
+            /// # Suspends
+            ///
+            /// Suspends the calling green thread while another thread has the lock; blocks an OS
+            /// thread.
+            ///
+            /// # Examples
             ///
             /// ```
             /// use rustlet::io::Write;
@@ -195,7 +228,7 @@ macro_rules! output {
             }
         }
 
-        /// Locks it for the one call.
+        /// Locks the stream for one call.
         impl Write for &$name {
             #[track_caller]
             fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
@@ -293,7 +326,8 @@ macro_rules! output {
             }
         }
 
-        // What a panic in the middle of a write leaves is whole. std's types are these too.
+        // A panic in the middle of a write leaves consistent state. std's types have these impls
+        // too.
         impl UnwindSafe for $name {}
         impl RefUnwindSafe for $name {}
         impl UnwindSafe for $lock<'_> {}

@@ -1,22 +1,25 @@
-//! What stands between stdout or stderr and its descriptor: a buffer from which each byte is written once.
+//! The buffer between stdout or stderr and its descriptor, which writes each byte once.
 //!
-//! A text is put into the buffer whole before any of it is written. A thread that is cancelled while it writes leaves the rest
-//! there, and the next one that prints, or the end of the process, writes it first. So no line comes twice, and none is cut off.
+//! A text is put into the buffer as a whole before any of it is written. A thread that is cancelled
+//! while it writes leaves the rest there, and the next thread that prints, or the end of the
+//! process, writes it first. So no line is duplicated or truncated.
 //!
-//! - **PR1** Of the bytes from `start` on, the first `due` are to be written now, the others when their line ends. What the descriptor has taken is
-//!   before `start`: nothing unwinds between the two.
+//! - **PR1** Of the bytes from `start` on, the first `due` are to be written now, the others when
+//!   their line ends. Bytes that the descriptor has taken are before `start`: nothing unwinds
+//!   between the write and the update.
 //!
-//! Owned by whoever has the stream's lock. `settle`, and what calls it, suspends.
+//! Owned by the holder of the stream's lock. `settle` and its callers suspend.
 
 use std::io::{self, IoSlice, Write as _};
 
 use super::standard::Standard;
 
-/// How much of a line stdout keeps until its end; as much as std does.
+/// Maximum size of an unfinished line that stdout buffers; as in std.
 const MAX_PARTIAL_LINE: usize = 1024;
-/// How much of a long text is put into the buffer at once: up to the end of the line after so much.
+/// Minimum size of the pieces in which a long text is put into the buffer; each goes to the end of
+/// a line.
 const PIECE: usize = 64 << 10;
-/// A line that is longer than this may be cut off.
+/// A line that is longer than this may be split.
 const MAX_LINE: usize = 1 << 20;
 
 /// When a text is written.
@@ -33,20 +36,20 @@ pub(super) struct Printer {
     start: usize,
     due: usize,
     until: Until,
-    /// A write has begun. If nobody is at it, the thread that was has been unwound.
+    /// A write has begun. If no thread is writing, the one that was has been unwound.
     is_writing: bool,
 }
 
-/// How much of a text was written all the same, and what has stopped it.
+/// The number of bytes written all the same, and the error.
 type Failed = (usize, io::Error);
 
 impl Printer {
-    /// One that keeps lines until they end.
+    /// Creates one that buffers unfinished lines.
     pub(super) const fn of_lines(target: Standard) -> Printer {
         Printer::new(target, Until::LineEnds)
     }
 
-    /// One that keeps nothing.
+    /// Creates one that does not buffer.
     pub(super) const fn unbuffered(target: Standard) -> Printer {
         Printer::new(target, Until::AtOnce)
     }
@@ -79,7 +82,7 @@ impl Printer {
         }
     }
 
-    /// Writes what is due.
+    /// Writes the bytes that are due.
     #[track_caller]
     fn settle(&mut self) -> io::Result<()> {
         while self.due > 0 {
@@ -96,7 +99,7 @@ impl Printer {
         Ok(())
     }
 
-    /// PR1.
+    /// Removes written bytes (PR1).
     fn advance(&mut self, count: usize) {
         self.start += count;
         self.due -= count;
@@ -110,7 +113,8 @@ impl Printer {
         }
     }
 
-    /// As `settle`, when the last `count` bytes are the caller's. After an error none of them is left.
+    /// Writes the bytes that are due, of which the last `count` are the caller's. After an error
+    /// none of these is left.
     #[track_caller]
     fn settle_own(&mut self, count: usize) -> Result<(), Failed> {
         self.settle().map_err(|error| {
@@ -167,11 +171,11 @@ impl Printer {
         self.settle()
     }
 
-    /// Takes a part of a text whose end is told by [`end_text`](Printer::end_text).
+    /// Takes a part of a text whose end is marked by [`end_text`](Printer::end_text).
     ///
     /// # Errors
     ///
-    /// It is so long that some of it was written.
+    /// The text is so long that some of it was written.
     #[track_caller]
     pub(super) fn begin_text(&mut self, part: &[u8]) -> io::Result<()> {
         if self.unwritten() + part.len() > MAX_LINE {
@@ -181,19 +185,20 @@ impl Printer {
         Ok(())
     }
 
-    /// Writes what is due of a text, of which `count` bytes were taken.
+    /// Writes the due bytes of a text of `count` bytes.
     #[track_caller]
     pub(super) fn end_text(&mut self, count: usize) -> io::Result<()> {
         self.settle_own(count).map_err(|(_, error)| error)
     }
 
-    /// The process ends: writes all, and keeps nothing from now on. What a thread has left that was cancelled is written as far as the stream
-    /// takes it within a second: that thread was not to wait for it, and neither is the end of the process.
+    /// Called when the process ends: writes all, and buffers nothing from now on. Data of a
+    /// cancelled thread is written as far as the stream takes it within a second: that thread was
+    /// not to wait for it, and neither is the end of the process.
     pub(super) fn finish(&mut self) {
         self.until = Until::AtOnce;
         self.due = self.unwritten();
         if self.is_writing || self.target.is_writing() {
-            // One look at least: the pool may be at a write whose caller was cancelled.
+            // At least one check: the pool may be running a write whose caller was cancelled.
             while self.target.has_room_soon() && self.due > 0 {
                 const MAX_ROOM: usize = 512;
                 let some = self.due.min(MAX_ROOM);
@@ -217,7 +222,7 @@ fn count(result: Result<(), Failed>, all: usize) -> io::Result<usize> {
     }
 }
 
-/// Where the first piece of a text ends.
+/// Returns the end of the first piece of a text.
 fn end_of_piece(text: &[u8]) -> usize {
     let limit = text.len().min(MAX_LINE);
     match text.get(PIECE..limit) {

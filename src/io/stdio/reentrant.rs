@@ -1,9 +1,11 @@
-//! The lock of stdout and stderr: one thread at a time, green or not, as often as it likes.
+//! The reentrant lock of stdout and stderr: one thread at a time, green or not.
 //!
-//! - **LK1** `owner` is the thread that holds the lock `depth` times, or, with a depth of 0, the one it was handed to, which has not
-//!   seen that yet. 0 is nobody; then the line is empty.
-//! - **LK2** Who gives the lock up hands it to the first in line. Who leaves the line without it (cancelled) goes out of it, and
-//!   hands on what it was handed meanwhile. So it is fair, and nobody waits for a thread that is gone.
+//! - **LK1** `owner` is the thread that holds the lock `depth` times, or, with a depth of 0, the
+//!   one that it was handed to, which has not seen that yet. 0 means no thread; then the queue is
+//!   empty.
+//! - **LK2** A release hands the lock to the first waiter. A waiter that leaves without it
+//!   (cancelled) leaves the queue, and hands on the lock if it was handed to it meanwhile. So it is
+//!   fair, and no thread waits for one that is gone.
 //!
 //! Any thread may use it. Releasing never waits.
 
@@ -20,11 +22,11 @@ use crate::green::ids::next_id;
 use crate::green::{Home, Reason, Unparker, Wait, park};
 use crate::shim::lock;
 
-/// A value, and its lock.
+/// A value and its lock.
 #[derive(Debug)]
 pub(super) struct Reentrant<T> {
     state: Mutex<State>,
-    /// Never waited for: who uses it holds the lock.
+    /// Never contended: its user holds the lock.
     value: Mutex<T>,
 }
 
@@ -35,10 +37,11 @@ struct State {
     line: VecDeque<(u64, Unparker)>,
 }
 
-/// A number of the calling thread: no other that lives has it, green or not.
+/// Returns a number that identifies the calling thread among all living threads, green or not.
 fn me() -> u64 {
     thread_local! {
-        // Without a destructor: it is asked for while the process ends, too, after other thread-locals have gone.
+        // Without a destructor: it is also used while the process ends, after other thread-locals
+        // have been destroyed.
         static MINE: Cell<u64> = const { Cell::new(0) };
     }
     match Home::get() {
@@ -64,7 +67,7 @@ impl<T> Reentrant<T> {
         }
     }
 
-    /// Waits until no other thread holds it.
+    /// Waits until no other thread holds the lock.
     #[track_caller]
     pub(super) fn lock(&self) -> Guard<'_, T> {
         spend_quietly(Location::caller());
@@ -75,7 +78,7 @@ impl<T> Reentrant<T> {
             while !self.claim(me) {
                 park(&wait);
             }
-            // It has come to its end by being taken.
+            // It has served its purpose.
             let _taken = ManuallyDrop::new(place);
         }
         Guard {
@@ -84,7 +87,7 @@ impl<T> Reentrant<T> {
         }
     }
 
-    /// If no other thread holds it.
+    /// Takes the lock if no other thread holds it.
     pub(super) fn try_lock(&self) -> Option<Guard<'_, T>> {
         let me = me();
         let mut state = lock(&self.state);
@@ -98,7 +101,7 @@ impl<T> Reentrant<T> {
         })
     }
 
-    /// Takes it, or a place in the line.
+    /// Takes the lock, or enters the queue.
     fn enter(&self, me: u64) -> bool {
         let mut state = lock(&self.state);
         let free = state.owner == 0 || state.owner == me;
@@ -111,7 +114,7 @@ impl<T> Reentrant<T> {
         free
     }
 
-    /// Takes what was handed over.
+    /// Takes the lock if it was handed over.
     fn claim(&self, me: u64) -> bool {
         let mut state = lock(&self.state);
         let mine = state.owner == me;
@@ -121,7 +124,7 @@ impl<T> Reentrant<T> {
         mine
     }
 
-    /// LK2.
+    /// Hands the lock to the first waiter (LK2).
     fn hand_over(mut state: impl DerefMut<Target = State>) {
         let next = state.line.pop_front();
         state.depth = 0;
@@ -133,7 +136,7 @@ impl<T> Reentrant<T> {
     }
 }
 
-/// A place in the line, left when a wait unwinds.
+/// A position in the queue, left when a wait unwinds.
 struct Place<'a, T> {
     lock: &'a Reentrant<T>,
     me: u64,
@@ -151,7 +154,7 @@ impl<T> Drop for Place<'_, T> {
     }
 }
 
-/// It is held, by the thread that has this.
+/// The guard: its thread holds the lock.
 #[derive(Debug)]
 pub(super) struct Guard<'a, T> {
     lock: &'a Reentrant<T>,
@@ -160,21 +163,21 @@ pub(super) struct Guard<'a, T> {
 }
 
 impl<T> Guard<'_, T> {
-    /// The value.
+    /// Returns the value.
     ///
     /// # Panics
     ///
-    /// The thread uses it already, further down its stack.
+    /// Panics if the thread already uses it, further down its stack.
     pub(super) fn get(&self) -> MutexGuard<'_, T> {
         let value = self.try_get();
-        value.expect("a standard stream is not written to by what is being written to it")
+        value.expect("code that a standard stream calls must not write to that stream")
     }
 
-    /// The value, unless the thread uses it already.
+    /// Returns the value, unless the thread already uses it.
     pub(super) fn try_get(&self) -> Option<MutexGuard<'_, T>> {
         match self.lock.value.try_lock() {
             Ok(value) => Some(value),
-            // A panic, or a cancellation, in the middle of a write: what is buffered stays so.
+            // A panic, or a cancellation, in the middle of a write: the buffer keeps its data.
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         }

@@ -1,8 +1,9 @@
-//! The three standard descriptors, raw: what our `stdin`, `stdout` and `stderr` read and write.
+//! The three raw standard descriptors, which our `stdin`, `stdout` and `stderr` read and write.
 //!
-//! - **SD1** Other programs share their open files, so nothing about those is changed: no `O_NONBLOCK`, ever. `transfer` says how one waits
-//!   all the same. Nothing is remembered of them either: a program may put another file in their place at any time.
-//! - **SD2** As std's, one that is closed reads as empty and takes what is written to it.
+//! - **SD1** Other programs share their open files, so nothing about those is changed: no
+//!   `O_NONBLOCK`, ever. `transfer` explains how to wait nevertheless. Nothing is cached about them
+//!   either: a program may replace them with another file at any time.
+//! - **SD2** As in std, a closed one reads as empty and accepts all output.
 //! - **SD3** Once the process ends ([`exits`]), no transfer suspends.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -57,10 +58,10 @@ impl Handle for Standard {
     }
 }
 
-/// What is remembered all the same: what callers that were cancelled have left.
+/// The only cached state: results of cancelled callers.
 static KEPT: [Kept; 3] = [const { Kept::new() }; 3];
 
-/// How long the end of the process waits for a stream that takes nothing.
+/// How long the end of the process waits for a stream that takes nothing, in milliseconds.
 const SOON_MS: i64 = 999;
 const MILLISECOND: Timespec = Timespec {
     tv_sec: 0,
@@ -69,25 +70,25 @@ const MILLISECOND: Timespec = Timespec {
 
 static EXITS: AtomicBool = AtomicBool::new(false);
 
-/// From now on: SD3.
+/// Marks the end of the process (SD3).
 pub(super) fn exits() {
     EXITS.store(true, Ordering::Relaxed);
 }
 
 impl Standard {
-    /// Whether the pool is at a write.
+    /// Returns whether the pool is running a write.
     pub(super) fn is_writing(self) -> bool {
         self.kept_for_good().is_writing()
     }
 
-    /// Whether the process that ends may write a little without waiting for long.
+    /// Returns whether the ending process may write a little without a long wait.
     pub(super) fn has_room_soon(self) -> bool {
-        // What a thread that was cancelled has left on the pool comes first.
+        // Data of a cancelled thread on the pool comes first.
         for _ in 0..SOON_MS {
             if !self.is_writing() {
                 break;
             }
-            // Blocks this OS thread, which ends the process, and on which nothing else is to run.
+            // Blocks this OS thread, which ends the process and has nothing else to run.
             let _elapsed = poll(&mut [], Some(&MILLISECOND));
         }
         let mut fds = [PollFd::new(&self, PollFlags::OUT)];
@@ -99,7 +100,7 @@ impl Standard {
     }
 }
 
-/// SD2.
+/// Returns `closed` for a closed descriptor (SD2).
 fn if_open<T>(result: io::Result<T>, closed: T) -> io::Result<T> {
     match result {
         Err(error) if error.raw_os_error() == Some(rustix::io::Errno::BADF.raw_os_error()) => {

@@ -1,6 +1,7 @@
-//! `stdin`: std's, whose readers suspend.
+//! `stdin`: std's, with readers that suspend.
 //!
-//! One buffer for the process, behind one lock that suspends. It is not std's buffer: see the module's text.
+//! One buffer for the process, behind one lock that suspends. It is separate from std's buffer: see
+//! the module documentation of `io`.
 
 use std::fmt;
 use std::io::{self, BufRead, IoSliceMut, Lines, Read};
@@ -11,16 +12,25 @@ use super::input::Input;
 use super::standard::Standard;
 use crate::sync::{Mutex, MutexGuard};
 
-/// Standard input, shared by all handles of the process: [`std::io::Stdin`] for green threads.
+/// Handle to standard input, shared by the process: [`std::io::Stdin`] for green threads; returned
+/// by [`stdin`].
 ///
-/// Made by [`stdin`].
+/// # Examples
+///
+/// ```no_run
+/// use rustlet::io::{self, Read};
+///
+/// let mut bytes = Vec::new();
+/// io::stdin().read_to_end(&mut bytes)?;
+/// # io::Result::Ok(())
+/// ```
 pub struct Stdin {
     shared: &'static Mutex<Input>,
 }
 
-/// Standard input, locked: [`std::io::StdinLock`] for green threads.
+/// Locked standard input: [`std::io::StdinLock`] for green threads; returned by [`Stdin::lock`].
 ///
-/// Made by [`Stdin::lock`]. Stays on its thread:
+/// It is not `Send`:
 ///
 /// ```compile_fail,E0277
 /// let locked = rustlet::io::stdin().lock();
@@ -30,13 +40,19 @@ pub struct StdinLock<'a> {
     reader: MutexGuard<'a, Input>,
 }
 
-/// A handle to the standard input of the process.
+/// Returns a handle to the standard input of the process.
 ///
-/// A read suspends the calling green thread until there is something (a line, if it is a terminal), and blocks an OS thread. The descriptor stays as it is: it is
-/// not made `O_NONBLOCK`, which other programs that share it would notice.
+/// A read suspends the calling green thread until there is data (a line, if it is a terminal), and
+/// blocks an OS thread. The descriptor is not made `O_NONBLOCK`, which would affect other programs
+/// that share it.
 ///
-/// A call that a time limit or a cancellation ends has read nothing: what it was given by then stays in the buffer for the next, be it half a line. Only
-/// `read_to_end` leaves what was read in its vector, and `read_exact` for more than a mebibyte what came of it.
+/// # Cancellation
+///
+/// A call that is ended by a time limit or a cancellation has read nothing: its data, even half a
+/// line, stays in the buffer for the next. Only `read_to_end` leaves data in its vector, and
+/// `read_exact` of more than 1 MiB in its buffer.
+///
+/// # Examples
 ///
 /// ```no_run
 /// rustlet::run(|| {
@@ -56,7 +72,13 @@ pub fn stdin() -> Stdin {
 }
 
 impl Stdin {
-    /// Locks it for several reads in a row. Suspends while another thread has the lock.
+    /// Locks it for several reads.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread while another thread has the lock; blocks an OS thread.
+    ///
+    /// # Examples
     ///
     /// ```no_run
     /// use rustlet::io::{BufRead, stdin};
@@ -70,17 +92,22 @@ impl Stdin {
     #[must_use = "it is locked for as long as this lives"]
     pub fn lock(&self) -> StdinLock<'static> {
         StdinLock {
-            // A reader that panicked has left the buffer whole.
+            // A reader that panicked has left the buffer consistent.
             reader: self.shared.lock().unwrap_or_else(PoisonError::into_inner),
         }
     }
 
-    /// Locks it, and reads up to the end of the line, which is appended to `buf`. Cancelled half way, it appends nothing, and the next
-    /// call gives the line whole.
+    /// Locks it and reads up to the end of the line, which is appended to `buf`.
     ///
     /// # Errors
     ///
     /// As [`BufRead::read_line`].
+    ///
+    /// # Cancellation
+    ///
+    /// The caller unwinds; nothing is appended, and the next call returns the whole line.
+    ///
+    /// # Examples
     ///
     /// ```no_run
     /// let mut line = String::new();
@@ -93,7 +120,9 @@ impl Stdin {
         self.lock().read_line(buf)
     }
 
-    /// Locks it, for good, and iterates over its lines.
+    /// Locks it permanently and returns an iterator over its lines.
+    ///
+    /// # Examples
     ///
     /// ```no_run
     /// for line in rustlet::io::stdin().lines() {
@@ -156,7 +185,7 @@ impl BufRead for StdinLock<'_> {
     }
 }
 
-/// Locks it for the one call.
+/// Locks it for one call.
 impl Read for &Stdin {
     #[track_caller]
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {

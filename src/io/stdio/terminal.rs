@@ -1,8 +1,11 @@
-//! `IsTerminal`: std's question, for the types here too. std's own trait is sealed.
+//! `IsTerminal`: std's query, for the types here too. std's own trait is sealed.
 
 use std::os::fd::AsFd;
 
-/// Whether something with a descriptor is a terminal: [`std::io::IsTerminal`], for whatever has a descriptor.
+/// Tells whether a descriptor is a terminal: [`std::io::IsTerminal`], for everything with a
+/// descriptor.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::io::IsTerminal;
@@ -14,7 +17,9 @@ use std::os::fd::AsFd;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub trait IsTerminal {
-    /// True, if it is a terminal. False also if that cannot be found out.
+    /// Returns `true` if it is a terminal, and `false` also if that cannot be determined.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::io::{self, IsTerminal};

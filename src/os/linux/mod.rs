@@ -1,6 +1,6 @@
-//! What Linux has beyond other Unix systems: [`std::os::linux`] for green threads.
+//! Linux-only APIs: [`std::os::linux`] for green threads.
 
-/// Metadata as `stat` gives it: std's own.
+/// Metadata as `stat` returns it: std's own.
 pub use std::os::linux::fs;
 
 pub mod net;

@@ -11,13 +11,14 @@ pub use std::os::linux::net::SocketAddrExt;
 use crate::net::TcpStream;
 
 mod sealed {
-    /// Nobody else implements the traits here, so that they may grow as std's do.
+    /// Seals the traits here, so that they may grow as std's do.
     #[allow(unnameable_types, reason = "that is what seals")]
     pub trait Sealed {}
     impl Sealed for crate::net::TcpStream {}
 }
 
-/// Options of [`TcpStream`] that Linux alone has: [`std::os::linux::net::TcpStreamExt`], as far as it is stable.
+/// Linux-only options of [`TcpStream`]: [`std::os::linux::net::TcpStreamExt`], as far as it is
+/// stable.
 ///
 /// # Examples
 ///
@@ -36,19 +37,41 @@ mod sealed {
 /// # }
 /// ```
 pub trait TcpStreamExt: sealed::Sealed {
-    /// Sets `TCP_QUICKACK`: with `true`, what comes in is acknowledged at once, with `false` the system may put that off. It
-    /// does not stay: the system changes it by itself as it goes along.
+    /// Sets `TCP_QUICKACK`: with `true`, data is acknowledged at once; with `false` the system may
+    /// delay that. It is not permanent: the system changes it by itself.
     ///
     /// # Errors
     ///
     /// Those of the system; none on an open stream.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::net::{TcpListener, TcpStream};
+    /// use rustlet::os::linux::net::TcpStreamExt;
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// TcpStream::connect(listener.local_addr()?)?.set_quickack(true)?;
+    /// # std::io::Result::Ok(())
+    /// ```
     fn set_quickack(&self, quickack: bool) -> io::Result<()>;
 
-    /// The value of `TCP_QUICKACK` now.
+    /// Returns the current value of `TCP_QUICKACK`.
     ///
     /// # Errors
     ///
     /// Those of the system; none on an open stream.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::net::{TcpListener, TcpStream};
+    /// use rustlet::os::linux::net::TcpStreamExt;
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// println!("{}", TcpStream::connect(listener.local_addr()?)?.quickack()?);
+    /// # std::io::Result::Ok(())
+    /// ```
     fn quickack(&self) -> io::Result<bool>;
 }
 

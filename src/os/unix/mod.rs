@@ -1,4 +1,4 @@
-//! What Unix systems have beyond the rest: [`std::os::unix`] for green threads.
+//! APIs of all Unix systems: [`std::os::unix`] for green threads.
 //!
 //! # Examples
 //!
@@ -11,10 +11,10 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
-/// Strings of the system as bytes: std's own.
+/// System strings as bytes: std's own.
 pub use std::os::unix::ffi;
-/// What files have on Unix: std's own traits and functions, which `rustlet`'s files implement too. The functions do not wait
-/// for long, but they do go to the disk: use `unblock` where that matters.
+/// File extensions for Unix: std's own traits and functions; `rustlet`'s files implement the traits
+/// too. The functions access the disk in place, for a short time: use `unblock` where that matters.
 pub use std::os::unix::fs;
 /// Descriptors: std's own.
 pub use std::os::unix::io;

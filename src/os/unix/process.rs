@@ -2,7 +2,7 @@
     unsafe_code,
     reason = "the closures that run in a child are unsafe, as std's are"
 )]
-//! What only Unix has of [`process`](crate::process): [`std::os::unix::process`].
+//! Unix-only APIs of [`process`](crate::process): [`std::os::unix::process`].
 //!
 //! Any thread may use it. Nothing here suspends.
 
@@ -15,17 +15,27 @@ pub use std::os::unix::process::{ExitStatusExt, parent_id};
 use crate::process::Command;
 
 mod sealed {
-    #[expect(
-        unnameable_types,
-        reason = "so that nobody else implements the trait, as with std's"
-    )]
+    #[expect(unnameable_types, reason = "seals the trait, as std does")]
     pub trait Sealed {}
     impl Sealed for crate::process::Command {}
 }
 
-/// What a [`Command`] has on Unix only: the trait of this name of [`std::os::unix::process`], for our `Command`.
+/// Unix-only methods of [`Command`]: the trait of this name of [`std::os::unix::process`], for our
+/// `Command`.
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::os::unix::process::CommandExt;
+///
+/// let mut command = rustlet::process::Command::new("true");
+/// command.process_group(0);
+/// ```
 pub trait CommandExt: sealed::Sealed {
-    /// Sets the child's user, by number (`setuid`). Unless groups are given, the supplementary ones are dropped.
+    /// Sets the child's user ID (`setuid`). Unless groups are given, the supplementary ones are
+    /// dropped. Default: unchanged.
+    ///
+    /// # Examples
     ///
     /// ```no_run
     /// use rustlet::os::unix::process::CommandExt;
@@ -35,7 +45,9 @@ pub trait CommandExt: sealed::Sealed {
     /// ```
     fn uid(&mut self, id: u32) -> &mut Command;
 
-    /// Sets the child's group, by number (`setgid`).
+    /// Sets the child's group ID (`setgid`). Default: unchanged.
+    ///
+    /// # Examples
     ///
     /// ```no_run
     /// use rustlet::os::unix::process::CommandExt;
@@ -45,17 +57,20 @@ pub trait CommandExt: sealed::Sealed {
     /// ```
     fn gid(&mut self, id: u32) -> &mut Command;
 
-    /// Adds a closure that the child runs between `fork` and `exec`, after those that were added before. If it fails with an error of the system, the
-    /// spawn does.
+    /// Adds a closure that the child runs between `fork` and `exec`, after those that were added
+    /// before. If it fails with an error of the system, the spawn does.
     ///
-    /// A command with such a closure is started by the thread that calls `spawn` itself, not on the pool: what is tied
-    /// to the parent *thread* (`PR_SET_PDEATHSIG`) is tied to the worker, which lives as long as its runtime. The worker is blocked
-    /// meanwhile, for about a millisecond; more in a process with very much memory.
+    /// A command with such a closure is started by the thread that calls `spawn`, not on the pool:
+    /// properties of the parent *thread* (`PR_SET_PDEATHSIG`) then belong to the worker, which
+    /// lives as long as its runtime. The worker is blocked meanwhile, for about a millisecond;
+    /// longer in a process with very much memory.
     ///
     /// # Safety
     ///
-    /// The closure may do only what is safe in a copy of the process in which no other thread goes on: no allocation, no lock, and
-    /// nothing of rustlet's.
+    /// The closure may do only what is safe in a copy of the process in which no other thread runs:
+    /// no allocation, no lock, and no call of rustlet.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::os::unix::process::CommandExt;
@@ -73,11 +88,22 @@ pub trait CommandExt: sealed::Sealed {
     where
         F: FnMut() -> io::Result<()> + Send + Sync + 'static;
 
-    /// The old name of [`pre_exec`](CommandExt::pre_exec).
+    /// Adds a closure; the old name of [`pre_exec`](CommandExt::pre_exec).
     ///
     /// # Safety
     ///
     /// As [`pre_exec`](CommandExt::pre_exec).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #![allow(deprecated)]
+    /// use rustlet::os::unix::process::CommandExt;
+    ///
+    /// let mut command = rustlet::process::Command::new("true");
+    /// // SAFETY: the closure does nothing.
+    /// unsafe { command.before_exec(|| Ok(())) };
+    /// ```
     #[deprecated(note = "use `pre_exec` instead")]
     unsafe fn before_exec<F>(&mut self, f: F) -> &mut Command
     where
@@ -87,8 +113,11 @@ pub trait CommandExt: sealed::Sealed {
         unsafe { self.pre_exec(f) }
     }
 
-    /// Replaces this process by the program, without a fork: all its threads, green ones too, end without destructors. Returns only if
-    /// that fails, with the reason; the working directory, the standard streams and the like may have been changed by then.
+    /// Replaces this process by the program, without a fork: all its threads, green ones too, end
+    /// without destructors. Returns, with the reason, only if that fails; the working directory,
+    /// the standard streams and so on may have been changed by then.
+    ///
+    /// # Examples
     ///
     /// ```no_run
     /// use rustlet::os::unix::process::CommandExt;
@@ -99,13 +128,16 @@ pub trait CommandExt: sealed::Sealed {
     #[must_use]
     fn exec(&mut self) -> io::Error;
 
-    /// Sets what the program is told that it is called (`argv[0]`).
+    /// Sets `argv[0]` of the program. Default: the program's name.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::os::unix::process::CommandExt;
     ///
     /// rustlet::run(|| {
-    ///     let output = rustlet::process::Command::new("sh").arg0("poet").args(["-c", "echo $0"]).output()?;
+    ///     let mut shell = rustlet::process::Command::new("sh");
+    ///     let output = shell.arg0("poet").args(["-c", "echo $0"]).output()?;
     ///     assert_eq!(output.stdout, b"poet\n");
     ///     std::io::Result::Ok(())
     /// })?;
@@ -115,7 +147,10 @@ pub trait CommandExt: sealed::Sealed {
     where
         S: AsRef<OsStr>;
 
-    /// Puts the child into a process group; 0 makes one of its own, which a Ctrl-C in the terminal does not reach.
+    /// Puts the child into a process group; 0 creates one of its own, which a Ctrl-C in the
+    /// terminal does not reach. Default: the group of this process.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::os::unix::process::CommandExt;
@@ -146,7 +181,7 @@ impl CommandExt for Command {
     {
         self.has_a_hook();
         let theirs = self.theirs_mut();
-        // SAFETY: the caller promises what std's asks for.
+        // SAFETY: the caller promises what std's requires.
         unsafe { theirs.pre_exec(f) };
         self
     }

@@ -1,8 +1,8 @@
 #![allow(unsafe_code, reason = "a closure, then its value, in one place")]
 //! [`LazyLock`].
 //!
-//! LL1. The place holds the closure while `once` is incomplete, the value when it is complete, and nothing when it is poisoned. While an
-//!      initialiser runs, its thread alone touches the place.
+//! LL1. `data` holds the closure while `once` is incomplete, the value when it is complete, and
+//!      nothing when it is poisoned. While an initialiser runs, only its thread touches `data`.
 
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -19,11 +19,17 @@ union Data<T, F> {
     closure: ManuallyDrop<F>,
 }
 
-/// A value that is made when it is first used. As [`std::sync::LazyLock`].
+/// A value that is initialised on first use; see [`std::sync::LazyLock`].
 ///
-/// The closure may wait: other green threads run meanwhile, and those that want the value wait for it. If it panics the value is poisoned: later uses
-/// panic too. So it is when a thread is [cancelled](crate::Cancelled) inside the closure, which is used up then; where
-/// that may happen, [`OnceLock`](crate::sync::OnceLock) is the better choice.
+/// The closure may wait: other green threads run meanwhile, and threads that need the value wait
+/// for it. If the closure panics, the lock is poisoned and later uses panic too.
+///
+/// # Cancellation
+///
+/// The closure runs at most once, so a [cancellation](crate::Cancelled) inside it poisons the lock.
+/// Use [`OnceLock`](crate::sync::OnceLock) if that can happen.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::sync::LazyLock;
@@ -32,12 +38,15 @@ union Data<T, F> {
 ///
 /// assert_eq!(TABLE[3], 9);
 /// ```
+#[doc(alias = "lazy_static")]
+#[doc(alias = "Lazy")]
 pub struct LazyLock<T, F = fn() -> T> {
     once: Once,
     data: UnsafeCell<Data<T, F>>,
 }
 
-// SAFETY: LL1: the closure is called by one thread, perhaps not the one that made it; the value is shared.
+// SAFETY: LL1: the closure is called by one thread, perhaps not the one that made it; the value is
+// shared.
 unsafe impl<T: Sync + Send, F: Send> Sync for LazyLock<T, F> {}
 
 impl<T: RefUnwindSafe + UnwindSafe, F: UnwindSafe> RefUnwindSafe for LazyLock<T, F> {}
@@ -50,7 +59,16 @@ fn poisoned() -> ! {
 }
 
 impl<T, F: FnOnce() -> T> LazyLock<T, F> {
-    /// One whose value `f` will make.
+    /// Creates a value that `f` will initialise.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::LazyLock;
+    ///
+    /// static NAME: LazyLock<String> = LazyLock::new(|| "name".to_uppercase());
+    /// assert_eq!(*NAME, "NAME");
+    /// ```
     #[inline]
     pub const fn new(f: F) -> LazyLock<T, F> {
         LazyLock {
@@ -61,12 +79,18 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
         }
     }
 
-    /// The value, made now if it is not there yet; what `*` does, by a name. Suspends the calling green thread while another one makes it,
-    /// or blocks the calling OS thread.
+    /// Initialises the value if necessary and returns a reference to it; `*` does the same.
     ///
     /// # Panics
     ///
-    /// The closure panics, or has panicked.
+    /// Panics if the closure panics or has panicked.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread while another thread runs the closure; blocks an OS
+    /// thread.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::sync::LazyLock;
@@ -79,7 +103,7 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
         if !this.once.is_done() {
             this.make(Location::caller());
         }
-        // SAFETY: LL1, nobody writes any more.
+        // SAFETY: LL1, the value is not written any more.
         let data = unsafe { &*this.data.get() };
         // SAFETY: LL1.
         unsafe { &data.value }
@@ -91,7 +115,7 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
         let made = self.once.call(true, Unwound::IsLost, at, |_| {
             // SAFETY: LL1, this is the initialiser.
             let data = unsafe { &mut *self.data.get() };
-            // SAFETY: LL1; whatever happens, `once` is not incomplete again.
+            // SAFETY: LL1; `once` never becomes incomplete again.
             let closure = unsafe { ManuallyDrop::take(&mut data.closure) };
             data.value = ManuallyDrop::new(closure());
         });
@@ -100,11 +124,13 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
         }
     }
 
-    /// The value, made now if it is not there yet, to be changed.
+    /// Initialises the value if necessary and returns a mutable reference to it.
     ///
     /// # Panics
     ///
-    /// The closure panics, or has panicked.
+    /// Panics if the closure panics or has panicked.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::sync::LazyLock;
@@ -127,7 +153,7 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     #[cold]
     fn make_alone(&mut self) {
         let data = self.data.get_mut();
-        // What stays if the closure panics.
+        // The state that stays if the closure panics.
         self.once.set_state(End::Poisoned);
         // SAFETY: LL1; it is not incomplete any more.
         let closure = unsafe { ManuallyDrop::take(&mut data.closure) };
@@ -137,7 +163,9 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
 }
 
 impl<T, F> LazyLock<T, F> {
-    /// The value, if it has been made. Does not wait.
+    /// Returns the value if it is initialised. Does not wait.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::sync::LazyLock;
@@ -160,13 +188,24 @@ impl<T, F> LazyLock<T, F> {
         if !self.once.is_done() {
             return None;
         }
-        // SAFETY: LL1, nobody writes any more.
+        // SAFETY: LL1, the value is not written any more.
         let data = unsafe { &*self.data.get() };
         // SAFETY: LL1.
         Some(unsafe { &data.value })
     }
 
-    /// The value, if it has been made, to be changed. Never suspends.
+    /// Returns a mutable reference to the value if it is initialised. Never suspends.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::LazyLock;
+    ///
+    /// let mut lazy = LazyLock::new(|| 1);
+    /// assert_eq!(LazyLock::get_mut(&mut lazy), None);
+    /// LazyLock::force(&lazy);
+    /// assert_eq!(LazyLock::get_mut(&mut lazy), Some(&mut 1));
+    /// ```
     #[inline]
     pub fn get_mut(this: &mut LazyLock<T, F>) -> Option<&mut T> {
         if this.once.state() != End::Complete {

@@ -1,4 +1,4 @@
-//! What is initialised once.
+//! One-time initialisation.
 
 pub(super) mod lazy_lock;
 pub(super) mod once;

@@ -1,4 +1,4 @@
-//! [`Once`]. Its protocol is `raw/once.rs`.
+//! [`Once`]. Its protocol is in `sync/raw/once.rs`.
 
 use std::cell::Cell;
 use std::fmt;
@@ -13,11 +13,17 @@ use crate::sync::raw::once::{Begin, End, RawOnce};
 use crate::sync::wait::stand::in_vain;
 use crate::sync::wait::waiting::Thread;
 
-/// Runs an initialiser once, whoever comes first; the others wait until it has run. As [`std::sync::Once`].
+/// Runs an initialiser once; other callers wait until it has run. See [`std::sync::Once`].
 ///
-/// The initialiser may wait: other green threads run meanwhile. If it panics the `Once` is poisoned. If it is [cancelled](crate::Cancelled),
-/// the `Once` is as if it had not been called, and the next caller, perhaps one that waits already, runs its own initialiser.
-/// An initialiser that calls the same `Once` waits for itself, for ever.
+/// The initialiser may wait: other green threads run meanwhile. If it panics, the `Once` is
+/// poisoned. An initialiser that calls the same `Once` never returns.
+///
+/// # Cancellation
+///
+/// If the initialiser is [cancelled](crate::Cancelled), the `Once` is as if it had not been called,
+/// and the next caller, or one that is already waiting, runs its own initialiser.
+///
+/// # Examples
 ///
 /// ```
 /// static START: rustlet::sync::Once = rustlet::sync::Once::new();
@@ -27,6 +33,7 @@ use crate::sync::wait::waiting::Thread;
 /// START.call_once(|| ran += 1);
 /// assert_eq!(ran, 1);
 /// ```
+#[doc(alias = "OnceFunc")]
 pub struct Once {
     raw: RawOnce<Thread>,
 }
@@ -34,7 +41,13 @@ pub struct Once {
 impl UnwindSafe for Once {}
 impl RefUnwindSafe for Once {}
 
-/// What the initialiser of [`Once::call_once_force`] is told. As [`std::sync::OnceState`].
+/// State passed to the initialiser of [`Once::call_once_force`]; see [`std::sync::OnceState`].
+///
+/// # Examples
+///
+/// ```
+/// rustlet::sync::Once::new().call_once_force(|state| assert!(!state.is_poisoned()));
+/// ```
 pub struct OnceState {
     poisoned: bool,
     // Not shared between threads, as std's.
@@ -42,7 +55,9 @@ pub struct OnceState {
 }
 
 impl OnceState {
-    /// Whether an earlier initialiser panicked.
+    /// Returns `true` if an earlier initialiser panicked.
+    ///
+    /// # Examples
     ///
     /// ```
     /// rustlet::sync::Once::new().call_once_force(|state| assert!(!state.is_poisoned()));
@@ -61,17 +76,24 @@ impl fmt::Debug for OnceState {
     }
 }
 
-/// What an unwinding of the initialiser leaves.
+/// The state that remains after the initialiser was unwound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unwound {
-    /// A panic poisons; a cancellation leaves the way free for the next.
+    /// A panic poisons; after a cancellation the next caller may try.
     MayRetry,
-    /// Poison in either case: the initialiser is used up.
+    /// Poison in either case: the initialiser is consumed.
     IsLost,
 }
 
 impl Once {
-    /// One that has not run anything.
+    /// Creates a `Once` that has not run anything.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// static START: rustlet::sync::Once = rustlet::sync::Once::new();
+    /// START.call_once(|| println!("once"));
+    /// ```
     #[allow(clippy::new_without_default, reason = "std's has none either")]
     #[inline]
     #[must_use]
@@ -81,12 +103,30 @@ impl Once {
         }
     }
 
-    /// Runs `f` if no initialiser has run; waits for one that is running. When it returns, one has run, and what it did is
-    /// visible. Suspends the calling green thread, or blocks the calling OS thread.
+    /// Runs `f` if no initialiser has run, and waits for one that is running. When it returns, an
+    /// initialiser has run and its effects are visible.
     ///
     /// # Panics
     ///
-    /// `f` panics, or an earlier one did.
+    /// Panics if `f` panics or the `Once` is poisoned.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread while another thread runs an initialiser; blocks an OS
+    /// thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::Once;
+    ///
+    /// let once = Once::new();
+    /// let mut runs = 0;
+    /// once.call_once(|| runs += 1);
+    /// once.call_once(|| runs += 1);
+    /// assert_eq!(runs, 1);
+    /// ```
+    #[doc(alias = "Do")]
     #[inline]
     #[track_caller]
     pub fn call_once<F>(&self, f: F)
@@ -99,11 +139,13 @@ impl Once {
         }
     }
 
-    /// As [`call_once`](Once::call_once), but also after an initialiser that has panicked.
+    /// Runs `f` like [`call_once`](Once::call_once), also if an earlier initialiser panicked.
     ///
     /// # Panics
     ///
-    /// `f` panics.
+    /// Panics if `f` panics.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::sync::Once;
@@ -126,8 +168,9 @@ impl Once {
         }
     }
 
-    /// Whether an initialiser has run to its end. Does not wait; but a green thread that asks in vain again and again gives way from time to
-    /// time.
+    /// Returns `true` if an initialiser has completed. Does not wait.
+    ///
+    /// # Examples
     ///
     /// ```
     /// assert!(!rustlet::sync::Once::new().is_completed());
@@ -147,11 +190,30 @@ impl Once {
         self.raw.is_complete()
     }
 
-    /// Waits until somebody has run an initialiser. Suspends the calling green thread, or blocks the calling OS thread.
+    /// Waits until an initialiser has completed.
     ///
     /// # Panics
     ///
-    /// An initialiser has panicked.
+    /// Panics if an initialiser has panicked.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until then; blocks an OS thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::Once;
+    ///
+    /// rustlet::run(|| {
+    ///     let once = Once::new();
+    ///     rustlet::scope(|s| {
+    ///         s.spawn(|| once.call_once(|| ()));
+    ///         once.wait();
+    ///     });
+    ///     assert!(once.is_completed());
+    /// });
+    /// ```
     #[track_caller]
     pub fn wait(&self) {
         if !self.is_done() {
@@ -160,7 +222,18 @@ impl Once {
         }
     }
 
-    /// As [`wait`](Once::wait), and after a panic waits on, for an initialiser that does better.
+    /// Waits until an initialiser has completed; after a panic it keeps waiting for one that
+    /// succeeds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::Once;
+    ///
+    /// let once = Once::new();
+    /// once.call_once(|| ());
+    /// once.wait_force();
+    /// ```
     #[track_caller]
     pub fn wait_force(&self) {
         if !self.is_done() {
@@ -168,7 +241,7 @@ impl Once {
         }
     }
 
-    /// False: it is poisoned.
+    /// Returns `false` if it is poisoned.
     #[cold]
     fn wait_for(&self, minds_poison: bool, at: &'static Location<'static>) -> bool {
         let wait = Wait::at(Reason::Once, at).on_cancel(OnCancel::Defer);
@@ -180,7 +253,7 @@ impl Once {
         }
     }
 
-    /// False: it is poisoned, which the caller minds.
+    /// Returns `false` if it is poisoned and `minds_poison` is set.
     #[cold]
     pub(super) fn call(
         &self,
@@ -219,12 +292,12 @@ impl Once {
         }
     }
 
-    /// What has become of it; nobody else has it.
+    /// Returns the state; the caller has exclusive access.
     pub(super) fn state(&mut self) -> End {
         self.raw.state()
     }
 
-    /// See `state`.
+    /// Sets the state; the caller has exclusive access.
     pub(super) fn set_state(&mut self, end: End) {
         self.raw.set_state(end);
     }

@@ -1,8 +1,8 @@
 #![allow(unsafe_code, reason = "a value that is there from some moment on")]
 //! [`OnceLock`].
 //!
-//! OL1. The value is there exactly when `once` is complete; it is written by the one that runs the initialiser of `once`, or by an
-//!      owner, and from then on shared.
+//! OL1. The value exists exactly when `once` is complete; it is written by the thread that runs the
+//!      initialiser of `once`, or by an owner with exclusive access, and is shared from then on.
 
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -12,10 +12,12 @@ use super::once::{Once, Unwound};
 use crate::sync::raw::once::End;
 use crate::sync::wait::stand::in_vain;
 
-/// A place for a value that is written once, by whoever comes first. As [`std::sync::OnceLock`].
+/// A cell that is written at most once; see [`std::sync::OnceLock`].
 ///
-/// An initialiser may wait: other green threads run meanwhile. If it panics, or is [cancelled](crate::Cancelled), the place stays empty for the
-/// next.
+/// An initialiser may wait: other green threads run meanwhile. If it panics or is
+/// [cancelled](crate::Cancelled), the cell stays empty for the next one.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::sync::OnceLock;
@@ -28,22 +30,33 @@ use crate::sync::wait::stand::in_vain;
 ///     assert_eq!(*mine, other.join().unwrap());
 /// });
 /// ```
+#[doc(alias = "OnceCell")]
+#[doc(alias = "once_cell")]
 pub struct OnceLock<T> {
     once: Once,
-    // Dropped by itself: a destructor of ours would ask for more of what `T` borrows than std's does.
+    // Dropped by itself: a destructor of ours would require more of the borrows in `T` than std's
+    // does.
     value: UnsafeCell<Option<T>>,
 }
 
-// SAFETY: OL1: it is shared by those who have the place, and may be dropped by another thread than the one that wrote it.
+// SAFETY: OL1: it is shared by the threads that have the cell, and may be dropped by another thread
+// than the one that wrote it.
 unsafe impl<T: Sync + Send> Sync for OnceLock<T> {}
-// SAFETY: the value goes with the place.
+// SAFETY: the value moves with the cell.
 unsafe impl<T: Send> Send for OnceLock<T> {}
 
 impl<T: RefUnwindSafe + UnwindSafe> RefUnwindSafe for OnceLock<T> {}
 impl<T: UnwindSafe> UnwindSafe for OnceLock<T> {}
 
 impl<T> OnceLock<T> {
-    /// An empty one.
+    /// Creates an empty cell.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// static CELL: rustlet::sync::OnceLock<u32> = rustlet::sync::OnceLock::new();
+    /// assert_eq!(CELL.get(), None);
+    /// ```
     #[inline]
     #[must_use]
     pub const fn new() -> OnceLock<T> {
@@ -53,7 +66,16 @@ impl<T> OnceLock<T> {
         }
     }
 
-    /// The value, if it is there. Does not wait; but a green thread that asks in vain again and again gives way from time to time.
+    /// Returns the value if it is initialised. Does not wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cell = rustlet::sync::OnceLock::new();
+    /// assert_eq!(cell.get(), None);
+    /// cell.set(1).unwrap();
+    /// assert_eq!(cell.get(), Some(&1));
+    /// ```
     #[inline]
     #[track_caller]
     pub fn get(&self) -> Option<&T> {
@@ -79,19 +101,33 @@ impl<T> OnceLock<T> {
     /// OL1: `once` is complete.
     #[inline]
     unsafe fn get_unchecked(&self) -> &T {
-        // SAFETY: OL1, nobody writes any more.
+        // SAFETY: OL1, the value is not written any more.
         let value = unsafe { &*self.value.get() };
         // SAFETY: by the contract.
         unsafe { value.as_ref().unwrap_unchecked() }
     }
 
-    /// The value, if it is there. Does not wait.
+    /// Returns a mutable reference to the value if it is initialised. Never suspends.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut cell = rustlet::sync::OnceLock::from(1);
+    /// *cell.get_mut().unwrap() += 1;
+    /// assert_eq!(cell.get(), Some(&2));
+    /// ```
     #[inline]
     pub fn get_mut(&mut self) -> Option<&mut T> {
         self.value.get_mut().as_mut()
     }
 
-    /// Waits until somebody has put a value in. Suspends the calling green thread, or blocks the calling OS thread.
+    /// Waits until the cell is initialised and returns the value.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until then; blocks an OS thread.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::sync::{Arc, OnceLock};
@@ -110,11 +146,18 @@ impl<T> OnceLock<T> {
         unsafe { self.get_unchecked() }
     }
 
-    /// Puts a value in. Waits for an initialiser that is running; suspends the calling green thread, or blocks the calling OS thread.
+    /// Initialises the cell with `value`. Waits for an initialiser that is running.
     ///
     /// # Errors
     ///
-    /// There is one already; the new one comes back.
+    /// Returns `value` if the cell is already initialised.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread while another thread runs an initialiser; blocks an OS
+    /// thread.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let place = rustlet::sync::OnceLock::new();
@@ -133,12 +176,25 @@ impl<T> OnceLock<T> {
         }
     }
 
-    /// The value; if there is none, that of `f`, which at most one thread runs at a time. Suspends the calling green thread while another one
-    /// does, or blocks the calling OS thread.
+    /// Returns the value, initialising it with `f` if the cell is empty. At most one thread at a
+    /// time runs an initialiser.
     ///
     /// # Panics
     ///
-    /// `f` panics; the place stays empty.
+    /// Panics if `f` panics; the cell stays empty.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread while another thread runs an initialiser; blocks an OS
+    /// thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cell = rustlet::sync::OnceLock::new();
+    /// assert_eq!(*cell.get_or_init(|| 1), 1);
+    /// assert_eq!(*cell.get_or_init(|| 2), 1);
+    /// ```
     #[inline]
     #[track_caller]
     pub fn get_or_init<F>(&self, f: F) -> &T
@@ -152,7 +208,7 @@ impl<T> OnceLock<T> {
         unsafe { self.get_unchecked() }
     }
 
-    /// Makes the value, unless it is there. `make` gives one whenever it is called, which is once at most.
+    /// Initialises the cell if it is empty. `make` is called at most once and returns a value then.
     #[cold]
     fn initialise(&self, at: &'static Location<'static>, make: impl FnOnce() -> Option<T>) {
         if self.once.is_done() {
@@ -167,13 +223,21 @@ impl<T> OnceLock<T> {
         });
     }
 
-    /// The value, if it is there.
+    /// Consumes the cell and returns the value if it is initialised.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(rustlet::sync::OnceLock::from(1).into_inner(), Some(1));
+    /// ```
     #[inline]
     pub fn into_inner(mut self) -> Option<T> {
         self.take()
     }
 
-    /// Takes the value out, if it is there; the place is empty again.
+    /// Takes the value out, if it is initialised, and leaves the cell empty.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let mut place = rustlet::sync::OnceLock::from(1);

@@ -1,4 +1,4 @@
-//! [`Condvar`]. Its line is `raw/condvar.rs`.
+//! [`Condvar`]. Its wait queue is in `sync/raw/condvar.rs`.
 
 use std::fmt;
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
@@ -14,15 +14,19 @@ use crate::sync::wait::stand::Ended;
 use crate::sync::wait::waiting::Thread;
 use crate::sys::clock::{self, NEVER, Tick};
 
-/// Lets threads wait until a value behind a [`Mutex`](crate::sync::Mutex) is as they want it. As [`std::sync::Condvar`].
+/// Lets threads wait until a value behind a [`Mutex`](crate::sync::Mutex) satisfies a condition;
+/// see [`std::sync::Condvar`].
 ///
-/// Those who wait are woken in the order in which they came. A wait may end without a notification, so it belongs in a loop, or
-/// [`wait_while`](Condvar::wait_while) is used.
+/// Waiters are woken in first-in-first-out order. A wait may end without a notification, so call it
+/// in a loop, or use [`wait_while`](Condvar::wait_while).
 ///
 /// # Cancellation
 ///
-/// A green thread that is cancelled while it waits here takes the mutex again and then unwinds, which drops the guard. If it was notified at the same
-/// time it goes on instead, and unwinds from its next wait: a notification is not lost.
+/// A green thread that is cancelled while it waits here takes the mutex again and then unwinds,
+/// which drops the guard. If it was notified at the same time it returns instead and unwinds from
+/// its next wait, so no notification is lost.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::sync::{Arc, Condvar, Mutex};
@@ -39,6 +43,8 @@ use crate::sys::clock::{self, NEVER, Tick};
 ///     assert!(*guard);
 /// });
 /// ```
+#[doc(alias = "Cond")]
+#[doc(alias = "Notify")]
 pub struct Condvar {
     raw: RawCondvar<Thread>,
 }
@@ -46,12 +52,37 @@ pub struct Condvar {
 impl UnwindSafe for Condvar {}
 impl RefUnwindSafe for Condvar {}
 
-/// Whether a wait has ended because its time was up. As [`std::sync::WaitTimeoutResult`].
+/// Tells whether a wait ended because its time limit passed; see [`std::sync::WaitTimeoutResult`].
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::sync::{Condvar, Mutex};
+/// use std::time::Duration;
+///
+/// let (mutex, condvar) = (Mutex::new(()), Condvar::new());
+/// let guard = mutex.lock().unwrap();
+/// let (_guard, result) = condvar.wait_timeout(guard, Duration::ZERO).unwrap();
+/// assert!(result.timed_out());
+/// ```
 #[derive(Debug, PartialEq, Eq, Copy, Clone)]
 pub struct WaitTimeoutResult(bool);
 
 impl WaitTimeoutResult {
-    /// Whether the time was up.
+    /// Returns `true` if the time limit passed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::{Condvar, Mutex};
+    /// use std::time::Duration;
+    ///
+    /// let (mutex, condvar) = (Mutex::new(5), Condvar::new());
+    /// let (_guard, result) = condvar
+    ///     .wait_timeout_while(mutex.lock().unwrap(), Duration::ZERO, |n| *n == 0)
+    ///     .unwrap();
+    /// assert!(!result.timed_out());
+    /// ```
     #[must_use]
     pub fn timed_out(&self) -> bool {
         self.0
@@ -59,7 +90,9 @@ impl WaitTimeoutResult {
 }
 
 impl Condvar {
-    /// One that nobody waits for.
+    /// Creates a condition variable.
+    ///
+    /// # Examples
     ///
     /// ```
     /// static CHANGED: rustlet::sync::Condvar = rustlet::sync::Condvar::new();
@@ -73,12 +106,40 @@ impl Condvar {
         }
     }
 
-    /// Releases the mutex, waits for a notification, and takes the mutex again. Suspends the calling green thread, or blocks the calling
-    /// OS thread. A notification that comes after the release of the mutex is not missed.
+    /// Releases the mutex, waits for a notification, and takes the mutex again. A notification
+    /// after the release is not missed.
     ///
     /// # Errors
     ///
-    /// The mutex is poisoned when it is taken again; the error holds the guard.
+    /// Returns an error that holds the guard if the mutex is poisoned when it is taken again.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread; blocks an OS thread.
+    ///
+    /// # Cancellation
+    ///
+    /// The caller takes the mutex again and unwinds, which releases it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::{Condvar, Mutex};
+    ///
+    /// rustlet::run(|| {
+    ///     let (ready, changed) = (Mutex::new(false), Condvar::new());
+    ///     rustlet::scope(|s| {
+    ///         s.spawn(|| {
+    ///             *ready.lock().unwrap() = true;
+    ///             changed.notify_one();
+    ///         });
+    ///         let mut guard = ready.lock().unwrap();
+    ///         while !*guard {
+    ///             guard = changed.wait(guard).unwrap();
+    ///         }
+    ///     });
+    /// });
+    /// ```
     #[track_caller]
     #[inline]
     pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> LockResult<MutexGuard<'a, T>> {
@@ -86,11 +147,29 @@ impl Condvar {
         guard.checked()
     }
 
-    /// Waits as long as `condition` holds of the value.
+    /// Waits while `condition` returns `true`; otherwise like [`wait`](Condvar::wait).
     ///
     /// # Errors
     ///
     /// As [`wait`](Condvar::wait).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::{Condvar, Mutex};
+    ///
+    /// rustlet::run(|| {
+    ///     let (count, changed) = (Mutex::new(0), Condvar::new());
+    ///     rustlet::scope(|s| {
+    ///         s.spawn(|| {
+    ///             *count.lock().unwrap() = 3;
+    ///             changed.notify_all();
+    ///         });
+    ///         let guard = changed.wait_while(count.lock().unwrap(), |n| *n == 0).unwrap();
+    ///         assert_eq!(*guard, 3);
+    ///     });
+    /// });
+    /// ```
     #[track_caller]
     pub fn wait_while<'a, T, F>(
         &self,
@@ -107,11 +186,23 @@ impl Condvar {
         Ok(guard)
     }
 
-    /// As [`wait_timeout`](Condvar::wait_timeout), for so many milliseconds; the flag is false if the time was up.
+    /// Waits for a notification, for at most `ms` milliseconds. The flag is `false` if the time has
+    /// passed.
     ///
     /// # Errors
     ///
     /// As [`wait`](Condvar::wait).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #![allow(deprecated)]
+    /// use rustlet::sync::{Condvar, Mutex};
+    ///
+    /// let (mutex, condvar) = (Mutex::new(()), Condvar::new());
+    /// let (_guard, notified) = condvar.wait_timeout_ms(mutex.lock().unwrap(), 1).unwrap();
+    /// assert!(!notified);
+    /// ```
     #[deprecated(note = "replaced by `Condvar::wait_timeout`, as in std")]
     #[track_caller]
     pub fn wait_timeout_ms<'a, T>(
@@ -126,18 +217,22 @@ impl Condvar {
         }
     }
 
-    /// As [`wait`](Condvar::wait), but for at most `dur`; taking the mutex again is not counted in.
+    /// Waits for a notification, for at most `dur`; the time to take the mutex again does not
+    /// count.
     ///
     /// # Errors
     ///
     /// As [`wait`](Condvar::wait).
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::sync::{Condvar, Mutex};
     /// use std::time::Duration;
     ///
     /// let (mutex, never) = (Mutex::new(()), Condvar::new());
-    /// let (_guard, result) = never.wait_timeout(mutex.lock().unwrap(), Duration::from_millis(1)).unwrap();
+    /// let guard = mutex.lock().unwrap();
+    /// let (_guard, result) = never.wait_timeout(guard, Duration::from_millis(1)).unwrap();
     /// assert!(result.timed_out());
     /// ```
     #[track_caller]
@@ -162,12 +257,26 @@ impl Condvar {
         }
     }
 
-    /// Waits as long as `condition` holds of the value, but for at most `dur` in all. The time was up only if `condition`
-    /// still held at the end.
+    /// Waits while `condition` returns `true`, for at most `dur` in total. The result says that the
+    /// time has passed only if `condition` still held at the end.
     ///
     /// # Errors
     ///
     /// As [`wait`](Condvar::wait).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::{Condvar, Mutex};
+    /// use std::time::Duration;
+    ///
+    /// let (ready, changed) = (Mutex::new(false), Condvar::new());
+    /// let guard = ready.lock().unwrap();
+    /// let (guard, result) = changed
+    ///     .wait_timeout_while(guard, Duration::from_millis(1), |ready| !*ready)
+    ///     .unwrap();
+    /// assert!(!*guard && result.timed_out());
+    /// ```
     #[track_caller]
     pub fn wait_timeout_while<'a, T, F>(
         &self,
@@ -191,7 +300,27 @@ impl Condvar {
         }
     }
 
-    /// Wakes the thread that has waited longest, if any. Does not wait.
+    /// Wakes the longest waiting thread, if any. Does not wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::{Condvar, Mutex};
+    ///
+    /// rustlet::run(|| {
+    ///     let (jobs, more) = (Mutex::new(Vec::new()), Condvar::new());
+    ///     rustlet::scope(|s| {
+    ///         let worker = s.spawn(|| {
+    ///             let jobs = jobs.lock().unwrap();
+    ///             let mut jobs = more.wait_while(jobs, |jobs| jobs.is_empty()).unwrap();
+    ///             jobs.pop()
+    ///         });
+    ///         jobs.lock().unwrap().push("job");
+    ///         more.notify_one();
+    ///         assert_eq!(worker.join().unwrap(), Some("job"));
+    ///     });
+    /// });
+    /// ```
     #[inline]
     #[track_caller]
     pub fn notify_one(&self) {
@@ -199,7 +328,26 @@ impl Condvar {
         self.raw.notify_one();
     }
 
-    /// Wakes all threads that wait. Does not wait.
+    /// Wakes all waiting threads. Does not wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::{Condvar, Mutex};
+    ///
+    /// rustlet::run(|| {
+    ///     let (open, changed) = (Mutex::new(false), Condvar::new());
+    ///     rustlet::scope(|s| {
+    ///         for _ in 0..3 {
+    ///             s.spawn(|| drop(changed.wait_while(open.lock().unwrap(), |open| !*open)));
+    ///         }
+    ///         *open.lock().unwrap() = true;
+    ///         changed.notify_all();
+    ///     });
+    /// });
+    /// ```
+    #[doc(alias = "notify_waiters")]
+    #[doc(alias = "Broadcast")]
     #[inline]
     #[track_caller]
     pub fn notify_all(&self) {
@@ -207,7 +355,8 @@ impl Condvar {
         self.raw.notify_all();
     }
 
-    /// False: the time was up. Unwinds only with the mutex held: `guard` is dropped on the way.
+    /// Returns `false` if the deadline has passed. Unwinds only with the mutex held: `guard` is
+    /// dropped on the way.
     #[inline(always)]
     fn wait_until<T>(
         &self,

@@ -1,4 +1,4 @@
-//! The locks, and what is waited for under one.
+//! The locks and the condition variable.
 
 pub(super) mod condvar;
 pub(super) mod mutex;

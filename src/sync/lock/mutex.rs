@@ -1,7 +1,8 @@
 #![allow(unsafe_code, reason = "a value behind a lock")]
-//! [`Mutex`] and its guard. The lock itself is `raw/mutex.rs`.
+//! [`Mutex`] and its guard. The lock itself is `sync/raw/mutex.rs`.
 //!
-//! MU1. The value is touched through a guard, and there is one guard at a time: it exists from a successful lock to its drop.
+//! MU1. The value is touched through a guard, and there is one guard at a time: it exists from a
+//!      successful lock to its drop.
 
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -17,26 +18,32 @@ use crate::green::{Home, OnCancel, Reason, Wait};
 use crate::sync::raw::mutex::RawMutex;
 use crate::sync::wait::waiting::Thread;
 
-/// A lock around a value that one thread at a time may touch. As [`std::sync::Mutex`].
+/// Mutual exclusion for a value; see [`std::sync::Mutex`].
 ///
-/// A thread that waits for it lets the other green threads of its worker run; an OS thread blocks. The two kinds may share one.
-/// Its guard may be held across waits, by green threads: they stay on their worker.
+/// A green thread that waits for the mutex lets others of its worker run; an OS thread blocks. Both
+/// kinds can share one mutex. Green threads may hold the guard across waits, because they stay on
+/// their worker.
 ///
-/// A mutex that is free is taken with one atomic operation, and released with one. Threads are served roughly in the order in which they came:
-/// a thread that does not have to wait may slip in before one that is just being woken, but not for long: after half a millisecond, or as soon as one of the
-/// same worker keeps the lock across a wait, the next release hands it over. A thread that locks and unlocks in an endless loop
-/// lets the other green threads of its worker run from time to time, before it takes the lock (see [`yield_now`](crate::yield_now)).
+/// An uncontended lock is one atomic operation, and so is its release. The mutex is eventually
+/// fair: a running thread may barge ahead of a waking one for at most 0.5 ms, or until a thread of
+/// the same worker keeps the lock across a wait; then the next release hands the mutex to the first
+/// waiter. A thread that locks and unlocks in an endless loop yields occasionally (see
+/// [`yield_now`](crate::yield_now)).
 ///
 /// # Poisoning
 ///
-/// A thread that panics while it holds the guard poisons the mutex: locking it gives a [`PoisonError`](std::sync::PoisonError) from then on, which holds
-/// the guard all the same. A thread that is [cancelled](crate::Cancelled) releases its guards without poisoning. While one green thread
-/// is suspended in a destructor because it panics, a panic of another one of the same worker may go unnoticed.
+/// A thread that panics while it holds the guard poisons the mutex: later locks return a
+/// [`PoisonError`](std::sync::PoisonError), which still holds the guard. A thread that is
+/// [cancelled](crate::Cancelled) releases its guards without poisoning. While one green thread is
+/// suspended in a destructor because it panics, a panic of another one of the same worker may go
+/// unnoticed.
 ///
 /// # Cancellation
 ///
-/// A green thread that is cancelled while it waits in [`lock`](Mutex::lock) unwinds from there, and does not hold the mutex. One that
-/// unwinds already waits on.
+/// A green thread that is cancelled while it waits in [`lock`](Mutex::lock) unwinds and does not
+/// hold the mutex. A thread that is unwinding already keeps waiting.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::sync::{Arc, Mutex};
@@ -55,22 +62,24 @@ use crate::sync::wait::waiting::Thread;
 ///     assert_eq!(*sum.lock().unwrap(), 55);
 /// });
 /// ```
+#[doc(alias = "Lock")]
 pub struct Mutex<T: ?Sized> {
     raw: RawMutex<Thread>,
     poison: Flag,
     data: UnsafeCell<T>,
 }
 
-// SAFETY: who has the mutex has the value.
+// SAFETY: the thread that has the mutex has the value.
 unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
 // SAFETY: MU1: the value goes from thread to thread, and is not shared.
 unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
 
-// A value left half changed by a panic is what poisoning is for.
+// Poisoning covers a value that a panic left half changed.
 impl<T: ?Sized> UnwindSafe for Mutex<T> {}
 impl<T: ?Sized> RefUnwindSafe for Mutex<T> {}
 
-/// The right to the value of a locked [`Mutex`], which is released when this is dropped. As [`std::sync::MutexGuard`].
+/// RAII guard of a locked [`Mutex`], which is released when the guard is dropped; see
+/// [`std::sync::MutexGuard`].
 ///
 /// It stays on its thread:
 ///
@@ -79,7 +88,7 @@ impl<T: ?Sized> RefUnwindSafe for Mutex<T> {}
 /// send(rustlet::sync::Mutex::new(0).lock().unwrap());
 /// ```
 ///
-/// A shared reference to it is one to the value:
+/// It is `Sync` only if the value is:
 ///
 /// ```compile_fail,E0277
 /// use rustlet::sync::MutexGuard;
@@ -87,6 +96,8 @@ impl<T: ?Sized> RefUnwindSafe for Mutex<T> {}
 /// fn share<T: Sync>() {}
 /// share::<MutexGuard<'_, Cell<u8>>>();
 /// ```
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::sync::MutexGuard;
@@ -100,11 +111,13 @@ pub struct MutexGuard<'a, T: ?Sized> {
     stays: PhantomData<*const ()>,
 }
 
-// SAFETY: it gives `&T` to whom it is shared with.
+// SAFETY: sharing it shares `&T`.
 unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
 
 impl<T> Mutex<T> {
-    /// An unlocked one.
+    /// Creates an unlocked mutex.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::sync::Mutex;
@@ -120,11 +133,13 @@ impl<T> Mutex<T> {
         }
     }
 
-    /// The value.
+    /// Consumes the mutex and returns the value.
     ///
     /// # Errors
     ///
-    /// The mutex is poisoned; the error holds the value.
+    /// Returns an error that holds the value if the mutex is poisoned.
+    ///
+    /// # Examples
     ///
     /// ```
     /// assert_eq!(rustlet::sync::Mutex::new(1).into_inner().unwrap(), 1);
@@ -136,13 +151,23 @@ impl<T> Mutex<T> {
 }
 
 impl<T: ?Sized> Mutex<T> {
-    /// Waits until the mutex is free, and takes it. Suspends the calling green thread, or blocks the calling OS thread.
+    /// Takes the mutex, waiting until it is free.
     ///
-    /// Locking a mutex that the calling thread holds already waits for ever.
+    /// Locking a mutex that the calling thread already holds never returns.
     ///
     /// # Errors
     ///
-    /// The mutex is poisoned; the error holds the guard.
+    /// Returns an error that holds the guard if the mutex is poisoned.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread while the mutex is held; blocks an OS thread.
+    ///
+    /// # Cancellation
+    ///
+    /// The caller unwinds without the mutex.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let mutex = rustlet::sync::Mutex::new(1);
@@ -176,6 +201,8 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// `WouldBlock`: it is not free. `Poisoned`: it is poisoned; the error holds the guard.
     ///
+    /// # Examples
+    ///
     /// ```
     /// let mutex = rustlet::sync::Mutex::new(1);
     /// let guard = mutex.try_lock().unwrap();
@@ -205,7 +232,24 @@ impl<T: ?Sized> Mutex<T> {
         }
     }
 
-    /// Whether a thread has panicked while it held the mutex. Without the lock the answer may be old.
+    /// Returns `true` if a thread has panicked while it held the mutex. Without the lock the answer
+    /// may be stale.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::Mutex;
+    ///
+    /// let mutex = Mutex::new(1);
+    /// rustlet::run(|| rustlet::scope(|s| {
+    ///     let panicked = s.spawn(|| {
+    ///         let _guard = mutex.lock();
+    ///         std::panic::resume_unwind(Box::new("no"));
+    ///     });
+    ///     assert!(panicked.join().is_err());
+    /// }));
+    /// assert!(mutex.is_poisoned());
+    /// ```
     #[inline]
     #[track_caller]
     pub fn is_poisoned(&self) -> bool {
@@ -213,7 +257,9 @@ impl<T: ?Sized> Mutex<T> {
         self.poison.get()
     }
 
-    /// Says that the value is in order again.
+    /// Clears the poisoned state: the value is consistent again.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::sync::Mutex;
@@ -235,11 +281,14 @@ impl<T: ?Sized> Mutex<T> {
         self.poison.clear();
     }
 
-    /// The value, of a mutex that nobody else has. Never suspends.
+    /// Returns a mutable reference to the value; exclusive access makes a lock unnecessary. Never
+    /// suspends.
     ///
     /// # Errors
     ///
-    /// The mutex is poisoned; the error holds the reference.
+    /// Returns an error that holds the reference if the mutex is poisoned.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let mut mutex = rustlet::sync::Mutex::new(1);
@@ -253,13 +302,14 @@ impl<T: ?Sized> Mutex<T> {
 }
 
 impl<T: ?Sized> MutexGuard<'_, T> {
-    /// For a wait that begins with the lock held and ends with it held, while the guard sleeps. Nothing may unwind between the two.
+    /// Releases the mutex during a wait that begins and ends with the lock held, while the guard
+    /// exists. Nothing may unwind in between.
     #[inline(always)]
     pub(super) fn release(&self) {
         self.mutex.raw.unlock();
     }
 
-    /// See `release`. Not ended by a cancellation: the guard has to be right.
+    /// Takes the mutex again after `release`. Not ended by a cancellation: the guard must be valid.
     #[inline(always)]
     pub(super) fn take_again(&self, at: &'static Location<'static>) {
         if !self.mutex.raw.lock_fast() {
@@ -267,7 +317,7 @@ impl<T: ?Sized> MutexGuard<'_, T> {
         }
     }
 
-    /// The guard, as an error if its mutex is poisoned.
+    /// Returns the guard, as an error if its mutex is poisoned.
     #[inline(always)]
     pub(super) fn checked(self) -> LockResult<Self> {
         self.mutex.poison.wrap(self)
@@ -330,7 +380,7 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
         match self.try_once() {
             Ok(guard) => shown.field("data", &&*guard),
             Err(TryLockError::Poisoned(error)) => shown.field("data", &&**error.get_ref()),
-            // With quotes, other than that of `RwLock`: as std 1.95 has it.
+            // With quotes, unlike `RwLock`: as in std 1.95.
             Err(TryLockError::WouldBlock) => shown.field("data", &"<locked>"),
         };
         shown.field("poisoned", &self.poison.get());

@@ -1,31 +1,35 @@
-//! Poisoning: a lock remembers that somebody panicked while holding it, as std's do.
+//! Poisoning: a lock remembers that a thread panicked while it held the lock, as in std.
 //!
-//! As std does, it asks `thread::panicking()` when a lock is taken and when it is released, and poisons the lock if that
-//! has become true; `green/panic_count.rs` makes the answer that of the green thread.
+//! As std does, it calls `thread::panicking()` when a lock is taken and when it is released, and
+//! poisons the lock if the answer has become `true`; `green/fiber/panic_count.rs` makes the answer
+//! that of the green thread.
 //!
-//! PO1. A panic poisons the locks that the thread held when it began, and none that it took afterwards, in destructors.
-//! PO2. A cancellation poisons none. It is told from a panic by its number: a thread that unwinds, and whose last
-//!      cancellation is not over, unwinds with that one if the lock was taken before it. If the lock was taken
-//!      later, when that cancellation had been caught and its payload was kept, it is a panic.
+//! PO1. A panic poisons the locks that the thread held when the panic began, and none that
+//!      destructors took afterwards.
+//! PO2. A cancellation poisons no lock. Its number tells it from a panic: a thread that
+//!      unwinds, and whose last cancellation is not over, unwinds with that cancellation if the
+//!      lock was taken before it. If the lock was taken later, when that cancellation had been
+//!      caught and its payload was kept, it is a panic.
 //!
-//! What this gets wrong: a cancellation that is caught and thrown on while a lock is held that was taken in between poisons
-//! that lock. A panic that begins while the payload of an earlier cancellation is kept, inside the `timeout` that it was
-//! for, does not poison the locks that were taken before that one, if the program has replaced the panic hook or throws
-//! by `resume_unwind`.
+//! Known errors: a cancellation that is caught and rethrown while a lock is held that was taken in
+//! between poisons that lock. A panic that begins while the payload of an earlier cancellation is
+//! kept, inside the `timeout` that it was for, does not poison the locks that were taken before it,
+//! if the program has replaced the panic hook or throws with `resume_unwind`.
 
 use crate::green::cancel::{last_raise, may_have_raised};
 use crate::shim::{AtomicBool, Ordering};
 use std::sync::{LockResult, PoisonError, TryLockError};
 
-/// Whether a lock is poisoned. Relaxed: the lock itself orders what matters.
+/// The poison flag of a lock. Relaxed: the lock itself orders its accesses.
 #[derive(Debug)]
 pub(super) struct Flag(AtomicBool);
 
-/// What was known when the lock was taken.
+/// The state when the lock was taken.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     unwinding: bool,
-    /// The thread's last cancellation, if it is not over though the thread does not unwind: it was caught.
+    /// The thread's last cancellation, if it is not over although the thread does not unwind: it
+    /// was caught.
     caught: u32,
 }
 
@@ -43,7 +47,7 @@ impl Flag {
         self.0.store(false, Ordering::Relaxed);
     }
 
-    /// The lock was taken by the calling thread.
+    /// Called when the calling thread has taken the lock.
     #[inline(always)]
     pub(super) fn enter(&self) -> Entry {
         Entry {
@@ -52,7 +56,7 @@ impl Flag {
         }
     }
 
-    /// It is about to be released.
+    /// Called before the lock is released.
     #[inline(always)]
     pub(super) fn leave(&self, entry: Entry) {
         if std::thread::panicking() {
@@ -70,7 +74,7 @@ impl Flag {
         }
     }
 
-    /// What was got, as an error if the lock is poisoned.
+    /// Returns `got`, as an error if the lock is poisoned.
     #[inline(always)]
     pub(super) fn wrap<G>(&self, got: G) -> LockResult<G> {
         if self.get() {
@@ -80,7 +84,7 @@ impl Flag {
         }
     }
 
-    /// The same for those that do not wait.
+    /// The same for a try.
     #[inline(always)]
     pub(super) fn wrap_tried<G>(&self, got: Option<G>) -> Result<G, TryLockError<G>> {
         let got = got.ok_or(TryLockError::WouldBlock)?;

@@ -1,8 +1,9 @@
 #![allow(unsafe_code, reason = "a value behind a lock")]
-//! [`RwLock`] and its guards. The lock itself is `raw/rwlock.rs`.
+//! [`RwLock`] and its guards. The lock itself is `sync/raw/rwlock.rs`.
 //!
-//! RL1. The value is touched through guards: it is read while there are read guards, and changed while there is a write guard, which is
-//!     then the only guard. A guard exists from a successful lock to its drop.
+//! RL1. The value is accessed through guards: it is read while there are read guards, and changed
+//!      while there is a write guard, which is then the only guard. A guard exists from a
+//!      successful lock to its drop.
 
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -20,14 +21,17 @@ use crate::green::{Home, OnCancel, Reason, Wait};
 use crate::sync::raw::rwlock::{Access, RawRwLock};
 use crate::sync::wait::waiting::Thread;
 
-/// A lock around a value that many threads may read at once, or one may change. As [`std::sync::RwLock`].
+/// A lock that allows many readers or one writer at a time; see [`std::sync::RwLock`].
 ///
-/// A thread that waits for it lets the other green threads of its worker run; an OS thread blocks. Waiting threads are
-/// served in the order in which they came, readers next to each other together: neither kind starves the other. As soon as a writer waits,
-/// new readers line up behind it; so a thread that reads already and locks for reading once more may wait for ever, as std's documentation
-/// warns too.
+/// A green thread that waits for the lock lets others of its worker run; an OS thread blocks.
+/// Waiters are served in first-in-first-out order, adjacent readers together, so neither kind
+/// starves the other. As soon as a writer waits, new readers queue behind it. So a thread that
+/// holds a read lock and takes another one may deadlock, as std's documentation warns too.
 ///
-/// Poisoning and cancellation are as with [`Mutex`](crate::sync::Mutex); a panic poisons only if it held the lock for writing.
+/// Poisoning and cancellation work as with [`Mutex`](crate::sync::Mutex); a panic poisons only if
+/// it held the lock for writing.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::sync::RwLock;
@@ -46,7 +50,7 @@ pub struct RwLock<T: ?Sized> {
     data: UnsafeCell<T>,
 }
 
-// SAFETY: who has the lock has the value.
+// SAFETY: the thread that has the lock has the value.
 unsafe impl<T: ?Sized + Send> Send for RwLock<T> {}
 // SAFETY: RL1: the value goes from thread to thread, and is shared by those who read.
 unsafe impl<T: ?Sized + Send + Sync> Sync for RwLock<T> {}
@@ -55,7 +59,10 @@ unsafe impl<T: ?Sized + Send + Sync> Sync for RwLock<T> {}
 impl<T: ?Sized> UnwindSafe for RwLock<T> {}
 impl<T: ?Sized> RefUnwindSafe for RwLock<T> {}
 
-/// The right to read the value of an [`RwLock`], until this is dropped. As [`std::sync::RwLockReadGuard`].
+/// RAII guard of a read lock of an [`RwLock`], released on drop; see
+/// [`std::sync::RwLockReadGuard`].
+///
+/// It is not `Send`:
 ///
 /// ```compile_fail,E0277
 /// fn send<T: Send>(_: T) {}
@@ -63,15 +70,19 @@ impl<T: ?Sized> RefUnwindSafe for RwLock<T> {}
 /// ```
 #[must_use = "if unused the RwLock will immediately unlock"]
 pub struct RwLockReadGuard<'a, T: ?Sized> {
-    // A pointer, so that the guard is covariant; and it does not claim the value for the whole of a call that drops it.
+    // A pointer, so that the guard is covariant and does not claim the value for the whole of a
+    // call that drops it.
     data: NonNull<T>,
     raw: &'a RawRwLock<Thread>,
 }
 
-// SAFETY: it gives `&T` to whom it is shared with.
+// SAFETY: sharing it shares `&T`.
 unsafe impl<T: ?Sized + Sync> Sync for RwLockReadGuard<'_, T> {}
 
-/// The right to change the value of an [`RwLock`], until this is dropped. As [`std::sync::RwLockWriteGuard`].
+/// RAII guard of the write lock of an [`RwLock`], released on drop; see
+/// [`std::sync::RwLockWriteGuard`].
+///
+/// It is not `Send`:
 ///
 /// ```compile_fail,E0277
 /// fn send<T: Send>(_: T) {}
@@ -84,16 +95,18 @@ pub struct RwLockWriteGuard<'a, T: ?Sized> {
     stays: PhantomData<*const ()>,
 }
 
-// SAFETY: it gives `&T` to whom it is shared with.
+// SAFETY: sharing it shares `&T`.
 unsafe impl<T: ?Sized + Sync> Sync for RwLockWriteGuard<'_, T> {}
 
 impl<T> RwLock<T> {
-    /// An unlocked one.
+    /// Creates an unlocked lock.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::sync::RwLock;
-    /// static NAME: RwLock<&str> = RwLock::new("nobody");
-    /// *NAME.write().unwrap() = "somebody";
+    /// static NAME: RwLock<&str> = RwLock::new("old");
+    /// *NAME.write().unwrap() = "new";
     /// ```
     #[inline]
     pub const fn new(value: T) -> RwLock<T> {
@@ -104,11 +117,17 @@ impl<T> RwLock<T> {
         }
     }
 
-    /// The value.
+    /// Consumes the lock and returns the value.
     ///
     /// # Errors
     ///
-    /// The lock is poisoned; the error holds the value.
+    /// Returns an error that holds the value if the lock is poisoned.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(rustlet::sync::RwLock::new(1).into_inner().unwrap(), 1);
+    /// ```
     pub fn into_inner(self) -> LockResult<T> {
         let RwLock { poison, data, .. } = self;
         poison.wrap(data.into_inner())
@@ -116,12 +135,27 @@ impl<T> RwLock<T> {
 }
 
 impl<T: ?Sized> RwLock<T> {
-    /// Waits until nobody writes, and nobody that came before waits to write; then takes the lock for reading. Suspends the calling green
-    /// thread, or blocks the calling OS thread.
+    /// Takes the lock for reading, waiting until there is no writer and no earlier writer waits.
     ///
     /// # Errors
     ///
-    /// The lock is poisoned; the error holds the guard.
+    /// Returns an error that holds the guard if the lock is poisoned.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread while it has to wait; blocks an OS thread.
+    ///
+    /// # Cancellation
+    ///
+    /// The caller unwinds without the lock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = rustlet::sync::RwLock::new(1);
+    /// let (one, two) = (lock.read().unwrap(), lock.read().unwrap());
+    /// assert_eq!(*one + *two, 2);
+    /// ```
     #[track_caller]
     #[inline]
     pub fn read(&self) -> LockResult<RwLockReadGuard<'_, T>> {
@@ -133,12 +167,27 @@ impl<T: ?Sized> RwLock<T> {
         self.poison.wrap(self.read_guard())
     }
 
-    /// Waits until nobody reads or writes, and takes the lock for writing. Suspends the calling green thread, or blocks the calling
-    /// OS thread.
+    /// Takes the lock for writing, waiting until it is free.
     ///
     /// # Errors
     ///
-    /// The lock is poisoned; the error holds the guard.
+    /// Returns an error that holds the guard if the lock is poisoned.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread while it has to wait; blocks an OS thread.
+    ///
+    /// # Cancellation
+    ///
+    /// The caller unwinds without the lock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = rustlet::sync::RwLock::new(1);
+    /// *lock.write().unwrap() = 2;
+    /// assert_eq!(*lock.read().unwrap(), 2);
+    /// ```
     #[track_caller]
     #[inline]
     pub fn write(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
@@ -164,7 +213,10 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// # Errors
     ///
-    /// `WouldBlock`: somebody writes or waits to write. `Poisoned`: the lock is poisoned; the error holds the guard.
+    /// `WouldBlock`: a writer holds the lock or waits for it. `Poisoned`: the lock is poisoned; the
+    /// error holds the guard.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let lock = rustlet::sync::RwLock::new(1);
@@ -186,11 +238,13 @@ impl<T: ?Sized> RwLock<T> {
         self.poison.wrap_tried(entered.then(|| self.read_guard()))
     }
 
-    /// Takes the lock for writing if it is free.
+    /// Takes the lock for writing if it is free. Does not wait.
     ///
     /// # Errors
     ///
     /// `WouldBlock`: it is not free. `Poisoned`: it is poisoned; the error holds the guard.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let lock = rustlet::sync::RwLock::new(1);
@@ -228,7 +282,15 @@ impl<T: ?Sized> RwLock<T> {
         }
     }
 
-    /// Whether a thread has panicked while it held the lock for writing. Without the lock the answer may be old.
+    /// Returns `true` if a thread has panicked while it held the lock for writing. Without the lock
+    /// the answer may be stale.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lock = rustlet::sync::RwLock::new(1);
+    /// assert!(!lock.is_poisoned());
+    /// ```
     #[inline]
     #[track_caller]
     pub fn is_poisoned(&self) -> bool {
@@ -236,7 +298,23 @@ impl<T: ?Sized> RwLock<T> {
         self.poison.get()
     }
 
-    /// Says that the value is in order again.
+    /// Clears the poisoned state: the value is consistent again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::RwLock;
+    /// use std::panic::{catch_unwind, resume_unwind};
+    ///
+    /// let lock = RwLock::new(1);
+    /// let panicked = catch_unwind(|| {
+    ///     let _guard = lock.write();
+    ///     resume_unwind(Box::new("no"));
+    /// });
+    /// assert!(panicked.is_err() && lock.is_poisoned());
+    /// lock.clear_poison();
+    /// assert!(lock.read().is_ok());
+    /// ```
     #[inline]
     #[track_caller]
     pub fn clear_poison(&self) {
@@ -244,11 +322,20 @@ impl<T: ?Sized> RwLock<T> {
         self.poison.clear();
     }
 
-    /// The value, of a lock that nobody else has. Never suspends.
+    /// Returns a mutable reference to the value; exclusive access makes a lock unnecessary. Never
+    /// suspends.
     ///
     /// # Errors
     ///
-    /// The lock is poisoned; the error holds the reference.
+    /// Returns an error that holds the reference if the lock is poisoned.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut lock = rustlet::sync::RwLock::new(1);
+    /// *lock.get_mut().unwrap() = 2;
+    /// assert_eq!(*lock.read().unwrap(), 2);
+    /// ```
     pub fn get_mut(&mut self) -> LockResult<&mut T> {
         let data = self.data.get_mut();
         self.poison.wrap(data)
@@ -256,7 +343,10 @@ impl<T: ?Sized> RwLock<T> {
 }
 
 impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
-    /// Makes a read guard of it, without letting a writer in between. Readers that wait next are let in. Never suspends.
+    /// Turns the write lock into a read lock, without letting a writer in between. Readers next in
+    /// the queue are let in. Never suspends.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::sync::{RwLock, RwLockWriteGuard};
@@ -271,7 +361,7 @@ impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
     pub fn downgrade(s: RwLockWriteGuard<'a, T>) -> RwLockReadGuard<'a, T> {
         let guard = ManuallyDrop::new(s);
         let lock = guard.lock;
-        // As its drop would; it cannot hold writers off any more.
+        // As its drop would: it cannot exclude writers any more.
         lock.poison.leave(guard.entry);
         lock.raw.downgrade();
         lock.read_guard()

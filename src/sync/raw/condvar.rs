@@ -1,16 +1,17 @@
-//! The line of a [`Condvar`](crate::sync::Condvar).
+//! The wait queue of a [`Condvar`](crate::sync::Condvar).
 //!
-//! CV1. A waiter stands in line before it releases the mutex. So whoever changes the condition under the mutex
-//!      afterwards finds it there, and sees that `standing` is not 0: the mutex orders the two.
+//! CV1. A waiter enters the queue before it releases the mutex. So a thread that changes the
+//!      condition under the mutex afterwards finds it there and sees that `standing` is not 0: the
+//!      mutex orders the two.
 
 use crate::shim::{AtomicUsize, Ordering, const_unless_loom};
 use crate::sync::wait::line::Line;
 use crate::sync::wait::spin::Spin;
 use crate::sync::wait::stand::{Ended, Place, Sleep, stand};
 
-/// See the module's text.
+/// See the module documentation.
 pub(crate) struct RawCondvar<S> {
-    /// How many stand in line; written under its lock.
+    /// The length of the queue; written under its lock.
     standing: AtomicUsize,
     line: Spin<Line<S>>,
 }
@@ -27,7 +28,7 @@ impl<S> RawCondvar<S> {
 }
 
 impl<S: Sleep> RawCondvar<S> {
-    /// Stands in line, calls `release`, and waits. Does not unwind.
+    /// Enters the queue, calls `release`, and waits. Does not unwind.
     #[inline(always)]
     pub(crate) fn wait(&self, wait: &S::Wait, release: impl FnOnce()) -> Ended {
         let line = self.line.lock();
@@ -43,14 +44,14 @@ impl<S: Sleep> RawCondvar<S> {
         )
     }
 
-    /// Under the lock of the line.
+    /// Updates `standing`, under the lock of the queue.
     #[inline(always)]
     fn count(&self, by: usize) {
         let standing = self.standing.load(Ordering::Relaxed).wrapping_add(by);
         self.standing.store(standing, Ordering::Relaxed);
     }
 
-    /// Wakes the first in line.
+    /// Wakes the first waiter.
     #[inline]
     pub(crate) fn notify_one(&self) {
         // CV1.
@@ -59,7 +60,7 @@ impl<S: Sleep> RawCondvar<S> {
         }
     }
 
-    /// Wakes all that stand in line now.
+    /// Wakes all current waiters.
     pub(crate) fn notify_all(&self) {
         let standing = self.standing.load(Ordering::Relaxed);
         if standing != 0 {
@@ -67,7 +68,7 @@ impl<S: Sleep> RawCondvar<S> {
         }
     }
 
-    /// At most so many: those who come back to wait again are not woken twice.
+    /// Wakes at most `most` waiters: those that return to wait again are not woken twice.
     fn notify(&self, most: usize) {
         for _ in 0..most {
             let mut line = self.line.lock();
@@ -116,7 +117,8 @@ mod loom_tests {
             self.changed.notify_one();
         }
 
-        /// Waits until there are so many; or gives up, if it is not notified at once. A notification that is lost is a deadlock.
+        /// Waits until there are `items`, or gives up if it is not notified at once. A lost
+        /// notification is a deadlock.
         fn wait_for(&self, items: usize, wait: Until) {
             self.lock();
             while self.items.get() < items {
@@ -128,7 +130,7 @@ mod loom_tests {
             }
             let seen = self.items.get();
             self.mutex.unlock();
-            // Who was notified and does not need it passes it on.
+            // A notified thread that does not need the notification passes it on.
             if seen > items {
                 self.changed.notify_one();
             }
@@ -166,7 +168,7 @@ mod loom_tests {
         });
     }
 
-    /// One that gives up does not take the notification of the other with it.
+    /// A waiter that gives up does not take the other's notification with it.
     #[test]
     fn loom_condvar_one_gives_up() {
         check(Some(2), || {

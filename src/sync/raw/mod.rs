@@ -1,6 +1,8 @@
-//! The protocols of the locks, without what they guard and without poisoning: who gets in, who waits, whom a release wakes.
+//! The protocols of the locks, without the value and without poisoning: which thread enters, which
+//! waits, and which waiter a release wakes.
 //!
-//! Each is written for any [`Sleep`](crate::sync::wait::stand::Sleep), and model-checked on this very source.
+//! Each is generic over [`Sleep`](crate::sync::wait::stand::Sleep) and is model-checked on this
+//! very source.
 
 pub(crate) mod condvar;
 pub(crate) mod mutex;

@@ -1,24 +1,30 @@
 #![allow(unsafe_code, reason = "what a claimer finds in a waiter's frame")]
-//! The lock of a [`Mutex`](crate::sync::Mutex): a word, and a line of those who wait.
+//! The lock of a [`Mutex`](crate::sync::Mutex): a state word and a wait queue.
 //!
 //! | `LOCKED` | `QUEUED` | `WOKEN` | `HAND` | means |
 //! |---|---|---|---|---|
 //! | 0 | 0 | 0 | 0 | free |
-//! | 1 | 0 | 0 | 0 | held; nobody waits. With the place of the holder, worker and thread, in the upper bits |
-//! | 1 | 1 | 0 | 0 | held, and somebody stands in line: the release wakes the first, to try for itself |
-//! | any | any | 1 | 0 | one that was woken is on its way to try: a release wakes nobody |
-//! | 1 | 1 | 0 | 1 | one was woken in vain often enough: the release gives the lock to the first in line |
+//! | 1 | 0 | 0 | 0 | held, no waiter. The upper bits hold the place of the holder: its worker and its thread |
+//! | 1 | 1 | 0 | 0 | held, with waiters: the release wakes the first one, which retries |
+//! | any | any | 1 | 0 | a woken waiter is about to retry: a release wakes no other |
+//! | 1 | 1 | 0 | 1 | a woken waiter lost often enough: the release hands the lock over |
 //!
-//! In the common case a lock is one compare-and-swap (free → held) and a release is one (held → free). A thread that comes by while another one is on its way
-//! may take the lock before it: the worker goes on without a switch for each turn. Who was woken in vain stands at the front again; and
-//! if it was by a thread of its own worker, which keeps the lock across a wait, or for half a millisecond by others, it is handed the lock by the next
-//! release. Earlier would make a convoy of threads that only count: each turn would wait for a worker to wake up.
+//! In the common case a lock is one compare-and-swap (free → held) and a release is one (held →
+//! free). A running thread may take the lock before a woken one (barging), so that the worker goes
+//! on without a switch for each acquisition. A woken waiter that loses the race returns to the
+//! front of the queue. If it lost to a thread of its own worker that keeps the lock across a wait,
+//! or to others for half a millisecond, the next release hands it the lock. An earlier handoff
+//! would make a convoy of threads that only count: each acquisition would wait for a worker to wake
+//! up.
 //!
-//! MX1. If the line is not empty, then the lock is held by one whose release will look at the line, or one that was woken is on its
-//!      way. So `QUEUED` is set, under the lock of the line, only in a word that is `LOCKED`; and who was woken puts `WOKEN` down
-//!      only by taking the lock, or in a word that is `LOCKED`.
-//! MX2. While somebody holds both this lock and the lock of the line, nobody else changes the word.
-//! MX3. Who is given the lock finds `given` in its offer. Acquire and Release go through its ticket (L4).
+//! MX1. If the queue is not empty, the lock is held by a thread whose release will look at the
+//!      queue, or a woken waiter is about to retry. So `QUEUED` is set, under the lock of the
+//!      queue, only in a word that is `LOCKED`; and a woken waiter clears `WOKEN` only by taking
+//!      the lock, or in a word that is `LOCKED`.
+//! MX2. While one thread holds both this lock and the lock of the queue, no other thread changes
+//!      the word.
+//! MX3. A waiter that is given the lock finds `given` set in its offer. Its ticket provides Acquire
+//!      and Release (L4).
 
 use std::cell::Cell;
 
@@ -39,7 +45,7 @@ struct Offer {
     given: Cell<bool>,
 }
 
-/// See the module's text.
+/// See the module documentation.
 pub(crate) struct RawMutex<S> {
     state: AtomicUsize,
     line: Spin<Line<S>>,
@@ -57,13 +63,14 @@ impl<S> RawMutex<S> {
 }
 
 impl<S: Sleep> RawMutex<S> {
-    /// What a wait for it names (`Green::subject`): a word that is odd while it is held, with the holder's place.
+    /// Returns what a wait for the lock names (`Green::subject`): the address of a word that is odd
+    /// while the lock is held, with the holder's place.
     #[cfg(not(loom))]
     pub(crate) fn subject(&self) -> usize {
         std::ptr::from_ref(&self.state).addr()
     }
 
-    /// Takes it if it is free and nobody waits.
+    /// Takes the lock if it is free and has no waiters.
     #[inline(always)]
     pub(crate) fn lock_fast(&self) -> bool {
         // Acquire: pairs with the Release of the last holder.
@@ -72,13 +79,14 @@ impl<S: Sleep> RawMutex<S> {
             .is_ok()
     }
 
-    /// Takes it if it is free.
+    /// Takes the lock if it is free.
     #[inline]
     pub(crate) fn try_lock(&self) -> bool {
         self.lock_fast() || self.take_if_free(S::place(), false)
     }
 
-    /// Takes it if it is free, whoever waits; one that was woken puts its mark down with the same stroke.
+    /// Takes the lock if it is free, with or without waiters; a woken waiter clears `WOKEN` in the
+    /// same step.
     fn take_if_free(&self, place: usize, woken: bool) -> bool {
         let mut state = self.state.load(Ordering::Relaxed);
         while state & LOCKED == 0 {
@@ -96,7 +104,7 @@ impl<S: Sleep> RawMutex<S> {
         false
     }
 
-    /// Waits for it. False: the wait was given up, and the lock is not held.
+    /// Waits for the lock. Returns `false` if the wait was given up; then the lock is not held.
     pub(crate) fn lock_slow(&self, wait: &S::Wait) -> bool {
         let mut turn = Turn::new::<S>();
         loop {
@@ -128,8 +136,9 @@ impl<S: Sleep> RawMutex<S> {
         }
     }
 
-    /// Looks at the lock for a moment, in growing intervals, as long as its holder may be running: one on this worker is not. Where others
-    /// stand in line and nobody is on its way, for a shorter moment: they have not come to their turn by looking either.
+    /// Spins with growing intervals as long as the holder may be running; a holder on this worker
+    /// is not. If others are queued and none is about to retry, it spins for a shorter time:
+    /// spinning did not help them either.
     #[inline]
     fn look(&self, turn: &Turn) -> bool {
         for round in 0..=S::LOOKS {
@@ -152,7 +161,8 @@ impl<S: Sleep> RawMutex<S> {
         false
     }
 
-    /// Under the lock of the line: takes the lock if it is free, else sees to it that its release looks at the line (MX1).
+    /// Under the lock of the queue: takes the lock if it is free, else makes sure that its release
+    /// looks at the queue (MX1).
     fn take_or_announce(&self, turn: &mut Turn) -> bool {
         let mut state = self.state.load(Ordering::Relaxed);
         loop {
@@ -176,7 +186,7 @@ impl<S: Sleep> RawMutex<S> {
         }
     }
 
-    /// Releases it. The caller holds it.
+    /// Releases the lock. The caller holds it.
     #[inline(always)]
     pub(crate) fn unlock(&self) {
         let state = self.state.load(Ordering::Relaxed);
@@ -194,7 +204,7 @@ impl<S: Sleep> RawMutex<S> {
     #[cold]
     fn unlock_slow(&self) {
         let mut state = self.state.load(Ordering::Relaxed);
-        // Nobody waits, or one that was woken will see to the others.
+        // There is no waiter, or a woken one will take care of the others.
         while state & QUEUED == 0 || state & WOKEN != 0 {
             match self.state.compare_exchange_weak(
                 state,
@@ -219,7 +229,7 @@ impl<S: Sleep> RawMutex<S> {
                 .store(state & (QUEUED | WOKEN), Ordering::Release);
             return;
         }
-        // SAFETY: L1: it stands in line, so its frame is there.
+        // SAFETY: L1: it is queued, so its frame exists.
         let offer = unsafe { &*slot.cast::<Offer>() };
         // MX2.
         if state & HAND == 0 {
@@ -230,7 +240,7 @@ impl<S: Sleep> RawMutex<S> {
             self.state.store(held, Ordering::Release);
         }
         let Some(claimed) = line.claim() else {
-            unreachable!("the first in line waits for nothing else");
+            unreachable!("the first waiter of a mutex waits for nothing else");
         };
         let waker = claimed.finish();
         drop(line);
@@ -259,7 +269,7 @@ mod loom_tests {
         lock.0.unlock();
     }
 
-    /// Whether it got in.
+    /// Returns whether it got the lock.
     fn enter_or_give_up(lock: &Lock) -> bool {
         let entered = lock.0.lock_fast() || lock.0.lock_slow(&Until::GivesUp);
         if entered {
@@ -321,7 +331,8 @@ mod loom_tests {
         });
     }
 
-    /// The first in line was woken in vain once: it is handed the lock, or gives up and the next one is.
+    /// The first waiter loses the race once: it is handed the lock, or gives up and the next one
+    /// gets it.
     #[test]
     fn loom_mutex_handed_over() {
         check(Some(2), || {
@@ -331,7 +342,7 @@ mod loom_tests {
             let quitter = thread::spawn(move || enter_or_give_up(&quitter));
             let other = lock.clone();
             let thread = thread::spawn(move || enter(&other));
-            // Released and taken again, so that somebody is woken in vain.
+            // Released and taken again, so that a woken waiter loses the race.
             lock.0.unlock();
             enter(&lock);
             enter(&lock);

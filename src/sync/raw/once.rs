@@ -1,15 +1,16 @@
-//! The word of a [`Once`](crate::sync::Once), and those who wait for whoever runs its initialiser.
+//! The state word of a [`Once`](crate::sync::Once), and the threads that wait for its initialiser.
 //!
 //! | state | means | left by |
 //! |---|---|---|
-//! | `INCOMPLETE` | nobody has run it | `begin` → `RUNNING` |
-//! | `RUNNING` | somebody runs it; others wait | `end` → any other |
-//! | `POISONED` | it panicked | a `begin` that does not mind → `RUNNING` |
-//! | `COMPLETE` | it has run | nobody |
+//! | `INCOMPLETE` | not run yet | `begin` → `RUNNING` |
+//! | `RUNNING` | a thread runs it; others wait | `end` → any other |
+//! | `POISONED` | it panicked | a `begin` that accepts poison → `RUNNING` |
+//! | `COMPLETE` | it has run | never |
 //!
-//! ON1. The state is written under the lock of the line. `COMPLETE` is written with Release after the initialiser has
-//!      returned, and read with Acquire, without the lock, by everybody else.
-//! ON2. `end` wakes all: those who wait for an initialiser try again, those who wait for completion look again.
+//! ON1. The state is written under the lock of the queue. `COMPLETE` is written with Release after
+//!      the initialiser has returned; other threads read it with Acquire, without the lock.
+//! ON2. `end` wakes all: threads that wait for an initialiser try again, threads that wait for
+//!      completion check again.
 
 use crate::shim::{AtomicU8, Ordering, const_unless_loom};
 use crate::sync::wait::line::Line;
@@ -21,26 +22,26 @@ const RUNNING: u8 = 1;
 const POISONED: u8 = 2;
 const COMPLETE: u8 = 3;
 
-/// See the module's text.
+/// See the module documentation.
 pub(crate) struct RawOnce<S> {
     state: AtomicU8,
     line: Spin<Line<S>>,
 }
 
-/// What a caller that wants the initialiser to have run finds.
+/// The result of `begin`, for a caller that needs the initialiser to have run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Begin {
-    /// It runs it, then calls `end`.
+    /// The caller runs it, then calls `end`.
     Run { poisoned: bool },
     /// It has run.
     Complete,
-    /// It panicked, and the caller minds.
+    /// It panicked, and the caller does not accept that.
     Poisoned,
-    /// The caller has given up waiting for another one that runs it.
+    /// The caller has given up waiting for another thread that runs it.
     GaveUp,
 }
 
-/// What has become of it.
+/// The outcome of an initialiser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Incomplete,
@@ -64,7 +65,7 @@ impl<S> RawOnce<S> {
         self.state.load(Ordering::Acquire) == COMPLETE
     }
 
-    /// What has become of it, if nobody else has it.
+    /// Returns the outcome; the caller has exclusive access.
     pub(crate) fn state(&mut self) -> End {
         match self.state.load(Ordering::Relaxed) {
             COMPLETE => End::Complete,
@@ -73,7 +74,7 @@ impl<S> RawOnce<S> {
         }
     }
 
-    /// Says what has become of it, if nobody else has it.
+    /// Sets the outcome; the caller has exclusive access.
     pub(crate) fn set_state(&mut self, end: End) {
         self.state.store(word(end), Ordering::Relaxed);
     }
@@ -88,7 +89,7 @@ fn word(end: End) -> u8 {
 }
 
 impl<S: Sleep> RawOnce<S> {
-    /// Who gets `Run` must call [`end`](RawOnce::end).
+    /// A caller that gets `Run` must call [`end`](RawOnce::end).
     pub(crate) fn begin(&self, minds_poison: bool, wait: &S::Wait) -> Begin {
         loop {
             let line = self.line.lock();
@@ -110,11 +111,11 @@ impl<S: Sleep> RawOnce<S> {
         }
     }
 
-    /// The initialiser has ended.
+    /// Records that the initialiser has ended.
     pub(crate) fn end(&self, end: End) {
         let line = self.line.lock();
         self.state.store(word(end), Ordering::Release);
-        // ON2. Those who wait on after that may be back in line before the last has been woken.
+        // ON2. Waiters that keep waiting may be queued again before the last one has been woken.
         let most = match end {
             End::Complete => usize::MAX,
             End::Incomplete | End::Poisoned => line.count(),
@@ -122,7 +123,7 @@ impl<S: Sleep> RawOnce<S> {
         wake_some(&self.line, line, |line| line, most);
     }
 
-    /// Waits until it is complete, whoever completes it; never `Run`.
+    /// Waits until an initialiser of any thread has completed; never returns `Run`.
     pub(crate) fn wait(&self, minds_poison: bool, wait: &S::Wait) -> Begin {
         loop {
             let line = self.line.lock();
@@ -203,7 +204,7 @@ mod loom_tests {
         });
     }
 
-    /// A cancelled initialiser lets the next one run; one that gives up waiting harms nobody.
+    /// A cancelled initialiser lets the next one run; a waiter that gives up does no harm.
     #[test]
     fn loom_once_is_reset() {
         check(Some(3), || {

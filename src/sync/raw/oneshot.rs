@@ -1,35 +1,35 @@
-//! The place of a [`oneshot`](crate::sync::oneshot) channel: one value, and who waits for it.
+//! The slot of a [`oneshot`](crate::sync::oneshot) channel: one value and its waiters.
 //!
-//! OS1. All is under one lock. Values of the user are dropped outside of it.
-//! OS2. What ends a wait, the value or the end of the sender, wakes all that wait; the value goes to the one that takes it
-//!      first, and there is no other.
+//! OS1. Everything is under one lock. Values of the user are dropped outside of it.
+//! OS2. The event that ends a wait, the value or the end of the sender, wakes all waiters; the
+//!      first to take the value gets it, and there is no other.
 
 use crate::sync::wait::line::Line;
 use crate::sync::wait::spin::Spin;
 use crate::sync::wait::stand::{Ended, Place, Sleep, stand, wake_some};
 
-/// See the module's text.
+/// See the module documentation.
 pub(crate) struct RawOneshot<T, S> {
     state: Spin<State<T, S>>,
 }
 
 struct State<T, S> {
     value: Option<T>,
-    /// It has sent, or is gone.
+    /// The sender has sent or was dropped.
     sender_done: bool,
     receiver_closed: bool,
     line: Line<S>,
 }
 
-/// What a receiver finds.
+/// The result of a receive.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Received<T> {
     Value(T),
     /// Nothing yet.
     Nothing,
-    /// Nothing, and nothing will come.
+    /// Nothing, and no value can follow.
     Never,
-    /// It was cancelled while it waited.
+    /// The receiver was cancelled while it waited.
     Cancelled,
 }
 
@@ -45,7 +45,7 @@ impl<T, S: Sleep> RawOneshot<T, S> {
         }
     }
 
-    /// The sender, once.
+    /// Sends the value; called once.
     pub(crate) fn send(&self, value: T) -> Result<(), T> {
         let mut state = self.state.lock();
         state.sender_done = true;
@@ -57,14 +57,14 @@ impl<T, S: Sleep> RawOneshot<T, S> {
         Ok(())
     }
 
-    /// The sender goes without having sent.
+    /// Called when the sender is dropped without having sent.
     pub(crate) fn abandon(&self) {
         let mut state = self.state.lock();
         state.sender_done = true;
         wake_some(&self.state, state, |state| &mut state.line, usize::MAX);
     }
 
-    /// The receiver takes nothing that is sent from now on.
+    /// Rejects what is sent from now on.
     pub(crate) fn close(&self) {
         let mut state = self.state.lock();
         state.receiver_closed = true;
@@ -75,7 +75,7 @@ impl<T, S: Sleep> RawOneshot<T, S> {
         self.state.lock().receiver_closed
     }
 
-    /// Whether a receiver has nothing to wait for, now and for ever.
+    /// Returns whether a receiver will never wait again.
     pub(crate) fn is_settled(&self) -> bool {
         let state = self.state.lock();
         state.sender_done || state.receiver_closed
@@ -86,7 +86,7 @@ impl<T, S: Sleep> RawOneshot<T, S> {
         self.state.lock().take()
     }
 
-    /// Waits for the value; `Nothing` if the time was up first.
+    /// Waits for the value; returns `Nothing` if the deadline passed first.
     pub(crate) fn receive(&self, wait: &S::Wait) -> Received<T> {
         loop {
             let mut state = self.state.lock();
@@ -143,7 +143,8 @@ mod loom_tests {
         });
     }
 
-    /// Sent to one that gives up and closes: it has the value, or the sender has it back.
+    /// A value is sent to a receiver that gives up and closes: the receiver has it, or the sender
+    /// gets it back.
     #[test]
     fn loom_oneshot_is_received_or_comes_back() {
         check(None, || {

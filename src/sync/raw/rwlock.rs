@@ -1,26 +1,30 @@
 #![allow(unsafe_code, reason = "what a claimer finds in a waiter's frame")]
-//! The lock of an [`RwLock`](crate::sync::RwLock): a word, and one line of readers and writers in the order in which they came.
+//! The lock of an [`RwLock`](crate::sync::RwLock): a state word and one FIFO wait queue of readers
+//! and writers.
 //!
 //! | readers | `WRITER` | `QUEUED` | `WOKEN` | `HAND` | means |
 //! |---|---|---|---|---|---|
 //! | 0 | 0 | 0 | 0 | 0 | free |
-//! | n | 0 | 0 | 0 | 0 | read; further readers enter |
-//! | 0 | 1 | 0 | 0 | 0 | written |
-//! | n | 0 | 1 | 0 | any | read, and a writer stands in line (first, or behind readers that are being let in): new readers line up behind it |
-//! | 0 | 1 | 1 | 0 | any | written, and somebody stands in line |
-//! | any | any | any | 1 | 0 | a writer was woken and is on its way to try: a release wakes nobody |
-//! | any | any | 1 | 0 | 1 | a writer was woken in vain often enough, and is first in line: nobody takes the lock before it is given it |
+//! | n | 0 | 0 | 0 | 0 | held by readers; further readers enter |
+//! | 0 | 1 | 0 | 0 | 0 | held by a writer |
+//! | n | 0 | 1 | 0 | any | held by readers, and a writer is queued: new readers queue too |
+//! | 0 | 1 | 1 | 0 | any | held by a writer, with waiters |
+//! | any | any | any | 1 | 0 | a woken writer is about to retry: a release wakes no other |
+//! | any | any | 1 | 0 | 1 | a woken writer lost often enough: it is handed the lock |
 //!
-//! A reader that is first in line is let in as soon as nobody writes, and after it the next in line is looked at; a writer that is first
-//! is woken to try for itself when the lock is free, and given the lock when it was overtaken for too long, as in `mutex.rs`.
-//! A writer does not wait for readers that came after it, nor a reader for writers that came after it, but for one that slips in while somebody is
-//! being woken.
+//! A reader at the front is let in as soon as no writer holds the lock, and then the next waiter is
+//! checked. A writer at the front is woken to retry when the lock is free, and is handed the lock
+//! when others barged ahead of it for too long, as in `mutex.rs`. A writer does not wait for
+//! readers that came after it, nor a reader for writers that came after it, except for one that
+//! barges in while a waiter is being woken.
 //!
-//! RW1. If the line is not empty, then the lock is held by one whose release looks at the line, or a writer that was woken is on its way, or somebody
-//!      is about to call `let_in`.
-//!      So who sets `QUEUED` in a free word, or leaves the line, or puts `WOKEN` down without the lock, calls `let_in`.
-//! RW2. `QUEUED` and `HAND` change under the lock of the line only.
-//! RW3. Who is let in or given the lock finds `given` in its offer. Acquire and Release go through its ticket (L4).
+//! RW1. If the queue is not empty, the lock is held by a thread whose release looks at the queue,
+//!      or a woken writer is about to retry, or a thread is about to call `let_in`. So a thread
+//!      that sets `QUEUED` in a free word, or leaves the queue, or clears `WOKEN` without the lock,
+//!      calls `let_in`.
+//! RW2. `QUEUED` and `HAND` change under the lock of the queue only.
+//! RW3. A waiter that is let in or given the lock finds `given` set in its offer. Its ticket
+//!      provides Acquire and Release (L4).
 
 use std::cell::Cell;
 
@@ -43,20 +47,21 @@ struct Offer {
     given: Cell<bool>,
 }
 
-/// See the module's text.
-// The two words that a report reads lie side by side.
+/// See the module documentation.
+// The two words that a report reads are adjacent.
 #[repr(C)]
 pub(crate) struct RawRwLock<S> {
     state: AtomicUsize,
-    /// Where the last one runs that took it: a hint for those who would look at it again and again.
+    /// The place of the last thread that took the lock: a hint for threads that would spin.
     holder: AtomicUsize,
     line: Spin<Line<S>>,
 }
 
-// Whole between any two calls; guards refer to it, and std's may be taken along into `catch_unwind`.
+// Consistent between any two calls; guards refer to it, and std's may be captured by
+// `catch_unwind`.
 impl<S> std::panic::RefUnwindSafe for RawRwLock<S> {}
 
-/// What a thread wants of the lock.
+/// The access that a thread wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     Read,
@@ -64,7 +69,7 @@ pub(crate) enum Access {
 }
 
 impl Access {
-    /// The word after one more of this kind; none while it has to wait.
+    /// Returns the word after one more access of this kind, or `None` while it has to wait.
     #[inline(always)]
     fn enter(self, state: usize) -> Option<usize> {
         let free = state & WRITER == 0 && state < READER;
@@ -90,14 +95,15 @@ impl<S> RawRwLock<S> {
 }
 
 impl<S: Sleep> RawRwLock<S> {
-    /// What a wait for it names (`Green::subject`): two words, of which the first is odd while somebody writes, and the
-    /// second is the place of the thread that took it last.
+    /// Returns what a wait for the lock names (`Green::subject`): the address of two words. The
+    /// first is odd while a writer has the lock; the second is the place of the thread that took it
+    /// last.
     #[cfg(not(loom))]
     pub(crate) fn subject(&self) -> usize {
         std::ptr::from_ref(&self.state).addr()
     }
 
-    /// Takes it for reading if nobody writes or waits, at the first try.
+    /// Takes the lock for reading if there is no writer and no waiter, at the first try.
     #[inline(always)]
     pub(crate) fn read_fast(&self) -> bool {
         let state = self.state.load(Ordering::Relaxed);
@@ -113,10 +119,10 @@ impl<S: Sleep> RawRwLock<S> {
         entered
     }
 
-    /// Takes it for writing if it is free and nobody waits.
+    /// Takes the lock for writing if it is free and has no waiters.
     #[inline(always)]
     pub(crate) fn write_fast(&self) -> bool {
-        // Acquire: pairs with the Release of all that had it before.
+        // Acquire: pairs with the Release of all earlier holders.
         let entered = self
             .state
             .compare_exchange(0, WRITER, Ordering::Acquire, Ordering::Relaxed)
@@ -127,12 +133,12 @@ impl<S: Sleep> RawRwLock<S> {
         entered
     }
 
-    /// Takes it if that needs no waiting.
+    /// Takes the lock if that needs no waiting.
     pub(crate) fn try_enter(&self, access: Access) -> bool {
         self.take(access, false)
     }
 
-    /// A writer that was woken puts its mark down with the same stroke.
+    /// Takes the lock if that needs no waiting; a woken writer clears `WOKEN` in the same step.
     fn take(&self, access: Access, woken: bool) -> bool {
         let mut state = self.state.load(Ordering::Relaxed);
         while let Some(entered) = access.enter(state) {
@@ -153,7 +159,7 @@ impl<S: Sleep> RawRwLock<S> {
         false
     }
 
-    /// Waits for it. False: the wait was given up, and the lock is not held.
+    /// Waits for the lock. Returns `false` if the wait was given up; then the lock is not held.
     pub(crate) fn enter_slow(&self, access: Access, wait: &S::Wait) -> bool {
         let mut turn = Turn::new::<S>();
         loop {
@@ -186,7 +192,7 @@ impl<S: Sleep> RawRwLock<S> {
                 Ended::Claimed if offer.given.get() => return true,
                 Ended::Claimed => turn.woken = true,
                 Ended::Elapsed | Ended::Cancelled => {
-                    // RW1: it may have stood before somebody that need not wait.
+                    // RW1: the thread may have been queued before one that need not wait.
                     self.let_in();
                     return false;
                 }
@@ -194,7 +200,7 @@ impl<S: Sleep> RawRwLock<S> {
         }
     }
 
-    /// Somebody has left the line, whose lock is held.
+    /// Called when a waiter has left the queue, whose lock is held.
     fn left(&self, line: &Line<S>) {
         if line.is_empty() {
             self.state.fetch_and(!(QUEUED | HAND), Ordering::Relaxed);
@@ -220,7 +226,8 @@ impl<S: Sleep> RawRwLock<S> {
         false
     }
 
-    /// Under the lock of the line: takes the lock if that may be, else sees to it that its release looks at the line (RW1).
+    /// Under the lock of the queue: takes the lock if that is allowed, else makes sure that its
+    /// release looks at the queue (RW1).
     fn take_or_announce(&self, access: Access, turn: &mut Turn) -> bool {
         let mut state = self.state.load(Ordering::Relaxed);
         loop {
@@ -251,7 +258,7 @@ impl<S: Sleep> RawRwLock<S> {
         }
     }
 
-    /// A reader goes.
+    /// Releases a read lock.
     #[inline(always)]
     pub(crate) fn leave_read(&self) {
         // Release: pairs with the Acquire of the next writer.
@@ -261,17 +268,17 @@ impl<S: Sleep> RawRwLock<S> {
         }
     }
 
-    /// The writer goes.
+    /// Releases the write lock.
     #[inline(always)]
     pub(crate) fn leave_write(&self) {
-        // Release: pairs with the Acquire of the next one.
+        // Release: pairs with the Acquire of the next holder.
         let state = self.state.fetch_sub(WRITER, Ordering::Release);
         if state & QUEUED != 0 {
             self.let_in();
         }
     }
 
-    /// The writer becomes a reader.
+    /// Turns the write lock into a read lock.
     pub(crate) fn downgrade(&self) {
         let state = self.state.fetch_add(READER - WRITER, Ordering::Release);
         if state & QUEUED != 0 {
@@ -279,25 +286,27 @@ impl<S: Sleep> RawRwLock<S> {
         }
     }
 
-    /// Lets those in, from the front, who need not wait any more; or wakes a writer to try, or gives it the lock.
+    /// Lets in the waiters at the front that need not wait any more; or wakes a writer to retry, or
+    /// hands it the lock.
     #[cold]
     fn let_in(&self) {
         loop {
             let mut line = self.line.lock();
-            // Acquire, here and below: what those that have gone did comes before what those do that are let in.
+            // Acquire, here and below: what earlier holders did happens before what the admitted
+            // threads do.
             let mut state = self.state.load(Ordering::Acquire);
             let next = loop {
                 let Some(slot) = line.first_slot() else {
                     self.left(&line);
                     return;
                 };
-                // SAFETY: L1: it stands in line, so its frame is there.
+                // SAFETY: L1: it is queued, so its frame exists.
                 let offer = unsafe { &*slot.cast::<Offer>() };
                 let may = match offer.access {
                     Access::Read => state & WRITER == 0,
                     Access::Write => state & WRITER == 0 && state < READER,
                 };
-                // RW1: the writer that was woken will look, or whoever is inside.
+                // RW1: the woken writer will look at the queue, or the current holder will.
                 if !may || state & WOKEN != 0 {
                     return;
                 }
@@ -326,12 +335,12 @@ impl<S: Sleep> RawRwLock<S> {
                 }
             };
             let Some(claimed) = line.claim() else {
-                unreachable!("the first in line waits for nothing else");
+                unreachable!("the first waiter of a lock waits for nothing else");
             };
             let waker = claimed.finish();
             drop(line);
             S::wake(waker);
-            // After a writer nobody else gets in; after a reader perhaps the next one.
+            // After a writer no other thread enters; after a reader perhaps the next one.
             if next & (WRITER | WOKEN) != 0 || next & QUEUED == 0 {
                 return;
             }
@@ -446,7 +455,8 @@ mod loom_tests {
         );
     }
 
-    /// The lock is read all the time: who waits behind a writer that goes must be let in by that.
+    /// The lock is always held by readers: waiters behind a writer that leaves must be let in by
+    /// its leaving.
     #[test]
     fn loom_rwlock_readers_behind_a_writer_that_goes() {
         check(Some(3), || {

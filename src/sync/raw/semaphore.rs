@@ -1,9 +1,11 @@
 #![allow(unsafe_code, reason = "what a claimer finds in a waiter's frame")]
-//! The counter of a [`Semaphore`](crate::sync::Semaphore), and those who wait for some of it, in the order in which they came.
+//! The counter of a [`Semaphore`](crate::sync::Semaphore) and its FIFO wait queue.
 //!
-//! SE1. Whenever the lock is free, the first in line wants more than there is, or somebody is about to call `give_out`. Who comes while somebody stands in
-//!      line stands behind it, however little it wants: so nobody is starved.
-//! SE2. Who is claimed finds in its slot whether it was given what it wanted; if not, the semaphore was closed.
+//! SE1. Whenever the lock is free, the first waiter wants more than is available, or a thread is
+//!      about to call `give_out`. A thread that arrives while the queue is not empty queues behind
+//!      it, however little it wants, so that no waiter starves.
+//! SE2. A claimed waiter finds in its slot whether it was given what it wanted; if not, the
+//!      semaphore was closed.
 
 use std::cell::Cell;
 
@@ -12,7 +14,7 @@ use crate::sync::wait::line::Line;
 use crate::sync::wait::spin::{Held, Spin};
 use crate::sync::wait::stand::{Ended, Place, Sleep, stand, wake_some};
 
-/// See the module's text.
+/// See the module documentation.
 pub(crate) struct RawSemaphore<S> {
     counter: Spin<Counter<S>>,
 }
@@ -29,7 +31,7 @@ struct Want {
     given: Cell<bool>,
 }
 
-/// What comes of trying to get permits.
+/// The result of trying to get permits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Acquired {
     Yes,
@@ -80,7 +82,7 @@ impl<S: Sleep> RawSemaphore<S> {
         self.counter.lock().take(permits)
     }
 
-    /// Waits for them, in line.
+    /// Waits for `permits`, in the queue.
     pub(crate) fn acquire(&self, permits: usize, wait: &S::Wait) -> Acquired {
         let mut counter = self.counter.lock();
         match counter.take(permits) {
@@ -105,14 +107,14 @@ impl<S: Sleep> RawSemaphore<S> {
             Ended::Claimed if want.given.get() => Acquired::Yes,
             Ended::Claimed => Acquired::Closed,
             Ended::Elapsed | Ended::Cancelled => {
-                // SE1: those behind it may want less.
+                // SE1: the waiters behind it may want less.
                 self.give_out(self.counter.lock());
                 Acquired::No
             }
         }
     }
 
-    /// Adds permits. False: there would be more than `most`.
+    /// Adds permits. Returns `false` if there would be more than `most`.
     pub(crate) fn add(&self, permits: usize, most: usize) -> bool {
         let mut counter = self.counter.lock();
         match counter.permits.checked_add(permits) {
@@ -123,7 +125,7 @@ impl<S: Sleep> RawSemaphore<S> {
         true
     }
 
-    /// Takes permits away, as many as there are.
+    /// Removes permits, at most as many as there are; returns their number.
     pub(crate) fn forget(&self, permits: usize) -> usize {
         let mut counter = self.counter.lock();
         let gone = counter.permits.min(permits);
@@ -131,11 +133,11 @@ impl<S: Sleep> RawSemaphore<S> {
         gone
     }
 
-    /// Gives those in line what they want, as far as it goes.
+    /// Gives permits to the waiters at the front as far as they suffice.
     #[inline]
     fn give_out<'a>(&'a self, mut counter: Held<'a, Counter<S>>) {
         while let Some(slot) = counter.line.first_slot() {
-            // SAFETY: L1: it stands in line, so its frame is there.
+            // SAFETY: L1: it is queued, so its frame exists.
             let want = unsafe { &*slot.cast::<Want>() };
             let Some(left) = counter.permits.checked_sub(want.permits) else {
                 return;
@@ -143,7 +145,7 @@ impl<S: Sleep> RawSemaphore<S> {
             counter.permits = left;
             want.given.set(true);
             let Some(claimed) = counter.line.claim() else {
-                unreachable!("the first in line waits for nothing else");
+                unreachable!("the first waiter of a semaphore waits for nothing else");
             };
             let waker = claimed.finish();
             drop(counter);
@@ -152,7 +154,7 @@ impl<S: Sleep> RawSemaphore<S> {
         }
     }
 
-    /// From now on nobody gets any.
+    /// Closes the semaphore: no thread gets permits from now on.
     pub(crate) fn close(&self) {
         let mut counter = self.counter.lock();
         counter.is_closed = true;
@@ -178,7 +180,8 @@ mod loom_tests {
         }
     }
 
-    /// A large wish is granted among small ones, and none is lost with one that gives up.
+    /// A large request is granted among small ones, and no permit is lost with a waiter that gives
+    /// up.
     #[test]
     fn loom_semaphore_permits_are_kept() {
         check(Some(3), || {

@@ -1,25 +1,29 @@
-#![allow(unsafe_code, reason = "a list through the frames of those who wait")]
-//! Those who wait for one thing, in the order in which they came; and how one of them is given what it waits for.
+#![allow(unsafe_code, reason = "a list through the frames of the waiters")]
+//! A FIFO wait queue, and how a waiter is dequeued and given what it waits for.
 //!
-//! A wait allocates nothing: its [`Ticket`] and one [`Node`] for each [`Line`] that it stands in lie in its own frame. What a line
-//! belongs to (a lock, a channel) guards it with a [`Spin`](super::spin::Spin), and whoever has something to give *claims* a waiter
-//! under that lock: takes its node out, writes into its frame what it gets, marks its ticket done, and wakes it
-//! when the lock is released. So a waiter that was claimed has what it waited for, and one that gives up finds out
-//! under the lock which of the two came first. Nothing is ever given to somebody who has gone.
+//! A wait allocates nothing: its [`Ticket`] and one [`Node`] for each [`Line`] that it has joined
+//! are in its own frame. The owner of a queue (a lock, a channel) guards it with a
+//! [`Spin`](super::spin::Spin). A thread that has something to give *claims* a waiter under that
+//! lock: it unlinks the node, writes the result into the waiter's frame, marks its ticket done, and
+//! wakes the waiter after the lock is released. So a claimed waiter has what it waited for, and a
+//! waiter that gives up finds out under the lock which of the two came first. Nothing is ever given
+//! to a waiter that has left.
 //!
 //! A wait for several things (select) has one ticket and several nodes. There a claim is a
-//! compare-and-swap on the ticket, because the lines are under different locks.
+//! compare-and-swap on the ticket, because the queues are under different locks.
 //!
-//! L1. A node is linked and unlinked under the lock of its line. It stays where it is, and its ticket too, until it is unlinked:
-//!     its owner does not leave its frame before (a guard sees to it when it unwinds).
-//! L2. A claim happens under the lock of a line where the ticket has a linked node, so the ticket and its thread are
-//!     still there. `done` is the last thing that the claimer touches in the waiter's frame.
-//! L3. Of all who claim a shared ticket, and its owner who gives up, one wins: `claimed` leaves 0 once.
-//!     What the slot points to is an `UnsafeCell` (or an atomic): both sides touch it.
-//! L4. What the claimer writes into the waiter's frame comes before `done` (Release); the waiter reads it after it has seen
-//!     `done` (Acquire).
-//! L5. An owner that could not give up waits for `done`, which comes: its claimer is past its claim, in a critical section, or (see
-//!     [`Claimed::detach`]) works out what it gives.
+//! L1. A node is linked and unlinked under the lock of its line. It stays where it is, and its
+//!     ticket too, until it is unlinked: its owner does not leave its frame before (a guard sees to
+//!     it when it unwinds).
+//! L2. A claim happens under the lock of a queue in which the ticket has a linked node, so the
+//!     ticket and its thread still exist. `done` is the last thing that the claimer touches in the
+//!     waiter's frame.
+//! L3. Of all threads that claim a shared ticket, and its owner that gives up, one wins: `claimed`
+//!     leaves 0 once. The slot points to an `UnsafeCell` (or an atomic): both sides touch it.
+//! L4. The claimer writes into the waiter's frame before it sets `done` (Release); the waiter reads
+//!     it after it has seen `done` (Acquire).
+//! L5. An owner that could not give up waits for `done`, which comes soon: its claimer is past its
+//!     claim, in a critical section, or (see [`Claimed::detach`]) computes the result.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -27,13 +31,14 @@ use std::ptr;
 
 use crate::shim::{AtomicUsize, Ordering};
 
-/// A thread that waits, as a line knows it: borrowed, not counted.
+/// A waiting thread, as a queue knows it: borrowed, not counted.
 pub(crate) trait Sleeper {
-    /// What wakes it, good after it has left its wait.
+    /// The handle that wakes it; valid after the thread has left its wait.
     type Waker;
     /// # Safety
     ///
-    /// The thread has not left its wait yet, and what is returned is used before the calling green thread waits.
+    /// The thread has not left its wait yet, and the returned handle is used before the calling
+    /// green thread waits.
     unsafe fn waker(&self) -> Self::Waker;
 }
 
@@ -43,16 +48,16 @@ const GONE: usize = usize::MAX;
 /// One wait.
 #[derive(Debug)]
 pub(crate) struct Ticket<S> {
-    /// L3; only of use to a shared ticket.
+    /// L3; used by a shared ticket only.
     claimed: AtomicUsize,
-    /// 0, or the case that came true plus 1.
+    /// 0, or the number of the completed case plus 1.
     done: AtomicUsize,
     shared: bool,
     sleeper: S,
 }
 
 impl<S: Sleeper> Ticket<S> {
-    /// For a wait in one line.
+    /// Creates the ticket of a wait in one queue.
     #[inline(always)]
     pub(crate) fn single(sleeper: S) -> Ticket<S> {
         Ticket {
@@ -63,7 +68,7 @@ impl<S: Sleeper> Ticket<S> {
         }
     }
 
-    /// For a wait in several lines.
+    /// Creates the ticket of a wait in several queues.
     pub(crate) fn shared(sleeper: S) -> Ticket<S> {
         Ticket {
             shared: true,
@@ -71,7 +76,7 @@ impl<S: Sleeper> Ticket<S> {
         }
     }
 
-    /// Which case came true, if any (L4).
+    /// Returns the completed case, if any (L4).
     #[inline(always)]
     pub(crate) fn done(&self) -> Option<usize> {
         self.done.load(Ordering::Acquire).checked_sub(1)
@@ -82,7 +87,8 @@ impl<S: Sleeper> Ticket<S> {
         self.done.load(Ordering::Acquire) != OPEN
     }
 
-    /// The owner of a shared ticket gives up, or has found something itself. False: it has been claimed, and `done` comes (L5).
+    /// Ends the wait of a shared ticket by its owner. Returns `false` if it has been claimed: then
+    /// `done` follows (L5).
     pub(crate) fn give_up(&self) -> bool {
         self.claimed
             .compare_exchange(OPEN, GONE, Ordering::AcqRel, Ordering::Acquire)
@@ -98,7 +104,8 @@ impl<S: Sleeper> Ticket<S> {
                 .is_ok()
     }
 
-    /// Whether it can be claimed: a hint, unless the caller holds the locks of all its lines.
+    /// Returns whether the ticket can be claimed: a hint, unless the caller holds the locks of all
+    /// its queues.
     fn is_open(&self) -> bool {
         !self.shared || self.claimed.load(Ordering::Relaxed) == OPEN
     }
@@ -110,7 +117,7 @@ impl<S: Sleeper> Ticket<S> {
     }
 }
 
-/// A place in a line.
+/// An entry in a wait queue.
 #[derive(Debug)]
 pub(crate) struct Node<S> {
     previous: Cell<*const Node<S>>,
@@ -118,12 +125,12 @@ pub(crate) struct Node<S> {
     linked: Cell<bool>,
     ticket: *const Ticket<S>,
     case: usize,
-    /// Where the thing lies that is given or taken, in the frame of the waiter; what it is, the line's owner knows.
+    /// Points to what is given or taken, in the waiter's frame; the queue's owner knows its type.
     slot: *mut (),
 }
 
 impl<S> Node<S> {
-    /// A place for case number `case` of the wait.
+    /// Creates the node for case number `case` of the wait.
     #[inline(always)]
     pub(crate) fn new(ticket: &Ticket<S>, case: usize, slot: *mut ()) -> Node<S> {
         Node {
@@ -137,7 +144,7 @@ impl<S> Node<S> {
     }
 }
 
-/// Those who wait; lives under a lock.
+/// A wait queue; it lives under a lock.
 #[derive(Debug)]
 pub(crate) struct Line<S> {
     head: *const Node<S>,
@@ -160,13 +167,13 @@ impl<S> Line<S> {
         self.head.is_null()
     }
 
-    /// Whether exactly one stands here.
+    /// Returns whether the queue has exactly one waiter.
     #[inline(always)]
     pub(crate) fn is_single(&self) -> bool {
         !self.is_empty() && ptr::eq(self.head, self.tail)
     }
 
-    /// How many stand here; counted one by one.
+    /// Counts the waiters, one by one.
     pub(crate) fn count(&self) -> usize {
         let mut count = 0;
         let mut next = self.head;
@@ -178,18 +185,19 @@ impl<S> Line<S> {
         count
     }
 
-    /// What the first has given to its node.
+    /// Returns the slot of the first waiter.
     #[inline(always)]
     pub(crate) fn first_slot(&self) -> Option<*mut ()> {
         // SAFETY: L1.
         unsafe { self.head.as_ref() }.map(|node| node.slot)
     }
 
-    /// At the end.
+    /// Appends a node.
     ///
     /// # Safety
     ///
-    /// L1: the node and its ticket stay where they are until the node is unlinked. It is not linked.
+    /// L1: the node and its ticket stay where they are until the node is unlinked. It is not
+    /// linked.
     #[inline(always)]
     pub(crate) unsafe fn push(&mut self, node: &Node<S>) {
         node.previous.set(self.tail);
@@ -203,7 +211,7 @@ impl<S> Line<S> {
         self.tail = node;
     }
 
-    /// At the front: for one that has waited already.
+    /// Inserts a node at the front: for a waiter that has waited already.
     ///
     /// # Safety
     ///
@@ -220,7 +228,8 @@ impl<S> Line<S> {
         self.head = node;
     }
 
-    /// Takes the node out, if it stands here. False: it was taken out before, which is to say claimed.
+    /// Unlinks the node if it is in this queue. Returns `false` if it was unlinked before, that is,
+    /// claimed.
     #[inline(always)]
     pub(crate) fn remove(&mut self, node: &Node<S>) -> bool {
         if !node.linked.replace(false) {
@@ -241,13 +250,14 @@ impl<S> Line<S> {
 }
 
 impl<S: Sleeper> Line<S> {
-    /// Claims the first that can be claimed. Those whose wait has ended otherwise are taken out on the way.
+    /// Claims the first waiter that can be claimed. Waiters whose wait has ended otherwise are
+    /// unlinked on the way.
     #[inline(always)]
     pub(crate) fn claim(&mut self) -> Option<Claimed<'_, S>> {
         self.claim_if(|_, _| true)
     }
 
-    /// As [`claim`](Line::claim), but leaves those in line whom `may`, which is given their slot, does not want.
+    /// Claims the first waiter for whose slot `may` returns `true`; the others stay.
     #[inline(always)]
     pub(crate) fn claim_if(&mut self, may: impl Fn(*mut (), &S) -> bool) -> Option<Claimed<'_, S>> {
         let mut next = self.head;
@@ -272,7 +282,7 @@ impl<S: Sleeper> Line<S> {
         None
     }
 
-    /// Whether somebody waits whose wait has not ended yet.
+    /// Returns whether a waiter's wait has not ended yet.
     pub(crate) fn is_claimable(&self) -> bool {
         let mut next = self.head;
         // SAFETY: L1.
@@ -287,7 +297,7 @@ impl<S: Sleeper> Line<S> {
     }
 }
 
-/// A waiter that was claimed: give it what it waits for, then [`finish`](Claimed::finish). Not to be dropped otherwise.
+/// A claimed waiter: the owner must give it the result and call [`finish`](Claimed::finish).
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Claimed<'a, S> {
@@ -298,7 +308,8 @@ pub(crate) struct Claimed<'a, S> {
 }
 
 impl<'a, S: Sleeper> Claimed<'a, S> {
-    /// One that nobody else can claim: the wait of a thread that stands in no line, for one partner.
+    /// Claims a ticket that no other thread can claim: of a thread in no queue that waits for one
+    /// partner.
     pub(crate) fn of(ticket: &'a Ticket<S>, slot: *mut ()) -> Claimed<'a, S> {
         debug_assert!(!ticket.shared);
         Claimed {
@@ -309,11 +320,11 @@ impl<'a, S: Sleeper> Claimed<'a, S> {
         }
     }
 
-    /// To be finished after the lock is released: the waiter waits for that (L5).
+    /// Extends the claim beyond the lock; the waiter waits for `finish` (L5).
     ///
     /// # Safety
     ///
-    /// It is finished, whatever happens, and soon.
+    /// The caller finishes it on every path, and soon.
     pub(crate) unsafe fn detach(self) -> Claimed<'static, S> {
         Claimed {
             slot: self.slot,
@@ -323,13 +334,14 @@ impl<'a, S: Sleeper> Claimed<'a, S> {
         }
     }
 
-    /// What the waiter gave to its node.
+    /// Returns the slot of the waiter's node.
     #[inline(always)]
     pub(crate) fn slot(&self) -> *mut () {
         self.slot
     }
 
-    /// Marks it done. Call what comes back when the lock is released, and before the caller waits itself.
+    /// Marks it done. The caller wakes the returned handle after it has released the lock and
+    /// before it waits itself.
     #[inline(always)]
     pub(crate) fn finish(self) -> S::Waker {
         // SAFETY: L2.

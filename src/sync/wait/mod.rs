@@ -1,4 +1,4 @@
-//! How threads wait for each other: the wait queue, the wait itself, the short lock that guards both.
+//! Waiting of threads: the wait queue, the wait itself, and the spin lock that guards both.
 
 pub(crate) mod line;
 pub(crate) mod spin;

@@ -1,14 +1,17 @@
 #![allow(unsafe_code, reason = "a lock")]
-//! The lock that guards what waiters meet at: a queue, a buffer, a few words. Any thread may take it.
+//! The spin lock that guards short critical sections: a queue, a buffer, a few words. Any thread
+//! may take it.
 //!
-//! It is held for some tens of instructions, never across a wait, a call of the user's code or the drop of a user's value; that
-//! is what makes spinning right. A holder that the system has preempted is waited for politely: after some spins the OS
-//! thread yields its core, then sleeps, so that even a holder of lower priority gets to run.
+//! It is held for some tens of instructions, never across a wait, a call of user code or the drop
+//! of a user's value; that is what makes spinning right. If the system has preempted the holder,
+//! the spinning thread yields its core after some spins and then sleeps, so that even a holder of
+//! lower priority can run.
 //!
-//! It is one byte and one read-modify-write for lock and unlock together, where an OS lock needs two: the unlock is a plain
-//! store, because nobody sleeps on it.
+//! It is one byte, and lock and unlock together need one read-modify-write, where an OS lock needs
+//! two: the unlock is a plain store, because no thread sleeps on the lock.
 //!
-//! SP1. The value is touched between a successful `lock` (Acquire) and the end of the guard (Release) only.
+//! SP1. The value is touched between a successful `lock` (Acquire) and the end of the guard
+//!      (Release) only.
 
 #[cfg(not(loom))]
 mod real {
@@ -17,13 +20,13 @@ mod real {
     use std::ops::{Deref, DerefMut};
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    /// A value behind a spinning lock.
+    /// A value behind a spin lock.
     pub(crate) struct Spin<T> {
         locked: AtomicBool,
         value: UnsafeCell<T>,
     }
 
-    // SAFETY: SP1; the value is handed from thread to thread.
+    // SAFETY: SP1; the value moves from thread to thread.
     unsafe impl<T: Send> Sync for Spin<T> {}
     // SAFETY: as above.
     unsafe impl<T: Send> Send for Spin<T> {}
@@ -73,7 +76,7 @@ mod real {
         }
     }
 
-    /// The right to the value.
+    /// The guard.
     pub(crate) struct Held<'a, T> {
         spin: &'a Spin<T>,
     }

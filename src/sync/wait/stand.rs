@@ -1,13 +1,15 @@
 #![allow(
     unsafe_code,
-    reason = "nodes are linked through the frames of those who wait"
+    reason = "nodes are linked through the frames of the waiters"
 )]
-//! To stand in a line until one is claimed, or gives up: the wait of everything here that waits for one thing.
+//! Waits in a queue until the waiter is claimed or gives up: the wait of everything here that waits
+//! for one thing.
 //!
-//! The protocols in `raw/` are written for any [`Sleep`], so that they are model-checked as they are.
+//! The protocols in `raw/` are generic over [`Sleep`], so that they are model-checked as they are.
 //!
-//! ST1. [`stand`] links one node and does not return before it is unlinked: by the claimer, or by itself. It does not unwind,
-//!      because [`Sleep::wait_for`] does not: the waits that come here shield or defer.
+//! ST1. [`stand`] links one node and does not return before it is unlinked: by the claimer, or by
+//!      itself. It does not unwind, because [`Sleep::wait_for`] does not: the waits that come here
+//!      shield or defer.
 
 use super::line::{Line, Node, Sleeper, Ticket};
 use super::spin::{Held, Spin};
@@ -15,51 +17,51 @@ use super::spin::{Held, Spin};
 /// How a wait has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// Somebody has claimed the waiter.
+    /// The waiter was claimed.
     Claimed,
-    /// The deadline has passed first.
+    /// The deadline passed first.
     Elapsed,
-    /// The thread was cancelled first; the caller raises that when it has cleaned up.
+    /// The thread was cancelled first; the caller raises the cancellation after it has cleaned up.
     Cancelled,
 }
 
 /// A thread that can wait, and what wakes it.
 pub(crate) trait Sleep: Sleeper + Sized {
-    /// How long, for what, and what a cancellation does to it.
+    /// The wait's deadline, its reason, and how it treats a cancellation.
     type Wait;
 
-    /// How often to look at a lock that is held by a thread which runs at this moment, before waiting for it.
+    /// How often a thread spins for a lock whose holder is running, before it waits.
     const LOOKS: u32;
 
-    /// How long, in the units of `moment`, a thread lets itself be overtaken by others that run at the same time.
+    /// How long, in the units of `moment`, other running threads may barge ahead of a waiter.
     const PATIENCE: u64;
 
-    /// The calling thread.
+    /// Returns the calling thread.
     fn current() -> Self;
 
-    /// The time.
+    /// Returns the current time.
     fn moment() -> u64;
 
-    /// Where the caller runs, and which thread it is. A multiple of 16.
+    /// Returns where the caller runs, and which thread it is. A multiple of 16.
     fn place() -> usize;
 
-    /// The part of a place that says where: two threads for which it is the same, other than 0, never run at the
-    /// same time.
+    /// Returns the part of a place that says where: two threads for which it is the same, other
+    /// than 0, never run at the same time.
     fn worker(place: usize) -> usize;
 
-    /// Waits until the ticket is done, or what `wait` says has come first. Does not unwind.
+    /// Waits until the ticket is done or the end that `wait` sets. Does not unwind.
     fn wait_for(ticket: &Ticket<Self>, wait: &Self::Wait) -> Ended;
 
-    /// Wakes a thread that was claimed.
+    /// Wakes a claimed thread.
     fn wake(waker: Self::Waker);
 }
 
-/// How one that waits for a lock is treated by those who take it before it.
+/// The barging state of a waiter for a lock.
 pub(crate) struct Turn {
     place: usize,
-    /// It was woken to try for itself, and has not tried yet.
+    /// It was woken to retry and has not tried yet.
     pub(crate) woken: bool,
-    /// When it was first overtaken.
+    /// When another thread first barged ahead of it.
     overtaken: Option<u64>,
 }
 
@@ -78,15 +80,16 @@ impl Turn {
         self.place
     }
 
-    /// Whether the one at `holder`, who has the lock, is one that cannot run now: one of this worker.
+    /// Returns whether the lock's holder, at `holder`, cannot run now because it is on this worker.
     #[inline(always)]
     pub(crate) fn is_beside<S: Sleep>(&self, holder: usize) -> bool {
         let here = S::worker(self.place);
         here != 0 && here == S::worker(holder)
     }
 
-    /// It was woken, and `holder` has the lock again. Whether that is enough: by one that is beside it, who keeps the lock across a wait; or
-    /// by others that run at the same time, for long.
+    /// Called when the woken waiter finds the lock held by `holder` again. Returns whether it may
+    /// demand a handoff: when a thread of the same worker keeps the lock across a wait, or when
+    /// others have barged ahead for long.
     pub(crate) fn has_had_enough<S: Sleep>(&mut self, holder: usize) -> bool {
         if self.is_beside::<S>(holder) {
             return true;
@@ -97,17 +100,17 @@ impl Turn {
     }
 }
 
-/// Where in the line, and with what.
+/// The position in the queue and the slot.
 #[derive(Debug)]
 pub(crate) struct Place {
-    /// What the claimer finds; alive until `stand` returns.
+    /// The slot for the claimer; valid until `stand` returns.
     pub(crate) slot: *mut (),
-    /// For one that has waited already.
+    /// For a waiter that has waited already.
     pub(crate) at_front: bool,
 }
 
 impl Place {
-    /// At the end, with nothing.
+    /// At the end, without a slot.
     pub(crate) const BACK: Place = Place {
         slot: std::ptr::null_mut(),
         at_front: false,
@@ -123,8 +126,9 @@ impl Place {
     }
 }
 
-/// Enters the line that `line` finds under the lock `held`, releases the lock, calls `before`, and waits. If it gives up it calls
-/// `leave` under the lock, after it has left the line; if it was claimed in the last moment, it was claimed.
+/// Enters the queue that `line` selects under the lock `held`, releases the lock, calls `before`,
+/// and waits. If it gives up, it calls `leave` under the lock after it has left the queue; a claim
+/// at the last moment counts as claimed.
 #[inline(always)]
 pub(crate) fn stand<S: Sleep, Q>(
     spin: &Spin<Q>,
@@ -161,7 +165,7 @@ pub(crate) fn stand<S: Sleep, Q>(
     Ended::Claimed
 }
 
-/// Claims up to `most` from the front and wakes each, with the lock released in between.
+/// Claims up to `most` waiters from the front and wakes each, with the lock released in between.
 pub(crate) fn wake_some<'a, S: Sleep, Q>(
     spin: &'a Spin<Q>,
     mut held: Held<'a, Q>,
@@ -179,7 +183,7 @@ pub(crate) fn wake_some<'a, S: Sleep, Q>(
     }
 }
 
-/// Charges a question that was answered with "not yet" (see `green/budget.rs`).
+/// Charges an unsuccessful poll to the budget (see `green/budget.rs`).
 #[cfg(not(loom))]
 #[cold]
 pub(crate) fn in_vain(at: &'static std::panic::Location<'static>) {
@@ -237,7 +241,7 @@ mod threads {
     }
 }
 
-/// A sleeper for the models: it waits on loom's condition variable, or gives up at once.
+/// A waiter for the models: it waits on loom's condition variable, or gives up at once.
 #[cfg(all(test, loom))]
 pub(crate) mod model {
     use super::{Ended, Sleep, Sleeper, Ticket};
@@ -246,14 +250,14 @@ pub(crate) mod model {
     #[derive(Debug)]
     pub(crate) struct Model(Arc<(Mutex<bool>, Condvar)>);
 
-    /// Runs a model, with so many preemptions at most.
+    /// Runs a model with at most `preemptions` preemptions.
     pub(crate) fn check(preemptions: Option<usize>, f: impl Fn() + Send + Sync + 'static) {
         let mut model = loom::model::Builder::new();
         model.preemption_bound = preemptions;
         model.check(f);
     }
 
-    /// A number that the lock under test guards: loom complains if two touch it that nothing orders.
+    /// A number that the lock under test guards: loom reports unordered accesses.
     pub(crate) mod guarded {
         use loom::cell::UnsafeCell;
 
@@ -277,11 +281,12 @@ pub(crate) mod model {
         }
     }
 
-    /// What ends the wait of a model.
+    /// How the wait of a model ends.
     #[derive(Clone, Copy, Debug, PartialEq)]
     pub(crate) enum Until {
         Claimed,
-        /// Gives up as soon as it stands in line: whether it was claimed before that, the schedule says.
+        /// Gives up as soon as it is queued: the schedule decides whether it was claimed before
+        /// that.
         GivesUp,
     }
 

@@ -1,9 +1,12 @@
 #![allow(unsafe_code, reason = "sleepers are borrowed")]
-//! The threads that stand in a [`Line`](super::line::Line): green ones and OS threads. And their wait.
+//! The threads that wait in a [`Line`](super::line::Line): green threads and OS threads; and their
+//! wait.
 //!
-//! W1. A sleeper's address stays good until its thread leaves the wait: a green thread's block has the scheduler's reference
-//!     until it ends, an OS thread's is counted by the sleeper itself.
-//! W2. A thread of this worker cannot run, hence not leave its wait, before the calling green thread waits.
+//! W1. A sleeper's address stays valid until its thread leaves the wait: the scheduler keeps a
+//!     reference to a green thread's block until it ends; the sleeper itself holds one to an OS
+//!     thread.
+//! W2. A thread of this worker cannot run, hence cannot leave its wait, before the calling green
+//!     thread waits.
 
 use std::ptr;
 use std::sync::Arc;
@@ -13,7 +16,7 @@ use crate::green::unparker::OsThread;
 use crate::green::{Green, Home, Unparker, Wait, Wake, park};
 use crate::sys::clock;
 
-/// The thread that waits.
+/// The waiting thread.
 #[derive(Debug)]
 pub(crate) enum Thread {
     Green(*const Green),
@@ -49,11 +52,11 @@ impl Sleeper for Thread {
     }
 }
 
-/// Wakes a thread that was claimed.
+/// The handle that wakes a claimed thread.
 #[derive(Debug)]
 #[must_use]
 pub(crate) enum Waker {
-    /// One of this worker.
+    /// A thread of this worker.
     Here(*const Green),
     Elsewhere(Unparker),
 }
@@ -70,14 +73,15 @@ impl Waker {
     }
 }
 
-/// Waits until the ticket is done ([`Wake::Event`]), the deadline has passed, or the thread is cancelled (as the wait says). After the
-/// latter two the caller still has to find out, under the lock, whether it was claimed in the last moment.
+/// Waits until the ticket is done ([`Wake::Event`]), the deadline has passed, or the thread is
+/// cancelled (as the wait says). After the latter two the caller must still find out, under the
+/// lock, whether it was claimed at the last moment.
 #[inline(always)]
 pub(crate) fn wait_for(ticket: &Ticket<Thread>, wait: &Wait) -> Wake {
     while !ticket.is_done() {
         match park(wait) {
             Wake::Event => {}
-            // May be that of an earlier wait.
+            // It may be that of an earlier wait.
             Wake::Elapsed if clock::now() < wait.deadline => {}
             other => return other,
         }

@@ -1,7 +1,7 @@
-//! `UnixDatagram`: std's, with waits that suspend the calling green thread only.
+//! `UnixDatagram`: std's, with waits that suspend only the calling green thread.
 //!
-//! Any thread, green or not, may use a socket, and any number of them at once: each datagram goes to one of the
-//! receivers, whole.
+//! Any thread, green or not, may use a socket, and any number of them at once: each datagram goes
+//! to one of the receivers.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
@@ -14,17 +14,18 @@ use crate::net::methods::{handle_methods, timeout_methods};
 use crate::net::socket::{Protocol, Socket, descriptor_traits};
 use crate::sys::{sock, unix_sock};
 
-/// A Unix socket for datagrams: [`std::os::unix::net::UnixDatagram`] for green threads.
+/// A Unix datagram socket: [`std::os::unix::net::UnixDatagram`] for green threads.
 ///
-/// Datagrams between Unix sockets arrive, in order and once: if the receiver's queue is full, the sender waits. One that does
-/// not fit the receiver's buffer is cut off, and the rest is lost; one of no bytes is received as such.
+/// Datagrams between Unix sockets arrive in order and exactly once: if the receiver's queue is
+/// full, the sender waits. A datagram that does not fit into the receiver's buffer is truncated; an
+/// empty one is received as such.
 ///
-/// Receiving and sending suspend the calling green thread until they can go on. On an ordinary OS thread they block,
-/// as std's do. Everything else is immediate. A wait that is cancelled has taken, or sent, no datagram. The file of a
-/// path stays, as with std, until somebody removes it.
+/// Receiving and sending suspend the calling green thread until they can go on; on an OS thread
+/// they block, as in std. All other methods return at once. A cancelled wait has neither taken nor
+/// sent a datagram. The file of a path stays until it is removed, as in std.
 ///
-/// It converts from and into [`std::os::unix::net::UnixDatagram`], [`OwnedFd`] and raw descriptors as
-/// [`TcpStream`](crate::net::TcpStream) does.
+/// It converts from and into [`std::os::unix::net::UnixDatagram`], [`OwnedFd`] and raw descriptors
+/// like [`TcpStream`](crate::net::TcpStream).
 ///
 /// # Examples
 ///
@@ -47,12 +48,13 @@ pub struct UnixDatagram {
 }
 
 impl UnixDatagram {
-    /// A socket at `path`, where it makes a file.
+    /// Creates a socket that is bound to `path`, where it creates a file.
     ///
     /// # Errors
     ///
-    /// [`AddrInUse`](io::ErrorKind::AddrInUse) when there is a file already, even one that a socket has left behind;
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for what is no path of a socket, such as one that is too long.
+    /// [`AddrInUse`](io::ErrorKind::AddrInUse) if the file exists, even if it belonged to a former
+    /// socket; [`InvalidInput`](io::ErrorKind::InvalidInput) for an invalid socket path, for
+    /// example one that is too long.
     ///
     /// # Examples
     ///
@@ -64,7 +66,8 @@ impl UnixDatagram {
         UnixDatagram::bind_to(&unix_sock::of_path(path.as_ref())?)
     }
 
-    /// As [`bind`](UnixDatagram::bind), at any address, abstract ones too.
+    /// Creates a socket that is bound to any address, also an abstract one; otherwise like
+    /// [`bind`](UnixDatagram::bind).
     ///
     /// # Errors
     ///
@@ -98,11 +101,11 @@ impl UnixDatagram {
         Ok(unbound)
     }
 
-    /// A socket without a name: it can send, and receive from a peer that has one of its own making.
+    /// Creates a socket without a name: it can send, and receive from a connected peer.
     ///
     /// # Errors
     ///
-    /// When the process is out of descriptors.
+    /// Returns an error if the process is out of descriptors.
     ///
     /// # Examples
     ///
@@ -118,11 +121,11 @@ impl UnixDatagram {
         Ok(UnixDatagram::new(fd))
     }
 
-    /// Two sockets, each the other's peer, without names.
+    /// Creates two unnamed sockets that are connected to each other.
     ///
     /// # Errors
     ///
-    /// When the process is out of descriptors.
+    /// Returns an error if the process is out of descriptors.
     ///
     /// # Examples
     ///
@@ -145,14 +148,15 @@ impl UnixDatagram {
         }
     }
 
-    /// Makes the socket at `path` the peer, instead of any that there was: [`send`](UnixDatagram::send) sends to it, and only what it
-    /// sends is received.
+    /// Sets the peer to the socket at `path`: [`send`](UnixDatagram::send) sends to it, and only
+    /// its datagrams are received.
     ///
     /// # Errors
     ///
-    /// [`NotFound`](io::ErrorKind::NotFound), [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) when nobody has that socket open any
-    /// more, [`PermissionDenied`](io::ErrorKind::PermissionDenied) when it has another peer, [`InvalidInput`](io::ErrorKind::InvalidInput) for
-    /// what is no path of a socket.
+    /// [`NotFound`](io::ErrorKind::NotFound),
+    /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if that socket is closed,
+    /// [`PermissionDenied`](io::ErrorKind::PermissionDenied) if it has another peer,
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for an invalid socket path.
     ///
     /// # Examples
     ///
@@ -166,7 +170,8 @@ impl UnixDatagram {
         sock::associate(self.socket.fd(), &unix_sock::of_path(path.as_ref())?)
     }
 
-    /// As [`connect`](UnixDatagram::connect), for any address, abstract ones too.
+    /// Sets the peer to any address, also an abstract one; otherwise like
+    /// [`connect`](UnixDatagram::connect).
     ///
     /// # Errors
     ///
@@ -186,12 +191,22 @@ impl UnixDatagram {
         sock::associate(self.socket.fd(), &unix_sock::to_system(socket_addr)?)
     }
 
-    /// Receives a datagram, and says from whom, who may have no name. Suspends, for at most the read timeout, until one comes.
+    /// Receives a datagram and returns its size and its sender, which may be unnamed.
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when the time is up; else the system's, such as
-    /// [`ConnectionReset`](io::ErrorKind::ConnectionReset) when the peer has taken another one.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if the read timeout has passed; otherwise the
+    /// system's, such as [`ConnectionReset`](io::ErrorKind::ConnectionReset) if the peer has
+    /// connected to another socket.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until a datagram arrives, for at most the read timeout;
+    /// blocks an OS thread.
+    ///
+    /// # Cancellation
+    ///
+    /// The caller unwinds; no datagram has been taken.
     ///
     /// # Examples
     ///
@@ -211,11 +226,20 @@ impl UnixDatagram {
         ))
     }
 
-    /// Receives a datagram. Suspends, for at most the read timeout, until one comes.
+    /// Receives a datagram and returns its size.
     ///
     /// # Errors
     ///
     /// Those of [`recv_from`](UnixDatagram::recv_from).
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until a datagram arrives, for at most the read timeout;
+    /// blocks an OS thread.
+    ///
+    /// # Cancellation
+    ///
+    /// The caller unwinds; no datagram has been taken.
     ///
     /// # Examples
     ///
@@ -230,9 +254,8 @@ impl UnixDatagram {
         self.socket.recv(buf)
     }
 
-    /// As [`recv`](UnixDatagram::recv), but the datagram stays in the queue: the next call gives it again.
-    ///
-    /// Not stable in std yet; this is its unstable signature.
+    /// Receives like [`recv`](UnixDatagram::recv), but leaves the datagram in the queue: the next
+    /// call returns it again. Unstable in std; this is its signature there.
     ///
     /// # Errors
     ///
@@ -252,9 +275,8 @@ impl UnixDatagram {
         self.socket.peek_datagram(buf)
     }
 
-    /// As [`recv_from`](UnixDatagram::recv_from), but the datagram stays in the queue: the next call gives it again.
-    ///
-    /// Not stable in std yet; this is its unstable signature.
+    /// Receives like [`recv_from`](UnixDatagram::recv_from), but leaves the datagram in the queue:
+    /// the next call returns it again. Unstable in std; this is its signature there.
     ///
     /// # Errors
     ///
@@ -278,12 +300,17 @@ impl UnixDatagram {
         ))
     }
 
-    /// Sends a datagram to the socket at `path`. Suspends until there is room for it (the [module](super) says how).
+    /// Sends a datagram to the socket at `path`.
     ///
     /// # Errors
     ///
-    /// As [`connect`](UnixDatagram::connect), and `EMSGSIZE` for too many bytes; [`WouldBlock`](io::ErrorKind::WouldBlock) when the write
-    /// timeout is over.
+    /// As [`connect`](UnixDatagram::connect), and `EMSGSIZE` for too many bytes;
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if the write timeout has passed.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until there is room for it (see the [module](super));
+    /// blocks an OS thread.
     ///
     /// # Examples
     ///
@@ -299,7 +326,8 @@ impl UnixDatagram {
         self.socket.send_to(buf, &addr)
     }
 
-    /// As [`send_to`](UnixDatagram::send_to), for any address, abstract ones too.
+    /// Sends a datagram to any address, also an abstract one; otherwise like
+    /// [`send_to`](UnixDatagram::send_to).
     ///
     /// # Errors
     ///
@@ -320,12 +348,17 @@ impl UnixDatagram {
         self.socket.send_to(buf, &addr)
     }
 
-    /// Sends a datagram to the peer. Suspends until there is room for it.
+    /// Sends a datagram to the peer.
     ///
     /// # Errors
     ///
-    /// [`NotConnected`](io::ErrorKind::NotConnected) without a peer, [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) when it has been closed;
-    /// else as [`send_to`](UnixDatagram::send_to).
+    /// [`NotConnected`](io::ErrorKind::NotConnected) without a peer,
+    /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if it has been closed; otherwise as
+    /// [`send_to`](UnixDatagram::send_to).
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until there is room for it; blocks an OS thread.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! `UnixListener`: std's, with an `accept` that suspends the calling green thread only.
+//! `UnixListener`: std's, with an `accept` that suspends only the calling green thread.
 //!
 //! Any thread, green or not, may use a listener, and any number of them may accept at once.
 
@@ -13,14 +13,16 @@ use crate::net::methods::handle_methods;
 use crate::net::socket::{Protocol, Socket, descriptor_traits};
 use crate::sys::{sock, unix_sock};
 
-/// A Unix socket that listens for connections: [`std::os::unix::net::UnixListener`] for green threads.
+/// A Unix socket that listens for connections: [`std::os::unix::net::UnixListener`] for green
+/// threads.
 ///
-/// [`accept`](UnixListener::accept) suspends the calling green thread, and blocks an ordinary OS thread. Several threads may accept from
-/// one listener at once; each connection goes to one of them. Everything else is immediate. The socket is closed
-/// when the last handle is dropped; the file of its path stays, as with std, until somebody removes it.
+/// [`accept`](UnixListener::accept) suspends the calling green thread, and blocks an OS thread.
+/// Several threads may accept from one listener; each connection goes to one of them. All other
+/// methods return at once. The socket is closed when the last handle is dropped; the file of its
+/// path stays until it is removed, as in std.
 ///
-/// It converts from and into [`std::os::unix::net::UnixListener`], [`OwnedFd`] and raw descriptors as
-/// [`TcpStream`](crate::net::TcpStream) does.
+/// It converts from and into [`std::os::unix::net::UnixListener`], [`OwnedFd`] and raw descriptors
+/// like [`TcpStream`](crate::net::TcpStream).
 ///
 /// # Examples
 ///
@@ -43,13 +45,13 @@ pub struct UnixListener {
 }
 
 impl UnixListener {
-    /// Listens at `path`, where it makes a file. The queue of connections that wait to be accepted is as long as the
-    /// system allows.
+    /// Listens at `path`, where it creates a file. The backlog is as long as the system allows.
     ///
     /// # Errors
     ///
-    /// [`AddrInUse`](io::ErrorKind::AddrInUse) when there is a file already, even one that a listener has left behind;
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for what is no path of a socket, such as one that is too long.
+    /// [`AddrInUse`](io::ErrorKind::AddrInUse) if the file exists, even if it belonged to a former
+    /// listener; [`InvalidInput`](io::ErrorKind::InvalidInput) for an invalid socket path, for
+    /// example one that is too long.
     ///
     /// # Examples
     ///
@@ -68,7 +70,7 @@ impl UnixListener {
         UnixListener::bind_to(&unix_sock::of_path(path.as_ref())?)
     }
 
-    /// As [`bind`](UnixListener::bind), at any address, abstract ones too.
+    /// Listens at any address, also an abstract one; otherwise like [`bind`](UnixListener::bind).
     ///
     /// # Errors
     ///
@@ -104,11 +106,19 @@ impl UnixListener {
         })
     }
 
-    /// Takes a connection from the queue, with the address of the other end, which seldom has one. Suspends until there is one.
+    /// Accepts a connection and returns it with the peer's address, which is usually unnamed.
     ///
     /// # Errors
     ///
-    /// The system's, such as `EMFILE` when descriptors have run out. The listener stays good.
+    /// The system's, such as `EMFILE` if descriptors have run out. The listener stays usable.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until there is a connection; blocks an OS thread.
+    ///
+    /// # Cancellation
+    ///
+    /// The caller unwinds; no connection has been taken.
     ///
     /// # Examples
     ///
@@ -130,7 +140,7 @@ impl UnixListener {
         Ok((UnixStream::new(fd), peer))
     }
 
-    /// The address that the listener is bound to.
+    /// Returns the address that the listener is bound to.
     ///
     /// # Errors
     ///
@@ -150,7 +160,8 @@ impl UnixListener {
         unix_sock::local_addr(self.socket.fd())
     }
 
-    /// An iterator over the connections that come in; it never ends. The same as calling [`accept`](UnixListener::accept) in a loop.
+    /// Returns an iterator over incoming connections; it never ends. It is the same as calling
+    /// [`accept`](UnixListener::accept) in a loop.
     ///
     /// # Examples
     ///
@@ -182,7 +193,17 @@ impl<'a> IntoIterator for &'a UnixListener {
     }
 }
 
-/// The iterator of [`UnixListener::incoming`].
+/// Iterator over connections, returned by [`UnixListener::incoming`].
+///
+/// # Examples
+///
+/// ```no_run
+/// use rustlet::os::unix::net::UnixListener;
+///
+/// let listener = UnixListener::bind("/run/app.socket")?;
+/// let stream = listener.incoming().next().unwrap()?;
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Debug)]
 #[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct Incoming<'a> {

@@ -1,22 +1,23 @@
-//! Unix sockets for green threads: the types of [`std::os::unix::net`], with the same names, signatures, errors and
-//! traits.
+//! Unix sockets for green threads: the types of [`std::os::unix::net`], with the same names,
+//! signatures, errors and traits.
 //!
-//! A wait suspends the calling green thread only; from ordinary OS threads it blocks, as std's does. Addresses
-//! ([`SocketAddr`]) are std's own, re-exported; abstract names of Linux come with
-//! [`SocketAddrExt`](std::os::linux::net::SocketAddrExt), which `os::linux::net` re-exports.
+//! A wait suspends only the calling green thread; on an OS thread it blocks, as in std. Addresses
+//! ([`SocketAddr`]) are std's own, reexported; for abstract names on Linux there is
+//! [`SocketAddrExt`](std::os::linux::net::SocketAddrExt), which `os::linux::net` reexports.
 //!
-//! What std has not made stable is left out (credentials of the peer, ancillary data such as descriptors, marks), but for
-//! `peek` and `peek_from`, which have its signatures. Everything [lends its descriptor](std::os::fd::AsFd), so that another crate's
-//! calls can be made on it.
+//! Unstable APIs of std are missing (credentials of the peer, ancillary data such as descriptors,
+//! marks), except `peek` and `peek_from`, which have its signatures. Every type [lends its
+//! descriptor](std::os::fd::AsFd), for calls of other crates.
 //!
-//! What differs, and is not visible in signatures:
+//! Differences from std that signatures do not show:
 //!
 //! - no write raises `SIGPIPE`, not even `write_vectored`;
-//! - timeouts are kept as they were set, to the nanosecond;
-//! - Linux announces the end of two waits to blocking calls only: connecting to a listener whose queue is full, and
-//!   [`UnixDatagram::send_to`] for a receiver whose queue is full. There, the call is tried again, after 50 µs first, then
-//!   after pauses that double to 10 ms. So of several that wait, the first need not be the first to go on. Other
-//!   writes that wait hear at once of room, and within 100 ms of a [shutdown](UnixStream::shutdown) of either end.
+//! - timeouts are exact to the nanosecond;
+//! - Linux reports the end of two waits to blocking calls only: connecting to a listener whose
+//!   backlog is full, and [`UnixDatagram::send_to`] for a receiver whose queue is full. Such a call
+//!   is retried, first after 50 µs, then after pauses that double up to 10 ms. So waiting calls may
+//!   succeed out of order. Other waiting writes are woken at once when there is room, and within
+//!   100 ms of a [shutdown](UnixStream::shutdown) of either end.
 //!
 //! # Examples
 //!
@@ -47,11 +48,11 @@ pub use datagram::UnixDatagram;
 pub use listener::{Incoming, UnixListener};
 pub use stream::UnixStream;
 
-/// Names of both ends, and shutting down: for a type of this module that can have a peer.
+/// Addresses and shutdown, for a type of this module that can have a peer.
 macro_rules! peer_methods {
     ($name:ident, $make:literal) => {
         impl $name {
-            /// The address of this end.
+            /// Returns the local address.
             ///
             /// # Errors
             ///
@@ -68,11 +69,11 @@ macro_rules! peer_methods {
                 crate::sys::unix_sock::local_addr(self.socket.fd())
             }
 
-            /// The address of the other end.
+            /// Returns the address of the peer.
             ///
             /// # Errors
             ///
-            /// [`NotConnected`](std::io::ErrorKind::NotConnected) when there is none.
+            /// [`NotConnected`](std::io::ErrorKind::NotConnected) if there is none.
             ///
             /// # Examples
             ///
@@ -85,9 +86,9 @@ macro_rules! peer_methods {
                 crate::sys::unix_sock::peer_addr(self.socket.fd())
             }
 
-            /// Shuts down the receiving half, the sending half, or both. Whoever waits in a half that is shut down, in any
-            /// thread and through any clone, goes on (at once or soon, see the [module](super)): what receives gets 0, what sends
-            /// fails with [`BrokenPipe`](std::io::ErrorKind::BrokenPipe).
+            /// Shuts down the receiving half, the sending half, or both. Threads that wait in that
+            /// half, through any clone, return (at once or soon, see the [module](super)): a
+            /// receive returns 0, a send fails with [`BrokenPipe`](std::io::ErrorKind::BrokenPipe).
             ///
             /// # Errors
             ///
@@ -110,7 +111,7 @@ macro_rules! peer_methods {
 }
 use peer_methods;
 
-/// `Debug` as std has it, whatever that is: `$theirs` prints itself.
+/// `Debug` as in std: `$theirs` formats itself.
 macro_rules! debug_of_std {
     ($name:ident, $theirs:ty) => {
         impl std::fmt::Debug for $name {

@@ -1,7 +1,7 @@
-//! `UnixStream`: std's, with waits that suspend the calling green thread only.
+//! `UnixStream`: std's, with waits that suspend only the calling green thread.
 //!
-//! How it is read and written is in `net::transfer`. Any thread, green or not, may use a stream, and any number of them at
-//! once.
+//! Reading and writing are in `net::transfer`. Any thread, green or not, may use a stream, and any
+//! number of them at once.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
@@ -17,17 +17,19 @@ use crate::net::transfer::stream_traits;
 use crate::retry::{self, Announced, Mode};
 use crate::sys::{sock, unix_sock};
 
-/// A stream between two programs of one machine, or two threads: [`std::os::unix::net::UnixStream`] for green threads.
+/// A connection between two processes of one machine, or two threads:
+/// [`std::os::unix::net::UnixStream`] for green threads.
 ///
-/// Made by [`connect`](UnixStream::connect), by [`UnixListener::accept`](super::UnixListener::accept), or two at a time by [`pair`](UnixStream::pair); read and written
-/// through [`Read`](io::Read) and [`Write`](io::Write), also through `&UnixStream`, so that one green thread can read while another writes.
-/// Dropping the last handle closes it.
+/// It is created by [`connect`](UnixStream::connect),
+/// [`UnixListener::accept`](super::UnixListener::accept), or [`pair`](UnixStream::pair), and read
+/// and written through [`Read`](io::Read) and [`Write`](io::Write), also through `&UnixStream`, so
+/// that one green thread can read while another writes. Dropping the last handle closes it.
 ///
-/// Reading, writing, [`peek`](UnixStream::peek) and connecting suspend the calling green thread until they can go on. On an ordinary OS thread
-/// they block, as std's do. Everything else is immediate.
+/// Reading, writing, [`peek`](UnixStream::peek) and connecting suspend the calling green thread
+/// until they can go on; on an OS thread they block, as in std. All other methods return at once.
 ///
-/// It converts from and into [`std::os::unix::net::UnixStream`], [`OwnedFd`] and raw descriptors as
-/// [`TcpStream`](crate::net::TcpStream) does.
+/// It converts from and into [`std::os::unix::net::UnixStream`], [`OwnedFd`] and raw descriptors
+/// like [`TcpStream`](crate::net::TcpStream).
 ///
 /// # Examples
 ///
@@ -60,12 +62,17 @@ pub struct UnixStream {
 impl UnixStream {
     /// Connects to the listener at `path`.
     ///
-    /// Suspends while the queue of the listener is full (the [module](super) says how).
-    ///
     /// # Errors
     ///
-    /// [`NotFound`](io::ErrorKind::NotFound), [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) when nobody listens there any
-    /// more, [`InvalidInput`](io::ErrorKind::InvalidInput) for what is no path of a socket, such as one that is too long.
+    /// [`NotFound`](io::ErrorKind::NotFound),
+    /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) if the listener is closed,
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for an invalid socket path, for example one
+    /// that is too long.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread while the listener's backlog is full (see the
+    /// [module](super)); blocks an OS thread.
     ///
     /// # Examples
     ///
@@ -80,7 +87,8 @@ impl UnixStream {
         UnixStream::connect_to(&unix_sock::of_path(path.as_ref())?)
     }
 
-    /// As [`connect`](UnixStream::connect), to any address, abstract ones too.
+    /// Connects to any address, also an abstract one; otherwise like
+    /// [`connect`](UnixStream::connect).
     ///
     /// # Errors
     ///
@@ -124,11 +132,11 @@ impl UnixStream {
         Ok(UnixStream { socket })
     }
 
-    /// Two streams, connected to each other, without names.
+    /// Creates two unnamed streams that are connected to each other.
     ///
     /// # Errors
     ///
-    /// When the process is out of descriptors.
+    /// Returns an error if the process is out of descriptors.
     ///
     /// # Examples
     ///
@@ -147,21 +155,24 @@ impl UnixStream {
         Ok((UnixStream::new(one), UnixStream::new(other)))
     }
 
-    /// Around a descriptor that `sys` opened.
+    /// Wraps a descriptor that `sys` opened.
     pub(super) fn new(fd: OwnedFd) -> UnixStream {
         UnixStream {
             socket: Socket::new(fd, Protocol::Unix),
         }
     }
 
-    /// Receives data without taking it from the queue: the next read or peek gives it again. Suspends, like a
-    /// read and with its timeout, until there is some, or the end of the stream (0).
-    ///
-    /// Not stable in std yet; this is its unstable signature.
+    /// Reads data without removing it from the queue: the next read or peek returns it again.
+    /// Returns 0 at the end of the stream. Unstable in std; this is its signature there.
     ///
     /// # Errors
     ///
     /// Those of a read.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until there is data, for at most the read timeout; blocks
+    /// an OS thread.
     ///
     /// # Examples
     ///
