@@ -457,6 +457,8 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::config::OnDeadlock;
+    use crate::runtime::inspect::report::Reporter;
     use crate::runtime::AtEnd;
     use crate::stack::StackSize;
 
