@@ -38,6 +38,11 @@ pub(super) fn exchange(left: i32) -> i32 {
     LEFT.replace(left)
 }
 
+/// What is left of the calling OS thread's budget.
+pub(crate) fn left() -> i32 {
+    LEFT.get()
+}
+
 /// Charges one operation. True: the budget is used up.
 #[inline(always)]
 fn charge() -> bool {
@@ -99,7 +104,8 @@ impl Home {
 fn used_up(at: &'static Location<'static>) {
     LEFT.set(BUDGET);
     // An OS thread, and a worker's own code, has nobody to give way to.
-    if Home::get().is_some() {
+    if let Some(home) = Home::get() {
+        home.exchanges.set(home.exchanges.get().wrapping_add(1));
         park::yield_now(at);
     }
 }
