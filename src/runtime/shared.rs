@@ -15,7 +15,7 @@
 
 mod assign;
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use super::blocking::Pool;
 use super::builder::AtEnd;
 use super::idle::Idle;
 use super::load::Load;
+use super::placement::MAX_HOLD;
 use super::sites::Sites;
 use super::start_queue::StartQueue;
 use crate::green::GreenRef;
@@ -50,6 +51,8 @@ pub(crate) struct Peer {
     pub(crate) load: Load,
     /// It has nothing to run and looks for work.
     pub(crate) is_searching: AtomicBool,
+    /// Since when its worker holds its shared threads back from others, to see what the first one does; 0 if it does not.
+    pub(crate) held_since: AtomicU64,
     pub(crate) spawned: AtomicUsize,
     pub(crate) unstarted: StartQueue,
     pub(crate) mailbox: &'static Mailbox,
@@ -69,6 +72,7 @@ impl Peer {
             settled: AtomicUsize::new(0),
             load: Load::new(clock::now()),
             is_searching: AtomicBool::new(false),
+            held_since: AtomicU64::new(0),
             halted: AtomicBool::new(false),
         }
     }
@@ -87,6 +91,12 @@ impl Peer {
     /// Whether it sleeps, wakes up, or looks for work.
     pub(crate) fn is_idle(&self) -> bool {
         self.load.sleeps() || self.is_searching.load(Ordering::Relaxed)
+    }
+
+    /// Whether its worker holds its shared threads back.
+    fn holds_shared(&self) -> bool {
+        let since = self.held_since.load(Ordering::Relaxed);
+        since != 0 && clock::now().saturating_sub(since) < MAX_HOLD
     }
 
     /// How many that were placed here have not started.

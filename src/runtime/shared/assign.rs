@@ -76,6 +76,7 @@ impl Shared {
         }
         let count = self.peers.len();
         let others = (1..count).map(|offset| (index + offset) % count);
+        let others = others.filter(|&index| !self.peers[index].holds_shared());
         let mut taken = others.map(|index| (index, self.take_shared(index)));
         taken.find_map(|(index, new)| Some((index, new?)))
     }

@@ -122,7 +122,12 @@ impl Worker {
                 self.deferring_since.set(0);
                 self.has_fresh.set(true);
                 self.sharing.is_unsettled.set(true);
-                self.note_spawner();
+                if record.conduct() == Conduct::Unknown {
+                    self.note_spawner();
+                    if waiting == 0 {
+                        self.hold_shared(true);
+                    }
+                }
                 shared.push_shared(self.index, new);
             }
             Place::At(index) if index == self.index => {
@@ -303,7 +308,13 @@ impl Worker {
 
     // --- threads that the first idle worker starts ---
 
-    /// The running thread spawns one of an unknown site, or one that computes.
+    /// Holds the shared threads of this worker back from others, or does so no more.
+    fn hold_shared(&self, holds: bool) {
+        let since = if holds { clock::now() } else { 0 };
+        self.peer().held_since.store(since, Ordering::Relaxed);
+    }
+
+    /// The running thread spawns one of an unknown site.
     fn note_spawner(&self) {
         let sharing = &self.sharing;
         if self.peer().settled_live() <= 1 {
@@ -370,7 +381,8 @@ impl Worker {
         let parked = self.parked();
         let live = self.peer().settled_live();
         let is_only = self.peer().unstarted.shared() == 1;
-        let (mut unknown, mut kept) = (0, 0);
+        let (mut unknown, mut kept, mut left) = (0, 0, 0);
+        let mut waiting = Vec::new();
         self.shared.settle_shared(self.index, |new| {
             let site = new.0.origin.site();
             let record = self.shared.sites.record(site);
@@ -380,14 +392,27 @@ impl Worker {
                     kept += 1;
                     self.push_here(new);
                 }
-                Settled::Anew => self.place(new, site, record),
+                Settled::Anew => waiting.push(new),
                 Settled::Shared => {
                     unknown += usize::from(record.conduct() == Conduct::Unknown);
+                    left += 1;
                     return Some(new);
                 }
             }
             None
         });
+        for new in waiting {
+            if left > 0 {
+                // Some of what is left may compute for long: an idle worker is for those.
+                self.mark_placed(&new);
+                self.push_here(new);
+            } else {
+                let site = new.0.origin.site();
+                self.place(new, site, self.shared.sites.record(site));
+            }
+        }
+        // Where one of them starts now, what it does decides about the others.
+        self.hold_shared(kept > 0 && unknown > 0);
         // What was put back is not new, even where `place` has added to it.
         sharing.is_unsettled.set(false);
         sharing.unknown.set(unknown);
