@@ -102,6 +102,7 @@ struct Worker {
     spawner: usize,
     unknown: usize,
     unsettled: bool,
+    starts_next: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -400,7 +401,13 @@ impl<'a> World<'a> {
 
     /// What the worker starts or steals next.
     fn next(&mut self, index: usize) -> Option<usize> {
-        if let Some(thread) = self.workers[index].ready.pop_front() {
+        // What was spawned takes turns with what is ready.
+        let is_turn = std::mem::take(&mut self.workers[index].starts_next);
+        let has_new = !self.workers[index].own.is_empty();
+        if !(is_turn && has_new)
+            && let Some(thread) = self.workers[index].ready.pop_front()
+        {
+            self.workers[index].starts_next = true;
             return Some(thread);
         }
         if let Some(thread) = self.workers[index].own.pop_front() {

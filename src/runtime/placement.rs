@@ -460,6 +460,92 @@ mod tests {
     }
 
     #[test]
+    fn a_site_whose_threads_talk_is_known_by_their_steps_and_forgotten_by_them() {
+        let sample = |step, exchange| {
+            let mut sample = Sample(0);
+            while sample.talks().is_none() {
+                sample = sample.with(step, exchange);
+            }
+            sample.talks()
+        };
+        assert_eq!(sample(100, true), Some(true));
+        assert_eq!(sample(100, false), Some(false));
+        assert_eq!(sample(5_000_000, true), Some(false));
+        let waits = Record::NEW.observed(Conduct::Waits);
+        let talks = waits.sampled(true);
+        assert_eq!(talks.conduct(), Conduct::Talks);
+        // Its next threads wait in their first step, as threads that talk do.
+        assert_eq!(talks.observed(Conduct::Waits).conduct(), Conduct::Talks);
+        // A pool whose jobs become long.
+        assert_eq!(talks.sampled(false).conduct(), Conduct::Waits);
+        assert_eq!(
+            talks.observed(Conduct::Computes).conduct(),
+            Conduct::Computes
+        );
+        assert_eq!(Conduct::shown(5_000, false, true), Conduct::Talks);
+        assert_eq!(Conduct::shown(200_000, false, true), Conduct::Waits);
+    }
+
+    #[test]
+    fn a_few_threads_that_talk_stay_with_their_spawner_and_many_are_spread() {
+        let record = Record::NEW.observed(Conduct::Talks);
+        let (mut cursor, mut here) = (0, 1);
+        for _ in 0..TALKERS {
+            let view = |index| View {
+                live: if index == 0 { here } else { 0 },
+                is_stuck: false,
+            };
+            let place = place(record, 0, 0, 0, &mut cursor, 2, view);
+            assert_eq!(place, Place::Local);
+            here += 1;
+        }
+        let view = |index| View {
+            live: if index == 0 { here } else { 0 },
+            is_stuck: false,
+        };
+        let place = place(record, 0, 0, 0, &mut cursor, 2, view);
+        assert_eq!(place, Place::At(1));
+    }
+
+    #[test]
+    fn a_thread_of_an_unknown_site_starts_where_it_holds_up_nothing() {
+        let settle =
+            |parked, is_awaited, is_only| settle(Record::NEW, parked, is_awaited, is_only, 1);
+        // A spawner that joins it, asks it, or talks with others that wait for it.
+        assert_eq!(settle(Parked::Joiner, true, false), Settled::Here);
+        assert_eq!(settle(Parked::Asker, false, true), Settled::Here);
+        assert_eq!(settle(Parked::Talkers, false, false), Settled::Here);
+        // One that joins another thread, or sleeps.
+        assert_eq!(settle(Parked::Joiner, false, false), Settled::Shared);
+        assert_eq!(settle(Parked::Others, true, true), Settled::Shared);
+    }
+
+    #[test]
+    fn a_shared_thread_is_left_to_an_idle_worker_for_a_while_only() {
+        let deferral = |parked, shared, unknown, idle| Deferral {
+            shared,
+            unknown,
+            idle,
+            parked,
+            deferred: 0,
+        };
+        assert_eq!(deferral(Parked::Nothing, 1, 1, 1).patience(), 0);
+        assert_eq!(deferral(Parked::Joiner, 1, 0, 1).patience(), 0);
+        assert_eq!(deferral(Parked::Others, 1, 1, 1).patience(), MAX_DEFERRAL);
+        assert_eq!(deferral(Parked::Others, 1, 0, 0).patience(), SHORT_DEFERRAL);
+        assert_eq!(deferral(Parked::Others, 8, 0, 1).patience(), 0);
+        let several = deferral(Parked::Others, 8, 8, 1);
+        assert_eq!(several.patience(), UNKNOWN_DEFERRAL);
+        assert!(
+            Deferral {
+                deferred: UNKNOWN_DEFERRAL,
+                ..several
+            }
+            .starts()
+        );
+    }
+
+    #[test]
     fn a_pool_is_dealt_in_turns() {
         let record = Record::NEW.observed(Conduct::Waits);
         for workers in [2, 3, 16] {

@@ -50,7 +50,6 @@ const POLL_EVERY: Tick = 50_000;
 const TRIM_EVERY: Tick = 1_000_000_000;
 /// A worker that is never idle gives back a little more this often.
 const STEP_EVERY: Tick = 100_000_000;
-
 /// Without a stack for a new thread, it is tried again this often.
 const SHORT_NAP: Tick = 1_000_000;
 
