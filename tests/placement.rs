@@ -212,6 +212,105 @@ fn a_spawner_that_sleeps_is_not_held_up_by_a_computation() {
     assert!(held_up * 4 <= count, "{held_up} of {count}");
 }
 
+/// Their spawner waits for all of them, and other threads of it sleep: the worker that has left them to the other one at first
+/// starts some of them itself.
+#[test]
+fn computations_are_on_both_workers_whatever_their_spawner_waits_for() {
+    let _alone = alone();
+    let computes = || {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_millis(3) {
+            std::hint::spin_loop();
+        }
+        here()
+    };
+    let on_both = |number: u64| {
+        runtime().run(move || {
+            let sleeper = spawn(move || sleep(Duration::from_millis(number % 3)));
+            let barrier = Barrier::new(2);
+            let found = rustlet::scope(|s| {
+                let all: Vec<_> = (0..POOL).map(|_| s.spawn(computes)).collect();
+                s.spawn(|| barrier.wait());
+                barrier.wait();
+                all.into_iter()
+                    .map(|thread| thread.join().unwrap())
+                    .collect::<Vec<_>>()
+            });
+            sleeper.join().unwrap();
+            spread(found).iter().all(|&count| count > 0)
+        })
+    };
+    let count = stress(30);
+    let found = (0..count as u64).filter(|&number| on_both(number)).count();
+    assert!(found * 4 >= count * 3, "{found} of {count}");
+}
+
+/// One of an unknown site never waits; those that sleep are not started on its worker.
+#[test]
+fn threads_that_sleep_wake_beside_one_that_never_waits() {
+    let _alone = alone();
+    let count = stress(30);
+    let held_up = (0..count).filter(|number| {
+        let is_first = number % 2 == 0;
+        runtime().run(move || {
+            let over = Arc::new(AtomicBool::new(false));
+            let theirs = over.clone();
+            let hog = move || {
+                let start = Instant::now();
+                while !theirs.load(Ordering::SeqCst) {
+                    if start.elapsed() > Duration::from_secs(1) {
+                        return true;
+                    }
+                }
+                false
+            };
+            let sleeps = || {
+                let sleep = || sleep(Duration::from_millis(1));
+                (0..4).map(|_| spawn(sleep)).collect::<Vec<_>>()
+            };
+            let (hog, sleepers) = if is_first {
+                let hog = spawn(hog);
+                (hog, sleeps())
+            } else {
+                let sleepers = sleeps();
+                (spawn(hog), sleepers)
+            };
+            sleepers
+                .into_iter()
+                .for_each(|thread| thread.join().unwrap());
+            over.store(true, Ordering::SeqCst);
+            hog.join().unwrap()
+        })
+    });
+    let held_up = held_up.count();
+    assert!(held_up * 4 <= count, "{held_up} of {count}");
+}
+
+/// In a new runtime, so that the site is unknown.
+#[test]
+fn a_thread_that_answers_its_spawner_is_on_its_worker() {
+    let _alone = alone();
+    let count = stress(30);
+    let together = (0..count).filter(|_| {
+        runtime().run(|| {
+            let (ask, asked) = rustlet::channel::bounded::<()>(1);
+            let (answer, answered) = rustlet::channel::bounded(1);
+            let other = spawn(move || {
+                for () in asked {
+                    answer.send(here()).unwrap();
+                }
+            });
+            ask.send(()).unwrap();
+            let there = answered.recv().unwrap();
+            drop(ask);
+            other.join().unwrap();
+            there == here()
+        })
+    });
+    let together = together.count();
+    assert!(together * 4 >= count * 3, "{together} of {count}");
+}
+
 /// Nobody sleeps: one worker stays in one step, the other one always has something to run.
 #[test]
 fn threads_behind_a_hog_are_started_by_a_worker_that_is_never_idle() {

@@ -17,12 +17,15 @@ mod placement;
 
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 
-use placement::{Conduct, Deferral, Place, Record, View};
+use placement::{Conduct, Deferral, Parked, Place, Record, Sample, Settled, View};
 
 const US: u64 = 1_000;
 const MS: u64 = 1_000_000;
 const WAKE_UP: u64 = 30 * US;
 const LOOK: u64 = US;
+/// How long a message takes to a thread of the same worker, and to one of another.
+const MESSAGE: u64 = 100;
+const MESSAGE_ACROSS: u64 = US;
 /// A thread that nobody has started for this long is taken by an idle worker.
 const STEAL_AFTER: u64 = 50 * US;
 /// The same for one that was placed.
@@ -37,6 +40,9 @@ enum Act {
     Spawn(usize),
     /// It waits until this moment.
     Until(u64),
+    /// It sends a message to the others of its group (the kinds of this number), and waits for theirs: the time that a message
+    /// takes, which is longer if one of them is on another worker.
+    Exchange(usize),
     /// It waits until all that it has spawned have ended.
     Join,
 }
@@ -46,6 +52,14 @@ enum Act {
 struct Kind {
     site: usize,
     acts: Vec<Act>,
+}
+
+/// What a thread waits for at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    Nothing,
+    Threads,
+    Else,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +80,8 @@ struct Thread {
     ended: bool,
     placed: bool,
     worker: usize,
+    waits: Wait,
+    sample: Option<Sample>,
 }
 
 #[derive(Default)]
@@ -83,6 +99,11 @@ struct Worker {
     got: usize,
     looks_at: u64,
     cursors: HashMap<usize, u16>,
+    /// Who spawned the last shared thread, how many of the shared ones were of unknown sites, and whether that is to be seen.
+    spawner: usize,
+    unknown: usize,
+    unsettled: bool,
+    starts_next: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,6 +124,8 @@ struct World<'a> {
     workers: Vec<Worker>,
     records: HashMap<usize, Record>,
     wake_ups: u64,
+    across: u64,
+    messages: u64,
 }
 
 impl<'a> World<'a> {
@@ -117,6 +140,8 @@ impl<'a> World<'a> {
             workers: (0..workers).map(|_| Worker::default()).collect(),
             records: HashMap::new(),
             wake_ups: 0,
+            across: 0,
+            messages: 0,
         };
         let main = world.thread(0, None);
         world.workers[0].own.push_back(main);
@@ -136,6 +161,8 @@ impl<'a> World<'a> {
             ended: false,
             placed: false,
             worker: 0,
+            waits: Wait::Nothing,
+            sample: None,
         });
         self.threads.len() - 1
     }
@@ -197,8 +224,10 @@ impl<'a> World<'a> {
                 let mut cursor = self.workers[own].cursors.get(&site).copied().unwrap_or(0);
                 let workers = self.workers.len();
                 let queued = self.workers[own].own.len();
+                let shared = self.workers[own].shared.len();
                 let view = |index| self.view(index, own);
-                let place = placement::place(record, own, queued, &mut cursor, workers, view);
+                let place =
+                    placement::place(record, own, queued, shared, &mut cursor, workers, view);
                 if !matches!(record.conduct(), Conduct::Short | Conduct::Computes) {
                     self.records.insert(site, record.spawned_by(own));
                 }
@@ -206,6 +235,10 @@ impl<'a> World<'a> {
                 place
             }
         };
+        self.put(own, parent, thread, place);
+    }
+
+    fn put(&mut self, own: usize, parent: usize, thread: usize, place: Place) {
         match place {
             Place::Local => {
                 self.workers[own].own.push_back(thread);
@@ -215,6 +248,8 @@ impl<'a> World<'a> {
             Place::Shared => {
                 self.workers[own].shared.push_back(thread);
                 self.workers[own].deferring = None;
+                self.workers[own].unsettled = true;
+                self.workers[own].spawner = parent;
                 self.wake_one(own, own);
             }
             Place::At(index) => {
@@ -241,6 +276,7 @@ impl<'a> World<'a> {
         let kinds = self.kinds;
         let kind = &kinds[self.threads[thread].kind];
         let mut took = 0;
+        self.threads[thread].waits = Wait::Nothing;
         let has_ended = loop {
             let Some(act) = kind.acts.get(self.threads[thread].next) else {
                 break true;
@@ -248,22 +284,55 @@ impl<'a> World<'a> {
             self.threads[thread].next += 1;
             match *act {
                 Act::Compute(time) => took += time,
+                Act::Exchange(group) => {
+                    let same = self.threads.iter().filter(|other| {
+                        !other.ended
+                            && kinds[other.kind]
+                                .acts
+                                .iter()
+                                .any(|act| matches!(act, Act::Exchange(number) if *number == group))
+                    });
+                    let is_across = same
+                        .take(16)
+                        .any(|other| other.started.is_some() && other.worker != index);
+                    self.messages += 1;
+                    self.across += u64::from(is_across);
+                    let time = if is_across { MESSAGE_ACROSS } else { MESSAGE };
+                    self.threads[thread].waits = Wait::Threads;
+                    self.at(self.now + took + time, Event::Thread(thread));
+                    break false;
+                }
                 Act::Spawn(kind) => self.spawn(index, thread, kind),
                 Act::Until(time) if time > self.now + took => {
+                    self.threads[thread].waits = Wait::Else;
                     self.at(time, Event::Thread(thread));
                     break false;
                 }
                 Act::Join if self.threads[thread].children > 0 => {
                     self.threads[thread].joins = true;
+                    self.threads[thread].waits = Wait::Threads;
                     break false;
                 }
                 Act::Until(_) | Act::Join => {}
             }
         };
         if first {
-            let shown = Conduct::shown(took, has_ended);
+            let shown = Conduct::shown(took, has_ended, false);
             let record = self.records.entry(kind.site).or_insert(Record::NEW);
+            if record.conduct() == Conduct::Unknown {
+                self.workers[index].unsettled = true;
+            }
             *record = record.observed(shown);
+            self.threads[thread].sample = Some(Sample(0));
+        } else if let Some(sample) = self.threads[thread].sample {
+            let is_exchange = self.threads[thread].waits == Wait::Threads;
+            let sample = sample.with(took, is_exchange);
+            self.threads[thread].sample = Some(sample);
+            if let Some(talks) = sample.talks() {
+                self.threads[thread].sample = None;
+                let record = self.records.entry(kind.site).or_insert(Record::NEW);
+                *record = record.sampled(talks);
+            }
         }
         if has_ended {
             self.threads[thread].ended = true;
@@ -279,9 +348,67 @@ impl<'a> World<'a> {
         took
     }
 
+    /// What waits on the worker, as far as its shared threads matter to it.
+    fn parked(&self, index: usize) -> Parked {
+        let worker = &self.workers[index];
+        let spawner = &self.threads[worker.spawner];
+        match (worker.live, spawner.waits) {
+            (0, _) => Parked::Nothing,
+            (1, Wait::Threads) if spawner.worker == index && spawner.joins => Parked::Joiner,
+            _ => Parked::Others,
+        }
+    }
+
+    /// The worker has nothing else to run, and looks at its shared threads once more.
+    fn settle(&mut self, index: usize) {
+        if !std::mem::take(&mut self.workers[index].unsettled) {
+            return;
+        }
+        let parked = self.parked(index);
+        let shared = std::mem::take(&mut self.workers[index].shared);
+        let is_only = shared.len() == 1;
+        let (mut unknown, mut waiting) = (0, Vec::new());
+        for (number, thread) in shared.into_iter().enumerate() {
+            let site = self.kinds[self.threads[thread].kind].site;
+            let record = *self.records.entry(site).or_insert(Record::NEW);
+            let live = self.workers[index].live;
+            // The first of its spawner's is joined first.
+            match placement::settle(record, parked, number == 0, is_only, live) {
+                Settled::Here => self.workers[index].own.push_back(thread),
+                Settled::Anew => waiting.push((thread, record, site)),
+                Settled::Shared => {
+                    unknown += usize::from(record.conduct() == Conduct::Unknown);
+                    self.workers[index].shared.push_back(thread);
+                }
+            }
+        }
+        for (thread, record, site) in waiting {
+            let own = &self.workers[index];
+            let (queued, shared) = (own.own.len(), own.shared.len());
+            let mut cursor = own.cursors.get(&site).copied().unwrap_or(0);
+            let count = self.workers.len();
+            let view = |other| self.view(other, index);
+            let place = match shared {
+                0 => placement::place(record, index, queued, 0, &mut cursor, count, view),
+                _ => Place::At(index),
+            };
+            self.workers[index].cursors.insert(site, cursor);
+            let parent = self.threads[thread].parent.unwrap_or(0);
+            self.put(index, parent, thread, place);
+        }
+        self.workers[index].unsettled = false;
+        self.workers[index].unknown = unknown;
+    }
+
     /// What the worker starts or steals next.
     fn next(&mut self, index: usize) -> Option<usize> {
-        if let Some(thread) = self.workers[index].ready.pop_front() {
+        // What was spawned takes turns with what is ready.
+        let is_turn = std::mem::take(&mut self.workers[index].starts_next);
+        let has_new = !self.workers[index].own.is_empty();
+        if !(is_turn && has_new)
+            && let Some(thread) = self.workers[index].ready.pop_front()
+        {
+            self.workers[index].starts_next = true;
             return Some(thread);
         }
         if let Some(thread) = self.workers[index].own.pop_front() {
@@ -290,12 +417,19 @@ impl<'a> World<'a> {
         let count = self.workers.len();
         let others = || (1..count).map(move |offset| (index + offset) % count);
         if self.policy == Policy::Sites {
+            self.settle(index);
+            if let Some(thread) = self.workers[index].own.pop_front() {
+                return Some(thread);
+            }
             if !self.workers[index].shared.is_empty() {
                 let others = others().filter(|&other| !self.workers[other].awake);
                 let deferral = Deferral {
                     shared: self.workers[index].shared.len(),
+                    unknown: self.workers[index]
+                        .unknown
+                        .min(self.workers[index].shared.len()),
                     idle: others.count(),
-                    has_parked: self.workers[index].live > 0,
+                    parked: self.parked(index),
                     deferred: self.workers[index]
                         .deferring
                         .map_or(0, |since| self.now - since),
@@ -309,7 +443,8 @@ impl<'a> World<'a> {
                     self.workers[index].deferring = Some(self.now);
                     self.wake_one(index, index);
                 }
-                self.at(self.now + left, Event::Worker(index));
+                // It looks now and then whether others take them.
+                self.at(self.now + left.min(100 * US), Event::Worker(index));
             }
             if let Some(other) = others().find(|&other| !self.workers[other].shared.is_empty()) {
                 let taken = self.workers[other].shared.pop_front();
@@ -392,6 +527,7 @@ impl<'a> World<'a> {
             worst: most.unwrap_or(0) as f64 * self.workers.len() as f64 / self.threads.len() as f64,
             wake_ups: self.wake_ups,
             late: waits[waits.len() * 99 / 100],
+            across: self.across as f64 / self.messages.max(1) as f64,
         }
     }
 }
@@ -401,6 +537,7 @@ struct Outcome {
     worst: f64,
     wake_ups: u64,
     late: u64,
+    across: f64,
 }
 
 /// The traces; the first kind is `main`.
@@ -415,6 +552,11 @@ fn traces(workers: usize) -> Vec<(&'static str, Vec<Kind>)> {
     let jobs = |from: u64, count: u64, time: u64, apart: u64| {
         (0..count)
             .flat_map(|n| [Act::Until(from + n * apart), Act::Compute(time)])
+            .collect::<Vec<_>>()
+    };
+    let talk = |group: usize, count: usize| {
+        (0..count)
+            .flat_map(|_| [Act::Compute(50), Act::Exchange(group)])
             .collect::<Vec<_>>()
     };
     // Every second connection of one site turns hot, long after its start.
@@ -437,6 +579,25 @@ fn traces(workers: usize) -> Vec<(&'static str, Vec<Kind>)> {
             vec![
                 main(then_join(many(10_000, 1))),
                 kind(1, jobs(50 * MS, 3, 20 * US, MS)),
+            ],
+        ),
+        (
+            "pool, jobs of 1 µs",
+            vec![
+                main(then_join(many(workers * 4, 1))),
+                kind(1, jobs(20 * MS, 200, US, 10 * US)),
+            ],
+        ),
+        (
+            "ping-pong, 20 pairs in turn",
+            vec![
+                main(
+                    (0..20)
+                        .flat_map(|_| [Act::Spawn(1), Act::Spawn(2), Act::Join])
+                        .collect(),
+                ),
+                kind(1, talk(1, 1_000)),
+                kind(2, talk(1, 1_000)),
             ],
         ),
         (
@@ -464,9 +625,9 @@ fn traces(workers: usize) -> Vec<(&'static str, Vec<Kind>)> {
                 .collect(),
         ),
         (
-            "actors",
+            "1,000 actors",
             vec![
-                main(then_join(many(workers * 100, 1))),
+                main(then_join(many(1_000, 1))),
                 kind(1, jobs(10 * MS, 10, 10 * US, MS)),
             ],
         ),
@@ -483,10 +644,11 @@ fn traces(workers: usize) -> Vec<(&'static str, Vec<Kind>)> {
 
 fn main() {
     println!(
-        "worst: threads of the fullest worker, as a multiple of an even share. late: start after spawn, 99 of 100.\n"
+        "worst: threads of the fullest worker, as a multiple of an even share. late: start after spawn, 99 of 100. \
+         across: messages to another worker.\n"
     );
-    println!("| workers | trace | policy | ends after ms | worst | wake-ups | late µs |");
-    println!("|--:|---|---|--:|--:|--:|--:|");
+    println!("| workers | trace | policy | ends after ms | worst | wake-ups | late µs | across |");
+    println!("|--:|---|---|--:|--:|--:|--:|--:|");
     for workers in [2, 4, 16, 64, 256] {
         for (name, kinds) in traces(workers) {
             for (policy, text) in [
@@ -496,11 +658,12 @@ fn main() {
             ] {
                 let outcome = World::new(&kinds, workers, policy).run();
                 println!(
-                    "| {workers} | {name} | {text} | {:.1} | {:.2} | {} | {:.0} |",
+                    "| {workers} | {name} | {text} | {:.1} | {:.2} | {} | {:.0} | {:.2} |",
                     outcome.makespan as f64 / MS as f64,
                     outcome.worst,
                     outcome.wake_ups,
                     outcome.late as f64 / US as f64,
+                    outcome.across,
                 );
             }
         }

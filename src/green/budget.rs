@@ -75,7 +75,8 @@ impl Home {
 fn used_up(at: &'static Location<'static>) {
     coop::renew();
     // An OS thread, and a worker's own code, has nobody to give way to.
-    if Home::get().is_some() {
+    if let Some(home) = Home::get() {
+        home.exchanges.set(home.exchanges.get().wrapping_add(1));
         park::yield_now(at);
     }
 }

@@ -79,6 +79,12 @@ impl Completion {
         self.word.load(Ordering::Acquire) == DONE
     }
 
+    /// Whether its joiner is parked; a hint.
+    pub(crate) fn is_awaited(&self) -> bool {
+        let word = self.word.load(Ordering::Relaxed);
+        !matches!(word, OPEN | DETACHED | WATCHED | WATCHED_DETACHED | DONE)
+    }
+
     /// The finisher, once, when the result is written (C1).
     #[inline]
     pub(crate) fn finish<W: Waiter>(&self) -> Finished<W> {

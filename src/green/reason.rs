@@ -59,6 +59,18 @@ reasons! {
 }
 
 impl Reason {
+    /// Whether such a wait is ended by another green thread, as a rule.
+    pub(crate) fn is_exchange(self) -> bool {
+        use Reason::{
+            Barrier, Condvar, Event, Join, Mutex, Oneshot, Park, Receive, RwLock, Scope, Select,
+            Semaphore, Send, WaitGroup,
+        };
+        matches!(
+            self,
+            Barrier | Condvar | Event | Join | Mutex | Oneshot | Park | Receive | RwLock
+        ) || matches!(self, Scope | Select | Semaphore | Send | WaitGroup)
+    }
+
     pub(crate) fn from_u8(value: u8) -> Reason {
         let reason = Reason::ALL.get(usize::from(value));
         reason.copied().unwrap_or(Reason::None)

@@ -107,6 +107,8 @@ pub(crate) struct Green {
     pub(super) ending: Cell<bool>,
     /// How many times in a row it has given way though it is cancelled: see `budget.rs`.
     pub(super) quiet_turns: Cell<u8>,
+    /// The steps of a sampled thread so far (`Sample` in `runtime/placement.rs`).
+    pub(crate) sample: Cell<u32>,
     pub(super) scopes: Scopes,
     /// The chunk that it is part of, which `blocks.rs` knows the type of.
     pub(super) chunk: Cell<*mut ()>,
@@ -147,6 +149,7 @@ impl Green {
             raising: Cell::new(0),
             ending: Cell::new(false),
             quiet_turns: Cell::new(0),
+            sample: Cell::new(0),
             scopes: Scopes::new(),
             fiber: UnsafeCell::new(None),
             home: AtomicPtr::new(ptr::null_mut()),

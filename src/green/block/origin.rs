@@ -1,26 +1,27 @@
-//! What placement keeps in a control block.
+//! The spawn site of a thread, and what placement notes of it, in the thread's control block.
 
 use std::cell::Cell;
 
-/// Where a thread was spawned, as the table of spawn sites numbers it (`runtime/sites.rs`), and two flags: in one word,
-/// because it lies in the first cache line.
+/// Where a thread was spawned, as the table of spawn sites numbers it (`runtime/sites.rs`), and
+/// three flags: in one word, because it lies in the first cache line.
 pub(crate) struct Origin(pub(super) Cell<u16>);
 
 impl Origin {
     const PLACED: u16 = 1 << 15;
     const TIMED: u16 = 1 << 14;
+    const SAMPLED: u16 = 1 << 13;
+    const FLAGS: u16 = Self::PLACED | Self::TIMED | Self::SAMPLED;
 
     /// 0: no site.
     #[inline(always)]
     pub(crate) fn site(&self) -> u16 {
-        self.0.get() & !(Self::PLACED | Self::TIMED)
+        self.0.get() & !Self::FLAGS
     }
 
-    /// A number below 2^14.
+    /// A number below 2^13.
     #[inline(always)]
     pub(crate) fn set_site(&self, site: u16) {
-        self.0
-            .set(self.0.get() & (Self::PLACED | Self::TIMED) | site);
+        self.0.set(self.0.get() & Self::FLAGS | site);
     }
 
     /// Whether it was given to the worker that had room for it, and counts there (`Peer::placed`).
@@ -41,5 +42,16 @@ impl Origin {
 
     pub(crate) fn set_timed(&self) {
         self.0.set(self.0.get() | Self::TIMED);
+    }
+
+    /// Whether its next steps tell what the threads of its site wait for.
+    #[inline(always)]
+    pub(crate) fn is_sampled(&self) -> bool {
+        self.0.get() & Self::SAMPLED != 0
+    }
+
+    pub(crate) fn set_sampled(&self, sampled: bool) {
+        let flag = if sampled { Self::SAMPLED } else { 0 };
+        self.0.set(self.0.get() & !Self::SAMPLED | flag);
     }
 }

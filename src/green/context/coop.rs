@@ -42,3 +42,8 @@ pub(crate) fn charge_unseen() {
 pub(crate) fn renew() {
     LEFT.set(BUDGET);
 }
+
+/// Returns what is left of the calling OS thread's budget.
+pub(crate) fn left() -> i32 {
+    LEFT.get()
+}

@@ -48,6 +48,8 @@ pub(crate) struct Home {
     queue: RunQueue,
     /// What is left of its budget, while it is not entered.
     budget: Cell<i32>,
+    /// How often operations that wait when they have to (of channels, sockets) have used a budget up.
+    pub(crate) exchanges: Cell<u32>,
     pub(crate) mailbox: &'static Mailbox,
     /// The time when the worker last looked at the clock.
     pub(crate) now: Cell<Tick>,
@@ -70,6 +72,7 @@ impl Home {
             current: Cell::new(ptr::null()),
             queue: RunQueue::new(),
             budget: Cell::new(coop::BUDGET),
+            exchanges: Cell::new(0),
             mailbox,
             now: Cell::new(0),
             spare: crate::green::block::blocks::Cache::new(),

@@ -3,7 +3,7 @@
 pub(crate) mod mailbox;
 
 #[cfg(not(loom))]
-pub(super) mod coop;
+pub(crate) mod coop;
 #[cfg(not(loom))]
 pub(crate) mod home;
 #[cfg(not(loom))]

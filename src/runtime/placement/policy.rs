@@ -6,10 +6,14 @@
 //!
 //! | conduct | meaning | where its threads start |
 //! |---|---|---|
-//! | `Unknown` | none has shown what it does | the first on the first idle worker, the others in turns |
+//! | `Unknown` | none has shown what it does | on the first idle worker, until one has shown it |
 //! | `Short` | ends in its first step, within [`LONG_STEP`] | on the spawner's worker |
 //! | `Waits` | waits in its first step: it lives | in turns on all workers |
 //! | `Computes` | its first step takes [`LONG_STEP`] or more | on the first idle worker |
+//! | `Talks` | its steps are tiny, and it waits for other threads | on the spawner's worker, if few live there |
+//!
+//! Threads of an unknown site lie in the spawner's queue of shared threads until an idle worker takes one, or until the
+//! spawner waits and its worker finds out what the first of them does ([`settle`], [`Deferral`]).
 //!
 //! Nothing here reads a clock, an atomic or another file, so that the simulator (`benches/placement`) runs this very source.
 
@@ -28,6 +32,22 @@ pub(crate) const SHORT_DEFERRAL: u64 = 50_000;
 pub(crate) const STUCK_AFTER: u64 = 1_000_000;
 /// With this many unstarted threads of its own a spawner has a burst to share by counts.
 pub(crate) const BURST: usize = 64;
+/// How long a worker leaves several threads of unknown sites to idle ones: for as long as a few wake-ups take. Then it
+/// starts one to see what it does.
+pub(crate) const UNKNOWN_DEFERRAL: u64 = 200_000;
+/// How long (in nanoseconds) a worker holds threads of unknown sites back from others: until its spawner waits and the first
+/// of them has shown what it does, as a rule.
+pub(crate) const MAX_HOLD: u64 = 60_000;
+/// Steps of this mean length (in nanoseconds) cost less than a message to another core.
+const TINY_STEP: u64 = 3_000;
+/// A first step in which a budget of exchanges was used up is one of exchanges only, if it is not longer than this.
+const BUSY_EXCHANGE: u64 = 60_000;
+/// So many steps of a thread after its first tell what it waits for.
+const SAMPLE_STEPS: u32 = 16;
+/// Threads that talk stay with their spawner as long as no more than these live there.
+const TALKERS: usize = 8;
+/// The same for those that are there already when the first of them shows it.
+const TALKERS_AT_ONCE: usize = 24;
 
 /// How the threads of a site have behaved so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,30 +61,65 @@ pub(crate) enum Conduct {
     Waits,
     /// Their first step is long.
     Computes,
+    /// Their steps are tiny and end in waits for other threads.
+    Talks,
 }
 
 impl Conduct {
-    /// What a thread has shown whose first step took `step` nanoseconds and ended it or not.
-    pub(crate) fn shown(step: u64, has_ended: bool) -> Conduct {
+    /// What a thread has shown whose first step took `step` nanoseconds and ended it or not. `exchanged`: it has used up a
+    /// budget of exchanges.
+    pub(crate) fn shown(step: u64, has_ended: bool, exchanged: bool) -> Conduct {
         match (step, has_ended) {
             (LONG_STEP_BEFORE_WAIT.., _) | (LONG_STEP.., true) => Conduct::Computes,
             (_, true) => Conduct::Short,
+            (..=BUSY_EXCHANGE, false) if exchanged => Conduct::Talks,
             (_, false) => Conduct::Waits,
         }
     }
 }
 
-/// What is known of a site, in 16 bits: the conduct (2 bits), a flag (1), the confidence (3), whether several workers
-/// spawn there (1), and the worker that has (9).
+/// Some steps of a thread after its first one: how many, how many were of exchanges, and how long they took in all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sample(pub(crate) u32);
+
+impl Sample {
+    const EXCHANGE: u32 = 1 << 8;
+    const BUSY_SHIFT: u32 = 16;
+    /// Busy time is kept in units of so many nanoseconds.
+    const BUSY_UNIT: u64 = 64;
+
+    /// After one more step. `is_exchange`: it ended in a wait for another thread, or used up a budget of exchanges.
+    pub(crate) fn with(self, step: u64, is_exchange: bool) -> Sample {
+        let busy = u64::from(self.0 >> Self::BUSY_SHIFT) + step.div_ceil(Self::BUSY_UNIT);
+        let exchange = if is_exchange { Self::EXCHANGE } else { 0 };
+        let counts = (self.0 & 0xFFFF) + exchange + 1;
+        Sample(((busy.min(0xFFFF) as u32) << Self::BUSY_SHIFT) | counts)
+    }
+
+    /// Whether the thread talks, once there are steps enough to tell.
+    pub(crate) fn talks(self) -> Option<bool> {
+        let steps = self.0 & 0xFF;
+        if steps < SAMPLE_STEPS {
+            return None;
+        }
+        let exchanges = self.0 >> 8 & 0xFF;
+        let busy = u64::from(self.0 >> Self::BUSY_SHIFT) * Self::BUSY_UNIT;
+        Some(busy <= TINY_STEP * u64::from(steps) && exchanges * 4 >= steps * 3)
+    }
+}
+
+/// What is known of a site, in 16 bits: the conduct (3 bits), a flag (1), the confidence (3), whether several workers
+/// spawn there (1), and the worker that has (8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Record(pub(crate) u16);
-const CONDUCT: u16 = 0b11;
+
+const CONDUCT: u16 = 0b111;
 /// Of an unknown site: one of its threads is on its way. Of one whose threads wait: they do not live long.
-const FLAG: u16 = 0b100;
-const CONFIDENCE: u16 = 0b11_1000;
-const STEP: u16 = 0b1000;
-const SEVERAL: u16 = 0b100_0000;
-const SPAWNER_SHIFT: u32 = 7;
+const FLAG: u16 = 0b1000;
+const CONFIDENCE: u16 = 0b111_0000;
+const STEP: u16 = 0b1_0000;
+const SEVERAL: u16 = 0b1000_0000;
+const SPAWNER_SHIFT: u32 = 8;
 
 impl Record {
     /// Of a site that has not been seen before.
@@ -78,7 +133,8 @@ impl Record {
             0 => Conduct::Unknown,
             1 => Conduct::Short,
             2 => Conduct::Waits,
-            _ => Conduct::Computes,
+            3 => Conduct::Computes,
+            _ => Conduct::Talks,
         }
     }
 
@@ -113,6 +169,10 @@ impl Record {
     /// After one more thread of it has shown, in its first step, what it does.
     pub(crate) fn observed(self, seen: Conduct) -> Record {
         let (conduct, confidence) = (self.conduct(), self.confidence());
+        if (conduct, seen) == (Conduct::Talks, Conduct::Waits) {
+            // As threads that talk do. Whether they still do their next steps tell.
+            return self;
+        }
         if seen == conduct {
             // The flag stays.
             return Record(self.0 & !CONFIDENCE | ((confidence + 1).min(7) * STEP));
@@ -120,7 +180,7 @@ impl Record {
         // A computation that is taken for a short thread holds others up; the reverse costs a wake-up.
         let doubt = match (conduct, seen) {
             // A thread that waits at once is none that would hold up its worker for good.
-            (Conduct::Unknown, _) | (Conduct::Computes, Conduct::Waits) => 8,
+            (Conduct::Unknown | Conduct::Talks, _) | (Conduct::Computes, Conduct::Waits) => 8,
             (_, Conduct::Computes) => 4,
             (Conduct::Short, _) => 3,
             _ => 1,
@@ -142,12 +202,21 @@ impl Record {
         }
     }
 
+    /// After some more steps of a thread of it have told whether it talks.
+    pub(crate) fn sampled(self, talks: bool) -> Record {
+        match (self.conduct(), talks) {
+            (Conduct::Waits, true) => self.with(Conduct::Talks, 2),
+            (Conduct::Talks, false) => self.with(Conduct::Waits, 2),
+            _ => self,
+        }
+    }
+
     /// After the worker `index` has spawned there, if that is worth noting: short sites note nothing.
     pub(crate) fn spawned_by(self, index: usize) -> Record {
         if self.0 & SEVERAL != 0 {
             return self;
         }
-        let spawner = (index as u16).wrapping_add(1) << SPAWNER_SHIFT;
+        let spawner = (index as u16 % 255 + 1) << SPAWNER_SHIFT;
         let noted = self.0 >> SPAWNER_SHIFT << SPAWNER_SHIFT;
         let asked = match self.conduct() {
             Conduct::Unknown => FLAG,
@@ -191,12 +260,13 @@ pub(crate) enum Place {
 
 /// Where a thread of a site with this record starts; `record` is from before the spawn.
 ///
-/// `own` is the spawner's worker, `queued` how many of its threads wait there to be started; `cursor` belongs to the
-/// site and the spawner's worker, 0 at first. `others` views a worker.
+/// `own` is the spawner's worker, `queued` how many of its threads wait there to be started, and `shared` how many of them
+/// for an idle worker; `cursor` belongs to the site and the spawner's worker, 0 at first. `view` views a worker.
 pub(crate) fn place(
     record: Record,
     own: usize,
     queued: usize,
+    shared: usize,
     cursor: &mut u16,
     workers: usize,
     view: impl Fn(usize) -> View,
@@ -205,6 +275,7 @@ pub(crate) fn place(
         Conduct::Short => return Place::Local,
         Conduct::Waits if record.flag() => return Place::Local,
         Conduct::Computes => return Place::Shared,
+        Conduct::Talks if view(own).live <= TALKERS => return Place::Local,
         Conduct::Unknown if record.is_unseen() => {
             // It may be a computation, which would hold up the spawner: so not here, unless fewer live here than on
             // each of some others.
@@ -213,21 +284,21 @@ pub(crate) fn place(
                 .map(|index| view(index).live)
                 .min();
             if fewest.is_none_or(|fewest| live >= fewest) {
-                // The turn of the others is next.
-                *cursor = turn_of(own);
                 return Place::Shared;
             }
             *cursor = turn_of((own + 1) % workers);
             return Place::At(own);
         }
-        Conduct::Unknown | Conduct::Waits => {}
+        Conduct::Unknown if shared < BURST => return Place::Shared,
+        Conduct::Unknown | Conduct::Waits | Conduct::Talks => {}
     }
     let mut index = match *cursor {
         0 => (own + 1) % workers,
         turn => usize::from(turn - 1) % workers,
     };
     // Where the spawners are spread already, their threads stay with them; in a burst, counts keep neighbours together.
-    let by_counts = record.has_several_spawners() || queued >= BURST;
+    let by_counts =
+        record.has_several_spawners() || queued >= BURST || record.conduct() == Conduct::Talks;
     if by_counts {
         if index == own {
             index = (own + 1) % workers;
@@ -270,15 +341,67 @@ fn sample(own: usize, cursor: u16, workers: usize) -> impl Iterator<Item = usize
         .filter(move |&index| index != own)
 }
 
+/// What waits on a worker while it decides about its shared threads: whom a computation would hold up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parked {
+    /// Nothing.
+    Nothing,
+    /// Their spawner alone, for the end of threads.
+    Joiner,
+    /// Their spawner alone, for the answer to what it has just sent.
+    Asker,
+    /// Their spawner, for other threads, and threads that talk.
+    Talkers,
+    /// Threads that may go on at any time.
+    Others,
+}
+
+/// Where a shared thread goes that its worker looks at once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// To the spawner's queue.
+    Here,
+    /// Where [`place`] says.
+    Anew,
+    /// It stays where it is.
+    Shared,
+}
+
+/// Where a shared thread of a site with this record goes, when its spawner's worker has nothing else to run. `is_awaited`:
+/// somebody waits for its end; `is_only`: there is no other shared thread; `live` threads live on that worker.
+pub(crate) fn settle(
+    record: Record,
+    parked: Parked,
+    is_awaited: bool,
+    is_only: bool,
+    live: usize,
+) -> Settled {
+    match record.conduct() {
+        Conduct::Short => Settled::Here,
+        Conduct::Talks if live <= TALKERS_AT_ONCE => Settled::Here,
+        Conduct::Talks | Conduct::Waits => Settled::Anew,
+        Conduct::Computes => Settled::Shared,
+        // What waits here goes on only after it.
+        Conduct::Unknown => match parked {
+            Parked::Joiner if is_awaited => Settled::Here,
+            Parked::Asker if is_only => Settled::Here,
+            Parked::Talkers => Settled::Here,
+            _ => Settled::Shared,
+        },
+    }
+}
+
 /// What a worker with nothing else to run knows when it decides whether to start a shared thread of its own queue.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deferral {
     /// How many shared threads are in its queue.
     pub(crate) shared: usize,
+    /// How many of them are of unknown sites.
+    pub(crate) unknown: usize,
     /// How many other workers sleep, wake up or look for work.
     pub(crate) idle: usize,
-    /// Threads wait on this worker, which a computation would hold up.
-    pub(crate) has_parked: bool,
+    /// Whom a computation would hold up.
+    pub(crate) parked: Parked,
     /// For how long (in nanoseconds) it has left them to others.
     pub(crate) deferred: u64,
 }
@@ -286,13 +409,16 @@ pub(crate) struct Deferral {
 impl Deferral {
     /// How long it leaves them to others in all; 0: it does not.
     pub(crate) fn patience(&self) -> u64 {
-        if !self.has_parked || self.shared > 2 * self.idle.max(1) {
-            0
-        } else if self.idle > 0 {
-            MAX_DEFERRAL
-        } else {
+        let is_known = self.unknown == 0;
+        let are_many = self.shared > 2 * self.idle.max(1);
+        match self.parked {
+            Parked::Nothing => 0,
+            Parked::Joiner if is_known => 0,
+            _ if are_many && is_known => 0,
+            _ if are_many => UNKNOWN_DEFERRAL,
+            _ if self.idle > 0 => MAX_DEFERRAL,
             // Another worker may be about to become idle.
-            SHORT_DEFERRAL
+            _ => SHORT_DEFERRAL,
         }
     }
 
@@ -334,6 +460,92 @@ mod tests {
     }
 
     #[test]
+    fn a_site_whose_threads_talk_is_known_by_their_steps_and_forgotten_by_them() {
+        let sample = |step, exchange| {
+            let mut sample = Sample(0);
+            while sample.talks().is_none() {
+                sample = sample.with(step, exchange);
+            }
+            sample.talks()
+        };
+        assert_eq!(sample(100, true), Some(true));
+        assert_eq!(sample(100, false), Some(false));
+        assert_eq!(sample(5_000_000, true), Some(false));
+        let waits = Record::NEW.observed(Conduct::Waits);
+        let talks = waits.sampled(true);
+        assert_eq!(talks.conduct(), Conduct::Talks);
+        // Its next threads wait in their first step, as threads that talk do.
+        assert_eq!(talks.observed(Conduct::Waits).conduct(), Conduct::Talks);
+        // A pool whose jobs become long.
+        assert_eq!(talks.sampled(false).conduct(), Conduct::Waits);
+        assert_eq!(
+            talks.observed(Conduct::Computes).conduct(),
+            Conduct::Computes
+        );
+        assert_eq!(Conduct::shown(5_000, false, true), Conduct::Talks);
+        assert_eq!(Conduct::shown(200_000, false, true), Conduct::Waits);
+    }
+
+    #[test]
+    fn a_few_threads_that_talk_stay_with_their_spawner_and_many_are_spread() {
+        let record = Record::NEW.observed(Conduct::Talks);
+        let (mut cursor, mut here) = (0, 1);
+        for _ in 0..TALKERS {
+            let view = |index| View {
+                live: if index == 0 { here } else { 0 },
+                is_stuck: false,
+            };
+            let place = place(record, 0, 0, 0, &mut cursor, 2, view);
+            assert_eq!(place, Place::Local);
+            here += 1;
+        }
+        let view = |index| View {
+            live: if index == 0 { here } else { 0 },
+            is_stuck: false,
+        };
+        let place = place(record, 0, 0, 0, &mut cursor, 2, view);
+        assert_eq!(place, Place::At(1));
+    }
+
+    #[test]
+    fn a_thread_of_an_unknown_site_starts_where_it_holds_up_nothing() {
+        let settle =
+            |parked, is_awaited, is_only| settle(Record::NEW, parked, is_awaited, is_only, 1);
+        // A spawner that joins it, asks it, or talks with others that wait for it.
+        assert_eq!(settle(Parked::Joiner, true, false), Settled::Here);
+        assert_eq!(settle(Parked::Asker, false, true), Settled::Here);
+        assert_eq!(settle(Parked::Talkers, false, false), Settled::Here);
+        // One that joins another thread, or sleeps.
+        assert_eq!(settle(Parked::Joiner, false, false), Settled::Shared);
+        assert_eq!(settle(Parked::Others, true, true), Settled::Shared);
+    }
+
+    #[test]
+    fn a_shared_thread_is_left_to_an_idle_worker_for_a_while_only() {
+        let deferral = |parked, shared, unknown, idle| Deferral {
+            shared,
+            unknown,
+            idle,
+            parked,
+            deferred: 0,
+        };
+        assert_eq!(deferral(Parked::Nothing, 1, 1, 1).patience(), 0);
+        assert_eq!(deferral(Parked::Joiner, 1, 0, 1).patience(), 0);
+        assert_eq!(deferral(Parked::Others, 1, 1, 1).patience(), MAX_DEFERRAL);
+        assert_eq!(deferral(Parked::Others, 1, 0, 0).patience(), SHORT_DEFERRAL);
+        assert_eq!(deferral(Parked::Others, 8, 0, 1).patience(), 0);
+        let several = deferral(Parked::Others, 8, 8, 1);
+        assert_eq!(several.patience(), UNKNOWN_DEFERRAL);
+        assert!(
+            Deferral {
+                deferred: UNKNOWN_DEFERRAL,
+                ..several
+            }
+            .starts()
+        );
+    }
+
+    #[test]
     fn a_pool_is_dealt_in_turns() {
         let record = Record::NEW.observed(Conduct::Waits);
         for workers in [2, 3, 16] {
@@ -343,7 +555,7 @@ mod tests {
                     live: 0,
                     is_stuck: false,
                 };
-                match place(record, 0, 0, &mut cursor, workers, idle) {
+                match place(record, 0, 0, 0, &mut cursor, workers, idle) {
                     Place::At(index) => got[index] += 1,
                     other => panic!("{other:?}"),
                 }

@@ -15,7 +15,7 @@
 
 mod assign;
 
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ use crate::green::os_thread::CountAsParked;
 use crate::runtime::blocking::pool::Pool;
 use crate::runtime::config::Config;
 use crate::runtime::placement::load::Load;
+use crate::runtime::placement::policy::MAX_HOLD;
 use crate::runtime::placement::sites::Sites;
 use crate::shim::lock;
 use crate::sys::clock::{self, NEVER, Tick};
@@ -45,6 +46,8 @@ pub(crate) struct Peer {
     pub(crate) load: Load,
     /// It has nothing to run and looks for work.
     pub(crate) is_searching: AtomicBool,
+    /// Since when its worker holds its shared threads back from others, to see what the first one does; 0 if it does not.
+    pub(crate) held_since: AtomicU64,
     pub(crate) spawned: AtomicUsize,
     pub(crate) unstarted: StartQueue,
     pub(crate) mailbox: &'static Mailbox,
@@ -66,6 +69,7 @@ impl Peer {
             settled: AtomicUsize::new(0),
             load: Load::new(clock::now()),
             is_searching: AtomicBool::new(false),
+            held_since: AtomicU64::new(0),
             halted: AtomicBool::new(false),
             os_thread: AtomicI32::new(0),
         }
@@ -85,6 +89,12 @@ impl Peer {
     /// Whether it sleeps, wakes up, or looks for work.
     pub(crate) fn is_idle(&self) -> bool {
         self.load.sleeps() || self.is_searching.load(Ordering::Relaxed)
+    }
+
+    /// Whether its worker holds its shared threads back.
+    fn holds_shared(&self) -> bool {
+        let since = self.held_since.load(Ordering::Relaxed);
+        since != 0 && clock::now().saturating_sub(since) < MAX_HOLD
     }
 
     /// How many that were placed here have not started.

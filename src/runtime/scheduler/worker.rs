@@ -19,6 +19,7 @@ mod look;
 mod place;
 mod rest;
 
+use self::place::Sharing;
 pub(crate) use self::place::place_next;
 
 use std::cell::{Cell, RefCell};
@@ -55,7 +56,6 @@ const POLL_EVERY: Tick = 50_000;
 const TRIM_EVERY: Tick = 1_000_000_000;
 /// A worker that is never idle gives back a little more this often.
 const STEP_EVERY: Tick = 100_000_000;
-
 /// Without a stack for a new thread, it is tried again this often.
 const SHORT_NAP: Tick = 1_000_000;
 
@@ -97,6 +97,8 @@ pub(crate) struct Worker {
     /// Since when the worker leaves its shared threads to others; 0 if it does not.
     deferring_since: Cell<Tick>,
     deferring_until: Cell<Tick>,
+    /// Its shared threads, as far as this worker knows them (`place.rs`).
+    sharing: Sharing,
     /// So many threads of a burst stay here before the other workers are looked at again.
     keeps: Cell<usize>,
     looks: Looks,
@@ -140,6 +142,7 @@ impl Worker {
             cursors: Box::new([const { Cell::new(0) }; ENTRIES]),
             deferring_since: Cell::new(0),
             deferring_until: Cell::new(0),
+            sharing: Sharing::default(),
             keeps: Cell::new(0),
             looks: Looks::new(),
             seen,
@@ -304,6 +307,15 @@ impl Worker {
     /// One step of a thread that has a stack. True: it has ended, and is gone.
     #[inline(always)]
     fn run(&self, green: &'static Green) -> bool {
+        if green.origin.is_sampled() {
+            return self.run_sampled(green);
+        }
+        self.run_plain(green)
+    }
+
+    /// As [`Worker::run`], without a look at what placement wants to know.
+    #[inline(always)]
+    fn run_plain(&self, green: &'static Green) -> bool {
         self.home.set_current(green);
         // SAFETY: W2.
         let ended = unsafe { green.resume() };
@@ -467,7 +479,8 @@ impl Worker {
         let has_startable = || {
             !self.peer().unstarted.is_empty()
                 || !self.stackless.borrow().is_empty()
-                || self.peer().unstarted.shared() > 0 && self.may_start_shared()
+                || self.peer().unstarted.shared() > 0
+                    && (self.settle_shared() || self.may_start_shared())
         };
         self.home.ready() > 0 || (!self.short_of_stacks.get() && has_startable())
     }

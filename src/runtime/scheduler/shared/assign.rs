@@ -45,6 +45,30 @@ impl Shared {
         Some(taken)
     }
 
+    /// Looks once at each thread that waits for an idle worker in the queue of the worker `index`, which calls: `settle`
+    /// gives back those that stay. They stay counted meanwhile, so that a worker which finds none does not sleep.
+    pub(crate) fn settle_shared(
+        &self,
+        index: usize,
+        mut settle: impl FnMut(Unstarted) -> Option<Unstarted>,
+    ) {
+        let peer = &self.peers[index];
+        for _ in 0..peer.unstarted.shared() {
+            let Some(new) = peer.unstarted.take_shared() else {
+                break;
+            };
+            match settle(new) {
+                Some(new) => peer.unstarted.push_shared(new),
+                None => {
+                    self.waiting_shared.fetch_sub(1, Ordering::Relaxed);
+                }
+            }
+        }
+        if self.phase() == Phase::Ended {
+            self.discard_unstarted(peer);
+        }
+    }
+
     /// The same, from the queue of any worker but `index`, which is the one that asks.
     /// It comes with the number of that worker.
     pub(crate) fn steal_shared(&self, index: usize) -> Option<(usize, Unstarted)> {
@@ -53,6 +77,7 @@ impl Shared {
         }
         let count = self.peers.len();
         let others = (1..count).map(|offset| (index + offset) % count);
+        let others = others.filter(|&index| !self.peers[index].holds_shared());
         let mut taken = others.map(|index| (index, self.take_shared(index)));
         taken.find_map(|(index, new)| Some((index, new?)))
     }

@@ -3,20 +3,46 @@
 //! What is decided is in `placement.rs`; here it is asked and done. Called on the worker's OS thread, by its green threads
 //! and by its loop.
 
+use std::cell::Cell;
 use std::ptr;
 use std::sync::atomic::Ordering;
 
 use super::super::shared::{Peer, Phase};
 use super::super::start_queue::Unstarted;
 use super::Worker;
-use crate::green::{Green, Home};
+use crate::green::context::coop;
+use crate::green::{Green, GreenRef, Home, Reason, State};
 use crate::runtime::placement::policy;
-use crate::runtime::placement::policy::{Conduct, Deferral, Place, Record, STUCK_AFTER, View};
+use crate::runtime::placement::policy::{
+    Conduct, Deferral, Parked, Place, Record, STUCK_AFTER, Sample, Settled, View,
+};
 use crate::runtime::placement::sites::{NO_SITE, Site};
 use crate::sys::clock::{self, NEVER, Tick};
 
 /// Of the threads of a site that is known to be short, one of so many is timed all the same; a power of two.
 const TIMED_ONE_IN: usize = 64;
+/// A thread that has waited longer (in nanoseconds) to be started may find that others have done its work.
+const LATE: Tick = 1_000_000;
+/// A worker that leaves its shared threads to others looks this often (in nanoseconds) whether they take them.
+const LOOK_AGAIN: Tick = 100_000;
+/// Between its spawn of a thread and its wait for an answer a spawner does at least as many operations (it sends, and it
+/// receives), and not many more.
+const ASKS: std::ops::RangeInclusive<i32> = 2..=8;
+
+/// What a worker notes about the shared threads of its own queue.
+#[derive(Default)]
+pub(super) struct Sharing {
+    /// Who spawned the last one of an unknown site.
+    spawner: Cell<Option<GreenRef>>,
+    /// What was left of the budget then.
+    budget: Cell<i32>,
+    /// There are new ones, or more is known about some.
+    is_unsettled: Cell<bool>,
+    /// How many were of unknown sites when that was last looked at.
+    unknown: Cell<usize>,
+    /// How many threads that talk have started here since at most one other lived here; some may have ended.
+    talkers: Cell<usize>,
+}
 
 impl Worker {
     /// Takes in a thread of the site `key` that any worker may start.
@@ -85,7 +111,9 @@ impl Worker {
         let queued = self.peer().unstarted.own();
         let view = |index| self.view(index, queued);
         let workers = shared.peers.len();
-        let place = policy::place(record, self.index, queued, &mut turn, workers, view);
+        let waiting = self.peer().unstarted.shared();
+        let own = self.index;
+        let place = policy::place(record, own, queued, waiting, &mut turn, workers, view);
         cursor.set(turn);
         match place {
             Place::Local => {
@@ -96,6 +124,13 @@ impl Worker {
             Place::Shared => {
                 self.deferring_since.set(0);
                 self.has_fresh.set(true);
+                self.sharing.is_unsettled.set(true);
+                if record.conduct() == Conduct::Unknown {
+                    self.note_spawner();
+                    if waiting == 0 {
+                        self.hold_shared(true);
+                    }
+                }
                 shared.push_shared(self.index, new);
             }
             Place::At(index) if index == self.index => {
@@ -201,20 +236,64 @@ impl Worker {
     fn run_timed(&self, green: &'static Green, site: Site) {
         let start = clock::now();
         green.started_at.set(start);
+        let since = green.since();
+        let is_late = since != 0 && start.saturating_sub(since) > LATE;
         if site != NO_SITE {
             green.origin.set_timed();
         }
-        let has_ended = self.run(green);
-        let shown = Conduct::shown(clock::now().saturating_sub(start), has_ended);
-        self.shared
-            .sites
-            .note(site, |record| record.observed(shown));
+        let exchanges = self.home.exchanges.get();
+        let has_ended = self.run_plain(green);
+        let exchanged = self.home.exchanges.get() != exchanges;
+        let shown = Conduct::shown(clock::now().saturating_sub(start), has_ended, exchanged);
+        if site == NO_SITE {
+            return;
+        }
+        let sites = &self.shared.sites;
+        let known = sites.record(site).conduct();
+        if !has_ended {
+            green.sample.set(0);
+            green.origin.set_sampled(true);
+            if shown == Conduct::Talks || known == Conduct::Talks {
+                self.sharing.talkers.set(self.sharing.talkers.get() + 1);
+            }
+        } else if is_late && shown == Conduct::Short && known != Conduct::Unknown {
+            // One of a pool, when all jobs are done: it does not show what the others do.
+            return;
+        }
+        sites.note(site, |record| record.observed(shown));
+        if known == Conduct::Unknown && self.peer().unstarted.shared() > 0 {
+            self.sharing.is_unsettled.set(true);
+            self.has_fresh.set(true);
+        }
+    }
+
+    /// One of the first steps of a thread, its very first aside.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn run_sampled(&self, green: &'static Green) -> bool {
+        let exchanges = self.home.exchanges.get();
+        let start = clock::now();
+        let has_ended = self.run_plain(green);
+        if has_ended {
+            return true;
+        }
+        let step = clock::now().saturating_sub(start);
+        let is_exchange = green.reason().is_exchange() || self.home.exchanges.get() != exchanges;
+        let is_limited = green.deadline.get() != NEVER;
+        let sample = Sample(green.sample.get()).with(step, is_exchange && !is_limited);
+        green.sample.set(sample.0);
+        if let Some(talks) = sample.talks() {
+            green.origin.set_sampled(false);
+            let site = green.origin.site();
+            self.shared.sites.note(site, |record| record.sampled(talks));
+        }
+        false
     }
 
     /// Without having been timed, a thread has shown that it does not behave as others of its site.
     #[cold]
     fn note_surprise(&self, site: Site, has_ended: bool) {
-        let shown = Conduct::shown(0, has_ended);
+        let shown = Conduct::shown(0, has_ended, false);
         self.shared
             .sites
             .note(site, |record| record.observed(shown));
@@ -232,39 +311,152 @@ impl Worker {
 
     // --- threads that the first idle worker starts ---
 
-    /// Whether this worker, which has nothing else to run, starts a shared thread of its own.
-    #[cold]
-    pub(super) fn may_start_shared(&self) -> bool {
-        let peer = self.peer();
-        let shared = peer.unstarted.shared();
-        let buried = peer.buried.load(Ordering::Relaxed);
-        let now = self.home.now.get();
-        let since = self.deferring_since.get();
-        let deferral = Deferral {
-            shared,
-            idle: self.shared.idle_workers(self.index, shared),
-            has_parked: peer.started.load(Ordering::Relaxed) > buried,
-            deferred: if since == 0 {
-                0
-            } else {
-                now.saturating_sub(since)
-            },
-        };
-        let starts = deferral.starts();
-        if starts {
-            self.deferring_since.set(0);
-        } else {
-            if since == 0 {
-                self.deferring_since.set(now.max(1));
-                self.shared.wake_one(self.index, self.index);
-            }
-            let left = deferral.patience() - deferral.deferred;
-            self.deferring_until.set(now.saturating_add(left));
-        }
-        starts
+    /// Holds the shared threads of this worker back from others, or does so no more.
+    fn hold_shared(&self, holds: bool) {
+        let since = if holds { clock::now() } else { 0 };
+        self.peer().held_since.store(since, Ordering::Relaxed);
     }
 
-    /// How long this worker leaves its shared threads to others yet; [`NEVER`] if it does not.
+    /// The running thread spawns one of an unknown site.
+    fn note_spawner(&self) {
+        let sharing = &self.sharing;
+        if self.peer().settled_live() <= 1 {
+            sharing.talkers.set(0);
+        }
+        sharing.budget.set(coop::left());
+        let known = sharing.spawner.take();
+        let current = self.home.current_ptr();
+        let is_known = known
+            .as_ref()
+            .is_some_and(|known| ptr::eq(&raw const **known, current));
+        sharing.spawner.set(match is_known {
+            true => known,
+            false if current.is_null() => None,
+            false => Some(self.home.current().to_ref()),
+        });
+    }
+
+    /// What waits here, as far as the shared threads matter to it.
+    fn parked(&self) -> Parked {
+        let live = self.peer().settled_live();
+        if live == 0 {
+            return Parked::Nothing;
+        }
+        let sharing = &self.sharing;
+        let Some(spawner) = sharing.spawner.take() else {
+            return Parked::Others;
+        };
+        let waits = spawner.state() == State::Parked
+            && ptr::eq(spawner.home(), self.home.mailbox)
+            && spawner.deadline.get() == NEVER
+            && self.timers.borrow().next() == NEVER;
+        let reason = spawner.reason();
+        sharing.spawner.set(Some(spawner));
+        if !waits {
+            return Parked::Others;
+        }
+        let is_alone = live == 1;
+        let talks = live <= 1 + sharing.talkers.get();
+        match reason {
+            Reason::Join | Reason::Scope | Reason::WaitGroup if is_alone => Parked::Joiner,
+            Reason::Receive
+                if is_alone && ASKS.contains(&(sharing.budget.get() - coop::left())) =>
+            {
+                Parked::Asker
+            }
+            Reason::Join | Reason::Scope | Reason::WaitGroup | Reason::Receive | Reason::Send
+                if talks && !is_alone =>
+            {
+                Parked::Talkers
+            }
+            _ => Parked::Others,
+        }
+    }
+
+    /// Looks once more at the shared threads of this worker, which has nothing else to run. True: some are in its own
+    /// queue now.
+    #[cold]
+    pub(super) fn settle_shared(&self) -> bool {
+        let sharing = &self.sharing;
+        if !sharing.is_unsettled.replace(false) {
+            return false;
+        }
+        let parked = self.parked();
+        let live = self.peer().settled_live();
+        let is_only = self.peer().unstarted.shared() == 1;
+        let (mut unknown, mut kept, mut left) = (0, 0, 0);
+        let mut waiting = Vec::new();
+        self.shared.settle_shared(self.index, |new| {
+            let site = new.0.origin.site();
+            let record = self.shared.sites.record(site);
+            let is_awaited = new.0.completion().is_awaited();
+            match policy::settle(record, parked, is_awaited, is_only, live + kept) {
+                Settled::Here => {
+                    kept += 1;
+                    self.push_here(new);
+                }
+                Settled::Anew => waiting.push(new),
+                Settled::Shared => {
+                    unknown += usize::from(record.conduct() == Conduct::Unknown);
+                    left += 1;
+                    return Some(new);
+                }
+            }
+            None
+        });
+        for new in waiting {
+            if left > 0 {
+                // Some of what is left may compute for long: an idle worker is for those.
+                self.mark_placed(&new);
+                self.push_here(new);
+            } else {
+                let site = new.0.origin.site();
+                self.place(new, site, self.shared.sites.record(site));
+            }
+        }
+        // Where one of them starts now, what it does decides about the others.
+        self.hold_shared(kept > 0 && unknown > 0);
+        // What was put back is not new, even where `place` has added to it.
+        sharing.is_unsettled.set(false);
+        sharing.unknown.set(unknown);
+        if self.peer().unstarted.shared() == 0 {
+            sharing.spawner.set(None);
+        }
+        !self.peer().unstarted.is_empty()
+    }
+
+    /// Whether this worker, which has nothing else to run, starts a shared thread of its own.
+    ///
+    /// It is asked before the worker sleeps and again when it takes the thread, so a "yes" must not begin the deferral anew.
+    #[cold]
+    pub(super) fn may_start_shared(&self) -> bool {
+        let shared = self.peer().unstarted.shared();
+        let since = self.deferring_since.get();
+        // The time of the worker's last look may be older than the shared thread.
+        let now = clock::now();
+        let deferral = Deferral {
+            shared,
+            unknown: self.sharing.unknown.get().min(shared),
+            idle: self.shared.idle_workers(self.index, shared),
+            parked: self.parked(),
+            deferred: match since {
+                0 => 0,
+                since => now.saturating_sub(since),
+            },
+        };
+        if deferral.starts() {
+            return true;
+        }
+        if since == 0 {
+            self.deferring_since.set(now.max(1));
+            self.shared.wake_one(self.index, self.index);
+        }
+        let left = deferral.patience() - deferral.deferred;
+        self.deferring_until.set(now.saturating_add(left));
+        false
+    }
+
+    /// How long this worker may sleep before it looks at its shared threads again; [`NEVER`] if it has none.
     pub(super) fn deferral_left(&self) -> Tick {
         match self.deferring_since.get() {
             0 => NEVER,
@@ -272,10 +464,12 @@ impl Worker {
                 self.deferring_since.set(0);
                 NEVER
             }
+            // Whoever takes one of them and stays busy does not wake this worker for the next.
             _ => self
                 .deferring_until
                 .get()
-                .saturating_sub(self.home.now.get()),
+                .saturating_sub(self.home.now.get())
+                .min(LOOK_AGAIN),
         }
     }
 
@@ -283,18 +477,14 @@ impl Worker {
     #[cold]
     #[inline(never)]
     pub(super) fn pop_shared(&self) -> Option<Unstarted> {
-        if !self.may_start_shared() {
-            return None;
-        }
-        let new = self.shared.take_shared(self.index)?;
-        let site = new.0.origin.site();
-        let record = self.shared.sites.record(site);
-        if record.conduct() == Conduct::Waits {
-            // Another thread of its site has waited meanwhile: it is no computation, and has its turn.
-            self.place(new, site, record);
+        if self.settle_shared() {
             return self.pop_unstarted();
         }
-        Some(new)
+        if self.peer().unstarted.shared() == 0 || !self.may_start_shared() {
+            return None;
+        }
+        self.deferring_since.set(0);
+        self.shared.take_shared(self.index)
     }
 
     /// One of those that wait beside the queue, so that a queue which never becomes empty does not hold them up for good.
@@ -311,29 +501,44 @@ impl Worker {
 
     /// The worker has nothing to run: takes a thread that waits for an idle worker. True: it has one.
     pub(super) fn take_shared(&self) -> bool {
-        if !self.shared.has_shared() || self.short_of_stacks.get() {
+        if self.short_of_stacks.get() {
             return false;
         }
-        let Some((owner, new)) = self.shared.steal_shared(self.index) else {
-            return false;
-        };
-        let record = self.shared.sites.record(new.0.origin.site());
-        let peers = &self.shared.peers;
-        if record.conduct() == Conduct::Waits && self.peer().residents() > peers[owner].residents()
-        {
-            // Another thread of its site has waited meanwhile: it is no computation, and counts.
-            self.shared.push_placed(owner, new);
-            return false;
+        // What others push meanwhile is for the next look.
+        for _ in 0..policy::BURST {
+            let Some((owner, new)) = self.shared.steal_shared(self.index) else {
+                return false;
+            };
+            let conduct = self.shared.sites.record(new.0.origin.site()).conduct();
+            let peers = &self.shared.peers;
+            // Another thread of its site has shown meanwhile that it is no computation: it counts, or belongs to the owner.
+            match conduct {
+                Conduct::Talks => self.shared.push_to(owner, new),
+                Conduct::Waits if self.peer().residents() >= peers[owner].residents() => {
+                    self.shared.push_placed(owner, new);
+                }
+                _ => {
+                    self.take_in_shared(owner, new, conduct);
+                    return true;
+                }
+            }
         }
+        false
+    }
+
+    /// This worker starts `new`, which was shared by `owner`.
+    fn take_in_shared(&self, owner: usize, new: Unstarted, conduct: Conduct) {
         if self.shared.has_shared() {
             // Whoever takes one sees to it that the next is taken. If this one turns out to be short, the next may be for
             // this worker, too, so that the owner is not held up by it.
-            let is_long = record.conduct() == Conduct::Computes;
+            let is_long = conduct == Conduct::Computes;
             let nor = if is_long { self.index } else { owner };
             self.shared.wake_one(self.index, nor);
         }
+        if conduct == Conduct::Waits {
+            self.mark_placed(&new);
+        }
         self.push_unstarted(new);
-        true
     }
 }
 
