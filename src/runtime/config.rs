@@ -27,4 +27,6 @@ pub(crate) struct Config {
     pub(crate) blocking_threads: usize,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) at_end: AtEnd,
+    /// The system's if none.
+    pub(crate) timer_slack: Option<Duration>,
 }

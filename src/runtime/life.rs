@@ -220,6 +220,7 @@ impl Runtime {
         let shared = Arc::clone(&self.shared);
         let mailbox = shared.peers[index].mailbox;
         let reactor = Reactor::new(mailbox)?;
+        let alarm = reactor.new_alarm();
         std::thread::Builder::new().name(name).spawn(move || {
             if let Err(error) = crate::stack::overflow::prepare_thread() {
                 registry::say(&format!(
@@ -228,7 +229,7 @@ impl Runtime {
             }
             // A panic in here is a bug of ours; the green threads of this worker could never go on.
             let guard = AbortOnPanic;
-            let worker = Worker::new(shared, index, reactor);
+            let worker = Worker::new(shared, index, reactor, alarm);
             worker.work();
             drop(worker);
             mailbox.close();

@@ -10,4 +10,5 @@ pub(crate) mod poll;
 pub(crate) mod segv;
 pub(crate) mod signal;
 pub(crate) mod sock;
+pub(crate) mod timer_slack;
 pub(crate) mod unix_sock;

@@ -436,6 +436,7 @@ mod tests {
             blocking_threads: 1,
             shutdown_timeout: Duration::ZERO,
             at_end: AtEnd::Unwind,
+            timer_slack: None,
         };
         Shared::new(peers, config)
     }
