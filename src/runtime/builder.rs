@@ -34,6 +34,7 @@ pub struct Builder {
     reporter: Reporter,
     dump_on: Option<i32>,
     watchdog: Option<Duration>,
+    timer_slack: Option<Duration>,
 }
 
 impl Builder {
@@ -221,6 +222,50 @@ impl Builder {
         self
     }
 
+    /// Sets how long after a deadline an idle worker may wake up for it.
+    ///
+    /// Timers that come due within `slack` of each other share one wake-up of their worker. So a
+    /// larger slack saves CPU time where many timers are close together, and every timer may be up
+    /// to `slack` later. No timed wait ends before its deadline, whatever the slack.
+    /// [`Duration::ZERO`] wakes the worker for each deadline.
+    ///
+    /// It applies to whatever a green thread waits for with a deadline: [`sleep`](crate::sleep),
+    /// [`timeout`](crate::timeout), [`park_timeout`](crate::park_timeout), the `…_timeout` methods
+    /// of locks and channels, [`after`](crate::channel::after), [`tick`](crate::channel::tick),
+    /// [`interval`](crate::time::interval) and the timeouts of sockets. A worker that runs threads
+    /// looks at its timers between them and needs no wake-up. A [`Worker`](crate::Worker) obeys it
+    /// while it waits itself, not in its descriptor and its `next_deadline`. OS threads that wait
+    /// are not affected.
+    ///
+    /// The default is the timer slack of the workers' OS threads, which is 50 µs on Linux unless
+    /// the process has set another (`PR_SET_TIMERSLACK`), and none elsewhere. The time that the
+    /// system takes to wake the OS thread comes on top. The smaller the slack, the more wake-ups: a
+    /// slack that is below that of the OS threads also costs two short system calls each.
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    ///
+    /// // Ten pollers that need no precision.
+    /// let runtime = rustlet::Builder::new().timer_slack(Duration::from_millis(5)).build()?;
+    /// runtime.run(|| {
+    ///     let poll = |n| {
+    ///         let start = Instant::now();
+    ///         let pause = Duration::from_micros(1_000 + 100 * n);
+    ///         rustlet::sleep(pause);
+    ///         assert!(start.elapsed() >= pause);
+    ///     };
+    ///     let pollers: Vec<_> = (0..10).map(|n| rustlet::spawn(move || poll(n))).collect();
+    ///     for poller in pollers {
+    ///         poller.join().unwrap();
+    ///     }
+    /// });
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn timer_slack(mut self, slack: Duration) -> Builder {
+        self.timer_slack = Some(slack);
+        self
+    }
+
     /// Starts the workers.
     ///
     /// # Errors
@@ -280,6 +325,7 @@ impl Builder {
             at_end: self.at_end,
             on_deadlock: self.on_deadlock,
             reporter: self.reporter.clone(),
+            timer_slack: self.timer_slack,
         })
     }
 

@@ -45,4 +45,6 @@ pub(crate) struct Config {
     pub(crate) at_end: AtEnd,
     pub(crate) on_deadlock: OnDeadlock,
     pub(crate) reporter: Reporter,
+    /// The system's if none.
+    pub(crate) timer_slack: Option<Duration>,
 }

@@ -281,6 +281,7 @@ impl Runtime {
         let shared = Arc::clone(&self.shared);
         let mailbox = shared.peers[index].mailbox;
         let reactor = Reactor::new(mailbox)?;
+        let alarm = reactor.new_alarm();
         std::thread::Builder::new().name(name).spawn(move || {
             let _own = OwnThread::mark();
             if let Err(error) = crate::stack::overflow::prepare_thread() {
@@ -294,7 +295,7 @@ impl Runtime {
             shared.peers[index]
                 .os_thread
                 .store(number, std::sync::atomic::Ordering::Relaxed);
-            let worker = Worker::new(shared, index, reactor);
+            let worker = Worker::new(shared, index, reactor, alarm);
             worker.work();
             drop(worker);
             mailbox.close();

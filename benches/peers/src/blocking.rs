@@ -364,21 +364,23 @@ pub(crate) fn parked<R: Threads>(workers: usize, threads: usize) -> Figures {
 }
 
 pub(crate) fn timers<R: Threads>(workers: usize, threads: u64) -> Figures {
-    R::run(workers, move || {
-        let lateness = Lateness::start();
-        let handles: Vec<_> = (0..threads)
-            .map(|n| {
-                // Spread over a second, in no order.
-                let time = Duration::from_micros(200_000 + n.wrapping_mul(7_919_773) % 1_000_000);
-                R::spawn(move || {
-                    let due = Instant::now() + time;
-                    R::sleep(time);
-                    due.elapsed()
-                })
+    R::run(workers, move || timers_here::<R>(threads))
+}
+
+fn timers_here<R: Threads>(threads: u64) -> Figures {
+    let lateness = Lateness::start();
+    let handles: Vec<_> = (0..threads)
+        .map(|n| {
+            // Spread over a second, in no order.
+            let time = Duration::from_micros(200_000 + n.wrapping_mul(7_919_773) % 1_000_000);
+            R::spawn(move || {
+                let due = Instant::now() + time;
+                R::sleep(time);
+                due.elapsed()
             })
-            .collect();
-        lateness.figures(handles.into_iter().map(R::join).collect())
-    })
+        })
+        .collect();
+    lateness.figures(handles.into_iter().map(R::join).collect())
 }
 
 pub(crate) fn skynet<R: Threads>(workers: usize, leaves: u64) -> Figures {

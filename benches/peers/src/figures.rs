@@ -77,6 +77,7 @@ impl Lateness {
             ("CPU ms", (cpu() - self.cpu).as_secs_f64() * 1e3),
             ("late p50 µs", at(0.5)),
             ("late p99 µs", at(0.99)),
+            ("late max µs", at(1.0)),
         ]
     }
 }

@@ -1,6 +1,7 @@
 //! One row of one peer, measured in this process: what needs no load from outside.
 
 use std::io;
+use std::time::Duration;
 
 use crate::blocking::{self, Threads, may::May, rustlet::Rustlet, threads::OsThreads};
 use crate::figures::{Measured, nothing};
@@ -23,9 +24,17 @@ pub(crate) fn measure(row: &Row, peer: &str, scale: u64) -> io::Result<Measured>
         machine::pin(&cores[..row.workers])?;
     }
     Ok(match peer {
-        "rustlet" => threads::<Rustlet>(row, &cores, scale),
+        "rustlet" => match row.operation {
+            TimersWithSlack(n, slack) => Ok(blocking::rustlet::timers(
+                row.workers,
+                n as u64,
+                Duration::from_micros(slack),
+            )),
+            _ => threads::<Rustlet>(row, &cores, scale),
+        },
         "may" if across => nothing("its workers cannot be pinned one by one"),
         "may" => threads::<May>(row, &cores, scale),
+        _ if matches!(row.operation, TimersWithSlack(..)) => nothing("it has no timer slack"),
         "threads" if matches!(row.operation, Skynet(_)) => nothing("too many OS threads"),
         "threads"
             if row.operation.threads() > MAX_OS_THREADS
@@ -67,6 +76,7 @@ fn threads<R: Threads>(row: &Row, cores: &[usize], scale: u64) -> Measured {
         RwLock => blocking::rwlock::<R>(workers, 8, count),
         Parked(n) => blocking::parked::<R>(workers, n),
         Timers(n) => blocking::timers::<R>(workers, n as u64),
+        TimersWithSlack(..) => return nothing(""),
         Skynet(leaves) => blocking::skynet::<R>(workers, leaves as u64),
         Chain(links) => blocking::chain::<R>(workers, links as u64, count),
         Pool => blocking::pool::<R>(workers),
@@ -102,6 +112,7 @@ fn tasks<R: Tasks>(row: &Row, cores: &[usize], scale: u64) -> Measured {
         RwLock => futures::rwlock::<R>(workers, 8, count),
         Parked(n) => futures::parked::<R>(workers, n),
         Timers(n) => futures::timers::<R>(workers, n as u64),
+        TimersWithSlack(..) => return nothing(""),
         Skynet(leaves) => futures::skynet::<R>(workers, leaves as u64),
         Chain(links) => futures::chain::<R>(workers, links as u64, count),
         Pool => {

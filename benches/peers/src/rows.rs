@@ -39,6 +39,8 @@ pub(crate) enum Operation {
     RwLock,
     Parked(usize),
     Timers(usize),
+    /// The same with a timer slack of so many microseconds, which only rustlet has.
+    TimersWithSlack(usize, u64),
     Skynet(usize),
     Chain(usize),
     /// Threads receive jobs.
@@ -80,7 +82,7 @@ impl Operation {
             Mutex => "mutex",
             RwLock => "rwlock",
             Parked(_) => "parked",
-            Timers(_) => "timers",
+            Timers(_) | TimersWithSlack(..) => "timers",
             Skynet(_) => "skynet",
             Chain(_) => "chain",
             Pool => "pool",
@@ -94,8 +96,16 @@ impl Operation {
     /// How many threads take part.
     pub(crate) fn threads(self) -> usize {
         match self {
-            Yield(n) | YieldDeep(n) | SpawnAll(n) | Wake(n) | Timer(n) | Parked(n) | Timers(n)
-            | Skynet(n) | Chain(n) => n,
+            Yield(n)
+            | YieldDeep(n)
+            | SpawnAll(n)
+            | Wake(n)
+            | Timer(n)
+            | Parked(n)
+            | Timers(n)
+            | TimersWithSlack(n, _)
+            | Skynet(n)
+            | Chain(n) => n,
             SpawnOne | BesideHog => 1,
             PingPong | PingPongAcross => 2,
             Mpsc => 5,
@@ -263,6 +273,16 @@ pub(crate) const ROWS: &[Row] = &[
     row(Scale, "parked-1m", "1,000,000 waiting threads", 1, Parked(M)),
     row(Scale, "timers-20k", "20,000 timers within a second", 1, Timers(20_000)),
     row(Scale, "timers-100k", "100,000 timers within a second", 1, Timers(100_000)),
+    row(Scale, "slack-0", "20,000 timers, timer slack 0", 1, TimersWithSlack(20_000, 0)).measured(Full),
+    row(Scale, "slack-50", "20,000 timers, timer slack 50 µs", 1, TimersWithSlack(20_000, 50)).measured(Full),
+    row(Scale, "slack-100", "20,000 timers, timer slack 100 µs", 1, TimersWithSlack(20_000, 100)).measured(Full),
+    row(Scale, "slack-250", "20,000 timers, timer slack 250 µs", 1, TimersWithSlack(20_000, 250)).measured(Full),
+    row(Scale, "slack-1000", "20,000 timers, timer slack 1 ms", 1, TimersWithSlack(20_000, 1_000)).measured(Full),
+    row(Scale, "slack-0-100k", "100,000 timers, timer slack 0", 1, TimersWithSlack(100_000, 0)).measured(Full),
+    row(Scale, "slack-50-100k", "100,000 timers, timer slack 50 µs", 1, TimersWithSlack(100_000, 50)).measured(Full),
+    row(Scale, "slack-100-100k", "100,000 timers, timer slack 100 µs", 1, TimersWithSlack(100_000, 100)).measured(Full),
+    row(Scale, "slack-250-100k", "100,000 timers, timer slack 250 µs", 1, TimersWithSlack(100_000, 250)).measured(Full),
+    row(Scale, "slack-1000-100k", "100,000 timers, timer slack 1 ms", 1, TimersWithSlack(100_000, 1_000)).measured(Full),
     row(Scale, "skynet-1m", "skynet, a tree of a million leaves, each thread", 2, Skynet(M)),
     row(Scale, "chain", "a message through 10,000 threads, each thread", 1, Chain(10_000)),
 

@@ -20,6 +20,7 @@ use super::scheduled_io::ScheduledIo;
 use crate::green::context::remote::Mailbox;
 use crate::shim::lock;
 use crate::sys::clock::Tick;
+use crate::sys::poll::alarm::Alarm;
 
 /// The key of the bell; no core has that address.
 const BELL: usize = 0;
@@ -118,6 +119,13 @@ impl Reactor {
     /// Makes the descriptor of [`Port::fd`] readable for as long as `fd` is. Its events wake nobody.
     pub(crate) fn mirror(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
         register_level(&self.port.poller, fd, BELL)
+    }
+
+    /// An alarm that ends a wait; none where it cannot be had.
+    pub(crate) fn new_alarm(&self) -> Option<Alarm> {
+        let alarm = Alarm::KEEPS_TIME.then(Alarm::new)?.ok()?;
+        self.mirror(alarm.as_fd()).ok()?;
+        Some(alarm)
     }
 
     /// Waits for at most `timeout` nanoseconds and delivers what has happened. True: to a source, not the bell only.

@@ -20,4 +20,6 @@ pub(super) mod start_queue;
 #[cfg(not(loom))]
 mod timer;
 #[cfg(not(loom))]
+mod wake_timer;
+#[cfg(not(loom))]
 pub(crate) mod worker;

@@ -486,6 +486,7 @@ mod tests {
             at_end: AtEnd::Unwind,
             on_deadlock: OnDeadlock::Ignore,
             reporter: Reporter::default(),
+            timer_slack: None,
         };
         Shared::new(peers, config)
     }

@@ -39,12 +39,15 @@ use super::sentinel::Sentinel;
 use super::shared::{Peer, Phase, Shared};
 use super::start_queue::Unstarted;
 use super::timer::Timers;
+use super::wake_timer::WakeTimer;
 use crate::green::block::blocks;
 use crate::green::{Green, GreenRef, Home, NO_TIMER};
 use crate::runtime::io::reactor::Reactor;
 use crate::runtime::placement::sites::ENTRIES;
 use crate::stack::StackPool;
 use crate::sys::clock::{self, NEVER, Tick};
+use crate::sys::poll::alarm::Alarm;
+use crate::sys::timer_slack::TimerSlack;
 
 /// After so many steps in a row the worker looks around: messages, timers, the reactor.
 const ROUND: u32 = 64;
@@ -68,6 +71,7 @@ pub(crate) struct Worker {
     peer: NonNull<Peer>,
     stacks: RefCell<StackPool>,
     timers: RefCell<Timers>,
+    wake_timer: WakeTimer,
     reactor: RefCell<Reactor>,
     sentinel: Sentinel,
     cancelled: Cell<bool>,
@@ -107,7 +111,13 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(shared: Arc<Shared>, index: usize, reactor: Reactor) -> Worker {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        index: usize,
+        reactor: Reactor,
+        alarm: Option<Alarm>,
+    ) -> Worker {
+        let slack = TimerSlack::new(shared.config.timer_slack);
         let mailbox = shared.peers[index].mailbox;
         let stack = shared.config.stack;
         let now = clock::now();
@@ -124,6 +134,7 @@ impl Worker {
                 lull: Lull::new(),
                 shared,
             },
+            wake_timer: WakeTimer::new(slack, alarm),
             reactor: RefCell::new(reactor),
             by_hand: false,
             cancelled: Cell::new(false),
@@ -500,6 +511,7 @@ impl Worker {
         let now = clock::now();
         self.home.now.set(now);
         self.expire(now);
+        self.wake_timer.expire(now);
         self.look_for_stacks(now);
         let since = now.saturating_sub(self.trimmed.get());
         if self.is_trimming.get() && now.saturating_sub(self.stepped.get()) >= STEP_EVERY {
@@ -547,18 +559,6 @@ impl Worker {
         }
     }
 
-    /// Asks the reactor, for at most `timeout`.
-    fn poll(&self, timeout: Tick) -> bool {
-        let mut reactor = self.reactor.borrow_mut();
-        let events = reactor.poll(timeout).unwrap_or_else(|error| {
-            // The descriptor and the buffer are ours and valid: there is nothing that a caller could mend.
-            panic!("rustlet: waiting for events failed: {error}")
-        });
-        reactor.sweep();
-        drop(reactor);
-        self.polled.set(self.home.now.get());
-        self.home.collect();
-        events
     }
 }
 

@@ -27,6 +27,11 @@ impl AsFd for Alarm {
 }
 
 impl Alarm {
+    /// When it becomes readable; 0 if it is, [`NEVER`] if it is not set.
+    pub(crate) fn at(&self) -> Tick {
+        self.set.get()
+    }
+
     /// Makes it readable from `at` on, with 0 at once, with [`NEVER`] not at all. It is `now`.
     pub(crate) fn set(&self, at: Tick, now: Tick) {
         // Readable since a time that has passed is as good as since another.
@@ -39,6 +44,9 @@ impl Alarm {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 impl Alarm {
+    /// It becomes readable when its time comes.
+    pub(crate) const KEEPS_TIME: bool = true;
+
     /// One that is not set.
     pub(crate) fn new() -> io::Result<Alarm> {
         use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
@@ -76,6 +84,9 @@ impl Alarm {
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 impl Alarm {
+    /// It becomes readable when it is set to a time that has passed.
+    pub(crate) const KEEPS_TIME: bool = false;
+
     /// One that is not set.
     pub(crate) fn new() -> io::Result<Alarm> {
         let (read, write) = io::pipe()?;

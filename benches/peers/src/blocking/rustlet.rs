@@ -6,8 +6,16 @@ use rustlet::channel::{self, Receiver, Sender};
 use rustlet::sync::{Mutex, RwLock};
 
 use super::Threads;
+use crate::figures::Figures;
 
 pub(crate) struct Rustlet;
+
+/// The timers of [`super::timers`], with a timer slack.
+pub(crate) fn timers(workers: usize, threads: u64, slack: Duration) -> Figures {
+    let builder = rustlet::Builder::new().workers(workers).timer_slack(slack);
+    let runtime = builder.build().expect("a runtime");
+    runtime.run(move || super::timers_here::<Rustlet>(threads))
+}
 
 impl Threads for Rustlet {
     type Handle<T: Send + 'static> = rustlet::JoinHandle<T>;

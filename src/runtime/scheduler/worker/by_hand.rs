@@ -14,7 +14,7 @@ use crate::sys::clock::Tick;
 impl Worker {
     /// A worker that its user steps.
     pub(crate) fn by_hand(shared: Arc<Shared>, reactor: Reactor) -> Worker {
-        let mut worker = Worker::new(shared, 0, reactor);
+        let mut worker = Worker::new(shared, 0, reactor, None);
         worker.by_hand = true;
         worker
     }

@@ -81,20 +81,23 @@ impl Worker {
                 // About a millisecond's work, and then another look at the world.
                 self.is_trimming.set(self.stacks.borrow_mut().trim_step());
             }
-            let due = match self.timers.borrow().next().min(self.next_try()) {
+            let retry = match self.next_try() {
                 NEVER => NEVER,
                 at => at.saturating_sub(now),
             };
-            let spare = if self.is_trimming.get() {
-                0
+            let upkeep = if self.is_trimming.get() {
+                now
             } else if self.has_spare.get() {
-                TRIM_EVERY
+                self.trimmed.get() + TRIM_EVERY
             } else {
                 NEVER
             };
             let look = self.until_look(now);
-            due.min(nap)
-                .min(spare)
+            let deadline = self.timers.borrow().next();
+            self.wake_timer
+                .timeout(deadline, upkeep, now)
+                .min(retry)
+                .min(nap)
                 .min(most)
                 .min(look)
                 .min(self.deferral_left())
@@ -123,6 +126,24 @@ impl Worker {
         if nap != 0 {
             self.tell_idle();
         }
+    }
+
+    /// Asks the reactor, for at most `timeout`.
+    pub(super) fn poll(&self, timeout: Tick) -> bool {
+        let mut reactor = self.reactor.borrow_mut();
+        let events = match timeout {
+            0 | NEVER => reactor.poll(timeout),
+            _ => self.wake_timer.apply(|| reactor.poll(timeout)),
+        };
+        let events = events.unwrap_or_else(|error| {
+            // The descriptor and the buffer are ours and valid: there is nothing that a caller could mend.
+            panic!("rustlet: waiting for events failed: {error}")
+        });
+        reactor.sweep();
+        drop(reactor);
+        self.polled.set(self.home.now.get());
+        self.home.collect();
+        events
     }
 
     /// The worker has looked around: if there is nothing to run, it is the turn of those that wait for that.

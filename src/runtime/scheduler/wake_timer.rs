@@ -1,0 +1,151 @@
+//! How a worker that sleeps is woken at a given time.
+//!
+//! A wait with a timeout costs some 0.25 µs more than one without: the kernel arms a timer and
+//! takes it away again. A worker that events wake again and again before its next deadline would
+//! pay that at each sleep. So the second sleep in a row that is to end at the same time sets an
+//! [`Alarm`], which stays armed, and the sleeps after that need no timeout.
+//!
+//! The alarm is registered level-triggered, so it ends every wait until [`WakeTimer::expire`] has
+//! seen that its time has come: a wait for other events does not use it up.
+//!
+//! The owner's alone.
+
+use std::cell::Cell;
+
+use crate::sys::clock::{NEVER, Tick};
+use crate::sys::poll::alarm::Alarm;
+use crate::sys::timer_slack::TimerSlack;
+
+/// See the module's text.
+#[derive(Debug)]
+pub(super) struct WakeTimer {
+    slack: TimerSlack,
+    /// None: each wait has a timeout.
+    alarm: Option<Alarm>,
+    /// When the last sleep was to end.
+    last: Cell<Tick>,
+}
+
+impl WakeTimer {
+    pub(super) fn new(slack: TimerSlack, alarm: Option<Alarm>) -> WakeTimer {
+        WakeTimer {
+            slack,
+            alarm,
+            last: Cell::new(NEVER),
+        }
+    }
+
+    /// The timeout of a sleep that begins `now` and ends for a timer's `deadline`, the slack
+    /// included, or at `upkeep`.
+    pub(super) fn timeout(&self, deadline: Tick, upkeep: Tick, now: Tick) -> Tick {
+        let end = self.slack.latest(deadline).min(upkeep);
+        let is_repeated = self.last.replace(end) == end;
+        match &self.alarm {
+            _ if end == NEVER => NEVER,
+            Some(alarm) if is_repeated && end > now => {
+                alarm.set(end, now);
+                NEVER
+            }
+            _ => {
+                let left = |at: Tick| match at {
+                    NEVER => NEVER,
+                    at => at.saturating_sub(now),
+                };
+                self.slack.timeout(left(deadline)).min(left(upkeep))
+            }
+        }
+    }
+
+    /// It is `now`: an alarm whose time has come ends no more waits.
+    #[inline]
+    pub(super) fn expire(&self, now: Tick) {
+        if let Some(alarm) = &self.alarm
+            && alarm.at() <= now
+        {
+            alarm.set(NEVER, now);
+        }
+    }
+
+    /// Calls `wait`, which waits with a timeout of [`WakeTimer::timeout`].
+    #[inline]
+    pub(super) fn apply<R>(&self, wait: impl FnOnce() -> R) -> R {
+        self.slack.apply(wait)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::clock;
+    use std::time::Duration;
+
+    const MS: Tick = 1_000_000;
+    const S: Tick = 1_000 * MS;
+
+    fn wake_timer() -> WakeTimer {
+        let slack = TimerSlack::new(Some(Duration::from_millis(1)));
+        WakeTimer::new(slack, Some(Alarm::new().unwrap()))
+    }
+
+    fn alarm(timer: &WakeTimer) -> Tick {
+        timer.alarm.as_ref().unwrap().at()
+    }
+
+    #[test]
+    fn the_second_sleep_for_a_deadline_sets_the_alarm_and_has_no_timeout() {
+        let timer = wake_timer();
+        let now = clock::now();
+        let deadline = now + 100 * S;
+        let first = timer.timeout(deadline, NEVER, now);
+        assert!(first <= 100 * S + MS, "{first}");
+        assert_eq!(alarm(&timer), NEVER);
+        for _ in 0..2 {
+            assert_eq!(timer.timeout(deadline, NEVER, now + MS), NEVER);
+            assert_eq!(alarm(&timer), deadline + MS);
+        }
+        // An earlier deadline does not rely on it.
+        let earlier = timer.timeout(now + 10 * S, NEVER, now + 2 * MS);
+        assert!(earlier <= 10 * S, "{earlier}");
+    }
+
+    #[test]
+    fn upkeep_has_no_slack_and_without_deadlines_there_is_no_timeout() {
+        let timer = wake_timer();
+        let now = clock::now();
+        assert_eq!(timer.timeout(NEVER, now + S, now), S);
+        assert_eq!(timer.timeout(NEVER, now + S, now), NEVER);
+        assert_eq!(alarm(&timer), now + S);
+        for _ in 0..3 {
+            assert_eq!(timer.timeout(NEVER, NEVER, now), NEVER);
+        }
+    }
+
+    #[test]
+    fn an_alarm_whose_time_has_come_is_put_away() {
+        let timer = wake_timer();
+        let now = clock::now();
+        for _ in 0..2 {
+            timer.timeout(NEVER, now + S, now);
+        }
+        timer.expire(now + S - 1);
+        assert_eq!(alarm(&timer), now + S);
+        timer.expire(now + S);
+        assert_eq!(alarm(&timer), NEVER);
+        // What is due does not wait.
+        for _ in 0..2 {
+            assert_eq!(timer.timeout(NEVER, now, now), 0);
+            assert_eq!(timer.timeout(now, NEVER, now + S), 0);
+        }
+    }
+
+    #[test]
+    fn without_an_alarm_each_sleep_has_a_timeout() {
+        let slack = TimerSlack::new(Some(Duration::ZERO));
+        let timer = WakeTimer::new(slack, None);
+        let now = clock::now();
+        for _ in 0..3 {
+            assert_eq!(timer.timeout(NEVER, now + S, now), S);
+        }
+        timer.expire(now + S);
+    }
+}
