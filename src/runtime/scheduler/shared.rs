@@ -467,9 +467,9 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::AtEnd;
     use crate::runtime::config::OnDeadlock;
     use crate::runtime::inspect::report::Reporter;
-    use crate::runtime::AtEnd;
     use crate::stack::StackSize;
 
     fn shared(workers: usize) -> Shared {

@@ -558,8 +558,6 @@ impl Worker {
             self.home.wake(green);
         }
     }
-
-    }
 }
 
 /// Adds to a counter that only this worker writes.
