@@ -8,8 +8,6 @@ pub(crate) mod context;
 #[cfg(not(loom))]
 mod linger;
 #[cfg(not(loom))]
-mod looks;
-#[cfg(not(loom))]
 mod lull;
 #[cfg(not(loom))]
 mod sentinel;

@@ -16,6 +16,7 @@
 mod by_hand;
 mod end;
 mod look;
+mod looks;
 mod place;
 mod rest;
 
@@ -31,9 +32,9 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use self::looks::Looks;
 use super::context::Context;
 use super::linger::Linger;
-use super::looks::Looks;
 use super::lull::Lull;
 use super::sentinel::Sentinel;
 use super::shared::{Peer, Phase, Shared};

@@ -1,8 +1,8 @@
 //! When a worker looks for deadlocks (`deadlock.rs`).
 
-use super::super::looks::RARELY;
 use super::super::shared::Phase;
 use super::Worker;
+use super::looks::RARELY;
 use crate::runtime::config::OnDeadlock;
 use crate::runtime::inspect::deadlock::{self, Found};
 use crate::sys::clock::{self, NEVER, Tick};
