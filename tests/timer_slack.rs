@@ -1,6 +1,12 @@
 //! Timer slack: no timed wait ends early, whatever the slack, and those that are close share a
 //! wake-up.
 
+#![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests look at the OS threads below, and read the time to compare"
+)]
+
 #[cfg(target_os = "linux")]
 use std::fs;
 use std::io::{ErrorKind, Read};

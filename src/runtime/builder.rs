@@ -248,7 +248,7 @@ impl Builder {
     /// // Ten pollers that need no precision.
     /// let runtime = rustlet::Builder::new().timer_slack(Duration::from_millis(5)).build()?;
     /// runtime.run(|| {
-    ///     let poll = |n| {
+    ///     let poll = |n: u64| {
     ///         let start = Instant::now();
     ///         let pause = Duration::from_micros(1_000 + 100 * n);
     ///         rustlet::sleep(pause);
