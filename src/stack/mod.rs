@@ -42,16 +42,16 @@ mod class;
 mod guard;
 mod mark;
 pub(crate) mod overflow;
+mod owned;
 mod pool;
 mod reserve;
 mod shortage;
 mod size;
 mod slab;
 mod slot;
-mod stack;
 
 pub(crate) use self::{
+    owned::{Stack, reserve_shared, take_sized, unreserve_shared},
     pool::StackPool,
     size::StackSize,
-    stack::{Stack, reserve_shared, take_sized, unreserve_shared},
 };

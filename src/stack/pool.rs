@@ -28,10 +28,10 @@ use std::sync::Mutex;
 use super::class::OWN_CREDITS;
 use super::guard::Guarding;
 use super::mark::{is_marked, read_mark, release_deep, write_mark};
+use super::owned::Stack;
 use super::reserve::{self, RESERVE, Reserve};
 use super::size::StackSize;
 use super::slot::Slot;
-use super::stack::Stack;
 
 /// How many deep stacks are cleaned up after between two trims. Each costs some microseconds, most
 /// of them in the faults of whoever goes deep on it next.

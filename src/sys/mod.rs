@@ -11,5 +11,4 @@ pub(crate) mod poll;
 pub(crate) mod segv;
 pub(crate) mod signal;
 pub(crate) mod sock;
-pub(crate) mod timer_slack;
 pub(crate) mod unix_sock;

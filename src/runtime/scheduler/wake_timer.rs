@@ -14,7 +14,7 @@ use std::cell::Cell;
 
 use crate::sys::clock::{NEVER, Tick};
 use crate::sys::poll::alarm::Alarm;
-use crate::sys::timer_slack::TimerSlack;
+use crate::sys::poll::timer_slack::TimerSlack;
 
 /// See the module's text.
 #[derive(Debug)]

@@ -19,9 +19,10 @@ mod look;
 mod looks;
 mod place;
 mod rest;
+mod sharing;
 
-use self::place::Sharing;
 pub(crate) use self::place::place_next;
+use self::sharing::Sharing;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -48,7 +49,7 @@ use crate::runtime::placement::sites::ENTRIES;
 use crate::stack::StackPool;
 use crate::sys::clock::{self, NEVER, Tick};
 use crate::sys::poll::alarm::Alarm;
-use crate::sys::timer_slack::TimerSlack;
+use crate::sys::poll::timer_slack::TimerSlack;
 
 /// After so many steps in a row the worker looks around: messages, timers, the reactor.
 const ROUND: u32 = 64;

@@ -4,3 +4,4 @@ pub(crate) mod alarm;
 #[cfg(target_os = "linux")]
 pub(crate) mod epoll;
 pub(crate) mod event;
+pub(crate) mod timer_slack;

@@ -3,7 +3,6 @@
 //! What is decided is in `placement.rs`; here it is asked and done. Called on the worker's OS thread, by its green threads
 //! and by its loop.
 
-use std::cell::Cell;
 use std::ptr;
 use std::sync::atomic::Ordering;
 
@@ -11,7 +10,7 @@ use super::super::shared::{Peer, Phase};
 use super::super::start_queue::Unstarted;
 use super::Worker;
 use crate::green::context::coop;
-use crate::green::{Green, GreenRef, Home, Reason, State};
+use crate::green::{Green, Home, Reason, State};
 use crate::runtime::placement::policy;
 use crate::runtime::placement::policy::{
     Conduct, Deferral, Parked, Place, Record, STUCK_AFTER, Sample, Settled, View,
@@ -28,21 +27,6 @@ const LOOK_AGAIN: Tick = 100_000;
 /// Between its spawn of a thread and its wait for an answer a spawner does at least as many operations (it sends, and it
 /// receives), and not many more.
 const ASKS: std::ops::RangeInclusive<i32> = 2..=8;
-
-/// What a worker notes about the shared threads of its own queue.
-#[derive(Default)]
-pub(super) struct Sharing {
-    /// Who spawned the last one of an unknown site.
-    spawner: Cell<Option<GreenRef>>,
-    /// What was left of the budget then.
-    budget: Cell<i32>,
-    /// There are new ones, or more is known about some.
-    is_unsettled: Cell<bool>,
-    /// How many were of unknown sites when that was last looked at.
-    unknown: Cell<usize>,
-    /// How many threads that talk have started here since at most one other lived here; some may have ended.
-    talkers: Cell<usize>,
-}
 
 impl Worker {
     /// Takes in a thread of the site `key` that any worker may start.

@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use super::clock::{self, NEVER, Tick};
+use crate::sys::clock::{self, NEVER, Tick};
 
 /// The part of a timeout that `epoll_wait` adds to it.
 const PART: Tick = 1_000;
