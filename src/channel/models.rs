@@ -23,7 +23,7 @@ impl Waits for Model {
         true
     }
 
-    fn unwind(_: &Until) {}
+    fn unwind() {}
 }
 
 type Channel = Chan<usize, Model>;
@@ -96,7 +96,7 @@ fn select(to: &Channel, value: usize, from: &Channel, until: Until, keeps: bool)
     ];
     let arms = Arms {
         arms: &arms,
-        order: &Order::FEW_WRITTEN,
+        order: &Order::Written,
     };
     match arms.select(Some(Waiting(until))) {
         None => Did::Nothing,
@@ -329,7 +329,7 @@ fn loom_ready() {
                 [(Arm::meeting(Side::Recv, &*channel), std::ptr::null_mut())];
             let arms = Arms {
                 arms: &arms,
-                order: &Order::FEW_WRITTEN,
+                order: &Order::Written,
             };
             assert_eq!(arms.ready(Some(Waiting(Until::Claimed))), Some(0));
             let place = Place::new();
@@ -347,7 +347,7 @@ fn pledge(channel: &Channel) -> Pledge<Model> {
         [(Arm::meeting(Side::Send, channel), head.slot())];
     let arms = Arms {
         arms: &arms,
-        order: &Order::FEW_WRITTEN,
+        order: &Order::Written,
     };
     assert_eq!(arms.select(None::<Waiting>), Some(0));
     let pledge = head.take_pledge();
@@ -361,7 +361,7 @@ fn watch(channel: &Channel, side: Side) {
         [(Arm::meeting(side, channel), std::ptr::null_mut())];
     let arms = Arms {
         arms: &arms,
-        order: &Order::FEW_WRITTEN,
+        order: &Order::Written,
     };
     assert_eq!(arms.ready(Some(Waiting(Until::Claimed))), Some(0));
 }

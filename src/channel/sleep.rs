@@ -20,7 +20,7 @@ pub(crate) trait Waits: Sleep<Waker: Debug> + Debug + 'static {
     unsafe fn can_come(&self) -> bool;
 
     /// Unwinds the calling thread, if it is cancelled: when it has given up and all is settled.
-    fn unwind(wait: &Self::Wait);
+    fn unwind();
 }
 
 #[cfg(not(loom))]
@@ -55,8 +55,8 @@ mod threads {
         }
 
         #[cold]
-        fn unwind(wait: &Wait) {
-            raise_if_cancelled(wait);
+        fn unwind() {
+            raise_if_cancelled();
         }
     }
 }

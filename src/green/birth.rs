@@ -8,6 +8,7 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::Green;
 use super::scope::ScopeState;
 use crate::stack::{self, Stack, StackSize};
 
@@ -54,6 +55,8 @@ pub(crate) fn next_id() -> NonZeroU64 {
 pub(super) struct Rare {
     pub(super) name: Option<Box<str>>,
     pub(super) scope: Option<Arc<ScopeState>>,
+    /// The next one in the list of the scope (RF1 in `reference.rs`).
+    pub(super) scope_link: Cell<*mut Green>,
     pub(super) own_stack: Option<OwnStack>,
 }
 

@@ -26,6 +26,7 @@ use super::home::{self, Home, Mailbox};
 use super::mailbox::Mail;
 use super::origin::Origin;
 use super::reason::Reason;
+use super::scope::ScopeState;
 use crate::stack::Stack;
 use crate::sys::clock::{NEVER, Tick};
 use crate::sys::exit;
@@ -213,6 +214,31 @@ impl Green {
         (GreenRef::of(block), GreenRef::of(block))
     }
 
+    /// As [`Green::animate`], for a thread from [`Green::born_so`]: if it is a scope's, the scope lists it.
+    ///
+    /// # Safety
+    ///
+    /// As [`Green::animate`].
+    #[inline]
+    pub(crate) unsafe fn animate_so<F: FnOnce() -> T, T>(
+        block: NonNull<Green>,
+        closure: F,
+    ) -> (GreenRef, GreenRef) {
+        // SAFETY: ours alone.
+        let green = unsafe { block.as_ref() };
+        // SAFETY: B2, ours alone; B3 by the contract.
+        unsafe { green.body.set(closure) };
+        let scope = green.scope();
+        // Release: as in `animate`.
+        green
+            .refs
+            .store(2 + u32::from(scope.is_some()), Ordering::Release);
+        if let Some(scope) = scope {
+            scope.list(GreenRef::of(block));
+        }
+        (GreenRef::of(block), GreenRef::of(block))
+    }
+
     /// A number for the types of a body: another one for each closure.
     #[inline(always)]
     pub(crate) fn kind<F: FnOnce() -> T, T>() -> usize {
@@ -229,12 +255,10 @@ impl Green {
         if birth.name.is_some() || birth.scope.is_some() || birth.own_stack.is_some() {
             // SAFETY: ours alone.
             let green = unsafe { block.as_ref() };
-            if birth.scope.as_ref().is_some_and(|scope| scope.is_broken()) {
-                green.note_cancelled();
-            }
             let rare = Box::new(Rare {
                 name: birth.name,
                 scope: birth.scope,
+                scope_link: Cell::new(ptr::null_mut()),
                 own_stack: birth.own_stack,
             });
             // SAFETY: ours alone.
@@ -511,6 +535,24 @@ impl Green {
     /// Whether it is the calling OS thread that has to step it, by hand: also before it is taken in, and has a home.
     pub(crate) fn is_stepped_here(&self) -> bool {
         home::is_stepped_here(self.group())
+    }
+
+    /// The scope that it is a thread of.
+    #[inline]
+    pub(super) fn scope(&self) -> Option<&ScopeState> {
+        // SAFETY: G4.
+        let rare = unsafe { (*self.rare.get()).as_ref() }?;
+        rare.scope.as_deref()
+    }
+
+    /// Its link in the list of its scope (RF1 in `reference.rs`).
+    #[inline]
+    pub(super) fn scope_link(&self) -> &Cell<*mut Green> {
+        // SAFETY: G4.
+        match unsafe { (*self.rare.get()).as_ref() } {
+            Some(rare) => &rare.scope_link,
+            None => unreachable!("only threads of a scope are in its list"),
+        }
     }
 
     /// A further reference. The caller has one, or runs on the thread.

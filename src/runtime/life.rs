@@ -444,7 +444,7 @@ fn give<T>(outcome: Outcome<T>, cancelled: impl FnOnce() -> T) -> T {
     match outcome {
         Ok(value) => value,
         Err(payload) if payload.is::<Cancelled>() => {
-            raise_if_cancelled(&Wait::new(Reason::Join));
+            raise_if_cancelled();
             cancelled()
         }
         Err(payload) => resume_unwind(payload),
@@ -523,7 +523,7 @@ where
     let all = runtime.wait_all();
     drop(runtime);
     if !all && outcome.is_ok() {
-        raise_if_cancelled(&Wait::new(Reason::Join));
+        raise_if_cancelled();
     }
     give(outcome, ended_by_itself)
 }

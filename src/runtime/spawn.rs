@@ -134,7 +134,7 @@ where
     let block = Green::born_so(birth(order, stack, shared))
         .inspect_err(|_| give_back(shared, worker, usual))?;
     // SAFETY: just born; SP1.
-    let (scheduled, handle) = unsafe { Green::animate(block, f) };
+    let (scheduled, handle) = unsafe { Green::animate_so(block, f) };
     match (worker, fixed) {
         (Some(worker), Some(index)) => worker.push_fixed(index, Unstarted(scheduled), key),
         (Some(worker), None) => worker.push(Unstarted(scheduled), key),
@@ -231,14 +231,32 @@ where
     F: FnOnce() -> T + Send,
     T: Send,
 {
-    let handle = match Worker::current() {
+    // SAFETY: SP1, by the contract.
+    let handle = unsafe { spawn_here(order, f) }?;
+    // SAFETY: J1.
+    Ok(unsafe { JoinHandle::new(handle) })
+}
+
+/// Spawns on the runtime of the caller (green, or a blocking call), else on the process-wide one.
+///
+/// # Errors
+///
+/// As [`spawn`].
+///
+/// # Safety
+///
+/// SP1.
+#[inline]
+pub(crate) unsafe fn spawn_here<F, T>(order: Order, f: F) -> io::Result<GreenRef>
+where
+    F: FnOnce() -> T,
+{
+    match Worker::current() {
         // SAFETY: SP1, by the contract.
         Some(worker) => unsafe { spawn(worker.shared(), order, f) },
         // SAFETY: as above.
         None => unsafe { spawn(&elsewhere()?, order, f) },
-    }?;
-    // SAFETY: J1.
-    Ok(unsafe { JoinHandle::new(handle) })
+    }
 }
 
 /// As [`spawn_static`] for a thread without any wishes: the short way, which nearly all spawns go.
@@ -285,14 +303,6 @@ where
     let handle = unsafe { spawn(shared, order, f) }?;
     // SAFETY: J1.
     Ok(unsafe { JoinHandle::new(handle) })
-}
-
-/// The runtime of the caller, else the process-wide one.
-pub(crate) fn here() -> io::Result<Arc<Shared>> {
-    match Worker::current() {
-        Some(worker) => Ok(Arc::clone(worker.shared())),
-        None => elsewhere(),
-    }
 }
 
 /// On an OS thread that is no worker: the runtime whose blocking call this is, else the process-wide one.

@@ -104,7 +104,7 @@ impl Barrier {
             if withdrawn {
                 // It may be raised now; if not, it is here again.
                 drop(state);
-                raise_if_cancelled(&wait);
+                raise_if_cancelled();
                 return self.wait();
             }
             let ended = stand(

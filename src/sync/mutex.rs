@@ -164,7 +164,7 @@ impl<T: ?Sized> Mutex<T> {
     fn lock_slow(&self, at: &'static Location<'static>, on_cancel: OnCancel) {
         let wait = Wait::at(Reason::Mutex, at).on_cancel(on_cancel);
         while !self.raw.lock_slow(&wait) {
-            raise_if_cancelled(&wait);
+            raise_if_cancelled();
         }
     }
 

@@ -154,7 +154,7 @@ impl<T: ?Sized> RwLock<T> {
     fn enter_slow(&self, access: Access, at: &'static Location<'static>) {
         let wait = Wait::at(Reason::RwLock, at).on_cancel(OnCancel::Defer);
         while !self.raw.enter_slow(access, &wait) {
-            raise_if_cancelled(&wait);
+            raise_if_cancelled();
         }
     }
 

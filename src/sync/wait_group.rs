@@ -83,7 +83,7 @@ impl WaitGroup {
                 |_| {},
             );
             if ended == Ended::Cancelled {
-                raise_if_cancelled(&wait);
+                raise_if_cancelled();
             }
         }
     }

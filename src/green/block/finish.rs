@@ -10,7 +10,6 @@
 
 use super::super::completion::Finished;
 use super::super::ends;
-use super::super::scope::ScopeState;
 use super::super::unparker::Unparker;
 use super::{Green, State, contain};
 
@@ -87,12 +86,6 @@ impl Green {
         if is_watched {
             ends::tell(self);
         }
-    }
-
-    fn scope(&self) -> Option<&ScopeState> {
-        // SAFETY: G4.
-        let rare = unsafe { (*self.rare.get()).as_ref() }?;
-        rare.scope.as_deref()
     }
 
     /// Drops a result that nobody took. A panic is its scope's to know.
