@@ -19,9 +19,9 @@ use rustix::io::Errno;
 
 use crate::green::contain;
 use crate::retry;
-use crate::runtime::source::{Source, Way};
+use crate::runtime::io::source::{Source, Way};
 use crate::shim::lock;
-use crate::sys::event::EventFd;
+use crate::sys::poll::event::EventFd;
 
 /// What to do when a source is ready: something short that does not wait.
 type Deed = Box<dyn FnOnce() + Send>;
@@ -179,7 +179,7 @@ fn run(numbers: Vec<usize>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::source::Kind;
+    use crate::runtime::io::source::Kind;
     use std::io::{Read as _, Write as _};
     use std::os::fd::OwnedFd;
     use std::sync::mpsc;

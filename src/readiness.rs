@@ -12,7 +12,7 @@ use crate::attendant::{self, Ticket};
 use crate::channel::{self, Ask, Key, Receiver};
 use crate::green::{Home, Unparker};
 use crate::retry;
-use crate::runtime::source::{Source, Way};
+use crate::runtime::io::source::{Source, Way};
 
 struct Readiness {
     source: Arc<Source>,

@@ -17,7 +17,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::green::park::{LOOK_EVERY, attend_os};
 use crate::green::{Cancelled, Home, OnCancel, Reason, Wait, Wake, park};
-use crate::runtime::source::{Source, Way};
+use crate::runtime::io::source::{Source, Way};
 use crate::sys::clock::{self, NEVER};
 
 pub(crate) use self::asking::{Pauses, is_out_of_descriptors, until_ready_borrowed};

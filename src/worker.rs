@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use crate::green::Home;
 use crate::runtime::spawn::Order;
-use crate::runtime::worker::stepped::Stepped;
+use crate::runtime::stepped::Stepped;
 use crate::runtime::{Builder, Handle};
 use crate::sys::clock;
 use crate::thread::JoinHandle;

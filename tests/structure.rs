@@ -1,12 +1,27 @@
-//! The shape of the source: who may import whom, who alone may name what, how long a file may be.
+//! The shape of the source: which folder imports from which, that no files import each other in a
+//! ring, which file alone may name what, how long a file and how full a folder may be, how wide a
+//! line of prose.
 //!
-//! The sources are read as text, without their comments and literals. Each rule is also shown to a small
-//! source that breaks it, so that a checker which has gone blind is noticed.
+//! The sources are read as text, without their comments and literals. Each rule is also shown to a
+//! small source that breaks it, so that a checker which has gone blind is noticed.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::{fs, io};
 
-/// The rooms of `src`, and the layer of each; a room imports from its own layer and from lower ones.
+#[path = "structure/imports.rs"]
+mod imports;
+#[path = "structure/unwrapped.rs"]
+mod unwrapped;
+#[path = "structure/width.rs"]
+mod width;
+
+use imports::Modules;
+use unwrapped::UNWRAPPED;
+use width::{WIDEST, too_wide};
+
+/// The rooms of `src`, and the layer of each; a room imports from its own layer and from lower
+/// ones.
 const LAYERS: [(&str, u32); 30] = [
     ("shim", 0),
     // Runs a test again in a child process; leans on nothing.
@@ -46,8 +61,8 @@ const LAYERS: [(&str, u32); 30] = [
 
 /// Names that only one place may use, and that place: a file or a folder.
 const HOMES: [(&str, &str); 5] = [
-    ("corosensei", "src/green/fiber.rs"),
-    ("polling", "src/runtime/reactor.rs"),
+    ("corosensei", "src/green/fiber/mod.rs"),
+    ("polling", "src/runtime/io/reactor.rs"),
     ("libc", "src/sys/"),
     ("Instant::now", "src/sys/clock.rs"),
     ("SystemTime::now", "src/sys/clock.rs"),
@@ -55,16 +70,80 @@ const HOMES: [(&str, &str); 5] = [
 
 const LONGEST: usize = 600;
 
+/// Files of Rust in one folder.
+const FULLEST: usize = 12;
+
+/// Folders whose files are one package each.
+const PACKAGES: [&str; 2] = ["src/", "benches/peers/src/"];
+
+/// Where prose is checked for its width.
+const PROSE: [&str; 6] = [
+    "src",
+    "tests",
+    "benches",
+    "examples",
+    "arch-notes",
+    "README.md",
+];
+
 #[test]
 fn the_source_keeps_its_shape() {
     let sources = sources();
-    for file in ["src/lib.rs", "src/green/fiber.rs", "src/runtime/reactor.rs"] {
+    for file in [
+        "src/lib.rs",
+        "src/green/fiber/mod.rs",
+        "src/runtime/io/reactor.rs",
+    ] {
         assert!(
             sources.iter().any(|source| source.path == file),
             "{file} is gone; has `src` moved?"
         );
     }
     let broken: Vec<String> = sources.iter().flat_map(violations).collect();
+    assert!(broken.is_empty(), "\n{}", broken.join("\n"));
+}
+
+#[test]
+fn no_files_import_each_other() {
+    for package in PACKAGES {
+        let sources = below(package, "rs");
+        assert!(sources.len() > 10, "{package} is gone; has it moved?");
+        let rings = Modules::of(package, &sources).rings();
+        assert!(rings.is_empty(), "\n{}", rings.join("\n"));
+    }
+}
+
+#[test]
+fn no_folder_is_too_full() {
+    for package in PACKAGES {
+        let full = full_folders(&below(package, "rs"));
+        assert!(full.is_empty(), "\n{}", full.join("\n"));
+    }
+}
+
+#[test]
+fn lines_of_prose_are_wrapped() {
+    let texts = PROSE.iter().flat_map(|place| {
+        [below(place, "rs"), below(place, "md")]
+            .into_iter()
+            .flatten()
+    });
+    let mut broken = Vec::new();
+    for source in texts {
+        let wide = too_wide(&source.path, &source.text);
+        let is_listed = UNWRAPPED.contains(&&*source.path);
+        match wide.first() {
+            Some(line) if !is_listed => broken.push(format!(
+                "{}:{line}: a line of prose of more than {WIDEST} characters",
+                source.path
+            )),
+            None if is_listed => broken.push(format!(
+                "{} is wrapped: take it out of tests/structure/unwrapped.rs",
+                source.path
+            )),
+            _ => {}
+        }
+    }
     assert!(broken.is_empty(), "\n{}", broken.join("\n"));
 }
 
@@ -116,7 +195,8 @@ impl Source {
         self.code[..at].matches('\n').count() + 1
     }
 
-    /// The names that stand directly under the crate's root wherever one is used, with their places.
+    /// The names that stand directly under the crate's root wherever one is used, with their
+    /// places.
     fn root_names(&self) -> Vec<(usize, &str)> {
         let under_crate = self
             .names("crate")
@@ -229,7 +309,8 @@ fn opens_with_its_purpose(text: &str) -> bool {
     })
 }
 
-/// The names that follow a `crate` or `super` which ends at `at`: one after `::`, or several in braces.
+/// The names that follow a `crate` or `super` which ends at `at`: one after `::`, or several in
+/// braces.
 fn leading_names<'a>(code: &'a str, at: usize) -> Vec<(usize, &'a str)> {
     let Some(rest) = code[at..].trim_start().strip_prefix("::") else {
         return Vec::new();
@@ -269,7 +350,12 @@ fn leading_names<'a>(code: &'a str, at: usize) -> Vec<(usize, &'a str)> {
 
 /// How many `mod name { … }` are open at `at`.
 fn inline_modules(code: &str, at: usize) -> usize {
-    let (mut open, mut words): (Vec<bool>, [&str; 2]) = (Vec::new(), ["", ""]);
+    inline_modules_at(code, at).len()
+}
+
+/// The names of the `mod name { … }` that are open at `at`.
+fn inline_modules_at(code: &str, at: usize) -> Vec<String> {
+    let (mut open, mut words): (Vec<Option<&str>>, [&str; 2]) = (Vec::new(), ["", ""]);
     let mut start = None;
     for (place, c) in code[..at].char_indices() {
         if c.is_alphanumeric() || c == '_' {
@@ -280,7 +366,7 @@ fn inline_modules(code: &str, at: usize) -> usize {
             words = [words[1], &code[start..place]];
         }
         match c {
-            '{' => open.push(words[0] == "mod"),
+            '{' => open.push((words[0] == "mod").then_some(words[1])),
             '}' => drop(open.pop()),
             _ => {}
         }
@@ -288,10 +374,11 @@ fn inline_modules(code: &str, at: usize) -> usize {
             words = ["", ""];
         }
     }
-    open.into_iter().filter(|&module| module).count()
+    open.into_iter().flatten().map(str::to_owned).collect()
 }
 
-/// The text with comments, strings and characters turned into blanks; lines and places stay as they are.
+/// The text with comments, strings and characters turned into blanks; lines and places stay as they
+/// are.
 fn blank(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut blanked = bytes.to_vec();
@@ -368,19 +455,48 @@ fn literal_or_comment(bytes: &[u8], at: usize) -> usize {
     }
 }
 
+/// A sentence for each folder with too many files.
+fn full_folders(sources: &[Source]) -> Vec<String> {
+    let mut files: BTreeMap<&str, usize> = BTreeMap::new();
+    for source in sources {
+        let folder = source
+            .path
+            .rsplit_once('/')
+            .map_or("", |(folder, _)| folder);
+        *files.entry(folder).or_default() += 1;
+    }
+    let full = files.into_iter().filter(|&(_, count)| count > FULLEST);
+    full.map(|(folder, count)| format!("{folder} has {count} files; {FULLEST} are enough"))
+        .collect()
+}
+
 fn sources() -> Vec<Source> {
+    below("src", "rs")
+}
+
+/// The files with this extension at or below a place of the repository.
+fn below(place: &str, extension: &str) -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
-    collect(root, &root.join("src"), &mut found).expect("the sources can be read");
+    collect(root, &root.join(place), extension, &mut found).expect("the sources can be read");
     found
 }
 
-fn collect(root: &Path, folder: &Path, found: &mut Vec<Source>) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
+fn collect(root: &Path, path: &Path, extension: &str, found: &mut Vec<Source>) -> io::Result<()> {
+    let folder = if path.is_dir() {
+        fs::read_dir(path)?
+            .map(|entry| Ok(entry?.path()))
+            .collect::<io::Result<_>>()?
+    } else {
+        vec![path.to_owned()]
+    };
+    for path in folder {
         if path.is_dir() {
-            collect(root, &path, found)?;
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            // What a build has left there is not ours.
+            if !path.ends_with("target") {
+                collect(root, &path, extension, found)?;
+            }
+        } else if path.extension().is_some_and(|found| found == extension) {
             let name = path
                 .strip_prefix(root)
                 .map_err(io::Error::other)?
@@ -453,8 +569,8 @@ fn sees_rooms_without_a_layer() {
 #[test]
 fn sees_names_away_from_home() {
     let said_of = |text| said("src/net/socket.rs", text);
-    assert!(said_of("use corosensei::Coroutine;").contains("src/green/fiber.rs"));
-    assert!(said_of("use polling::Poller;").contains("src/runtime/reactor.rs"));
+    assert!(said_of("use corosensei::Coroutine;").contains("src/green/fiber/mod.rs"));
+    assert!(said_of("use polling::Poller;").contains("src/runtime/io/reactor.rs"));
     assert!(said_of("fn f() { unsafe { libc::read(0, p, 1) }; }").contains("src/sys/"));
     assert!(
         said_of("use std::time; fn f() { time::Instant::now(); }").contains("src/sys/clock.rs")
@@ -480,4 +596,125 @@ fn sees_long_files_and_files_without_a_purpose() {
     assert!(
         without("#![allow(\n    unsafe_code,\n    reason = \"so\"\n)]\n//! Purpose.").is_empty()
     );
+}
+
+/// The rings that are found among files with these texts.
+fn rings(files: &[(&str, &str)]) -> Vec<String> {
+    let root = ("src/lib.rs", "");
+    let sources: Vec<Source> = files
+        .iter()
+        .chain([&root])
+        .map(|(path, text)| Source::new(path, text))
+        .collect();
+    Modules::of("src/", &sources).rings()
+}
+
+#[test]
+fn sees_rings_of_imports() {
+    let one = |first: &str, second: &str| {
+        rings(&[
+            (
+                "src/pond/mod.rs",
+                "mod duck; mod frog; pub(crate) use self::frog::Frog as Jumper;",
+            ),
+            ("src/pond/duck.rs", first),
+            ("src/pond/frog.rs", second),
+        ])
+    };
+    let duck = "use super::frog::Frog; pub(crate) struct Duck(Frog);";
+    for frog in [
+        "use super::duck::Duck; pub(crate) struct Frog;",
+        "use crate::pond::{duck::{Duck as Bird}}; pub(crate) struct Frog;",
+        "use super::duck; pub(crate) struct Frog(Option<duck::Duck>);",
+        "use super::duck::*; pub(crate) struct Frog;",
+        "pub(crate) struct Frog(Option<crate::pond::duck::Duck>);",
+        "pub(crate) struct Frog; mod tests { use super::super::duck::Duck; }",
+    ] {
+        let found = one(duck, frog);
+        assert_eq!(found.len(), 1, "not seen: {frog}");
+        let ring = "src/pond/duck.rs -> src/pond/frog.rs (Frog) -> src/pond/duck.rs";
+        assert!(found[0].contains(ring), "{found:?}");
+    }
+    // Through a name that is handed on.
+    let frog = "use super::duck::Duck; pub(crate) struct Frog;";
+    assert_eq!(
+        one("use super::Jumper; pub(crate) struct Duck;", frog).len(),
+        1
+    );
+    assert_eq!(one("pub(crate) struct Duck;", frog), Vec::<String>::new());
+    let three = [
+        ("src/one.rs", "use crate::two::Two;"),
+        ("src/two.rs", "use crate::three::Three;"),
+        ("src/three.rs", "fn f() { crate::one::f() }"),
+    ];
+    assert_eq!(rings(&three).len(), 1);
+}
+
+#[test]
+fn is_not_misled_about_rings() {
+    for second in [
+        "// use crate::one::One;",
+        "fn f() { g(\"crate::one::One\") }",
+        "pub(in crate::one) fn f() {}",
+        "use other::one::One;",
+        "mod tests { use super::*; }",
+        "fn f() { value.one::<Two>() }",
+    ] {
+        let found = rings(&[
+            ("src/one.rs", "use crate::two::Two;"),
+            ("src/two.rs", second),
+        ]);
+        assert_eq!(found, Vec::<String>::new(), "misled by: {second}");
+    }
+    // A parent that has a child, whose code uses it.
+    let family = [
+        ("src/one.rs", "mod child; struct One;"),
+        ("src/one/child.rs", "use super::One;"),
+    ];
+    assert_eq!(rings(&family), Vec::<String>::new());
+}
+
+#[test]
+fn sees_full_folders() {
+    let files = |count: usize| -> Vec<Source> {
+        let names = (0..count).map(|number| format!("src/pond/duck{number}.rs"));
+        let below = ["src/pond/reed/frog.rs".to_owned()];
+        names
+            .chain(below)
+            .map(|path| Source::new(&path, ""))
+            .collect()
+    };
+    assert_eq!(full_folders(&files(FULLEST)), Vec::<String>::new());
+    assert_eq!(
+        full_folders(&files(FULLEST + 1)),
+        ["src/pond has 13 files; 12 are enough"]
+    );
+}
+
+#[test]
+fn sees_wide_lines() {
+    let words = |count: usize| "word ".repeat(count / 5);
+    for (path, start) in [
+        ("src/a.rs", "// "),
+        ("src/a.rs", "    /// "),
+        ("src/a.rs", "//! - "),
+        ("a.md", ""),
+        ("a.md", "- "),
+    ] {
+        let line = |count: usize| format!("{start}{}", words(count));
+        assert_eq!(
+            too_wide(path, &format!("\n{}", line(110))),
+            [2],
+            "not seen: {start}"
+        );
+        assert!(too_wide(path, &line(90)).is_empty());
+    }
+    for (path, line) in [
+        ("src/a.rs", words(110)),
+        ("a.md", format!("| {} |", words(110))),
+        ("a.md", format!("```\n{}\n```", words(110))),
+        ("src/a.rs", format!("/// see {}", "x".repeat(110))),
+    ] {
+        assert!(too_wide(path, &line).is_empty(), "misled by: {line}");
+    }
 }

@@ -11,7 +11,7 @@
     dead_code,
     reason = "the worker needs parts of the policy that a model does not"
 )]
-#[path = "../../src/runtime/placement.rs"]
+#[path = "../../src/runtime/placement/policy.rs"]
 mod placement;
 
 use std::collections::{BinaryHeap, HashMap, VecDeque};

@@ -7,9 +7,9 @@
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::chan::Chan;
-use super::meeting::Side;
-use crate::sync::waiting::Thread;
+use super::core::chan::Chan;
+use super::core::outcome::Side;
+use crate::sync::wait::waiting::Thread;
 use crate::sys::exit;
 
 /// See the module's text.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::chan::UNBOUNDED;
+use super::core::chan::UNBOUNDED;
 use super::hub::Hub;
-use super::polled::{Ask, At, Latch, Source, Ticker};
+use super::select::polled::{Ask, At, Latch, Source, Ticker};
 use super::{Receiver, Sender};
 use crate::sys::clock;
 

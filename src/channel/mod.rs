@@ -39,15 +39,8 @@
 //! });
 //! ```
 
-pub(crate) mod chan;
-pub(crate) mod meeting;
-pub(crate) mod queue;
-pub(crate) mod several;
-pub(crate) mod sleep;
-pub(crate) mod slot;
-
-#[cfg(all(test, loom))]
-mod models;
+pub(crate) mod core;
+pub(crate) mod select;
 
 #[cfg(not(loom))]
 mod error;
@@ -60,17 +53,9 @@ pub(crate) mod limit;
 #[cfg(not(loom))]
 mod make;
 #[cfg(not(loom))]
-mod polled;
-#[cfg(not(loom))]
 mod receiver;
 #[cfg(not(loom))]
-mod select;
-#[cfg(not(loom))]
-mod select_macro;
-#[cfg(not(loom))]
 mod sender;
-#[cfg(not(loom))]
-mod waiters;
 
 #[cfg(not(loom))]
 pub use self::{
@@ -81,7 +66,7 @@ pub use self::{
     iter::{IntoIter, Iter, TryIter},
     make::{after, at, bounded, never, tick, unbounded},
     receiver::Receiver,
-    select::{Select, SelectedOperation},
+    select::dynamic::{Select, SelectedOperation},
     sender::Sender,
 };
 /// What crossbeam-channel's macros expand to, and what some name who write such macros of their own.
@@ -95,16 +80,16 @@ pub use crate::{select, select_biased};
 #[allow(unused_imports, reason = "for what can be waited for, in other rooms")]
 pub(crate) use self::{
     make::{latch, source},
-    polled::{Ask, Latch},
-    waiters::{Key, Waiters, wake},
+    select::polled::{Ask, Latch},
+    select::waiters::{Key, Waiters, wake},
 };
 
 /// What the macros are made of.
 #[cfg(not(loom))]
 #[doc(hidden)]
 pub mod internal {
-    pub use super::select_macro::{
+    pub use super::select::macros::{
         Chosen, Patience, Receiving, SelectCase, Sending, choose, no_arm_chosen, receiver, sender,
     };
-    pub use core::{compile_error, concat, stringify};
+    pub use ::core::{compile_error, concat, stringify};
 }

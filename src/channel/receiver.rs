@@ -11,14 +11,14 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::chan::Unreceived;
+use super::core::outcome::Side;
+use super::core::outcome::Unreceived;
+use super::core::slot::Place;
 use super::hub::Hub;
 use super::limit::{Limit, give_way};
-use super::meeting::Side;
-use super::polled::{Asked, Never, Question, Sleeping, ThreadArm};
-use super::several::{Arm, Arms, Order};
-use super::slot::Place;
-use super::{IntoIter, Iter, RecvError, RecvTimeoutError, TryIter, TryRecvError};
+use super::select::polled::{Asked, Never, Question, Sleeping, ThreadArm};
+use super::select::several::{Arm, Arms, Order};
+use super::{RecvError, RecvTimeoutError, TryRecvError};
 use crate::green::budget::spend_quietly;
 use crate::green::{OnCancel, Reason, Wait};
 
@@ -246,25 +246,6 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// What comes, until the channel is empty and all senders are gone. Waits for each.
-    pub fn iter(&self) -> Iter<'_, T> {
-        Iter { receiver: self }
-    }
-
-    /// What is there, without waiting.
-    ///
-    /// ```
-    /// use rustlet::channel::unbounded;
-    ///
-    /// let (sender, receiver) = unbounded();
-    /// sender.send(1).unwrap();
-    /// sender.send(2).unwrap();
-    /// assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [1, 2]);
-    /// ```
-    pub fn try_iter(&self) -> TryIter<'_, T> {
-        TryIter { receiver: self }
-    }
-
     /// Whether both receive from the same channel.
     pub fn same_channel(&self, other: &Receiver<T>) -> bool {
         match (&self.kind, &other.kind) {
@@ -344,23 +325,5 @@ impl<T> Drop for Receiver<T> {
 impl<T> fmt::Debug for Receiver<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad("Receiver { .. }")
-    }
-}
-
-impl<T> IntoIterator for Receiver<T> {
-    type Item = T;
-    type IntoIter = IntoIter<T>;
-
-    fn into_iter(self) -> IntoIter<T> {
-        IntoIter { receiver: self }
-    }
-}
-
-impl<'a, T> IntoIterator for &'a Receiver<T> {
-    type Item = T;
-    type IntoIter = Iter<'a, T>;
-
-    fn into_iter(self) -> Iter<'a, T> {
-        self.iter()
     }
 }

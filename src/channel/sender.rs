@@ -10,15 +10,16 @@ use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
-use super::chan::{Chan, Unsent};
+use super::core::chan::Chan;
+use super::core::outcome::Side;
+use super::core::outcome::Unsent;
+use super::core::slot::Offer;
 use super::hub::Hub;
 use super::limit::{Limit, give_way};
-use super::meeting::Side;
-use super::slot::Offer;
 use super::{SendError, SendTimeoutError, TrySendError};
 use crate::green::budget::spend_quietly;
 use crate::green::{OnCancel, Reason, Wait};
-use crate::sync::waiting::Thread;
+use crate::sync::wait::waiting::Thread;
 
 /// The sending side of a channel. Clone it to send from several threads, or share it.
 ///

@@ -12,12 +12,12 @@ use std::path::PathBuf;
 
 use rustix::io::Errno;
 
-use super::File;
+use super::file::File;
 use crate::green::Reason;
-use crate::io::transfer::Handle as _;
+use crate::io::file::traffic::Handle as _;
 use crate::retry::{self, Pauses};
 use crate::runtime::blocking;
-use crate::runtime::source::Way;
+use crate::runtime::io::source::Way;
 use crate::sys::clock::NEVER;
 use crate::sys::sock;
 

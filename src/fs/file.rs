@@ -14,10 +14,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::OpenOptions;
-use crate::io::kept::Kept;
-use crate::io::transfer::{Handle, Traffic};
+use crate::io::file::kept::Kept;
+use crate::io::file::traffic::{Handle, Traffic};
 use crate::runtime::blocking;
-use crate::runtime::source::{Kind, Source};
+use crate::runtime::io::source::{Kind, Source};
 use crate::sys::file::Nature;
 use crate::sys::sock;
 

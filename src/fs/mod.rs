@@ -33,6 +33,7 @@ mod dir;
 mod fifo;
 mod file;
 mod lock;
+mod open;
 mod options;
 mod transfer;
 
@@ -47,8 +48,8 @@ pub use self::file::File;
 pub use self::lock::TryLockError;
 pub use self::options::{DirBuilder, OpenOptions};
 
-use self::options::Begun;
-use crate::io::bounce::MOST;
+use self::open::Begun;
+use crate::io::file::bounce::MOST;
 use crate::runtime::blocking;
 
 /// The functions that ask one thing about a path, or change one: `on_file` or `on_file_shielded` says which.

@@ -2,17 +2,14 @@
 
 use std::fmt;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
 
 use rustix::fs::OFlags;
 
-use super::File;
-use super::fifo::Fifo;
 use crate::green::Home;
 use crate::green::park::is_limited_os;
 use crate::runtime::blocking;
-use crate::runtime::source::Way;
 
 /// How to open a file: [`std::fs::OpenOptions`] for green threads. What is Unix's is there through std's trait,
 /// [`OpenOptionsExt`].
@@ -31,11 +28,11 @@ use crate::runtime::source::Way;
 /// ```
 #[derive(Clone)]
 pub struct OpenOptions {
-    theirs: std::fs::OpenOptions,
+    pub(super) theirs: std::fs::OpenOptions,
     // Once more, because std's cannot be asked.
-    read: bool,
-    write: bool,
-    append: bool,
+    pub(super) read: bool,
+    pub(super) write: bool,
+    pub(super) append: bool,
     truncate: bool,
     create: bool,
     create_new: bool,
@@ -105,85 +102,14 @@ impl OpenOptions {
         create_new;
     }
 
-    /// Opens the file at `path`. Suspends while the disk is asked.
-    ///
-    /// A FIFO is opened when both ends are: within some milliseconds after the other one. It holds no thread of the pool until then.
-    ///
-    /// # Cancellation
-    ///
-    /// A cancelled caller unwinds at once. Only if the file may be made or emptied, and that has begun, is it waited for;
-    /// so none is made or emptied for a caller that has left. To this end it is first asked whether there is a FIFO or a device, which may
-    /// keep a caller waiting for ever; these are opened without being made or emptied, for which they have no meaning.
-    ///
-    /// # Errors
-    ///
-    /// As std's: [`NotFound`](io::ErrorKind::NotFound), [`PermissionDenied`](io::ErrorKind::PermissionDenied), [`AlreadyExists`](io::ErrorKind::AlreadyExists)
-    /// with `create_new`, [`InvalidInput`](io::ErrorKind::InvalidInput) for wishes that contradict each other, and more of the system's.
-    ///
-    /// ```
-    /// use rustlet::fs::OpenOptions;
-    ///
-    /// let file = rustlet::run(|| OpenOptions::new().read(true).open("/dev/null"))?;
-    /// # drop(file);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn open<P: AsRef<Path>>(&self, path: P) -> io::Result<File> {
-        let path = path.as_ref().to_owned();
-        let begin = self.begin(path);
-        let begun = if self.changes() {
-            blocking::on_file_shielded(begin)?
-        } else {
-            blocking::on_file(begin)?
-        };
-        begun.finish()
-    }
-
-    /// What the pool does of [`open`](OpenOptions::open): all of it, unless that might take for ever.
-    pub(super) fn begin(
-        &self,
-        path: PathBuf,
-    ) -> impl FnOnce() -> io::Result<Begun> + Send + 'static {
-        let (options, may_wait) = (self.clone(), self.may_wait());
-        move || {
-            let file_type = std::fs::metadata(&path).map(|metadata| metadata.file_type());
-            match file_type {
-                Ok(file_type) if may_wait && file_type.is_fifo() => {
-                    let way = if options.read { Way::Read } else { Way::Write };
-                    // Both ends of it: that waits for nobody.
-                    let both = options.read && (options.write || options.append);
-                    let more = if both {
-                        OFlags::empty()
-                    } else {
-                        OFlags::NONBLOCK
-                    };
-                    let options = options.unchanging(more);
-                    if both {
-                        return options.open(path).map(Begun::File);
-                    }
-                    // A writer that comes and goes is an end to a reader: it is opened by a call that is waited for.
-                    let begun = match way {
-                        Way::Read => Fifo::begin(options, path, way)?,
-                        Way::Write => Fifo::unopened(options, path, way),
-                    };
-                    Ok(Begun::Fifo(begun))
-                }
-                Ok(file_type) if may_wait && file_type.is_char_device() => {
-                    Ok(Begun::Device(options.unchanging(OFlags::empty()), path))
-                }
-                _ => options.theirs.open(path).map(Begun::File),
-            }
-        }
-    }
-
     /// Whether it may make or empty a file.
-    fn changes(&self) -> bool {
+    pub(super) fn changes(&self) -> bool {
         let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::TMPFILE;
         self.truncate || self.create || self.create_new || self.flags.intersects(flags)
     }
 
     /// Whether opening may wait for somebody else, if there is something that one waits for.
-    fn may_wait(&self) -> bool {
+    pub(super) fn may_wait(&self) -> bool {
         // An error at once, by std's rules: nothing is to be written, or the end and the beginning; it is there already.
         let fails = self.changes()
             && (!self.write && !self.append || self.truncate && self.append || self.create_new);
@@ -193,7 +119,7 @@ impl OpenOptions {
     }
 
     /// Std's, without the wish to make or to empty the file, and with `more`.
-    fn unchanging(&self, more: OFlags) -> std::fs::OpenOptions {
+    pub(super) fn unchanging(&self, more: OFlags) -> std::fs::OpenOptions {
         let flags = self.flags.difference(OFlags::CREATE | OFlags::TRUNC) | more;
         let mut options = std::fs::OpenOptions::new();
         options
@@ -202,27 +128,6 @@ impl OpenOptions {
             .append(self.append)
             .custom_flags(flags.bits().cast_signed());
         options
-    }
-}
-
-/// An open that the pool has begun.
-pub(super) enum Begun {
-    File(std::fs::File),
-    Fifo(Fifo),
-    Device(std::fs::OpenOptions, PathBuf),
-}
-
-impl Begun {
-    /// Waits for the other end, or for the device.
-    #[track_caller]
-    pub(super) fn finish(self) -> io::Result<File> {
-        match self {
-            Begun::File(file) => Ok(File::new(file)),
-            Begun::Fifo(fifo) => fifo.finish(),
-            Begun::Device(options, path) => {
-                blocking::on_file(move || options.open(path)).map(File::new)
-            }
-        }
     }
 }
 

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use super::File;
 use crate::green::Home;
-use crate::io::bounce::MOST;
-use crate::io::transfer::{self, UnderWay};
+use crate::io::file::bounce::MOST;
+use crate::io::file::traffic::UnderWay;
+use crate::io::file::transfer;
 use crate::runtime::blocking;
 use crate::shim::lock;
 use crate::sys::file::{HERE, Nature};

@@ -1,4 +1,4 @@
-//! The cooperative budget: a green thread that never waits gives way after [`BUDGET`] operations.
+//! The cooperative budget: a green thread that never waits gives way after [`BUDGET`](coop::BUDGET) operations.
 //!
 //! Each operation of this crate that returns without waiting is charged to the budget of its OS thread: one
 //! decrement of a thread-local counter. The operation that uses the budget up first lets the other ready green
@@ -14,42 +14,18 @@
 //!
 //! A destructor is not charged, nor is what only reads or changes data of the caller's own.
 
-use std::cell::Cell;
 use std::panic::Location;
 
-use super::Home;
-use super::park;
-
-/// How many operations that did not have to wait come between two turns of the others.
-pub(super) const BUDGET: i32 = 128;
+use super::context::coop;
+use super::{Home, park};
 
 /// How many times in a row a cancelled thread gives way in [`spend_quietly`] before it is unwound there.
 const QUIET_TURNS: u8 = 100;
 
-thread_local! {
-    /// What is left until the next turn. Of the OS thread, whatever runs on it: that costs two instructions, and
-    /// no look at who runs.
-    static LEFT: Cell<i32> = const { Cell::new(BUDGET) };
-}
-
-/// Puts another budget in the place of the OS thread's: each home has its own, so that what others did before does
-/// not decide where its threads take turns.
-pub(super) fn exchange(left: i32) -> i32 {
-    LEFT.replace(left)
-}
-
-/// Charges one operation. True: the budget is used up.
-#[inline(always)]
-fn charge() -> bool {
-    let left = LEFT.get() - 1;
-    LEFT.set(left);
-    left <= 0
-}
-
 /// Charges one operation that waits when it has to; may raise a cancellation.
 #[inline(always)]
 pub(crate) fn spend(at: &'static Location<'static>) {
-    if charge() {
+    if coop::charge() {
         used_up(at);
     }
 }
@@ -57,7 +33,7 @@ pub(crate) fn spend(at: &'static Location<'static>) {
 /// Charges one operation that never waits; see the module's text for when a cancellation is raised.
 #[inline(always)]
 pub(crate) fn spend_quietly(at: &'static Location<'static>) {
-    if charge() {
+    if coop::charge() {
         used_up_quietly(at);
     }
 }
@@ -66,7 +42,7 @@ pub(crate) fn spend_quietly(at: &'static Location<'static>) {
 /// The other half is [`charge_locked`].
 #[inline(always)]
 pub(crate) fn before_lock(at: &'static Location<'static>) {
-    if LEFT.get() <= 0 {
+    if coop::is_used_up() {
         used_up_quietly(at);
     }
 }
@@ -75,7 +51,7 @@ pub(crate) fn before_lock(at: &'static Location<'static>) {
 /// reach the cache first; after it, it goes there together with what the caller stores.
 #[inline(always)]
 pub(crate) fn charge_locked() {
-    LEFT.set(LEFT.get() - 1);
+    coop::charge_unseen();
 }
 
 impl Home {
@@ -87,8 +63,8 @@ impl Home {
 
     /// As [`spend`], for an operation that must come to its end: a cancellation is never raised.
     pub(super) fn spend_shielded(&self, at: &'static Location<'static>) {
-        if charge() {
-            LEFT.set(BUDGET);
+        if coop::charge() {
+            coop::renew();
             park::give_way(self, at);
         }
     }
@@ -97,7 +73,7 @@ impl Home {
 #[cold]
 #[inline(never)]
 fn used_up(at: &'static Location<'static>) {
-    LEFT.set(BUDGET);
+    coop::renew();
     // An OS thread, and a worker's own code, has nobody to give way to.
     if Home::get().is_some() {
         park::yield_now(at);
@@ -107,7 +83,7 @@ fn used_up(at: &'static Location<'static>) {
 #[cold]
 #[inline(never)]
 fn used_up_quietly(at: &'static Location<'static>) {
-    LEFT.set(BUDGET);
+    coop::renew();
     let Some(home) = Home::get() else {
         return;
     };

@@ -27,16 +27,10 @@
 //! A wake-up that finds `Ready` or `Running` sets `pending`, which the next park consumes.
 
 pub(crate) mod completion;
-pub(crate) mod mailbox;
+pub(crate) mod context;
 
 #[cfg(not(loom))]
-mod birth;
-#[cfg(not(loom))]
-mod block;
-#[cfg(not(loom))]
-pub(crate) mod blocks;
-#[cfg(not(loom))]
-mod body;
+pub(crate) mod block;
 #[cfg(not(loom))]
 pub(crate) mod budget;
 #[cfg(not(loom))]
@@ -44,21 +38,15 @@ pub(crate) mod cancel;
 #[cfg(not(loom))]
 pub(crate) mod ends;
 #[cfg(not(loom))]
-mod fiber;
+pub(crate) mod fiber;
 #[cfg(not(loom))]
-pub(crate) mod home;
+pub(crate) mod ids;
 #[cfg(not(loom))]
-mod origin;
-#[cfg(not(loom))]
-mod panic_count;
+mod os_thread;
 #[cfg(not(loom))]
 pub(crate) mod park;
 #[cfg(not(loom))]
-mod queue;
-#[cfg(not(loom))]
 pub(crate) mod reason;
-#[cfg(not(loom))]
-mod reference;
 #[cfg(not(loom))]
 pub(crate) mod scope;
 #[cfg(not(loom))]
@@ -67,15 +55,15 @@ pub(crate) mod thread;
 pub(crate) mod unparker;
 
 #[cfg(not(loom))]
-pub use self::cancel::{Cancelled, Elapsed};
+pub use self::cancel::payload::{Cancelled, Elapsed};
 #[cfg(not(loom))]
 pub(crate) use self::{
-    birth::{Birth, OwnStack, next_id},
-    block::{Green, Locals as LocalStorage, NO_TIMER, State, contain},
-    body::Outcome,
-    home::Home,
+    block::body::Outcome,
+    block::{Birth, Green, GreenRef, Locals as LocalStorage, NO_TIMER, OwningScope, State},
+    cancel::contain,
+    context::home::Home,
+    fiber::own_stack::OwnStack,
     park::{OnCancel, Wait, Wake, park},
     reason::Reason,
-    reference::GreenRef,
     unparker::Unparker,
 };

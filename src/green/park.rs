@@ -20,13 +20,18 @@
 //! K1. `park` and `yield_now` suspend the fiber that they run on: `Home::current` is that fiber's thread.
 
 use std::panic::Location;
+use std::sync::PoisonError;
 use std::thread::panicking;
+use std::time::Duration;
 
-use super::cancel::{Due, Raised, assert_unwinding, of_os_thread};
-use super::home::Home;
+use super::cancel::payload::Raised;
+use super::cancel::scopes::Due;
+use super::cancel::{assert_unwinding, of_os_thread};
+use super::context::home::Home;
+use super::fiber::panic_count;
+use super::os_thread::OsThread;
 use super::reason::Reason;
-use super::unparker::OsThread;
-use super::{Cancelled, Green, State, panic_count};
+use super::{Cancelled, Green, State};
 use crate::sys::clock::{self, NEVER, Tick};
 
 /// What a cancelled thread does at this wait.
@@ -105,6 +110,40 @@ pub(crate) fn park(wait: &Wait) -> Wake {
 #[cold]
 fn park_os(wait: &Wait) -> Wake {
     OsThread::current().park(wait)
+}
+
+impl OsThread {
+    /// Blocks the calling OS thread, which is this one.
+    pub(crate) fn park(&self, wait: &Wait) -> Wake {
+        let until = match attend_os(wait) {
+            Ok(limit) => limit.until,
+            Err(wake) => return wake,
+        };
+        let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if std::mem::take(&mut *woken) {
+                return Wake::Event;
+            }
+            if until == NEVER {
+                woken = self
+                    .wakes
+                    .wait(woken)
+                    .unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let left = until.saturating_sub(clock::now());
+            if left == 0 {
+                // If it is not its own deadline, the caller looks at its condition, and is told at its next wait.
+                return match until == wait.deadline {
+                    true => Wake::Elapsed,
+                    false => Wake::Event,
+                };
+            }
+            let left = Duration::from_nanos(left);
+            let waited = self.wakes.wait_timeout(woken, left);
+            woken = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
 }
 
 #[inline(always)]

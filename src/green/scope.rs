@@ -15,11 +15,11 @@ use std::panic::Location;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::home::Home;
+use super::block::RefStack;
+use super::context::home::Home;
 use super::park::{OnCancel, Wait, Wake, park};
-use super::reference::RefStack;
 use super::unparker::Unparker;
-use super::{GreenRef, Reason, contain};
+use super::{GreenRef, OwningScope, Reason, contain};
 use crate::shim::lock;
 
 /// So many threads are listed before the first look for those that have ended.
@@ -77,21 +77,6 @@ impl ScopeState {
         }
     }
 
-    /// Lists a thread that is about to be published.
-    #[inline]
-    pub(super) fn list(&self, listed: GreenRef) {
-        self.threads.push(listed);
-        let listed = self.listed.load(Ordering::Relaxed) + 1;
-        self.listed.store(listed, Ordering::Relaxed);
-        if listed > self.full.load(Ordering::Relaxed) {
-            self.sort_out();
-        }
-        // SC3.
-        if self.broken.load(Ordering::SeqCst) {
-            self.cancel_listed();
-        }
-    }
-
     /// Lets go of those that have ended. The caller looks at `broken` afterwards.
     #[cold]
     fn sort_out(&self) {
@@ -132,31 +117,11 @@ impl ScopeState {
         &self.broken
     }
 
-    /// A thread of the scope has panicked: cancels the others if the scope does that.
-    pub(super) fn note_panic(&self, by: NonZeroU64) {
-        if self.cancels {
-            self.break_up(Some(by));
-        }
-    }
-
     /// A thread has ended (SC1), or could not be spawned.
     pub(crate) fn leave(&self) {
         if self.running.fetch_sub(1, Ordering::Release) == 1 {
             self.owner.unpark();
         }
-    }
-
-    /// The thread `who`, whose result nobody took, has panicked.
-    pub(crate) fn note_failure(&self, who: NonZeroU64, payload: Option<Box<dyn Any + Send>>) {
-        self.failed.store(true, Ordering::Relaxed);
-        let mut unwanted = payload;
-        if self.cancels {
-            let mut bound = lock(&self.bound);
-            if bound.payload.is_none() || bound.first == Some(who) {
-                std::mem::swap(&mut bound.payload, &mut unwanted);
-            }
-        }
-        contain(|| drop(unwanted));
     }
 
     /// Whether one has. After [`ScopeState::wait`].
@@ -188,5 +153,43 @@ impl ScopeState {
         }
         drop(self.threads.take());
         was_cancelled
+    }
+}
+
+impl OwningScope for ScopeState {
+    fn list(&self, listed: GreenRef) {
+        self.threads.push(listed);
+        let listed = self.listed.load(Ordering::Relaxed) + 1;
+        self.listed.store(listed, Ordering::Relaxed);
+        if listed > self.full.load(Ordering::Relaxed) {
+            self.sort_out();
+        }
+        // SC3.
+        if self.broken.load(Ordering::SeqCst) {
+            self.cancel_listed();
+        }
+    }
+
+    /// Cancels the others if the scope does that.
+    fn note_panic(&self, by: NonZeroU64) {
+        if self.cancels {
+            self.break_up(Some(by));
+        }
+    }
+
+    fn note_failure(&self, who: NonZeroU64, payload: Option<Box<dyn Any + Send>>) {
+        self.failed.store(true, Ordering::Relaxed);
+        let mut unwanted = payload;
+        if self.cancels {
+            let mut bound = lock(&self.bound);
+            if bound.payload.is_none() || bound.first == Some(who) {
+                std::mem::swap(&mut bound.payload, &mut unwanted);
+            }
+        }
+        contain(|| drop(unwanted));
+    }
+
+    fn leave(&self) {
+        ScopeState::leave(self);
     }
 }

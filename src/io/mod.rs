@@ -28,18 +28,10 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
-pub(crate) mod bounce;
 mod copy;
-mod input;
-pub(crate) mod kept;
-mod output;
+pub(crate) mod file;
 mod pipe;
-mod printer;
-mod reentrant;
-mod standard;
-mod stdin;
-mod terminal;
-pub(crate) mod transfer;
+mod stdio;
 mod watch;
 
 pub use std::io::prelude;
@@ -51,9 +43,9 @@ pub use std::io::{
 
 pub use self::{
     copy::copy,
-    output::{Stderr, StderrLock, Stdout, StdoutLock, stderr, stdout},
     pipe::{PipeReader, PipeWriter, pipe},
-    stdin::{Stdin, StdinLock, stdin},
-    terminal::IsTerminal,
+    stdio::output::{Stderr, StderrLock, Stdout, StdoutLock, stderr, stdout},
+    stdio::stdin::{Stdin, StdinLock, stdin},
+    stdio::terminal::IsTerminal,
     watch::{Watch, wait_readable, wait_readable_timeout, wait_writable, wait_writable_timeout},
 };

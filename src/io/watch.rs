@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::channel::Receiver;
 use crate::readiness;
 use crate::retry::{until_ready, until_ready_borrowed};
-use crate::runtime::source::{Kind, Source, Way};
+use crate::runtime::io::source::{Kind, Source, Way};
 use crate::sys::sock;
 
 /// Waits until `fd` is readable: until a read would not have to wait, because there is something, an end, or an error. Takes nothing

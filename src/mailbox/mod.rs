@@ -50,7 +50,7 @@ use crate::channel::{RecvError, RecvTimeoutError, SendError, TryRecvError};
 use crate::green::budget::spend_quietly;
 use crate::green::completion::Waiter;
 use crate::green::{Reason, Unparker, Wait, park};
-use crate::sync::spin::Spin;
+use crate::sync::wait::spin::Spin;
 use crate::sys::clock;
 
 struct Shared<M> {

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use crate::green::budget::spend_quietly;
 use crate::retry::Mode;
-use crate::runtime::source::{Kind, Source};
+use crate::runtime::io::source::{Kind, Source};
 use crate::sys::sock;
 use rustix::net::SocketAddrAny;
 

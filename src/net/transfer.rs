@@ -13,8 +13,8 @@ use rustix::net::addr::SocketAddrArg;
 use super::socket::{Protocol, Socket};
 use crate::green::Reason;
 use crate::retry::{self, Announced, rest};
-use crate::runtime::source::Way;
-use crate::runtime::worker::place_next;
+use crate::runtime::io::source::Way;
+use crate::runtime::scheduler::worker::place_next;
 use crate::sys::sock;
 
 /// How often one write may find room without giving way: the budget of `retry` counts rounds.

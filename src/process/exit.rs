@@ -22,7 +22,7 @@ use crate::green::Reason;
 use crate::readiness;
 use crate::retry::{self, Mode};
 use crate::runtime::blocking;
-use crate::runtime::source::{Kind, Source, Way};
+use crate::runtime::io::source::{Kind, Source, Way};
 use crate::shim::lock;
 
 /// A child, as those see it who wait for its end.

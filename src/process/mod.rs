@@ -34,7 +34,7 @@ pub use std::process::{
     CommandArgs, CommandEnvs, ExitCode, ExitStatus, Output, Stdio, Termination, abort, id,
 };
 
-use crate::green::home::has_worker;
+use crate::green::context::home::has_worker;
 use crate::sys::exit::exit_elsewhere;
 
 pub use child::Child;

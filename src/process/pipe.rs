@@ -16,7 +16,7 @@ use rustix::buffer::spare_capacity;
 
 use crate::green::Reason;
 use crate::retry::{self, Mode};
-use crate::runtime::source::{Kind, Source, Way};
+use crate::runtime::io::source::{Kind, Source, Way};
 use crate::sys::sock;
 
 /// What a writable pipe has room for, at least.

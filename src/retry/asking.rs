@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::{Mode, cancelled, flags, io_wait, is_ready, poll, spend, until_ready};
 use crate::green::{Home, OnCancel, Reason, Wait, Wake, park};
-use crate::runtime::source::{Kind, Source, Way};
+use crate::runtime::io::source::{Kind, Source, Way};
 use crate::sys::clock::{self, NEVER, Tick};
 use crate::sys::sock;
 

@@ -5,9 +5,9 @@ use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::config::{AtEnd, Config};
 use super::life::Runtime;
-use super::shared::Config;
-use super::worker::stepped::Stepped;
+use super::stepped::Stepped;
 use crate::stack::StackSize;
 
 /// Settings of a [`Runtime`]; each has a default.
@@ -30,17 +30,6 @@ pub struct Builder {
     shutdown_timeout: Option<Duration>,
     at_end: AtEnd,
     watchdog: Option<Duration>,
-}
-
-/// What becomes of the green threads that are still alive when their runtime ends. See [`Builder::at_end`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum AtEnd {
-    /// They are cancelled: they unwind, and their destructors run. The default.
-    #[default]
-    Unwind,
-    /// They never run again, and nothing of theirs is dropped, as with OS threads at the end of a program.
-    Abandon,
 }
 
 impl Builder {

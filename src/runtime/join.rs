@@ -12,8 +12,8 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::shared::Phase;
-use super::worker::Worker;
+use super::scheduler::context::Context;
+use super::scheduler::shared::Phase;
 use crate::green::budget::spend_quietly;
 use crate::green::cancel::assert_unwinding;
 use crate::green::completion::Completion;
@@ -222,7 +222,7 @@ impl<T> Joiner<T> {
 #[cold]
 fn end_together(wait: &Wait) {
     if let Some(home) = Home::get()
-        && Worker::of(home).is_some_and(|worker| worker.shared().phase() != Phase::Open)
+        && Context::of(home).is_some_and(|context| context.shared.phase() != Phase::Open)
         && wait.on_cancel != OnCancel::Shield
     {
         // Its turn to be cancelled may not have come yet.

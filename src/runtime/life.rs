@@ -11,21 +11,22 @@
 
 use std::fmt;
 use std::io;
-use std::mem::ManuallyDrop;
 use std::panic::resume_unwind;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle as OsJoinHandle;
 use std::time::Duration;
 
-use super::builder::{AtEnd, Builder};
+use super::config::{AtEnd, Config};
+use super::inspect::panic_hook;
+use super::inspect::registry;
+use super::inspect::registry::ShutdownError;
+use super::io::reactor::Reactor;
 use super::join::{JoinHandle, Joiner};
-use super::panic_hook;
-use super::reactor::Reactor;
-use super::registry::{self, ShutdownError};
-use super::shared::{Config, Peer, Phase, Shared};
+use super::scheduler::context::Context;
+use super::scheduler::shared::{Peer, Phase, Shared};
+use super::scheduler::worker::Worker;
 use super::spawn::{Order, spawn, spawn_on};
-use super::worker::Worker;
-use crate::green::home::Mailbox;
+use crate::green::context::remote::Mailbox;
 use crate::green::park::{attend_os, raise_if_cancelled};
 use crate::green::{Cancelled, Home, OnCancel, Outcome, Reason, Wait, Wake};
 use crate::shim::lock;
@@ -43,7 +44,7 @@ use crate::sys::exit;
 /// # std::io::Result::Ok(())
 /// ```
 pub struct Runtime {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     threads: Mutex<Vec<OsJoinHandle<()>>>,
 }
 
@@ -133,7 +134,7 @@ pub struct Metrics {
     /// How many of those wait for a call.
     pub blocking_idle: usize,
     /// Blocking calls that wait for a thread: more than
-    /// [`Builder::blocking_threads`](Builder::blocking_threads) are wanted at once, or more names are to be looked up than its quarter.
+    /// [`Builder::blocking_threads`](super::Builder::blocking_threads) are wanted at once, or more names are to be looked up than its quarter.
     pub blocking_queued: usize,
     /// Name look-ups under way.
     pub looking_up: usize,
@@ -212,7 +213,7 @@ impl Runtime {
     }
 
     pub(super) fn start_watchdog(&self, period: Duration) -> io::Result<()> {
-        super::watchdog::start(&self.shared, period)
+        super::inspect::watchdog::start(&self.shared, period)
     }
 
     fn start_worker(&self, index: usize, name: String) -> io::Result<OsJoinHandle<()>> {
@@ -312,7 +313,7 @@ impl Runtime {
     }
 
     /// Blocks the calling OS thread until every green thread has ended. False: a time limit around it came first.
-    fn wait_all(&self) -> bool {
+    pub(super) fn wait_all(&self) -> bool {
         let wait = Wait::new(Reason::Join).on_cancel(OnCancel::Defer);
         loop {
             let Ok(limit) = attend_os(&wait) else {
@@ -356,8 +357,8 @@ impl Runtime {
     /// Whether the caller is one of its own green threads.
     fn is_around(&self) -> bool {
         Home::get()
-            .and_then(Worker::of)
-            .is_some_and(|worker| Arc::ptr_eq(worker.shared(), &self.shared))
+            .and_then(Context::of)
+            .is_some_and(|context| Arc::ptr_eq(&context.shared, &self.shared))
     }
 }
 
@@ -403,7 +404,7 @@ const DROPPED_INSIDE: &str = "rustlet: a Runtime was dropped inside one of its o
      all of them are cancelled. Keep the Runtime outside, and give them its Handle";
 
 #[track_caller]
-fn refuse_inside() {
+pub(super) fn refuse_inside() {
     assert!(
         Home::get().is_none(),
         "run: called inside a green thread, whose worker it would block; call the function itself, or spawn it and join"
@@ -412,7 +413,7 @@ fn refuse_inside() {
 
 /// Runs `f` on `shared` and blocks the calling OS thread until it has ended.
 #[track_caller]
-fn first<F, T>(shared: &Arc<Shared>, f: F) -> Outcome<T>
+pub(super) fn first<F, T>(shared: &Arc<Shared>, f: F) -> Outcome<T>
 where
     F: FnOnce() -> T + Send,
     T: Send,
@@ -440,7 +441,7 @@ where
 
 /// What the caller of a run gets of it. `cancelled`: if its first thread was, by nobody around the caller.
 #[track_caller]
-fn give<T>(outcome: Outcome<T>, cancelled: impl FnOnce() -> T) -> T {
+pub(super) fn give<T>(outcome: Outcome<T>, cancelled: impl FnOnce() -> T) -> T {
     match outcome {
         Ok(value) => value,
         Err(payload) if payload.is::<Cancelled>() => {
@@ -448,109 +449,5 @@ fn give<T>(outcome: Outcome<T>, cancelled: impl FnOnce() -> T) -> T {
             cancelled()
         }
         Err(payload) => resume_unwind(payload),
-    }
-}
-
-fn ended_by_itself<T>() -> T {
-    resume_unwind(Box::new(Cancelled::new()))
-}
-
-/// Runs `f` as the first green thread of a runtime of its own, and returns its value when it has ended.
-///
-/// `f` may borrow from the caller. Green threads that are still alive when `f` returns are cancelled: they unwind
-/// from where they wait, running their destructors, and `run` returns when they have. A program of green
-/// threads ends when its `main` does, as one of OS threads. To wait for all of them, use [`run_all`].
-///
-/// `run` may be called again, and by several OS threads at once. The calling OS thread is blocked meanwhile. A
-/// [`timeout`](crate::timeout) around it cancels `f`, and `run` unwinds when all has ended.
-///
-/// A thread that has not ended when nothing has for five seconds (it computes, or stays in a [`shield`](crate::shield)) is named on stderr
-/// and left behind. With `panic = "abort"` nothing can be unwound: what is still alive is left behind at once, as OS threads are
-/// at the end of a program.
-///
-/// # Panics
-///
-/// With the panic of `f`, if it panics; if the caller is a green thread itself; if no OS thread, epoll
-/// instance or stack can be had (a [`Builder`] gives an error instead).
-///
-/// ```
-/// let greeting = String::from("hello");
-/// let length = rustlet::run(|| greeting.len());
-/// assert_eq!(length, 5);
-/// ```
-#[track_caller]
-pub fn run<F, T>(f: F) -> T
-where
-    F: FnOnce() -> T + Send,
-    T: Send,
-{
-    refuse_inside();
-    let runtime = start_or_panic();
-    let outcome = first(&runtime.shared, f);
-    drop(runtime);
-    give(outcome, ended_by_itself)
-}
-
-/// As [`run`], but waits until every green thread has ended by itself.
-///
-/// If `f` panics, the others still run to their end before the panic goes on. A [`timeout`](crate::timeout) around it cancels those that are left, and
-/// `run_all` unwinds when they have ended.
-///
-/// # Panics
-///
-/// As [`run`].
-///
-/// ```
-/// use std::sync::atomic::{AtomicU32, Ordering};
-///
-/// static DONE: AtomicU32 = AtomicU32::new(0);
-/// rustlet::run_all(|| {
-///     for _ in 0..10 {
-///         rustlet::spawn(|| DONE.fetch_add(1, Ordering::Relaxed));
-///     }
-/// });
-/// assert_eq!(DONE.load(Ordering::Relaxed), 10);
-/// ```
-#[track_caller]
-pub fn run_all<F, T>(f: F) -> T
-where
-    F: FnOnce() -> T + Send,
-    T: Send,
-{
-    refuse_inside();
-    let runtime = start_or_panic();
-    let outcome = first(&runtime.shared, f);
-    let all = runtime.wait_all();
-    drop(runtime);
-    if !all && outcome.is_ok() {
-        raise_if_cancelled();
-    }
-    give(outcome, ended_by_itself)
-}
-
-#[track_caller]
-fn start_or_panic() -> Runtime {
-    match Builder::new().build() {
-        Ok(runtime) => runtime,
-        Err(error) => panic!("rustlet: the runtime cannot be started: {error}"),
-    }
-}
-
-/// The process-wide runtime, started at its first use. It never ends.
-pub(crate) fn global() -> io::Result<Arc<Shared>> {
-    static GLOBAL: OnceLock<ManuallyDrop<Runtime>> = OnceLock::new();
-    static STARTING: Mutex<()> = Mutex::new(());
-    if let Some(runtime) = GLOBAL.get() {
-        return Ok(Arc::clone(&runtime.shared));
-    }
-    let _starting = lock(&STARTING);
-    if GLOBAL.get().is_none() {
-        let runtime = Builder::new().name("rustlet-global").build()?;
-        // `STARTING` is held: nobody else has set it.
-        let _set = GLOBAL.set(ManuallyDrop::new(runtime));
-    }
-    match GLOBAL.get() {
-        Some(runtime) => Ok(Arc::clone(&runtime.shared)),
-        None => Err(io::Error::other("the process-wide runtime did not start")),
     }
 }

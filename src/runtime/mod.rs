@@ -19,54 +19,32 @@
 pub(crate) mod blocking;
 #[cfg(not(loom))]
 mod builder;
-pub(crate) mod direction;
-pub(crate) mod idle;
 #[cfg(not(loom))]
-mod job;
+mod config;
+#[cfg(not(loom))]
+pub(crate) mod current;
+#[cfg(not(loom))]
+mod inspect;
+pub(crate) mod io;
 #[cfg(not(loom))]
 pub(crate) mod join;
 #[cfg(not(loom))]
 mod life;
 #[cfg(not(loom))]
-mod linger;
-#[cfg(not(loom))]
-mod load;
-#[cfg(not(loom))]
-pub(crate) mod lull;
-#[cfg(not(loom))]
-mod panic_hook;
-#[cfg(not(loom))]
 mod placement;
 #[cfg(not(loom))]
-pub(crate) mod reactor;
-#[cfg(not(loom))]
-mod registry;
-mod ring;
-#[cfg(not(loom))]
-mod sentinel;
-#[cfg(not(loom))]
-pub(crate) mod shared;
-#[cfg(not(loom))]
-mod sites;
-#[cfg(not(loom))]
-pub(crate) mod source;
+mod run;
+pub(crate) mod scheduler;
 #[cfg(not(loom))]
 pub(crate) mod spawn;
 #[cfg(not(loom))]
-mod start_queue;
-#[cfg(not(loom))]
-mod timer;
-#[cfg(not(loom))]
-mod watchdog;
-#[cfg(not(loom))]
-pub(crate) mod worker;
+pub(crate) mod stepped;
 
 #[cfg(not(loom))]
 pub use self::{
-    builder::{AtEnd, Builder},
-    life::{Handle, Metrics, Runtime, run, run_all},
-    registry::{ShutdownError, ThreadInfo, ThreadState, threads},
+    builder::Builder,
+    config::AtEnd,
+    inspect::registry::{ShutdownError, ThreadInfo, ThreadState, threads},
+    life::{Handle, Metrics, Runtime},
+    run::{run, run_all},
 };
-
-#[cfg(not(loom))]
-pub(crate) use self::life::global;

@@ -2,7 +2,7 @@
     unsafe_code,
     reason = "erases the types of closures, and hands references to the scheduler"
 )]
-//! From a closure to a thread in a queue: every way to spawn comes through [`spawn`].
+//! From a closure to a thread in a queue, on a runtime that the caller names. `current.rs` finds the one that is meant otherwise.
 //!
 //! SP1. `F` and `T` outlive the thread: they are `'static`, or the caller waits for the thread's end.
 
@@ -11,13 +11,13 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::blocking;
 use super::join::JoinHandle;
-use super::shared::{Shared, Unstarted};
-use super::sites;
-use super::worker::Worker;
+use super::placement::sites;
+use super::scheduler::shared::Shared;
+use super::scheduler::start_queue::Unstarted;
+use super::scheduler::worker::Worker;
 use crate::green::scope::ScopeState;
-use crate::green::{Birth, Green, GreenRef, Home, OwnStack};
+use crate::green::{Birth, Green, GreenRef, Home, OwnStack, OwningScope};
 use crate::stack::{self, StackSize};
 
 /// What the ways to spawn differ in.
@@ -96,14 +96,14 @@ fn birth(order: Order, own_stack: Option<OwnStack>, shared: &Shared) -> Birth {
         name: order.name,
         at: order.at,
         group: shared.group,
-        scope: order.scope,
+        scope: order.scope.map(|scope| scope as Arc<dyn OwningScope>),
         own_stack,
     }
 }
 
 /// The name of the spawn site of a closure of that type.
 #[inline(always)]
-fn key<F: FnOnce() -> T, T>(at: &'static Location<'static>) -> u64 {
+pub(super) fn key<F: FnOnce() -> T, T>(at: &'static Location<'static>) -> u64 {
     sites::key(std::ptr::from_ref(at).addr(), Green::kind::<F, T>())
 }
 
@@ -201,93 +201,6 @@ where
     Ok(unsafe { JoinHandle::new(handle) })
 }
 
-/// Spawns what borrows nothing, on the runtime of the caller (green, or a blocking call), else on the process-wide one.
-///
-/// # Errors
-///
-/// As [`spawn`].
-#[inline]
-pub(crate) fn spawn_static<F, T>(order: Order, f: F) -> io::Result<JoinHandle<T>>
-where
-    F: FnOnce() -> T + Send + 'static,
-    T: Send + 'static,
-{
-    // SAFETY: SP1, both are `'static`.
-    unsafe { spawn_unchecked(order, f) }
-}
-
-/// As [`spawn_static`], for what may borrow.
-///
-/// # Errors
-///
-/// As [`spawn`].
-///
-/// # Safety
-///
-/// SP1.
-#[inline]
-pub(crate) unsafe fn spawn_unchecked<F, T>(order: Order, f: F) -> io::Result<JoinHandle<T>>
-where
-    F: FnOnce() -> T + Send,
-    T: Send,
-{
-    // SAFETY: SP1, by the contract.
-    let handle = unsafe { spawn_here(order, f) }?;
-    // SAFETY: J1.
-    Ok(unsafe { JoinHandle::new(handle) })
-}
-
-/// Spawns on the runtime of the caller (green, or a blocking call), else on the process-wide one.
-///
-/// # Errors
-///
-/// As [`spawn`].
-///
-/// # Safety
-///
-/// SP1.
-#[inline]
-pub(crate) unsafe fn spawn_here<F, T>(order: Order, f: F) -> io::Result<GreenRef>
-where
-    F: FnOnce() -> T,
-{
-    match Worker::current() {
-        // SAFETY: SP1, by the contract.
-        Some(worker) => unsafe { spawn(worker.shared(), order, f) },
-        // SAFETY: as above.
-        None => unsafe { spawn(&elsewhere()?, order, f) },
-    }
-}
-
-/// As [`spawn_static`] for a thread without any wishes: the short way, which nearly all spawns go.
-///
-/// # Errors
-///
-/// As [`spawn`].
-#[inline]
-pub(crate) fn spawn_plain<F, T>(at: &'static Location<'static>, f: F) -> io::Result<JoinHandle<T>>
-where
-    F: FnOnce() -> T + Send + 'static,
-    T: Send + 'static,
-{
-    let Some(worker) = Worker::current().filter(|worker| worker.shared().has_no_limit()) else {
-        let order = Order {
-            name: None,
-            stack: None,
-            scope: None,
-            worker: None,
-            at,
-        };
-        return spawn_static(order, f);
-    };
-    let block = worker.bear(at)?;
-    // SAFETY: just born; SP1, both are `'static`.
-    let (scheduled, handle) = unsafe { Green::animate(block, f) };
-    worker.push(Unstarted(scheduled), key::<F, T>(at));
-    // SAFETY: J1.
-    Ok(unsafe { JoinHandle::new(handle) })
-}
-
 /// Spawns what borrows nothing on `shared`.
 ///
 /// # Errors
@@ -303,13 +216,4 @@ where
     let handle = unsafe { spawn(shared, order, f) }?;
     // SAFETY: J1.
     Ok(unsafe { JoinHandle::new(handle) })
-}
-
-/// On an OS thread that is no worker: the runtime whose blocking call this is, else the process-wide one.
-#[cold]
-fn elsewhere() -> io::Result<Arc<Shared>> {
-    match blocking::runtime_of_thread() {
-        Some(shared) => Ok(shared),
-        None => super::global(),
-    }
 }

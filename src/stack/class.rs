@@ -2,7 +2,7 @@
 //!
 //! Owned by the reserve and touched under its mutex.
 
-use super::StackSize;
+use super::size::StackSize;
 
 /// Credits that a pool may have beside those of green threads: for its list, and for spawns to come.
 pub(super) const OWN_CREDITS: usize = 256;

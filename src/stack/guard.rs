@@ -13,7 +13,7 @@ use std::io;
 use std::iter;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::GUARD;
+use super::size::GUARD;
 use crate::sys::mem;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

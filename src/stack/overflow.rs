@@ -13,7 +13,8 @@ use std::fmt;
 use std::io;
 use std::sync::OnceLock;
 
-use super::{GUARD, slab};
+use super::size::GUARD;
+use super::slab;
 use crate::sys::{mem, segv};
 
 /// The stack in whose guard an access fell.

@@ -4,8 +4,7 @@
 //!
 //! - **P1** A pool has as many credits as its list may have slots ([`StackPool::room`]), beside those
 //!   in `credits`. So what waits in a list is never promised to somebody else (S4).
-//! - **P2** The last [`MARK`] of the highest page of a free stack, untouched since it was written, shows
-//!   that no frame reached the next page. The converse does not hold: a frame may step over the mark.
+//! - **P2** is in `mark.rs`.
 //!
 //! Taking is popping, giving is pushing, last in first out, so that a steady stream of short green threads runs on few
 //! stacks, which are in the cache. Memory goes back in three ways:
@@ -24,18 +23,15 @@
 
 use std::fmt;
 use std::io;
-use std::ptr;
 use std::sync::Mutex;
 
 use super::class::OWN_CREDITS;
 use super::guard::Guarding;
+use super::mark::{is_marked, read_mark, release_deep, write_mark};
 use super::reserve::{self, RESERVE, Reserve};
-use super::{Slot, Stack, StackSize};
-use crate::sys::mem;
-
-/// Half a cache line. No word of it is a plausible address, count or zero.
-type Mark = [u64; 4];
-const MARK: Mark = [0x5AFE_57AC_0000_5AFE; 4];
+use super::size::StackSize;
+use super::slot::Slot;
+use super::stack::Stack;
 
 /// How many deep stacks are cleaned up after between two trims. Each costs some microseconds, most
 /// of them in the faults of whoever goes deep on it next.
@@ -281,50 +277,14 @@ impl fmt::Debug for StackPool {
     }
 }
 
-/// Cleans up a stack that goes to the reserve without a pool.
-pub(super) fn settle(slot: Slot) {
-    if !is_marked(slot) {
-        release_deep(slot);
-        write_mark(slot);
-    }
-}
-
-fn mark_of(slot: Slot) -> *mut Mark {
-    ptr::with_exposed_provenance_mut(slot.end() - mem::page_size())
-}
-
-#[inline]
-fn read_mark(slot: Slot) -> Mark {
-    // SAFETY: the slot is ours (S1), and its highest page is readable memory (S5).
-    unsafe { mark_of(slot).read() }
-}
-
-/// Without a branch for each word, and without a call.
-#[inline]
-fn is_marked(slot: Slot) -> bool {
-    let differing = |all: u64, (one, other): (u64, u64)| all | (one ^ other);
-    read_mark(slot).into_iter().zip(MARK).fold(0, differing) == 0
-}
-
-fn write_mark(slot: Slot) {
-    // SAFETY: the slot is ours (S1), nothing runs on it, and its highest page is writable (S5).
-    unsafe { mark_of(slot).write(MARK) }
-}
-
-/// Releases all pages but the highest.
-fn release_deep(slot: Slot) {
-    let from = slot.usable_from();
-    let until = slot.end() - mem::page_size();
-    if until > from {
-        // SAFETY: the slot is ours (S1), and nothing runs on it. On failure only memory is lost.
-        let _released = unsafe { mem::release(from, until - from) };
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::ptr;
+
+    use super::super::mark::*;
+    use super::super::size::GUARD;
     use super::*;
-    use crate::stack::GUARD;
+    use crate::sys::mem;
 
     fn own_reserve(guarding: Option<Guarding>) -> &'static Mutex<Reserve> {
         Box::leak(Box::new(Mutex::new(Reserve::new(guarding))))
@@ -553,9 +513,9 @@ mod tests {
     fn a_stack_of_another_size_does_not_enter_the_list() {
         let mut pool = StackPool::new(StackSize::DEFAULT);
         let other = StackSize::from_usable(1 << 20);
-        super::super::reserve_shared(other).unwrap();
-        pool.give(super::super::take_sized(other).unwrap());
+        crate::stack::reserve_shared(other).unwrap();
+        pool.give(crate::stack::take_sized(other).unwrap());
         assert!(pool.list.is_empty());
-        super::super::unreserve_shared(other);
+        crate::stack::unreserve_shared(other);
     }
 }

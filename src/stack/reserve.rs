@@ -22,8 +22,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::class::Class;
 use super::guard::{self, Guarding};
 use super::shortage;
+use super::size::StackSize;
 use super::slab::{Slab, Taken};
-use super::{Slot, StackSize};
+use super::slot::Slot;
 use crate::sys::mem;
 
 /// The reserve of the process.

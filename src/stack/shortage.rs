@@ -5,8 +5,8 @@
 
 use std::io;
 
-use super::StackSize;
 use super::guard::Guarding;
+use super::size::StackSize;
 use crate::sys::limits;
 
 /// Beyond this no user address space reaches, on either architecture, in the usual set-up.

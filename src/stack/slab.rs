@@ -17,7 +17,8 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use super::guard::{self, Guarding};
-use super::{GUARD, Slot, StackSize};
+use super::size::{GUARD, StackSize};
+use super::slot::Slot;
 use crate::sys::mem;
 
 #[derive(Debug)]

@@ -26,10 +26,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::line::Line;
-use super::spin::Spin;
-use super::stand::{Ended, Place, stand, wake_some};
-use super::waiting::Thread;
+use super::wait::line::Line;
+use super::wait::spin::Spin;
+use super::wait::stand::{Ended, Place, stand, wake_some};
+use super::wait::waiting::Thread;
 use crate::channel;
 use crate::channel::limit::{Limit, give_way};
 use crate::green::budget::spend_quietly;

@@ -16,10 +16,10 @@ use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::line::Line;
-use super::spin::{Held, Spin};
-use super::stand::{Ended, Place, Sleep, stand};
-use super::waiting::Thread;
+use super::wait::line::Line;
+use super::wait::spin::{Held, Spin};
+use super::wait::stand::{Ended, Place, Sleep, stand};
+use super::wait::waiting::Thread;
 use crate::channel::{self, Waiters};
 use crate::green::budget::spend_quietly;
 use crate::green::park::raise_if_cancelled;

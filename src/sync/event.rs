@@ -6,10 +6,10 @@ use std::fmt;
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
-use super::line::Line;
-use super::spin::Spin;
-use super::stand::{Ended, Place, stand, wake_some};
-use super::waiting::Thread;
+use super::wait::line::Line;
+use super::wait::spin::Spin;
+use super::wait::stand::{Ended, Place, stand, wake_some};
+use super::wait::waiting::Thread;
 use crate::green::budget::spend_quietly;
 use crate::green::park::raise_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait};

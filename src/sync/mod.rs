@@ -3,12 +3,8 @@
 //!
 //! What std has, behaves as std's, and what needs no waiting (`Arc`, atomics, the errors) is std's own.
 
-pub(crate) mod line;
 mod raw;
-pub(crate) mod spin;
-pub(crate) mod stand;
-#[cfg(not(loom))]
-pub(crate) mod waiting;
+pub(crate) mod wait;
 
 #[cfg(not(loom))]
 mod barrier;
@@ -17,25 +13,15 @@ pub mod broadcast;
 #[cfg(not(loom))]
 mod callback;
 #[cfg(not(loom))]
-mod condvar;
-#[cfg(not(loom))]
 mod event;
 #[cfg(not(loom))]
-mod lazy_lock;
+mod init;
+#[cfg(not(loom))]
+mod lock;
 #[cfg(not(loom))]
 pub mod mpsc;
 #[cfg(not(loom))]
-mod mutex;
-#[cfg(not(loom))]
-mod once;
-#[cfg(not(loom))]
-mod once_lock;
-#[cfg(not(loom))]
 mod parker;
-#[cfg(not(loom))]
-mod poison;
-#[cfg(not(loom))]
-mod rwlock;
 #[cfg(not(loom))]
 mod semaphore;
 #[cfg(not(loom))]
@@ -48,14 +34,14 @@ pub mod oneshot;
 pub use self::{
     barrier::{Barrier, BarrierWaitResult},
     callback::Callback,
-    condvar::{Condvar, WaitTimeoutResult},
     event::Event,
-    lazy_lock::LazyLock,
-    mutex::{Mutex, MutexGuard},
-    once::{Once, OnceState},
-    once_lock::OnceLock,
+    init::lazy_lock::LazyLock,
+    init::once::{Once, OnceState},
+    init::once_lock::OnceLock,
+    lock::condvar::{Condvar, WaitTimeoutResult},
+    lock::mutex::{Mutex, MutexGuard},
+    lock::rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard},
     parker::{Parker, Unparker},
-    rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard},
     semaphore::{AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit, TryAcquireError},
     wait_group::WaitGroup,
 };

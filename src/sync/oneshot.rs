@@ -20,7 +20,7 @@ use std::time::Duration;
 pub use std::sync::mpsc::{RecvError, RecvTimeoutError, TryRecvError};
 
 use super::raw::oneshot::{RawOneshot, Received};
-use super::waiting::Thread;
+use super::wait::waiting::Thread;
 use crate::channel::{self, Latch};
 use crate::green::budget::spend_quietly;
 use crate::green::park::raise_if_cancelled;

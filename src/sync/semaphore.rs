@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::raw::semaphore::{Acquired, RawSemaphore};
-use super::waiting::Thread;
+use super::wait::waiting::Thread;
 use crate::green::budget::spend_quietly;
 use crate::green::park::raise_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait};

@@ -1,15 +1,12 @@
 //! The operating system: all that is named `libc` is below here.
 
-pub(crate) mod alarm;
 pub(crate) mod cache;
 pub(crate) mod clock;
-#[cfg(target_os = "linux")]
-pub(crate) mod epoll;
-pub(crate) mod event;
 pub(crate) mod exit;
 pub(crate) mod file;
 pub(crate) mod limits;
 pub(crate) mod mem;
+pub(crate) mod poll;
 pub(crate) mod segv;
 pub(crate) mod signal;
 pub(crate) mod sock;

@@ -4,7 +4,10 @@
 use std::io;
 
 use super::{JoinHandle, Scope, ScopedJoinHandle};
-use crate::runtime::spawn::{self as start, Order};
+use crate::runtime::{
+    current,
+    spawn::{self as start, Order},
+};
 use crate::stack::StackSize;
 
 /// Settings of a green thread. As [`std::thread::Builder`].
@@ -118,7 +121,7 @@ impl Builder {
         T: Send + 'static,
     {
         crate::green::budget::spend_quietly(std::panic::Location::caller());
-        start::spawn_static(self.order(), f)
+        current::spawn_static(self.order(), f)
     }
 
     /// As [`Builder::spawn`], for what borrows. As [`std::thread::Builder::spawn_unchecked`]; where it can be, [`scope`](super::scope) is the safe way.
@@ -154,7 +157,7 @@ impl Builder {
     {
         crate::green::budget::spend_quietly(std::panic::Location::caller());
         // SAFETY: by the contract.
-        unsafe { start::spawn_unchecked(self.order(), f) }
+        unsafe { current::spawn_unchecked(self.order(), f) }
     }
 
     /// As [`spawn_local`](super::spawn_local), with an error instead of a panic.

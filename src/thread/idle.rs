@@ -4,7 +4,7 @@
 
 use std::panic::Location;
 
-use crate::runtime::lull;
+use crate::runtime::scheduler::context;
 
 /// Suspends the calling green thread until its worker has nothing else to run: every other green thread of the worker waits,
 /// no event has come for any of them, and none is about to be started there. For work that should give way to everything else.
@@ -34,5 +34,5 @@ use crate::runtime::lull;
 /// ```
 #[track_caller]
 pub fn wait_idle() {
-    lull::wait_idle(Location::caller());
+    context::wait_idle(Location::caller());
 }

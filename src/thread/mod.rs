@@ -49,7 +49,10 @@ use crate::green::park::yield_now as yield_green;
 use crate::green::unparker::OsThread;
 use crate::green::{Home, Reason, Wait, Wake, park as wait_for};
 use crate::runtime::blocking;
-use crate::runtime::spawn::{self as start, Order};
+use crate::runtime::{
+    current,
+    spawn::{self as start, Order},
+};
 use crate::sys::clock::{self, NEVER, Tick};
 
 /// What [`JoinHandle::join`] gives: as [`std::thread::Result`].
@@ -101,7 +104,7 @@ where
 {
     let at = Location::caller();
     spend_quietly(at);
-    match start::spawn_plain(at, f) {
+    match current::spawn_plain(at, f) {
         Ok(handle) => handle,
         Err(error) => spawn_failed(&error),
     }
@@ -145,7 +148,7 @@ where
         worker: Some(index),
         ..Order::new()
     };
-    match start::spawn_static(order, f) {
+    match current::spawn_static(order, f) {
         Ok(handle) => handle,
         Err(error) => spawn_failed(&error),
     }

@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use super::{JoinHandle, spawn_failed};
-use crate::runtime::spawn::{Order, spawn_static};
+use crate::runtime::current::spawn_static;
+use crate::runtime::spawn::Order;
 use crate::time::interval;
 
 /// Spawns a green thread that calls `f` at once and then each time that `every` has passed since the first time, without drift. It goes on until it

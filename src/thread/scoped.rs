@@ -19,7 +19,10 @@ use crate::green::park::raise_if_cancelled;
 use crate::green::scope::ScopeState;
 use crate::green::{Cancelled, Reason, Wait};
 use crate::runtime::join::Joiner;
-use crate::runtime::spawn::{self as start, Order};
+use crate::runtime::{
+    current,
+    spawn::{self as start, Order},
+};
 use crate::sys::clock;
 
 /// Where scoped green threads are spawned. As [`std::thread::Scope`]; see [`scope`].
@@ -217,7 +220,7 @@ impl<'scope> Scope<'scope, '_> {
             ..order
         };
         // SAFETY: SP1 by Z1.
-        let green = unsafe { start::spawn_here(order, f) }?;
+        let green = unsafe { current::spawn_here(order, f) }?;
         // The thread leaves the scope by itself.
         let _entered = ManuallyDrop::new(entered);
         Ok(ScopedJoinHandle {

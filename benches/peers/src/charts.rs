@@ -2,11 +2,9 @@
 //!
 //! They stand in documents that are read on white and on black, so they bring their own background.
 
-use std::error::Error;
 use std::path::Path;
 use std::{fs, io};
 
-use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use crate::report::Report;
@@ -15,38 +13,10 @@ use crate::rows::PEERS;
 mod axis;
 mod bars;
 mod curves;
+mod panel;
 
-/// A colour for each peer, the same in all charts; ours is the strong one.
-const COLOURS: [RGBColor; 8] = [
-    RGBColor(214, 39, 40),
-    RGBColor(31, 90, 170),
-    RGBColor(110, 170, 230),
-    RGBColor(60, 150, 70),
-    RGBColor(150, 90, 170),
-    RGBColor(0, 165, 175),
-    RGBColor(150, 130, 110),
-    RGBColor(90, 90, 90),
-];
-
-/// One coordinate system.
-struct Panel {
-    title: &'static str,
-    metric: &'static str,
-    /// A key, a label under the bars, and a place on the axis for curves.
-    points: &'static [(&'static str, &'static str, f64)],
-    kind: Kind,
-}
-
-enum Kind {
-    /// Over a logarithmic axis of this name.
-    Curves(&'static str),
-    /// On a logarithmic scale, because OS threads are a hundred times dearer than the rest.
-    Bars,
-    /// From zero up.
-    LinearBars,
-}
-
-use Kind::{Bars, Curves, LinearBars};
+use panel::Kind::{Bars, Curves, LinearBars};
+use panel::{COLOURS, Drawn, Panel, style};
 
 struct Chart {
     file: &'static str,
@@ -235,9 +205,6 @@ const ECHO: [(&str, &str, f64); 4] = [
     ("echo-10k", "", 1e4),
 ];
 
-type Drawn = Result<(), Box<dyn Error>>;
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-
 /// Draws those charts for which there are figures.
 pub(crate) fn draw(report: &Report, directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)?;
@@ -288,49 +255,5 @@ fn shown(peer: &'static str) -> &'static str {
         "threads" => "OS threads",
         "limit" => "limit, no scheduler",
         _ => peer,
-    }
-}
-
-/// Dark letters of this size.
-fn style(size: i32) -> TextStyle<'static> {
-    let font = ("sans-serif", size).into_font();
-    font.color(&RGBColor(30, 30, 30))
-}
-
-/// The title of a panel.
-fn caption(area: &Area<'_>, title: &str) -> Drawn {
-    Ok(area.draw(&Text::new(title.to_owned(), (axis::LEFT, 8), style(19)))?)
-}
-
-impl Panel {
-    /// The values of a peer, with the number of the point.
-    fn values(&self, report: &Report, peer: &str) -> Vec<(usize, f64)> {
-        let points = self.points.iter().enumerate();
-        points
-            .filter_map(|(number, (row, _, _))| {
-                let value = report.median(row, self.metric, peer)?;
-                (value > 0.0).then_some((number, value))
-            })
-            .collect()
-    }
-
-    /// The lowest and the highest of all.
-    fn bounds(&self, report: &Report) -> Option<(f64, f64)> {
-        let values = PEERS.iter().flat_map(|peer| self.values(report, peer));
-        values.fold(None, |bounds, (_, value)| {
-            let (low, high) = bounds.unwrap_or((value, value));
-            Some((value.min(low), value.max(high)))
-        })
-    }
-}
-
-/// A figure at an axis: no more digits than it needs.
-fn tick(value: f64) -> String {
-    if value >= 1e6 {
-        format!("{}M", (value / 1e6 * 10.0).round() / 10.0)
-    } else if value >= 1e4 {
-        format!("{}k", (value / 1e3 * 10.0).round() / 10.0)
-    } else {
-        format!("{}", (value * 100.0).round() / 100.0)
     }
 }

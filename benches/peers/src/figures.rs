@@ -80,3 +80,10 @@ impl Lateness {
         ]
     }
 }
+
+/// Figures; or why there are none, in words, empty where there is nothing to say.
+pub(crate) type Measured = Result<Figures, String>;
+
+pub(crate) fn nothing(words: &str) -> Measured {
+    Err(words.to_owned())
+}

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::{env, io};
 
-use crate::figures::Figures;
-use crate::measure::{Measured, nothing};
+use crate::figures::{Figures, Measured, nothing};
 use crate::rows::Row;
 
 const MISSING: &str = "no Go toolchain here";

@@ -11,13 +11,11 @@
 
 mod blocking;
 mod charts;
-mod churn;
 #[path = "../../support/connection.rs"]
 mod connection;
 #[allow(dead_code, reason = "the driver has more to tell than this needs")]
 #[path = "../../load/driver.rs"]
 mod driver;
-mod epoll;
 mod figures;
 mod futures;
 mod golang;
@@ -30,9 +28,7 @@ mod measure;
 mod report;
 mod rows;
 mod run;
-mod servers;
-mod serving;
-mod slices;
+mod serve;
 #[path = "../../support/table.rs"]
 #[allow(dead_code, reason = "not every benchmark needs all of it")]
 mod table;
@@ -78,7 +74,7 @@ pub(crate) struct Options {
 fn main() -> io::Result<()> {
     let args: Vec<String> = env::args().skip(1).collect();
     match args.first().map(String::as_str) {
-        Some(servers::ARGUMENT) => return servers::child(&args[1..]),
+        Some(serve::servers::ARGUMENT) => return serve::servers::child(&args[1..]),
         Some(run::ARGUMENT) => return run::child(&args[1..]),
         _ => {}
     }

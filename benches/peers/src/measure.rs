@@ -3,18 +3,11 @@
 use std::io;
 
 use crate::blocking::{self, Threads, may::May, rustlet::Rustlet, threads::OsThreads};
-use crate::figures::Figures;
+use crate::figures::{Measured, nothing};
 use crate::futures::{self, Tasks, smol::Smol, tokio as tokio_peer};
 use crate::rows::Operation::*;
 use crate::rows::Row;
 use crate::{golang, limits, machine};
-
-/// Figures; or why there are none, in words, empty where there is nothing to say.
-pub(crate) type Measured = Result<Figures, String>;
-
-pub(crate) fn nothing(words: &str) -> Measured {
-    Err(words.to_owned())
-}
 
 /// Beyond so many the OS threads are not asked: it is for the kernel to say how many there may be, and it says it by
 /// falling over.

@@ -1,6 +1,6 @@
 //! What is measured: the rows of the table, in the order in which they run.
 
-use crate::servers::Service;
+use crate::serve::service::Service;
 
 /// The contenders, in the order of the table's columns.
 pub(crate) const PEERS: [&str; 8] = [

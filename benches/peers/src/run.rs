@@ -8,11 +8,12 @@ use std::process::{Command, Stdio, exit};
 use std::time::{Duration, Instant};
 use std::{env, process, thread};
 
-use crate::measure::Measured;
+use crate::figures::Measured;
 use crate::report::Report;
 use crate::rows::{self, PEERS, ROWS, Row, When};
+use crate::serve::{serving, slices};
 use crate::table::significant;
-use crate::{Options, golang, head, machine, measure, serving, slices};
+use crate::{Options, golang, head, machine, measure};
 
 /// The argument that makes this program measure one row, of one peer or of several in turns.
 pub(crate) const ARGUMENT: &str = "--measure";

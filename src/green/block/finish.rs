@@ -8,18 +8,66 @@
 //! will come, is one piece of code in the frame at the base of the stack; the rest is out of line. The invariants are those of the control
 //! block, in `green/mod.rs`, of `body.rs` and of `completion.rs`.
 
+use std::cell::Cell;
+
+use super::super::cancel::contain;
 use super::super::completion::Finished;
 use super::super::ends;
+use super::super::fiber::Fiber;
 use super::super::unparker::Unparker;
-use super::{Green, State, contain};
+use super::{Green, OwningScope, State};
+use crate::green::context::home::Home;
+use crate::stack::Stack;
 
 impl Green {
     /// Ends a thread that no worker will start: its runtime has ended. On the caller's stack.
     pub(crate) fn discard(&self) {
-        // SAFETY: B2, not run yet, and nobody else has it.
-        let failed = unsafe { self.body.cancel() };
+        let failed = self.cancel_body();
         self.set_state(State::Done);
         self.complete(failed);
+    }
+
+    /// Gives it a stack. False: the stack is unusable.
+    #[inline(always)]
+    pub(crate) fn set_up(&self, stack: Stack) -> bool {
+        if !stack.is_inhabited() {
+            return self.set_up_fresh(stack);
+        }
+        // SAFETY: just seen; stacks that are inhabited stay with their worker (S7).
+        let fiber = unsafe { Fiber::again(stack) };
+        // SAFETY: G5.
+        unsafe { *self.fiber.get() = Some(fiber) };
+        true
+    }
+
+    #[cold]
+    fn set_up_fresh(&self, stack: Stack) -> bool {
+        let fiber = Fiber::new(stack, |started| {
+            let Some(home) = Home::of_thread() else {
+                panic!("rustlet: a green thread runs outside its worker; this is a bug in rustlet");
+            };
+            let green = home.current();
+            // SAFETY: G5.
+            if let Some(fiber) = unsafe { (*green.fiber.get()).as_ref() } {
+                started.attach(fiber);
+            }
+            green.live();
+        });
+        let usable = fiber.is_some();
+        // SAFETY: G5.
+        unsafe { *self.fiber.get() = fiber };
+        usable
+    }
+
+    /// Drops the closure, which has not run. What it has captured is dropped to its end, whatever ends the waits of the
+    /// calling thread. True: with a panic.
+    fn cancel_body(&self) -> bool {
+        let mut failed = false;
+        contain(|| {
+            // SAFETY: B2, not run yet, and nobody else has it.
+            failed = unsafe { self.body.cancel() };
+        });
+        failed
     }
 
     /// From the first step to the last, on its own stack.
@@ -27,8 +75,7 @@ impl Green {
     pub(super) fn live(&self) {
         let failed = if self.is_cancelled() {
             self.end_cancellation();
-            // SAFETY: B2, not run yet.
-            unsafe { self.body.cancel() }
+            self.cancel_body()
         } else {
             // SAFETY: B2.
             unsafe { self.body.run() }
@@ -85,6 +132,24 @@ impl Green {
         }
         if is_watched {
             ends::tell(self);
+        }
+    }
+
+    /// The scope that it is a thread of.
+    #[inline]
+    pub(super) fn scope(&self) -> Option<&dyn OwningScope> {
+        // SAFETY: G4.
+        let rare = unsafe { (*self.rare.get()).as_ref() }?;
+        rare.scope.as_deref()
+    }
+
+    /// Its link in the list of its scope (RF1 in `reference.rs`).
+    #[inline]
+    pub(super) fn scope_link(&self) -> &Cell<*mut Green> {
+        // SAFETY: G4.
+        match unsafe { (*self.rare.get()).as_ref() } {
+            Some(rare) => &rare.scope_link,
+            None => unreachable!("only threads of a scope are in its list"),
         }
     }
 

@@ -4,9 +4,9 @@
 //!      afterwards finds it there, and sees that `standing` is not 0: the mutex orders the two.
 
 use crate::shim::{AtomicUsize, Ordering, const_unless_loom};
-use crate::sync::line::Line;
-use crate::sync::spin::Spin;
-use crate::sync::stand::{Ended, Place, Sleep, stand};
+use crate::sync::wait::line::Line;
+use crate::sync::wait::spin::Spin;
+use crate::sync::wait::stand::{Ended, Place, Sleep, stand};
 
 /// See the module's text.
 pub(crate) struct RawCondvar<S> {
@@ -86,7 +86,7 @@ impl<S: Sleep> RawCondvar<S> {
 mod loom_tests {
     use super::*;
     use crate::sync::raw::mutex::RawMutex;
-    use crate::sync::stand::model::{Model, Until, check, guarded};
+    use crate::sync::wait::stand::model::{Model, Until, check, guarded};
     use loom::sync::Arc;
     use loom::thread;
 

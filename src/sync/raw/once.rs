@@ -12,9 +12,9 @@
 //! ON2. `end` wakes all: those who wait for an initialiser try again, those who wait for completion look again.
 
 use crate::shim::{AtomicU8, Ordering, const_unless_loom};
-use crate::sync::line::Line;
-use crate::sync::spin::{Held, Spin};
-use crate::sync::stand::{Ended, Place, Sleep, stand, wake_some};
+use crate::sync::wait::line::Line;
+use crate::sync::wait::spin::{Held, Spin};
+use crate::sync::wait::stand::{Ended, Place, Sleep, stand, wake_some};
 
 const INCOMPLETE: u8 = 0;
 const RUNNING: u8 = 1;
@@ -154,7 +154,7 @@ impl<S: Sleep> RawOnce<S> {
 #[cfg(all(test, loom))]
 mod loom_tests {
     use super::*;
-    use crate::sync::stand::model::{Model, Until, check, guarded};
+    use crate::sync::wait::stand::model::{Model, Until, check, guarded};
     use loom::sync::Arc;
     use loom::thread;
 

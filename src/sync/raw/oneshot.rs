@@ -4,9 +4,9 @@
 //! OS2. What ends a wait, the value or the end of the sender, wakes all that wait; the value goes to the one that takes it
 //!      first, and there is no other.
 
-use crate::sync::line::Line;
-use crate::sync::spin::Spin;
-use crate::sync::stand::{Ended, Place, Sleep, stand, wake_some};
+use crate::sync::wait::line::Line;
+use crate::sync::wait::spin::Spin;
+use crate::sync::wait::stand::{Ended, Place, Sleep, stand, wake_some};
 
 /// See the module's text.
 pub(crate) struct RawOneshot<T, S> {
@@ -125,7 +125,7 @@ impl<T, S> State<T, S> {
 #[cfg(all(test, loom))]
 mod loom_tests {
     use super::*;
-    use crate::sync::stand::model::{Model, Until, check};
+    use crate::sync::wait::stand::model::{Model, Until, check};
     use loom::sync::Arc;
     use loom::thread;
 

@@ -25,9 +25,9 @@
 use std::cell::Cell;
 
 use crate::shim::{AtomicUsize, Ordering, const_unless_loom};
-use crate::sync::line::Line;
-use crate::sync::spin::Spin;
-use crate::sync::stand::{Ended, Place, Sleep, Turn, stand};
+use crate::sync::wait::line::Line;
+use crate::sync::wait::spin::Spin;
+use crate::sync::wait::stand::{Ended, Place, Sleep, Turn, stand};
 
 const WRITER: usize = 1;
 const QUEUED: usize = 2;
@@ -333,7 +333,7 @@ impl<S: Sleep> RawRwLock<S> {
 #[cfg(all(test, loom))]
 mod loom_tests {
     use super::*;
-    use crate::sync::stand::model::{Model, Until, check, guarded};
+    use crate::sync::wait::stand::model::{Model, Until, check, guarded};
     use loom::sync::Arc;
     use loom::thread;
 

@@ -8,9 +8,9 @@
 use std::cell::Cell;
 
 use crate::shim::const_unless_loom;
-use crate::sync::line::Line;
-use crate::sync::spin::{Held, Spin};
-use crate::sync::stand::{Ended, Place, Sleep, stand, wake_some};
+use crate::sync::wait::line::Line;
+use crate::sync::wait::spin::{Held, Spin};
+use crate::sync::wait::stand::{Ended, Place, Sleep, stand, wake_some};
 
 /// See the module's text.
 pub(crate) struct RawSemaphore<S> {
@@ -168,7 +168,7 @@ impl<S: Sleep> RawSemaphore<S> {
 #[cfg(all(test, loom))]
 mod loom_tests {
     use super::*;
-    use crate::sync::stand::model::{Model, Until, check};
+    use crate::sync::wait::stand::model::{Model, Until, check};
     use loom::sync::Arc;
     use loom::thread;
 

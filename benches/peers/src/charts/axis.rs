@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::{Area, Drawn, style, tick};
+use super::panel::{Area, Drawn, LEFT, TOP, style, tick};
 
 /// Values onto pixels.
 pub(super) struct Axis {
@@ -13,10 +13,6 @@ pub(super) struct Axis {
     /// The pixel of the lowest value, and of the highest.
     pub(super) pixels: (i32, i32),
 }
-
-/// What a panel leaves around its coordinates.
-pub(super) const LEFT: i32 = 72;
-pub(super) const TOP: i32 = 40;
 
 const GREY: RGBColor = RGBColor(215, 215, 215);
 

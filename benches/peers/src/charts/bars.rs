@@ -3,8 +3,8 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::axis::{Axis, LEFT, TOP};
-use super::{Area, COLOURS, Drawn, Panel, caption, style};
+use super::axis::Axis;
+use super::panel::{Area, COLOURS, Drawn, LEFT, Panel, TOP, caption, style};
 use crate::report::Report;
 use crate::rows::PEERS;
 use crate::table::significant;

@@ -2,8 +2,8 @@
 
 use plotters::prelude::*;
 
-use super::axis::{Axis, LEFT, TOP};
-use super::{Area, COLOURS, Drawn, Panel, caption};
+use super::axis::Axis;
+use super::panel::{Area, COLOURS, Drawn, LEFT, Panel, TOP, caption};
 use crate::report::Report;
 use crate::rows::PEERS;
 

@@ -1,0 +1,357 @@
+#![allow(unsafe_code, reason = "slots in the frame of the macro's caller")]
+//! `select!` and `select_biased!`: the arms as they are written become cases with slots in the caller's frame, one
+//! [`select`] does one of them, and the arm whose slot says so goes on.
+//!
+//! The macro reads one arm at a time (its head with `@arm`, the rest with `@body`) into a list of
+//! `{ place handle kind (channel) (message) (pattern) => body }`, and writes the whole at the end (`@write`). The names of the place
+//! and the handle come from another expansion for each arm, so they are different variables.
+//!
+//! Items of the user must not change what the macro means. Local variables of a macro are hygienic, but a constant or a unit struct of
+//! the user with the name of one of them turns its binding into a pattern: so they have names that nobody else has. All
+//! items are reached by paths from `$crate`, also the macros of `core`; and no method is called with a dot, because a trait in
+//! scope that takes `self` comes before an inherent method that takes `&self`.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::time::Duration;
+
+use super::dynamic::{self as select, Case};
+use super::several::Arm;
+use crate::channel::core::outcome::Side;
+use crate::channel::core::slot::{Fate, Head, Offer, Place, Pledge};
+use crate::channel::limit::Limit;
+use crate::channel::{Receiver, RecvError, SendError, Sender};
+use crate::sync::wait::waiting::Thread;
+
+/// Where an arm that receives has its message.
+#[doc(hidden)]
+pub struct Receiving<T>(Place<T>);
+
+/// Where an arm that sends has its right to do so: it is for messages of one type, because the right is to fill a receiver's place.
+#[doc(hidden)]
+pub struct Sending<T>(Head<Thread>, PhantomData<Sender<T>>);
+
+/// An arm with its place.
+#[doc(hidden)]
+pub struct SelectCase<'a>(Case<'a>);
+
+/// The right to send; given back when it is dropped.
+#[doc(hidden)]
+pub struct Chosen<'a, T> {
+    sender: &'a Sender<T>,
+    pledge: Pledge<Thread>,
+}
+
+/// How long the macro waits.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub enum Patience {
+    /// For ever.
+    Endless,
+    /// Not at all.
+    None,
+    /// So long.
+    For(Duration),
+}
+
+impl<T> Receiving<T> {
+    #[inline]
+    pub fn new(_: &Receiver<T>) -> Receiving<T> {
+        Receiving(Place::new())
+    }
+
+    #[inline]
+    pub fn case<'a>(&'a self, receiver: &'a Receiver<T>) -> SelectCase<'a> {
+        SelectCase((receiver.arm(), self.0.slot()))
+    }
+
+    #[inline]
+    pub fn is_chosen(&self) -> bool {
+        self.0.fate() != Fate::Open
+    }
+
+    /// # Errors
+    ///
+    /// The channel is disconnected.
+    #[inline]
+    pub fn finish(&self) -> Result<T, RecvError> {
+        self.0.take().ok_or(RecvError)
+    }
+}
+
+impl<T> Sending<T> {
+    #[inline]
+    pub fn new(_: &Sender<T>) -> Sending<T> {
+        Sending(Head::lazy(), PhantomData)
+    }
+
+    #[inline]
+    pub fn case<'a>(&'a self, sender: &'a Sender<T>) -> SelectCase<'a> {
+        SelectCase((Arm::meeting(Side::Send, sender.chan()), self.0.slot()))
+    }
+
+    #[inline]
+    pub fn is_chosen(&self) -> bool {
+        self.0.is_pledged()
+    }
+
+    #[inline]
+    pub fn choose<'a>(&self, sender: &'a Sender<T>) -> Chosen<'a, T> {
+        Chosen {
+            sender,
+            pledge: self.0.take_pledge(),
+        }
+    }
+}
+
+impl<T> Chosen<'_, T> {
+    /// # Errors
+    ///
+    /// The channel is disconnected.
+    #[inline]
+    pub fn send(mut self, message: T) -> Result<(), SendError<T>> {
+        let pledge = std::mem::replace(&mut self.pledge, Pledge::None);
+        let offer = Offer::new(message);
+        match self.sender.chan().redeem(pledge, &offer) {
+            Ok(()) => Ok(()),
+            // SAFETY: SN2 in `sender.rs`.
+            Err(_) => Err(SendError(unsafe { offer.take() })),
+        }
+    }
+}
+
+impl<T> Drop for Chosen<'_, T> {
+    fn drop(&mut self) {
+        // The message's expression has unwound, or left.
+        let pledge = std::mem::replace(&mut self.pledge, Pledge::None);
+        self.sender.chan().renounce(pledge);
+    }
+}
+
+/// The receiver of an arm, which may be given as a reference to what dereferences to it.
+#[doc(hidden)]
+#[inline(always)]
+pub fn receiver<T>(receiver: &Receiver<T>) -> &Receiver<T> {
+    receiver
+}
+
+/// The sender of an arm, in the same way.
+#[doc(hidden)]
+#[inline(always)]
+pub fn sender<T>(sender: &Sender<T>) -> &Sender<T> {
+    sender
+}
+
+/// The value of a select without a limit that has chosen no arm.
+#[doc(hidden)]
+#[cold]
+pub fn no_arm_chosen() -> ! {
+    unreachable!("a select without a limit has chosen an arm")
+}
+
+/// Does one of the cases.
+#[doc(hidden)]
+#[track_caller]
+#[inline(always)]
+pub fn choose<const N: usize>(cases: [SelectCase<'_>; N], biased: bool, patience: Patience) {
+    let limit = match patience {
+        Patience::Endless => Some(Limit::Never),
+        Patience::None => None,
+        Patience::For(timeout) => Some(Limit::For(timeout)),
+    };
+    let cases = cases.map(|case| case.0);
+    let _which = select::select(&cases, biased, limit, Location::caller());
+}
+
+impl<T> fmt::Debug for Receiving<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("Receiving { .. }")
+    }
+}
+
+impl<T> fmt::Debug for Sending<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("Sending { .. }")
+    }
+}
+
+impl fmt::Debug for SelectCase<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("SelectCase { .. }")
+    }
+}
+
+impl<T> fmt::Debug for Chosen<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("Chosen { .. }")
+    }
+}
+
+/// Waits for several channel operations at once, and does one of them.
+///
+/// Each arm is an operation and what to do when it was the one that was done:
+///
+/// - `recv(receiver) -> pattern => body`, where the pattern gets a `Result<T, RecvError>`;
+/// - `send(sender, message) -> pattern => body`, where it gets a `Result<(), SendError<T>>`. The message is evaluated when
+///   the arm has been chosen, and not otherwise; it should not take long, for somebody may wait for it;
+/// - `default => body`: done if no other is ready now;
+/// - `default(timeout) => body`: done if none is ready within that [`Duration`].
+///
+/// An operation is ready if it needs no wait, also if it will find that its channel is disconnected. Of several that are ready, one is
+/// chosen by chance. The others have no effect at all. Anything that can be waited for is a receiver, so this
+/// waits for messages, timers, the ends of threads, signals and sockets alike. All arms' values have one type, which is that of the whole.
+///
+/// # Cancellation
+///
+/// The wait may unwind; no operation has been done then.
+///
+/// ```
+/// use rustlet::channel::{after, select, unbounded};
+/// use std::time::Duration;
+///
+/// rustlet::run(|| {
+///     let (sender, receiver) = unbounded();
+///     rustlet::spawn(move || sender.send("a message").unwrap());
+///     let timer = after(Duration::from_secs(60));
+///     let what = select! {
+///         recv(receiver) -> message => message.unwrap(),
+///         recv(timer) -> _ => "nothing for a minute",
+///     };
+///     assert_eq!(what, "a message");
+///
+///     let (sender, _receiver) = unbounded();
+///     select! {
+///         recv(timer) -> _ => unreachable!(),
+///         send(sender, 1) -> sent => assert_eq!(sent, Ok(())),
+///         default => unreachable!(),
+///     }
+/// });
+/// ```
+#[macro_export]
+macro_rules! select {
+    ($($arms:tt)*) => {
+        $crate::__rustlet_select!(@arm false [] [] $($arms)*)
+    };
+}
+
+/// As [`select!`](crate::select), but of several operations that are ready, the first as written is done.
+///
+/// ```
+/// use rustlet::channel::{select_biased, unbounded};
+///
+/// let (sender, urgent) = unbounded();
+/// let (other, receiver) = unbounded();
+/// sender.send(1).unwrap();
+/// other.send(2).unwrap();
+/// let first = select_biased! {
+///     recv(urgent) -> message => message,
+///     recv(receiver) -> message => message,
+/// };
+/// assert_eq!(first, Ok(1));
+/// ```
+#[macro_export]
+macro_rules! select_biased {
+    ($($arms:tt)*) => {
+        $crate::__rustlet_select!(@arm true [] [] $($arms)*)
+    };
+}
+
+/// What the two macros become.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __rustlet_select {
+    // The head of an arm, and then its body.
+    (@arm $biased:tt $arms:tt $default:tt recv($receiver:expr $(,)?) -> $pattern:pat => $($rest:tt)+) => {
+        $crate::__rustlet_select!(@body $biased $arms $default [Receiving ($receiver) () ($pattern)] $($rest)+)
+    };
+    (@arm $biased:tt $arms:tt $default:tt send($sender:expr, $message:expr $(,)?) -> $pattern:pat => $($rest:tt)+) => {
+        $crate::__rustlet_select!(@body $biased $arms $default [Sending ($sender) ($message) ($pattern)] $($rest)+)
+    };
+    (@arm $biased:tt $arms:tt [] default $(())? => $($rest:tt)+) => {
+        $crate::__rustlet_select!(@body $biased $arms [] [default None] $($rest)+)
+    };
+    (@arm $biased:tt $arms:tt [] default($timeout:expr $(,)?) => $($rest:tt)+) => {
+        $crate::__rustlet_select!(@body $biased $arms [] [default For($timeout)] $($rest)+)
+    };
+    (@arm $biased:tt $arms:tt [$($default:tt)+] default $($rest:tt)*) => {
+        $crate::channel::internal::compile_error!("there can be only one `default` case in a `select!` block")
+    };
+    (@arm $biased:tt [] [] ) => {
+        $crate::channel::internal::compile_error!("empty `select!` block")
+    };
+    (@arm $biased:tt $arms:tt [] ) => {
+        $crate::__rustlet_select!(@write $biased $arms
+            [Endless => $crate::channel::internal::no_arm_chosen()])
+    };
+    (@arm $biased:tt $arms:tt $default:tt ) => {
+        $crate::__rustlet_select!(@write $biased $arms $default)
+    };
+    (@arm $biased:tt $arms:tt $default:tt $($rest:tt)+) => {
+        $crate::channel::internal::compile_error!($crate::channel::internal::concat!(
+            "expected `recv(receiver) -> pattern => body`, `send(sender, message) -> pattern => body`, \
+             `default => body` or `default(timeout) => body`, found: `",
+            $crate::channel::internal::stringify!($($rest)+), "`"))
+    };
+
+    // A body ends with a comma, unless it is a block or the last.
+    (@body $biased:tt $arms:tt [] [default $($patience:tt)+] $body:expr, $($rest:tt)*) => {
+        $crate::__rustlet_select!(@arm $biased $arms [$($patience)+ => $body] $($rest)*)
+    };
+    (@body $biased:tt [$($arms:tt)*] $default:tt [$($head:tt)+] $body:expr, $($rest:tt)*) => {
+        $crate::__rustlet_select!(@arm $biased [$($arms)* { __rustlet_place __rustlet_handle $($head)+ => $body }] $default $($rest)*)
+    };
+    (@body $biased:tt $arms:tt [] [default $($patience:tt)+] $body:block $($rest:tt)*) => {
+        $crate::__rustlet_select!(@arm $biased $arms [$($patience)+ => $body] $($rest)*)
+    };
+    (@body $biased:tt [$($arms:tt)*] $default:tt [$($head:tt)+] $body:block $($rest:tt)*) => {
+        $crate::__rustlet_select!(@arm $biased [$($arms)* { __rustlet_place __rustlet_handle $($head)+ => $body }] $default $($rest)*)
+    };
+    (@body $biased:tt $arms:tt [] [default $($patience:tt)+] $body:expr) => {
+        $crate::__rustlet_select!(@arm $biased $arms [$($patience)+ => $body])
+    };
+    (@body $biased:tt [$($arms:tt)*] $default:tt [$($head:tt)+] $body:expr) => {
+        $crate::__rustlet_select!(@arm $biased [$($arms)* { __rustlet_place __rustlet_handle $($head)+ => $body }] $default)
+    };
+
+    (@write $biased:tt
+        [$({ $place:ident $handle:ident $kind:ident ($channel:expr) ($($message:expr)?) ($pattern:pat) => $body:expr })*]
+        [$patience:ident $(($timeout:expr))? => $default:expr]
+    ) => {
+        // What the channels' expressions make lives until the body has ended.
+        match ($(&$channel,)*) {
+            ($($handle,)*) => {
+                $(
+                    let $handle = $crate::__rustlet_select!(@handle $kind $handle);
+                    let $place = $crate::channel::internal::$kind::new($handle);
+                )*
+                $crate::channel::internal::choose(
+                    [$($crate::channel::internal::$kind::case(&$place, $handle)),*],
+                    $biased,
+                    $crate::channel::internal::Patience::$patience $(($timeout))?,
+                );
+                $(if $crate::channel::internal::$kind::is_chosen(&$place) {
+                    let $pattern =
+                        $crate::__rustlet_select!(@finish $kind $place $handle $($message)?);
+                    $body
+                } else)* {
+                    $default
+                }
+            }
+        }
+    };
+
+    (@handle Receiving $handle:ident) => {
+        $crate::channel::internal::receiver($handle)
+    };
+    (@handle Sending $handle:ident) => {
+        $crate::channel::internal::sender($handle)
+    };
+    (@finish Receiving $place:ident $handle:ident) => {
+        $crate::channel::internal::Receiving::finish(&$place)
+    };
+    (@finish Sending $place:ident $handle:ident $message:expr) => {
+        $crate::channel::internal::Chosen::send(
+            $crate::channel::internal::Sending::choose(&$place, $handle), $message)
+    };
+}

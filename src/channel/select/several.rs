@@ -1,0 +1,591 @@
+#![allow(unsafe_code, reason = "nodes stand in the lines of several channels")]
+//! Waiting at several channels at once: what `select!` and [`Select`](crate::channel::select::dynamic::Select) are made of.
+//!
+//! 1. Look at each channel, from a place by chance: whatever is ready there is done, and that is all.
+//! 2. Lock all of them, in the order of their addresses, and look again. If nothing is ready now, stand in line at each, with one
+//!    ticket, and unlock. So nobody finds somebody who stands in some lines only, and two selects that look for each
+//!    other cannot miss each other.
+//! 3. Wait. Who claims the ticket does the operation (see `chan.rs`); no other can.
+//! 4. Leave the other lines.
+//!
+//! A select that must not wait does 1 and the look of 2: "nothing is ready" is said of one moment.
+//!
+//! What is not a channel with a lock (a timer, a question) is *polled*: looked at in 1, and again whenever the
+//! thread is woken; who takes it there has to get its own ticket back first.
+//!
+//! SV1. Each arm's slot fits its side (see [`Meeting`]) and stays where it is; its owner looks at it when the
+//!      choice has been made.
+//! SV2. Stands do not move between `push` and the unlinking that follows every wait; no wait unwinds (CH5 in `chan.rs`).
+
+use std::cell::{Cell, RefCell};
+use std::ptr;
+
+use crate::channel::core::chan::{Core, HeldCore};
+use crate::channel::core::meeting::{Attempt, Meeting};
+use crate::channel::core::outcome::Side;
+use crate::channel::core::sleep::Waits;
+use crate::sync::wait::line::{Node, Ticket};
+use crate::sync::wait::spin::Spin;
+
+/// Something to be polled: a receiver without senders.
+pub(crate) trait Polled {
+    /// Does it, if it is ready: fills the slot, a `Place` for what it gives.
+    ///
+    /// # Safety
+    ///
+    /// SV1.
+    unsafe fn poll(&self, slot: *mut ()) -> bool;
+
+    fn is_ready(&self) -> bool;
+}
+
+/// One of the things that a select waits for.
+pub(crate) enum Arm<'a, S: Waits, P: ?Sized> {
+    Meeting(Side, &'a Spin<Core<S>>, &'a dyn Meeting<S>),
+    Polled(&'a P),
+}
+
+impl<'a, S: Waits, P: ?Sized> Arm<'a, S, P> {
+    /// One side of a channel.
+    #[inline]
+    pub(crate) fn meeting(side: Side, channel: &'a dyn Meeting<S>) -> Arm<'a, S, P> {
+        Arm::Meeting(side, channel.core(), channel)
+    }
+}
+
+impl<S: Waits, P: ?Sized> Clone for Arm<'_, S, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S: Waits, P: ?Sized> Copy for Arm<'_, S, P> {}
+
+/// How a select's wait has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Its ticket was claimed: it is done.
+    Claimed,
+    /// Its ticket is its own again, and this polled arm was done.
+    Polled(usize),
+    /// The ticket is its own again; look again.
+    Again,
+    /// The ticket is its own again, and the time is up.
+    Elapsed,
+    /// The ticket is its own again, and the thread is to be unwound.
+    Cancelled,
+}
+
+/// The wait of a select.
+pub(crate) trait Pause<S: Waits> {
+    /// Waits until the ticket is claimed, or has been got back. Does not unwind.
+    fn pause(&mut self, ticket: &Ticket<S>) -> Verdict;
+
+    /// After [`Verdict::Cancelled`], when no line is stood in any more.
+    fn unwind(&mut self);
+}
+
+/// In which order arms are looked at. Whatever is found first is done, so it is a uniform choice among the ready ones
+/// if each permutation is as likely as any other. A random start is not enough: it favours an arm that follows many
+/// that are not ready.
+///
+/// A permutation is drawn step by step (Fisher and Yates, from the front), no further than it is looked at: if many arms
+/// are ready, one or two steps are enough.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// As they are written.
+    Written,
+    Few(FewShuffled),
+    Many(RefCell<ManyShuffled>),
+}
+
+impl Order {
+    /// A permutation of `count` arms, uniform as far as `random` is one of all numbers.
+    #[inline]
+    pub(crate) fn shuffled(count: usize, random: impl FnOnce() -> u64) -> Order {
+        if count < 2 {
+            Order::Written
+        } else if count <= FEW {
+            Order::Few(FewShuffled::new(random()))
+        } else {
+            Order::Many(RefCell::new(ManyShuffled::new(count, random())))
+        }
+    }
+
+    /// The arms in order, of `count`, which is the number that it was made for.
+    #[inline]
+    pub(crate) fn of(&self, count: usize) -> impl Iterator<Item = usize> {
+        (0..count).map(move |step| match self {
+            Order::Written => step,
+            Order::Few(few) => few.arm(step, count),
+            Order::Many(many) => many.borrow_mut().arm(step),
+        })
+    }
+}
+
+/// A permutation of at most [`FEW`] arms.
+#[derive(Debug)]
+pub(crate) struct FewShuffled {
+    /// Four bits each, the first in the lowest.
+    arms: Cell<u64>,
+    /// So many are drawn.
+    drawn: Cell<usize>,
+    /// What is left of a random number, read as a fraction. One is enough for all steps: 16! has 45 bits.
+    random: Cell<u64>,
+}
+
+impl FewShuffled {
+    #[inline]
+    fn new(random: u64) -> FewShuffled {
+        FewShuffled {
+            arms: Cell::new(0xFEDC_BA98_7654_3210),
+            drawn: Cell::new(0),
+            random: Cell::new(random),
+        }
+    }
+
+    /// The arm at `step`. All before it have been asked for.
+    #[inline]
+    fn arm(&self, step: usize, count: usize) -> usize {
+        let here = 4 * step;
+        if step >= self.drawn.get() {
+            let (ahead, rest) = scale(self.random.get(), (count - step) as u64);
+            self.random.set(rest);
+            let arms = self.arms.get();
+            let there = here + 4 * ahead as usize;
+            let differ = (arms >> here ^ arms >> there) & 15;
+            self.arms.set(arms ^ differ << here ^ differ << there);
+            self.drawn.set(step + 1);
+        }
+        (self.arms.get() >> here & 15) as usize
+    }
+}
+
+/// A permutation of more.
+#[derive(Debug)]
+pub(crate) struct ManyShuffled {
+    arms: Vec<u32>,
+    drawn: usize,
+    /// The state of a generator: splitmix64.
+    random: u64,
+}
+
+impl ManyShuffled {
+    #[cold]
+    fn new(count: usize, random: u64) -> ManyShuffled {
+        let count = u32::try_from(count).expect("fewer than 2^32 arms");
+        ManyShuffled {
+            arms: (0..count).collect(),
+            drawn: 0,
+            random,
+        }
+    }
+
+    /// As [`FewShuffled::arm`].
+    fn arm(&mut self, step: usize) -> usize {
+        if step >= self.drawn {
+            self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let mut random = self.random;
+            random = (random ^ random >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            random = (random ^ random >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+            random ^= random >> 31;
+            let (ahead, _) = scale(random, (self.arms.len() - step) as u64);
+            self.arms.swap(step, step + ahead as usize);
+            self.drawn = step + 1;
+        }
+        self.arms[step] as usize
+    }
+}
+
+/// A random number below `limit`, and what is left of `random` for the next.
+#[inline]
+fn scale(random: u64, limit: u64) -> (u64, u64) {
+    let product = u128::from(random) * u128::from(limit);
+    ((product >> 64) as u64, product as u64)
+}
+
+/// Up to so many arms are ordered, and compared with each other, without an allocation: four bits name one.
+const FEW: usize = 16;
+
+/// A place in the line of one arm, and, until all have been visited, the lock of its channel.
+struct Stand<'a, S: Waits> {
+    node: Node<S>,
+    held: Cell<Option<HeldCore<'a, S>>>,
+    /// Which arm keeps the lock of this one's channel: the first of the channel's.
+    keeper: Cell<usize>,
+}
+
+/// The arms with what they need: the slots beside them.
+pub(crate) struct Arms<'a, 's, S: Waits, P: ?Sized> {
+    pub(crate) arms: &'s [(Arm<'a, S, P>, *mut ())],
+    pub(crate) order: &'s Order,
+}
+
+impl<'a, S: Waits, P: Polled + ?Sized> Arms<'a, '_, S, P> {
+    /// Steps 1 to 4. `pause` is given the ticket, and waits; none: stand in no line. Returns which arm was done.
+    pub(crate) fn select(&self, mut pause: Option<impl Pause<S>>) -> Option<usize> {
+        loop {
+            if let Some(done) = self.look() {
+                return Some(done);
+            }
+            if pause.is_none() && !self.may_have_crossed() {
+                return None;
+            }
+            let ticket = Ticket::shared(S::current());
+            let stands = self.stands(&ticket);
+            let stood = match (self.attempt(&stands), &mut pause) {
+                (Some(stood), _) => stood,
+                (None, Some(_)) => self.stand(&stands),
+                (None, None) => {
+                    Self::unlock(&stands);
+                    return None;
+                }
+            };
+            match stood {
+                Stood::Done(done) => return Some(done),
+                Stood::Again => continue,
+                Stood::InLine => {}
+            }
+            let pause = pause.as_mut()?;
+            let verdict = pause.pause(&ticket);
+            self.leave(&stands, ticket.done());
+            match verdict {
+                Verdict::Claimed => {
+                    let done = ticket.done()?;
+                    if self.has_come(done) {
+                        return Some(done);
+                    }
+                }
+                Verdict::Polled(done) => return Some(done),
+                Verdict::Again => {}
+                Verdict::Elapsed => return None,
+                Verdict::Cancelled => pause.unwind(),
+            }
+        }
+    }
+
+    /// Which arm is ready; does nothing. `pause` as in [`select`](Arms::select).
+    pub(crate) fn ready(&self, mut pause: Option<impl Pause<S>>) -> Option<usize> {
+        let ready = || {
+            self.each().find(|&(_, arm, _)| match arm {
+                Arm::Meeting(side, core, channel) => channel.is_ready(side, &mut core.lock()),
+                Arm::Polled(polled) => polled.is_ready(),
+            })
+        };
+        loop {
+            if let Some((at, ..)) = ready() {
+                return Some(at);
+            }
+            if pause.is_none() && !self.may_have_crossed() {
+                return None;
+            }
+            let ticket = Ticket::shared(S::current());
+            let stands = self.stands(&ticket);
+            let Some(pause) = pause.as_mut() else {
+                return self.ready_at_once(&stands);
+            };
+            for (at, arm, _) in self.each() {
+                if let Arm::Meeting(_, core, _) = arm {
+                    let mut core = core.lock();
+                    // SAFETY: L1, SV2.
+                    unsafe { core.watchers.push(&stands[at].node) };
+                }
+            }
+            // What came before we stood there told nobody.
+            let found = ready();
+            let verdict = match found {
+                Some(_) if ticket.give_up() => Verdict::Again,
+                // It is done, or will be at once.
+                _ => pause.pause(&ticket),
+            };
+            for (at, arm, _) in self.each() {
+                if let Arm::Meeting(_, core, _) = arm {
+                    core.lock().watchers.remove(&stands[at].node);
+                }
+            }
+            match (found, verdict) {
+                (Some((at, ..)), _) => return Some(at),
+                (None, Verdict::Polled(at)) => return Some(at),
+                (None, Verdict::Elapsed) => return ready().map(|(at, ..)| at),
+                (None, Verdict::Claimed | Verdict::Again) => {}
+                (None, Verdict::Cancelled) => pause.unwind(),
+            }
+        }
+    }
+
+    /// Which arm is ready at one moment.
+    fn ready_at_once(&self, stands: &[Stand<'a, S>]) -> Option<usize> {
+        self.lock(stands);
+        let mut meetings = self.each().filter_map(|(at, arm, _)| match arm {
+            Arm::Meeting(side, core, channel) => Some((at, side, core, channel)),
+            Arm::Polled(_) => None,
+        });
+        let found = meetings.find(|&(at, side, core, channel)| {
+            self.with_core(stands, (at, core), |core| channel.is_ready(side, core))
+        });
+        Self::unlock(stands);
+        found.map(|(at, ..)| at)
+    }
+
+    /// The arms in order, with their numbers.
+    fn each(&self) -> impl Iterator<Item = (usize, Arm<'a, S, P>, *mut ())> {
+        self.order.of(self.arms.len()).map(|at| {
+            let (arm, slot) = self.arms[at];
+            (at, arm, slot)
+        })
+    }
+
+    /// Step 1.
+    fn look(&self) -> Option<usize> {
+        for (at, arm, slot) in self.each() {
+            let done = match arm {
+                Arm::Meeting(side, core, channel) => {
+                    let mut core = core.lock();
+                    // SAFETY: SV1.
+                    let attempt = unsafe { channel.attempt(side, &mut core, slot) };
+                    drop(core);
+                    match attempt {
+                        Attempt::Nothing => false,
+                        Attempt::Done(after) => {
+                            channel.conclude(after);
+                            true
+                        }
+                        // SAFETY: SV1.
+                        Attempt::Meet(sender) => unsafe { channel.meet(sender, slot) },
+                    }
+                }
+                // SAFETY: SV1.
+                Arm::Polled(polled) => unsafe { polled.poll(slot) },
+            };
+            if done {
+                return Some(at);
+            }
+        }
+        None
+    }
+
+    fn stands(&self, ticket: &Ticket<S>) -> Vec<Stand<'a, S>> {
+        let stand = |(at, (_, slot)): (usize, &(Arm<'a, S, P>, *mut ()))| Stand {
+            node: Node::new(ticket, at, *slot),
+            held: Cell::new(None),
+            keeper: Cell::new(at),
+        };
+        self.arms.iter().enumerate().map(stand).collect()
+    }
+
+    /// Whether a look at one arm after the other can have found nothing though at no moment nothing was ready: one that had been looked at
+    /// became ready before another no longer was.
+    fn may_have_crossed(&self) -> bool {
+        self.meetings().nth(1).is_some()
+    }
+
+    /// Step 2, its look: leaves all locked if nothing is ready.
+    fn attempt(&self, stands: &[Stand<'a, S>]) -> Option<Stood> {
+        self.lock(stands);
+        for (at, arm, slot) in self.each() {
+            let Arm::Meeting(side, core, channel) = arm else {
+                continue;
+            };
+            let attempt = self.with_core(stands, (at, core), |core| {
+                // SAFETY: SV1.
+                unsafe { channel.attempt(side, core, slot) }
+            });
+            match attempt {
+                Attempt::Nothing => continue,
+                Attempt::Done(after) => {
+                    Self::unlock(stands);
+                    channel.conclude(after);
+                    return Some(Stood::Done(at));
+                }
+                Attempt::Meet(sender) => {
+                    Self::unlock(stands);
+                    // SAFETY: SV1.
+                    return Some(match unsafe { channel.meet(sender, slot) } {
+                        true => Stood::Done(at),
+                        false => Stood::Again,
+                    });
+                }
+            }
+        }
+        None
+    }
+
+    /// Step 2, the lines: all are locked, and then none.
+    fn stand(&self, stands: &[Stand<'a, S>]) -> Stood {
+        let mut watched = false;
+        // In this order too: who comes upon the same channel twice claims the first.
+        for (at, arm, _) in self.each() {
+            if let Arm::Meeting(side, core, _) = arm {
+                watched |= self.with_core(stands, (at, core), |core| {
+                    // SAFETY: L1, SV2.
+                    unsafe { core.line(side).push(&stands[at].node) };
+                    core.waits_are_watched()
+                });
+            }
+        }
+        Self::unlock(stands);
+        if watched {
+            self.meetings().for_each(|channel| channel.tell_watchers());
+        }
+        Stood::InLine
+    }
+
+    fn meetings(&self) -> impl Iterator<Item = &'a dyn Meeting<S>> {
+        self.arms.iter().filter_map(|&(arm, _)| match arm {
+            Arm::Meeting(_, _, channel) => Some(channel),
+            Arm::Polled(_) => None,
+        })
+    }
+
+    /// Locks each channel once, the one with the lowest address first. The first arm of a channel keeps its lock.
+    fn lock(&self, stands: &[Stand<'a, S>]) {
+        let address = |core: &Spin<Core<S>>| ptr::from_ref(core).addr();
+        if self.arms.len() > FEW {
+            return self.lock_many(stands);
+        }
+        let mut last = 0;
+        loop {
+            let next = self
+                .arms
+                .iter()
+                .zip(stands)
+                .filter_map(|(&(arm, _), stand)| match arm {
+                    Arm::Meeting(_, core, _) => Some((core, stand)),
+                    Arm::Polled(_) => None,
+                })
+                .filter(|(core, _)| address(core) > last)
+                .min_by_key(|(core, _)| address(core));
+            let Some((core, stand)) = next else {
+                return;
+            };
+            last = address(core);
+            stand.held.set(Some(core.lock()));
+        }
+    }
+
+    /// The same for so many that each cannot be compared with each: others wait for their locks.
+    #[cold]
+    fn lock_many(&self, stands: &[Stand<'a, S>]) {
+        let core = |at: usize| match self.arms[at].0 {
+            Arm::Meeting(_, core, _) => Some((ptr::from_ref(core).addr(), at, core)),
+            Arm::Polled(_) => None,
+        };
+        let mut cores: Vec<_> = (0..self.arms.len()).filter_map(core).collect();
+        cores.sort_unstable_by_key(|&(address, at, _)| (address, at));
+        for of_one in cores.chunk_by(|one, other| one.0 == other.0) {
+            let (_, keeper, core) = of_one[0];
+            for &(_, at, _) in of_one {
+                stands[at].keeper.set(keeper);
+            }
+            stands[keeper].held.set(Some(core.lock()));
+        }
+    }
+
+    fn unlock(stands: &[Stand<'a, S>]) {
+        for stand in stands {
+            drop(stand.held.take());
+        }
+    }
+
+    /// What `core` guards, by the lock that the first arm of its channel keeps.
+    fn with_core<R>(
+        &self,
+        stands: &[Stand<'a, S>],
+        (at, core): (usize, &Spin<Core<S>>),
+        f: impl FnOnce(&mut Core<S>) -> R,
+    ) -> R {
+        let first = || {
+            self.arms.iter().position(|&(arm, _)| match arm {
+                Arm::Meeting(_, of, _) => ptr::eq(of, core),
+                Arm::Polled(_) => false,
+            })
+        };
+        let keeper = match self.arms.len() > FEW {
+            true => stands[at].keeper.get(),
+            false => first().unwrap_or_default(),
+        };
+        let held = &stands[keeper].held;
+        let mut guard = held.take().expect("it was locked by `lock`");
+        let result = f(&mut guard);
+        held.set(Some(guard));
+        result
+    }
+
+    /// Step 4. The one arm that was claimed was taken out of its line by that (L4).
+    fn leave(&self, stands: &[Stand<'a, S>], claimed: Option<usize>) {
+        for (at, (&(arm, _), stand)) in self.arms.iter().zip(stands).enumerate() {
+            if let Arm::Meeting(side, core, _) = arm
+                && claimed != Some(at)
+            {
+                core.lock().line(side).remove(&stand.node);
+            }
+        }
+    }
+
+    /// Whether a claim has brought something, or the partner has thought better of it.
+    fn has_come(&self, at: usize) -> bool {
+        let (arm, slot) = self.arms[at];
+        match arm {
+            Arm::Meeting(Side::Recv, _, channel) => {
+                // SAFETY: SV1, it is done.
+                let come = unsafe { channel.has_come(slot) };
+                if !come {
+                    // SAFETY: SV1, and out of all lines.
+                    unsafe { channel.reset(slot) };
+                }
+                come
+            }
+            _ => true,
+        }
+    }
+}
+
+/// How step 2 has ended.
+enum Stood {
+    InLine,
+    Done(usize),
+    Again,
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    /// A random number that stands for as many permutations as any other of its kind gives another permutation, so each
+    /// subset of ready arms is led by each of its members equally often.
+    #[test]
+    fn each_permutation_of_few_arms_is_drawn_as_often() {
+        for count in 2..=6 {
+            let permutations = (1..=count as u64).product::<u64>();
+            let mut drawn = BTreeMap::new();
+            for number in 0..permutations {
+                let random = (number as f64 + 0.5) / permutations as f64 * 2_f64.powi(64);
+                let order = Order::shuffled(count, || random as u64);
+                let arms: Vec<_> = order.of(count).collect();
+                // It stays as it was drawn, also where it was looked at only in part.
+                assert_eq!(order.of(count).next(), Some(arms[0]));
+                assert!(order.of(count).eq(arms.iter().copied()));
+                *drawn.entry(arms).or_insert(0) += 1;
+            }
+            assert_eq!(drawn.len() as u64, permutations, "{count} arms");
+        }
+    }
+
+    #[test]
+    fn many_arms_are_permuted_and_each_comes_first() {
+        let mut first = BTreeMap::new();
+        for random in 0..2_000 {
+            let order = Order::shuffled(20, || random);
+            *first.entry(order.of(20).next()).or_insert(0) += 1;
+            let mut arms: Vec<_> = order.of(20).collect();
+            arms.sort_unstable();
+            assert!(arms.into_iter().eq(0..20));
+        }
+        assert_eq!(first.len(), 20);
+        assert!(
+            first.values().all(|count| (50..200).contains(count)),
+            "{first:?}"
+        );
+    }
+}

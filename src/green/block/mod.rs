@@ -1,0 +1,344 @@
+#![allow(unsafe_code, reason = "the control block and its references")]
+//! The control block of a green thread and counted references to it. The invariants G1 to G5 and the table
+//! of states are in `mod.rs`.
+
+use std::any::Any;
+use std::cell::{Cell, UnsafeCell};
+use std::fmt;
+use std::num::NonZeroU64;
+use std::panic::Location;
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+};
+
+mod birth;
+pub(crate) mod blocks;
+pub(crate) mod body;
+mod finish;
+pub(super) mod origin;
+mod reference;
+mod wake;
+
+pub(crate) use self::birth::Birth;
+pub(crate) use self::reference::{GreenRef, RefStack};
+
+use super::block::body::{Body, Outcome};
+use super::block::origin::Origin;
+use super::cancel::scopes::Scopes;
+use super::completion::Completion;
+use super::context::mailbox::Mail;
+use super::context::remote::Mailbox;
+use super::fiber::Fiber;
+use super::fiber::own_stack::OwnStack;
+use super::reason::Reason;
+use crate::stack::Stack;
+use crate::sys::clock::{NEVER, Tick};
+
+/// See the table in `mod.rs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum State {
+    New,
+    Ready,
+    Running,
+    Parked,
+    Done,
+}
+
+/// The mark of a thread that is in no timer heap.
+pub(crate) const NO_TIMER: u32 = u32::MAX;
+
+/// What a thread tells the scope that it belongs to, and asks it.
+pub(crate) trait OwningScope: fmt::Debug + Send + Sync {
+    /// Lists a thread that is about to be published.
+    fn list(&self, listed: GreenRef);
+    /// A thread of the scope has panicked.
+    fn note_panic(&self, by: NonZeroU64);
+    /// The thread `who`, whose result nobody took, has panicked.
+    fn note_failure(&self, who: NonZeroU64, payload: Option<Box<dyn Any + Send>>);
+    /// A thread has ended.
+    fn leave(&self);
+}
+
+/// What most threads do without.
+struct Rare {
+    name: Option<Box<str>>,
+    scope: Option<Arc<dyn OwningScope>>,
+    /// The next one in the list of the scope (RF1 in `reference.rs`).
+    scope_link: Cell<*mut Green>,
+    own_stack: Option<OwnStack>,
+}
+
+/// The control block.
+#[repr(C, align(64))]
+pub(crate) struct Green {
+    // The first two cache lines are what a turn of the thread touches.
+    state: AtomicU8,
+    reason: AtomicU8,
+    pub(crate) pending: Cell<bool>,
+    pub(crate) elapsed: Cell<bool>,
+    /// What may end a wait of it: see `cancel.rs`.
+    pub(super) attention: AtomicU8,
+    token: AtomicBool,
+    /// What placement knows of it.
+    pub(crate) origin: Origin,
+    pub(crate) timer: Cell<u32>,
+    pub(super) refs: AtomicU32,
+    pub(crate) deadline: Cell<Tick>,
+    since: AtomicU64,
+    at: AtomicPtr<Location<'static>>,
+    home: AtomicPtr<Mailbox>,
+    completion: Completion,
+    fiber: UnsafeCell<Option<Fiber>>,
+    // Cold from here on.
+    mail: Mail,
+    /// When it started, if it is timed.
+    pub(crate) started_at: Cell<Tick>,
+    /// The link of free lists.
+    pub(super) free_next: Cell<*const Green>,
+    pub(crate) raises: Cell<u32>,
+    /// The number of the raise that it unwinds with, or has unwound with and keeps the payload of; else 0.
+    pub(super) raising: Cell<u32>,
+    /// Its closure has ended, or never runs: what is left are destructors, which nothing cuts off.
+    pub(super) ending: Cell<bool>,
+    /// How many times in a row it has given way though it is cancelled: see `budget.rs`.
+    pub(super) quiet_turns: Cell<u8>,
+    pub(super) scopes: Scopes,
+    /// The chunk that it is part of, which `blocks.rs` knows the type of.
+    pub(super) chunk: Cell<*mut ()>,
+    group: AtomicUsize,
+    id: AtomicU64,
+    born_at: AtomicPtr<Location<'static>>,
+    locals: UnsafeCell<Option<Box<dyn Locals>>>,
+    rare: UnsafeCell<Option<Box<Rare>>>,
+    body: Body,
+}
+
+// SAFETY: G2 to G5 say who touches which field when.
+unsafe impl Send for Green {}
+// SAFETY: as above.
+unsafe impl Sync for Green {}
+
+// Nothing of a block is left half done by an unwinding: handles to it are unwind safe, as std's.
+impl std::panic::RefUnwindSafe for Green {}
+
+/// The values of a thread's `thread_local!` keys, as `thread/local.rs` keeps them.
+pub(crate) trait Locals: Any {
+    /// Runs the destructors; a panic in one does not come out. May be called again.
+    fn destroy(&self);
+}
+
+impl Green {
+    pub(super) fn empty() -> Green {
+        Green {
+            mail: Mail::new(),
+            free_next: Cell::new(ptr::null()),
+            state: AtomicU8::new(State::Done as u8),
+            reason: AtomicU8::new(0),
+            pending: Cell::new(false),
+            elapsed: Cell::new(false),
+            timer: Cell::new(NO_TIMER),
+            deadline: Cell::new(NEVER),
+            raises: Cell::new(0),
+            raising: Cell::new(0),
+            ending: Cell::new(false),
+            quiet_turns: Cell::new(0),
+            scopes: Scopes::new(),
+            fiber: UnsafeCell::new(None),
+            home: AtomicPtr::new(ptr::null_mut()),
+            since: AtomicU64::new(0),
+            at: AtomicPtr::new(ptr::null_mut()),
+            attention: AtomicU8::new(0),
+            token: AtomicBool::new(false),
+            origin: Origin(Cell::new(0)),
+            started_at: Cell::new(0),
+            refs: AtomicU32::new(0),
+            completion: Completion::new(),
+            chunk: Cell::new(ptr::null_mut()),
+            group: AtomicUsize::new(0),
+            id: AtomicU64::new(0),
+            born_at: AtomicPtr::new(ptr::null_mut()),
+            locals: UnsafeCell::new(None),
+            rare: UnsafeCell::new(None),
+            body: Body::empty(),
+        }
+    }
+
+    // --- state, by the worker ---
+
+    #[inline(always)]
+    pub(crate) fn state(&self) -> State {
+        match self.state.load(Ordering::Relaxed) {
+            0 => State::New,
+            1 => State::Ready,
+            2 => State::Running,
+            3 => State::Parked,
+            _ => State::Done,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_state(&self, state: State) {
+        self.state.store(state as u8, Ordering::Relaxed);
+    }
+
+    /// Notes for dumps what it waits for.
+    #[inline(always)]
+    pub(crate) fn note(&self, reason: Reason, at: &'static Location<'static>, since: Tick) {
+        self.reason.store(reason as u8, Ordering::Relaxed);
+        self.at
+            .store(ptr::from_ref(at).cast_mut(), Ordering::Relaxed);
+        self.since.store(since, Ordering::Relaxed);
+    }
+
+    /// Where its messages go; null before its start and after its end.
+    #[inline(always)]
+    pub(crate) fn home(&self) -> *const Mailbox {
+        self.home.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has a stack.
+    #[inline(always)]
+    pub(crate) fn has_started(&self) -> bool {
+        // SAFETY: G5, the caller is its worker.
+        unsafe { (*self.fiber.get()).is_some() }
+    }
+
+    /// Binds it to `mailbox`'s worker: from here on it can be woken, and it is never stolen.
+    #[inline]
+    pub(crate) fn adopt(&self, mailbox: &'static Mailbox) {
+        self.home
+            .store(ptr::from_ref(mailbox).cast_mut(), Ordering::SeqCst);
+        // Pairs with the fences of `give_token` and `cancel`: they see the home, or we see what they set.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Whether it came with a stack of its own, instead of a credit for one of the usual size.
+    pub(crate) fn has_own_stack(&self) -> bool {
+        // SAFETY: G4.
+        unsafe { (*self.rare.get()).as_ref() }.is_some_and(|rare| rare.own_stack.is_some())
+    }
+
+    /// Takes the stack out that was taken for it at spawn.
+    #[inline(always)]
+    pub(crate) fn take_own_stack(&self) -> Option<Stack> {
+        // SAFETY: G2, the caller is its worker.
+        let rare = unsafe { (*self.rare.get()).as_ref() }?;
+        rare.own_stack.as_ref().and_then(|own| own.stack.take())
+    }
+
+    /// The storage of its locals. The caller runs on it and lets go before anything else of it runs.
+    pub(crate) fn locals(&self) -> *mut Option<Box<dyn Locals>> {
+        self.locals.get()
+    }
+
+    /// Runs it until it waits (false) or has ended (true).
+    ///
+    /// # Safety
+    ///
+    /// F1: the caller is its worker, and it is set up and not running.
+    #[inline(always)]
+    pub(crate) unsafe fn resume(&self) -> bool {
+        self.set_state(State::Running);
+        // SAFETY: G5.
+        match unsafe { (*self.fiber.get()).as_ref() } {
+            // SAFETY: by the contract.
+            Some(fiber) => unsafe { fiber.resume() },
+            None => true,
+        }
+    }
+
+    /// It will run soon: asks for the lines of its stack that its turn will touch.
+    #[inline(always)]
+    pub(super) fn prefetch_stack(&self) {
+        // SAFETY: G5.
+        if let Some(fiber) = unsafe { (*self.fiber.get()).as_ref() } {
+            fiber.prefetch();
+        }
+    }
+
+    /// Switches from it to its worker.
+    ///
+    /// # Safety
+    ///
+    /// F2: the caller runs on it.
+    #[inline(always)]
+    pub(crate) unsafe fn suspend(&self) {
+        // SAFETY: G5.
+        if let Some(fiber) = unsafe { (*self.fiber.get()).as_ref() } {
+            // SAFETY: by the contract.
+            unsafe { fiber.suspend() };
+        }
+    }
+
+    /// The worker, when it has ended: its stack.
+    ///
+    /// # Safety
+    ///
+    /// `resume` has said that it has ended.
+    #[inline]
+    pub(crate) unsafe fn bury(&self) -> Option<Stack> {
+        self.set_state(State::Done);
+        self.home.store(ptr::null_mut(), Ordering::Relaxed);
+        // SAFETY: G5, it has ended.
+        let fiber = unsafe { (*self.fiber.get()).take() }?;
+        // SAFETY: by the contract.
+        Some(unsafe { fiber.into_stack() })
+    }
+
+    // --- from anywhere ---
+
+    #[inline]
+    pub(crate) fn take_token(&self) -> bool {
+        // A read-modify-write: it sees every token given before the wake-up that brought us here.
+        self.token.load(Ordering::Relaxed) && self.token.swap(false, Ordering::Acquire)
+    }
+
+    pub(crate) fn completion(&self) -> &Completion {
+        &self.completion
+    }
+
+    /// The result of a thread that has ended.
+    ///
+    /// # Safety
+    ///
+    /// C2: the caller is the handle and has seen `DONE`; `T` is that of `animate`.
+    pub(crate) unsafe fn take_result<T>(&self) -> Outcome<T> {
+        // SAFETY: by the contract.
+        unsafe { self.body.take_result() }
+    }
+
+    pub(crate) fn id(&self) -> NonZeroU64 {
+        NonZeroU64::new(self.id.load(Ordering::Relaxed)).unwrap_or(NonZeroU64::MIN)
+    }
+
+    pub(crate) fn name(&self) -> Option<&str> {
+        // SAFETY: G4.
+        let rare = unsafe { (*self.rare.get()).as_ref() }?;
+        rare.name.as_deref()
+    }
+
+    pub(crate) fn group(&self) -> usize {
+        self.group.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn reason(&self) -> Reason {
+        Reason::from_u8(self.reason.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn since(&self) -> Tick {
+        self.since.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn at(&self) -> Option<&'static Location<'static>> {
+        // SAFETY: it points to a location, which is static, or is null.
+        unsafe { self.at.load(Ordering::Relaxed).as_ref() }
+    }
+
+    pub(crate) fn born_at(&self) -> Option<&'static Location<'static>> {
+        // SAFETY: as in `at`.
+        unsafe { self.born_at.load(Ordering::Relaxed).as_ref() }
+    }
+}

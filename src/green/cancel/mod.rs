@@ -1,0 +1,266 @@
+//! The cancellation of a thread: what ends its waits, which of them has unwound, and when that is over.
+//!
+//! The scopes that end waits are in `cancel_scopes.rs`, whose invariants X1 to X3 are meant here too.
+
+pub(super) mod payload;
+pub(super) mod scopes;
+
+use std::any::Any;
+use std::cell::Cell;
+use std::mem::ManuallyDrop;
+use std::num::NonZeroU64;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::cancel::payload::Raised;
+pub(crate) use super::cancel::scopes::Limit;
+use super::cancel::scopes::{CancelScope, Due, Scopes, not_nested};
+use super::fiber::panic_count;
+use super::ids::next_id;
+use super::{Green, Home};
+
+/// How many threads have unwound cancelled and are not known to have been caught. Nearly always 0,
+/// and then a lock has nothing to ask ([`forget_caught`]).
+static UNWINDS: AtomicUsize = AtomicUsize::new(0);
+
+impl Raised {
+    /// The raise that `green`, the running thread, is about to make.
+    pub(super) fn new(green: &Green, number: u32) -> Raised {
+        if green.raising.replace(number) == 0 {
+            UNWINDS.fetch_add(1, Ordering::Relaxed);
+        }
+        Raised::Green {
+            thread: green.id(),
+            number,
+        }
+    }
+
+    /// The raise that the calling OS thread is about to make.
+    pub(super) fn on_os_thread() -> Raised {
+        let number = next_id();
+        if OS_THREAD_RAISES.replace(Some(number)).is_none() {
+            UNWINDS.fetch_add(1, Ordering::Relaxed);
+        }
+        Raised::Os { number }
+    }
+}
+
+impl Drop for Raised {
+    fn drop(&mut self) {
+        match *self {
+            Raised::Green { thread, number } => {
+                if let Some(home) = Home::get()
+                    && home.current().id() == thread
+                    && home.current().raising.get() == number
+                {
+                    home.current().end_raise();
+                }
+            }
+            Raised::Os { number } => {
+                if OS_THREAD_RAISES.get() == Some(number) {
+                    end_os_raise();
+                }
+            }
+        }
+    }
+}
+
+fn end_os_raise() {
+    if OS_THREAD_RAISES.take().is_some() {
+        UNWINDS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The number of the last cancellation that the calling thread has unwound with, 0 if it is over. It
+/// is over when the payload is dropped; when the `timeout` that it was for has returned; and when
+/// the panic hook sees a panic begin in a thread that did not unwind. So it is not over while the
+/// payload is kept, and may be thrown on.
+#[cold]
+pub(crate) fn last_raise() -> u32 {
+    match Home::get() {
+        Some(home) => home.current().raising.get(),
+        // Its low half tells two of one thread apart.
+        None => OS_THREAD_RAISES
+            .get()
+            .map_or(0, |number| number.get() as u32 | 1 << 31),
+    }
+}
+
+/// Whether [`last_raise`] may be other than 0.
+#[inline(always)]
+pub(crate) fn may_have_raised() -> bool {
+    UNWINDS.load(Ordering::Relaxed) != 0
+}
+
+/// The last cancellation of the calling thread was caught for good.
+#[cold]
+fn forget_caught() {
+    match Home::get() {
+        Some(home) => home.current().end_raise(),
+        None => end_os_raise(),
+    }
+}
+
+/// The panic hook: a panic of the calling thread has begun. If it is the only one in flight, the
+/// thread was not unwinding, and so an earlier cancellation of it was caught.
+#[cold]
+pub(crate) fn note_panic() {
+    if may_have_raised() && last_raise() != 0 && panic_count::depth() == Some(1) {
+        forget_caught();
+    }
+}
+
+/// The scope itself has ended a wait within it, and nothing has stopped the unwinding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Caught;
+
+/// The thread itself is cancelled.
+const CANCELLED: u8 = 1;
+/// It has open scopes, or had some at its last wait (X3).
+const SCOPED: u8 = 2;
+
+impl Green {
+    /// Whether there is anything that could end a wait of this thread.
+    #[inline(always)]
+    pub(crate) fn needs_attention(&self) -> bool {
+        self.attention.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether the thread itself was cancelled.
+    #[inline]
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.attention.load(Ordering::Relaxed) & CANCELLED != 0
+    }
+
+    pub(super) fn note_cancelled(&self) {
+        self.attention.fetch_or(CANCELLED, Ordering::Relaxed);
+    }
+
+    /// What ends the waits of this thread, on which the caller runs.
+    pub(super) fn due(&self) -> Option<Due<'_>> {
+        if self.scopes.innermost().is_none() && self.attention.load(Ordering::Relaxed) == SCOPED {
+            // X3.
+            self.attention.fetch_and(!SCOPED, Ordering::Relaxed);
+        }
+        self.scopes.due(self.is_cancelled() && !self.ending.get())
+    }
+
+    /// The unwinding of its cancellation is over.
+    pub(super) fn end_raise(&self) {
+        if self.raising.replace(0) != 0 {
+            UNWINDS.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Its closure has ended. Nothing cuts off the destructors that are left.
+    #[inline(always)]
+    pub(super) fn end_cancellation(&self) {
+        self.ending.set(true);
+        if self.attention.load(Ordering::Relaxed) != 0 {
+            self.end_scopes();
+        }
+    }
+
+    #[cold]
+    fn end_scopes(&self) {
+        self.end_raise();
+        if self.scopes.innermost().is_some() {
+            // X1.
+            not_nested();
+        }
+    }
+
+    /// X3.
+    #[inline]
+    fn note_scoped(&self) {
+        if self.attention.load(Ordering::Relaxed) & SCOPED == 0 {
+            self.attention.fetch_or(SCOPED, Ordering::Relaxed);
+        }
+    }
+}
+
+thread_local! {
+    static OF_OS_THREAD: Scopes = const { Scopes::new() };
+    static OS_THREAD_RAISES: Cell<Option<NonZeroU64>> = const { Cell::new(None) };
+}
+
+/// The scopes of the calling OS thread, for `f`.
+pub(super) fn of_os_thread<R>(f: impl FnOnce(&Scopes) -> R) -> R {
+    OF_OS_THREAD.with(f)
+}
+
+/// Calls `f` within a scope.
+///
+/// # Errors
+///
+/// The scope has ended a wait of `f`, which was unwound up to here.
+#[inline]
+pub(crate) fn within<T>(limit: Limit<'_>, f: impl FnOnce() -> T) -> Result<T, Caught> {
+    match Home::get() {
+        Some(home) => {
+            let green = home.current();
+            green.note_scoped();
+            within_list(&green.scopes, limit, f)
+        }
+        None => OF_OS_THREAD.with(|scopes| within_list(scopes, limit, f)),
+    }
+}
+
+#[inline]
+fn within_list<T>(scopes: &Scopes, limit: Limit<'_>, f: impl FnOnce() -> T) -> Result<T, Caught> {
+    let scope = CancelScope::new(limit, scopes.0.get());
+    // X1 begins.
+    scopes.0.set(&raw const scope);
+    let result = catch_unwind(AssertUnwindSafe(f));
+    if !ptr::eq(scopes.0.get(), &raw const scope) {
+        not_nested();
+    }
+    scopes.0.set(scope.outer);
+    match result {
+        Ok(value) => {
+            if scope.number.get().is_some() {
+                // It was raised, and caught within.
+                forget_caught();
+            }
+            Ok(value)
+        }
+        Err(payload) => caught(&scope, payload),
+    }
+}
+
+#[cold]
+fn caught<T>(scope: &CancelScope, payload: Box<dyn Any + Send>) -> Result<T, Caught> {
+    if scope.is_named_by(&*payload) {
+        Err(Caught)
+    } else {
+        resume_unwind(payload)
+    }
+}
+
+/// Runs a destructor of the user's whose panic has nowhere to go. Its message was printed; the
+/// payload is leaked, because dropping it might panic again. The destructor runs to its end:
+/// nothing cancels its waits.
+pub(crate) fn contain(f: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| within(Limit::Shield, f))) {
+        let _leaked = ManuallyDrop::new(payload);
+    }
+}
+
+/// Whether the next wait of the calling thread would be ended.
+pub(crate) fn is_cancelled() -> bool {
+    match Home::get() {
+        Some(home) => home.current().needs_attention() && home.current().due().is_some(),
+        None => of_os_thread(|scopes| scopes.due(false).is_some()),
+    }
+}
+
+/// Where nothing can be unwound, what would have to must not begin.
+#[track_caller]
+pub(crate) fn assert_unwinding(what: &str) {
+    if cfg!(not(panic = "unwind")) {
+        panic!(
+            "{what} ends waits by unwinding them, which a program that is built with panic = \"abort\" cannot do"
+        );
+    }
+}

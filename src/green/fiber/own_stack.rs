@@ -1,0 +1,44 @@
+//! A stack that was taken for one thread, with the right to it.
+
+use std::cell::Cell;
+use std::fmt;
+use std::io;
+
+use crate::stack::{self, Stack, StackSize};
+
+/// A stack taken at spawn, for sizes that the pools do not keep, and the right to it. The stack goes first.
+pub(crate) struct OwnStack {
+    /// The worker takes it out while a dump may look at what lies beside it.
+    pub(crate) stack: Cell<Option<Stack>>,
+    size: StackSize,
+}
+
+impl fmt::Debug for OwnStack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnStack")
+            .field("size", &self.size)
+            .finish_non_exhaustive()
+    }
+}
+
+impl OwnStack {
+    /// # Errors
+    ///
+    /// Those of the reserve.
+    pub(crate) fn take(size: StackSize) -> io::Result<OwnStack> {
+        stack::reserve_shared(size)?;
+        let own = OwnStack {
+            stack: Cell::new(None),
+            size,
+        };
+        own.stack.set(Some(stack::take_sized(size)?));
+        Ok(own)
+    }
+}
+
+impl Drop for OwnStack {
+    fn drop(&mut self) {
+        drop(self.stack.take());
+        stack::unreserve_shared(self.size);
+    }
+}

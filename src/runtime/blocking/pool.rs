@@ -1,0 +1,330 @@
+//! OS threads for calls that truly block, and the queues in which calls wait for them. Who calls, and what a cancellation
+//! does, is in `blocking.rs`.
+//!
+//! The pool grows by a thread when a call finds none idle, up to the builder's limit; past that, calls wait in the
+//! order in which they came. A thread that was idle for ten seconds goes.
+//!
+//! How long the queue gets: whoever queues a call waits for it, and takes it back when it is cancelled before the call
+//! has started. So there are never more calls than green threads that wait (`max_threads` bounds those), and what the
+//! queue holds of cancelled ones is less than half of it and some. It is not silent either: `Metrics` counts, a dump
+//! shows who waits, and the watchdog reports calls that have waited for a period.
+//!
+//! Name look-ups have a queue of their own, and at most a quarter of the pool's threads (at least one) are at them: a
+//! name server that does not answer holds up other look-ups, but no file and no `unblock`.
+//!
+//! PL1. A job goes from `Queued` to `Claimed` or `Left` under the pool's lock, and is in a queue exactly while it is `Queued`,
+//!      or `Left` and counted in `left`.
+//! PL2. `idle` counts the threads inside `more.wait`; who queues a job that may start, or makes one startable, wakes one.
+//!      A thread that ends a look-up and so makes another startable looks at the queues itself.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::job::{Call, Job};
+use crate::sys::clock::{self, Tick};
+
+const IDLE: Duration = Duration::from_secs(10);
+
+/// What kind of call it is, which decides where it queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    General,
+    LookUp,
+}
+
+/// What a pool belongs to.
+type Owner = Arc<dyn Any + Send + Sync>;
+
+struct Entry {
+    call: Arc<dyn Call>,
+    /// In the order of arrival, over both queues.
+    number: u64,
+    since: Tick,
+}
+
+#[derive(Default)]
+struct Queues {
+    general: VecDeque<Entry>,
+    look_ups: VecDeque<Entry>,
+    /// How many entries of both have been left by their callers.
+    left: usize,
+    /// How many entries there have ever been.
+    arrived: u64,
+    threads: usize,
+    idle: usize,
+    looking_up: usize,
+    /// How many threads there have ever been.
+    born: u64,
+    closed: bool,
+}
+
+/// What `Metrics` tells of the pool, at one moment.
+#[derive(Debug)]
+pub(crate) struct PoolMetrics {
+    pub(crate) threads: usize,
+    pub(crate) idle: usize,
+    pub(crate) queued: usize,
+    pub(crate) looking_up: usize,
+}
+
+/// Calls that have waited for long.
+#[derive(Debug)]
+pub(crate) struct Jam {
+    pub(crate) queued: usize,
+    pub(crate) longest: Duration,
+    pub(crate) threads: usize,
+}
+
+/// The pool of one runtime.
+pub(crate) struct Pool {
+    queues: Mutex<Queues>,
+    more: Condvar,
+    name: Box<str>,
+    most: usize,
+    most_look_ups: usize,
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let PoolMetrics {
+            threads,
+            idle,
+            queued,
+            ..
+        } = self.metrics();
+        f.debug_struct("Pool")
+            .field("threads", &threads)
+            .field("idle", &idle)
+            .field("queued", &queued)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Pool {
+    /// Its threads are called `name`, `-pool-` and a number.
+    pub(crate) fn new(name: &str, most: usize) -> Pool {
+        let most = most.max(1);
+        Pool {
+            queues: Mutex::default(),
+            more: Condvar::new(),
+            name: name.into(),
+            most,
+            most_look_ups: (most / 4).max(1),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a call. `owner` is what the pool belongs to, which [`owner_of_thread`] gives to the call.
+    pub(super) fn submit<O: Any + Send + Sync>(
+        self: &Arc<Pool>,
+        owner: &Arc<O>,
+        kind: Kind,
+        call: Arc<dyn Call>,
+    ) -> io::Result<()> {
+        let mut queues = self.lock();
+        let number = queues.arrived;
+        queues.arrived += 1;
+        let queue = match kind {
+            Kind::General => &mut queues.general,
+            Kind::LookUp => &mut queues.look_ups,
+        };
+        queue.push_back(Entry {
+            call,
+            number,
+            since: clock::now(),
+        });
+        if queues.startable(self.most_look_ups) > queues.idle
+            && queues.threads < self.most
+            && let Err(error) = self.grow(&mut queues, Arc::<O>::clone(owner))
+            && queues.threads == 0
+        {
+            // Nobody would ever make the call; no other is queued, or its caller would have been told the same.
+            match kind {
+                Kind::General => queues.general.pop_back(),
+                Kind::LookUp => queues.look_ups.pop_back(),
+            };
+            return Err(io::Error::new(
+                error.kind(),
+                format!(
+                    "no OS thread for a blocking call ({error}); see `ulimit -u` and kernel.threads-max"
+                ),
+            ));
+        }
+        drop(queues);
+        self.more.notify_one();
+        Ok(())
+    }
+
+    /// One more thread.
+    fn grow(self: &Arc<Pool>, queues: &mut Queues, owner: Owner) -> io::Result<()> {
+        let name = format!("{}-pool-{}", self.name, queues.born);
+        let pool = Arc::clone(self);
+        std::thread::Builder::new()
+            .name(name)
+            .spawn(move || serve(&pool, owner))?;
+        queues.born += 1;
+        queues.threads += 1;
+        Ok(())
+    }
+
+    /// The caller of `job` goes away. If it has not started, it never will (PL1), and what it holds is dropped here.
+    pub(super) fn leave<F, T>(&self, job: &Job<F, T>)
+    where
+        F: FnOnce() -> T,
+    {
+        let mut queues = self.lock();
+        let leftover = job.leave();
+        if leftover.was_queued() {
+            queues.left += 1;
+            queues.sweep();
+        }
+        drop(queues);
+        leftover.discard();
+    }
+
+    /// The caller of `job` takes it back, if no thread has claimed it: then it is never made (PL1).
+    pub(super) fn withdraw<F, T>(&self, job: &Job<F, T>) -> bool
+    where
+        F: FnOnce() -> T,
+    {
+        let mut queues = self.lock();
+        let Some(leftover) = job.withdraw() else {
+            return false;
+        };
+        queues.left += 1;
+        queues.sweep();
+        drop(queues);
+        leftover.discard();
+        true
+    }
+
+    pub(crate) fn metrics(&self) -> PoolMetrics {
+        let queues = self.lock();
+        PoolMetrics {
+            threads: queues.threads,
+            idle: queues.idle,
+            queued: queues.waiting(),
+            looking_up: queues.looking_up,
+        }
+    }
+
+    /// Whether calls have waited for `patience` or longer.
+    pub(crate) fn jam(&self, now: Tick, patience: Duration) -> Option<Jam> {
+        let queues = self.lock();
+        let first = [queues.general.front(), queues.look_ups.front()];
+        let oldest = first.into_iter().flatten().map(|entry| entry.since);
+        let longest = Duration::from_nanos(now.saturating_sub(oldest.min()?));
+        (longest >= patience && queues.waiting() > 0).then(|| Jam {
+            queued: queues.waiting(),
+            longest,
+            threads: queues.threads,
+        })
+    }
+
+    /// Idle threads go; busy ones when nothing is queued.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.more.notify_all();
+    }
+}
+
+impl Queues {
+    /// How many calls wait to be started.
+    fn waiting(&self) -> usize {
+        (self.general.len() + self.look_ups.len()).saturating_sub(self.left)
+    }
+
+    /// How many may be started now, as far as their kind goes. Those that were left count too: better a thread too many.
+    fn startable(&self, most_look_ups: usize) -> usize {
+        let room = most_look_ups.saturating_sub(self.looking_up);
+        self.general.len() + self.look_ups.len().min(room)
+    }
+
+    /// Takes the call that has waited longest, among those that may start.
+    fn take(&mut self, most_look_ups: usize) -> Option<(Kind, Arc<dyn Call>)> {
+        loop {
+            let general = self.general.front().map(|entry| entry.number);
+            let look_up = self.look_ups.front().map(|entry| entry.number);
+            let look_up = look_up.filter(|_| self.looking_up < most_look_ups);
+            let kind = match (general, look_up) {
+                (None, None) => return None,
+                (Some(general), Some(look_up)) if look_up < general => Kind::LookUp,
+                (None, Some(_)) => Kind::LookUp,
+                (Some(_), _) => Kind::General,
+            };
+            let entry = match kind {
+                Kind::General => self.general.pop_front(),
+                Kind::LookUp => self.look_ups.pop_front(),
+            };
+            let call = entry?.call;
+            if call.claim() {
+                if kind == Kind::LookUp {
+                    self.looking_up += 1;
+                }
+                return Some((kind, call));
+            }
+            self.left -= 1;
+        }
+    }
+
+    /// Drops what was left, if that is most of it.
+    fn sweep(&mut self) {
+        const FEW: usize = 32;
+        if self.left * 2 > self.general.len() + self.look_ups.len() + FEW {
+            self.general.retain(|entry| !entry.call.is_left());
+            self.look_ups.retain(|entry| !entry.call.is_left());
+            self.left = 0;
+        }
+    }
+}
+
+/// A thread of the pool.
+fn serve(pool: &Pool, owner: Owner) {
+    OWNER.set(Some(owner));
+    let mut queues = pool.lock();
+    loop {
+        if let Some((kind, call)) = queues.take(pool.most_look_ups) {
+            drop(queues);
+            call.make();
+            drop(call);
+            queues = pool.lock();
+            if kind == Kind::LookUp {
+                queues.looking_up -= 1;
+            }
+            continue;
+        }
+        if queues.closed {
+            break;
+        }
+        queues.idle += 1;
+        let waited = pool.more.wait_timeout(queues, IDLE);
+        let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        queues = guard;
+        queues.idle -= 1;
+        if timeout.timed_out() && queues.startable(pool.most_look_ups) == 0 {
+            break;
+        }
+    }
+    queues.threads -= 1;
+}
+
+thread_local! {
+    /// On a thread of a pool, what the pool belongs to.
+    static OWNER: RefCell<Option<Owner>> = const { RefCell::new(None) };
+}
+
+/// What the pool belongs to whose call runs on the calling OS thread, if one does.
+pub(super) fn owner_of_thread() -> Option<Owner> {
+    // Inaccessible only in the destructors of the thread's other values.
+    OWNER
+        .try_with(|owner| owner.borrow().clone())
+        .ok()
+        .flatten()
+}

@@ -1,0 +1,59 @@
+//! The panic hook: says which green thread panics, and then calls the hook that was there before.
+//!
+//! It is put in front of the program's hook when the first runtime starts, and costs nothing until
+//! a thread panics. std's own hook knows OS threads only, and would name the worker. A hook that
+//! the program has set itself is not spoken for: it may want to be silent.
+
+use std::io::Write as _;
+use std::panic::{PanicHookInfo, set_hook, take_hook};
+use std::sync::Once;
+
+use crate::green::cancel::note_panic;
+use crate::green::{Green, Home};
+
+type Hook = Box<dyn Fn(&PanicHookInfo<'_>) + Sync + Send + 'static>;
+
+/// Installs the hook, once for the process.
+pub(crate) fn install() {
+    static INSTALLED: Once = Once::new();
+    // std refuses to exchange hooks in a thread that panics; the next runtime will.
+    if INSTALLED.is_completed() || std::thread::panicking() {
+        return;
+    }
+    INSTALLED.call_once(|| {
+        let before = take_hook();
+        // Now there is none, so this gives std's own.
+        let names = is_same(&before, &take_hook());
+        set_hook(Box::new(move |info| {
+            note_panic();
+            if names && let Some(home) = Home::get() {
+                name(home.current());
+            }
+            before(info);
+        }));
+    });
+}
+
+/// Whether both are the same function without captures.
+fn is_same(one: &Hook, other: &Hook) -> bool {
+    #[allow(
+        ambiguous_wide_pointer_comparisons,
+        reason = "the vtable is what tells functions without captures apart; both come from one place in std"
+    )]
+    let same = std::ptr::eq(&raw const **one, &raw const **other);
+    size_of_val(&**one) == 0 && size_of_val(&**other) == 0 && same
+}
+
+#[cold]
+fn name(green: &Green) {
+    let mut text = match green.name() {
+        Some(name) => format!("\nthread '{name}' (green"),
+        None => format!("\nthread <unnamed> (green, id {}", green.id()),
+    };
+    if let Some(at) = green.born_at() {
+        text.push_str(&format!(", spawned at {at}"));
+    }
+    text.push_str(") panicked, on this worker:\n");
+    // A closed stderr is no reason to panic in a panic.
+    let _unheard = std::io::stderr().write_all(text.as_bytes());
+}

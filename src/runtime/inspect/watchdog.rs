@@ -1,0 +1,71 @@
+//! Reports green threads that hold up their worker. It cannot preempt them; it says who and where.
+//!
+//! An OS thread looks at the registry every so often. A thread that is running at two looks, and has noted no
+//! wait in between (its reason, place and time are the same), has kept its worker for that long. Nothing is
+//! counted on the workers' side, so it costs nothing there. It looks at the pool for blocking calls, too: nobody else would
+//! notice that calls queue there for long.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use super::registry;
+use crate::green::State;
+use crate::green::block::blocks;
+use crate::runtime::scheduler::shared::{Phase, Shared};
+use crate::sys::clock;
+
+/// Starts the watch over `shared`; it ends with the runtime.
+///
+/// # Errors
+///
+/// No OS thread can be had.
+pub(crate) fn start(shared: &Arc<Shared>, period: Duration) -> std::io::Result<()> {
+    let shared = Arc::downgrade(shared);
+    let builder = std::thread::Builder::new().name("rustlet-watchdog".into());
+    builder.spawn(move || watch(&shared, period)).map(drop)
+}
+
+fn watch(shared: &Weak<Shared>, period: Duration) {
+    // By id: what it had noted when it was first seen running, and whether it was reported.
+    let mut running: HashMap<u64, (u64, u64, bool)> = HashMap::new();
+    let mut jammed = false;
+    loop {
+        let Some(alive) = shared
+            .upgrade()
+            .filter(|shared| shared.phase() < Phase::Ended)
+        else {
+            return;
+        };
+        let group = alive.group;
+        if alive.sleep_unless_ended(period) {
+            return;
+        }
+        let now = clock::now();
+        let jam = alive.pool.jam(now, period);
+        if let Some(jam) = jam.as_ref().filter(|_| !jammed) {
+            registry::report_jam(jam);
+        }
+        jammed = jam.is_some();
+        drop(alive);
+        let mut seen = HashMap::new();
+        for green in blocks::all() {
+            if green.group() != group || green.state() != State::Running {
+                continue;
+            }
+            let id = green.id().get();
+            let noted = green.since();
+            let (first, reported) = match running.get(&id) {
+                Some(&(before, first, reported)) if before == noted => (first, reported),
+                _ => (now, false),
+            };
+            let span = Duration::from_nanos(now.saturating_sub(first));
+            let report = !reported && span >= period;
+            if report {
+                registry::report_stuck(&green, span);
+            }
+            seen.insert(id, (noted, first, reported || report));
+        }
+        running = seen;
+    }
+}

@@ -1,0 +1,146 @@
+//! What is known of each spawn site, in a table that all workers of a runtime read: one load a spawn.
+//!
+//! An entry is one word, a tag of 48 bits and a [`Record`] of 16, so that it is read and written whole. Everything is a hint:
+//! of two workers that write one entry at the same time, one has written in vain; two sites with the same tag share a
+//! record; and a site that finds no entry left takes that of another one. None of that can do more than place a thread badly.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::policy::Record;
+
+/// A power of two.
+pub(crate) const ENTRIES: usize = 512;
+/// Entries that lie in one cache line, among which a site may have its own.
+const GROUP: usize = 8;
+const RECORD_BITS: u32 = 16;
+
+/// The number of an entry. [`NO_SITE`] stands for threads of whom nothing is to be known.
+pub(crate) type Site = u16;
+
+/// The entry that is no site's: it says that its threads are short, and never changes.
+pub(crate) const NO_SITE: Site = 0;
+
+/// The name of a site: its place in the source and the type of the closure, as one word.
+#[inline(always)]
+pub(crate) fn key(place: usize, kind: usize) -> u64 {
+    (place as u64) ^ (kind as u64).rotate_left(20)
+}
+
+/// See the module's text.
+#[derive(Debug)]
+#[repr(align(64))]
+pub(crate) struct Sites {
+    entries: [AtomicU64; ENTRIES],
+}
+
+impl Sites {
+    pub(crate) fn new() -> Sites {
+        let entries = [const { AtomicU64::new(0) }; ENTRIES];
+        entries[0].store(u64::from(Record::SURELY_SHORT.0), Ordering::Relaxed);
+        Sites { entries }
+    }
+
+    #[inline(always)]
+    fn entry(&self, site: Site) -> &AtomicU64 {
+        &self.entries[usize::from(site) % ENTRIES]
+    }
+
+    /// What is known of the threads of `site`.
+    #[inline(always)]
+    pub(crate) fn record(&self, site: Site) -> Record {
+        Record(self.entry(site).load(Ordering::Relaxed) as u16)
+    }
+
+    /// The entry of the site `key`, and what is known of it.
+    #[inline(always)]
+    pub(crate) fn find(&self, key: u64) -> (Site, Record) {
+        // Odd, so the lower bits of the product are as many different ones as those of the key.
+        let hash = key.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let site = (hash >> (64 - ENTRIES.trailing_zeros())) as Site;
+        let entry = self.entry(site).load(Ordering::Relaxed);
+        // The tag of `NO_SITE` is 0, as that of an entry without a site: nearly no key has it, and neither does harm.
+        if (entry ^ (hash << RECORD_BITS)) >> RECORD_BITS == 0 {
+            return (site, Record(entry as u16));
+        }
+        self.find_nearby(hash, site)
+    }
+
+    /// Looks at the other entries of the group, and takes one for it if it has none.
+    #[cold]
+    #[inline(never)]
+    fn find_nearby(&self, hash: u64, first: Site) -> (Site, Record) {
+        let tag = hash << RECORD_BITS;
+        let group = (0..GROUP as Site)
+            .map(|offset| first ^ offset)
+            .filter(|&site| site != NO_SITE);
+        let mut free = None;
+        for site in group.clone() {
+            let entry = self.entry(site).load(Ordering::Relaxed);
+            if entry == 0 {
+                free = free.or(Some(site));
+            } else if (entry ^ tag) >> RECORD_BITS == 0 {
+                return (site, Record(entry as u16));
+            }
+        }
+        let site = free.unwrap_or(if first == NO_SITE { 1 } else { first });
+        self.entry(site)
+            .store(tag | u64::from(Record::NEW.0), Ordering::Relaxed);
+        (site, Record::NEW)
+    }
+
+    /// Notes what has been learned, if that changes anything.
+    pub(crate) fn note(&self, site: Site, change: impl Fn(Record) -> Record) {
+        if site == NO_SITE {
+            return;
+        }
+        let entry = self.entry(site).load(Ordering::Relaxed);
+        let record = Record(entry as u16);
+        let changed = change(record);
+        if changed != record {
+            let tag = entry >> RECORD_BITS << RECORD_BITS;
+            self.entry(site)
+                .store(tag | u64::from(changed.0), Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::placement::policy::Conduct;
+
+    #[test]
+    fn a_site_is_found_again_with_what_was_noted() {
+        let sites = Sites::new();
+        let key = key(0x5555_0000_1238, 0x5555_0000_4560);
+        let (site, record) = sites.find(key);
+        assert_eq!(record, Record::NEW);
+        sites.note(site, |record| record.observed(Conduct::Waits));
+        let (again, record) = sites.find(key);
+        assert_eq!((again, record.conduct()), (site, Conduct::Waits));
+        assert_eq!(sites.record(site), record);
+    }
+
+    #[test]
+    fn the_entry_of_no_site_never_changes() {
+        let sites = Sites::new();
+        sites.note(NO_SITE, |_| Record::NEW);
+        assert_eq!(sites.record(NO_SITE), Record::SURELY_SHORT);
+        for key in 1..100_000 {
+            assert_ne!(sites.find(key).0, NO_SITE);
+        }
+        assert_eq!(sites.record(NO_SITE), Record::SURELY_SHORT);
+    }
+
+    #[test]
+    fn some_hundred_sites_keep_their_records() {
+        let sites = Sites::new();
+        let keys = || (0..200).map(|number| key(0x5555_0000_0000 + number * 24, 0x5555_1000_0000));
+        for key in keys() {
+            let (site, _) = sites.find(key);
+            sites.note(site, |record| record.observed(Conduct::Computes));
+        }
+        let kept = keys().filter(|&key| sites.find(key).1.conduct() == Conduct::Computes);
+        assert!(kept.count() > 190);
+    }
+}

@@ -1,0 +1,117 @@
+//! Running a function as the first green thread of a runtime: [`run`], [`run_all`], and the process-wide runtime.
+
+use std::io;
+use std::mem::ManuallyDrop;
+use std::panic::resume_unwind;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use super::builder::Builder;
+use super::life::{Runtime, first, give, refuse_inside};
+use super::scheduler::shared::Shared;
+use crate::green::park::raise_if_cancelled;
+use crate::green::Cancelled;
+use crate::shim::lock;
+
+fn ended_by_itself<T>() -> T {
+    resume_unwind(Box::new(Cancelled::new()))
+}
+
+/// Runs `f` as the first green thread of a runtime of its own, and returns its value when it has ended.
+///
+/// `f` may borrow from the caller. Green threads that are still alive when `f` returns are cancelled: they unwind
+/// from where they wait, running their destructors, and `run` returns when they have. A program of green
+/// threads ends when its `main` does, as one of OS threads. To wait for all of them, use [`run_all`].
+///
+/// `run` may be called again, and by several OS threads at once. The calling OS thread is blocked meanwhile. A
+/// [`timeout`](crate::timeout) around it cancels `f`, and `run` unwinds when all has ended.
+///
+/// A thread that has not ended when nothing has for five seconds (it computes, or stays in a [`shield`](crate::shield)) is named on stderr
+/// and left behind. With `panic = "abort"` nothing can be unwound: what is still alive is left behind at once, as OS threads are
+/// at the end of a program.
+///
+/// # Panics
+///
+/// With the panic of `f`, if it panics; if the caller is a green thread itself; if no OS thread, epoll
+/// instance or stack can be had (a [`Builder`] gives an error instead).
+///
+/// ```
+/// let greeting = String::from("hello");
+/// let length = rustlet::run(|| greeting.len());
+/// assert_eq!(length, 5);
+/// ```
+#[track_caller]
+pub fn run<F, T>(f: F) -> T
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    refuse_inside();
+    let runtime = start_or_panic();
+    let outcome = first(&runtime.shared, f);
+    drop(runtime);
+    give(outcome, ended_by_itself)
+}
+
+/// As [`run`], but waits until every green thread has ended by itself.
+///
+/// If `f` panics, the others still run to their end before the panic goes on. A [`timeout`](crate::timeout) around it cancels those that are left, and
+/// `run_all` unwinds when they have ended.
+///
+/// # Panics
+///
+/// As [`run`].
+///
+/// ```
+/// use std::sync::atomic::{AtomicU32, Ordering};
+///
+/// static DONE: AtomicU32 = AtomicU32::new(0);
+/// rustlet::run_all(|| {
+///     for _ in 0..10 {
+///         rustlet::spawn(|| DONE.fetch_add(1, Ordering::Relaxed));
+///     }
+/// });
+/// assert_eq!(DONE.load(Ordering::Relaxed), 10);
+/// ```
+#[track_caller]
+pub fn run_all<F, T>(f: F) -> T
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    refuse_inside();
+    let runtime = start_or_panic();
+    let outcome = first(&runtime.shared, f);
+    let all = runtime.wait_all();
+    drop(runtime);
+    if !all && outcome.is_ok() {
+        raise_if_cancelled();
+    }
+    give(outcome, ended_by_itself)
+}
+
+#[track_caller]
+fn start_or_panic() -> Runtime {
+    match Builder::new().build() {
+        Ok(runtime) => runtime,
+        Err(error) => panic!("rustlet: the runtime cannot be started: {error}"),
+    }
+}
+
+/// The process-wide runtime, started at its first use. It never ends.
+pub(crate) fn global() -> io::Result<Arc<Shared>> {
+    static GLOBAL: OnceLock<ManuallyDrop<Runtime>> = OnceLock::new();
+    static STARTING: Mutex<()> = Mutex::new(());
+    if let Some(runtime) = GLOBAL.get() {
+        return Ok(Arc::clone(&runtime.shared));
+    }
+    let _starting = lock(&STARTING);
+    if GLOBAL.get().is_none() {
+        let runtime = Builder::new().name("rustlet-global").build()?;
+        // `STARTING` is held: nobody else has set it.
+        let _set = GLOBAL.set(ManuallyDrop::new(runtime));
+    }
+    match GLOBAL.get() {
+        Some(runtime) => Ok(Arc::clone(&runtime.shared)),
+        None => Err(io::Error::other("the process-wide runtime did not start")),
+    }
+}

@@ -1,0 +1,504 @@
+//! What the workers of one runtime share: who they are, what waits to be started, who sleeps, and how far
+//! the runtime's life has come.
+//!
+//! Two kinds of queue, two types. What has not started is an [`Unstarted`] in some worker's `unstarted`
+//! queue, where any worker may take it; starting consumes it, and what has started is known to its own
+//! worker's run queue only. So a started thread cannot be stolen.
+//!
+//! Counting: each worker counts what it spawned and what it buried, each counter written by its worker
+//! alone. Threads that were spawned from outside are counted in `external`.
+//!
+//! Q1. [`Shared::is_quiet`] reads all that was buried *before* all that was spawned. A thread is counted as
+//!     spawned before it can end, and what it spawned is counted before it is buried; so if the sums are
+//!     equal, nothing was alive at the moment between the two readings (Mattern's counting argument,
+//!     "Algorithms for distributed termination detection", 1987).
+
+mod assign;
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering, fence};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+use super::idle::Idle;
+use super::start_queue::{StartQueue, Unstarted};
+use crate::green::context::remote::Mailbox;
+use crate::runtime::blocking::pool::Pool;
+use crate::runtime::config::Config;
+use crate::runtime::placement::load::Load;
+use crate::runtime::placement::sites::Sites;
+use crate::shim::lock;
+use crate::sys::clock::{self, NEVER, Tick};
+
+/// What others may know of a worker, and give it.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Peer {
+    // What placement looks at lies in one cache line.
+    pub(crate) buried: AtomicUsize,
+    /// How many were started here: how the sentinel sees that nothing moves.
+    pub(crate) started: AtomicUsize,
+    /// How many threads were placed here ([`Shared::place`]), and have not ended nor been taken by another worker.
+    pub(crate) placed: AtomicUsize,
+    /// Those of them that have started.
+    pub(crate) settled: AtomicUsize,
+    pub(crate) load: Load,
+    /// It has nothing to run and looks for work.
+    pub(crate) is_searching: AtomicBool,
+    pub(crate) spawned: AtomicUsize,
+    pub(crate) unstarted: StartQueue,
+    pub(crate) mailbox: &'static Mailbox,
+    /// Its worker resumes no thread any more.
+    pub(crate) halted: AtomicBool,
+}
+
+impl Peer {
+    pub(crate) fn new(mailbox: &'static Mailbox) -> Peer {
+        Peer {
+            unstarted: StartQueue::new(),
+            mailbox,
+            spawned: AtomicUsize::new(0),
+            buried: AtomicUsize::new(0),
+            started: AtomicUsize::new(0),
+            placed: AtomicUsize::new(0),
+            settled: AtomicUsize::new(0),
+            load: Load::new(clock::now()),
+            is_searching: AtomicBool::new(false),
+            halted: AtomicBool::new(false),
+        }
+    }
+
+    /// How many have started here and not ended.
+    pub(crate) fn settled_live(&self) -> usize {
+        let buried = self.buried.load(Ordering::Relaxed);
+        self.started.load(Ordering::Relaxed).saturating_sub(buried)
+    }
+
+    /// How many live here, or are to stay here when they have started.
+    pub(crate) fn residents(&self) -> usize {
+        self.settled_live() + self.newcomers()
+    }
+
+    /// Whether it sleeps, wakes up, or looks for work.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.load.sleeps() || self.is_searching.load(Ordering::Relaxed)
+    }
+
+    /// How many that were placed here have not started.
+    pub(crate) fn newcomers(&self) -> usize {
+        let settled = self.settled.load(Ordering::Relaxed);
+        self.placed.load(Ordering::Relaxed).saturating_sub(settled)
+    }
+
+    /// How many green threads live here or will start here.
+    pub(crate) fn live(&self) -> usize {
+        self.settled_live() + self.unstarted.len()
+    }
+}
+
+/// How far the life of a runtime has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    /// Threads run.
+    Open,
+    /// Whatever lives is cancelled.
+    Closing,
+    /// Workers with nothing left go.
+    Ended,
+    /// Workers resume nothing any more. Those with nothing left go; the others stay as they are.
+    Abandoned,
+}
+
+/// Shared by the workers, the handles and the runtime itself.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) peers: Box<[Peer]>,
+    pub(crate) config: Config,
+    pub(crate) pool: Arc<Pool>,
+    /// This runtime among those of the process.
+    pub(crate) group: usize,
+    pub(crate) external: AtomicUsize,
+    /// Ended unstarted, because the runtime had.
+    discarded: AtomicUsize,
+    /// Alive or reserved, counted only if there is a limit.
+    limited: AtomicUsize,
+    phase: AtomicU8,
+    pub(crate) idle: Idle,
+    pub(crate) sites: Sites,
+    /// How many threads in all queues the first idle worker is to start; counted before they are pushed.
+    waiting_shared: AtomicUsize,
+    /// Somebody waits in `await_quiet`: workers that fall asleep tell.
+    watched: AtomicUsize,
+    quiet: Mutex<()>,
+    quieter: Condvar,
+    turn: AtomicUsize,
+}
+
+impl Shared {
+    pub(crate) fn new(peers: Box<[Peer]>, config: Config) -> Shared {
+        static GROUPS: AtomicUsize = AtomicUsize::new(1);
+        Shared {
+            peers,
+            pool: Arc::new(Pool::new(&config.name, config.blocking_threads)),
+            config,
+            group: GROUPS.fetch_add(1, Ordering::Relaxed),
+            external: AtomicUsize::new(0),
+            discarded: AtomicUsize::new(0),
+            limited: AtomicUsize::new(0),
+            phase: AtomicU8::new(Phase::Open as u8),
+            idle: Idle::new(),
+            sites: Sites::new(),
+            waiting_shared: AtomicUsize::new(0),
+            watched: AtomicUsize::new(0),
+            quiet: Mutex::new(()),
+            quieter: Condvar::new(),
+            turn: AtomicUsize::new(0),
+        }
+    }
+
+    // --- life ---
+
+    #[inline]
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Open,
+            1 => Phase::Closing,
+            2 => Phase::Ended,
+            _ => Phase::Abandoned,
+        }
+    }
+
+    /// Goes on to `phase`, and wakes every worker to see it.
+    pub(crate) fn advance(&self, phase: Phase) {
+        self.phase.fetch_max(phase as u8, Ordering::AcqRel);
+        for peer in &self.peers {
+            peer.mailbox.bell.ring();
+        }
+        drop(lock(&self.quiet));
+        self.quieter.notify_all();
+    }
+
+    /// No worker resumes a thread any more.
+    pub(crate) fn abandon(&self) {
+        for peer in &self.peers {
+            peer.halted.store(true, Ordering::Relaxed);
+        }
+        self.advance(Phase::Abandoned);
+    }
+
+    /// Blocks the calling OS thread for `period`, or until the runtime ends: true.
+    pub(crate) fn sleep_unless_ended(&self, period: Duration) -> bool {
+        let guard = self
+            .quiet
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _woken = self
+            .quieter
+            .wait_timeout_while(guard, period, |()| self.phase() < Phase::Ended);
+        self.phase() >= Phase::Ended
+    }
+
+    pub(crate) fn buried(&self) -> usize {
+        let inside: usize = self
+            .peers
+            .iter()
+            .map(|peer| peer.buried.load(Ordering::Acquire))
+            .sum();
+        inside + self.discarded.load(Ordering::Acquire)
+    }
+
+    fn spawned(&self) -> usize {
+        let inside: usize = self
+            .peers
+            .iter()
+            .map(|peer| peer.spawned.load(Ordering::Acquire))
+            .sum();
+        inside + self.external.load(Ordering::Acquire)
+    }
+
+    /// How many green threads are alive; exact when nothing moves.
+    pub(crate) fn live(&self) -> usize {
+        let buried = self.buried();
+        self.spawned().saturating_sub(buried)
+    }
+
+    /// Whether nothing was alive at some moment of this call (Q1).
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.live() == 0
+    }
+
+    /// A worker has nothing to do: somebody may want to know.
+    pub(crate) fn tell_quiet(&self) {
+        if self.watched.load(Ordering::Relaxed) > 0 && self.is_quiet() {
+            drop(lock(&self.quiet));
+            self.quieter.notify_all();
+        }
+    }
+
+    /// Blocks the calling OS thread until nothing is alive, or until nothing has ended for `patience`.
+    pub(crate) fn await_quiet(&self, patience: Duration) -> bool {
+        let mut buried = self.buried();
+        loop {
+            if self.await_quiet_until(clock::after(patience)) {
+                return true;
+            }
+            let now = self.buried();
+            if now == buried {
+                return self.is_quiet();
+            }
+            // The patience counts from the last one that ended.
+            buried = now;
+        }
+    }
+
+    /// Blocks the calling OS thread until nothing is alive, or until `deadline`.
+    pub(crate) fn await_quiet_until(&self, deadline: Tick) -> bool {
+        self.watched.fetch_add(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        // Workers that slept already look again, and tell.
+        for peer in &self.peers {
+            peer.mailbox.bell.ring();
+        }
+        let guard: MutexGuard<'_, ()> = self
+            .quiet
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let quiet = self.await_quiet_locked(guard, deadline);
+        self.watched.fetch_sub(1, Ordering::Relaxed);
+        quiet
+    }
+
+    fn await_quiet_locked(&self, mut guard: MutexGuard<'_, ()>, deadline: Tick) -> bool {
+        loop {
+            if self.is_quiet() {
+                return true;
+            }
+            guard = match deadline {
+                NEVER => self
+                    .quieter
+                    .wait(guard)
+                    .unwrap_or_else(std::sync::PoisonError::into_inner),
+                _ => {
+                    let left = deadline.saturating_sub(clock::now());
+                    if left == 0 {
+                        return false;
+                    }
+                    let waited = self.quieter.wait_timeout(guard, Duration::from_nanos(left));
+                    waited.unwrap_or_else(std::sync::PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+
+    // --- the limit ---
+
+    #[inline]
+    pub(crate) fn has_no_limit(&self) -> bool {
+        self.config.max_threads == usize::MAX
+    }
+
+    /// Counts a thread that is about to be spawned; false: the limit is reached.
+    #[inline]
+    pub(crate) fn admit(&self) -> bool {
+        let limit = self.config.max_threads;
+        if limit == usize::MAX {
+            return true;
+        }
+        self.limited
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |live| {
+                (live < limit).then_some(live + 1)
+            })
+            .is_ok()
+    }
+
+    /// A thread has ended, or was not spawned after all.
+    #[inline]
+    pub(crate) fn dismiss(&self) {
+        if self.config.max_threads != usize::MAX {
+            self.limited.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    // --- placement ---
+
+    /// Wakes one sleeping worker other than `except`, if there is one and no sentinel is up.
+    #[inline]
+    pub(crate) fn rouse(&self, except: usize) {
+        if self.idle.should_rouse() {
+            self.rouse_slow(except);
+        }
+    }
+
+    #[cold]
+    fn rouse_slow(&self, except: usize) {
+        let count = self.peers.len();
+        for offset in 1..count {
+            if self.peers[(except + offset) % count].mailbox.bell.ring() {
+                return;
+            }
+        }
+    }
+
+    /// The worker for something that will live long, as a connection does: the one where fewer such live, ties by how
+    /// many threads of any kind. Not the one that has less to do: of many that come at once, none has shown what it will cost.
+    pub(crate) fn place(&self, now: Tick) -> usize {
+        self.emptier_of_two(now, |peer| {
+            (peer.placed.load(Ordering::Relaxed), peer.live())
+        })
+    }
+
+    /// The one with fewer, of two workers. If one of them has had clearly more to do of late than the other, then
+    /// the one with fewer for what is left of its core.
+    /// (Mitzenmacher, "The power of two choices in randomized load balancing".)
+    fn emptier_of_two(&self, now: Tick, count: impl Fn(&Peer) -> (usize, usize)) -> usize {
+        let workers = self.peers.len();
+        if workers == 1 {
+            return 0;
+        }
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let one = turn % workers;
+        // Over `workers - 1` turns of `one`, `other` meets each of the others.
+        let other = (one + 1 + (turn / workers) % (workers - 1)) % workers;
+        let (peer, rival) = (&self.peers[one], &self.peers[other]);
+        let (has, rival_has) = (count(peer), count(rival));
+        let is_emptier = match peer.load.rooms(&rival.load, now) {
+            Some((room, rivals_room)) => {
+                (has.0 + 1) as f64 * rivals_room <= (rival_has.0 + 1) as f64 * room
+            }
+            None => has <= rival_has,
+        };
+        if is_emptier { one } else { other }
+    }
+
+    /// Hands a thread to the worker `index`, and wakes it.
+    ///
+    /// If the runtime has ended the worker may be gone; then what is in its queue ends here, unstarted. A worker
+    /// that goes sees the phase, fences, and looks at its queue; here it is a push, a fence (in `ring`), and a look
+    /// at the phase. So a thread that a worker leaves behind is seen here.
+    pub(crate) fn push_to(&self, index: usize, unstarted: Unstarted) {
+        let peer = &self.peers[index];
+        if self.phase() == Phase::Abandoned {
+            return self.discard(peer, unstarted);
+        }
+        peer.unstarted.push(unstarted);
+        peer.mailbox.bell.ring();
+        if self.phase() == Phase::Ended {
+            self.discard_unstarted(peer);
+        }
+    }
+
+    /// Ends what has not started, when the runtime has ended and workers may be gone, or held up for good.
+    pub(crate) fn discard_all_unstarted(&self) {
+        for peer in &self.peers {
+            self.discard_unstarted(peer);
+        }
+    }
+
+    fn discard_unstarted(&self, peer: &Peer) {
+        let next = || {
+            let new = peer.unstarted.take_shared()?;
+            self.waiting_shared.fetch_sub(1, Ordering::Relaxed);
+            Some(new)
+        };
+        while let Some(unstarted) = next().or_else(|| peer.unstarted.take_last()) {
+            self.discard(peer, unstarted);
+        }
+    }
+
+    fn discard(&self, peer: &Peer, Unstarted(green): Unstarted) {
+        green.discard();
+        if green.origin.is_placed() {
+            peer.placed.fetch_sub(1, Ordering::Relaxed);
+        }
+        if !green.has_own_stack() {
+            crate::stack::unreserve_shared(self.config.stack);
+        }
+        self.dismiss();
+        self.discarded.fetch_add(1, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::AtEnd;
+    use crate::stack::StackSize;
+
+    fn shared(workers: usize) -> Shared {
+        let peers = (0..workers)
+            .map(|_| Peer::new(Mailbox::open().expect("an eventfd")))
+            .collect();
+        let config = Config {
+            name: "test".into(),
+            stack: StackSize::DEFAULT,
+            first_stack: StackSize::DEFAULT,
+            max_threads: 2,
+            blocking_threads: 1,
+            shutdown_timeout: Duration::ZERO,
+            at_end: AtEnd::Unwind,
+        };
+        Shared::new(peers, config)
+    }
+
+    /// Places so many one after the other at `now`; gives how many each worker has then.
+    fn placed(shared: &Shared, count: usize, now: Tick) -> Vec<usize> {
+        for _ in 0..count {
+            shared.peers[shared.place(now)]
+                .placed
+                .fetch_add(1, Ordering::Relaxed);
+        }
+        let peers = shared.peers.iter();
+        peers
+            .map(|peer| peer.placed.load(Ordering::Relaxed))
+            .collect()
+    }
+
+    const MS: Tick = 1_000_000;
+
+    #[test]
+    fn workers_get_as_many_whatever_else_lives_on_them() {
+        let shared = shared(2);
+        shared.peers[0].started.store(40, Ordering::Relaxed);
+        assert_eq!(placed(&shared, 1, clock::now()), [0, 1]);
+        assert_eq!(placed(&shared, 1000, clock::now())[0].abs_diff(500), 0);
+    }
+
+    #[test]
+    fn pairs_fill_many_workers_evenly() {
+        let shared = shared(3);
+        for count in placed(&shared, 300, clock::now()) {
+            assert!((98..=102).contains(&count), "{count}");
+        }
+    }
+
+    /// The worker that accepts has all to do while they come, and no more than the others when they have come.
+    #[test]
+    fn who_is_busy_for_a_moment_gets_as_many() {
+        let shared = shared(2);
+        let now = clock::now();
+        shared.peers[0].load.awakes(now);
+        assert_eq!(placed(&shared, 1000, now + 100 * MS), [500, 500]);
+    }
+
+    #[test]
+    fn who_computes_gets_none_and_who_has_half_a_core_left_half_as_many() {
+        let now = clock::now();
+        let computing = shared(2);
+        computing.peers[0].load.awakes(now);
+        assert_eq!(placed(&computing, 40, now + 100_000 * MS), [0, 40]);
+        let half = shared(2);
+        half.peers[0].load.awakes(now);
+        // Of two seconds the second.
+        assert_eq!(placed(&half, 300, now + 1000 * MS), [100, 200]);
+    }
+
+    #[test]
+    fn the_limit_admits_and_dismisses() {
+        let shared = shared(1);
+        assert!(shared.admit());
+        assert!(shared.admit());
+        assert!(!shared.admit());
+        shared.dismiss();
+        assert!(shared.admit());
+    }
+}

@@ -1,0 +1,226 @@
+//! A worker that is stepped by hand: it has no OS thread of its own, but a turn on its user's whenever that calls.
+//!
+//! It is the worker of a runtime of its own with one peer, so that nobody takes threads from it. What is spawned on it does not
+//! wait in the queue of the unstarted: it is ready at once, and so the run queue alone is the order, first come first served.
+//!
+//! H1. Everything here is called on the OS thread that made it, because a [`Stepped`] is not `Send`. So its green
+//!     threads, once started, stay on that OS thread, as those of every worker do.
+//! H2. A [`Stepped`] is behind an `Rc` from its birth to its end: its home stays where it is, because suspended threads
+//!     have references to it, which they go on to use when they are resumed.
+//! H3. It ends when no green thread lives on it, or the process does.
+//! H4. It is owned by a frame (`lend` in `src/worker.rs`) that ends it, so it cannot be forgotten, and it ends before its OS thread
+//!     destroys the thread-locals that its green threads have used: they may hold references to those, and have lent them to other
+//!     OS threads.
+//!
+//! Between two steps the bell is as that of a sleeping worker, if somebody polls the descriptor: the steps 7 to 9 of
+//! `green/mailbox.rs`, where the sleep is the user's. What a bell does not tell (threads that are ready, a timer) the alarm
+//! does, which is registered level-triggered: it stays readable until it is set anew.
+
+use std::cell::Cell;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::config::Config;
+use super::inspect::{panic_hook, registry, watchdog};
+use super::io::reactor::Reactor;
+use super::join::JoinHandle;
+use super::life::Handle;
+use super::scheduler::shared::{Peer, Phase, Shared};
+use super::scheduler::worker::Worker;
+use super::spawn::{Order, spawn_at};
+use crate::green::context::home::{step_here, step_no_more};
+use crate::green::context::remote::Mailbox;
+use crate::green::park::{attend_os, raise_if_cancelled};
+use crate::green::{Home, OnCancel, Reason, Wait};
+use crate::sys::clock::{self, NEVER, Tick};
+use crate::sys::exit;
+use crate::sys::poll::alarm::Alarm;
+
+/// A mailbox that is given back.
+struct Opened(&'static Mailbox);
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// See the module's text.
+pub(crate) struct Stepped {
+    worker: Worker,
+    alarm: Alarm,
+    /// Somebody has the descriptor.
+    polled: Cell<bool>,
+    // After the worker, whose messages it takes.
+    mailbox: Opened,
+}
+
+impl Stepped {
+    /// A worker for the calling OS thread.
+    ///
+    /// # Errors
+    ///
+    /// No descriptor or no OS thread (for the watchdog) can be had.
+    pub(crate) fn open(config: Config, watch: Option<Duration>) -> io::Result<Rc<Stepped>> {
+        crate::stack::overflow::install(registry::describe_overflow)?;
+        panic_hook::install();
+        crate::stack::overflow::prepare_thread()?;
+        let mailbox = Opened(Mailbox::open()?);
+        let mut reactor = Reactor::new(mailbox.0)?;
+        let alarm = Alarm::new()?;
+        reactor.mirror(alarm.as_fd())?;
+        // The bell's line can be written to, which is an event.
+        reactor.poll(0)?;
+        let peers = Box::new([Peer::new(mailbox.0)]);
+        let shared = Arc::new(Shared::new(peers, config));
+        if let Some(period) = watch {
+            watchdog::start(&shared, period)?;
+        }
+        step_here(shared.group);
+        Ok(Rc::new(Stepped {
+            worker: Worker::by_hand(shared, reactor),
+            alarm,
+            polled: Cell::new(false),
+            mailbox,
+        }))
+    }
+
+    /// Spawns on it.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](crate::runtime::spawn::spawn).
+    pub(crate) fn assign<F, T>(&self, order: Order, f: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + 'static,
+        T: 'static,
+    {
+        let handle = spawn_at(&self.worker, order, f)?;
+        self.lie_down();
+        Ok(handle)
+    }
+
+    /// Looks around, then runs one step. False: nothing was ready.
+    pub(crate) fn step(&self) -> bool {
+        self.mailbox.0.bell.awake();
+        let stepped = self.worker.enter(|| {
+            self.worker.look();
+            self.worker.tell_idle();
+            self.worker.step_one()
+        });
+        self.lie_down();
+        stepped
+    }
+
+    /// Runs until nothing lives on it, or a limit around the call ends it between two threads.
+    pub(crate) fn work(&self) {
+        // It would end each rest at once.
+        self.alarm.set(NEVER, 0);
+        self.mailbox.0.bell.awake();
+        let wait = Wait::new(Reason::Join).on_cancel(OnCancel::Defer);
+        let ended = self.worker.enter(|| {
+            while self.live() > 0 {
+                let Ok(limit) = attend_os(&wait) else {
+                    return false;
+                };
+                let most = match limit.look_again() {
+                    NEVER => NEVER,
+                    until => until.saturating_sub(clock::now()),
+                };
+                self.worker.work_on(most);
+            }
+            true
+        });
+        self.lie_down();
+        if !ended {
+            raise_if_cancelled();
+        }
+    }
+
+    /// Its threads have their turn to sleep, and the user's loop with them.
+    fn lie_down(&self) {
+        if self.polled.get() && !self.is_running() {
+            // Step 7; `due` is step 8. What comes from now on rings.
+            self.mailbox.0.bell.prepare();
+            self.alarm.set(self.worker.due(), clock::now());
+        }
+    }
+
+    /// When it has to be stepped, unless something happens before.
+    pub(crate) fn due(&self) -> Tick {
+        self.worker.due()
+    }
+
+    /// Readable when there is something to do.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        if !self.polled.replace(true) {
+            self.lie_down();
+        }
+        self.worker.port.fd()
+    }
+
+    /// How many green threads have not ended.
+    pub(crate) fn live(&self) -> usize {
+        self.worker.lives()
+    }
+
+    pub(crate) fn handle(&self) -> Handle {
+        Handle::new(Arc::clone(&self.worker.shared))
+    }
+
+    /// Whether the caller is one of its green threads.
+    fn is_running(&self) -> bool {
+        Home::of_thread().is_some_and(|home| self.worker.has_home(home))
+    }
+
+    /// Cancels what lives here and steps until it has ended (H3).
+    fn end(&self) {
+        let shared = &self.worker.shared;
+        let patience = shared.config.shutdown_timeout;
+        self.alarm.set(NEVER, 0);
+        self.mailbox.0.bell.awake();
+        shared.advance(Phase::Closing);
+        let mut buried = shared.buried();
+        let mut last = clock::now();
+        self.worker.enter(|| {
+            loop {
+                if self.live() == 0 {
+                    shared.advance(Phase::Ended);
+                }
+                // What others have spawned meanwhile is here, or they see the phase (`Shared::push_to`).
+                if self.worker.close() {
+                    return;
+                }
+                let left = clock::span(patience).saturating_sub(clock::now().saturating_sub(last));
+                if left == 0 {
+                    registry::report_refusing(shared.group, patience);
+                    std::process::abort();
+                }
+                self.worker.work_on(left);
+                let now = shared.buried();
+                if now != buried {
+                    buried = now;
+                    last = clock::now();
+                }
+            }
+        });
+        shared.pool.close();
+        self.worker.close_reactor();
+    }
+}
+
+impl Drop for Stepped {
+    fn drop(&mut self) {
+        if self.is_running() {
+            // Only unsafe code can get here: a step borrows the worker.
+            exit::abort(format_args!(
+                "a Worker was dropped by one of its own green threads"
+            ));
+        }
+        self.end();
+        step_no_more(self.worker.shared.group);
+    }
+}

@@ -1,0 +1,86 @@
+//! Sizes of stacks.
+
+use std::fmt;
+
+use crate::sys::mem;
+
+/// Sizes are multiples of this, so that a page of any supported kernel divides them.
+pub(super) const UNIT: usize = 64 << 10;
+
+/// Bytes at the low end of a slot that fault. Rust's own frames touch every page on the way down;
+/// 64 KiB catch most C frames that do not.
+pub(super) const GUARD: usize = UNIT;
+
+/// The size of a stack, in bytes of address space: usable bytes and guard, a multiple of 64 KiB.
+///
+/// A stack of one size never serves for another.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StackSize {
+    pub(super) units: u32,
+}
+
+impl StackSize {
+    /// 256 KiB, of which 64 KiB are guard.
+    pub(crate) const DEFAULT: StackSize = StackSize { units: 4 };
+
+    /// For a thread of which a runtime has one: 2 MiB usable, what a thread of std has.
+    pub(crate) const FIRST: StackSize = StackSize::from_usable(2 << 20);
+
+    /// Room for a panic with its message and its backtrace on top of some frames of the program's own.
+    const LEAST_USABLE: usize = UNIT;
+
+    /// The smallest size with at least `bytes` usable bytes; never less than 64 KiB usable.
+    ///
+    /// A size that no machine has room for is not refused here but by the reserve.
+    pub(crate) const fn from_usable(bytes: usize) -> StackSize {
+        let usable = if bytes < Self::LEAST_USABLE {
+            Self::LEAST_USABLE
+        } else {
+            bytes
+        };
+        let units = usable.div_ceil(UNIT).saturating_add(GUARD / UNIT);
+        StackSize {
+            units: if units > u32::MAX as usize {
+                u32::MAX
+            } else {
+                units as u32
+            },
+        }
+    }
+
+    /// Bytes between the guard and the slot's end.
+    #[cfg(test)]
+    pub(super) const fn usable(self) -> usize {
+        self.bytes() - GUARD
+    }
+
+    /// Bytes of address space, guard included.
+    pub(super) const fn bytes(self) -> usize {
+        self.units as usize * UNIT
+    }
+
+    /// From one slot to the next: a page more.
+    pub(super) fn stride(self) -> usize {
+        self.bytes() + mem::page_size()
+    }
+}
+
+impl fmt::Debug for StackSize {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "StackSize({} KiB)", self.bytes() >> 10)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_round_up_to_units_and_saturate() {
+        assert_eq!(StackSize::DEFAULT.usable(), 192 << 10);
+        assert_eq!(StackSize::from_usable(192 << 10), StackSize::DEFAULT);
+        assert_eq!(StackSize::from_usable(0).usable(), 64 << 10);
+        assert_eq!(StackSize::from_usable((64 << 10) + 1).usable(), 128 << 10);
+        assert!(StackSize::from_usable(usize::MAX).usable() >= 1 << 47);
+    }
+}

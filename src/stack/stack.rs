@@ -1,0 +1,144 @@
+//! One stack, owned, and the way to the reserve for those who are on no worker.
+
+use std::fmt;
+use std::io;
+use std::mem::ManuallyDrop;
+
+use super::size::StackSize;
+use super::slot::{INHABITED, Slot};
+use super::{mark, reserve};
+
+/// One stack, owned: guarded (S2) and nobody else's (S1).
+///
+/// Dropping it gives it back to the process-wide reserve under a lock; a worker gives it to its
+/// `StackPool` instead.
+#[must_use = "a stack that is dropped goes back to the reserve"]
+pub(crate) struct Stack {
+    pub(super) slot: Slot,
+}
+
+impl Stack {
+    /// The address to start at: stacks grow downwards from it. Aligned to 16 bytes (S6).
+    #[inline]
+    pub(crate) fn top(&self) -> usize {
+        self.slot.top.get()
+    }
+
+    /// The lowest address, which is the lowest of the guard. Identifies the stack in reports.
+    #[inline]
+    pub(crate) fn limit(&self) -> usize {
+        self.slot.limit()
+    }
+
+    /// The size it was taken with.
+    #[inline]
+    pub(crate) fn size(&self) -> StackSize {
+        self.slot.size()
+    }
+
+    /// Whether somebody has left there what the next one may use (S7): see `green/fiber.rs`.
+    #[inline]
+    pub(crate) fn is_inhabited(&self) -> bool {
+        self.slot.tag & INHABITED != 0
+    }
+
+    /// From now on it is, until it goes to the reserve. For `green/fiber.rs` only, which trusts the mark (F6 there).
+    #[inline]
+    pub(crate) fn inhabit(&mut self) {
+        self.slot.tag |= INHABITED;
+    }
+
+    #[inline]
+    pub(super) fn into_slot(self) -> Slot {
+        ManuallyDrop::new(self).slot
+    }
+}
+
+impl Drop for Stack {
+    #[cold]
+    fn drop(&mut self) {
+        mark::settle(self.slot);
+        reserve::lock(&reserve::RESERVE).put(&[self.slot]);
+    }
+}
+
+impl fmt::Debug for Stack {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "Stack({:#x}..{:#x})",
+            self.limit(),
+            self.slot.end()
+        )
+    }
+}
+
+/// Takes a credit: the right to one stack of `size`, so that running out shows here and not when
+/// the stack is taken. For callers that are on no worker, and for sizes that are not a pool's.
+///
+/// # Errors
+///
+/// When the system gives no more address space or mappings; the text names the limit.
+pub(crate) fn reserve_shared(size: StackSize) -> io::Result<()> {
+    reserve::lock(&reserve::RESERVE).grant(size, 1).map(drop)
+}
+
+/// Gives a credit back, when its stack has gone back to a pool or to the reserve.
+pub(crate) fn unreserve_shared(size: StackSize) {
+    reserve::lock(&reserve::RESERVE).ungrant(size, 1);
+}
+
+/// Takes a stack of any size straight from the process-wide reserve. The caller has a credit for it.
+///
+/// # Errors
+///
+/// As `StackPool::take`.
+pub(crate) fn take_sized(size: StackSize) -> io::Result<Stack> {
+    let mut one = Vec::with_capacity(1);
+    reserve::take(&reserve::RESERVE, size, 1, &mut one)?;
+    one.pop()
+        .map(|slot| Stack { slot })
+        .ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::size::GUARD;
+    use super::*;
+    use crate::sys::mem;
+
+    #[test]
+    fn an_impossible_size_is_an_error_that_says_so() {
+        for bytes in [1 << 47, usize::MAX] {
+            let error = reserve_shared(StackSize::from_usable(bytes)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
+            assert!(error.to_string().contains("stack_size"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_handle_is_two_words() {
+        assert_eq!(size_of::<Stack>(), 16);
+        assert_eq!(size_of::<io::Result<Stack>>(), 16);
+    }
+
+    #[test]
+    fn a_stack_of_another_size_is_guarded_and_usable_to_its_last_byte() {
+        let size = StackSize::from_usable(1 << 20);
+        reserve_shared(size).unwrap();
+        let stack = take_sized(size).unwrap();
+        assert_eq!(stack.size(), size);
+        assert_eq!(stack.top() % 16, 0);
+        assert!(mem::faults(stack.limit()).unwrap());
+        assert!(mem::faults(stack.limit() + GUARD - 1).unwrap());
+        assert!(!mem::faults(stack.limit() + GUARD).unwrap());
+        assert!(!mem::faults(stack.top() - 1).unwrap());
+        let page = mem::page_size();
+        assert_eq!(
+            stack.slot.end() - stack.limit(),
+            GUARD + size.usable() + page
+        );
+        drop(stack);
+        unreserve_shared(size);
+    }
+}

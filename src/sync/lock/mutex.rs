@@ -1,0 +1,337 @@
+#![allow(unsafe_code, reason = "a value behind a lock")]
+//! [`Mutex`] and its guard. The lock itself is `raw/mutex.rs`.
+//!
+//! MU1. The value is touched through a guard, and there is one guard at a time: it exists from a successful lock to its drop.
+
+use std::cell::UnsafeCell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
+use std::sync::{LockResult, TryLockError, TryLockResult};
+
+use super::poison::{Entry, Flag};
+use crate::green::budget::{before_lock, charge_locked, spend_quietly};
+use crate::green::park::raise_if_cancelled;
+use crate::green::{OnCancel, Reason, Wait};
+use crate::sync::raw::mutex::RawMutex;
+use crate::sync::wait::waiting::Thread;
+
+/// A lock around a value that one thread at a time may touch. As [`std::sync::Mutex`].
+///
+/// A thread that waits for it lets the other green threads of its worker run; an OS thread blocks. The two kinds may share one.
+/// Its guard may be held across waits, by green threads: they stay on their worker.
+///
+/// A mutex that is free is taken with one atomic operation, and released with one. Threads are served roughly in the order in which they came:
+/// a thread that does not have to wait may slip in before one that is just being woken, but not for long: after half a millisecond, or as soon as one of the
+/// same worker keeps the lock across a wait, the next release hands it over. A thread that locks and unlocks in an endless loop
+/// lets the other green threads of its worker run from time to time, before it takes the lock (see [`yield_now`](crate::yield_now)).
+///
+/// # Poisoning
+///
+/// A thread that panics while it holds the guard poisons the mutex: locking it gives a [`PoisonError`](std::sync::PoisonError) from then on, which holds
+/// the guard all the same. A thread that is [cancelled](crate::Cancelled) releases its guards without poisoning. While one green thread
+/// is suspended in a destructor because it panics, a panic of another one of the same worker may go unnoticed.
+///
+/// # Cancellation
+///
+/// A green thread that is cancelled while it waits in [`lock`](Mutex::lock) unwinds from there, and does not hold the mutex. One that
+/// unwinds already waits on.
+///
+/// ```
+/// use rustlet::sync::{Arc, Mutex};
+///
+/// rustlet::run(|| {
+///     let sum = Arc::new(Mutex::new(0));
+///     let threads: Vec<_> = (1..=10)
+///         .map(|n| {
+///             let sum = Arc::clone(&sum);
+///             rustlet::spawn(move || *sum.lock().unwrap() += n)
+///         })
+///         .collect();
+///     for thread in threads {
+///         thread.join().unwrap();
+///     }
+///     assert_eq!(*sum.lock().unwrap(), 55);
+/// });
+/// ```
+pub struct Mutex<T: ?Sized> {
+    raw: RawMutex<Thread>,
+    poison: Flag,
+    data: UnsafeCell<T>,
+}
+
+// SAFETY: who has the mutex has the value.
+unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
+// SAFETY: MU1: the value goes from thread to thread, and is not shared.
+unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
+
+// A value left half changed by a panic is what poisoning is for.
+impl<T: ?Sized> UnwindSafe for Mutex<T> {}
+impl<T: ?Sized> RefUnwindSafe for Mutex<T> {}
+
+/// The right to the value of a locked [`Mutex`], which is released when this is dropped. As [`std::sync::MutexGuard`].
+///
+/// It stays on its thread:
+///
+/// ```compile_fail,E0277
+/// fn send<T: Send>(_: T) {}
+/// send(rustlet::sync::Mutex::new(0).lock().unwrap());
+/// ```
+///
+/// A shared reference to it is one to the value:
+///
+/// ```compile_fail,E0277
+/// use rustlet::sync::MutexGuard;
+/// use std::cell::Cell;
+/// fn share<T: Sync>() {}
+/// share::<MutexGuard<'_, Cell<u8>>>();
+/// ```
+///
+/// ```
+/// use rustlet::sync::MutexGuard;
+/// fn share<T: Sync>() {}
+/// share::<MutexGuard<'_, u8>>();
+/// ```
+#[must_use = "if unused the Mutex will immediately unlock"]
+pub struct MutexGuard<'a, T: ?Sized> {
+    mutex: &'a Mutex<T>,
+    entry: Entry,
+    stays: PhantomData<*const ()>,
+}
+
+// SAFETY: it gives `&T` to whom it is shared with.
+unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
+
+impl<T> Mutex<T> {
+    /// An unlocked one.
+    ///
+    /// ```
+    /// use rustlet::sync::Mutex;
+    /// static COUNT: Mutex<u32> = Mutex::new(0);
+    /// *COUNT.lock().unwrap() += 1;
+    /// ```
+    #[inline]
+    pub const fn new(value: T) -> Mutex<T> {
+        Mutex {
+            raw: RawMutex::new(),
+            poison: Flag::new(),
+            data: UnsafeCell::new(value),
+        }
+    }
+
+    /// The value.
+    ///
+    /// # Errors
+    ///
+    /// The mutex is poisoned; the error holds the value.
+    ///
+    /// ```
+    /// assert_eq!(rustlet::sync::Mutex::new(1).into_inner().unwrap(), 1);
+    /// ```
+    pub fn into_inner(self) -> LockResult<T> {
+        let Mutex { poison, data, .. } = self;
+        poison.wrap(data.into_inner())
+    }
+}
+
+impl<T: ?Sized> Mutex<T> {
+    /// Waits until the mutex is free, and takes it. Suspends the calling green thread, or blocks the calling OS thread.
+    ///
+    /// Locking a mutex that the calling thread holds already waits for ever.
+    ///
+    /// # Errors
+    ///
+    /// The mutex is poisoned; the error holds the guard.
+    ///
+    /// ```
+    /// let mutex = rustlet::sync::Mutex::new(1);
+    /// *mutex.lock().unwrap() += 1;
+    /// assert_eq!(*mutex.lock().unwrap(), 2);
+    /// ```
+    #[track_caller]
+    #[inline]
+    pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
+        before_lock(Location::caller());
+        if !self.raw.lock_fast() {
+            self.lock_slow(Location::caller(), OnCancel::Defer);
+        }
+        charge_locked();
+        self.poison.wrap(self.guard())
+    }
+
+    #[cold]
+    fn lock_slow(&self, at: &'static Location<'static>, on_cancel: OnCancel) {
+        let wait = Wait::at(Reason::Mutex, at).on_cancel(on_cancel);
+        while !self.raw.lock_slow(&wait) {
+            raise_if_cancelled();
+        }
+    }
+
+    /// Takes the mutex if it is free. Does not wait.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock`: it is not free. `Poisoned`: it is poisoned; the error holds the guard.
+    ///
+    /// ```
+    /// let mutex = rustlet::sync::Mutex::new(1);
+    /// let guard = mutex.try_lock().unwrap();
+    /// assert!(mutex.try_lock().is_err());
+    /// # drop(guard);
+    /// ```
+    #[inline]
+    #[track_caller]
+    pub fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T>> {
+        spend_quietly(Location::caller());
+        self.try_once()
+    }
+
+    #[inline(always)]
+    fn try_once(&self) -> TryLockResult<MutexGuard<'_, T>> {
+        let guard = self.raw.try_lock().then(|| self.guard());
+        self.poison.wrap_tried(guard)
+    }
+
+    /// MU1: the caller has just taken the lock.
+    #[inline(always)]
+    fn guard(&self) -> MutexGuard<'_, T> {
+        MutexGuard {
+            mutex: self,
+            entry: self.poison.enter(),
+            stays: PhantomData,
+        }
+    }
+
+    /// Whether a thread has panicked while it held the mutex. Without the lock the answer may be old.
+    #[inline]
+    #[track_caller]
+    pub fn is_poisoned(&self) -> bool {
+        spend_quietly(Location::caller());
+        self.poison.get()
+    }
+
+    /// Says that the value is in order again.
+    ///
+    /// ```
+    /// use rustlet::sync::Mutex;
+    /// use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+    ///
+    /// let mutex = Mutex::new(1);
+    /// let panicked = catch_unwind(AssertUnwindSafe(|| {
+    ///     let _guard = mutex.lock();
+    ///     resume_unwind(Box::new("no"));
+    /// }));
+    /// assert!(panicked.is_err() && mutex.is_poisoned());
+    /// mutex.clear_poison();
+    /// assert!(mutex.lock().is_ok());
+    /// ```
+    #[inline]
+    #[track_caller]
+    pub fn clear_poison(&self) {
+        spend_quietly(Location::caller());
+        self.poison.clear();
+    }
+
+    /// The value, of a mutex that nobody else has. Never suspends.
+    ///
+    /// # Errors
+    ///
+    /// The mutex is poisoned; the error holds the reference.
+    ///
+    /// ```
+    /// let mut mutex = rustlet::sync::Mutex::new(1);
+    /// *mutex.get_mut().unwrap() = 2;
+    /// assert_eq!(*mutex.lock().unwrap(), 2);
+    /// ```
+    pub fn get_mut(&mut self) -> LockResult<&mut T> {
+        let data = self.data.get_mut();
+        self.poison.wrap(data)
+    }
+}
+
+impl<T: ?Sized> MutexGuard<'_, T> {
+    /// For a wait that begins with the lock held and ends with it held, while the guard sleeps. Nothing may unwind between the two.
+    #[inline(always)]
+    pub(super) fn release(&self) {
+        self.mutex.raw.unlock();
+    }
+
+    /// See `release`. Not ended by a cancellation: the guard has to be right.
+    #[inline(always)]
+    pub(super) fn take_again(&self, at: &'static Location<'static>) {
+        if !self.mutex.raw.lock_fast() {
+            self.mutex.lock_slow(at, OnCancel::Shield);
+        }
+    }
+
+    /// The guard, as an error if its mutex is poisoned.
+    #[inline(always)]
+    pub(super) fn checked(self) -> LockResult<Self> {
+        self.mutex.poison.wrap(self)
+    }
+}
+
+impl<T: ?Sized> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        // SAFETY: MU1.
+        unsafe { &*self.mutex.data.get() }
+    }
+}
+
+impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: MU1.
+        unsafe { &mut *self.mutex.data.get() }
+    }
+}
+
+impl<T: ?Sized> Drop for MutexGuard<'_, T> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.mutex.poison.leave(self.entry);
+        self.mutex.raw.unlock();
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T: ?Sized + fmt::Display> fmt::Display for MutexGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T> From<T> for Mutex<T> {
+    fn from(value: T) -> Mutex<T> {
+        Mutex::new(value)
+    }
+}
+
+impl<T: Default> Default for Mutex<T> {
+    fn default() -> Mutex<T> {
+        Mutex::new(T::default())
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Mutex");
+        match self.try_once() {
+            Ok(guard) => shown.field("data", &&*guard),
+            Err(TryLockError::Poisoned(error)) => shown.field("data", &&**error.get_ref()),
+            // With quotes, other than that of `RwLock`: as std 1.95 has it.
+            Err(TryLockError::WouldBlock) => shown.field("data", &"<locked>"),
+        };
+        shown.field("poisoned", &self.poison.get());
+        shown.finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,369 @@
+#![allow(unsafe_code, reason = "a value behind a lock")]
+//! [`RwLock`] and its guards. The lock itself is `raw/rwlock.rs`.
+//!
+//! RL1. The value is touched through guards: it is read while there are read guards, and changed while there is a write guard, which is
+//!     then the only guard. A guard exists from a successful lock to its drop.
+
+use std::cell::UnsafeCell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::ops::{Deref, DerefMut};
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
+use std::ptr::NonNull;
+use std::sync::{LockResult, TryLockError, TryLockResult};
+
+use super::poison::{Entry, Flag};
+use crate::green::budget::{before_lock, charge_locked, spend_quietly};
+use crate::green::park::raise_if_cancelled;
+use crate::green::{OnCancel, Reason, Wait};
+use crate::sync::raw::rwlock::{Access, RawRwLock};
+use crate::sync::wait::waiting::Thread;
+
+/// A lock around a value that many threads may read at once, or one may change. As [`std::sync::RwLock`].
+///
+/// A thread that waits for it lets the other green threads of its worker run; an OS thread blocks. Waiting threads are
+/// served in the order in which they came, readers next to each other together: neither kind starves the other. As soon as a writer waits,
+/// new readers line up behind it; so a thread that reads already and locks for reading once more may wait for ever, as std's documentation
+/// warns too.
+///
+/// Poisoning and cancellation are as with [`Mutex`](crate::sync::Mutex); a panic poisons only if it held the lock for writing.
+///
+/// ```
+/// use rustlet::sync::RwLock;
+///
+/// let lock = RwLock::new(1);
+/// {
+///     let (one, other) = (lock.read().unwrap(), lock.read().unwrap());
+///     assert_eq!(*one, *other);
+/// }
+/// *lock.write().unwrap() = 2;
+/// assert_eq!(*lock.read().unwrap(), 2);
+/// ```
+pub struct RwLock<T: ?Sized> {
+    raw: RawRwLock<Thread>,
+    poison: Flag,
+    data: UnsafeCell<T>,
+}
+
+// SAFETY: who has the lock has the value.
+unsafe impl<T: ?Sized + Send> Send for RwLock<T> {}
+// SAFETY: RL1: the value goes from thread to thread, and is shared by those who read.
+unsafe impl<T: ?Sized + Send + Sync> Sync for RwLock<T> {}
+
+// As for `Mutex`.
+impl<T: ?Sized> UnwindSafe for RwLock<T> {}
+impl<T: ?Sized> RefUnwindSafe for RwLock<T> {}
+
+/// The right to read the value of an [`RwLock`], until this is dropped. As [`std::sync::RwLockReadGuard`].
+///
+/// ```compile_fail,E0277
+/// fn send<T: Send>(_: T) {}
+/// send(rustlet::sync::RwLock::new(0).read().unwrap());
+/// ```
+#[must_use = "if unused the RwLock will immediately unlock"]
+pub struct RwLockReadGuard<'a, T: ?Sized> {
+    // A pointer, so that the guard is covariant; and it does not claim the value for the whole of a call that drops it.
+    data: NonNull<T>,
+    raw: &'a RawRwLock<Thread>,
+}
+
+// SAFETY: it gives `&T` to whom it is shared with.
+unsafe impl<T: ?Sized + Sync> Sync for RwLockReadGuard<'_, T> {}
+
+/// The right to change the value of an [`RwLock`], until this is dropped. As [`std::sync::RwLockWriteGuard`].
+///
+/// ```compile_fail,E0277
+/// fn send<T: Send>(_: T) {}
+/// send(rustlet::sync::RwLock::new(0).write().unwrap());
+/// ```
+#[must_use = "if unused the RwLock will immediately unlock"]
+pub struct RwLockWriteGuard<'a, T: ?Sized> {
+    lock: &'a RwLock<T>,
+    entry: Entry,
+    stays: PhantomData<*const ()>,
+}
+
+// SAFETY: it gives `&T` to whom it is shared with.
+unsafe impl<T: ?Sized + Sync> Sync for RwLockWriteGuard<'_, T> {}
+
+impl<T> RwLock<T> {
+    /// An unlocked one.
+    ///
+    /// ```
+    /// use rustlet::sync::RwLock;
+    /// static NAME: RwLock<&str> = RwLock::new("nobody");
+    /// *NAME.write().unwrap() = "somebody";
+    /// ```
+    #[inline]
+    pub const fn new(value: T) -> RwLock<T> {
+        RwLock {
+            raw: RawRwLock::new(),
+            poison: Flag::new(),
+            data: UnsafeCell::new(value),
+        }
+    }
+
+    /// The value.
+    ///
+    /// # Errors
+    ///
+    /// The lock is poisoned; the error holds the value.
+    pub fn into_inner(self) -> LockResult<T> {
+        let RwLock { poison, data, .. } = self;
+        poison.wrap(data.into_inner())
+    }
+}
+
+impl<T: ?Sized> RwLock<T> {
+    /// Waits until nobody writes, and nobody that came before waits to write; then takes the lock for reading. Suspends the calling green
+    /// thread, or blocks the calling OS thread.
+    ///
+    /// # Errors
+    ///
+    /// The lock is poisoned; the error holds the guard.
+    #[track_caller]
+    #[inline]
+    pub fn read(&self) -> LockResult<RwLockReadGuard<'_, T>> {
+        before_lock(Location::caller());
+        if !self.raw.read_fast() {
+            self.enter_slow(Access::Read, Location::caller());
+        }
+        charge_locked();
+        self.poison.wrap(self.read_guard())
+    }
+
+    /// Waits until nobody reads or writes, and takes the lock for writing. Suspends the calling green thread, or blocks the calling
+    /// OS thread.
+    ///
+    /// # Errors
+    ///
+    /// The lock is poisoned; the error holds the guard.
+    #[track_caller]
+    #[inline]
+    pub fn write(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
+        before_lock(Location::caller());
+        if !self.raw.write_fast() {
+            self.enter_slow(Access::Write, Location::caller());
+        }
+        charge_locked();
+        self.poison.wrap(self.write_guard())
+    }
+
+    #[cold]
+    fn enter_slow(&self, access: Access, at: &'static Location<'static>) {
+        let wait = Wait::at(Reason::RwLock, at).on_cancel(OnCancel::Defer);
+        while !self.raw.enter_slow(access, &wait) {
+            raise_if_cancelled();
+        }
+    }
+
+    /// Takes the lock for reading if that needs no waiting.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock`: somebody writes or waits to write. `Poisoned`: the lock is poisoned; the error holds the guard.
+    ///
+    /// ```
+    /// let lock = rustlet::sync::RwLock::new(1);
+    /// let writes = lock.write().unwrap();
+    /// assert!(lock.try_read().is_err());
+    /// drop(writes);
+    /// assert_eq!(*lock.try_read().unwrap(), 1);
+    /// ```
+    #[inline]
+    #[track_caller]
+    pub fn try_read(&self) -> TryLockResult<RwLockReadGuard<'_, T>> {
+        spend_quietly(Location::caller());
+        self.try_read_once()
+    }
+
+    #[inline(always)]
+    fn try_read_once(&self) -> TryLockResult<RwLockReadGuard<'_, T>> {
+        let entered = self.raw.read_fast() || self.raw.try_enter(Access::Read);
+        self.poison.wrap_tried(entered.then(|| self.read_guard()))
+    }
+
+    /// Takes the lock for writing if it is free.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock`: it is not free. `Poisoned`: it is poisoned; the error holds the guard.
+    ///
+    /// ```
+    /// let lock = rustlet::sync::RwLock::new(1);
+    /// let reads = lock.read().unwrap();
+    /// assert!(lock.try_write().is_err());
+    /// drop(reads);
+    /// *lock.try_write().unwrap() = 2;
+    /// ```
+    #[inline]
+    #[track_caller]
+    pub fn try_write(&self) -> TryLockResult<RwLockWriteGuard<'_, T>> {
+        spend_quietly(Location::caller());
+        let entered = self.raw.write_fast() || self.raw.try_enter(Access::Write);
+        self.poison.wrap_tried(entered.then(|| self.write_guard()))
+    }
+
+    /// RL1: the caller has just taken the lock.
+    #[inline(always)]
+    fn read_guard(&self) -> RwLockReadGuard<'_, T> {
+        // SAFETY: the address of a field is not null.
+        let data = unsafe { NonNull::new_unchecked(self.data.get()) };
+        RwLockReadGuard {
+            data,
+            raw: &self.raw,
+        }
+    }
+
+    /// RL1: the caller has just taken the lock.
+    #[inline(always)]
+    fn write_guard(&self) -> RwLockWriteGuard<'_, T> {
+        RwLockWriteGuard {
+            lock: self,
+            entry: self.poison.enter(),
+            stays: PhantomData,
+        }
+    }
+
+    /// Whether a thread has panicked while it held the lock for writing. Without the lock the answer may be old.
+    #[inline]
+    #[track_caller]
+    pub fn is_poisoned(&self) -> bool {
+        spend_quietly(Location::caller());
+        self.poison.get()
+    }
+
+    /// Says that the value is in order again.
+    #[inline]
+    #[track_caller]
+    pub fn clear_poison(&self) {
+        spend_quietly(Location::caller());
+        self.poison.clear();
+    }
+
+    /// The value, of a lock that nobody else has. Never suspends.
+    ///
+    /// # Errors
+    ///
+    /// The lock is poisoned; the error holds the reference.
+    pub fn get_mut(&mut self) -> LockResult<&mut T> {
+        let data = self.data.get_mut();
+        self.poison.wrap(data)
+    }
+}
+
+impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
+    /// Makes a read guard of it, without letting a writer in between. Readers that wait next are let in. Never suspends.
+    ///
+    /// ```
+    /// use rustlet::sync::{RwLock, RwLockWriteGuard};
+    ///
+    /// let lock = RwLock::new(1);
+    /// let mut writes = lock.write().unwrap();
+    /// *writes = 2;
+    /// let reads = RwLockWriteGuard::downgrade(writes);
+    /// assert_eq!((*reads, *lock.try_read().unwrap()), (2, 2));
+    /// ```
+    #[must_use = "if unused the RwLock will immediately unlock"]
+    pub fn downgrade(s: RwLockWriteGuard<'a, T>) -> RwLockReadGuard<'a, T> {
+        let guard = ManuallyDrop::new(s);
+        let lock = guard.lock;
+        // As its drop would; it cannot hold writers off any more.
+        lock.poison.leave(guard.entry);
+        lock.raw.downgrade();
+        lock.read_guard()
+    }
+}
+
+impl<T: ?Sized> Deref for RwLockReadGuard<'_, T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        // SAFETY: RL1.
+        unsafe { self.data.as_ref() }
+    }
+}
+
+impl<T: ?Sized> Deref for RwLockWriteGuard<'_, T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        // SAFETY: RL1.
+        unsafe { &*self.lock.data.get() }
+    }
+}
+
+impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: RL1.
+        unsafe { &mut *self.lock.data.get() }
+    }
+}
+
+impl<T: ?Sized> Drop for RwLockReadGuard<'_, T> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.raw.leave_read();
+    }
+}
+
+impl<T: ?Sized> Drop for RwLockWriteGuard<'_, T> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.lock.poison.leave(self.entry);
+        self.lock.raw.leave_write();
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLockReadGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T: ?Sized + fmt::Display> fmt::Display for RwLockReadGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLockWriteGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T: ?Sized + fmt::Display> fmt::Display for RwLockWriteGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T> From<T> for RwLock<T> {
+    fn from(value: T) -> RwLock<T> {
+        RwLock::new(value)
+    }
+}
+
+impl<T: Default> Default for RwLock<T> {
+    fn default() -> RwLock<T> {
+        RwLock::new(T::default())
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("RwLock");
+        match self.try_read_once() {
+            Ok(guard) => shown.field("data", &&*guard),
+            Err(TryLockError::Poisoned(error)) => shown.field("data", &&**error.get_ref()),
+            Err(TryLockError::WouldBlock) => shown.field("data", &format_args!("<locked>")),
+        };
+        shown.field("poisoned", &self.poison.get());
+        shown.finish_non_exhaustive()
+    }
+}
