@@ -461,3 +461,23 @@ fn what_waits_for_a_worker_when_its_runtime_ends_is_cancelled() {
     }
     run(|| spawn_on(0, || ()).join().unwrap());
 }
+
+/// The worker's own queue is never empty: what comes from elsewhere has its turn all the same.
+#[test]
+fn a_thread_from_outside_starts_beside_threads_that_always_spawn() {
+    fn spawns(stop: Arc<AtomicBool>) {
+        if !stop.load(Ordering::SeqCst) {
+            spawn(move || spawns(stop));
+        }
+    }
+    let runtime = Builder::new().workers(1).build().unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    for _ in 0..4 {
+        let stop = stop.clone();
+        runtime.spawn(move || spawns(stop));
+    }
+    for number in 0..100 {
+        assert_eq!(runtime.spawn(move || number).join().unwrap(), number);
+    }
+    stop.store(true, Ordering::SeqCst);
+}

@@ -12,6 +12,8 @@
 #[path = "unix/dir.rs"]
 mod dir;
 #[macro_use]
+mod support;
+
 #[path = "support/settings.rs"]
 mod settings;
 

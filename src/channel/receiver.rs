@@ -360,10 +360,10 @@ impl<T> Receiver<T> {
 #[inline(never)]
 fn wait_for_answer(question: &dyn Question, slot: *mut (), wait: Wait) -> Result<(), Unreceived> {
     let arms = [(Arm::Polled(question), slot)];
-    let sleep = Sleeping::new(&arms, &Order::FEW_WRITTEN, true, wait);
+    let sleep = Sleeping::new(&arms, &Order::Written, true, wait);
     let arms = Arms {
         arms: &arms,
-        order: &Order::FEW_WRITTEN,
+        order: &Order::Written,
     };
     // PL1 in `polled.rs`.
     arms.select(Some(sleep))

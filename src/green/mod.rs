@@ -12,7 +12,8 @@
 //!     then the worker's that starts it. Publication (an unstarted queue) synchronises the two.
 //! G3. What others read while the worker writes is atomic and relaxed: state, reason, place, since. A dump
 //!     sees each of them whole, not all of them from one moment.
-//! G4. Name, id and place of birth are written before publication and stay until the last reference goes.
+//! G4. Name, scope, id and place of birth are written before publication and stay until the last reference goes.
+//!     The link in the scope's list is its owner's to change (RF1 in `reference.rs`).
 //! G5. The fiber is there from the first step until the thread has ended; only its worker touches it.
 //!
 //! | state | means | run queue | who changes it |

@@ -309,7 +309,7 @@ pub(crate) fn yield_now(at: &'static Location<'static>) {
     match Home::get() {
         Some(home) => yield_green(home, at),
         None => {
-            raise_if_cancelled(&Wait::at(Reason::Yield, at));
+            raise_if_cancelled();
             std::thread::yield_now();
         }
     }
@@ -340,7 +340,7 @@ pub(super) fn give_way(home: &Home, at: &'static Location<'static>) {
 
 /// Raises a cancellation, if the calling thread is cancelled and may be unwound. For operations that have found
 /// what they wait for, and would rather not give it to a thread that ends.
-pub(crate) fn raise_if_cancelled(_wait: &Wait) {
+pub(crate) fn raise_if_cancelled() {
     let Some(home) = Home::get() else {
         return raise_due_os();
     };

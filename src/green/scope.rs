@@ -3,8 +3,9 @@
 //! SC1. `enter` comes before a thread of the scope can run, `leave` when it has ended, its locals are
 //!      dropped, and its result too if its handle is gone: after the last `leave` nothing borrows any more.
 //! SC2. `running` is counted down with Release and read with Acquire by the owner, who goes on at zero.
-//! SC3. A scope is broken once: `broken` is set, *then* those who are listed are taken under the lock and cancelled. A thread is listed
-//!      under the lock and *then* looks at `broken`. So each is cancelled by one or the other.
+//! SC3. A scope is broken once: `broken` is set, *then* those who are listed are taken and cancelled. A thread is listed before it
+//!      can run, and *then* its spawner looks at `broken`, and takes and cancels what is listed if it is set. All four are
+//!      sequentially consistent, so each thread is cancelled by one or the other.
 //!
 //! The owner waits; everything else may come from any thread.
 
@@ -14,11 +15,15 @@ use std::panic::Location;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use super::block::RefStack;
 use super::context::home::Home;
 use super::park::{OnCancel, Wait, Wake, park};
 use super::unparker::Unparker;
-use super::{Green, GreenRef, OwningScope, Reason, contain};
+use super::{GreenRef, OwningScope, Reason, contain};
 use crate::shim::lock;
+
+/// So many threads are listed before the first look for those that have ended.
+const MIN_FULL: usize = 16;
 
 /// Shared by a scope and its threads.
 #[derive(Debug)]
@@ -29,15 +34,17 @@ pub(crate) struct ScopeState {
     /// One that fails has the others cancelled.
     cancels: bool,
     broken: AtomicBool,
+    /// Those that may still run. They hold the scope, which holds them: until it has ended, or they were looked through.
+    threads: RefStack,
+    /// How many were listed since the list was last looked through, about: two spawners at once may count as one.
+    listed: AtomicUsize,
+    /// With so many, those that have ended are sorted out.
+    full: AtomicUsize,
     bound: Mutex<Bound>,
 }
 
 #[derive(Debug, Default)]
 struct Bound {
-    /// Those that may still run. They hold the scope, which holds them: until it has ended, or they were looked through.
-    threads: Vec<GreenRef>,
-    /// So many are listed when those that have ended are sorted out.
-    full: usize,
     /// Who broke it up. Others may fail because of that, and be known of earlier.
     first: Option<NonZeroU64>,
     /// Its panic if nobody has joined it, else that of another.
@@ -54,6 +61,9 @@ impl ScopeState {
             owner: Unparker::current(),
             cancels,
             broken: AtomicBool::new(false),
+            threads: RefStack::new(),
+            listed: AtomicUsize::new(0),
+            full: AtomicUsize::new(MIN_FULL),
             bound: Mutex::default(),
         }
     }
@@ -67,52 +77,44 @@ impl ScopeState {
         }
     }
 
-    /// A thread was spawned.
-    pub(crate) fn bind(&self, green: &Green) {
-        let mut bound = lock(&self.bound);
-        if bound.threads.len() >= bound.full {
-            // Let go of below, when the lock is: the last reference recycles.
-            let ended: Vec<_> = bound
-                .threads
-                .extract_if(.., |green| green.completion().is_done())
-                .collect();
-            bound.full = (bound.threads.len() * 2).max(16);
-            bound.threads.push(green.to_ref());
-            drop(bound);
-            drop(ended);
-        } else {
-            bound.threads.push(green.to_ref());
-            drop(bound);
+    /// Lets go of those that have ended. The caller looks at `broken` afterwards.
+    #[cold]
+    fn sort_out(&self) {
+        self.listed.store(0, Ordering::Relaxed);
+        let mut left = 0;
+        for green in self.threads.take().reversed() {
+            if !green.completion().is_done() {
+                self.threads.push(green);
+                left += 1;
+            }
         }
-        // SC3.
-        if self.is_broken() {
+        self.full.store(MIN_FULL.max(left), Ordering::Relaxed);
+    }
+
+    /// Cancels those that are listed, in the order in which they were spawned.
+    #[cold]
+    fn cancel_listed(&self) {
+        for green in self.threads.take().reversed() {
             green.cancel();
         }
     }
 
     /// Cancels all threads of the scope, and whoever waits within its flag; because the thread `by` has failed, or the owner ends it. Once.
     pub(crate) fn break_up(&self, by: Option<NonZeroU64>) {
-        // Release: pairs with the Acquire of `CancelScope::has_ended`. SC3.
-        if self.broken.swap(true, Ordering::AcqRel) {
+        let mut bound = lock(&self.bound);
+        // Pairs with the Acquire of `CancelScope::has_ended`. SC3.
+        if self.broken.swap(true, Ordering::SeqCst) {
             return;
         }
-        let mut bound = lock(&self.bound);
         bound.first = by;
-        let threads = std::mem::take(&mut bound.threads);
         drop(bound);
-        threads.iter().for_each(|green| green.cancel());
+        self.cancel_listed();
         self.owner.unpark();
     }
 
     /// What ends the waits of the owner, in a scope that cancels.
     pub(crate) fn flag(&self) -> &AtomicBool {
         &self.broken
-    }
-
-    /// Whether what is spawned now shall not run.
-    #[inline]
-    pub(crate) fn is_broken(&self) -> bool {
-        self.broken.load(Ordering::Acquire)
     }
 
     /// A thread has ended (SC1), or could not be spawned.
@@ -149,14 +151,23 @@ impl ScopeState {
                 self.break_up(None);
             }
         }
-        drop(std::mem::take(&mut lock(&self.bound).threads));
+        drop(self.threads.take());
         was_cancelled
     }
 }
 
 impl OwningScope for ScopeState {
-    fn is_broken(&self) -> bool {
-        ScopeState::is_broken(self)
+    fn list(&self, listed: GreenRef) {
+        self.threads.push(listed);
+        let listed = self.listed.load(Ordering::Relaxed) + 1;
+        self.listed.store(listed, Ordering::Relaxed);
+        if listed > self.full.load(Ordering::Relaxed) {
+            self.sort_out();
+        }
+        // SC3.
+        if self.broken.load(Ordering::SeqCst) {
+            self.cancel_listed();
+        }
     }
 
     /// Cancels the others if the scope does that.

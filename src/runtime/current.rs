@@ -13,7 +13,7 @@ use super::scheduler::shared::Shared;
 use super::scheduler::start_queue::Unstarted;
 use super::scheduler::worker::Worker;
 use super::spawn::{Order, key, spawn};
-use crate::green::Green;
+use crate::green::{Green, GreenRef};
 
 /// Spawns what borrows nothing, on the runtime of the caller (green, or a blocking call), else on the process-wide one.
 ///
@@ -45,14 +45,32 @@ where
     F: FnOnce() -> T + Send,
     T: Send,
 {
-    let handle = match Worker::current() {
+    // SAFETY: SP1, by the contract.
+    let handle = unsafe { spawn_here(order, f) }?;
+    // SAFETY: J1.
+    Ok(unsafe { JoinHandle::new(handle) })
+}
+
+/// As [`spawn_unchecked`], and gives the handle's reference.
+///
+/// # Errors
+///
+/// As [`spawn`].
+///
+/// # Safety
+///
+/// SP1.
+#[inline]
+pub(crate) unsafe fn spawn_here<F, T>(order: Order, f: F) -> io::Result<GreenRef>
+where
+    F: FnOnce() -> T,
+{
+    match Worker::current() {
         // SAFETY: SP1, by the contract.
         Some(worker) => unsafe { spawn(worker.shared(), order, f) },
         // SAFETY: as above.
         None => unsafe { spawn(&elsewhere()?, order, f) },
-    }?;
-    // SAFETY: J1.
-    Ok(unsafe { JoinHandle::new(handle) })
+    }
 }
 
 /// As [`spawn_static`] for a thread without any wishes: the short way, which nearly all spawns go.
@@ -82,14 +100,6 @@ where
     worker.push(Unstarted(scheduled), key::<F, T>(at));
     // SAFETY: J1.
     Ok(unsafe { JoinHandle::new(handle) })
-}
-
-/// The runtime of the caller, else the process-wide one.
-pub(crate) fn here() -> io::Result<Arc<Shared>> {
-    match Worker::current() {
-        Some(worker) => Ok(Arc::clone(worker.shared())),
-        None => elsewhere(),
-    }
 }
 
 /// On an OS thread that is no worker: the runtime whose blocking call this is, else the process-wide one.

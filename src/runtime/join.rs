@@ -243,7 +243,7 @@ fn end_together(wait: &Wait) {
         // Its turn to be cancelled may not have come yet.
         if cfg!(panic = "unwind") {
             home.current().cancel();
-            raise_if_cancelled(wait);
+            raise_if_cancelled();
         }
     }
 }

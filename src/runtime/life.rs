@@ -525,7 +525,7 @@ pub(super) fn give<T>(outcome: Outcome<T>, cancelled: impl FnOnce() -> T) -> T {
     match outcome {
         Ok(value) => value,
         Err(payload) if payload.is::<Cancelled>() => {
-            raise_if_cancelled(&Wait::new(Reason::Join));
+            raise_if_cancelled();
             cancelled()
         }
         Err(payload) => resume_unwind(payload),

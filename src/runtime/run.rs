@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use super::builder::Builder;
 use super::life::{Runtime, first, give, panic_if_deadlocked, refuse_inside};
 use super::scheduler::shared::Shared;
+use crate::green::Cancelled;
 use crate::green::park::raise_if_cancelled;
-use crate::green::{Cancelled, Reason, Wait};
 use crate::shim::lock;
 
 fn ended_by_itself<T>() -> T {
@@ -86,7 +86,7 @@ where
     panic_if_deadlocked(&runtime.shared);
     drop(runtime);
     if !all && outcome.is_ok() {
-        raise_if_cancelled(&Wait::new(Reason::Join));
+        raise_if_cancelled();
     }
     give(outcome, ended_by_itself)
 }

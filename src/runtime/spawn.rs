@@ -134,7 +134,7 @@ where
     let block = Green::born_so(birth(order, stack, shared))
         .inspect_err(|_| give_back(shared, worker, usual))?;
     // SAFETY: just born; SP1.
-    let (scheduled, handle) = unsafe { Green::animate(block, f) };
+    let (scheduled, handle) = unsafe { Green::animate_so(block, f) };
     match (worker, fixed) {
         (Some(worker), Some(index)) => worker.push_fixed(index, Unstarted(scheduled), key),
         (Some(worker), None) => worker.push(Unstarted(scheduled), key),

@@ -137,7 +137,7 @@ impl Stepped {
         });
         self.lie_down();
         if !ended {
-            raise_if_cancelled(&wait);
+            raise_if_cancelled();
         }
     }
 

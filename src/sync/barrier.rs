@@ -162,7 +162,7 @@ impl Barrier {
             if withdrawn {
                 // The cancellation may be raised now; if it is not, the thread waits again.
                 drop(state);
-                raise_if_cancelled(&wait);
+                raise_if_cancelled();
                 return self.wait();
             }
             let ended = stand(

@@ -642,7 +642,7 @@ impl<T: Clone> Receiver<T> {
             ) {
                 Ended::Claimed => {}
                 Ended::Elapsed => return Err(RecvTimeoutError::Timeout),
-                Ended::Cancelled => raise_if_cancelled(wait),
+                Ended::Cancelled => raise_if_cancelled(),
             }
         }
     }

@@ -272,7 +272,7 @@ impl<T> Callback<T> {
             match ended {
                 Ended::Claimed => return slot.take(),
                 Ended::Elapsed => return None,
-                Ended::Cancelled => raise_if_cancelled(&wait),
+                Ended::Cancelled => raise_if_cancelled(),
             }
         }
     }

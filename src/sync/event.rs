@@ -232,7 +232,7 @@ impl Event {
                 Ended::Elapsed => return false,
                 Ended::Cancelled => {
                     drop(state);
-                    raise_if_cancelled(&wait);
+                    raise_if_cancelled();
                     state = self.state.lock();
                 }
             }

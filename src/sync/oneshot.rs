@@ -287,7 +287,7 @@ impl<T> Receiver<T> {
             .on_cancel(OnCancel::Defer);
         loop {
             match self.shared.raw.receive(&wait) {
-                Received::Cancelled => raise_if_cancelled(&wait),
+                Received::Cancelled => raise_if_cancelled(),
                 found => return found,
             }
         }

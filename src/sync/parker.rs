@@ -175,7 +175,7 @@ impl Parker {
             );
             match ended {
                 Ended::Claimed | Ended::Elapsed => return,
-                Ended::Cancelled => raise_if_cancelled(&wait),
+                Ended::Cancelled => raise_if_cancelled(),
             }
         }
     }

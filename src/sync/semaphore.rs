@@ -581,7 +581,7 @@ impl Semaphore {
                 Acquired::Closed => return Err(TryAcquireError::Closed),
                 Acquired::No => {}
             }
-            raise_if_cancelled(&wait);
+            raise_if_cancelled();
             if deadline != NEVER && clock::now() >= deadline {
                 return Err(TryAcquireError::NoPermits);
             }

@@ -113,7 +113,7 @@ impl WaitGroup {
                 |_| {},
             );
             if ended == Ended::Cancelled {
-                raise_if_cancelled(&wait);
+                raise_if_cancelled();
             }
         }
     }

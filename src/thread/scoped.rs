@@ -115,7 +115,7 @@ where
         Ok(_) if scope.state.has_failed() => panic!("a scoped thread panicked"),
         Ok(value) => {
             if was_cancelled {
-                raise_if_cancelled(&Wait::new(Reason::Scope));
+                raise_if_cancelled();
             }
             value
         }
@@ -205,7 +205,7 @@ where
         (Ok(Ok(_)), None) if state.has_failed() => panic!("a scoped thread panicked"),
         (Ok(Ok(value)), None) => {
             if was_cancelled {
-                raise_if_cancelled(&Wait::new(Reason::Scope));
+                raise_if_cancelled();
             }
             value
         }
@@ -270,7 +270,6 @@ impl<'scope> Scope<'scope, '_> {
                 self.0.leave();
             }
         }
-        let shared = current::here()?;
         self.state.enter();
         let entered = Entered(&self.state);
         let order = Order {
@@ -278,10 +277,9 @@ impl<'scope> Scope<'scope, '_> {
             ..order
         };
         // SAFETY: SP1 by Z1.
-        let green = unsafe { start::spawn(&shared, order, f) }?;
+        let green = unsafe { current::spawn_here(order, f) }?;
         // The thread leaves the scope by itself.
         let _entered = ManuallyDrop::new(entered);
-        self.state.bind(&green);
         Ok(ScopedJoinHandle {
             // SAFETY: J1.
             joiner: unsafe { Joiner::new(green) },

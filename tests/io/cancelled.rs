@@ -1,24 +1,12 @@
 //! What cancelled threads leave on the standard streams, and what there is to wait with when no descriptor is left.
 
 use crate::child::{MARK, command, finish, is_child, start};
+use crate::support::{on_one_worker, until_one_waits_in};
 use rustlet::io::{self, BufRead, Read, Write, pipe, stdin, stdout};
 use rustlet::{Builder, Cancelled, JoinHandle, spawn_local, yield_now};
 use std::collections::HashSet;
 use std::os::fd::AsFd;
 use std::time::Duration;
-
-fn on_one_worker<T: Send>(f: impl FnOnce() -> T + Send) -> T {
-    Builder::new().workers(1).build().unwrap().run(f)
-}
-
-fn until_one_waits_in(what: &str) {
-    while rustlet::runtime::threads()
-        .iter()
-        .all(|info| info.waits_in != what)
-    {
-        yield_now();
-    }
-}
 
 fn assert_cancelled<T>(thread: JoinHandle<T>) {
     thread.cancel();

@@ -1,30 +1,12 @@
 //! What std's streams do not have: workers that go on, cancellation, flags that stay as they are.
 
 use crate::child::{command, finish, is_child, start};
+use crate::support::competing::is_nonblocking;
+use crate::support::{on_one_worker, until_one_waits_in};
 use rustlet::io::{BufRead, Read, Write, pipe, stdin, stdout};
 use rustlet::{Builder, Cancelled, spawn_local, yield_now};
 use std::os::fd::AsFd;
 use std::time::Duration;
-
-fn on_one_worker<T: Send>(f: impl FnOnce() -> T + Send) -> T {
-    Builder::new().workers(1).build().unwrap().run(f)
-}
-
-/// Steps until some green thread waits in `what`.
-fn until_one_waits_in(what: &str) {
-    while rustlet::runtime::threads()
-        .iter()
-        .all(|info| info.waits_in != what)
-    {
-        yield_now();
-    }
-}
-
-fn is_nonblocking(fd: impl AsFd) -> bool {
-    rustix::fs::fcntl_getfl(fd)
-        .unwrap()
-        .contains(rustix::fs::OFlags::NONBLOCK)
-}
 
 #[test]
 fn a_pipe_stays_in_blocking_mode() {

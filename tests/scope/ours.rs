@@ -382,3 +382,35 @@ fn the_ends_of_scoped_threads_are_received() {
     super::on_one_worker(case);
     case();
 }
+
+/// Threads on all workers spawn into the scope while its owner is cancelled: none of theirs is overlooked.
+#[test]
+fn what_is_spawned_while_a_scope_is_cancelled_is_cancelled_too() {
+    for _ in 0..stress(20) {
+        let runtime = rustlet::Builder::new().workers(2).build().unwrap();
+        runtime.run(|| {
+            let spawned = Arc::new(AtomicUsize::new(0));
+            let count = spawned.clone();
+            let owner = spawn(move || {
+                scope(|s| {
+                    let count = &count;
+                    for _ in 0..4 {
+                        s.spawn(move || {
+                            loop {
+                                s.spawn(park);
+                                count.fetch_add(1, Ordering::Relaxed);
+                                yield_now();
+                            }
+                        });
+                    }
+                    park();
+                });
+            });
+            while spawned.load(Ordering::Relaxed) < 100 {
+                yield_now();
+            }
+            owner.cancel();
+            assert!(Cancelled::is(&owner.join().unwrap_err()));
+        });
+    }
+}

@@ -5,6 +5,9 @@
 //! over a network, the loopback too, and what another OS thread drops or closes may come a moment later.
 
 #![allow(dead_code, reason = "not every test file needs all of it")]
+#![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
+
+pub(crate) mod competing;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -73,4 +76,20 @@ pub(crate) fn stress(times: usize) -> usize {
     let factor = std::env::var("RUSTLET_STRESS")
         .map_or(1, |text| text.parse().expect("RUSTLET_STRESS is a number"));
     times * factor
+}
+
+/// Runs `case` on a single worker: if a call keeps it, no other green thread goes on, and the test hangs.
+pub(crate) fn on_one_worker<T: Send>(case: impl FnOnce() -> T + Send) -> T {
+    let runtime = rustlet::Builder::new().workers(1).build();
+    runtime.expect("a runtime").run(case)
+}
+
+/// Lets the others run until some green thread waits in `what`.
+pub(crate) fn until_one_waits_in(what: &str) {
+    while rustlet::runtime::threads()
+        .iter()
+        .all(|info| info.waits_in != what)
+    {
+        rustlet::yield_now();
+    }
 }

@@ -1,69 +1,20 @@
 //! An open socket that std has a handle to as well: std's handle behaves as std's, and ours never keeps its worker.
 
 use super::net::{TcpListener, TcpStream};
-use rustix::fs::{OFlags, fcntl_getfl};
+use crate::support::competing::{self, is_nonblocking};
+use crate::support::on_one_worker as enter;
 use std::io::{Read, Write};
 use std::net as theirs;
 use std::os::fd::{AsFd, FromRawFd, IntoRawFd};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-/// One worker: if a call keeps it, no other green thread goes on, and the test hangs.
-fn enter(case: impl FnOnce() + Send) {
-    let single = rustlet::Builder::new().workers(1).build().unwrap();
-    single.run(case);
-}
-
-fn is_nonblocking(fd: impl AsFd) -> bool {
-    fcntl_getfl(fd).unwrap().contains(OFlags::NONBLOCK)
-}
-
-/// Clients come one after the other, each when a green thread of the single worker has let it, so that a worker that is
-/// kept in `accept` stops them all. Ours and std's handle compete for each of them: the worker is idle when a client
-/// comes, and is woken together with the OS thread that blocks in std's call. No call of that one may fail.
 fn accept_in_competition(ours: TcpListener, theirs: theirs::TcpListener) {
-    const CLIENTS: usize = 3_000;
     let addr = ours.local_addr().unwrap();
-    let done = Arc::new(AtomicBool::new(false));
-    let stop = Arc::clone(&done);
-    let competitor = std::thread::spawn(move || {
-        for stream in theirs.incoming() {
-            let mut stream = stream.expect("std's listener blocks, as it always has");
-            if stop.load(SeqCst) {
-                return;
-            }
-            stream.write_all(b"s").unwrap();
-        }
-    });
-    let (let_in, may_come) = rustlet::channel::bounded(0);
-    let clients = std::thread::spawn(move || {
-        for () in may_come {
-            let mut client = theirs::TcpStream::connect(addr).unwrap();
-            client.read_exact(&mut [0]).unwrap();
-        }
-    });
-    enter(move || {
-        let accepting = rustlet::spawn(move || {
-            for stream in ours.incoming() {
-                stream.unwrap().write_all(b"o").unwrap();
-            }
-        });
-        for _ in 0..CLIENTS {
-            let_in.send(()).unwrap();
-        }
-        drop(let_in);
-        rustlet::unblock(|| clients.join().unwrap());
-        accepting.cancel();
-        assert!(accepting.join().is_err());
-        // Nobody of ours waits for it any more: std's handle gets it.
-        let mut last = [0];
-        let mut client = TcpStream::connect(addr).unwrap();
-        client.read_exact(&mut last).unwrap();
-        assert_eq!(&last, b"s");
-        done.store(true, SeqCst);
-        let _last = TcpStream::connect(addr);
-    });
-    competitor.join().unwrap();
+    competing::accept_in_competition(
+        move || ours.accept().map(|(stream, _)| stream),
+        move || theirs.accept().map(|(stream, _)| stream),
+        move || theirs::TcpStream::connect(addr).unwrap(),
+        move || TcpStream::connect(addr).unwrap(),
+    );
 }
 
 #[test]

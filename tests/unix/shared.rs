@@ -2,69 +2,23 @@
 
 use super::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use crate::dir::abstract_name;
-use rustix::fs::{OFlags, fcntl_getfl};
+use crate::support::competing::{self, is_nonblocking};
+use crate::support::on_one_worker as enter;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net as theirs;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-fn is_nonblocking(fd: impl AsFd) -> bool {
-    fcntl_getfl(fd).unwrap().contains(OFlags::NONBLOCK)
-}
-
-/// One worker: if a call keeps it, no other green thread goes on, and the test hangs.
-fn enter(case: impl FnOnce() + Send) {
-    let single = rustlet::Builder::new().workers(1).build().unwrap();
-    single.run(case);
-}
-
-/// Clients come one after the other, each when a green thread of the single worker has let it, so that a worker that is
-/// kept in `accept` stops them all. Ours and std's handle compete for each of them.
 fn accept_in_competition(ours: UnixListener, theirs: theirs::UnixListener) {
-    const CLIENTS: usize = 3_000;
     let addr = ours.local_addr().unwrap();
-    let done = Arc::new(AtomicBool::new(false));
-    let stop = Arc::clone(&done);
-    let competitor = std::thread::spawn(move || {
-        for stream in theirs.incoming() {
-            let mut stream = stream.expect("std's listener blocks, as it always has");
-            if stop.load(SeqCst) {
-                return;
-            }
-            stream.write_all(b"s").unwrap();
-        }
-    });
-    let (let_in, may_come) = rustlet::channel::bounded(0);
     let where_to = addr.clone();
-    let clients = std::thread::spawn(move || {
-        for () in may_come {
-            let mut client = theirs::UnixStream::connect_addr(&where_to).unwrap();
-            client.read_exact(&mut [0]).unwrap();
-        }
-    });
-    enter(move || {
-        let accepting = rustlet::spawn(move || {
-            for stream in ours.incoming() {
-                stream.unwrap().write_all(b"o").unwrap();
-            }
-        });
-        for _ in 0..CLIENTS {
-            let_in.send(()).unwrap();
-        }
-        drop(let_in);
-        rustlet::unblock(|| clients.join().unwrap());
-        accepting.cancel();
-        assert!(accepting.join().is_err());
-        // Nobody of ours waits for it any more: std's handle gets it.
-        let mut last = [0];
-        let mut client = UnixStream::connect_addr(&addr).unwrap();
-        client.read_exact(&mut last).unwrap();
-        assert_eq!(&last, b"s");
-        done.store(true, SeqCst);
-        let _last = UnixStream::connect_addr(&addr);
-    });
-    competitor.join().unwrap();
+    competing::accept_in_competition(
+        move || ours.accept().map(|(stream, _)| stream),
+        move || theirs.accept().map(|(stream, _)| stream),
+        move || theirs::UnixStream::connect_addr(&where_to).unwrap(),
+        move || UnixStream::connect_addr(&addr).unwrap(),
+    );
 }
 
 #[test]

@@ -63,7 +63,7 @@ unsafe impl<T: Send, S: Waits> Send for Chan<T, S> {}
 /// Unwinds a cancelled thread whose offer was not taken.
 #[cold]
 #[inline(never)]
-fn unwind_with<T, S: Waits>(offer: &Offer<T, S>, wait: &S::Wait) {
+fn unwind_with<T, S: Waits>(offer: &Offer<T, S>) {
     struct Unsent<'a, T, S: Waits>(&'a Offer<T, S>);
     impl<T, S: Waits> Drop for Unsent<'_, T, S> {
         fn drop(&mut self) {
@@ -72,7 +72,7 @@ fn unwind_with<T, S: Waits>(offer: &Offer<T, S>, wait: &S::Wait) {
         }
     }
     let unsent = Unsent(offer);
-    S::unwind(wait);
+    S::unwind();
     // Not cancelled after all.
     let _kept = std::mem::ManuallyDrop::new(unsent);
 }
@@ -265,7 +265,7 @@ impl<T, S: Waits> Chan<T, S> {
             if ended == Ended::Elapsed {
                 return Err(Unsent::Full);
             }
-            unwind_with(offer, wait);
+            unwind_with(offer);
         }
     }
 
@@ -337,7 +337,7 @@ impl<T, S: Waits> Chan<T, S> {
             if ended == Ended::Elapsed {
                 return Err(Unreceived::Empty);
             }
-            S::unwind(wait);
+            S::unwind();
         }
     }
 

@@ -24,7 +24,7 @@ impl Waits for Model {
         true
     }
 
-    fn unwind(_: &Until) {}
+    fn unwind() {}
 }
 
 type Channel = Chan<usize, Model>;
@@ -98,7 +98,7 @@ fn select(to: &Channel, value: usize, from: &Channel, until: Until, keeps: bool)
     ];
     let arms = Arms {
         arms: &arms,
-        order: &Order::FEW_WRITTEN,
+        order: &Order::Written,
     };
     match arms.select(Some(Waiting(until))) {
         None => Did::Nothing,
@@ -332,7 +332,7 @@ fn loom_ready() {
                 [(Arm::meeting(Side::Recv, &*channel), std::ptr::null_mut())];
             let arms = Arms {
                 arms: &arms,
-                order: &Order::FEW_WRITTEN,
+                order: &Order::Written,
             };
             assert_eq!(arms.ready(Some(Waiting(Until::Claimed))), Some(0));
             let place = Place::new();
@@ -350,7 +350,7 @@ fn pledge(channel: &Channel) -> Pledge<Model> {
         [(Arm::meeting(Side::Send, channel), head.slot())];
     let arms = Arms {
         arms: &arms,
-        order: &Order::FEW_WRITTEN,
+        order: &Order::Written,
     };
     assert_eq!(arms.select(None::<Waiting>), Some(0));
     let pledge = head.take_pledge();
@@ -364,7 +364,7 @@ fn watch(channel: &Channel, side: Side) {
         [(Arm::meeting(side, channel), std::ptr::null_mut())];
     let arms = Arms {
         arms: &arms,
-        order: &Order::FEW_WRITTEN,
+        order: &Order::Written,
     };
     assert_eq!(arms.ready(Some(Waiting(Until::Claimed))), Some(0));
 }

@@ -22,7 +22,7 @@ pub(crate) trait Waits: Sleep<Waker: Debug> + Debug + 'static {
 
     /// Unwinds the calling thread, if it is cancelled: after it has given up and the state is
     /// consistent.
-    fn unwind(wait: &Self::Wait);
+    fn unwind();
 }
 
 #[cfg(not(loom))]
@@ -57,8 +57,8 @@ mod threads {
         }
 
         #[cold]
-        fn unwind(wait: &Wait) {
-            raise_if_cancelled(wait);
+        fn unwind() {
+            raise_if_cancelled();
         }
     }
 }

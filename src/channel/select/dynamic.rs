@@ -32,9 +32,10 @@ use crate::sync::wait::waiting::Thread;
 /// An arm and its slot.
 pub(super) type Case<'a> = (ThreadArm<'a>, *mut ());
 
+#[inline]
 fn order(biased: bool, count: usize) -> Order {
     match biased {
-        true => Order::written(count),
+        true => Order::Written,
         false => Order::shuffled(count, random),
     }
 }

@@ -409,6 +409,6 @@ impl Pause<Thread> for Sleeping<'_, '_> {
     }
 
     fn unwind(&mut self) {
-        Thread::unwind(&self.wait);
+        Thread::unwind();
     }
 }

@@ -19,7 +19,7 @@
 //! SV2. Stands do not move between `push` and the unlinking that follows every wait; no wait
 //!      unwinds (CH5 in `chan.rs`).
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ptr;
 
 use crate::channel::core::chan::{Core, HeldCore};
@@ -87,80 +87,115 @@ pub(crate) trait Pause<S: Waits> {
     fn unwind(&mut self);
 }
 
-/// In which order arms are looked at. Whatever is found first is done, so it is a uniform choice
-/// among the ready ones if each permutation is as likely as any other. A random start is not
+/// The order in which arms are tried. The first ready one is performed, so the choice among the
+/// ready ones is uniform if each permutation is as likely as any other. A random start is not
 /// enough: it favours an arm that follows many that are not ready.
+///
+/// A permutation is drawn step by step (Fisher and Yates, from the front), no further than it is
+/// read: if many arms are ready, one or two steps are enough.
 #[derive(Debug)]
 pub(crate) enum Order {
-    /// A permutation of few arms: four bits each, the first in the lowest.
-    Few(u64),
     /// As they are written.
     Written,
-    Many(Vec<u32>),
+    Few(FewShuffled),
+    Many(RefCell<ManyShuffled>),
 }
 
 impl Order {
-    /// As they are written, of few arms.
-    pub(crate) const FEW_WRITTEN: Order = Order::Few(0xFEDC_BA98_7654_3210);
-
-    /// As they are written, of `count` arms.
+    /// A permutation of `count` arms, uniform as far as `random` is one of all numbers.
     #[inline]
-    pub(crate) fn written(count: usize) -> Order {
-        match count <= FEW {
-            true => Order::FEW_WRITTEN,
-            false => Order::Written,
-        }
-    }
-
-    /// A permutation of `count` arms, uniform as far as `random` gives uniform numbers.
-    #[inline]
-    pub(crate) fn shuffled(count: usize, random: impl FnMut() -> u64) -> Order {
+    pub(crate) fn shuffled(count: usize, random: impl FnOnce() -> u64) -> Order {
         if count < 2 {
-            Order::FEW_WRITTEN
+            Order::Written
         } else if count <= FEW {
-            Order::shuffled_few(count, random)
+            Order::Few(FewShuffled::new(random()))
         } else {
-            Order::shuffled_many(count, random)
+            Order::Many(RefCell::new(ManyShuffled::new(count, random())))
         }
     }
 
-    /// One random number is enough for all steps of the shuffle: 16! has 45 bits.
-    #[inline]
-    fn shuffled_few(count: usize, mut random: impl FnMut() -> u64) -> Order {
-        let Order::Few(mut order) = Order::FEW_WRITTEN else {
-            unreachable!();
-        };
-        let mut random = random();
-        for left in (2..=count as u64).rev() {
-            let (at, rest) = scale(random, left);
-            random = rest;
-            let (last, at) = (4 * (left - 1), 4 * at);
-            let differ = (order >> last ^ order >> at) & 15;
-            order ^= differ << last;
-            order ^= differ << at;
-        }
-        Order::Few(order)
-    }
-
-    #[cold]
-    fn shuffled_many(count: usize, mut random: impl FnMut() -> u64) -> Order {
-        let count = u32::try_from(count).expect("fewer than 2^32 arms");
-        let mut order: Vec<u32> = (0..count).collect();
-        for left in (2..=count).rev() {
-            let (at, _) = scale(random(), u64::from(left));
-            order.swap(left as usize - 1, at as usize);
-        }
-        Order::Many(order)
-    }
-
-    /// The arms in order, of `count`.
+    /// The arms in order, of `count`, which is the number that it was made for.
     #[inline]
     pub(crate) fn of(&self, count: usize) -> impl Iterator<Item = usize> {
         (0..count).map(move |step| match self {
-            Order::Few(order) => (order >> (4 * step) & 15) as usize,
             Order::Written => step,
-            Order::Many(order) => order[step] as usize,
+            Order::Few(few) => few.arm(step, count),
+            Order::Many(many) => many.borrow_mut().arm(step),
         })
+    }
+}
+
+/// A permutation of at most [`FEW`] arms.
+#[derive(Debug)]
+pub(crate) struct FewShuffled {
+    /// Four bits each, the first in the lowest.
+    arms: Cell<u64>,
+    /// So many are drawn.
+    drawn: Cell<usize>,
+    /// What is left of a random number, read as a fraction. One is enough for all steps: 16! has 45 bits.
+    random: Cell<u64>,
+}
+
+impl FewShuffled {
+    #[inline]
+    fn new(random: u64) -> FewShuffled {
+        FewShuffled {
+            arms: Cell::new(0xFEDC_BA98_7654_3210),
+            drawn: Cell::new(0),
+            random: Cell::new(random),
+        }
+    }
+
+    /// The arm at `step`. All before it have been asked for.
+    #[inline]
+    fn arm(&self, step: usize, count: usize) -> usize {
+        let here = 4 * step;
+        if step >= self.drawn.get() {
+            let (ahead, rest) = scale(self.random.get(), (count - step) as u64);
+            self.random.set(rest);
+            let arms = self.arms.get();
+            let there = here + 4 * ahead as usize;
+            let differ = (arms >> here ^ arms >> there) & 15;
+            self.arms.set(arms ^ differ << here ^ differ << there);
+            self.drawn.set(step + 1);
+        }
+        (self.arms.get() >> here & 15) as usize
+    }
+}
+
+/// A permutation of more.
+#[derive(Debug)]
+pub(crate) struct ManyShuffled {
+    arms: Vec<u32>,
+    drawn: usize,
+    /// The state of a generator: splitmix64.
+    random: u64,
+}
+
+impl ManyShuffled {
+    #[cold]
+    fn new(count: usize, random: u64) -> ManyShuffled {
+        let count = u32::try_from(count).expect("fewer than 2^32 arms");
+        ManyShuffled {
+            arms: (0..count).collect(),
+            drawn: 0,
+            random,
+        }
+    }
+
+    /// As [`FewShuffled::arm`].
+    fn arm(&mut self, step: usize) -> usize {
+        if step >= self.drawn {
+            self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let mut random = self.random;
+            random = (random ^ random >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            random = (random ^ random >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+            random ^= random >> 31;
+            let (ahead, _) = scale(random, (self.arms.len() - step) as u64);
+            self.arms.swap(step, step + ahead as usize);
+            self.drawn = step + 1;
+        }
+        self.arms[step] as usize
     }
 }
 
@@ -515,4 +550,47 @@ enum Stood {
     InLine,
     Done(usize),
     Again,
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    /// A random number that stands for as many permutations as any other of its kind gives another permutation, so each
+    /// subset of ready arms is led by each of its members equally often.
+    #[test]
+    fn each_permutation_of_few_arms_is_drawn_as_often() {
+        for count in 2..=6 {
+            let permutations = (1..=count as u64).product::<u64>();
+            let mut drawn = BTreeMap::new();
+            for number in 0..permutations {
+                let random = (number as f64 + 0.5) / permutations as f64 * 2_f64.powi(64);
+                let order = Order::shuffled(count, || random as u64);
+                let arms: Vec<_> = order.of(count).collect();
+                // It stays as it was drawn, also where it was looked at only in part.
+                assert_eq!(order.of(count).next(), Some(arms[0]));
+                assert!(order.of(count).eq(arms.iter().copied()));
+                *drawn.entry(arms).or_insert(0) += 1;
+            }
+            assert_eq!(drawn.len() as u64, permutations, "{count} arms");
+        }
+    }
+
+    #[test]
+    fn many_arms_are_permuted_and_each_comes_first() {
+        let mut first = BTreeMap::new();
+        for random in 0..2_000 {
+            let order = Order::shuffled(20, || random);
+            *first.entry(order.of(20).next()).or_insert(0) += 1;
+            let mut arms: Vec<_> = order.of(20).collect();
+            arms.sort_unstable();
+            assert!(arms.into_iter().eq(0..20));
+        }
+        assert_eq!(first.len(), 20);
+        assert!(
+            first.values().all(|count| (50..200).contains(count)),
+            "{first:?}"
+        );
+    }
 }

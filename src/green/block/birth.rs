@@ -3,6 +3,7 @@
 //!
 //! The invariants are those of the control block, in `green/mod.rs`, and of `body.rs`.
 
+use std::cell::Cell;
 use std::io;
 use std::panic::Location;
 use std::ptr::{self, NonNull};
@@ -86,6 +87,31 @@ impl Green {
         (GreenRef::of(block), GreenRef::of(block))
     }
 
+    /// As [`Green::animate`], for a thread from [`Green::born_so`]: if it is a scope's, the scope lists it.
+    ///
+    /// # Safety
+    ///
+    /// As [`Green::animate`].
+    #[inline]
+    pub(crate) unsafe fn animate_so<F: FnOnce() -> T, T>(
+        block: NonNull<Green>,
+        closure: F,
+    ) -> (GreenRef, GreenRef) {
+        // SAFETY: ours alone.
+        let green = unsafe { block.as_ref() };
+        // SAFETY: B2, ours alone; B3 by the contract.
+        unsafe { green.body.set(closure) };
+        let scope = green.scope();
+        // Release: as in `animate`.
+        green
+            .refs
+            .store(2 + u32::from(scope.is_some()), Ordering::Release);
+        if let Some(scope) = scope {
+            scope.list(GreenRef::of(block));
+        }
+        (GreenRef::of(block), GreenRef::of(block))
+    }
+
     /// A number for the types of a body: another one for each closure.
     #[inline(always)]
     pub(crate) fn kind<F: FnOnce() -> T, T>() -> usize {
@@ -102,12 +128,10 @@ impl Green {
         if birth.name.is_some() || birth.scope.is_some() || birth.own_stack.is_some() {
             // SAFETY: ours alone.
             let green = unsafe { block.as_ref() };
-            if birth.scope.as_ref().is_some_and(|scope| scope.is_broken()) {
-                green.note_cancelled();
-            }
             let rare = Box::new(Rare {
                 name: birth.name,
                 scope: birth.scope,
+                scope_link: Cell::new(ptr::null_mut()),
                 own_stack: birth.own_stack,
             });
             // SAFETY: ours alone.

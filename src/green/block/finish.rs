@@ -8,6 +8,8 @@
 //! will come, is one piece of code in the frame at the base of the stack; the rest is out of line. The invariants are those of the control
 //! block, in `green/mod.rs`, of `body.rs` and of `completion.rs`.
 
+use std::cell::Cell;
+
 use super::super::cancel::contain;
 use super::super::completion::Finished;
 use super::super::ends;
@@ -133,10 +135,22 @@ impl Green {
         }
     }
 
-    fn scope(&self) -> Option<&dyn OwningScope> {
+    /// The scope that it is a thread of.
+    #[inline]
+    pub(super) fn scope(&self) -> Option<&dyn OwningScope> {
         // SAFETY: G4.
         let rare = unsafe { (*self.rare.get()).as_ref() }?;
         rare.scope.as_deref()
+    }
+
+    /// Its link in the list of its scope (RF1 in `reference.rs`).
+    #[inline]
+    pub(super) fn scope_link(&self) -> &Cell<*mut Green> {
+        // SAFETY: G4.
+        match unsafe { (*self.rare.get()).as_ref() } {
+            Some(rare) => &rare.scope_link,
+            None => unreachable!("only threads of a scope are in its list"),
+        }
     }
 
     /// Drops a result that nobody took. A panic is its scope's to know.

@@ -22,7 +22,7 @@ mod reference;
 mod wake;
 
 pub(crate) use self::birth::Birth;
-pub(crate) use self::reference::GreenRef;
+pub(crate) use self::reference::{GreenRef, RefStack};
 
 use super::block::body::{Body, Outcome};
 use super::block::origin::Origin;
@@ -55,8 +55,8 @@ pub(crate) const NO_TIMER: u32 = u32::MAX;
 
 /// What a thread tells the scope that it belongs to, and asks it.
 pub(crate) trait OwningScope: fmt::Debug + Send + Sync {
-    /// Whether what is spawned now shall not run.
-    fn is_broken(&self) -> bool;
+    /// Lists a thread that is about to be published.
+    fn list(&self, listed: GreenRef);
     /// A thread of the scope has panicked.
     fn note_panic(&self, by: NonZeroU64);
     /// The thread `who`, whose result nobody took, has panicked.
@@ -69,6 +69,8 @@ pub(crate) trait OwningScope: fmt::Debug + Send + Sync {
 struct Rare {
     name: Option<Box<str>>,
     scope: Option<Arc<dyn OwningScope>>,
+    /// The next one in the list of the scope (RF1 in `reference.rs`).
+    scope_link: Cell<*mut Green>,
     own_stack: Option<OwnStack>,
 }
 

@@ -40,6 +40,12 @@ impl Origin {
         self.0.get() & Self::TIMED != 0
     }
 
+    /// Whether a flag is set: its end is of interest to placement.
+    #[inline(always)]
+    pub(crate) fn is_flagged(&self) -> bool {
+        self.0.get() & (Self::PLACED | Self::TIMED) != 0
+    }
+
     pub(crate) fn set_timed(&self) {
         self.0.set(self.0.get() | Self::TIMED);
     }

@@ -1,10 +1,13 @@
 #![allow(unsafe_code, reason = "counted references")]
 //! Counted references to green threads. G1 in `green/mod.rs` is what they rest on.
+//!
+//! RF1. A reference that was pushed on a [`RefStack`] is the stack's, and the link of its thread too, until the one
+//!      `take` that gets it; then both are those of the [`RefChain`]. A thread is on one stack at most.
 
 use std::fmt;
 use std::mem::{ManuallyDrop, offset_of};
-use std::ptr::NonNull;
-use std::sync::atomic::{Ordering, fence};
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicPtr, Ordering, fence};
 
 use super::Green;
 use crate::green::context::mailbox::Mail;
@@ -103,6 +106,73 @@ impl Drop for GreenRef {
             fence(Ordering::Acquire);
             self.recycle();
         }
+    }
+}
+
+/// References to threads of one scope, linked through their control blocks, so that it costs no memory of its own. Anybody
+/// may push one, or take all of them (Treiber's stack without a pop of its own: so nobody reads a link that is not theirs).
+#[derive(Debug)]
+pub(crate) struct RefStack(AtomicPtr<Green>);
+
+impl RefStack {
+    pub(crate) fn new() -> RefStack {
+        RefStack(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    pub(crate) fn push(&self, green: GreenRef) {
+        let green = ManuallyDrop::new(green);
+        let link = green.scope_link();
+        let mut first = self.0.load(Ordering::Relaxed);
+        loop {
+            link.set(first);
+            // Release: who takes it sees the link.
+            match self.0.compare_exchange_weak(
+                first,
+                green.0.as_ptr(),
+                Ordering::SeqCst,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return,
+                Err(other) => first = other,
+            }
+        }
+    }
+
+    /// All of them, the last one that was pushed first.
+    pub(crate) fn take(&self) -> RefChain {
+        // Acquire: the links, and what they lead to.
+        RefChain(self.0.swap(ptr::null_mut(), Ordering::SeqCst))
+    }
+}
+
+/// What a [`RefStack`] had. Dropped one after the other: a thread that took the next one with it would need a stack as
+/// deep as the chain is long.
+pub(crate) struct RefChain(*mut Green);
+
+impl RefChain {
+    /// The same the other way around.
+    pub(crate) fn reversed(mut self) -> RefChain {
+        let mut reversed = RefChain(ptr::null_mut());
+        for green in &mut self {
+            green.scope_link().set(reversed.0);
+            reversed.0 = green.into_raw().as_ptr();
+        }
+        reversed
+    }
+}
+
+impl Iterator for RefChain {
+    type Item = GreenRef;
+    fn next(&mut self) -> Option<GreenRef> {
+        let first = GreenRef(NonNull::new(self.0)?);
+        self.0 = first.scope_link().replace(ptr::null_mut());
+        Some(first)
+    }
+}
+
+impl Drop for RefChain {
+    fn drop(&mut self) {
+        self.for_each(drop);
     }
 }
 

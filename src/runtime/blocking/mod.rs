@@ -82,7 +82,7 @@ fn call<T: Send + 'static>(
             continue;
         }
         if caller.pool.withdraw(&caller.job) {
-            raise_if_cancelled(&wait);
+            raise_if_cancelled();
             // Not reached: what was due a moment ago is due still.
             return Err(io::Error::other(Cancelled::new()));
         }

@@ -146,11 +146,15 @@ impl Record {
     /// Whether its threads have behaved alike for a while, in a way that needs no clock to be seen.
     #[inline(always)]
     pub(crate) fn is_sure(self) -> bool {
-        let conduct = self.conduct();
         // A site whose threads live only briefly is timed, so that the first one that lives is noticed.
-        self.0 & CONFIDENCE == CONFIDENCE
-            && !self.flag()
-            && (conduct == Conduct::Short || conduct == Conduct::Waits)
+        let known = self.0 & (CONDUCT | FLAG | CONFIDENCE);
+        known == Record::SURELY_SHORT.0 || known == Conduct::Waits as u16 | CONFIDENCE
+    }
+
+    /// Whether its threads are short.
+    #[inline(always)]
+    pub(crate) fn is_short(self) -> bool {
+        self.0 & CONDUCT == Conduct::Short as u16
     }
 
     fn confidence(self) -> u16 {

@@ -58,7 +58,8 @@ impl Sites {
         let hash = key.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let site = (hash >> (64 - ENTRIES.trailing_zeros())) as Site;
         let entry = self.entry(site).load(Ordering::Relaxed);
-        if (entry ^ (hash << RECORD_BITS)) >> RECORD_BITS == 0 && site != NO_SITE {
+        // The tag of `NO_SITE` is 0, as that of an entry without a site: nearly no key has it, and neither does harm.
+        if (entry ^ (hash << RECORD_BITS)) >> RECORD_BITS == 0 {
             return (site, Record(entry as u16));
         }
         self.find_nearby(hash, site)

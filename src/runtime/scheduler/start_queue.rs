@@ -4,9 +4,9 @@
 )]
 //! The queue of a worker's unstarted threads: pushed mostly by its worker, taken by any.
 //!
-//! Two queues in a row: `own` is its worker's, who pushes there with two stores; `behind` is for what comes from elsewhere. First in, first
-//! out as long as one thread pushes: while something is behind, the worker's pushes go there too, and what is in front is older.
-//!
+//! Two queues: `own` is its worker's, who pushes there with two stores; `remote` is for what comes from elsewhere. Each is first in,
+//! first out, so the threads of one spawner start in the order in which it spawned them. While both have some, the worker takes
+//! from them in turns, so that neither waits for the other to become empty.
 //!
 //! Beside them are two queues for which the order of spawns does not hold. `shared` has threads that the first idle worker is to start (see
 //! `placement.rs`); `fixed` has those that were spawned for this very worker, and only it takes them. `extra` counts both, before they are pushed.
@@ -15,7 +15,7 @@
 //! SQ2. A word in `own` is a scheduler's reference; who gets the word out has the reference.
 
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crossbeam_queue::SegQueue;
 
@@ -30,7 +30,9 @@ pub(crate) struct Unstarted(pub(crate) GreenRef);
 #[derive(Debug)]
 pub(crate) struct StartQueue {
     own: Ring,
-    behind: SegQueue<Unstarted>,
+    remote: SegQueue<Unstarted>,
+    /// Whether it is the turn of `remote`. Of the worker alone.
+    turn: AtomicBool,
     extra: AtomicUsize,
     shared: SegQueue<Unstarted>,
     fixed: SegQueue<Unstarted>,
@@ -50,7 +52,8 @@ impl StartQueue {
     pub(crate) fn new() -> StartQueue {
         StartQueue {
             own: Ring::new(),
-            behind: SegQueue::new(),
+            remote: SegQueue::new(),
+            turn: AtomicBool::new(false),
             extra: AtomicUsize::new(0),
             shared: SegQueue::new(),
             fixed: SegQueue::new(),
@@ -64,35 +67,45 @@ impl StartQueue {
     /// SQ1: the caller is the worker.
     #[inline]
     pub(crate) unsafe fn push_own(&self, new: Unstarted) {
-        if self.behind.is_empty() {
-            let word = new.0.into_raw().as_ptr().expose_provenance();
-            // SAFETY: SQ1.
-            unsafe { self.own.push(word) };
-        } else {
-            self.behind.push(new);
-        }
+        let word = new.0.into_raw().as_ptr().expose_provenance();
+        // SAFETY: SQ1.
+        unsafe { self.own.push(word) };
     }
 
     /// Everybody else's.
     pub(crate) fn push(&self, new: Unstarted) {
-        self.behind.push(new);
+        self.remote.push(new);
     }
 
-    /// The oldest, for the worker.
+    /// The next one, for the worker.
     ///
     /// # Safety
     ///
     /// SQ1: the caller is the worker.
     #[inline]
     pub(crate) unsafe fn pop_own(&self) -> Option<Unstarted> {
+        let has_remote = !self.remote.is_empty();
+        if has_remote
+            && self.takes_turn_of_remote()
+            && let Some(new) = self.remote.pop()
+        {
+            return Some(new);
+        }
         // SAFETY: SQ1.
         match unsafe { self.own.pop() } {
             // SAFETY: SQ2.
             Some(word) => unsafe { from_word(word) },
-            None if !self.behind.is_empty() => self.behind.pop(),
+            None if has_remote => self.remote.pop(),
             None if self.extra() > 0 => self.pop_fixed(),
             None => None,
         }
+    }
+
+    /// Whether it is the turn of those from elsewhere: every other time.
+    fn takes_turn_of_remote(&self) -> bool {
+        let turn = !self.turn.load(Ordering::Relaxed);
+        self.turn.store(turn, Ordering::Relaxed);
+        turn
     }
 
     /// How many are in the two queues beside.
@@ -152,7 +165,7 @@ impl StartQueue {
         match self.own.take() {
             // SAFETY: SQ2.
             Some(word) => unsafe { from_word(word) },
-            None => self.behind.pop(),
+            None => self.remote.pop(),
         }
     }
 
@@ -165,12 +178,12 @@ impl StartQueue {
     /// Whether [`StartQueue::take`] has nothing to give.
     #[inline]
     pub(crate) fn has_none_to_steal(&self) -> bool {
-        self.own.is_empty() && self.behind.is_empty()
+        self.own.is_empty() && self.remote.is_empty()
     }
 
     /// How many [`StartQueue::take`] would give.
     pub(crate) fn stealable(&self) -> usize {
-        self.own.len() + self.behind.len()
+        self.own.len() + self.remote.len()
     }
 
     /// How many the worker has pushed that have not been taken.

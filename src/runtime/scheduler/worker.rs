@@ -435,11 +435,8 @@ impl Worker {
             }
         }
         self.shared.dismiss();
-        if green.origin.is_placed() {
-            self.leave_place();
-        }
-        if green.origin.is_timed() {
-            self.note_life(green);
+        if green.origin.is_flagged() {
+            self.note_end(green);
         }
         bump(&self.peer().buried, 1);
         self.has_spare.set(true);

@@ -247,7 +247,7 @@ impl Once {
         let wait = Wait::at(Reason::Once, at).on_cancel(OnCancel::Defer);
         loop {
             match self.raw.wait(minds_poison, &wait) {
-                Begin::GaveUp => raise_if_cancelled(&wait),
+                Begin::GaveUp => raise_if_cancelled(),
                 found => return found == Begin::Complete,
             }
         }
@@ -267,7 +267,7 @@ impl Once {
             match self.raw.begin(minds_poison, &wait) {
                 Begin::Complete => return true,
                 Begin::Poisoned => return false,
-                Begin::GaveUp => raise_if_cancelled(&wait),
+                Begin::GaveUp => raise_if_cancelled(),
                 Begin::Run { poisoned } => {
                     let state = OnceState {
                         poisoned,

@@ -370,7 +370,7 @@ impl Condvar {
         let ended = self.raw.wait(&wait, || guard.release());
         guard.take_again(at);
         if ended == Ended::Cancelled {
-            raise_if_cancelled(&wait);
+            raise_if_cancelled();
         }
         ended != Ended::Elapsed
     }

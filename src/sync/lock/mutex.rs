@@ -191,7 +191,7 @@ impl<T: ?Sized> Mutex<T> {
             .on(self.raw.subject())
             .on_cancel(on_cancel);
         while !Home::waiting_for_lock(|| self.raw.lock_slow(&wait)) {
-            raise_if_cancelled(&wait);
+            raise_if_cancelled();
         }
     }
 

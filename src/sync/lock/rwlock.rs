@@ -205,7 +205,7 @@ impl<T: ?Sized> RwLock<T> {
             .on(self.raw.subject())
             .on_cancel(OnCancel::Defer);
         while !Home::waiting_for_lock(|| self.raw.enter_slow(access, &wait)) {
-            raise_if_cancelled(&wait);
+            raise_if_cancelled();
         }
     }
 

@@ -62,7 +62,7 @@ impl Worker {
     fn push_by_site(&self, new: Unstarted, key: u64) {
         let (site, record) = self.shared.sites.find(key);
         new.0.origin.set_site(site);
-        if record.conduct() == Conduct::Short {
+        if record.is_short() {
             self.push_here(new);
         } else if record.conduct() == Conduct::Waits && self.keeps.get() > 0 {
             self.keeps.set(self.keeps.get() - 1);
@@ -188,9 +188,20 @@ impl Worker {
         }
     }
 
-    /// One that was placed here has ended.
+    /// A thread whose end is of interest ends.
     #[cold]
-    pub(super) fn leave_place(&self) {
+    #[inline(never)]
+    pub(super) fn note_end(&self, green: &Green) {
+        if green.origin.is_placed() {
+            self.leave_place();
+        }
+        if green.origin.is_timed() {
+            self.note_life(green);
+        }
+    }
+
+    /// One that was placed here has ended.
+    fn leave_place(&self) {
         let Peer {
             placed, settled, ..
         } = self.peer();
@@ -204,13 +215,17 @@ impl Worker {
     #[inline(always)]
     pub(super) fn run_first(&self, green: &'static Green) {
         let site = green.origin.site();
+        if site == NO_SITE {
+            self.run(green);
+            return;
+        }
         let record = self.shared.sites.record(site);
         let started = self.peer().started.load(Ordering::Relaxed);
         if !record.is_sure() || started.is_multiple_of(TIMED_ONE_IN) {
             return self.run_timed(green, site);
         }
         let has_ended = self.run(green);
-        if has_ended != (record.conduct() == Conduct::Short) && site != NO_SITE {
+        if has_ended != record.is_short() {
             self.note_surprise(site, has_ended);
         }
     }
@@ -284,8 +299,7 @@ impl Worker {
     }
 
     /// A timed thread ends.
-    #[cold]
-    pub(super) fn note_life(&self, green: &Green) {
+    fn note_life(&self, green: &Green) {
         let site = green.origin.site();
         if self.shared.sites.record(site).conduct() == Conduct::Waits {
             let life = clock::now().saturating_sub(green.started_at.get());
