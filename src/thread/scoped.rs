@@ -19,10 +19,7 @@ use crate::green::park::raise_if_cancelled;
 use crate::green::scope::ScopeState;
 use crate::green::{Cancelled, Reason, Wait};
 use crate::runtime::join::Joiner;
-use crate::runtime::{
-    current,
-    spawn::{self as start, Order},
-};
+use crate::runtime::{current, spawn::Order};
 use crate::sys::clock;
 
 /// A scope in which green threads are spawned; see [`scope`] and [`std::thread::Scope`].

@@ -4,8 +4,7 @@ use crate::child::{command, finish, is_child, start};
 use crate::support::competing::is_nonblocking;
 use crate::support::{on_one_worker, until_one_waits_in};
 use rustlet::io::{BufRead, Read, Write, pipe, stdin, stdout};
-use rustlet::{Builder, Cancelled, spawn_local, yield_now};
-use std::os::fd::AsFd;
+use rustlet::{Cancelled, spawn_local};
 use std::time::Duration;
 
 #[test]
