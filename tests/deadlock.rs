@@ -4,6 +4,8 @@
 //! as threads that may still do something, so the children of this file leave libtest's main thread
 //! out of account with a `harness = false` twin.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
