@@ -1,7 +1,8 @@
 //! How long a program takes to end that abandons its green threads: `abandon [COUNT]`.
 //!
-//! A million threads are parked when the first one, the closure of `run`, returns. With the default, `AtEnd::Unwind`,
-//! each would be unwound; with `AtEnd::Abandon` the runtime leaves them where they are, and `run` returns at once.
+//! A million threads are parked when the first one, the closure of `run`, returns. With the
+//! default, `AtEnd::Unwind`, each would be unwound; with `AtEnd::Abandon` the runtime leaves them
+//! where they are, and `run` returns at once.
 
 use std::time::Instant;
 

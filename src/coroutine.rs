@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::channel::{Receiver, RecvError, SendError, Sender, bounded};
-use crate::green::budget::spend_quietly;
+use crate::green::budget::poll_budget_quietly;
 use crate::thread::{self, JoinHandle, Thread};
 
 /// The capacity of each direction.
@@ -67,7 +67,7 @@ impl<P, G> End<P, G> {
         if self.is_alive() {
             self.puts.send(item)
         } else {
-            spend_quietly(Location::caller());
+            poll_budget_quietly(Location::caller());
             Err(SendError(item))
         }
     }
@@ -299,7 +299,7 @@ macro_rules! both_ends {
             /// ```
             #[track_caller]
             pub fn close(&self) {
-                spend_quietly(Location::caller());
+                poll_budget_quietly(Location::caller());
                 self.end.close();
             }
 
@@ -321,7 +321,7 @@ macro_rules! both_ends {
             #[must_use]
             #[track_caller]
             pub fn is_alive(&self) -> bool {
-                spend_quietly(Location::caller());
+                poll_budget_quietly(Location::caller());
                 self.end.is_alive()
             }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use crate::green::{Home, Reason, Unparker, Wait, park};
+use crate::green::{Reason, Unparker, Wait, WorkerContext, park};
 
 /// The polling thread, and whether it has to poll again.
 struct Signal {
@@ -81,9 +81,9 @@ pub fn block_on<F: IntoFuture>(future: F) -> F::Output {
     let waker = Waker::from(Arc::clone(&signal));
     let mut context = Context::from_waker(&waker);
     loop {
-        if let Some(home) = Home::get() {
+        if let Some(cx) = WorkerContext::get() {
             // A future that wakes itself in each poll never suspends.
-            home.spend(wait.at);
+            cx.poll_budget(wait.at);
         }
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
             return output;

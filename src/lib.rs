@@ -82,8 +82,6 @@
     )
 )]
 
-#[cfg(not(loom))]
-mod attendant;
 pub mod channel;
 #[cfg(not(loom))]
 pub mod coroutine;
@@ -103,9 +101,11 @@ pub mod net;
 #[cfg(not(loom))]
 pub mod os;
 #[cfg(not(loom))]
+mod poll_thread;
+#[cfg(not(loom))]
 pub mod process;
 #[cfg(not(loom))]
-mod readiness;
+mod ready_source;
 #[cfg(not(loom))]
 mod retry;
 pub mod runtime;

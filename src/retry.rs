@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use crate::green::park::{LOOK_EVERY, attend_os};
-use crate::green::{Cancelled, Home, OnCancel, Reason, Wait, Wake, park};
-use crate::runtime::io::source::{Source, Way};
+use crate::green::park::{LOOK_EVERY, check_cancel_os};
+use crate::green::{Cancelled, OnCancel, Reason, Wait, Wake, WorkerContext, park};
+use crate::runtime::io::source::{Interest, Source};
 use crate::sys::clock::{self, NEVER};
 
 pub(crate) use self::asking::{Pauses, is_out_of_descriptors, until_ready_borrowed};
@@ -69,11 +69,11 @@ pub(crate) fn read<T>(
     mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
     drained: impl Fn(&T) -> bool,
 ) -> io::Result<T> {
-    let Some(home) = Home::get() else {
+    let Some(cx) = WorkerContext::get() else {
         return on_os_thread(source, PollFlags::IN, reason, mode, Location::caller(), op);
     };
-    home.spend(Location::caller());
-    let direction = source.direction(Way::Read);
+    cx.poll_budget(Location::caller());
+    let direction = source.readiness(Interest::Read);
     let mut wait = None;
     loop {
         // Not ready: the last operation has taken all data, and no event came since.
@@ -105,8 +105,8 @@ pub(crate) fn read<T>(
         }
         wait_once(
             source,
-            home,
-            Way::Read,
+            cx,
+            Interest::Read,
             &mut wait,
             reason,
             mode,
@@ -128,10 +128,10 @@ pub(crate) fn write<T>(
     mode: Mode,
     mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
 ) -> io::Result<T> {
-    let Some(home) = Home::get() else {
+    let Some(cx) = WorkerContext::get() else {
         return on_os_thread(source, PollFlags::OUT, reason, mode, Location::caller(), op);
     };
-    home.spend(Location::caller());
+    cx.poll_budget(Location::caller());
     let mut wait = None;
     let mut taken = false;
     loop {
@@ -140,7 +140,7 @@ pub(crate) fn write<T>(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             result => {
                 if taken {
-                    source.direction(Way::Write).set_ready();
+                    source.readiness(Interest::Write).set_ready();
                 }
                 return result;
             }
@@ -148,20 +148,20 @@ pub(crate) fn write<T>(
         if !taken {
             // Writes seldom block, so they do not take the readiness beforehand; an event may have
             // come since.
-            source.direction(Way::Write).take();
+            source.readiness(Interest::Write).take();
             taken = true;
             continue;
         }
         wait_once(
             source,
-            home,
-            Way::Write,
+            cx,
+            Interest::Write,
             &mut wait,
             reason,
             mode,
             Location::caller(),
         )?;
-        source.direction(Way::Write).take();
+        source.readiness(Interest::Write).take();
     }
 }
 
@@ -204,8 +204,8 @@ pub(crate) fn write_persistently<T>(
     announced: Announced,
     mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
 ) -> io::Result<T> {
-    if let Some(home) = Home::get() {
-        home.spend(Location::caller());
+    if let Some(cx) = WorkerContext::get() {
+        cx.poll_budget(Location::caller());
     }
     loop {
         match op(source.fd()) {
@@ -227,7 +227,7 @@ fn keep_trying<T>(
     at: &'static Location<'static>,
 ) -> io::Result<T> {
     let deadline = mode.timeout.map_or(NEVER, clock::after);
-    let direction = source.direction(Way::Write);
+    let direction = source.readiness(Interest::Write);
     let mut wait = Wait::at(reason, at).on_cancel(OnCancel::Report);
     let [mut pause, longest] = announced.pauses();
     loop {
@@ -244,8 +244,8 @@ fn keep_trying<T>(
             return Err(would_block());
         }
         wait.deadline = clock::after(pause).min(deadline);
-        let wake = match (Home::get(), announced) {
-            (Some(home), _) => source.wait(home, Way::Write, &wait)?,
+        let wake = match (WorkerContext::get(), announced) {
+            (Some(cx), _) => source.wait(cx, Interest::Write, &wait)?,
             (None, Announced::Never) => park(&wait),
             (None, Announced::Mostly) => poll(
                 &mut [PollFd::from_borrowed_fd(source.fd(), PollFlags::OUT)],
@@ -268,15 +268,15 @@ fn keep_trying<T>(
 #[inline(always)]
 fn wait_once(
     source: &Source,
-    home: &Home,
-    way: Way,
+    cx: &WorkerContext,
+    interest: Interest,
     wait: &mut Option<Wait>,
     reason: Reason,
     mode: Mode,
     at: &'static Location<'static>,
 ) -> io::Result<()> {
     let wait = wait.get_or_insert_with(|| io_wait(reason, mode, at).on(descriptor(source.fd())));
-    match source.wait(home, way, wait)? {
+    match source.wait(cx, interest, wait)? {
         Wake::Event => Ok(()),
         Wake::Elapsed if wait.deadline <= clock::now() => Err(would_block()),
         Wake::Elapsed => Ok(()),
@@ -327,10 +327,10 @@ fn on_os_thread<T>(
     }
 }
 
-pub(crate) fn flags(way: Way) -> PollFlags {
-    match way {
-        Way::Read => PollFlags::IN,
-        Way::Write => PollFlags::OUT,
+pub(crate) fn flags(interest: Interest) -> PollFlags {
+    match interest {
+        Interest::Read => PollFlags::IN,
+        Interest::Write => PollFlags::OUT,
     }
 }
 
@@ -340,8 +340,8 @@ pub(crate) fn flags(way: Way) -> PollFlags {
 /// # Errors
 ///
 /// `EBADF` when it is not open.
-pub(crate) fn is_ready(fd: BorrowedFd<'_>, way: Way) -> io::Result<bool> {
-    let mut fds = [PollFd::from_borrowed_fd(fd, flags(way))];
+pub(crate) fn is_ready(fd: BorrowedFd<'_>, interest: Interest) -> io::Result<bool> {
+    let mut fds = [PollFd::from_borrowed_fd(fd, flags(interest))];
     let now = Timespec {
         tv_sec: 0,
         tv_nsec: 0,
@@ -367,21 +367,21 @@ pub(crate) fn is_ready(fd: BorrowedFd<'_>, way: Way) -> io::Result<bool> {
 #[track_caller]
 pub(crate) fn until_ready(
     source: &Source,
-    way: Way,
+    interest: Interest,
     timeout: Option<Duration>,
 ) -> io::Result<bool> {
     let mode = Mode {
         timeout,
         nonblocking: false,
     };
-    let look = |fd: BorrowedFd<'_>| match is_ready(fd, way) {
+    let look = |fd: BorrowedFd<'_>| match is_ready(fd, interest) {
         Ok(true) => Ok(()),
         Ok(false) => Err(would_block()),
         Err(error) => Err(error),
     };
-    let waited = match way {
-        Way::Read => read(source, Reason::Readiness, mode, look, |_| false),
-        Way::Write => write(source, Reason::Readiness, mode, look),
+    let waited = match interest {
+        Interest::Read => read(source, Reason::Readiness, mode, look, |_| false),
+        Interest::Write => write(source, Reason::Readiness, mode, look),
     };
     match waited {
         Ok(()) => Ok(true),
@@ -391,9 +391,9 @@ pub(crate) fn until_ready(
 }
 
 /// The suspended unwinding of a cancelled thread.
-pub(crate) struct HeldUp(Box<dyn Any + Send>);
+pub(crate) struct DeferredCancel(Box<dyn Any + Send>);
 
-impl HeldUp {
+impl DeferredCancel {
     pub(crate) fn resume(self) -> ! {
         resume_unwind(self.0)
     }
@@ -407,19 +407,19 @@ impl HeldUp {
 ///
 /// It was cancelled.
 /// It was cancelled.
-pub(crate) fn hold_up_cancel<T>(f: impl FnOnce() -> T) -> Result<T, HeldUp> {
+pub(crate) fn defer_cancel<T>(f: impl FnOnce() -> T) -> Result<T, DeferredCancel> {
     match catch_unwind(AssertUnwindSafe(f)) {
         Ok(value) => Ok(value),
-        Err(payload) if Cancelled::is(&*payload) => Err(HeldUp(payload)),
+        Err(payload) if Cancelled::is(&*payload) => Err(DeferredCancel(payload)),
         Err(payload) => resume_unwind(payload),
     }
 }
 
 /// Charges an operation that did not have to wait to the budget.
 #[track_caller]
-pub(crate) fn spend() {
-    if let Some(home) = Home::get() {
-        home.spend(Location::caller());
+pub(crate) fn poll_budget() {
+    if let Some(cx) = WorkerContext::get() {
+        cx.poll_budget(Location::caller());
     }
 }
 
@@ -433,7 +433,7 @@ pub(crate) fn try_read<T>(
     source: &Source,
     mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
 ) -> io::Result<Option<T>> {
-    let direction = source.direction(Way::Read);
+    let direction = source.readiness(Interest::Read);
     loop {
         direction.take();
         let error = match op(source.fd()) {
@@ -463,7 +463,7 @@ pub(crate) fn try_read<T>(
 #[track_caller]
 pub(crate) fn either_readable(one: &Source, other: &Source) -> io::Result<()> {
     let wait = Wait::at(Reason::Read, Location::caller()).on_cancel(OnCancel::Report);
-    let Some(home) = Home::get() else {
+    let Some(cx) = WorkerContext::get() else {
         let mut fds =
             [one, other].map(|source| PollFd::from_borrowed_fd(source.fd(), PollFlags::IN));
         return match poll(&mut fds, &wait)? {
@@ -471,10 +471,10 @@ pub(crate) fn either_readable(one: &Source, other: &Source) -> io::Result<()> {
             Wake::Event | Wake::Elapsed => Ok(()),
         };
     };
-    let Some(_turn) = one.enlist(home, Way::Read)? else {
+    let Some(_turn) = one.register_waiter(cx, Interest::Read)? else {
         return Ok(());
     };
-    let Some(_turn) = other.enlist(home, Way::Read)? else {
+    let Some(_turn) = other.register_waiter(cx, Interest::Read)? else {
         return Ok(());
     };
     match park(&wait) {
@@ -486,7 +486,7 @@ pub(crate) fn either_readable(one: &Source, other: &Source) -> io::Result<()> {
 /// Blocks the calling OS thread until one of `fds` is ready, or as the wait says.
 fn poll(fds: &mut [PollFd<'_>], wait: &Wait) -> io::Result<Wake> {
     loop {
-        let limit = match attend_os(wait) {
+        let limit = match check_cancel_os(wait) {
             Ok(limit) => limit,
             Err(wake) => return Ok(wake),
         };
@@ -498,7 +498,7 @@ fn poll(fds: &mut [PollFd<'_>], wait: &Wait) -> io::Result<Wake> {
                     if until == wait.deadline {
                         return Ok(Wake::Elapsed);
                     }
-                    // The scope's own: `attend_os` says so.
+                    // The scope's own: `check_cancel_os` says so.
                     continue;
                 }
                 if limit.is_flagged {

@@ -12,8 +12,8 @@ use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind, resu
 use std::rc::Rc;
 use std::time::Instant;
 
-use crate::green::Home;
-use crate::runtime::spawn::Order;
+use crate::green::WorkerContext;
+use crate::runtime::spawn::SpawnRequest;
 use crate::runtime::stepped::Stepped;
 use crate::runtime::{Builder, Handle};
 use crate::sys::clock;
@@ -267,7 +267,7 @@ impl Worker {
         F: FnOnce() -> T + 'static,
         T: 'static,
     {
-        match self.stepped.assign(Order::new(), f) {
+        match self.stepped.assign(SpawnRequest::new(), f) {
             Ok(handle) => handle,
             Err(error) => panic!("Worker::assign: cannot spawn the green thread: {error}"),
         }
@@ -453,7 +453,7 @@ fn lend<T>(worker: Worker, f: impl FnOnce(&Worker) -> T) -> T {
 #[track_caller]
 fn refuse_inside(what: &str) {
     assert!(
-        Home::of_thread().is_none(),
+        WorkerContext::of_thread().is_none(),
         "Worker::{what}: called inside a green thread; call it from the OS thread's own code"
     );
 }

@@ -1,4 +1,5 @@
-//! Threads that are abandoned at the end of their runtime: they never run again, and nobody waits for them for ever.
+//! Threads that are abandoned at the end of their runtime: they never run again, and nobody waits
+//! for them for ever.
 
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 

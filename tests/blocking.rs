@@ -116,7 +116,8 @@ fn until_told(tell: &mpsc::Receiver<()>) {
     }
 }
 
-/// What nobody waits for any more is dropped on the pool, and may panic there: the pool must not shrink by it.
+/// What nobody waits for any more is dropped on the pool, and may panic there: the pool must not
+/// shrink by it.
 #[test]
 fn a_result_that_panics_when_dropped_does_not_cost_a_thread() {
     struct Bomb;
@@ -256,7 +257,8 @@ fn a_call_whose_caller_is_cancelled_while_it_queues_is_not_made() {
     assert_eq!(Arc::strong_count(&held), 1);
 }
 
-/// A pool that stands still, and callers that come, lose patience and go, for ever: nothing may pile up.
+/// A pool that stands still, and callers that come, lose patience and go, for ever: nothing may
+/// pile up.
 #[test]
 fn calls_that_were_given_up_leave_nothing_behind() {
     let runtime = runtime_with_pool(1);

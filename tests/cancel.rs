@@ -1,6 +1,8 @@
-//! Cancel scopes: `timeout`, `deadline`, `shield`, `is_cancelled`, and what they mean for everything that waits.
+//! Cancel scopes: `timeout`, `deadline`, `shield`, `is_cancelled`, and what they mean for
+//! everything that waits.
 //!
-//! `cancel/anywhere.rs` runs in four settings, OS threads among them; the other files have what needs green threads.
+//! `cancel/anywhere.rs` runs in four settings, OS threads among them; the other files have what
+//! needs green threads.
 //!
 //! `RUSTLET_STRESS` multiplies the lengths of the tests that only repeat (default 1).
 

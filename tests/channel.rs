@@ -1,7 +1,9 @@
-//! Channels and select: what crossbeam-channel does, `rustlet::channel` does, from green threads and from OS threads.
+//! Channels and select: what crossbeam-channel does, `rustlet::channel` does, from green threads
+//! and from OS threads.
 //!
-//! Files that name only what crossbeam-channel has run in several settings, one of them the original, so that it is the original and
-//! not our memory of it that says what is right. What it does not have is tested in files of their own.
+//! Files that name only what crossbeam-channel has run in several settings, one of them the
+//! original, so that it is the original and not our memory of it that says what is right. What it
+//! does not have is tested in files of their own.
 //!
 //! `RUSTLET_STRESS` multiplies the lengths of the tests that only repeat (default 1).
 

@@ -26,7 +26,8 @@ fn one_worker<T: Send>(f: impl FnOnce() -> T + Send) -> T {
     Builder::new().workers(1).build().unwrap().run(f)
 }
 
-/// Runs `f` on runtimes with one worker and with two, and on an OS thread, where the coroutines are on the process-wide runtime.
+/// Runs `f` on runtimes with one worker and with two, and on an OS thread, where the coroutines are
+/// on the process-wide runtime.
 fn everywhere(f: fn()) {
     for workers in [1, 2] {
         Builder::new().workers(workers).build().unwrap().run(f);

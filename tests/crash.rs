@@ -1,4 +1,5 @@
-//! How a process dies of what a green thread does: each case in a child, which is this binary told to run one test.
+//! How a process dies of what a green thread does: each case in a child, which is this binary told
+//! to run one test.
 
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 #![allow(unsafe_code, reason = "a child follows a null pointer")]
@@ -256,7 +257,8 @@ fn a_cancellation_does_not_unwind_through_foreign_frames() {
     assert!(said.contains("cannot unwind"), "{said}");
 }
 
-/// A panic hook may wait: another thread of the worker that panics meanwhile does not panic in a hook.
+/// A panic hook may wait: another thread of the worker that panics meanwhile does not panic in a
+/// hook.
 #[test]
 fn a_panic_while_another_threads_hook_waits() {
     let output = child("a_panic_while_another_threads_hook_waits", || {

@@ -1,7 +1,7 @@
 //! Files: what std's do, ours do, from green threads and from OS threads.
 //!
-//! `as_std.rs` runs four times, once of them against std itself, so that it is std and not our memory of it that says
-//! what is right. What std does not have is in `ours.rs`.
+//! `as_std.rs` runs four times, once of them against std itself, so that it is std and not our
+//! memory of it that says what is right. What std does not have is in `ours.rs`.
 
 #![allow(
     clippy::duplicate_mod,

@@ -1,7 +1,8 @@
-//! Pipes, copies and the standard streams: what std's do, ours do, from green threads and from OS threads.
+//! Pipes, copies and the standard streams: what std's do, ours do, from green threads and from OS
+//! threads.
 //!
-//! Files that name only what std has run four times, once of them against std itself. The standard streams are tested in
-//! child processes, since a process has one set of them.
+//! Files that name only what std has run four times, once of them against std itself. The standard
+//! streams are tested in child processes, since a process has one set of them.
 
 #![allow(
     clippy::duplicate_mod,

@@ -1,7 +1,9 @@
-//! `thread_local!` of the green thread. What std's keys do on OS threads, ours do on green threads and on OS threads.
+//! `thread_local!` of the green thread. What std's keys do on OS threads, ours do on green threads
+//! and on OS threads.
 //!
-//! `local/as_std.rs` names only what std has too and runs five times, once of them against std itself;
-//! `local/ours.rs` has what only green threads can do; `local/coroutines.rs` what coroutines of another crate do with a borrowed value.
+//! `local/as_std.rs` names only what std has too and runs five times, once of them against std
+//! itself; `local/ours.rs` has what only green threads can do; `local/coroutines.rs` what
+//! coroutines of another crate do with a borrowed value.
 #![allow(
     clippy::missing_const_for_thread_local,
     reason = "the lazy form is what some tests are about"

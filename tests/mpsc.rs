@@ -1,7 +1,7 @@
 //! `sync::mpsc`: what std's does, ours does, from green threads and from OS threads.
 //!
-//! All cases run in several settings, one of them std itself. `RUSTLET_STRESS` multiplies the lengths of the tests that only
-//! repeat (default 1).
+//! All cases run in several settings, one of them std itself. `RUSTLET_STRESS` multiplies the
+//! lengths of the tests that only repeat (default 1).
 
 #![allow(
     clippy::duplicate_mod,

@@ -1,5 +1,6 @@
-//! On which worker new threads start. What is counted here is where threads run, not how long they take; on a machine that
-//! is busy otherwise a worker may be kept from its core for long, so some repetitions may differ.
+//! On which worker new threads start. What is counted here is where threads run, not how long they
+//! take; on a machine that is busy otherwise a worker may be kept from its core for long, so some
+//! repetitions may differ.
 
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 #![allow(
@@ -55,7 +56,8 @@ fn spread(workers: impl IntoIterator<Item = usize>) -> [usize; WORKERS] {
     counts
 }
 
-/// Nearly all repetitions have found threads on both workers, and most of them as many on one as on the other.
+/// Nearly all repetitions have found threads on both workers, and most of them as many on one as on
+/// the other.
 fn assert_spread(found: &[[usize; WORKERS]]) {
     let on_both = found.iter().filter(|counts| counts.iter().all(|&n| n > 0));
     assert!(on_both.count() * 4 >= found.len() * 3, "{found:?}");
@@ -178,7 +180,8 @@ fn a_scope_and_a_builder_and_a_spawn_from_outside_spread_their_threads() {
     assert_spread(&found);
 }
 
-/// Each of them computes until its spawner, which sleeps, has gone on; so it must not be where the spawner is.
+/// Each of them computes until its spawner, which sleeps, has gone on; so it must not be where the
+/// spawner is.
 #[test]
 fn a_spawner_that_sleeps_is_not_held_up_by_a_computation() {
     let _alone = alone();
@@ -212,8 +215,8 @@ fn a_spawner_that_sleeps_is_not_held_up_by_a_computation() {
     assert!(held_up * 4 <= count, "{held_up} of {count}");
 }
 
-/// Their spawner waits for all of them, and other threads of it sleep: the worker that has left them to the other one at first
-/// starts some of them itself.
+/// Their spawner waits for all of them, and other threads of it sleep: the worker that has left
+/// them to the other one at first starts some of them itself.
 #[test]
 fn computations_are_on_both_workers_whatever_their_spawner_waits_for() {
     let _alone = alone();

@@ -1,7 +1,8 @@
 //! Child processes: what std's own do, ours do, from green threads and from OS threads.
 //!
-//! The file that names only what std has runs five times, once of them against std itself, so that it is std and
-//! not our memory of it that says what is right. What std does not have is tested in files of their own.
+//! The file that names only what std has runs five times, once of them against std itself, so that
+//! it is std and not our memory of it that says what is right. What std does not have is tested in
+//! files of their own.
 
 #![allow(
     clippy::duplicate_mod,

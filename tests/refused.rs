@@ -1,5 +1,5 @@
-//! A kernel that has no memory for further control blocks: a spawn is refused, and what it was granted is given back, even
-//! if the destructor of its closure panics.
+//! A kernel that has no memory for further control blocks: a spawn is refused, and what it was
+//! granted is given back, even if the destructor of its closure panics.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 #![allow(
@@ -22,7 +22,8 @@ const LIMIT: usize = 4_000;
 static REFUSES: AtomicBool = AtomicBool::new(false);
 static REFUSED: AtomicUsize = AtomicUsize::new(0);
 
-/// In the place of libc's, for this program: as the kernel's, but that it may have no memory for control blocks.
+/// In the place of libc's, for this program: as the kernel's, but that it may have no memory for
+/// control blocks.
 #[unsafe(no_mangle)]
 extern "C" fn mmap(
     address: *mut libc::c_void,

@@ -1,4 +1,5 @@
-//! The life of a runtime: `run`, `run_all`, `Runtime`, `Handle`, the process-wide one, and how each of them ends.
+//! The life of a runtime: `run`, `run_all`, `Runtime`, `Handle`, the process-wide one, and how each
+//! of them ends.
 
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 #![allow(
@@ -49,8 +50,8 @@ fn os_threads() -> usize {
     std::fs::read_dir("/proc/self/task").unwrap().count()
 }
 
-/// How many OS threads are listed once there are no more than before (or patience ends): one that was joined may stay listed
-/// for a moment, and may have been when those before were counted.
+/// How many OS threads are listed once there are no more than before (or patience ends): one that
+/// was joined may stay listed for a moment, and may have been when those before were counted.
 fn os_threads_left(before: usize) -> usize {
     let patience = std::time::Instant::now() + Duration::from_secs(20);
     while os_threads() > before && std::time::Instant::now() < patience {
@@ -403,7 +404,8 @@ fn a_destructor_may_wait_while_its_thread_is_unwound() {
     assert_eq!(log, ["begins", "begins", "begins", "ends", "ends", "ends"]);
 }
 
-/// Threads of one worker that are unwound, some of them for long: the turn of the others comes all the same.
+/// Threads of one worker that are unwound, some of them for long: the turn of the others comes all
+/// the same.
 #[test]
 fn a_long_destructor_does_not_hold_up_the_others() {
     let name = "a_long_destructor_does_not_hold_up_the_others";
@@ -521,7 +523,8 @@ fn a_thread_that_never_ends_is_named_and_left() {
     assert_eq!(lines[2], "the end");
 }
 
-/// What never started behind a thread that never ends is ended all the same: its joiner would wait for ever.
+/// What never started behind a thread that never ends is ended all the same: its joiner would wait
+/// for ever.
 #[test]
 fn what_never_started_behind_a_busy_thread_is_ended() {
     let name = "what_never_started_behind_a_busy_thread_is_ended";
@@ -768,7 +771,8 @@ fn a_runtime_dropped_in_a_green_thread_ends_in_the_background() {
     );
 }
 
-/// As the documentation of `Handle::spawn` says: the `join` of what is spawned too late gives `Cancelled`.
+/// As the documentation of `Handle::spawn` says: the `join` of what is spawned too late gives
+/// `Cancelled`.
 #[test]
 fn spawning_on_an_ended_runtime_gives_cancelled() {
     for by_drop in [false, true] {
@@ -832,7 +836,8 @@ fn spawning_while_a_runtime_ends_always_comes_to_an_end() {
     }
 }
 
-/// A stream that two runtimes use at once is registered with one of them. When that one ends, the waits of the other go on.
+/// A stream that two runtimes use at once is registered with one of them. When that one ends, the
+/// waits of the other go on.
 #[test]
 fn a_stream_outlives_one_of_its_runtimes() {
     use rustlet::runtime::ThreadState;
@@ -947,8 +952,9 @@ fn a_limit_of_none_refuses_even_the_first() {
 
 // --- panics that a runtime must survive ---
 
-/// std aborts when the payload of a panic that nobody looks at panics as it is dropped. Here a worker must not die of it,
-/// nor may it come out where the handle is dropped, which may be in a destructor.
+/// std aborts when the payload of a panic that nobody looks at panics as it is dropped. Here a
+/// worker must not die of it, nor may it come out where the handle is dropped, which may be in a
+/// destructor.
 #[test]
 fn a_payload_that_panics_when_dropped() {
     struct Bomb(u32);
@@ -962,7 +968,8 @@ fn a_payload_that_panics_when_dropped() {
     let runtime = Builder::new().workers(1).build().unwrap();
     for levels in 0..4 {
         runtime.run(|| {
-            // Dropped before the thread has started: its payload is dropped at its end, by its worker.
+            // Dropped before the thread has started: its payload is dropped at its end, by its
+            // worker.
             drop(spawn(move || resume_unwind(Box::new(Bomb(levels)))));
             assert_eq!(spawn(|| 5).join().unwrap(), 5);
             // Dropped when it has ended: its payload is dropped with the handle.

@@ -163,7 +163,8 @@ fn a_chain_of_computing_spawners_spreads() {
     }
 }
 
-/// A worker that looked out for others' queues gets work of its own: somebody else has to look out then.
+/// A worker that looked out for others' queues gets work of its own: somebody else has to look out
+/// then.
 #[test]
 fn one_that_watched_and_was_called_away_is_replaced() {
     let runtime = workers(3);
@@ -180,7 +181,8 @@ fn one_that_watched_and_was_called_away_is_replaced() {
                     let (here, release) = (here.clone(), release.clone());
                     spawn(move || {
                         here.lock().unwrap().insert(os_thread());
-                        // Until each of the three has a worker of its own, or it is clear that they will not.
+                        // Until each of the three has a worker of its own, or it is clear that they
+                        // will not.
                         while here.lock().unwrap().len() < 2 && Instant::now() < deadline {
                             std::hint::spin_loop();
                         }
@@ -192,7 +194,8 @@ fn one_that_watched_and_was_called_away_is_replaced() {
                 })
                 .collect();
             turns();
-            // Somebody is roused by this, finds that it was started already, and looks out for a while.
+            // Somebody is roused by this, finds that it was started already, and looks out for a
+            // while.
             for _ in 0..3 {
                 drop(spawn(|| ()));
                 let start = Instant::now();
@@ -347,8 +350,8 @@ fn yielding_threads_take_turns() {
 
 // --- nothing starves ---
 
-/// What must go on on the worker of the caller, whatever else runs there: new threads, timers, wake-ups from elsewhere,
-/// and sockets. Gives true when all of it has happened.
+/// What must go on on the worker of the caller, whatever else runs there: new threads, timers,
+/// wake-ups from elsewhere, and sockets. Gives true when all of it has happened.
 fn watch() -> impl Fn() -> bool {
     let started = spawn(|| ());
     let local = spawn_local(|| ());
@@ -465,8 +468,9 @@ fn beside_a_crowd_that_spawns_and_ends() {
     });
 }
 
-/// Wake-ups from an OS thread that come faster than the worker can look elsewhere: each time it has nothing to run, one has
-/// come. (Two threads take turns; each, while it runs, waits for the message to the other to be posted.)
+/// Wake-ups from an OS thread that come faster than the worker can look elsewhere: each time it has
+/// nothing to run, one has come. (Two threads take turns; each, while it runs, waits for the
+/// message to the other to be posted.)
 #[test]
 fn beside_a_stream_of_wake_ups_from_elsewhere() {
     let runtime = workers(1);
@@ -582,7 +586,8 @@ fn timers_fire_in_order() {
     for index in (1..delays.len()).rev() {
         delays.swap(index, random.below(index as u64 + 1) as usize);
     }
-    // All of them have to be asleep before the first is due; a machine that is busy may need longer for that.
+    // All of them have to be asleep before the first is due; a machine that is busy may need longer
+    // for that.
     for lead in [2, 20, 200, 2_000].map(Duration::from_millis) {
         let delays = delays.clone();
         let order = workers(1).run(move || {
@@ -859,7 +864,8 @@ fn compute(span: Duration) {
     }
 }
 
-/// The child listens to what it says itself, so that the one that never waits goes on until it has been named.
+/// The child listens to what it says itself, so that the one that never waits goes on until it has
+/// been named.
 #[test]
 fn the_watchdog_names_one_that_never_waits() {
     let output = child("the_watchdog_names_one_that_never_waits", || {
@@ -917,7 +923,8 @@ fn the_watchdog_does_not_name_one_that_yields() {
         });
         succeeded(&output)
     };
-    // One whose processor is taken away for a whole period is named, and rightly so: once more, with a longer one.
+    // One whose processor is taken away for a whole period is named, and rightly so: once more,
+    // with a longer one.
     if !named(250).is_empty() {
         assert_eq!(named(4_000), "");
     }
@@ -967,7 +974,8 @@ fn a_crowd_does_everything() {
     });
 }
 
-/// What is set up on a stack is used again: by the next thread there, whatever became of the one before.
+/// What is set up on a stack is used again: by the next thread there, whatever became of the one
+/// before.
 #[test]
 fn ends_of_every_kind_leave_a_stack_that_serves() {
     for round in 0..3 {

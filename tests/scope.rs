@@ -1,7 +1,8 @@
-//! Scopes: green threads that borrow. What std's scopes do, ours do, from green threads and from OS threads.
+//! Scopes: green threads that borrow. What std's scopes do, ours do, from green threads and from OS
+//! threads.
 //!
-//! `scope/as_std.rs` names only what std has too and runs four times, once of them against std itself;
-//! `scope/ours.rs` has what only green threads can do.
+//! `scope/as_std.rs` names only what std has too and runs four times, once of them against std
+//! itself; `scope/ours.rs` has what only green threads can do.
 
 #![allow(
     clippy::duplicate_mod,

@@ -1,5 +1,6 @@
-//! What the predecessors could do, each ability under the predecessor's name: Spool's channels, Bluelet's threads and sockets,
-//! Clockwork's workers, Kiwi's tasklets. The details are tested where each thing is tested; here stands that nothing is missing.
+//! What the predecessors could do, each ability under the predecessor's name: Spool's channels,
+//! Bluelet's threads and sockets, Clockwork's workers, Kiwi's tasklets. The details are tested
+//! where each thing is tested; here stands that nothing is missing.
 
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 
@@ -103,7 +104,8 @@ mod bluelet {
         assert_eq!(value, (-1, 2));
     }
 
-    /// `connect`, `send`, `sendall`, `recv`, `readline(delim)`, `Listener`, `accept`, `server(host, port, handler)`.
+    /// `connect`, `send`, `sendall`, `recv`, `readline(delim)`, `Listener`, `accept`,
+    /// `server(host, port, handler)`.
     #[test]
     fn sockets_as_if_they_blocked_and_a_server() {
         run(|| {
@@ -216,7 +218,8 @@ mod clockwork {
 mod kiwi {
     use super::*;
 
-    /// `WaitForIO`, `WaitForTimeout`, `WaitForIdle`, `WaitForTasklet`, `WaitForSignal`, `WaitForProcess`, `WaitForCall`.
+    /// `WaitForIO`, `WaitForTimeout`, `WaitForIdle`, `WaitForTasklet`, `WaitForSignal`,
+    /// `WaitForProcess`, `WaitForCall`.
     #[test]
     fn each_condition_alone() {
         run(|| {

@@ -1,4 +1,5 @@
-//! A kernel that has no guards to give for a while: new threads wait for their stacks, and get them afterwards.
+//! A kernel that has no guards to give for a while: new threads wait for their stacks, and get them
+//! afterwards.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 #![allow(
@@ -25,7 +26,8 @@ static REFUSED: AtomicUsize = AtomicUsize::new(0);
 /// One test at a time.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// In the place of libc's, for this program: as the kernel's, but that it may have no memory for guards.
+/// In the place of libc's, for this program: as the kernel's, but that it may have no memory for
+/// guards.
 #[unsafe(no_mangle)]
 extern "C" fn madvise(
     address: *mut libc::c_void,
@@ -45,7 +47,8 @@ extern "C" fn madvise(
     unsafe { libc::syscall(libc::SYS_madvise, address, length, advice) as libc::c_int }
 }
 
-/// So many threads come while there are no guards; their worker always has something to run, or rests. All have run in the end.
+/// So many threads come while there are no guards; their worker always has something to run, or
+/// rests. All have run in the end.
 fn all_run(threads: usize, busy: bool) {
     let runtime = Builder::new().workers(1).build().unwrap();
     runtime.run(move || {
@@ -86,7 +89,8 @@ fn all_run(threads: usize, busy: bool) {
 #[test]
 fn threads_start_when_there_are_guards_again() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    // A second pool in the process, so that guards are asked for one by one, through the function above.
+    // A second pool in the process, so that guards are asked for one by one, through the function
+    // above.
     let other = Builder::new().workers(1).build().unwrap();
     other.run(|| spawn(|| ()).join().unwrap());
     all_run(400, true);
@@ -95,7 +99,8 @@ fn threads_start_when_there_are_guards_again() {
     drop(other);
 }
 
-/// Threads that stay on their worker come while there are no guards. It sleeps, and tries again about once a millisecond.
+/// Threads that stay on their worker come while there are no guards. It sleeps, and tries again
+/// about once a millisecond.
 fn wait_in_peace() {
     const THREADS: usize = 300;
     let ran = Rc::new(Cell::new(0));
@@ -131,7 +136,8 @@ fn wait_in_peace() {
 
 #[test]
 fn a_worker_sleeps_while_its_threads_wait_for_stacks() {
-    // No guards of this kind there: those by `mprotect` come with the spawn, which can say that there are none.
+    // No guards of this kind there: those by `mprotect` come with the spawn, which can say that
+    // there are none.
     if support::is_emulated() {
         return;
     }

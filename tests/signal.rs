@@ -1,4 +1,5 @@
-//! Signals as messages. Each case runs in a process of its own, since signals and what they do belong to the process.
+//! Signals as messages. Each case runs in a process of its own, since signals and what they do
+//! belong to the process.
 
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 
@@ -99,7 +100,8 @@ fn a_slow_subscriber_loses_no_kind_of_signal() {
         rustlet::run(|| {
             let slow = signal::notify(&[SIGUSR1, SIGUSR2, SIGALRM]).unwrap();
             let quick = signal::notify(&[SIGUSR1, SIGUSR2]).unwrap();
-            // Each arrives at the quick one before the next is sent, so at the slow one they pile up.
+            // Each arrives at the quick one before the next is sent, so at the slow one they pile
+            // up.
             for signal in [SIGUSR1, SIGUSR2, SIGUSR1, SIGUSR2, SIGUSR1] {
                 send(signal);
                 assert_eq!(quick.recv(), Ok(signal));

@@ -1,14 +1,16 @@
-//! The soak: crowds of threads that do everything at once, cancelled and timed out at random, until nothing is
-//! left; then it is counted whether everything was given back.
+//! The soak: crowds of threads that do everything at once, cancelled and timed out at random, until
+//! nothing is left; then it is counted whether everything was given back.
 //!
-//! Each round has a runtime, a [`World`](world::World) of locks, channels and sockets that all share, and a few hundred threads. Some of
-//! them end by themselves, others only if they are cancelled, and some of the cancelled hold things while they unwind. The
-//! rounds go through one worker and two, with and without OS threads that do the same, and through the three ends that a round may have.
-//! What must hold at the end of each: no item is lost or doubled, no lock is held, none is poisoned unless somebody has panicked
-//! with it, every thread, stack, descriptor and child process is gone, and so is everything that closures have captured.
+//! Each round has a runtime, a [`World`](world::World) of locks, channels and sockets that all
+//! share, and a few hundred threads. Some of them end by themselves, others only if they are
+//! cancelled, and some of the cancelled hold things while they unwind. The rounds go through one
+//! worker and two, with and without OS threads that do the same, and through the three ends that a
+//! round may have. What must hold at the end of each: no item is lost or doubled, no lock is held,
+//! none is poisoned unless somebody has panicked with it, every thread, stack, descriptor and child
+//! process is gone, and so is everything that closures have captured.
 //!
-//! It runs in a child process, alone. `RUSTLET_STRESS` multiplies the rounds (default 1: a second or two), `RUSTLET_SEED`
-//! begins elsewhere. What fails says with which seed.
+//! It runs in a child process, alone. `RUSTLET_STRESS` multiplies the rounds (default 1: a second
+//! or two), `RUSTLET_SEED` begins elsewhere. What fails says with which seed.
 
 #![allow(
     dropping_copy_types,

@@ -1,6 +1,7 @@
-//! What `arch-notes/soundness.md` has to say, as programs: what stays the user's to know, because green threads of one worker
-//! share an OS thread, and std's own types take that for one thread. None of these is undefined behaviour as it stands
-//! here; where a step further would be, the comment says so.
+//! What `arch-notes/soundness.md` has to say, as programs: what stays the user's to know, because
+//! green threads of one worker share an OS thread, and std's own types take that for one thread.
+//! None of these is undefined behaviour as it stands here; where a step further would be, the
+//! comment says so.
 
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 
@@ -62,10 +63,10 @@ fn stds_thread_locals_belong_to_the_worker() {
     });
 }
 
-/// `scoped-tls` keeps a pointer to a stack frame in a thread-local for the length of a callback, and puts the one
-/// before back when the callback returns. Callbacks that wait do not nest as calls do. (Here a number stands for the
-/// pointer. With the crate, `with` would follow the pointer of a frame that is gone: so never wait in such a callback,
-/// or use a key of `rustlet::thread_local!`.)
+/// `scoped-tls` keeps a pointer to a stack frame in a thread-local for the length of a callback,
+/// and puts the one before back when the callback returns. Callbacks that wait do not nest as calls
+/// do. (Here a number stands for the pointer. With the crate, `with` would follow the pointer of a
+/// frame that is gone: so never wait in such a callback, or use a key of `rustlet::thread_local!`.)
 #[test]
 fn a_scoped_thread_local_is_left_dangling() {
     thread_local! {
@@ -89,8 +90,8 @@ fn a_scoped_thread_local_is_left_dangling() {
     });
 }
 
-/// The OS lock is held by the OS thread, as it were: a second `lock` would block the worker, and with it the thread that
-/// would unlock. `try_lock` shows it without hanging.
+/// The OS lock is held by the OS thread, as it were: a second `lock` would block the worker, and
+/// with it the thread that would unlock. `try_lock` shows it without hanging.
 #[test]
 fn an_os_lock_held_across_a_wait() {
     on_one_worker(|| {
@@ -107,8 +108,8 @@ fn an_os_lock_held_across_a_wait() {
     });
 }
 
-/// std's reentrant locks (those of stdout and stderr) ask which OS thread calls: another green thread of the worker is let in.
-/// Nothing breaks but the order of lines.
+/// std's reentrant locks (those of stdout and stderr) ask which OS thread calls: another green
+/// thread of the worker is let in. Nothing breaks but the order of lines.
 #[test]
 fn a_reentrant_os_lock_does_not_exclude() {
     on_one_worker(|| {
@@ -138,7 +139,8 @@ fn a_ref_cell_borrowed_across_a_wait() {
     });
 }
 
-/// While a thread waits in a destructor during its unwinding, `std::thread::panicking` is about the running thread …
+/// While a thread waits in a destructor during its unwinding, `std::thread::panicking` is about the
+/// running thread …
 #[test]
 fn panicking_is_exact_while_one_waits_in_its_unwinding() {
     on_one_worker(|| {
@@ -158,7 +160,8 @@ fn panicking_is_exact_while_one_waits_in_its_unwinding() {
     });
 }
 
-/// … so a std `Mutex` that another thread holds is not poisoned by it, and one that the thread itself holds is.
+/// … so a std `Mutex` that another thread holds is not poisoned by it, and one that the thread
+/// itself holds is.
 #[test]
 fn a_std_lock_is_poisoned_by_its_holder_only() {
     on_one_worker(|| {
@@ -208,9 +211,10 @@ fn unwindings_of_one_worker_cross() {
     });
 }
 
-/// A `std::thread_local!` initialiser that waits: another thread of the worker initialises the key meanwhile, and uses it; when
-/// the first initialiser returns, std drops that value and puts the new one in its place. (The reference of
-/// the other thread is not used here after that. Used, it would be a use after free, from safe code.)
+/// A `std::thread_local!` initialiser that waits: another thread of the worker initialises the key
+/// meanwhile, and uses it; when the first initialiser returns, std drops that value and puts the
+/// new one in its place. (The reference of the other thread is not used here after that. Used, it
+/// would be a use after free, from safe code.)
 #[test]
 fn a_std_initialiser_that_waits_drops_a_value_in_use() {
     static DROPPED: AtomicUsize = AtomicUsize::new(0);
@@ -302,7 +306,8 @@ fn a_cancelled_thread_poisons_the_std_locks_it_holds() {
     });
 }
 
-/// A started thread keeps its OS thread, so what is not `Send` may live across waits, and what spawned it may end first.
+/// A started thread keeps its OS thread, so what is not `Send` may live across waits, and what
+/// spawned it may end first.
 #[test]
 fn what_is_not_send_outlives_its_spawner() {
     on_one_worker(|| {
@@ -324,8 +329,8 @@ fn what_is_not_send_outlives_its_spawner() {
     });
 }
 
-/// A reference into the stack of a waiting thread, shared with threads of its scope on other workers, stays good: stacks
-/// do not move, and a scope does not end before its threads.
+/// A reference into the stack of a waiting thread, shared with threads of its scope on other
+/// workers, stays good: stacks do not move, and a scope does not end before its threads.
 #[test]
 fn references_into_a_waiting_stack() {
     let runtime = rustlet::Builder::new().workers(4).build().unwrap();

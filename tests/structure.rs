@@ -30,10 +30,10 @@ const LAYERS: [(&str, u32); 30] = [
     ("sys", 1),
     ("green", 2),
     ("runtime", 3),
-    ("attendant", 4),
+    ("poll_thread", 4),
     ("channel", 4),
     ("mailbox", 4),
-    ("readiness", 4),
+    ("ready_source", 4),
     ("retry", 4),
     // Macros, which lie at the root of the crate.
     ("__rustlet_select", 4),

@@ -1,7 +1,8 @@
 //! Locks: what `std::sync` does, `rustlet::sync` does, from green threads and from OS threads.
 //!
-//! Files that name only what std has run in several settings, one of them std itself, so that it is std and not our memory
-//! of it that says what is right. What std does not have is tested in files of their own.
+//! Files that name only what std has run in several settings, one of them std itself, so that it is
+//! std and not our memory of it that says what is right. What std does not have is tested in files
+//! of their own.
 //!
 //! `RUSTLET_STRESS` multiplies the lengths of the tests that only repeat (default 1).
 

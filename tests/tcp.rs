@@ -1,7 +1,8 @@
 //! TCP: what std's own sockets do, ours do, from green threads and from OS threads.
 //!
-//! Files that name only what std has run five times, once of them against std itself, so that it is std and
-//! not our memory of it that says what is right. What std does not have is tested in files of their own.
+//! Files that name only what std has run five times, once of them against std itself, so that it is
+//! std and not our memory of it that says what is right. What std does not have is tested in files
+//! of their own.
 
 #![allow(
     clippy::duplicate_mod,

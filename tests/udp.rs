@@ -1,6 +1,7 @@
 //! UDP: what std's own sockets do, ours do, from green threads and from OS threads.
 //!
-//! Files that name only what std has run five times (`settings`). What std does not have is tested in files of their own.
+//! Files that name only what std has run five times (`settings`). What std does not have is tested
+//! in files of their own.
 
 #![allow(
     clippy::duplicate_mod,

@@ -1,6 +1,7 @@
 //! Unix sockets: what std's own do, ours do, from green threads and from OS threads.
 //!
-//! Files that name only what std has run five times (`settings`). What std does not have is tested in files of their own.
+//! Files that name only what std has run five times (`settings`). What std does not have is tested
+//! in files of their own.
 
 #![cfg(target_os = "linux")]
 #![allow(

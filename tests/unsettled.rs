@@ -1,5 +1,5 @@
-//! A system that has no OS thread, or no memory, for what makes `panicking()` exact: nothing hangs or
-//! aborts, limits come late at most, and all is exact once there is enough again.
+//! A system that has no OS thread, or no memory, for what makes `panicking()` exact: nothing hangs
+//! or aborts, limits come late at most, and all is exact once there is enough again.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 #![allow(

@@ -1,4 +1,5 @@
-//! Threads that wait while they unwind: what they and the others of their worker see, and that every destructor ends.
+//! Threads that wait while they unwind: what they and the others of their worker see, and that
+//! every destructor ends.
 
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 

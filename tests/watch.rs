@@ -1,4 +1,5 @@
-//! Waiting for descriptors that are not ours, and for ends of threads: the functions, `Watch`, `done`, alone and in `select!`.
+//! Waiting for descriptors that are not ours, and for ends of threads: the functions, `Watch`,
+//! `done`, alone and in `select!`.
 
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 
@@ -105,7 +106,8 @@ fn files_are_always_ready_and_closed_descriptors_are_not() {
         watch.writable().recv().unwrap();
         wait_readable(std::fs::File::open("/").unwrap()).unwrap();
 
-        // SAFETY: nothing of ours is open under this number, and nothing is done with it but asking.
+        // SAFETY: nothing of ours is open under this number, and nothing is done with it but
+        // asking.
         #[allow(unsafe_code, reason = "a descriptor that is closed")]
         let closed = unsafe { BorrowedFd::borrow_raw(900_000) };
         let bad = |error: io::Error| assert_eq!(error.raw_os_error(), Some(9), "{error}");
@@ -212,7 +214,8 @@ fn several_wait_for_one_descriptor() {
     });
 }
 
-/// Readers that race for each byte: those that come too late are woken for nothing, and must be told of the next one.
+/// Readers that race for each byte: those that come too late are woken for nothing, and must be
+/// told of the next one.
 #[test]
 fn who_was_woken_for_nothing_is_told_again() {
     let rounds = support::stress(300);
@@ -376,7 +379,8 @@ fn a_watch_moves_between_runtimes_and_threads() {
     let runtime = rustlet::Builder::new().workers(1).build().unwrap();
     assert_eq!(runtime.run(move || receiver.recv()), Ok(()));
     drop(reader);
-    // That was the last of the pipe, but for who waits in the place of OS threads, and may be a moment behind.
+    // That was the last of the pipe, but for who waits in the place of OS threads, and may be a
+    // moment behind.
     let error = loop {
         if let Err(error) = writer.write(b"x") {
             break error;
@@ -576,8 +580,9 @@ fn a_select_that_is_cancelled_forgets_what_it_waited_for() {
     });
 }
 
-/// An OS thread has somebody else wait for a descriptor; where that one cannot begin, it looks again and again, and leaves nothing behind: what was
-/// watched is closed with the last who watches it.
+/// An OS thread has somebody else wait for a descriptor; where that one cannot begin, it looks
+/// again and again, and leaves nothing behind: what was watched is closed with the last who watches
+/// it.
 #[test]
 fn a_select_without_a_free_descriptor_leaves_nothing_behind() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

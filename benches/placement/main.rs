@@ -1,12 +1,13 @@
 //! A model of placement on machines of 2 to 256 workers:
 //! `cargo bench --manifest-path benches/Cargo.toml --bench placement`.
 //!
-//! Virtual workers, a clock that jumps from event to event, and the policy's own source. What is modelled is what decides where
-//! a thread starts: records of sites, queues, sleeping and waking, stealing, and that a started thread stays. What is not: locks,
-//! caches, the cost of a spawn. The times that a wake-up (30 µs) and a look of a worker for work (1 µs) take are given.
+//! Virtual workers, a clock that jumps from event to event, and the policy's own source. What is
+//! modelled is what decides where a thread starts: records of sites, queues, sleeping and waking,
+//! stealing, and that a started thread stays. What is not: locks, caches, the cost of a spawn. The
+//! times that a wake-up (30 µs) and a look of a worker for work (1 µs) take are given.
 //!
-//! Policies: `sites` is the one in use; `local` starts each thread on the spawner's worker unless it has waited there for 50 µs, as
-//! before; `counts` starts each thread where fewest live.
+//! Policies: `sites` is the one in use; `local` starts each thread on the spawner's worker unless
+//! it has waited there for 50 µs, as before; `counts` starts each thread where fewest live.
 
 #[allow(
     dead_code,
@@ -40,8 +41,8 @@ enum Act {
     Spawn(usize),
     /// It waits until this moment.
     Until(u64),
-    /// It sends a message to the others of its group (the kinds of this number), and waits for theirs: the time that a message
-    /// takes, which is longer if one of them is on another worker.
+    /// It sends a message to the others of its group (the kinds of this number), and waits for
+    /// theirs: the time that a message takes, which is longer if one of them is on another worker.
     Exchange(usize),
     /// It waits until all that it has spawned have ended.
     Join,
@@ -99,7 +100,8 @@ struct Worker {
     got: usize,
     looks_at: u64,
     cursors: HashMap<usize, u16>,
-    /// Who spawned the last shared thread, how many of the shared ones were of unknown sites, and whether that is to be seen.
+    /// Who spawned the last shared thread, how many of the shared ones were of unknown sites, and
+    /// whether that is to be seen.
     spawner: usize,
     unknown: usize,
     unsettled: bool,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::core::chan::UNBOUNDED;
-use super::hub::Hub;
-use super::select::polled::{Ask, At, Latch, Source, Ticker};
+use super::counter::Counter;
+use super::select::poll_source::{At, Latch, LevelSource, Source, Ticker};
 use super::{Receiver, Sender};
 use crate::sys::clock;
 
@@ -55,8 +55,8 @@ pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
 }
 
 fn open<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
-    let hub = Hub::open(capacity);
-    (Sender::new(hub), Receiver::new(hub))
+    let counter = Counter::open(capacity);
+    (Sender::new(counter), Receiver::new(counter))
 }
 
 /// Returns a receiver of one message, after `duration`: the moment at which it was due. Clones
@@ -176,6 +176,6 @@ impl Latch {
 
 /// Creates a receiver that yields `Ok(())` whenever `question` is ready.
 #[allow(dead_code, reason = "for readiness of descriptors and the like")]
-pub(crate) fn source(question: Arc<dyn Ask>) -> Receiver<()> {
+pub(crate) fn source(question: Arc<dyn LevelSource>) -> Receiver<()> {
     Receiver::asking(Arc::new(Source(question)))
 }

@@ -55,19 +55,19 @@ pub(crate) mod core;
 pub(crate) mod select;
 
 #[cfg(not(loom))]
+mod counter;
+#[cfg(not(loom))]
 mod error;
 #[cfg(not(loom))]
-mod hub;
-#[cfg(not(loom))]
 mod iter;
-#[cfg(not(loom))]
-pub(crate) mod limit;
 #[cfg(not(loom))]
 mod make;
 #[cfg(not(loom))]
 mod receiver;
 #[cfg(not(loom))]
 mod sender;
+#[cfg(not(loom))]
+pub(crate) mod wait_limit;
 
 #[cfg(not(loom))]
 pub use self::{
@@ -93,7 +93,7 @@ pub use crate::{select, select_biased};
 #[allow(unused_imports, reason = "for what can be waited for, in other rooms")]
 pub(crate) use self::{
     make::{latch, source},
-    select::polled::{Ask, Latch},
+    select::poll_source::{Latch, LevelSource},
     select::waiters::{Key, Waiters, wake},
 };
 

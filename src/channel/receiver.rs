@@ -1,7 +1,8 @@
 #![allow(unsafe_code, reason = "a counted pointer to the channel")]
 //! The receiving side of a channel, and receivers without a channel.
 //!
-//! RE1. A receiver of a channel is counted in its hub, so the hub exists (HU1 in `hub.rs`).
+//! RE1. A receiver of a channel is counted in its counter, so the counter exists (HU1 in
+//!      `counter.rs`).
 //! RE2. After a success the message is in its place, to be taken once.
 
 use std::fmt;
@@ -11,15 +12,15 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::core::outcome::Side;
+use super::core::outcome::Op;
 use super::core::outcome::Unreceived;
-use super::core::slot::Place;
-use super::hub::Hub;
-use super::limit::{Limit, give_way};
-use super::select::polled::{Asked, Never, Question, Sleeping, ThreadArm};
-use super::select::several::{Arm, Arms, Order};
+use super::core::slot::RecvSlot;
+use super::counter::Counter;
+use super::select::poll_source::{Never, ReadyCheck, Sleeping, ThreadArm, TypedSource};
+use super::select::select_wait::{Arm, Operations, PollOrder};
+use super::wait_limit::{WaitLimit, yield_point};
 use super::{RecvError, RecvTimeoutError, TryRecvError};
-use crate::green::budget::spend_quietly;
+use crate::green::budget::poll_budget_quietly;
 use crate::green::{OnCancel, Reason, Wait};
 
 /// Receiving side of a channel; clone it, or share it, to receive in several threads.
@@ -44,13 +45,13 @@ pub struct Receiver<T> {
 }
 
 enum Kind<T> {
-    Chan(NonNull<Hub<T>>, PhantomData<Hub<T>>),
-    Asked(Arc<dyn Asked<T>>),
+    Chan(NonNull<Counter<T>>, PhantomData<Counter<T>>),
+    TypedSource(Arc<dyn TypedSource<T>>),
     Never(Never<T>),
 }
 
-// SAFETY: messages move from thread to thread; the hub is made for that, and questions are `Send`
-// and `Sync`.
+// SAFETY: messages move from thread to thread; the counter is made for that, and questions are
+// `Send` and `Sync`.
 unsafe impl<T: Send> Send for Receiver<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for Receiver<T> {}
@@ -58,16 +59,16 @@ impl<T> UnwindSafe for Receiver<T> {}
 impl<T> RefUnwindSafe for Receiver<T> {}
 
 impl<T> Receiver<T> {
-    /// Creates the receiver that `Hub::open` has counted.
-    pub(super) fn new(hub: NonNull<Hub<T>>) -> Receiver<T> {
+    /// Creates the receiver that `Counter::open` has counted.
+    pub(super) fn new(counter: NonNull<Counter<T>>) -> Receiver<T> {
         Receiver {
-            kind: Kind::Chan(hub, PhantomData),
+            kind: Kind::Chan(counter, PhantomData),
         }
     }
 
-    pub(super) fn asking(question: Arc<dyn Asked<T>>) -> Receiver<T> {
+    pub(super) fn asking(question: Arc<dyn TypedSource<T>>) -> Receiver<T> {
         Receiver {
-            kind: Kind::Asked(question),
+            kind: Kind::TypedSource(question),
         }
     }
 
@@ -78,38 +79,38 @@ impl<T> Receiver<T> {
     }
 
     #[inline(always)]
-    fn hub(&self) -> Result<&Hub<T>, &dyn Question> {
+    fn counter(&self) -> Result<&Counter<T>, &dyn ReadyCheck> {
         match &self.kind {
             // SAFETY: RE1.
-            Kind::Chan(hub, _) => Ok(unsafe { hub.as_ref() }),
-            Kind::Asked(question) => Err(&**question),
+            Kind::Chan(counter, _) => Ok(unsafe { counter.as_ref() }),
+            Kind::TypedSource(question) => Err(&**question),
             Kind::Never(never) => Err(never),
         }
     }
 
     /// Returns the arm for a select.
     pub(super) fn arm(&self) -> ThreadArm<'_> {
-        match self.hub() {
-            Ok(hub) => Arm::meeting(Side::Recv, &hub.chan),
-            Err(question) => Arm::Polled(question),
+        match self.counter() {
+            Ok(counter) => Arm::meeting(Op::Recv, &counter.chan),
+            Err(question) => Arm::PollSource(question),
         }
     }
 
     #[inline(always)]
     fn take(
         &self,
-        place: &Place<T>,
-        limit: Limit,
+        place: &RecvSlot<T>,
+        limit: WaitLimit,
         at: &'static Location<'static>,
     ) -> Result<(), Unreceived> {
-        give_way(at);
+        yield_point(at);
         let wait = || {
             Wait::at(Reason::Receive, at)
                 .until(limit.tick())
                 .on_cancel(OnCancel::Defer)
         };
-        match self.hub() {
-            Ok(hub) => hub.chan.recv(place, || wait().on(self.address())),
+        match self.counter() {
+            Ok(counter) => counter.chan.recv(place, || wait().on(self.address())),
             Err(question) => wait_for_answer(question, place.slot(), wait()),
         }
     }
@@ -143,10 +144,10 @@ impl<T> Receiver<T> {
     #[track_caller]
     #[inline(always)]
     pub fn recv(&self) -> Result<T, RecvError> {
-        let place = Place::new();
-        match self.take(&place, Limit::Never, Location::caller()) {
+        let place = RecvSlot::new();
+        match self.take(&place, WaitLimit::Never, Location::caller()) {
             // SAFETY: RE2.
-            Ok(()) => Ok(unsafe { place.come() }),
+            Ok(()) => Ok(unsafe { place.take_unchecked() }),
             Err(_) => Err(RecvError),
         }
     }
@@ -172,15 +173,15 @@ impl<T> Receiver<T> {
     #[track_caller]
     #[inline(always)]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
-        give_way(Location::caller());
-        let place = Place::new();
-        let result = match self.hub() {
-            Ok(hub) => hub.chan.try_recv(&place),
+        yield_point(Location::caller());
+        let place = RecvSlot::new();
+        let result = match self.counter() {
+            Ok(counter) => counter.chan.try_recv(&place),
             Err(question) => ask(question, place.slot()),
         };
         match result {
             // SAFETY: RE2.
-            Ok(()) => Ok(unsafe { place.come() }),
+            Ok(()) => Ok(unsafe { place.take_unchecked() }),
             Err(Unreceived::Empty) => Err(TryRecvError::Empty),
             Err(Unreceived::Disconnected) => Err(TryRecvError::Disconnected),
         }
@@ -207,7 +208,7 @@ impl<T> Receiver<T> {
     #[track_caller]
     #[inline(always)]
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
-        self.recv_within(Limit::For(timeout), Location::caller())
+        self.recv_within(WaitLimit::For(timeout), Location::caller())
     }
 
     /// Receives a message, waiting until `deadline` at the latest; otherwise like
@@ -230,19 +231,19 @@ impl<T> Receiver<T> {
     #[track_caller]
     #[inline(always)]
     pub fn recv_deadline(&self, deadline: Instant) -> Result<T, RecvTimeoutError> {
-        self.recv_within(Limit::Until(deadline), Location::caller())
+        self.recv_within(WaitLimit::Until(deadline), Location::caller())
     }
 
     #[inline(always)]
     fn recv_within(
         &self,
-        limit: Limit,
+        limit: WaitLimit,
         at: &'static Location<'static>,
     ) -> Result<T, RecvTimeoutError> {
-        let place = Place::new();
+        let place = RecvSlot::new();
         match self.take(&place, limit, at) {
             // SAFETY: RE2.
-            Ok(()) => Ok(unsafe { place.come() }),
+            Ok(()) => Ok(unsafe { place.take_unchecked() }),
             Err(Unreceived::Empty) => Err(RecvTimeoutError::Timeout),
             Err(Unreceived::Disconnected) => Err(RecvTimeoutError::Disconnected),
         }
@@ -276,9 +277,9 @@ impl<T> Receiver<T> {
     /// ```
     #[track_caller]
     pub fn is_full(&self) -> bool {
-        spend_quietly(Location::caller());
-        match self.hub() {
-            Ok(hub) => hub.chan.is_full(),
+        poll_budget_quietly(Location::caller());
+        match self.counter() {
+            Ok(counter) => counter.chan.is_full(),
             Err(_) if matches!(self.kind, Kind::Never(_)) => true,
             Err(question) => question.is_ready(),
         }
@@ -295,9 +296,9 @@ impl<T> Receiver<T> {
     /// ```
     #[track_caller]
     pub fn len(&self) -> usize {
-        spend_quietly(Location::caller());
-        match self.hub() {
-            Ok(hub) => hub.chan.len(),
+        poll_budget_quietly(Location::caller());
+        match self.counter() {
+            Ok(counter) => counter.chan.len(),
             Err(question) => usize::from(question.is_ready()),
         }
     }
@@ -314,9 +315,9 @@ impl<T> Receiver<T> {
     /// ```
     pub fn capacity(&self) -> Option<usize> {
         match &self.kind {
-            Kind::Asked(_) => Some(1),
+            Kind::TypedSource(_) => Some(1),
             Kind::Never(_) => Some(0),
-            Kind::Chan(..) => self.hub().ok()?.chan.capacity(),
+            Kind::Chan(..) => self.counter().ok()?.chan.capacity(),
         }
     }
 
@@ -331,7 +332,7 @@ impl<T> Receiver<T> {
     pub fn same_channel(&self, other: &Receiver<T>) -> bool {
         match (&self.kind, &other.kind) {
             (Kind::Chan(one, _), Kind::Chan(other, _)) => one == other,
-            (Kind::Asked(one), Kind::Asked(other)) => Arc::ptr_eq(one, other),
+            (Kind::TypedSource(one), Kind::TypedSource(other)) => Arc::ptr_eq(one, other),
             (Kind::Never(_), Kind::Never(_)) => true,
             _ => false,
         }
@@ -340,17 +341,17 @@ impl<T> Receiver<T> {
     /// Closes the channel, as if this receiver, its clones and all senders were dropped: no more
     /// messages are received.
     pub(crate) fn close(&self) {
-        if let Ok(hub) = self.hub() {
-            hub.chan.disconnect_senders();
-            hub.chan.disconnect_receivers();
+        if let Ok(counter) = self.counter() {
+            counter.chan.disconnect_senders();
+            counter.chan.disconnect_receivers();
         }
     }
 
     /// Returns an address that identifies the channel.
     pub(super) fn address(&self) -> usize {
         match &self.kind {
-            Kind::Chan(hub, _) => hub.as_ptr().addr(),
-            Kind::Asked(question) => Arc::as_ptr(question).cast::<()>().addr(),
+            Kind::Chan(counter, _) => counter.as_ptr().addr(),
+            Kind::TypedSource(question) => Arc::as_ptr(question).cast::<()>().addr(),
             Kind::Never(_) => ptr::null::<()>().addr(),
         }
     }
@@ -358,14 +359,14 @@ impl<T> Receiver<T> {
 
 #[cold]
 #[inline(never)]
-fn wait_for_answer(question: &dyn Question, slot: *mut (), wait: Wait) -> Result<(), Unreceived> {
-    let arms = [(Arm::Polled(question), slot)];
-    let sleep = Sleeping::new(&arms, &Order::Written, true, wait);
-    let arms = Arms {
+fn wait_for_answer(question: &dyn ReadyCheck, slot: *mut (), wait: Wait) -> Result<(), Unreceived> {
+    let arms = [(Arm::PollSource(question), slot)];
+    let sleep = Sleeping::new(&arms, &PollOrder::Written, true, wait);
+    let arms = Operations {
         arms: &arms,
-        order: &Order::Written,
+        order: &PollOrder::Written,
     };
-    // PL1 in `polled.rs`.
+    // PL1 in `poll_source.rs`.
     arms.select(Some(sleep))
         .map(|_| ())
         .ok_or(Unreceived::Empty)
@@ -373,8 +374,8 @@ fn wait_for_answer(question: &dyn Question, slot: *mut (), wait: Wait) -> Result
 
 #[cold]
 #[inline(never)]
-fn ask(question: &dyn Question, slot: *mut ()) -> Result<(), Unreceived> {
-    // SAFETY: PL1 in `polled.rs`: the receiver and its question have the same type.
+fn ask(question: &dyn ReadyCheck, slot: *mut ()) -> Result<(), Unreceived> {
+    // SAFETY: PL1 in `poll_source.rs`: the receiver and its question have the same type.
     match unsafe { question.poll(slot) } {
         true => Ok(()),
         false => Err(Unreceived::Empty),
@@ -384,12 +385,12 @@ fn ask(question: &dyn Question, slot: *mut ()) -> Result<(), Unreceived> {
 impl<T> Clone for Receiver<T> {
     fn clone(&self) -> Receiver<T> {
         match &self.kind {
-            &Kind::Chan(hub, _) => {
+            &Kind::Chan(counter, _) => {
                 // SAFETY: RE1.
-                unsafe { hub.as_ref() }.join(Side::Recv);
-                Receiver::new(hub)
+                unsafe { counter.as_ref() }.join(Op::Recv);
+                Receiver::new(counter)
             }
-            Kind::Asked(question) => Receiver::asking(Arc::clone(question)),
+            Kind::TypedSource(question) => Receiver::asking(Arc::clone(question)),
             Kind::Never(_) => Receiver::silent(),
         }
     }
@@ -397,9 +398,9 @@ impl<T> Clone for Receiver<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        if let Kind::Chan(hub, _) = self.kind {
+        if let Kind::Chan(counter, _) = self.kind {
             // SAFETY: RE1.
-            unsafe { Hub::leave(hub, Side::Recv) };
+            unsafe { Counter::leave(counter, Op::Recv) };
         }
     }
 }

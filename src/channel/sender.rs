@@ -1,7 +1,7 @@
 #![allow(unsafe_code, reason = "a counted pointer to the channel")]
 //! The sending side of a channel.
 //!
-//! SN1. A sender is counted in its hub, so the hub exists (HU1 in `hub.rs`).
+//! SN1. A sender is counted in its counter, so the counter exists (HU1 in `counter.rs`).
 //! SN2. After an error the value of an offer is still in it, and no other thread knows it.
 
 use std::fmt;
@@ -11,15 +11,15 @@ use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
 use super::core::chan::Chan;
-use super::core::outcome::Side;
+use super::core::outcome::Op;
 use super::core::outcome::Unsent;
-use super::core::slot::Offer;
-use super::hub::Hub;
-use super::limit::{Limit, give_way};
+use super::core::slot::SendSlot;
+use super::counter::Counter;
+use super::wait_limit::{WaitLimit, yield_point};
 use super::{SendError, SendTimeoutError, TrySendError};
-use crate::green::budget::spend_quietly;
+use crate::green::budget::poll_budget_quietly;
 use crate::green::{OnCancel, Reason, Wait};
-use crate::sync::wait::waiting::Thread;
+use crate::sync::wait::waiting_thread::WaitingThread;
 
 /// Sending side of a channel; clone it, or share it, to send from several threads.
 ///
@@ -41,11 +41,11 @@ use crate::sync::wait::waiting::Thread;
 /// });
 /// ```
 pub struct Sender<T> {
-    hub: NonNull<Hub<T>>,
-    items: PhantomData<Hub<T>>,
+    counter: NonNull<Counter<T>>,
+    items: PhantomData<Counter<T>>,
 }
 
-// SAFETY: messages move from thread to thread; the hub is made for that.
+// SAFETY: messages move from thread to thread; the counter is made for that.
 unsafe impl<T: Send> Send for Sender<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for Sender<T> {}
@@ -53,23 +53,23 @@ impl<T> UnwindSafe for Sender<T> {}
 impl<T> RefUnwindSafe for Sender<T> {}
 
 impl<T> Sender<T> {
-    /// Creates the sender that `Hub::open` has counted.
-    pub(super) fn new(hub: NonNull<Hub<T>>) -> Sender<T> {
+    /// Creates the sender that `Counter::open` has counted.
+    pub(super) fn new(counter: NonNull<Counter<T>>) -> Sender<T> {
         Sender {
-            hub,
+            counter,
             items: PhantomData,
         }
     }
 
     #[inline(always)]
-    fn hub(&self) -> &Hub<T> {
+    fn counter(&self) -> &Counter<T> {
         // SAFETY: SN1.
-        unsafe { self.hub.as_ref() }
+        unsafe { self.counter.as_ref() }
     }
 
     #[inline(always)]
-    pub(super) fn chan(&self) -> &Chan<T, Thread> {
-        &self.hub().chan
+    pub(super) fn chan(&self) -> &Chan<T, WaitingThread> {
+        &self.counter().chan
     }
 
     /// Closes the channel, as if this sender and its clones were dropped: the remaining messages
@@ -80,14 +80,14 @@ impl<T> Sender<T> {
 
     /// Returns an address that identifies the channel.
     pub(super) fn address(&self) -> usize {
-        self.hub.as_ptr().addr()
+        self.counter.as_ptr().addr()
     }
 
     #[inline(always)]
     fn deliver(
         &self,
-        offer: &Offer<T, Thread>,
-        limit: Limit,
+        offer: &SendSlot<T, WaitingThread>,
+        limit: WaitLimit,
         at: &'static Location<'static>,
     ) -> Result<(), Unsent> {
         self.chan().send(offer, || {
@@ -131,9 +131,9 @@ impl<T> Sender<T> {
     #[inline(always)]
     pub fn send(&self, message: T) -> Result<(), SendError<T>> {
         let at = Location::caller();
-        give_way(at);
-        let offer = Offer::new(message);
-        match self.deliver(&offer, Limit::Never, at) {
+        yield_point(at);
+        let offer = SendSlot::new(message);
+        match self.deliver(&offer, WaitLimit::Never, at) {
             Ok(()) => Ok(()),
             // SAFETY: SN2.
             Err(_) => Err(SendError(unsafe { offer.take() })),
@@ -161,8 +161,8 @@ impl<T> Sender<T> {
     #[track_caller]
     #[inline(always)]
     pub fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
-        give_way(Location::caller());
-        let offer = Offer::new(message);
+        yield_point(Location::caller());
+        let offer = SendSlot::new(message);
         match self.chan().try_send(&offer) {
             Ok(()) => Ok(()),
             // SAFETY: SN2.
@@ -192,7 +192,7 @@ impl<T> Sender<T> {
     #[track_caller]
     #[inline(always)]
     pub fn send_timeout(&self, message: T, timeout: Duration) -> Result<(), SendTimeoutError<T>> {
-        self.send_within(message, Limit::For(timeout), Location::caller())
+        self.send_within(message, WaitLimit::For(timeout), Location::caller())
     }
 
     /// Sends a message, waiting until `deadline` at the latest; otherwise like
@@ -215,18 +215,18 @@ impl<T> Sender<T> {
     #[track_caller]
     #[inline(always)]
     pub fn send_deadline(&self, message: T, deadline: Instant) -> Result<(), SendTimeoutError<T>> {
-        self.send_within(message, Limit::Until(deadline), Location::caller())
+        self.send_within(message, WaitLimit::Until(deadline), Location::caller())
     }
 
     #[inline(always)]
     fn send_within(
         &self,
         message: T,
-        limit: Limit,
+        limit: WaitLimit,
         at: &'static Location<'static>,
     ) -> Result<(), SendTimeoutError<T>> {
-        give_way(at);
-        let offer = Offer::new(message);
+        yield_point(at);
+        let offer = SendSlot::new(message);
         match self.deliver(&offer, limit, at) {
             Ok(()) => Ok(()),
             // SAFETY: SN2.
@@ -264,7 +264,7 @@ impl<T> Sender<T> {
     /// ```
     #[track_caller]
     pub fn is_full(&self) -> bool {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         self.chan().is_full()
     }
 
@@ -279,7 +279,7 @@ impl<T> Sender<T> {
     /// ```
     #[track_caller]
     pub fn len(&self) -> usize {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         self.chan().len()
     }
 
@@ -308,21 +308,21 @@ impl<T> Sender<T> {
     /// assert!(!sender.same_channel(&other));
     /// ```
     pub fn same_channel(&self, other: &Sender<T>) -> bool {
-        self.hub == other.hub
+        self.counter == other.counter
     }
 }
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Sender<T> {
-        self.hub().join(Side::Send);
-        Sender::new(self.hub)
+        self.counter().join(Op::Send);
+        Sender::new(self.counter)
     }
 }
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
         // SAFETY: SN1.
-        unsafe { Hub::leave(self.hub, Side::Send) };
+        unsafe { Counter::leave(self.counter, Op::Send) };
     }
 }
 

@@ -15,8 +15,8 @@ use crate::shim::lock;
 
 /// Sizes of the first and of the largest batch of entries; each batch is twice as large as the
 /// last.
-const FEW: usize = 32;
-const MANY: usize = 1024;
+const FIRST_BATCH: usize = 32;
+const MAX_BATCH: usize = 1024;
 
 /// Iterator over the entries of a directory, returned by [`read_dir`](super::read_dir).
 ///
@@ -46,12 +46,13 @@ impl ReadDir {
     #[track_caller]
     pub(super) fn of(path: &Path) -> io::Result<ReadDir> {
         let root = path.to_owned();
-        let (ahead, rest) = blocking::on_file(move || Ok(take(std::fs::read_dir(root)?, FEW)))?;
+        let (ahead, rest) =
+            blocking::on_file(move || Ok(take(std::fs::read_dir(root)?, FIRST_BATCH)))?;
         Ok(ReadDir {
             root: path.into(),
             ahead,
             rest: Arc::new(Mutex::new(rest)),
-            size: FEW,
+            size: FIRST_BATCH,
         })
     }
 }
@@ -76,7 +77,7 @@ impl Iterator for ReadDir {
     #[track_caller]
     fn next(&mut self) -> Option<io::Result<DirEntry>> {
         if self.ahead.is_empty() && lock(&self.rest).is_some() {
-            let size = (self.size * 2).min(MANY);
+            let size = (self.size * 2).min(MAX_BATCH);
             let slot = Arc::clone(&self.rest);
             // A call that is never made leaves `rest` in place, to be read by the next call.
             let batch = blocking::on_file_shielded(move || {

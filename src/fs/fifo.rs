@@ -15,10 +15,10 @@ use rustix::io::Errno;
 
 use super::file::File;
 use crate::green::Reason;
-use crate::io::file::traffic::Handle as _;
+use crate::io::file::file_state::Handle as _;
 use crate::retry::{self, Pauses};
 use crate::runtime::blocking;
-use crate::runtime::io::source::Way;
+use crate::runtime::io::source::Interest;
 use crate::sys::clock::NEVER;
 use crate::sys::sock;
 
@@ -27,7 +27,7 @@ pub(super) struct Fifo {
     /// They include `O_NONBLOCK`.
     options: OpenOptions,
     path: PathBuf,
-    way: Way,
+    interest: Interest,
     end: Option<std::fs::File>,
 }
 
@@ -37,10 +37,14 @@ impl Fifo {
     /// # Errors
     ///
     /// The system's.
-    pub(super) fn begin(options: OpenOptions, path: PathBuf, way: Way) -> io::Result<Fifo> {
+    pub(super) fn begin(
+        options: OpenOptions,
+        path: PathBuf,
+        interest: Interest,
+    ) -> io::Result<Fifo> {
         let end = match options.open(&path) {
             Err(error)
-                if way == Way::Write
+                if interest == Interest::Write
                     && error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) =>
             {
                 None
@@ -49,15 +53,15 @@ impl Fifo {
         };
         Ok(Fifo {
             end,
-            ..Fifo::unopened(options, path, way)
+            ..Fifo::unopened(options, path, interest)
         })
     }
 
-    pub(super) fn unopened(options: OpenOptions, path: PathBuf, way: Way) -> Fifo {
+    pub(super) fn unopened(options: OpenOptions, path: PathBuf, interest: Interest) -> Fifo {
         Fifo {
             options,
             path,
-            way,
+            interest,
             end: None,
         }
     }
@@ -75,14 +79,17 @@ impl Fifo {
                 break File::new(end);
             }
             let Fifo {
-                options, path, way, ..
+                options,
+                path,
+                interest,
+                ..
             } = self;
-            self = blocking::on_file_shielded(move || Fifo::begin(options, path, way))?;
+            self = blocking::on_file_shielded(move || Fifo::begin(options, path, interest))?;
             if self.end.is_none() {
                 pauses.wait(Reason::File, NEVER)?;
             }
         };
-        if self.way == Way::Read {
+        if self.interest == Interest::Read {
             while !has_writer(&file)? {
                 pauses.wait(Reason::File, NEVER)?;
             }
@@ -94,7 +101,7 @@ impl Fifo {
 
 /// Returns whether there is, or was, a writer.
 fn has_writer(file: &File) -> io::Result<bool> {
-    if retry::is_ready(file.as_fd(), Way::Read)? {
+    if retry::is_ready(file.as_fd(), Interest::Read)? {
         return Ok(true);
     }
     let mut byte = [0];
@@ -102,7 +109,7 @@ fn has_writer(file: &File) -> io::Result<bool> {
         // There is none, or it has gone, which the next check will show.
         Ok(0) => Ok(false),
         Ok(_) => {
-            file.open.kept_for_good().put(&byte);
+            file.open.unclaimed_or_init().put(&byte);
             Ok(true)
         }
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),

@@ -15,17 +15,17 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::OpenOptions;
-use crate::io::file::kept::Kept;
-use crate::io::file::traffic::{Handle, Traffic};
+use crate::io::file::file_state::{FileState, Handle};
+use crate::io::file::unclaimed::Unclaimed;
 use crate::runtime::blocking;
-use crate::runtime::io::source::{Kind, Source};
-use crate::sys::file::Nature;
+use crate::runtime::io::source::{Source, SourceKind};
+use crate::sys::file::FileKind;
 use crate::sys::sock;
 
 /// The open file and its cached state.
 #[derive(Debug)]
 pub(super) struct Open {
-    pub(super) traffic: Traffic,
+    pub(super) file_state: FileState,
     source: Source,
 }
 
@@ -42,8 +42,8 @@ impl AsFd for Open {
 }
 
 impl Handle for Arc<Open> {
-    fn traffic(&self) -> Option<&Traffic> {
-        Some(&self.traffic)
+    fn file_state(&self) -> Option<&FileState> {
+        Some(&self.file_state)
     }
 
     fn source(&self) -> Option<&Source> {
@@ -52,12 +52,12 @@ impl Handle for Arc<Open> {
         Some(&self.source).filter(|source| !sock::is_standard(source.fd()))
     }
 
-    fn kept(&self) -> Option<&Kept> {
-        self.traffic.kept().map(|kept| &**kept)
+    fn unclaimed(&self) -> Option<&Unclaimed> {
+        self.file_state.unclaimed().map(|unclaimed| &**unclaimed)
     }
 
-    fn kept_for_good(&self) -> &Kept {
-        self.traffic.kept_for_good()
+    fn unclaimed_or_init(&self) -> &Unclaimed {
+        self.file_state.unclaimed_or_init()
     }
 }
 
@@ -130,14 +130,14 @@ pub struct File {
 
 impl File {
     pub(super) fn new(file: std::fs::File) -> File {
-        File::with(file, Traffic::default())
+        File::with(file, FileState::default())
     }
 
-    fn with(file: std::fs::File, traffic: Traffic) -> File {
+    fn with(file: std::fs::File, file_state: FileState) -> File {
         File {
             open: Arc::new(Open {
-                traffic,
-                source: Source::new(file.into(), Kind::Other),
+                file_state,
+                source: Source::new(file.into(), SourceKind::Other),
             }),
         }
     }
@@ -344,13 +344,15 @@ impl File {
     /// ```
     #[track_caller]
     pub fn try_clone(&self) -> io::Result<File> {
-        crate::green::budget::spend_quietly(std::panic::Location::caller());
+        crate::green::budget::poll_budget_quietly(std::panic::Location::caller());
         let file = self.open.file().try_clone()?;
         let open = &self.open;
         // Data that arrived too late for one of them is kept for the other.
-        if open.traffic.nature(open.as_fd()) == Nature::Device || open.traffic.kept().is_some() {
-            let kept = Arc::clone(open.traffic.kept_for_good());
-            return Ok(File::with(file, Traffic::with_kept(kept)));
+        if open.file_state.file_kind(open.as_fd()) == FileKind::Device
+            || open.file_state.unclaimed().is_some()
+        {
+            let unclaimed = Arc::clone(open.file_state.unclaimed_or_init());
+            return Ok(File::with(file, FileState::with_unclaimed(unclaimed)));
         }
         Ok(File::new(file))
     }

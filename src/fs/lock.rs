@@ -1,8 +1,8 @@
 //! Locks on whole files: `flock(2)`, as in std.
 //!
-//! A green thread that waits for a lock polls it after pauses, up to [`LONGEST`] apart: on the pool
-//! it would occupy a thread that the owner of the lock may need to finish. A poll that has begun is
-//! waited for, so no lock is taken for a caller that has left.
+//! A green thread that waits for a lock polls it after pauses, up to [`MAX_PAUSE`] apart: on the
+//! pool it would occupy a thread that the owner of the lock may need to finish. A poll that has
+//! begun is waited for, so no lock is taken for a caller that has left.
 
 use std::fmt;
 use std::io;
@@ -14,12 +14,12 @@ use rustix::io::Errno;
 
 use super::File;
 use crate::green::park::is_limited_os;
-use crate::green::{Home, Reason, Wait, park};
+use crate::green::{Reason, Wait, WorkerContext, park};
 use crate::runtime::blocking;
 use crate::sys::clock;
 
-const SHORTEST: Duration = Duration::from_millis(1);
-const LONGEST: Duration = Duration::from_millis(16);
+const MIN_PAUSE: Duration = Duration::from_millis(1);
+const MAX_PAUSE: Duration = Duration::from_millis(16);
 
 /// Error of [`File::try_lock`] and [`File::try_lock_shared`]. It equals std's, which the oldest
 /// supported Rust does not have yet.
@@ -211,10 +211,10 @@ impl File {
 
     #[track_caller]
     fn wait_for_lock(&self, waiting: FlockOperation, trying: FlockOperation) -> io::Result<()> {
-        if Home::get().is_none() && !is_limited_os() {
+        if WorkerContext::get().is_none() && !is_limited_os() {
             return Ok(flock(&*self.open, waiting)?);
         }
-        let mut pause = SHORTEST;
+        let mut pause = MIN_PAUSE;
         loop {
             match self.try_flock(trying) {
                 Err(TryLockError::WouldBlock) => {}
@@ -225,7 +225,7 @@ impl File {
             while clock::now() < wait.deadline {
                 park(&wait);
             }
-            pause = (pause * 2).min(LONGEST);
+            pause = (pause * 2).min(MAX_PAUSE);
         }
     }
 }

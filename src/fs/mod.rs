@@ -60,7 +60,7 @@ pub use self::lock::TryLockError;
 pub use self::options::{DirBuilder, OpenOptions};
 
 use self::open::Begun;
-use crate::io::file::bounce::MOST;
+use crate::io::file::bounce_buffer::MAX_TRANSFER;
 use crate::runtime::blocking;
 
 /// Functions of one path: `on_file` (without effects) or `on_file_shielded` (with effects).
@@ -499,7 +499,7 @@ pub fn read_to_string<P: AsRef<Path>>(path: P) -> io::Result<String> {
 #[track_caller]
 pub fn write<P: AsRef<Path>, C: AsRef<[u8]>>(path: P, contents: C) -> io::Result<()> {
     let contents = contents.as_ref();
-    if contents.len() <= MOST {
+    if contents.len() <= MAX_TRANSFER {
         let (path, contents) = (path.as_ref().to_owned(), contents.to_owned());
         let is_written = blocking::on_file_shielded(move || {
             let waits = waits_when_opened(&path);

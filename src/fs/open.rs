@@ -10,7 +10,7 @@ use super::fifo::Fifo;
 use super::file::File;
 use super::options::OpenOptions;
 use crate::runtime::blocking;
-use crate::runtime::io::source::Way;
+use crate::runtime::io::source::Interest;
 
 impl OpenOptions {
     /// Opens the file at `path`.
@@ -69,7 +69,11 @@ impl OpenOptions {
             let file_type = std::fs::metadata(&path).map(|metadata| metadata.file_type());
             match file_type {
                 Ok(file_type) if may_wait && file_type.is_fifo() => {
-                    let way = if options.read { Way::Read } else { Way::Write };
+                    let interest = if options.read {
+                        Interest::Read
+                    } else {
+                        Interest::Write
+                    };
                     // With both ends there is nothing to wait for.
                     let both = options.read && (options.write || options.append);
                     let more = if both {
@@ -83,9 +87,9 @@ impl OpenOptions {
                     }
                     // A writer that comes and goes is an end of file for a reader: it is opened by
                     // a call that is waited for.
-                    let begun = match way {
-                        Way::Read => Fifo::begin(options, path, way)?,
-                        Way::Write => Fifo::unopened(options, path, way),
+                    let begun = match interest {
+                        Interest::Read => Fifo::begin(options, path, interest)?,
+                        Interest::Write => Fifo::unopened(options, path, interest),
                     };
                     Ok(Begun::Fifo(begun))
                 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-use crate::green::Home;
+use crate::green::WorkerContext;
 use crate::green::park::is_limited_os;
 use crate::runtime::blocking;
 
@@ -121,7 +121,7 @@ impl OpenOptions {
         let fails = self.changes()
             && (!self.write && !self.append || self.truncate && self.append || self.create_new);
         // A green thread, or a limit around the call of an OS thread.
-        let can_end = Home::get().is_some() || is_limited_os();
+        let can_end = WorkerContext::get().is_some() || is_limited_os();
         !fails && can_end && !self.flags.intersects(OFlags::NONBLOCK | OFlags::PATH)
     }
 

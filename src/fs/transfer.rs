@@ -6,58 +6,58 @@ use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex};
 
 use super::File;
-use crate::green::Home;
-use crate::io::file::bounce::MOST;
-use crate::io::file::traffic::UnderWay;
+use crate::green::WorkerContext;
+use crate::io::file::bounce_buffer::MAX_TRANSFER;
+use crate::io::file::file_state::InFlight;
 use crate::io::file::transfer;
 use crate::runtime::blocking;
 use crate::shim::lock;
-use crate::sys::file::{HERE, Nature};
+use crate::sys::file::{CURRENT_POS, FileKind};
 
 impl File {
     #[track_caller]
     fn read_here(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        transfer::read(&self.open, bufs, HERE)
+        transfer::read(&self.open, bufs, CURRENT_POS)
     }
 
     #[track_caller]
     fn write_here(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        transfer::write(&self.open, bufs, HERE)
+        transfer::write(&self.open, bufs, CURRENT_POS)
     }
 
-    /// Reads the rest of the file and appends it to `vec`: from a disk in parts of [`MOST`] bytes.
-    /// If the caller is unwound between two of them, the data read before is in `vec`.
+    /// Reads the rest of the file and appends it to `vec`: from a disk in parts of [`MAX_TRANSFER`]
+    /// bytes. If the caller is unwound between two of them, the data read before is in `vec`.
     #[track_caller]
     fn read_rest(&self, vec: &mut Vec<u8>) -> io::Result<usize> {
         let before = vec.len();
-        if self.open.traffic.nature(self.open.as_fd()) != Nature::Disk {
+        if self.open.file_state.file_kind(self.open.as_fd()) != FileKind::Disk {
             /// Reads with the one system call alone: `read_to_end` is then std's own.
-            struct Plain<'a>(&'a File);
+            struct SingleReads<'a>(&'a File);
 
-            impl Read for Plain<'_> {
+            impl Read for SingleReads<'_> {
                 #[track_caller]
                 fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
                     self.0.read_here(&mut [IoSliceMut::new(buf)])
                 }
             }
 
-            return Plain(self).read_to_end(vec);
+            return SingleReads(self).read_to_end(vec);
         }
-        let lent = Lent::new(vec);
+        let lent = LendGuard::new(vec);
         let mut is_first = true;
         loop {
             let slot = Arc::clone(&lent.slot);
-            let under_way = UnderWay::new(&self.open);
+            let in_flight = InFlight::new(&self.open);
             let count = blocking::on_file_shielded(move || {
-                let mut file = under_way.handle().file();
+                let mut file = in_flight.handle().file();
                 let vec = &mut *lock(&slot);
                 if is_first {
                     vec.try_reserve(left(file))?;
                 }
-                Read::take(&mut file, MOST as u64).read_to_end(vec)
+                Read::take(&mut file, MAX_TRANSFER as u64).read_to_end(vec)
             })?;
             is_first = false;
-            if count < MOST {
+            if count < MAX_TRANSFER {
                 break;
             }
         }
@@ -68,13 +68,14 @@ impl File {
     #[track_caller]
     fn seek_to(&self, to: SeekFrom) -> io::Result<u64> {
         // Finding the end may need the disk; otherwise the position is a number.
-        if Home::get().is_none() || (!matches!(to, SeekFrom::End(_)) && self.open.traffic.is_free())
+        if WorkerContext::get().is_none()
+            || (!matches!(to, SeekFrom::End(_)) && self.open.file_state.is_free())
         {
             return self.open.file().seek(to);
         }
-        let under_way = UnderWay::new(&self.open);
-        let seek = move || under_way.handle().file().seek(to);
-        if self.open.traffic.nature(self.open.as_fd()) == Nature::Disk {
+        let in_flight = InFlight::new(&self.open);
+        let seek = move || in_flight.handle().file().seek(to);
+        if self.open.file_state.file_kind(self.open.as_fd()) == FileKind::Disk {
             blocking::on_file_shielded(seek)
         } else {
             // There is no position to move, and a running transfer may block forever.
@@ -95,19 +96,19 @@ fn left(mut file: &std::fs::File) -> usize {
 }
 
 /// A vector that is sent to the pool and returned on every path.
-struct Lent<'a> {
+struct LendGuard<'a> {
     vec: &'a mut Vec<u8>,
     slot: Arc<Mutex<Vec<u8>>>,
 }
 
-impl Lent<'_> {
-    fn new(vec: &mut Vec<u8>) -> Lent<'_> {
+impl LendGuard<'_> {
+    fn new(vec: &mut Vec<u8>) -> LendGuard<'_> {
         let slot = Arc::new(Mutex::new(std::mem::take(vec)));
-        Lent { vec, slot }
+        LendGuard { vec, slot }
     }
 }
 
-impl Drop for Lent<'_> {
+impl Drop for LendGuard<'_> {
     fn drop(&mut self) {
         *self.vec = std::mem::take(&mut *lock(&self.slot));
     }
@@ -271,7 +272,7 @@ impl FileExt for File {
 }
 
 /// Checks a position. The system rejects positions above its positive numbers itself, but one of
-/// them means [`HERE`] to it.
+/// them means [`CURRENT_POS`] to it.
 fn valid(offset: u64) -> io::Result<u64> {
     if offset > i64::MAX as u64 {
         return Err(rustix::io::Errno::INVAL.into());

@@ -6,28 +6,30 @@
 //! | `OPEN` | runs, nobody waits | finisher to `DONE`, joiner to a pointer, handle to `DETACHED` |
 //! | a waiter | runs, its joiner is parked | finisher to `DONE`, joiner back to `OPEN` |
 //! | `DETACHED` | runs, its handle is gone | finisher to `DONE` |
-//! | `WATCHED` | runs, somebody is to be told of the end (`ends.rs`) | finisher to `DONE`, handle to `WATCHED_DETACHED` |
-//! | `WATCHED_DETACHED` | the same, its handle is gone | finisher to `DONE` |
+//! | `HOOKED` | runs, somebody is to be told of the end (`completion_hooks.rs`) | finisher to `DONE`, handle to `HOOKED_DETACHED` |
+//! | `HOOKED_DETACHED` | the same, its handle is gone | finisher to `DONE` |
 //! | `DONE` | has ended, the result is written | nobody |
 //!
-//! C1. The finisher writes the result before it sets `DONE` (Release); who reads `DONE` (Acquire) may
-//!     take it.
-//! C2. The result has one owner: the handle if it saw `DONE` or the finisher did not see `DETACHED`; the
-//!     finisher if it saw `DETACHED`; `WATCHED` and `WATCHED_DETACHED` are as `OPEN` and `DETACHED` here.
+//! C1. The finisher writes the result before it sets `DONE` (Release); who reads `DONE` (Acquire)
+//!     may take it.
+//! C2. The result has one owner: the handle if it saw `DONE` or the finisher did not see
+//!     `DETACHED`; the finisher if it saw `DETACHED`; `HOOKED` and `HOOKED_DETACHED` are as `OPEN`
+//!     and `DETACHED` here.
 //! C3. A waiter in the word carries a reference; who takes it out of the word owns that reference.
-//! C4. Only the handle's owner puts a waiter in or makes the word `WATCHED`, and never both: who would wait for a watched end
-//!     is one more to be told.
+//! C4. Only the handle's owner puts a waiter in or makes the word `HOOKED`, and never both: who
+//!     would wait for a watched end is one more to be told.
 
 use crate::shim::{AtomicUsize, Ordering};
 
 const OPEN: usize = 0;
 const DETACHED: usize = 2;
 const DONE: usize = 4;
-const WATCHED: usize = 6;
-const WATCHED_DETACHED: usize = 10;
+const HOOKED: usize = 6;
+const HOOKED_DETACHED: usize = 10;
 
-/// Something that can be put into one word and taken out again; its word is aligned to 8, or that plus 1.
-pub(crate) trait Waiter: Sized {
+/// Something that can be put into one word and taken out again; its word is aligned to 8, or that
+/// plus 1.
+pub(crate) trait PackedWaiter: Sized {
     /// The word: aligned as said above, never 0, and another for each thread.
     fn word(&self) -> usize;
     /// The word, and with it the reference.
@@ -36,7 +38,7 @@ pub(crate) trait Waiter: Sized {
     ///
     /// # Safety
     ///
-    /// `word` came from [`Waiter::into_word`] and has not been turned back before.
+    /// `word` came from [`PackedWaiter::into_word`] and has not been turned back before.
     unsafe fn from_word(word: usize) -> Self;
 }
 
@@ -56,9 +58,9 @@ pub(crate) enum Finished<W> {
     /// The handle is gone: the finisher drops the result.
     Detached,
     /// Somebody is to be told. The handle will come for the result.
-    Watched,
+    Hooked,
     /// Somebody is to be told, and the finisher drops the result.
-    WatchedDetached,
+    HookedDetached,
 }
 
 impl Completion {
@@ -82,17 +84,17 @@ impl Completion {
     /// Whether its joiner is parked; a hint.
     pub(crate) fn is_awaited(&self) -> bool {
         let word = self.word.load(Ordering::Relaxed);
-        !matches!(word, OPEN | DETACHED | WATCHED | WATCHED_DETACHED | DONE)
+        !matches!(word, OPEN | DETACHED | HOOKED | HOOKED_DETACHED | DONE)
     }
 
     /// The finisher, once, when the result is written (C1).
     #[inline]
-    pub(crate) fn finish<W: Waiter>(&self) -> Finished<W> {
+    pub(crate) fn finish<W: PackedWaiter>(&self) -> Finished<W> {
         match self.word.swap(DONE, Ordering::AcqRel) {
             OPEN => Finished::Kept,
             DETACHED => Finished::Detached,
-            WATCHED => Finished::Watched,
-            WATCHED_DETACHED => Finished::WatchedDetached,
+            HOOKED => Finished::Hooked,
+            HOOKED_DETACHED => Finished::HookedDetached,
             // SAFETY: C3, the swap took it out.
             word => Finished::Joined(unsafe { W::from_word(word) }),
         }
@@ -106,37 +108,33 @@ impl Completion {
                 .compare_exchange(OPEN, DETACHED, Ordering::AcqRel, Ordering::Acquire)
             {
                 Ok(_) => false,
-                Err(WATCHED) => self.detach_watched(),
+                Err(HOOKED) => self.detach_hooked(),
                 Err(_) => true,
             }
     }
 
     #[cold]
-    fn detach_watched(&self) -> bool {
+    fn detach_hooked(&self) -> bool {
         self.word
-            .compare_exchange(
-                WATCHED,
-                WATCHED_DETACHED,
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            )
+            .compare_exchange(HOOKED, HOOKED_DETACHED, Ordering::AcqRel, Ordering::Acquire)
             .is_err()
     }
 
     /// The handle's owner wants others to be told of the end (C4). False: it has come already.
-    pub(crate) fn watch(&self) -> bool {
+    pub(crate) fn mark_hooked(&self) -> bool {
         match self
             .word
-            .compare_exchange(OPEN, WATCHED, Ordering::AcqRel, Ordering::Acquire)
+            .compare_exchange(OPEN, HOOKED, Ordering::AcqRel, Ordering::Acquire)
         {
             Ok(_) => true,
-            Err(word) => word == WATCHED,
+            Err(word) => word == HOOKED,
         }
     }
 
-    /// The handle's owner wants to be woken at the end. False: it has come already, or is watched (C4).
+    /// The handle's owner wants to be woken at the end. False: it has come already, or is watched
+    /// (C4).
     #[inline]
-    pub(crate) fn enter<W: Waiter>(&self, waiter: W) -> bool {
+    pub(crate) fn enter<W: PackedWaiter>(&self, waiter: W) -> bool {
         let word = waiter.into_word();
         let entered = self
             .word
@@ -150,9 +148,9 @@ impl Completion {
     }
 
     /// The handle's owner, which had entered, goes away before the end (or finds that it has come).
-    pub(crate) fn leave<W: Waiter>(&self) {
+    pub(crate) fn leave<W: PackedWaiter>(&self) {
         let word = self.word.load(Ordering::Acquire);
-        if !matches!(word, OPEN | DETACHED | WATCHED | WATCHED_DETACHED | DONE)
+        if !matches!(word, OPEN | DETACHED | HOOKED | HOOKED_DETACHED | DONE)
             && self
                 .word
                 .compare_exchange(word, OPEN, Ordering::AcqRel, Ordering::Acquire)
@@ -172,7 +170,7 @@ mod loom_tests {
 
     struct Parked(Arc<(loom::sync::Mutex<bool>, loom::sync::Condvar)>);
 
-    impl Waiter for Parked {
+    impl PackedWaiter for Parked {
         fn word(&self) -> usize {
             Arc::as_ptr(&self.0) as usize
         }
@@ -219,8 +217,8 @@ mod loom_tests {
             Finished::Detached => {
                 drop(shared.result.with_mut(|result| unsafe { (*result).take() }))
             }
-            Finished::Watched => shared.told.store(true, Ordering::Release),
-            Finished::WatchedDetached => {
+            Finished::Hooked => shared.told.store(true, Ordering::Release),
+            Finished::HookedDetached => {
                 // SAFETY: C2.
                 drop(shared.result.with_mut(|result| unsafe { (*result).take() }));
                 shared.told.store(true, Ordering::Release);
@@ -252,7 +250,7 @@ mod loom_tests {
     }
 
     #[test]
-    fn loom_join_gives_up() {
+    fn loom_join_times_out() {
         loom::model(|| {
             let shared = shared();
             let other = shared.clone();
@@ -278,13 +276,13 @@ mod loom_tests {
     }
 
     #[test]
-    fn loom_a_watched_end_is_told_and_has_one_owner() {
+    fn loom_hooks_run_and_the_result_has_one_owner() {
         for detaches in [false, true] {
             loom::model(move || {
                 let shared = shared();
                 let other = shared.clone();
                 let finisher = thread::spawn(move || finish(&other));
-                let watched = shared.completion.watch();
+                let watched = shared.completion.mark_hooked();
                 // Watched or done: nobody waits in the word any more.
                 let parked = Arc::new((loom::sync::Mutex::new(false), loom::sync::Condvar::new()));
                 assert!(!shared.completion.enter(Parked(parked)));

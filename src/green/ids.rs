@@ -58,8 +58,8 @@ pub(crate) fn next_id() -> NonZeroU64 {
     MINE.with(Ids::next)
 }
 
-/// The number of the calling OS thread. It is never given to another OS thread, also when this one has ended: an
-/// address of a thread-local, which a new thread may get again, would be.
+/// The number of the calling OS thread. It is never given to another OS thread, also when this one
+/// has ended: an address of a thread-local, which a new thread may get again, would be.
 pub(crate) fn os_thread() -> NonZeroU64 {
     thread_local! {
         // Without a destructor: it is asked for by destructors of other thread-locals.
@@ -78,7 +78,8 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    /// Also of threads that come one after the other, and so get the same memory for their thread-locals.
+    /// Also of threads that come one after the other, and so get the same memory for their
+    /// thread-locals.
     #[test]
     fn no_two_os_threads_have_one_number() {
         let number = || std::thread::spawn(os_thread).join().unwrap();

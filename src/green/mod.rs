@@ -6,15 +6,18 @@
 //!
 //! Invariants of the control block:
 //!
-//! G1. A block that has references is not recycled; its memory is given back only under the depot's
-//!     lock, when no block of its chunk has references (`blocks.rs`).
-//! G2. Fields in `Cell`s belong to one OS thread at a time: the spawner's until the block is published,
-//!     then the worker's that starts it. Publication (an unstarted queue) synchronises the two.
-//! G3. What others read while the worker writes is atomic and relaxed: state, reason, place, since. A dump
-//!     sees each of them whole, not all of them from one moment.
-//! G4. Name, scope, id and place of birth are written before publication and stay until the last reference goes.
-//!     The link in the scope's list is its owner's to change (RF1 in `reference.rs`).
-//! G5. The fiber is there from the first step until the thread has ended; only its worker touches it.
+//! G1. A block that has references is not recycled; its memory is given back only under the global
+//!     pool's lock, when no block of its slab has references (`slab.rs`).
+//! G2. Fields in `Cell`s belong to one OS thread at a time: the spawner's until the block is
+//!     published, then the worker's that starts it. Publication (an unstarted queue) synchronises
+//!     the two.
+//! G3. What others read while the worker writes is atomic and relaxed: state, reason, place, since.
+//!     A dump sees each of them whole, not all of them from one moment.
+//! G4. Name, scope, id and place of birth are written before publication and stay until the last
+//!     reference goes. The link in the scope's list is its owner's to change (RF1 in
+//!     `reference.rs`).
+//! G5. The fiber is there from the first step until the thread has ended; only its worker touches
+//!     it.
 //!
 //! | state | means | run queue | who changes it |
 //! |---|---|---|---|
@@ -36,7 +39,7 @@ pub(crate) mod budget;
 #[cfg(not(loom))]
 pub(crate) mod cancel;
 #[cfg(not(loom))]
-pub(crate) mod ends;
+pub(crate) mod completion_hooks;
 #[cfg(not(loom))]
 pub(crate) mod fiber;
 #[cfg(not(loom))]
@@ -59,9 +62,11 @@ pub use self::cancel::payload::{Cancelled, Elapsed};
 #[cfg(not(loom))]
 pub(crate) use self::{
     block::body::Outcome,
-    block::{Birth, Green, GreenRef, Locals as LocalStorage, NO_TIMER, OwningScope, State},
-    cancel::contain,
-    context::home::Home,
+    block::{
+        Locals as LocalStorage, NO_TIMER, OwningScope, SpawnInfo, State, ThreadInner, ThreadRef,
+    },
+    cancel::catch_and_discard,
+    context::worker_context::WorkerContext,
     fiber::own_stack::OwnStack,
     park::{OnCancel, Wait, Wake, park},
     reason::Reason,

@@ -1,6 +1,7 @@
 //! Why a green thread waits: what dumps, deadlock reports and the watchdog print.
 
-/// Makes the enum, its way back from a number, and its texts, as a report prints them after "waits in".
+/// Makes the enum, its way back from a number, and its texts, as a report prints them after "waits
+/// in".
 macro_rules! reasons {
     ($($name:ident = $text:literal,)*) => {
         /// The kind of wait that a green thread is in.

@@ -1,11 +1,15 @@
-//! What a scope and its green threads share: how many still run, who waits for them, and, in one that cancels, who they are.
+//! What a scope and its green threads share: how many still run, who waits for them, and, in one
+//! that cancels, who they are.
 //!
-//! SC1. `enter` comes before a thread of the scope can run, `leave` when it has ended, its locals are
-//!      dropped, and its result too if its handle is gone: after the last `leave` nothing borrows any more.
-//! SC2. `running` is counted down with Release and read with Acquire by the owner, who goes on at zero.
-//! SC3. A scope is broken once: `broken` is set, *then* those who are listed are taken and cancelled. A thread is listed before it
-//!      can run, and *then* its spawner looks at `broken`, and takes and cancels what is listed if it is set. All four are
-//!      sequentially consistent, so each thread is cancelled by one or the other.
+//! SC1. `enter` comes before a thread of the scope can run, `leave` when it has ended, its locals
+//!      are dropped, and its result too if its handle is gone: after the last `leave` nothing
+//!      borrows any more.
+//! SC2. `running` is counted down with Release and read with Acquire by the owner, who goes on at
+//!      zero.
+//! SC3. A scope is broken once: `cancelled` is set, *then* those who are listed are taken and
+//!      cancelled. A thread is listed before it can run, and *then* its spawner looks at
+//!      `cancelled`, and takes and cancels what is listed if it is set. All four are sequentially
+//!      consistent, so each thread is cancelled by one or the other.
 //!
 //! The owner waits; everything else may come from any thread.
 
@@ -16,10 +20,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::block::RefStack;
-use super::context::home::Home;
+use super::context::worker_context::WorkerContext;
 use super::park::{OnCancel, Wait, Wake, park};
 use super::unparker::Unparker;
-use super::{GreenRef, OwningScope, Reason, contain};
+use super::{OwningScope, Reason, ThreadRef, catch_and_discard};
 use crate::shim::lock;
 
 /// So many threads are listed before the first look for those that have ended.
@@ -33,18 +37,20 @@ pub(crate) struct ScopeState {
     owner: Unparker,
     /// One that fails has the others cancelled.
     cancels: bool,
-    broken: AtomicBool,
-    /// Those that may still run. They hold the scope, which holds them: until it has ended, or they were looked through.
+    cancelled: AtomicBool,
+    /// Those that may still run. They hold the scope, which holds them: until it has ended, or they
+    /// were looked through.
     threads: RefStack,
-    /// How many were listed since the list was last looked through, about: two spawners at once may count as one.
+    /// How many were listed since the list was last looked through, about: two spawners at once may
+    /// count as one.
     listed: AtomicUsize,
     /// With so many, those that have ended are sorted out.
     full: AtomicUsize,
-    bound: Mutex<Bound>,
+    members: Mutex<Members>,
 }
 
 #[derive(Debug, Default)]
-struct Bound {
+struct Members {
     /// Who broke it up. Others may fail because of that, and be known of earlier.
     first: Option<NonZeroU64>,
     /// Its panic if nobody has joined it, else that of another.
@@ -60,11 +66,11 @@ impl ScopeState {
             failed: AtomicBool::new(false),
             owner: Unparker::current(),
             cancels,
-            broken: AtomicBool::new(false),
+            cancelled: AtomicBool::new(false),
             threads: RefStack::new(),
             listed: AtomicUsize::new(0),
             full: AtomicUsize::new(MIN_FULL),
-            bound: Mutex::default(),
+            members: Mutex::default(),
         }
     }
 
@@ -77,7 +83,7 @@ impl ScopeState {
         }
     }
 
-    /// Lets go of those that have ended. The caller looks at `broken` afterwards.
+    /// Lets go of those that have ended. The caller looks at `cancelled` afterwards.
     #[cold]
     fn sort_out(&self) {
         self.listed.store(0, Ordering::Relaxed);
@@ -99,22 +105,23 @@ impl ScopeState {
         }
     }
 
-    /// Cancels all threads of the scope, and whoever waits within its flag; because the thread `by` has failed, or the owner ends it. Once.
-    pub(crate) fn break_up(&self, by: Option<NonZeroU64>) {
-        let mut bound = lock(&self.bound);
+    /// Cancels all threads of the scope, and whoever waits within its flag; because the thread `by`
+    /// has failed, or the owner ends it. Once.
+    pub(crate) fn cancel_members(&self, by: Option<NonZeroU64>) {
+        let mut members = lock(&self.members);
         // Pairs with the Acquire of `CancelScope::has_ended`. SC3.
-        if self.broken.swap(true, Ordering::SeqCst) {
+        if self.cancelled.swap(true, Ordering::SeqCst) {
             return;
         }
-        bound.first = by;
-        drop(bound);
+        members.first = by;
+        drop(members);
         self.cancel_listed();
         self.owner.unpark();
     }
 
     /// What ends the waits of the owner, in a scope that cancels.
     pub(crate) fn flag(&self) -> &AtomicBool {
-        &self.broken
+        &self.cancelled
     }
 
     /// A thread has ended (SC1), or could not be spawned.
@@ -131,14 +138,14 @@ impl ScopeState {
 
     /// What the first that failed has thrown, in a scope that cancels. After [`ScopeState::wait`].
     pub(crate) fn take_payload(&self) -> Option<Box<dyn Any + Send>> {
-        lock(&self.bound).payload.take()
+        lock(&self.members).payload.take()
     }
 
     /// Waits until all have ended, whatever happens: what they borrow dies afterwards. If the owner
     /// is cancelled meanwhile, cancels them, and waits on; true then.
     pub(crate) fn wait(&self, at: &'static Location<'static>) -> bool {
-        if let Some(home) = Home::get() {
-            home.spend_shielded(at);
+        if let Some(cx) = WorkerContext::get() {
+            cx.poll_budget_shielded(at);
         }
         let shielded = Wait::at(Reason::Scope, at).on_cancel(OnCancel::Shield);
         let deferring = Wait::at(Reason::Scope, at).on_cancel(OnCancel::Defer);
@@ -148,7 +155,7 @@ impl ScopeState {
                 park(&shielded);
             } else if park(&deferring) == Wake::Cancelled {
                 was_cancelled = true;
-                self.break_up(None);
+                self.cancel_members(None);
             }
         }
         drop(self.threads.take());
@@ -157,7 +164,7 @@ impl ScopeState {
 }
 
 impl OwningScope for ScopeState {
-    fn list(&self, listed: GreenRef) {
+    fn list(&self, listed: ThreadRef) {
         self.threads.push(listed);
         let listed = self.listed.load(Ordering::Relaxed) + 1;
         self.listed.store(listed, Ordering::Relaxed);
@@ -165,7 +172,7 @@ impl OwningScope for ScopeState {
             self.sort_out();
         }
         // SC3.
-        if self.broken.load(Ordering::SeqCst) {
+        if self.cancelled.load(Ordering::SeqCst) {
             self.cancel_listed();
         }
     }
@@ -173,7 +180,7 @@ impl OwningScope for ScopeState {
     /// Cancels the others if the scope does that.
     fn note_panic(&self, by: NonZeroU64) {
         if self.cancels {
-            self.break_up(Some(by));
+            self.cancel_members(Some(by));
         }
     }
 
@@ -181,12 +188,12 @@ impl OwningScope for ScopeState {
         self.failed.store(true, Ordering::Relaxed);
         let mut unwanted = payload;
         if self.cancels {
-            let mut bound = lock(&self.bound);
-            if bound.payload.is_none() || bound.first == Some(who) {
-                std::mem::swap(&mut bound.payload, &mut unwanted);
+            let mut members = lock(&self.members);
+            if members.payload.is_none() || members.first == Some(who) {
+                std::mem::swap(&mut members.payload, &mut unwanted);
             }
         }
-        contain(|| drop(unwanted));
+        catch_and_discard(|| drop(unwanted));
     }
 
     fn leave(&self) {

@@ -5,9 +5,10 @@ use std::num::NonZeroU64;
 use std::panic::Location;
 
 use super::Unparker;
-use super::budget::spend_quietly;
+use super::budget::poll_budget_quietly;
 
-/// A handle to a thread: a green one, or an ordinary OS thread that has called [`current`](crate::thread::current).
+/// A handle to a thread: a green one, or an ordinary OS thread that has called
+/// [`current`](crate::thread::current).
 ///
 /// As [`std::thread::Thread`]. Cloning it is cheap.
 ///
@@ -64,7 +65,8 @@ impl Thread {
         })
     }
 
-    /// The thread's name, if it was given one. The first green thread of a [`run`](crate::run) is called `main`.
+    /// The thread's name, if it was given one. The first green thread of a [`run`](crate::run) is
+    /// called `main`.
     ///
     /// ```
     /// rustlet::run(|| assert_eq!(rustlet::current().name(), Some("main")));
@@ -77,12 +79,13 @@ impl Thread {
         }
     }
 
-    /// Lets the thread's present [`park`](crate::thread::park) return, or its next one. Does not wait.
+    /// Lets the thread's present [`park`](crate::thread::park) return, or its next one. Does not
+    /// wait.
     ///
     /// What happened before the call is visible to the thread after its `park`.
     #[track_caller]
     pub fn unpark(&self) {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         match &self.inner {
             Unparker::Green(green) => green.give_token(),
             Unparker::Os(thread) => thread.give_token(),

@@ -1,21 +1,21 @@
 #![allow(unsafe_code, reason = "two kinds of waiter in one word")]
 //! Who waits: a green thread or an ordinary OS thread, behind one handle of one word.
 //!
-//! U1. A word with bit 0 clear is a [`GreenRef`], with bit 0 set an `Arc<OsThread>`; each carries one
-//!     reference. Blocks are aligned to 64 and the `Arc`'s content to 8, so bit 0 is free.
+//! U1. A word with bit 0 clear is a [`ThreadRef`], with bit 0 set an `Arc<OsThread>`; each carries
+//!     one reference. Blocks are aligned to 64 and the `Arc`'s content to 8, so bit 0 is free.
 
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use super::completion::Waiter;
-use super::{Green, GreenRef, Home};
+use super::completion::PackedWaiter;
+use super::{ThreadInner, ThreadRef, WorkerContext};
 
 pub(crate) use super::os_thread::OsThread;
 
 /// Wakes one waiter.
 #[derive(Clone, Debug)]
 pub(crate) enum Unparker {
-    Green(GreenRef),
+    Green(ThreadRef),
     Os(Arc<OsThread>),
 }
 
@@ -23,13 +23,14 @@ impl Unparker {
     /// That of the calling thread, green or not.
     #[inline]
     pub(crate) fn current() -> Unparker {
-        match Home::get() {
-            Some(home) => Unparker::Green(home.current().to_ref()),
+        match WorkerContext::get() {
+            Some(cx) => Unparker::Green(cx.current().to_ref()),
             None => Unparker::Os(OsThread::current()),
         }
     }
 
-    /// Ends the present wait of the thread, or its next one. Waits check what they wait for, in a loop.
+    /// Ends the present wait of the thread, or its next one. Waits check what they wait for, in a
+    /// loop.
     #[inline]
     pub(crate) fn unpark(&self) {
         match self {
@@ -39,7 +40,7 @@ impl Unparker {
     }
 }
 
-impl Waiter for Unparker {
+impl PackedWaiter for Unparker {
     #[inline]
     fn word(&self) -> usize {
         match self {
@@ -59,9 +60,10 @@ impl Waiter for Unparker {
     #[inline]
     unsafe fn from_word(word: usize) -> Unparker {
         if word & 1 == 0 {
-            let green = NonNull::new(word as *mut Green).expect("a waiter's word is never zero");
+            let green =
+                NonNull::new(word as *mut ThreadInner).expect("a waiter's word is never zero");
             // SAFETY: U1.
-            Unparker::Green(unsafe { GreenRef::from_raw(green) })
+            Unparker::Green(unsafe { ThreadRef::from_raw(green) })
         } else {
             // SAFETY: U1.
             Unparker::Os(unsafe { Arc::from_raw((word & !1) as *const OsThread) })

@@ -56,7 +56,7 @@ where
             Err(error) => return Err(error),
         };
         // Neither end has to be one of ours.
-        crate::green::budget::spend(std::panic::Location::caller());
+        crate::green::budget::poll_budget(std::panic::Location::caller());
         writer.write_all(&buffer[..count])?;
         copied += count as u64;
         if count == buffer.len() && count < LARGE {

@@ -33,7 +33,7 @@ use crate::fs::File;
 /// ```
 #[track_caller]
 pub fn pipe() -> io::Result<(PipeReader, PipeWriter)> {
-    crate::green::budget::spend_quietly(std::panic::Location::caller());
+    crate::green::budget::poll_budget_quietly(std::panic::Location::caller());
     let (reader, writer) = io::pipe()?;
     Ok((
         PipeReader(OwnedFd::from(reader).into()),
@@ -88,7 +88,7 @@ macro_rules! end {
             /// ```
             #[track_caller]
             pub fn try_clone(&self) -> io::Result<$name> {
-                crate::green::budget::spend_quietly(std::panic::Location::caller());
+                crate::green::budget::poll_budget_quietly(std::panic::Location::caller());
                 self.0.try_clone().map($name)
             }
         }

@@ -15,9 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::channel::Receiver;
-use crate::readiness;
+use crate::ready_source;
 use crate::retry::{until_ready, until_ready_borrowed};
-use crate::runtime::io::source::{Kind, Source, Way};
+use crate::runtime::io::source::{Interest, Source, SourceKind};
 use crate::sys::sock;
 
 /// Waits until `fd` is readable: a read would not wait, because there is data, an end, or an error.
@@ -57,7 +57,7 @@ use crate::sys::sock;
 #[doc(alias = "AsyncFd")]
 #[track_caller]
 pub fn wait_readable(fd: impl AsFd) -> io::Result<()> {
-    until_ready_borrowed(fd.as_fd(), Way::Read, None).map(drop)
+    until_ready_borrowed(fd.as_fd(), Interest::Read, None).map(drop)
 }
 
 /// Waits until `fd` is writable: a small write would not wait, because there is room, or an error.
@@ -80,7 +80,7 @@ pub fn wait_readable(fd: impl AsFd) -> io::Result<()> {
 #[doc(alias = "AsyncFd")]
 #[track_caller]
 pub fn wait_writable(fd: impl AsFd) -> io::Result<()> {
-    until_ready_borrowed(fd.as_fd(), Way::Write, None).map(drop)
+    until_ready_borrowed(fd.as_fd(), Interest::Write, None).map(drop)
 }
 
 /// Waits until `fd` is readable, for at most `timeout`, and returns whether it is.
@@ -102,7 +102,7 @@ pub fn wait_writable(fd: impl AsFd) -> io::Result<()> {
 /// ```
 #[track_caller]
 pub fn wait_readable_timeout(fd: impl AsFd, timeout: Duration) -> io::Result<bool> {
-    until_ready_borrowed(fd.as_fd(), Way::Read, Some(timeout))
+    until_ready_borrowed(fd.as_fd(), Interest::Read, Some(timeout))
 }
 
 /// Waits until `fd` is writable, for at most `timeout`, and returns whether it is.
@@ -124,7 +124,7 @@ pub fn wait_readable_timeout(fd: impl AsFd, timeout: Duration) -> io::Result<boo
 /// ```
 #[track_caller]
 pub fn wait_writable_timeout(fd: impl AsFd, timeout: Duration) -> io::Result<bool> {
-    until_ready_borrowed(fd.as_fd(), Way::Write, Some(timeout))
+    until_ready_borrowed(fd.as_fd(), Interest::Write, Some(timeout))
 }
 
 /// Watches a descriptor that other code reads and writes: for `select!`, and for several waits,
@@ -175,7 +175,7 @@ impl<T: AsFd> Watch<T> {
     pub fn new(inner: T) -> io::Result<Watch<T>> {
         let own = sock::duplicate(inner.as_fd())?;
         Ok(Watch {
-            source: Arc::new(Source::new(own, Kind::Other)),
+            source: Arc::new(Source::new(own, SourceKind::Other)),
             inner,
         })
     }
@@ -200,7 +200,7 @@ impl<T: AsFd> Watch<T> {
     /// ```
     #[track_caller]
     pub fn wait_readable(&self) -> io::Result<()> {
-        until_ready(&self.source, Way::Read, None).map(drop)
+        until_ready(&self.source, Interest::Read, None).map(drop)
     }
 
     /// Waits until the descriptor is writable, as the function [`wait_writable`].
@@ -220,7 +220,7 @@ impl<T: AsFd> Watch<T> {
     /// ```
     #[track_caller]
     pub fn wait_writable(&self) -> io::Result<()> {
-        until_ready(&self.source, Way::Write, None).map(drop)
+        until_ready(&self.source, Interest::Write, None).map(drop)
     }
 
     /// Waits until the descriptor is readable, for at most `timeout`, as the function
@@ -243,7 +243,7 @@ impl<T: AsFd> Watch<T> {
     /// ```
     #[track_caller]
     pub fn wait_readable_timeout(&self, timeout: Duration) -> io::Result<bool> {
-        until_ready(&self.source, Way::Read, Some(timeout))
+        until_ready(&self.source, Interest::Read, Some(timeout))
     }
 
     /// Waits until the descriptor is writable, for at most `timeout`, as the function
@@ -266,7 +266,7 @@ impl<T: AsFd> Watch<T> {
     /// ```
     #[track_caller]
     pub fn wait_writable_timeout(&self, timeout: Duration) -> io::Result<bool> {
-        until_ready(&self.source, Way::Write, Some(timeout))
+        until_ready(&self.source, Interest::Write, Some(timeout))
     }
 
     /// Returns a receiver for `select!` that yields `Ok(())` whenever the descriptor is readable.
@@ -294,7 +294,7 @@ impl<T: AsFd> Watch<T> {
     /// ```
     #[must_use]
     pub fn readable(&self) -> Receiver<()> {
-        readiness::receiver(Arc::clone(&self.source), Way::Read)
+        ready_source::receiver(Arc::clone(&self.source), Interest::Read)
     }
 
     /// Returns a receiver for `select!` that yields `Ok(())` whenever the descriptor is writable,
@@ -311,7 +311,7 @@ impl<T: AsFd> Watch<T> {
     /// ```
     #[must_use]
     pub fn writable(&self) -> Receiver<()> {
-        readiness::receiver(Arc::clone(&self.source), Way::Write)
+        ready_source::receiver(Arc::clone(&self.source), Interest::Write)
     }
 
     /// Returns a reference to the watched value.

@@ -50,10 +50,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use self::state::{Search, State, Waiters};
-use crate::channel::limit::{Limit, give_way};
+use crate::channel::wait_limit::{WaitLimit, yield_point};
 use crate::channel::{RecvError, RecvTimeoutError, SendError, TryRecvError};
-use crate::green::budget::spend_quietly;
-use crate::green::completion::Waiter;
+use crate::green::budget::poll_budget_quietly;
+use crate::green::completion::PackedWaiter;
 use crate::green::{Reason, Unparker, Wait, park};
 use crate::sync::wait::spin::Spin;
 use crate::sys::clock;
@@ -142,7 +142,7 @@ enum Nothing {
 /// How long to wait.
 enum Patience {
     None,
-    Limited(Limit),
+    Limited(WaitLimit),
 }
 
 /// A mailbox: an unbounded channel with selective receive. Other threads send to its
@@ -298,8 +298,12 @@ impl<M> Mailbox<M> {
     #[doc(alias = "selective receive")]
     #[track_caller]
     pub fn receive_match(&self, accept: impl FnMut(&M) -> bool) -> Result<M, RecvError> {
-        self.find(accept, &Patience::Limited(Limit::Never), Location::caller())
-            .map_err(|_| RecvError)
+        self.find(
+            accept,
+            &Patience::Limited(WaitLimit::Never),
+            Location::caller(),
+        )
+        .map_err(|_| RecvError)
     }
 
     /// Receives the oldest message if there is one. Does not wait.
@@ -376,7 +380,7 @@ impl<M> Mailbox<M> {
     /// ```
     #[track_caller]
     pub fn receive_timeout(&self, timeout: Duration) -> Result<M, RecvTimeoutError> {
-        self.find_until(|_| true, Limit::For(timeout), Location::caller())
+        self.find_until(|_| true, WaitLimit::For(timeout), Location::caller())
     }
 
     /// Receives the oldest message, waiting until `deadline` at the latest; otherwise like
@@ -399,7 +403,7 @@ impl<M> Mailbox<M> {
     /// ```
     #[track_caller]
     pub fn receive_deadline(&self, deadline: Instant) -> Result<M, RecvTimeoutError> {
-        self.find_until(|_| true, Limit::Until(deadline), Location::caller())
+        self.find_until(|_| true, WaitLimit::Until(deadline), Location::caller())
     }
 
     /// Receives the oldest message that `accept` accepts, waiting for at most `timeout`; otherwise
@@ -429,7 +433,7 @@ impl<M> Mailbox<M> {
         accept: impl FnMut(&M) -> bool,
         timeout: Duration,
     ) -> Result<M, RecvTimeoutError> {
-        self.find_until(accept, Limit::For(timeout), Location::caller())
+        self.find_until(accept, WaitLimit::For(timeout), Location::caller())
     }
 
     /// Receives the oldest message that `accept` accepts, waiting until `deadline` at the latest;
@@ -455,7 +459,7 @@ impl<M> Mailbox<M> {
         accept: impl FnMut(&M) -> bool,
         deadline: Instant,
     ) -> Result<M, RecvTimeoutError> {
-        self.find_until(accept, Limit::Until(deadline), Location::caller())
+        self.find_until(accept, WaitLimit::Until(deadline), Location::caller())
     }
 
     /// Returns the number of messages.
@@ -470,7 +474,7 @@ impl<M> Mailbox<M> {
     #[must_use]
     #[track_caller]
     pub fn len(&self) -> usize {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         self.shared.state.lock().here
     }
 
@@ -492,7 +496,7 @@ impl<M> Mailbox<M> {
     fn find_until(
         &self,
         accept: impl FnMut(&M) -> bool,
-        limit: Limit,
+        limit: WaitLimit,
         at: &'static Location<'static>,
     ) -> Result<M, RecvTimeoutError> {
         self.find(accept, &Patience::Limited(limit), at)
@@ -508,7 +512,7 @@ impl<M> Mailbox<M> {
         patience: &Patience,
         at: &'static Location<'static>,
     ) -> Result<M, Nothing> {
-        give_way(at);
+        yield_point(at);
         let shared = &*self.shared;
         let mut search = Search::default();
         let mut wait = None;
@@ -604,7 +608,7 @@ impl<M> Address<M> {
     /// ```
     #[track_caller]
     pub fn send(&self, message: M) -> Result<(), SendError<M>> {
-        give_way(Location::caller());
+        yield_point(Location::caller());
         let mut state = self.shared.state.lock();
         if state.closed {
             return Err(SendError(message));

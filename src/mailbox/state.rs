@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use crate::green::Unparker;
-use crate::green::completion::Waiter;
+use crate::green::completion::PackedWaiter;
 
 /// A place in the queue (MB1).
 pub(super) enum Place<M> {

@@ -51,7 +51,7 @@ impl Shortage {
     }
 
     pub(super) fn failed(&mut self, listener: &TcpListener, error: &io::Error) {
-        if Outlook::of(error) != Outlook::MayHeal {
+        if AcceptError::of(error) != AcceptError::Backoff {
             return;
         }
         if !self.is_to_be_reported(clock::now()) {
@@ -87,24 +87,24 @@ impl Shortage {
 
 /// The meaning of an error of `accept` for later calls.
 #[derive(Debug, PartialEq)]
-pub(super) enum Outlook {
+pub(super) enum AcceptError {
     /// That connection is gone; the next call may succeed. Also errors after which an immediate
     /// retry makes sense.
-    ThatConnectionOnly,
+    Transient,
     /// A resource has run out and may become available again.
-    MayHeal,
-    Hopeless,
+    Backoff,
+    Fatal,
 }
 
-impl Outlook {
+impl AcceptError {
     /// The groups are those of the Linux manual, accept(2). EPERM is a firewall's refusal of one
     /// connection.
-    pub(super) fn of(error: &io::Error) -> Outlook {
+    pub(super) fn of(error: &io::Error) -> AcceptError {
         let Some(errno) = Errno::from_io_error(error) else {
-            return Outlook::Hopeless;
+            return AcceptError::Fatal;
         };
         match errno {
-            Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM => Outlook::MayHeal,
+            Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM => AcceptError::Backoff,
             Errno::CONNABORTED
             | Errno::CONNRESET
             | Errno::PERM
@@ -116,10 +116,10 @@ impl Outlook {
             | Errno::HOSTDOWN
             | Errno::HOSTUNREACH
             | Errno::INTR
-            | Errno::AGAIN => Outlook::ThatConnectionOnly,
+            | Errno::AGAIN => AcceptError::Transient,
             #[cfg(target_os = "linux")]
-            Errno::NONET => Outlook::ThatConnectionOnly,
-            _ => Outlook::Hopeless,
+            Errno::NONET => AcceptError::Transient,
+            _ => AcceptError::Fatal,
         }
     }
 }
@@ -130,11 +130,11 @@ mod tests {
 
     #[test]
     fn errors_are_sorted() {
-        let outlook = |errno: Errno| Outlook::of(&errno.into());
-        assert_eq!(outlook(Errno::MFILE), Outlook::MayHeal);
-        assert_eq!(outlook(Errno::CONNABORTED), Outlook::ThatConnectionOnly);
-        assert_eq!(outlook(Errno::INVAL), Outlook::Hopeless);
-        assert_eq!(outlook(Errno::BADF), Outlook::Hopeless);
+        let outlook = |errno: Errno| AcceptError::of(&errno.into());
+        assert_eq!(outlook(Errno::MFILE), AcceptError::Backoff);
+        assert_eq!(outlook(Errno::CONNABORTED), AcceptError::Transient);
+        assert_eq!(outlook(Errno::INVAL), AcceptError::Fatal);
+        assert_eq!(outlook(Errno::BADF), AcceptError::Fatal);
     }
 
     #[test]

@@ -175,7 +175,7 @@ pub(super) fn first_that_works<A: ToSocketAddrs, T>(
     addr: A,
     mut attempt: impl FnMut(&SocketAddr) -> io::Result<T>,
 ) -> io::Result<T> {
-    crate::green::budget::spend_quietly(std::panic::Location::caller());
+    crate::green::budget::poll_budget_quietly(std::panic::Location::caller());
     let mut last = None;
     for addr in addr.to_socket_addrs()? {
         match attempt(&addr) {
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn name_servers_that_do_not_answer_leave_the_pool_to_others() {
+    fn unanswered_look_ups_leave_the_pool_to_other_calls() {
         for (pool, most) in [(12, 3), (4, 1), (2, 1)] {
             let server = Server::default();
             let asker = server.clone();

@@ -11,9 +11,9 @@
 //! - **V4** A connection has one entry in `Shared::open`, made by whichever is first: the acceptor,
 //!   with the handle of its thread, or its end. The second removes it. So an entry with a handle is
 //!   of a running thread, which can be cancelled.
-//! - **V5** A thread that cancels sets `is_cut` under the lock of `open`, under which the acceptor
-//!   checks it when it enters a handle: a connection that was accepted at the last moment is
-//!   cancelled by one or the other.
+//! - **V5** A thread that cancels sets `cancelled` under the lock of `open`, under which the
+//!   acceptor checks it when it enters a handle: a connection that was accepted at the last moment
+//!   is cancelled by one or the other.
 //!
 //! `Shortage` reports a lack of descriptors or memory on stderr.
 //!
@@ -28,9 +28,9 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::accept_error::{Outlook, Shortage};
+use super::accept_error::{AcceptError, Shortage};
 use super::{TcpListener, TcpStream, ToSocketAddrs};
-use crate::green::completion::Waiter;
+use crate::green::completion::PackedWaiter;
 use crate::green::{Reason, Unparker, Wait, Wake, park};
 use crate::shim::lock;
 use crate::sys::{clock, sock};
@@ -151,16 +151,16 @@ struct Shared {
     /// Woken by this, not by its thread's token, which belongs to the user.
     acceptor: OnceLock<Unparker>,
     next: AtomicU64,
-    open: Mutex<Open>,
+    open: Mutex<Connections>,
 }
 
 /// The connections as threads (V4, V5), and the threads that wait until there are none.
 #[derive(Debug, Default)]
-struct Open {
+struct Connections {
     /// `Some` handle, or `None`: it ended before the handle was entered.
     threads: HashMap<u64, Option<JoinHandle<()>>>,
-    is_cut: bool,
-    drainers: Vec<Unparker>,
+    cancelled: bool,
+    drain_waiters: Vec<Unparker>,
 }
 
 impl Server {
@@ -301,13 +301,13 @@ impl Server {
             match served {
                 Ok(()) => pause = FIRST_PAUSE,
                 Err(_) if shared.is_stopping() => {}
-                Err(error) => match Outlook::of(&error) {
-                    Outlook::ThatConnectionOnly => {}
-                    Outlook::MayHeal => {
+                Err(error) => match AcceptError::of(&error) {
+                    AcceptError::Transient => {}
+                    AcceptError::Backoff => {
                         shared.pause(pause);
                         pause = (pause * 2).min(LONGEST_PAUSE);
                     }
-                    Outlook::Hopeless => return Err(error),
+                    AcceptError::Fatal => return Err(error),
                 },
             }
         }
@@ -371,7 +371,7 @@ impl ServerHandle {
     /// ```
     #[track_caller]
     pub fn shutdown(&self) {
-        crate::green::budget::spend_quietly(std::panic::Location::caller());
+        crate::green::budget::poll_budget_quietly(std::panic::Location::caller());
         let shared = &self.shared;
         shared.stopping.store(true, SeqCst);
         // V3. Where a listening socket cannot be shut down (not Linux), a connection of our own
@@ -436,7 +436,7 @@ impl ServerHandle {
         let wait = Wait::new(Reason::Drain).until(clock::after(grace));
         self.shutdown();
         self.shared.drain(&wait);
-        self.shared.cut()
+        self.shared.cancel_all()
     }
 
     /// Returns `true` if the server was stopped: a good moment for a handler to end, between two
@@ -453,7 +453,7 @@ impl ServerHandle {
     /// ```
     #[must_use]
     pub fn is_shutting_down(&self) -> bool {
-        crate::green::budget::spend_quietly(std::panic::Location::caller());
+        crate::green::budget::poll_budget_quietly(std::panic::Location::caller());
         self.shared.is_stopping()
     }
 
@@ -468,7 +468,7 @@ impl ServerHandle {
     /// ```
     #[must_use]
     pub fn connections(&self) -> usize {
-        crate::green::budget::spend_quietly(std::panic::Location::caller());
+        crate::green::budget::poll_budget_quietly(std::panic::Location::caller());
         self.shared.live()
     }
 }
@@ -514,7 +514,7 @@ impl Shared {
             drop(open);
             return;
         }
-        if open.is_cut {
+        if open.cancelled {
             thread.cancel();
         }
         open.threads.insert(number, Some(thread));
@@ -528,27 +528,27 @@ impl Shared {
             fn drop(&mut self) {
                 let mut open = lock(&self.0.open);
                 let mine = open
-                    .drainers
+                    .drain_waiters
                     .iter()
                     .position(|other| other.word() == self.1.word());
-                let gone = mine.map(|index| open.drainers.swap_remove(index));
+                let gone = mine.map(|index| open.drain_waiters.swap_remove(index));
                 drop(open);
                 drop(gone);
             }
         }
         let leave = Leave(self, Unparker::current());
-        lock(&self.open).drainers.push(leave.1.clone());
+        lock(&self.open).drain_waiters.push(leave.1.clone());
         // Checked after the registration, as `Connection::drop` checks the registrations after the
         // count.
         while self.live() > 0 && park(wait) != Wake::Elapsed {}
     }
 
     /// Cancels all open and later connections. Returns the number of open ones.
-    fn cut(&self) -> usize {
+    fn cancel_all(&self) -> usize {
         let mut open = lock(&self.open);
-        open.is_cut = true;
+        open.cancelled = true;
         open.threads.values().flatten().for_each(JoinHandle::cancel);
-        // Including one that is not entered yet: `enter` will see `is_cut`.
+        // Including one that is not entered yet: `enter` will see `cancelled`.
         self.live()
     }
 
@@ -587,7 +587,7 @@ impl Drop for Connection {
         }
         // Under the lock, so that `cut` counts exactly the living ones.
         if self.shared.live.fetch_sub(1, SeqCst) == 1 {
-            open.drainers.iter().for_each(Unparker::unpark);
+            open.drain_waiters.iter().for_each(Unparker::unpark);
         }
         drop(open);
         drop(handle);

@@ -23,9 +23,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::green::budget::spend_quietly;
+use crate::green::budget::poll_budget_quietly;
 use crate::retry::Mode;
-use crate::runtime::io::source::{Kind, Source};
+use crate::runtime::io::source::{Source, SourceKind};
 use crate::sys::sock;
 use rustix::net::SocketAddrAny;
 
@@ -114,8 +114,8 @@ impl Options {
 impl Socket {
     fn with(fd: OwnedFd, options: Arc<Options>) -> Socket {
         let kind = match options.protocol {
-            Protocol::Tcp => Kind::TcpStream,
-            Protocol::Other | Protocol::Unix => Kind::Other,
+            Protocol::Tcp => SourceKind::TcpStream,
+            Protocol::Other | Protocol::Unix => SourceKind::Other,
         };
         Socket {
             source: Source::new(fd, kind),
@@ -193,7 +193,7 @@ impl Socket {
     /// Returns the descriptor for a call that does not wait, which is charged to the budget.
     #[track_caller]
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         self.source.fd()
     }
 
@@ -248,7 +248,7 @@ impl Socket {
 
     #[track_caller]
     pub(crate) fn set_nonblocking(&self, nonblocking: bool) {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         self.options
             .nonblocking
             .store(nonblocking, Ordering::Relaxed);
@@ -274,25 +274,25 @@ impl Socket {
 
     #[track_caller]
     pub(crate) fn read_timeout(&self) -> Option<Duration> {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         load(&self.options.read_timeout)
     }
 
     #[track_caller]
     pub(crate) fn write_timeout(&self) -> Option<Duration> {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         load(&self.options.write_timeout)
     }
 
     #[track_caller]
     pub(crate) fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         store(&self.options.read_timeout, timeout)
     }
 
     #[track_caller]
     pub(crate) fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         store(&self.options.write_timeout, timeout)
     }
 }

@@ -13,7 +13,7 @@ use rustix::net::addr::SocketAddrArg;
 use super::socket::{Protocol, Socket};
 use crate::green::Reason;
 use crate::retry::{self, Announced, rest};
-use crate::runtime::io::source::Way;
+use crate::runtime::io::source::Interest;
 use crate::runtime::scheduler::worker::place_next;
 use crate::sys::sock;
 
@@ -162,7 +162,7 @@ impl Socket {
             call(fd, &mut [])
         };
         // Tried before it waits, whatever the last read has left.
-        self.source().direction(Way::Read).set_ready();
+        self.source().readiness(Interest::Read).set_ready();
         match self.receive(once, |_| false) {
             Err(error)
                 if error.kind() == io::ErrorKind::WouldBlock

@@ -9,8 +9,8 @@ use std::process::{ExitStatus, Output};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::collect;
 use super::exit::Process;
+use super::output_reader;
 use super::pipe::{ChildStderr, ChildStdin, ChildStdout};
 use crate::channel::Receiver;
 use crate::retry::Mode;
@@ -72,7 +72,7 @@ impl Child {
     /// ```
     #[track_caller]
     pub fn kill(&mut self) -> io::Result<()> {
-        crate::green::budget::spend_quietly(std::panic::Location::caller());
+        crate::green::budget::poll_budget_quietly(std::panic::Location::caller());
         self.process.kill()
     }
 
@@ -126,7 +126,7 @@ impl Child {
     /// ```
     #[track_caller]
     pub fn wait(&mut self) -> io::Result<ExitStatus> {
-        crate::green::budget::spend_quietly(std::panic::Location::caller());
+        crate::green::budget::poll_budget_quietly(std::panic::Location::caller());
         drop(self.stdin.take());
         self.process.wait(Mode::default())
     }
@@ -155,7 +155,7 @@ impl Child {
     /// ```
     #[track_caller]
     pub fn wait_timeout(&mut self, timeout: Duration) -> io::Result<Option<ExitStatus>> {
-        crate::green::budget::spend_quietly(std::panic::Location::caller());
+        crate::green::budget::poll_budget_quietly(std::panic::Location::caller());
         drop(self.stdin.take());
         let mode = Mode {
             timeout: Some(timeout),
@@ -190,7 +190,7 @@ impl Child {
     /// ```
     #[track_caller]
     pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
-        crate::green::budget::spend_quietly(std::panic::Location::caller());
+        crate::green::budget::poll_budget_quietly(std::panic::Location::caller());
         self.process.try_wait()
     }
 
@@ -225,7 +225,7 @@ impl Child {
     #[must_use]
     #[track_caller]
     pub fn exited(&self) -> Receiver<()> {
-        crate::green::budget::spend_quietly(std::panic::Location::caller());
+        crate::green::budget::poll_budget_quietly(std::panic::Location::caller());
         match self.process.exited() {
             Ok(receiver) => receiver,
             Err(error) => panic!("exited: {error}"),
@@ -276,9 +276,9 @@ impl Child {
             self.stderr.take().map(ChildStderr::into_pipe),
         );
         match &pipes {
-            (Some(out), Some(err)) => collect::both([out, err], [&mut stdout, &mut stderr])?,
-            (Some(out), None) => collect::to_end(out, &mut stdout)?,
-            (None, Some(err)) => collect::to_end(err, &mut stderr)?,
+            (Some(out), Some(err)) => output_reader::both([out, err], [&mut stdout, &mut stderr])?,
+            (Some(out), None) => output_reader::to_end(out, &mut stdout)?,
+            (None, Some(err)) => output_reader::to_end(err, &mut stderr)?,
             (None, None) => {}
         }
         drop(pipes);

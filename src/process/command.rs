@@ -435,7 +435,7 @@ impl Command {
     /// Spawns on the pool (CO1); on an OS thread, in place.
     #[track_caller]
     fn spawn_elsewhere(&mut self) -> io::Result<process::Child> {
-        let lent = Lent::new(&mut self.theirs);
+        let lent = LendGuard::new(&mut self.theirs);
         let slot = Arc::clone(&lent.slot);
         let spawned = blocking::run_shielded(move || lock(&slot).spawn());
         drop(lent);
@@ -464,20 +464,20 @@ impl Command {
 }
 
 /// CO1: std's command, while a pool thread may have it. It is returned on every path.
-struct Lent<'a> {
+struct LendGuard<'a> {
     theirs: &'a mut process::Command,
     slot: Arc<Mutex<process::Command>>,
 }
 
-impl Lent<'_> {
-    fn new(theirs: &mut process::Command) -> Lent<'_> {
+impl LendGuard<'_> {
+    fn new(theirs: &mut process::Command) -> LendGuard<'_> {
         let command = std::mem::replace(theirs, process::Command::new(""));
         let slot = Arc::new(Mutex::new(command));
-        Lent { theirs, slot }
+        LendGuard { theirs, slot }
     }
 }
 
-impl Drop for Lent<'_> {
+impl Drop for LendGuard<'_> {
     fn drop(&mut self) {
         std::mem::swap(self.theirs, &mut *lock(&self.slot));
     }

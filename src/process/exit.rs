@@ -18,13 +18,13 @@ use std::sync::{Arc, Mutex, OnceLock};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
-use crate::attendant;
 use crate::channel::{self, Receiver};
 use crate::green::Reason;
-use crate::readiness;
+use crate::poll_thread;
+use crate::ready_source;
 use crate::retry::{self, Mode};
 use crate::runtime::blocking;
-use crate::runtime::io::source::{Kind, Source, Way};
+use crate::runtime::io::source::{Interest, Source, SourceKind};
 use crate::shim::lock;
 
 /// A child, as its waiters see it.
@@ -112,7 +112,7 @@ impl Process {
                 Ok(Some(_)) | Err(_) => OwnedFd::from(io::pipe()?.0),
             };
             // No other thread has set it, because of the lock.
-            let _first = self.end.set(Arc::new(Source::new(fd, Kind::Other)));
+            let _first = self.end.set(Arc::new(Source::new(fd, SourceKind::Other)));
         }
         drop(child);
         self.end
@@ -123,7 +123,7 @@ impl Process {
     /// Returns a receiver that stays ready once the child has ended.
     pub(super) fn exited(&self) -> io::Result<Receiver<()>> {
         if let Ok(end) = self.end() {
-            return Ok(readiness::receiver(Arc::clone(end), Way::Read));
+            return Ok(ready_source::receiver(Arc::clone(end), Interest::Read));
         }
         if let Some(told) = self.told.get() {
             return Ok(told.clone());
@@ -149,7 +149,7 @@ impl Process {
             return self.reap_later();
         };
         // If no poll thread can be started, the request stays for the next one.
-        let _errand = attendant::send(end, Way::Read, move || {
+        let _request = poll_thread::submit(end, Interest::Read, move || {
             if matches!(self.try_wait(), Ok(None)) {
                 // A debugger is notified of the end first.
                 self.reap_later();
@@ -230,7 +230,7 @@ mod tests {
     /// Simulates a system without pidfds.
     fn watched_by_a_thread(program: &str, argument: &str) -> Process {
         let process = process(program, argument);
-        let end = Source::new(open_pipe(process.id()).unwrap(), Kind::Other);
+        let end = Source::new(open_pipe(process.id()).unwrap(), SourceKind::Other);
         assert!(process.end.set(Arc::new(end)).is_ok());
         process
     }
@@ -245,7 +245,7 @@ mod tests {
     /// Waits until the end is reported. A moment may pass: another test's child has the pipe's
     /// other end, too, from its fork to its exec.
     fn until_readable(child: &Process) {
-        let is_readable = || retry::is_ready(child.end().unwrap().fd(), Way::Read).unwrap();
+        let is_readable = || retry::is_ready(child.end().unwrap().fd(), Interest::Read).unwrap();
         while !is_readable() {
             crate::green::park::yield_now(std::panic::Location::caller());
         }

@@ -32,16 +32,16 @@
 //! ```
 
 mod child;
-mod collect;
 mod command;
 mod exit;
+mod output_reader;
 mod pipe;
 
 pub use std::process::{
     CommandArgs, CommandEnvs, ExitCode, ExitStatus, Output, Stdio, Termination, abort, id,
 };
 
-use crate::green::context::home::has_worker;
+use crate::green::context::worker_context::has_worker;
 use crate::sys::exit::exit_elsewhere;
 
 pub use child::Child;

@@ -17,11 +17,11 @@ use rustix::buffer::spare_capacity;
 
 use crate::green::Reason;
 use crate::retry::{self, Mode};
-use crate::runtime::io::source::{Kind, Source, Way};
+use crate::runtime::io::source::{Interest, Source, SourceKind};
 use crate::sys::sock;
 
 /// Minimum room of a writable pipe, in bytes.
-const ROOM: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
+const PIPE_CHUNK: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
 
 /// How often one write may find room without yielding.
 const WRITES_A_ROUND: usize = 16;
@@ -42,7 +42,7 @@ impl Pipe {
             && !sock::is_standard(fd.as_fd())
             && sock::set_nonblocking(fd.as_fd(), true).is_ok();
         Pipe {
-            source: Source::new(fd, Kind::Other),
+            source: Source::new(fd, SourceKind::Other),
             made_nonblocking,
             asks_first: !was_nonblocking && !made_nonblocking,
         }
@@ -61,8 +61,8 @@ impl Pipe {
         &self.source
     }
 
-    fn may(&self, way: Way) -> io::Result<()> {
-        if self.asks_first && !retry::is_ready(self.source.fd(), way)? {
+    fn may(&self, interest: Interest) -> io::Result<()> {
+        if self.asks_first && !retry::is_ready(self.source.fd(), interest)? {
             return Err(retry::would_block());
         }
         Ok(())
@@ -75,7 +75,7 @@ impl Pipe {
             return Ok(rustix::io::read(self.source.fd(), buf)?);
         }
         let read = |fd: BorrowedFd<'_>| {
-            self.may(Way::Read)?;
+            self.may(Interest::Read)?;
             Ok(rustix::io::read(fd, &mut *buf)?)
         };
         retry::read(&self.source, Reason::Read, Mode::default(), read, |_| false)
@@ -84,7 +84,7 @@ impl Pipe {
     /// Reads into the reserved capacity of `into`. Returns `None` if it would wait.
     pub(super) fn try_read_onto(&self, into: &mut Vec<u8>) -> io::Result<Option<usize>> {
         retry::try_read(&self.source, |fd| {
-            self.may(Way::Read)?;
+            self.may(Interest::Read)?;
             Ok(rustix::io::read(fd, spare_capacity(into))?)
         })
     }
@@ -93,7 +93,7 @@ impl Pipe {
     #[track_caller]
     pub(super) fn read_onto(&self, into: &mut Vec<u8>) -> io::Result<usize> {
         let read = |fd: BorrowedFd<'_>| {
-            self.may(Way::Read)?;
+            self.may(Interest::Read)?;
             Ok(rustix::io::read(fd, spare_capacity(into))?)
         };
         retry::read(&self.source, Reason::Read, Mode::default(), read, |_| false)
@@ -106,7 +106,7 @@ impl Pipe {
             return Ok(rustix::io::readv(self.source.fd(), &mut bufs[..count])?);
         }
         let read = |fd: BorrowedFd<'_>| {
-            self.may(Way::Read)?;
+            self.may(Interest::Read)?;
             Ok(rustix::io::readv(fd, &mut bufs[..count])?)
         };
         retry::read(&self.source, Reason::Read, Mode::default(), read, |_| false)
@@ -120,9 +120,13 @@ impl Pipe {
         loop {
             let round = |fd: BorrowedFd<'_>| {
                 for _ in 0..WRITES_A_ROUND {
-                    self.may(Way::Write)?;
+                    self.may(Interest::Write)?;
                     let rest = &buf[written..];
-                    let most = if self.asks_first { ROOM } else { usize::MAX };
+                    let most = if self.asks_first {
+                        PIPE_CHUNK
+                    } else {
+                        usize::MAX
+                    };
                     let count = rustix::io::write(fd, &rest[..rest.len().min(most)])?;
                     written += count;
                     if written >= buf.len() || count == 0 {
@@ -134,7 +138,7 @@ impl Pipe {
             let write = || retry::write(&self.source, Reason::Write, Mode::default(), round);
             // The bytes that were written must be reported, also those of the last round before it
             // had to wait.
-            match retry::hold_up_cancel(write) {
+            match retry::defer_cancel(write) {
                 Ok(Ok(true)) => return Ok(written),
                 Ok(Ok(false)) => {}
                 Ok(Err(error)) if written == 0 => return Err(error),
@@ -166,7 +170,7 @@ impl Pipe {
             if rest.is_empty() {
                 continue;
             }
-            match retry::hold_up_cancel(|| self.write(rest)) {
+            match retry::defer_cancel(|| self.write(rest)) {
                 Ok(Ok(count)) => {
                     written += count;
                     if count < rest.len() {

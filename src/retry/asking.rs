@@ -11,9 +11,9 @@ use std::time::Duration;
 use rustix::event::PollFd;
 use rustix::io::Errno;
 
-use super::{Mode, cancelled, flags, io_wait, is_ready, poll, spend, until_ready};
-use crate::green::{Home, OnCancel, Reason, Wait, Wake, park};
-use crate::runtime::io::source::{Kind, Source, Way};
+use super::{Mode, cancelled, flags, io_wait, is_ready, poll, poll_budget, until_ready};
+use crate::green::{OnCancel, Reason, Wait, Wake, WorkerContext, park};
+use crate::runtime::io::source::{Interest, Source, SourceKind};
 use crate::sys::clock::{self, NEVER, Tick};
 use crate::sys::sock;
 
@@ -25,30 +25,30 @@ use crate::sys::sock;
 #[track_caller]
 pub(crate) fn until_ready_borrowed(
     fd: BorrowedFd<'_>,
-    way: Way,
+    interest: Interest,
     timeout: Option<Duration>,
 ) -> io::Result<bool> {
-    if is_ready(fd, way)? {
-        spend();
+    if is_ready(fd, interest)? {
+        poll_budget();
         return Ok(true);
     }
-    if Home::get().is_none() {
+    if WorkerContext::get().is_none() {
         let mode = Mode {
             timeout,
             nonblocking: false,
         };
         let wait = io_wait(Reason::Readiness, mode, Location::caller());
-        return match poll(&mut [PollFd::from_borrowed_fd(fd, flags(way))], &wait)? {
+        return match poll(&mut [PollFd::from_borrowed_fd(fd, flags(interest))], &wait)? {
             // Tells whether the descriptor was closed meanwhile.
-            Wake::Event => is_ready(fd, way).map(|_| true),
+            Wake::Event => is_ready(fd, interest).map(|_| true),
             Wake::Elapsed => Ok(false),
             Wake::Cancelled => Err(cancelled()),
         };
     }
     // The reactor knows descriptors, not borrows: this one is ours, and is never registered twice.
     match sock::duplicate(fd) {
-        Ok(own) => until_ready(&Source::new(own, Kind::Other), way, timeout),
-        Err(error) if is_out_of_descriptors(&error) => until_ready_by_asking(fd, way, timeout),
+        Ok(own) => until_ready(&Source::new(own, SourceKind::Other), interest, timeout),
+        Err(error) if is_out_of_descriptors(&error) => until_ready_by_asking(fd, interest, timeout),
         Err(error) => Err(error),
     }
 }
@@ -66,12 +66,12 @@ pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
 #[track_caller]
 fn until_ready_by_asking(
     fd: BorrowedFd<'_>,
-    way: Way,
+    interest: Interest,
     timeout: Option<Duration>,
 ) -> io::Result<bool> {
     let deadline = timeout.map_or(NEVER, clock::after);
     let mut pauses = Pauses::default();
-    while !is_ready(fd, way)? {
+    while !is_ready(fd, interest)? {
         if deadline <= clock::now() {
             return Ok(false);
         }

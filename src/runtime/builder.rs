@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::config::{AtEnd, Config, OnDeadlock};
 use super::inspect::report::Reporter;
-use super::life::Runtime;
+use super::instance::Runtime;
 use super::stepped::Stepped;
 use crate::stack::StackSize;
 
@@ -115,7 +115,7 @@ impl Builder {
     /// may have borrowed from them. So it fits a program that ends soon after. Who joins such a
     /// thread from outside of the runtime waits for ever.
     ///
-    /// A [`Worker`](crate::Worker), which has no OS thread of its own to leave behind, always
+    /// A [`WorkerLoop`](crate::Worker), which has no OS thread of its own to leave behind, always
     /// unwinds.
     ///
     /// ```
@@ -233,9 +233,9 @@ impl Builder {
     /// [`timeout`](crate::timeout), [`park_timeout`](crate::park_timeout), the `…_timeout` methods
     /// of locks and channels, [`after`](crate::channel::after), [`tick`](crate::channel::tick),
     /// [`interval`](crate::time::interval) and the timeouts of sockets. A worker that runs threads
-    /// looks at its timers between them and needs no wake-up. A [`Worker`](crate::Worker) obeys it
-    /// while it waits itself, not in its descriptor and its `next_deadline`. OS threads that wait
-    /// are not affected.
+    /// looks at its timers between them and needs no wake-up. A [`WorkerLoop`](crate::Worker) obeys
+    /// it while it waits itself, not in its descriptor and its `next_deadline`. OS threads that
+    /// wait are not affected.
     ///
     /// The default is the timer slack of the workers' OS threads, which is 50 µs on Linux unless
     /// the process has set another (`PR_SET_TIMERSLACK`), and none elsewhere. The time that the

@@ -5,14 +5,16 @@ use std::time::Duration;
 use super::inspect::report::Reporter;
 use crate::stack::StackSize;
 
-/// What becomes of the green threads that are still alive when their runtime ends. See [`Builder::at_end`](super::Builder::at_end).
+/// What becomes of the green threads that are still alive when their runtime ends. See
+/// [`Builder::at_end`](super::Builder::at_end).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AtEnd {
     /// They are cancelled: they unwind, and their destructors run. The default.
     #[default]
     Unwind,
-    /// They never run again, and nothing of theirs is dropped, as with OS threads at the end of a program.
+    /// They never run again, and nothing of theirs is dropped, as with OS threads at the end of a
+    /// program.
     Abandon,
 }
 
@@ -23,7 +25,8 @@ pub enum OnDeadlock {
     /// It is reported on stderr, once. The default.
     #[default]
     Report,
-    /// The green threads of the runtime are cancelled, and [`run`](crate::run) panics with the report.
+    /// The green threads of the runtime are cancelled, and [`run`](crate::run) panics with the
+    /// report.
     Panic,
     /// It is reported, and the process is aborted.
     Abort,

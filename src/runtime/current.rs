@@ -1,5 +1,6 @@
 #![allow(unsafe_code, reason = "spawns what may borrow")]
-//! The runtime of the caller, and spawning on it: that of the green thread or of the blocking call, else the process-wide one.
+//! The runtime of the caller, and spawning on it: that of the green thread or of the blocking call,
+//! else the process-wide one.
 
 use std::io;
 use std::panic::Location;
@@ -10,24 +11,25 @@ use super::inspect::report::Reporter;
 use super::join::JoinHandle;
 use super::run::global;
 use super::scheduler::shared::Shared;
-use super::scheduler::start_queue::Unstarted;
-use super::scheduler::worker::Worker;
-use super::spawn::{Order, key, spawn};
-use crate::green::{Green, GreenRef};
+use super::scheduler::unstarted_queue::Unstarted;
+use super::scheduler::worker::WorkerLoop;
+use super::spawn::{SpawnRequest, key, spawn};
+use crate::green::{ThreadInner, ThreadRef};
 
-/// Spawns what borrows nothing, on the runtime of the caller (green, or a blocking call), else on the process-wide one.
+/// Spawns what borrows nothing, on the runtime of the caller (green, or a blocking call), else on
+/// the process-wide one.
 ///
 /// # Errors
 ///
 /// As [`spawn`].
 #[inline]
-pub(crate) fn spawn_static<F, T>(order: Order, f: F) -> io::Result<JoinHandle<T>>
+pub(crate) fn spawn_static<F, T>(request: SpawnRequest, f: F) -> io::Result<JoinHandle<T>>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
     // SAFETY: SP1, both are `'static`.
-    unsafe { spawn_unchecked(order, f) }
+    unsafe { spawn_unchecked(request, f) }
 }
 
 /// As [`spawn_static`], for what may borrow.
@@ -40,13 +42,13 @@ where
 ///
 /// SP1.
 #[inline]
-pub(crate) unsafe fn spawn_unchecked<F, T>(order: Order, f: F) -> io::Result<JoinHandle<T>>
+pub(crate) unsafe fn spawn_unchecked<F, T>(request: SpawnRequest, f: F) -> io::Result<JoinHandle<T>>
 where
     F: FnOnce() -> T + Send,
     T: Send,
 {
     // SAFETY: SP1, by the contract.
-    let handle = unsafe { spawn_here(order, f) }?;
+    let handle = unsafe { spawn_here(request, f) }?;
     // SAFETY: J1.
     Ok(unsafe { JoinHandle::new(handle) })
 }
@@ -61,15 +63,15 @@ where
 ///
 /// SP1.
 #[inline]
-pub(crate) unsafe fn spawn_here<F, T>(order: Order, f: F) -> io::Result<GreenRef>
+pub(crate) unsafe fn spawn_here<F, T>(request: SpawnRequest, f: F) -> io::Result<ThreadRef>
 where
     F: FnOnce() -> T,
 {
-    match Worker::current() {
+    match WorkerLoop::current() {
         // SAFETY: SP1, by the contract.
-        Some(worker) => unsafe { spawn(worker.shared(), order, f) },
+        Some(worker) => unsafe { spawn(worker.shared(), request, f) },
         // SAFETY: as above.
-        None => unsafe { spawn(&elsewhere()?, order, f) },
+        None => unsafe { spawn(&elsewhere()?, request, f) },
     }
 }
 
@@ -84,25 +86,26 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let Some(worker) = Worker::current().filter(|worker| worker.shared().has_no_limit()) else {
-        let order = Order {
+    let Some(worker) = WorkerLoop::current().filter(|worker| worker.shared().has_no_limit()) else {
+        let request = SpawnRequest {
             name: None,
             stack: None,
             scope: None,
             worker: None,
             at,
         };
-        return spawn_static(order, f);
+        return spawn_static(request, f);
     };
-    let block = worker.bear(at)?;
+    let block = worker.allocate_local(at)?;
     // SAFETY: just born; SP1, both are `'static`.
-    let (scheduled, handle) = unsafe { Green::animate(block, f) };
+    let (scheduled, handle) = unsafe { ThreadInner::init_body(block, f) };
     worker.push(Unstarted(scheduled), key::<F, T>(at));
     // SAFETY: J1.
     Ok(unsafe { JoinHandle::new(handle) })
 }
 
-/// On an OS thread that is no worker: the runtime whose blocking call this is, else the process-wide one.
+/// On an OS thread that is no worker: the runtime whose blocking call this is, else the
+/// process-wide one.
 #[cold]
 fn elsewhere() -> io::Result<Arc<Shared>> {
     match runtime_of_thread() {
@@ -113,5 +116,5 @@ fn elsewhere() -> io::Result<Arc<Shared>> {
 
 /// Where the reports of the runtime go on whose worker the caller is.
 pub(crate) fn reporter_of_caller() -> Option<Reporter> {
-    Worker::current().map(|worker| worker.shared().config.reporter.clone())
+    WorkerLoop::current().map(|worker| worker.shared().config.reporter.clone())
 }

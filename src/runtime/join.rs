@@ -1,7 +1,8 @@
 #![allow(unsafe_code, reason = "takes results of any type")]
 //! Handles that own the result of a green thread.
 //!
-//! J2. A shared reference to a handle gives nothing of `T`: taking or dropping the result needs the handle itself.
+//! J2. A shared reference to a handle gives nothing of `T`: taking or dropping the result needs the
+//!     handle itself.
 //! J1. A [`Joiner`] is the handle of C2 in `completion.rs`, and its `T` is that of the spawn.
 
 use std::fmt;
@@ -12,23 +13,25 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::scheduler::context::Context;
+use super::scheduler::runtime_context::RuntimeContext;
 use super::scheduler::shared::Phase;
-use crate::green::budget::spend_quietly;
+use crate::green::budget::poll_budget_quietly;
 use crate::green::cancel::assert_unwinding;
 use crate::green::completion::Completion;
-use crate::green::ends::{self, Watcher};
-use crate::green::park::raise_if_cancelled;
+use crate::green::completion_hooks::{self, OnDone};
+use crate::green::park::unwind_if_cancelled;
 use crate::green::thread::Thread;
 use crate::green::{
-    Cancelled, Green, GreenRef, Home, OnCancel, Outcome, Reason, Unparker, Wait, Wake, park,
+    Cancelled, OnCancel, Outcome, Reason, ThreadInner, ThreadRef, Unparker, Wait, Wake,
+    WorkerContext, park,
 };
 use crate::sys::clock;
 
 /// What [`JoinHandle`] and [`ScopedJoinHandle`](crate::thread::ScopedJoinHandle) have in common.
 pub(crate) struct Joiner<T> {
     thread: Thread,
-    // `Send` if `T` is: the result goes to whoever joins, and a thread of `spawn_local` may leave one that is not.
+    // `Send` if `T` is: the result goes to whoever joins, and a thread of `spawn_local` may leave
+    // one that is not.
     result: PhantomData<T>,
 }
 
@@ -39,7 +42,7 @@ impl<T> Joiner<T> {
     /// # Safety
     ///
     /// J1: `green` is the handle's reference that its spawn gave, and `T` the type of its result.
-    pub(crate) unsafe fn new(green: GreenRef) -> Joiner<T> {
+    pub(crate) unsafe fn new(green: ThreadRef) -> Joiner<T> {
         Joiner {
             thread: Thread::new(Unparker::Green(green)),
             result: PhantomData,
@@ -51,7 +54,7 @@ impl<T> Joiner<T> {
     }
 
     #[inline(always)]
-    fn green(&self) -> &Green {
+    fn green(&self) -> &ThreadInner {
         match self.thread.unparker() {
             Unparker::Green(green) => green,
             Unparker::Os(_) => unreachable!("a joiner is made of a green thread"),
@@ -63,14 +66,14 @@ impl<T> Joiner<T> {
     fn waiter(&self) -> Unparker {
         let waiter = Unparker::current();
         if let Unparker::Os(_) = waiter {
-            refuse_to_wait_for_oneself(self.green());
+            assert_not_self_join(self.green());
         }
         waiter
     }
 
     #[track_caller]
     pub(crate) fn is_finished(&self) -> bool {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         self.green().completion().is_done()
     }
 
@@ -80,7 +83,7 @@ impl<T> Joiner<T> {
     #[track_caller]
     pub(crate) fn cancel(&self) {
         assert_unwinding("cancel");
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         self.green().cancel();
     }
 
@@ -100,21 +103,21 @@ impl<T> Joiner<T> {
                 }
             } else {
                 // Without a limit, so it has ended.
-                let _end = self.await_watched(wait);
+                let _end = self.wait_hooked(wait);
             }
         }
         self.take(wait)
     }
 
-    /// The wait for its end, which says whose end it is. If that thread waits for a lock or another end in turn, this may
-    /// close a cycle.
+    /// The wait for its end, which says whose end it is. If that thread waits for a lock or another
+    /// end in turn, this may close a cycle.
     #[inline(always)]
     fn named(&self, wait: &Wait) -> Wait {
         let green = self.green();
         if green.may_be_deadlocked()
-            && let Some(home) = Home::get()
+            && let Some(cx) = WorkerContext::get()
         {
-            home.suspicion.set(true);
+            cx.suspicion.set(true);
         }
         wait.on(green.id().get() as usize)
     }
@@ -124,19 +127,19 @@ impl<T> Joiner<T> {
     fn take(self, wait: &Wait) -> Outcome<T> {
         // SAFETY: J1; it is done.
         let outcome = unsafe { self.green().take_result() };
-        self.let_go();
+        self.drop_reference();
         if let Err(payload) = &outcome
             && payload.is::<Cancelled>()
         {
             // Both are: the end of the caller is its own, not a result that it did not expect.
-            end_together(wait);
+            unwind_with_runtime(wait);
         }
         outcome
     }
 
     /// Drops a handle whose thread is done and has no result any more: only the reference is left.
     #[inline(always)]
-    fn let_go(self) {
+    fn drop_reference(self) {
         let this = ManuallyDrop::new(self);
         // SAFETY: it is not dropped again.
         drop(unsafe { ptr::read(&raw const this.thread) });
@@ -144,14 +147,15 @@ impl<T> Joiner<T> {
 
     /// As [`Joiner::join`], until the deadline of `wait`; then the joiner comes back.
     pub(crate) fn join_until(self, wait: &Wait) -> Result<Outcome<T>, Joiner<T>> {
-        match self.await_end(wait) {
+        match self.wait_done(wait) {
             Wake::Event => Ok(self.take(wait)),
             Wake::Elapsed | Wake::Cancelled => Err(self),
         }
     }
 
-    /// Waits for the end (then it is [`Wake::Event`]), as `wait` says. Unwinding out of it leaves the handle as it was.
-    pub(crate) fn await_end(&self, wait: &Wait) -> Wake {
+    /// Waits for the end (then it is [`Wake::Event`]), as `wait` says. Unwinding out of it leaves
+    /// the handle as it was.
+    pub(crate) fn wait_done(&self, wait: &Wait) -> Wake {
         /// Nobody waits any more.
         struct Leave<'a>(&'a Completion);
         impl Drop for Leave<'_> {
@@ -164,16 +168,16 @@ impl<T> Joiner<T> {
             return Wake::Event;
         }
         if !completion.enter(self.waiter()) {
-            return self.await_watched(wait);
+            return self.wait_hooked(wait);
         }
         let leave = Leave(completion);
-        let wake = self.until_done(wait);
+        let wake = self.park_until_done(wait);
         drop(leave);
         wake
     }
 
     /// Parks until it is done ([`Wake::Event`]), or the wait ends otherwise.
-    fn until_done(&self, wait: &Wait) -> Wake {
+    fn park_until_done(&self, wait: &Wait) -> Wake {
         let wait = &self.named(wait);
         let completion = self.green().completion();
         let mut wake = Wake::Event;
@@ -190,7 +194,7 @@ impl<T> Joiner<T> {
 /// A thread of a worker that is stepped by hand never ends while the one who steps it waits.
 #[cold]
 #[track_caller]
-fn refuse_to_wait_for_oneself(green: &Green) {
+fn assert_not_self_join(green: &ThreadInner) {
     if green.is_stepped_here() && !green.completion().is_done() {
         panic!(
             "join: the green thread belongs to a Worker of the calling OS thread, which would wait for itself; \
@@ -200,10 +204,10 @@ fn refuse_to_wait_for_oneself(green: &Green) {
 }
 
 /// A joiner of a thread whose end others watch: one more of them.
-struct Bystander(Unparker);
+struct DoneWaiter(Unparker);
 
-impl Watcher for Bystander {
-    fn ended(&self) {
+impl OnDone for DoneWaiter {
+    fn on_done(&self) {
         self.0.unpark();
     }
 }
@@ -211,39 +215,40 @@ impl Watcher for Bystander {
 impl<T> Joiner<T> {
     /// The end has come, or is watched (C4 in `completion.rs`).
     #[cold]
-    fn await_watched(&self, wait: &Wait) -> Wake {
-        struct Forget<'a>(&'a Green, Arc<dyn Watcher>);
+    fn wait_hooked(&self, wait: &Wait) -> Wake {
+        struct Forget<'a>(&'a ThreadInner, Arc<dyn OnDone>);
         impl Drop for Forget<'_> {
             fn drop(&mut self) {
-                ends::forget(self.0, &self.1);
+                completion_hooks::remove_hook(self.0, &self.1);
             }
         }
         let green = self.green();
         if green.completion().is_done() {
             return Wake::Event;
         }
-        let me: Arc<dyn Watcher> = Arc::new(Bystander(Unparker::current()));
+        let me: Arc<dyn OnDone> = Arc::new(DoneWaiter(Unparker::current()));
         let me = Forget(green, me);
-        ends::watch(green, Arc::clone(&me.1));
-        self.until_done(wait)
+        completion_hooks::add_hook(green, Arc::clone(&me.1));
+        self.park_until_done(wait)
     }
 
-    /// The watcher of this kind, which is told when the thread has ended, at once if it has. The result stays the handle's.
-    pub(crate) fn watch_as<W: Watcher>(&self, make: impl FnOnce() -> W) -> Arc<W> {
-        ends::watch_as(self.green(), make)
+    /// The watcher of this kind, which is told when the thread has ended, at once if it has. The
+    /// result stays the handle's.
+    pub(crate) fn add_hook_once<W: OnDone>(&self, make: impl FnOnce() -> W) -> Arc<W> {
+        completion_hooks::add_hook_once(self.green(), make)
     }
 }
 
 #[cold]
-fn end_together(wait: &Wait) {
-    if let Some(home) = Home::get()
-        && Context::of(home).is_some_and(|context| context.shared.phase() != Phase::Open)
+fn unwind_with_runtime(wait: &Wait) {
+    if let Some(cx) = WorkerContext::get()
+        && RuntimeContext::of(cx).is_some_and(|context| context.shared.phase() != Phase::Open)
         && wait.on_cancel != OnCancel::Shield
     {
         // Its turn to be cancelled may not have come yet.
         if cfg!(panic = "unwind") {
-            home.current().cancel();
-            raise_if_cancelled();
+            cx.current().cancel();
+            unwind_if_cancelled();
         }
     }
 }
@@ -257,7 +262,8 @@ impl<T> Drop for Joiner<T> {
 
 /// The right to join a green thread: to wait for its end, and to have its result.
 ///
-/// As [`std::thread::JoinHandle`]. Dropping it detaches the thread, which goes on until it ends or its runtime does.
+/// As [`std::thread::JoinHandle`]. Dropping it detaches the thread, which goes on until it ends or
+/// its runtime does.
 ///
 /// ```
 /// rustlet::run(|| {
@@ -271,7 +277,7 @@ impl<T> JoinHandle<T> {
     /// # Safety
     ///
     /// J1.
-    pub(crate) unsafe fn new(green: GreenRef) -> JoinHandle<T> {
+    pub(crate) unsafe fn new(green: ThreadRef) -> JoinHandle<T> {
         // SAFETY: J1.
         JoinHandle(unsafe { Joiner::new(green) })
     }
@@ -282,14 +288,15 @@ impl<T> JoinHandle<T> {
         self.0.thread()
     }
 
-    /// Waits until the thread has ended, and gives its result. Suspends the calling green thread, or blocks the
-    /// calling OS thread.
+    /// Waits until the thread has ended, and gives its result. Suspends the calling green thread,
+    /// or blocks the calling OS thread.
     ///
     /// Cancelled meanwhile, the caller unwinds and the thread is detached.
     ///
     /// # Errors
     ///
-    /// The payload of its panic, if it panicked; [`Cancelled`](crate::Cancelled), if it was cancelled.
+    /// The payload of its panic, if it panicked; [`Cancelled`](crate::Cancelled), if it was
+    /// cancelled.
     ///
     /// ```
     /// rustlet::run(|| {
@@ -298,18 +305,21 @@ impl<T> JoinHandle<T> {
     ///     assert_eq!(payload.downcast_ref::<&str>(), Some(&"no"));
     /// });
     /// ```
-    // Down to the switch, as `park`: each return between it and the caller's code would be mispredicted.
+    // Down to the switch, as `park`: each return between it and the caller's code would be
+    // mispredicted.
     #[track_caller]
     #[inline(always)]
     pub fn join(self) -> Outcome<T> {
         self.0.join(&Wait::new(Reason::Join))
     }
 
-    /// As [`join`](JoinHandle::join), for at most `duration`. A duration of zero gives the other threads a turn.
+    /// As [`join`](JoinHandle::join), for at most `duration`. A duration of zero gives the other
+    /// threads a turn.
     ///
     /// # Errors
     ///
-    /// The handle itself, if the time is up and the thread has not ended: to wait again, to cancel, to drop.
+    /// The handle itself, if the time is up and the thread has not ended: to wait again, to cancel,
+    /// to drop.
     ///
     /// ```
     /// use std::time::Duration;
@@ -345,11 +355,13 @@ impl<T> JoinHandle<T> {
         self.0.is_finished()
     }
 
-    /// Cancels the thread: it unwinds from its present wait or its next one, running destructors, and its `join`
-    /// gives [`Cancelled`](crate::Cancelled). If it has not started, it never runs. Does not wait; `join` waits for the end.
+    /// Cancels the thread: it unwinds from its present wait or its next one, running destructors,
+    /// and its `join` gives [`Cancelled`](crate::Cancelled). If it has not started, it never runs.
+    /// Does not wait; `join` waits for the end.
     ///
-    /// Level-triggered: each wait raises it, until the thread has ended. [`shield`](crate::shield) holds it off. What happens in
-    /// destructors, with `catch_unwind`, in scopes and in C callbacks is told at [`timeout`](crate::timeout).
+    /// Level-triggered: each wait raises it, until the thread has ended. [`shield`](crate::shield)
+    /// holds it off. What happens in destructors, with `catch_unwind`, in scopes and in C callbacks
+    /// is told at [`timeout`](crate::timeout).
     ///
     /// # Panics
     ///

@@ -25,11 +25,11 @@ mod config;
 pub(crate) mod current;
 #[cfg(not(loom))]
 mod inspect;
+#[cfg(not(loom))]
+mod instance;
 pub(crate) mod io;
 #[cfg(not(loom))]
 pub(crate) mod join;
-#[cfg(not(loom))]
-mod life;
 #[cfg(not(loom))]
 mod placement;
 #[cfg(not(loom))]
@@ -47,6 +47,6 @@ pub use self::{
     inspect::dump::{Dump, WorkerInfo, dump},
     inspect::registry::{ShutdownError, ThreadInfo, ThreadState, WaitsFor, threads},
     inspect::report::{Report, ReportKind},
-    life::{Handle, Metrics, Runtime},
+    instance::{Handle, Metrics, Runtime},
     run::{run, run_all},
 };

@@ -1,4 +1,5 @@
-//! Running a function as the first green thread of a runtime: [`run`], [`run_all`], and the process-wide runtime.
+//! Running a function as the first green thread of a runtime: [`run`], [`run_all`], and the
+//! process-wide runtime.
 
 use std::io;
 use std::mem::ManuallyDrop;
@@ -6,33 +7,37 @@ use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::builder::Builder;
-use super::life::{Runtime, first, give, panic_if_deadlocked, refuse_inside};
+use super::instance::{Runtime, panic_if_deadlocked, refuse_inside, return_or_resume, spawn_main};
 use super::scheduler::shared::Shared;
 use crate::green::Cancelled;
-use crate::green::park::raise_if_cancelled;
+use crate::green::park::unwind_if_cancelled;
 use crate::shim::lock;
 
 fn ended_by_itself<T>() -> T {
     resume_unwind(Box::new(Cancelled::new()))
 }
 
-/// Runs `f` as the first green thread of a runtime of its own, and returns its value when it has ended.
+/// Runs `f` as the first green thread of a runtime of its own, and returns its value when it has
+/// ended.
 ///
-/// `f` may borrow from the caller. Green threads that are still alive when `f` returns are cancelled: they unwind
-/// from where they wait, running their destructors, and `run` returns when they have. A program of green
-/// threads ends when its `main` does, as one of OS threads. To wait for all of them, use [`run_all`].
+/// `f` may borrow from the caller. Green threads that are still alive when `f` returns are
+/// cancelled: they unwind from where they wait, running their destructors, and `run` returns when
+/// they have. A program of green threads ends when its `main` does, as one of OS threads. To wait
+/// for all of them, use [`run_all`].
 ///
-/// `run` may be called again, and by several OS threads at once. The calling OS thread is blocked meanwhile. A
-/// [`timeout`](crate::timeout) around it cancels `f`, and `run` unwinds when all has ended.
+/// `run` may be called again, and by several OS threads at once. The calling OS thread is blocked
+/// meanwhile. A [`timeout`](crate::timeout) around it cancels `f`, and `run` unwinds when all has
+/// ended.
 ///
-/// A thread that has not ended when nothing has for five seconds (it computes, or stays in a [`shield`](crate::shield)) is named on stderr
-/// and left behind. With `panic = "abort"` nothing can be unwound: what is still alive is left behind at once, as OS threads are
-/// at the end of a program.
+/// A thread that has not ended when nothing has for five seconds (it computes, or stays in a
+/// [`shield`](crate::shield)) is named on stderr and left behind. With `panic = "abort"` nothing
+/// can be unwound: what is still alive is left behind at once, as OS threads are at the end of a
+/// program.
 ///
 /// # Panics
 ///
-/// With the panic of `f`, if it panics; if the caller is a green thread itself; if no OS thread, epoll
-/// instance or stack can be had (a [`Builder`] gives an error instead).
+/// With the panic of `f`, if it panics; if the caller is a green thread itself; if no OS thread,
+/// epoll instance or stack can be had (a [`Builder`] gives an error instead).
 ///
 /// ```
 /// let greeting = String::from("hello");
@@ -47,16 +52,17 @@ where
 {
     refuse_inside();
     let runtime = start_or_panic();
-    let outcome = first(&runtime.shared, f);
+    let outcome = spawn_main(&runtime.shared, f);
     panic_if_deadlocked(&runtime.shared);
     drop(runtime);
-    give(outcome, ended_by_itself)
+    return_or_resume(outcome, ended_by_itself)
 }
 
 /// As [`run`], but waits until every green thread has ended by itself.
 ///
-/// If `f` panics, the others still run to their end before the panic goes on. A [`timeout`](crate::timeout) around it cancels those that are left, and
-/// `run_all` unwinds when they have ended.
+/// If `f` panics, the others still run to their end before the panic goes on. A
+/// [`timeout`](crate::timeout) around it cancels those that are left, and `run_all` unwinds when
+/// they have ended.
 ///
 /// # Panics
 ///
@@ -81,14 +87,14 @@ where
 {
     refuse_inside();
     let runtime = start_or_panic();
-    let outcome = first(&runtime.shared, f);
+    let outcome = spawn_main(&runtime.shared, f);
     let all = runtime.wait_all();
     panic_if_deadlocked(&runtime.shared);
     drop(runtime);
     if !all && outcome.is_ok() {
-        raise_if_cancelled();
+        unwind_if_cancelled();
     }
-    give(outcome, ended_by_itself)
+    return_or_resume(outcome, ended_by_itself)
 }
 
 #[track_caller]

@@ -2,9 +2,11 @@
     unsafe_code,
     reason = "erases the types of closures, and hands references to the scheduler"
 )]
-//! From a closure to a thread in a queue, on a runtime that the caller names. `current.rs` finds the one that is meant otherwise.
+//! From a closure to a thread in a queue, on a runtime that the caller names. `current.rs` finds
+//! the one that is meant otherwise.
 //!
-//! SP1. `F` and `T` outlive the thread: they are `'static`, or the caller waits for the thread's end.
+//! SP1. `F` and `T` outlive the thread: they are `'static`, or the caller waits for the thread's
+//!      end.
 
 use std::io;
 use std::panic::Location;
@@ -14,15 +16,15 @@ use std::sync::atomic::Ordering;
 use super::join::JoinHandle;
 use super::placement::sites;
 use super::scheduler::shared::Shared;
-use super::scheduler::start_queue::Unstarted;
-use super::scheduler::worker::Worker;
+use super::scheduler::unstarted_queue::Unstarted;
+use super::scheduler::worker::WorkerLoop;
 use crate::green::scope::ScopeState;
-use crate::green::{Birth, Green, GreenRef, Home, OwnStack, OwningScope};
+use crate::green::{OwnStack, OwningScope, SpawnInfo, ThreadInner, ThreadRef, WorkerContext};
 use crate::stack::{self, StackSize};
 
 /// What the ways to spawn differ in.
 #[derive(Debug)]
-pub(crate) struct Order {
+pub(crate) struct SpawnRequest {
     pub(crate) name: Option<Box<str>>,
     pub(crate) stack: Option<StackSize>,
     pub(crate) scope: Option<Arc<ScopeState>>,
@@ -31,11 +33,11 @@ pub(crate) struct Order {
     pub(crate) at: &'static Location<'static>,
 }
 
-impl Order {
+impl SpawnRequest {
     /// A thread without a name, called for at the caller's caller.
     #[track_caller]
-    pub(crate) fn new() -> Order {
-        Order {
+    pub(crate) fn new() -> SpawnRequest {
+        SpawnRequest {
             name: None,
             stack: None,
             scope: None,
@@ -56,9 +58,9 @@ fn refuse(shared: &Shared) -> io::Error {
 }
 
 /// Whether the worker that is asked for exists.
-fn check_worker(order: &Order, shared: &Shared) -> io::Result<()> {
+fn check_worker(request: &SpawnRequest, shared: &Shared) -> io::Result<()> {
     let workers = shared.peers.len();
-    match order.worker {
+    match request.worker {
         Some(index) if index >= workers => Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             format!("there is no worker {index}: the runtime has {workers}, counted from 0"),
@@ -69,11 +71,11 @@ fn check_worker(order: &Order, shared: &Shared) -> io::Result<()> {
 
 /// The right to a stack: of the usual size, as a credit; of another, as the stack itself.
 fn secure_stack(
-    order: &Order,
+    request: &SpawnRequest,
     shared: &Shared,
-    worker: Option<&Worker>,
+    worker: Option<&WorkerLoop>,
 ) -> io::Result<Option<OwnStack>> {
-    match (order.stack, worker) {
+    match (request.stack, worker) {
         (Some(size), _) if size != shared.config.stack => OwnStack::take(size).map(Some),
         (_, Some(worker)) => worker.reserve().map(|()| None),
         (_, None) => stack::reserve_shared(shared.config.stack).map(|()| None),
@@ -82,8 +84,8 @@ fn secure_stack(
 
 /// Takes back what a spawn that failed was granted.
 #[cold]
-fn give_back(shared: &Shared, worker: Option<&Worker>, usual_stack: bool) {
-    shared.dismiss();
+fn give_back(shared: &Shared, worker: Option<&WorkerLoop>, usual_stack: bool) {
+    shared.release_slot();
     match worker {
         Some(worker) if usual_stack => worker.unreserve(),
         None if usual_stack => stack::unreserve_shared(shared.config.stack),
@@ -91,12 +93,12 @@ fn give_back(shared: &Shared, worker: Option<&Worker>, usual_stack: bool) {
     }
 }
 
-fn birth(order: Order, own_stack: Option<OwnStack>, shared: &Shared) -> Birth {
-    Birth {
-        name: order.name,
-        at: order.at,
+fn spawn_info(request: SpawnRequest, own_stack: Option<OwnStack>, shared: &Shared) -> SpawnInfo {
+    SpawnInfo {
+        name: request.name,
+        at: request.at,
         group: shared.group,
-        scope: order.scope.map(|scope| scope as Arc<dyn OwningScope>),
+        scope: request.scope.map(|scope| scope as Arc<dyn OwningScope>),
         own_stack,
     }
 }
@@ -104,7 +106,7 @@ fn birth(order: Order, own_stack: Option<OwnStack>, shared: &Shared) -> Birth {
 /// The name of the spawn site of a closure of that type.
 #[inline(always)]
 pub(super) fn key<F: FnOnce() -> T, T>(at: &'static Location<'static>) -> u64 {
-    sites::key(std::ptr::from_ref(at).addr(), Green::kind::<F, T>())
+    sites::key(std::ptr::from_ref(at).addr(), ThreadInner::kind::<F, T>())
 }
 
 /// Spawns on `shared`, from one of its own green threads or from anywhere else.
@@ -117,24 +119,28 @@ pub(super) fn key<F: FnOnce() -> T, T>(at: &'static Location<'static>) -> u64 {
 ///
 /// SP1.
 #[inline]
-pub(crate) unsafe fn spawn<F, T>(shared: &Arc<Shared>, order: Order, f: F) -> io::Result<GreenRef>
+pub(crate) unsafe fn spawn<F, T>(
+    shared: &Arc<Shared>,
+    request: SpawnRequest,
+    f: F,
+) -> io::Result<ThreadRef>
 where
     F: FnOnce() -> T,
 {
-    check_worker(&order, shared)?;
-    let worker = Worker::current().filter(|worker| Arc::ptr_eq(worker.shared(), shared));
-    if !shared.admit() {
+    check_worker(&request, shared)?;
+    let worker = WorkerLoop::current().filter(|worker| Arc::ptr_eq(worker.shared(), shared));
+    if !shared.acquire_slot() {
         return Err(refuse(shared));
     }
-    let stack = secure_stack(&order, shared, worker).inspect_err(|_| shared.dismiss())?;
+    let stack = secure_stack(&request, shared, worker).inspect_err(|_| shared.release_slot())?;
     let usual = stack.is_none();
-    let key = key::<F, T>(order.at);
-    let fixed = order.worker;
+    let key = key::<F, T>(request.at);
+    let fixed = request.worker;
     // Given back before the closure goes, whose destructor may unwind.
-    let block = Green::born_so(birth(order, stack, shared))
+    let block = ThreadInner::allocate_with(spawn_info(request, stack, shared))
         .inspect_err(|_| give_back(shared, worker, usual))?;
     // SAFETY: just born; SP1.
-    let (scheduled, handle) = unsafe { Green::animate_so(block, f) };
+    let (scheduled, handle) = unsafe { ThreadInner::animate_so(block, f) };
     match (worker, fixed) {
         (Some(worker), Some(index)) => worker.push_fixed(index, Unstarted(scheduled), key),
         (Some(worker), None) => worker.push(Unstarted(scheduled), key),
@@ -156,17 +162,17 @@ where
 /// # Panics
 ///
 /// The caller is not a green thread.
-pub(crate) fn spawn_local<F, T>(order: Order, f: F) -> io::Result<JoinHandle<T>>
+pub(crate) fn spawn_local<F, T>(request: SpawnRequest, f: F) -> io::Result<JoinHandle<T>>
 where
     F: FnOnce() -> T + 'static,
     T: 'static,
 {
-    let Some(worker) = Home::get().and_then(Worker::of) else {
+    let Some(worker) = WorkerContext::get().and_then(WorkerLoop::of) else {
         panic!(
             "spawn_local: the caller is not a green thread, so there is no worker for the new one to stay on"
         );
     };
-    spawn_at(worker, order, f)
+    spawn_at(worker, request, f)
 }
 
 /// Spawns on `worker`, whose OS thread the caller is on.
@@ -174,28 +180,33 @@ where
 /// # Errors
 ///
 /// As [`spawn`].
-pub(super) fn spawn_at<F, T>(worker: &Worker, order: Order, f: F) -> io::Result<JoinHandle<T>>
+pub(super) fn spawn_at<F, T>(
+    worker: &WorkerLoop,
+    request: SpawnRequest,
+    f: F,
+) -> io::Result<JoinHandle<T>>
 where
     F: FnOnce() -> T + 'static,
     T: 'static,
 {
     let shared = worker.shared();
-    check_worker(&order, shared)?;
-    if order.worker.is_some_and(|index| index != worker.index()) {
+    check_worker(&request, shared)?;
+    if request.worker.is_some_and(|index| index != worker.index()) {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             "a local thread stays on the worker of the calling thread, and another worker was asked for",
         ));
     }
-    if !shared.admit() {
+    if !shared.acquire_slot() {
         return Err(refuse(shared));
     }
-    let stack = secure_stack(&order, shared, Some(worker)).inspect_err(|_| shared.dismiss())?;
+    let stack =
+        secure_stack(&request, shared, Some(worker)).inspect_err(|_| shared.release_slot())?;
     let usual = stack.is_none();
-    let block = Green::born_so(birth(order, stack, shared))
+    let block = ThreadInner::allocate_with(spawn_info(request, stack, shared))
         .inspect_err(|_| give_back(shared, Some(worker), usual))?;
     // SAFETY: just born; SP1, both are `'static`.
-    let (scheduled, handle) = unsafe { Green::animate(block, f) };
+    let (scheduled, handle) = unsafe { ThreadInner::init_body(block, f) };
     worker.push_local(scheduled);
     // SAFETY: J1.
     Ok(unsafe { JoinHandle::new(handle) })
@@ -207,13 +218,17 @@ where
 ///
 /// As [`spawn`].
 #[inline]
-pub(crate) fn spawn_on<F, T>(shared: &Arc<Shared>, order: Order, f: F) -> io::Result<JoinHandle<T>>
+pub(crate) fn spawn_on<F, T>(
+    shared: &Arc<Shared>,
+    request: SpawnRequest,
+    f: F,
+) -> io::Result<JoinHandle<T>>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
     // SAFETY: SP1, both are `'static`.
-    let handle = unsafe { spawn(shared, order, f) }?;
+    let handle = unsafe { spawn(shared, request, f) }?;
     // SAFETY: J1.
     Ok(unsafe { JoinHandle::new(handle) })
 }

@@ -1,20 +1,25 @@
-//! A worker that is stepped by hand: it has no OS thread of its own, but a turn on its user's whenever that calls.
+//! A worker that is stepped by hand: it has no OS thread of its own, but a turn on its user's
+//! whenever that calls.
 //!
-//! It is the worker of a runtime of its own with one peer, so that nobody takes threads from it. What is spawned on it does not
-//! wait in the queue of the unstarted: it is ready at once, and so the run queue alone is the order, first come first served.
+//! It is the worker of a runtime of its own with one peer, so that nobody takes threads from it.
+//! What is spawned on it does not wait in the queue of the unstarted: it is ready at once, and so
+//! the run queue alone is the order, first come first served.
 //!
-//! H1. Everything here is called on the OS thread that made it, because a [`Stepped`] is not `Send`. So its green
-//!     threads, once started, stay on that OS thread, as those of every worker do.
-//! H2. A [`Stepped`] is behind an `Rc` from its birth to its end: its home stays where it is, because suspended threads
-//!     have references to it, which they go on to use when they are resumed.
+//! H1. Everything here is called on the OS thread that made it, because a [`Stepped`] is not
+//!     `Send`. So its green threads, once started, stay on that OS thread, as those of every worker
+//!     do.
+//! H2. A [`Stepped`] is behind an `Rc` from its birth to its end: its home stays where it is,
+//!     because suspended threads have references to it, which they go on to use when they are
+//!     resumed.
 //! H3. It ends when no green thread lives on it, or the process does.
-//! H4. It is owned by a frame (`lend` in `src/worker.rs`) that ends it, so it cannot be forgotten, and it ends before its OS thread
-//!     destroys the thread-locals that its green threads have used: they may hold references to those, and have lent them to other
-//!     OS threads.
+//! H4. It is owned by a frame (`lend` in `src/worker.rs`) that ends it, so it cannot be forgotten,
+//!     and it ends before its OS thread destroys the thread-locals that its green threads have
+//!     used: they may hold references to those, and have lent them to other OS threads.
 //!
-//! Between two steps the bell is as that of a sleeping worker, if somebody polls the descriptor: the steps 7 to 9 of
-//! `green/mailbox.rs`, where the sleep is the user's. What a bell does not tell (threads that are ready, a timer) the alarm
-//! does, which is registered level-triggered: it stays readable until it is set anew.
+//! Between two steps the notifier is as that of a sleeping worker, if somebody polls the
+//! descriptor: the steps 7 to 9 of `green/context/remote.rs`, where the sleep is the user's. What a
+//! notifier does not tell (threads that are ready, a timer) the alarm does, which is registered
+//! level-triggered: it stays readable until it is set anew.
 
 use std::cell::Cell;
 use std::io;
@@ -25,22 +30,22 @@ use std::time::Duration;
 
 use super::config::Config;
 use super::inspect::{panic_hook, registry, watchdog};
+use super::instance::Handle;
 use super::io::reactor::Reactor;
 use super::join::JoinHandle;
-use super::life::Handle;
-use super::scheduler::shared::{Peer, Phase, Shared};
-use super::scheduler::worker::Worker;
-use super::spawn::{Order, spawn_at};
-use crate::green::context::home::{step_here, step_no_more};
-use crate::green::context::remote::Mailbox;
-use crate::green::park::{attend_os, raise_if_cancelled};
-use crate::green::{Home, OnCancel, Reason, Wait};
+use super::scheduler::shared::{Phase, Shared, WorkerShared};
+use super::scheduler::worker::WorkerLoop;
+use super::spawn::{SpawnRequest, spawn_at};
+use crate::green::context::remote::Remote;
+use crate::green::context::worker_context::{step_here, step_no_more};
+use crate::green::park::{check_cancel_os, unwind_if_cancelled};
+use crate::green::{OnCancel, Reason, Wait, WorkerContext};
 use crate::sys::clock::{self, NEVER, Tick};
 use crate::sys::exit;
-use crate::sys::poll::alarm::Alarm;
+use crate::sys::poll::timer_fd::TimerFd;
 
 /// A mailbox that is given back.
-struct Opened(&'static Mailbox);
+struct Opened(&'static Remote);
 
 impl Drop for Opened {
     fn drop(&mut self) {
@@ -50,12 +55,12 @@ impl Drop for Opened {
 
 /// See the module's text.
 pub(crate) struct Stepped {
-    worker: Worker,
-    alarm: Alarm,
+    worker: WorkerLoop,
+    timer_fd: TimerFd,
     /// Somebody has the descriptor.
     polled: Cell<bool>,
     // After the worker, whose messages it takes.
-    mailbox: Opened,
+    remote: Opened,
 }
 
 impl Stepped {
@@ -68,13 +73,13 @@ impl Stepped {
         crate::stack::overflow::install(registry::describe_overflow)?;
         panic_hook::install();
         crate::stack::overflow::prepare_thread()?;
-        let mailbox = Opened(Mailbox::open()?);
-        let mut reactor = Reactor::new(mailbox.0)?;
-        let alarm = Alarm::new()?;
-        reactor.mirror(alarm.as_fd())?;
-        // The bell's line can be written to, which is an event.
+        let remote = Opened(Remote::open()?);
+        let mut reactor = Reactor::new(remote.0)?;
+        let timer_fd = TimerFd::new()?;
+        reactor.mirror(timer_fd.as_fd())?;
+        // The notifier's line can be written to, which is an event.
         reactor.poll(0)?;
-        let peers = Box::new([Peer::new(mailbox.0)]);
+        let peers = Box::new([WorkerShared::new(remote.0)]);
         let shared = Arc::new(Shared::new(peers, config));
         super::scheduler::shared::enlist(&shared);
         if let Some(period) = watch {
@@ -82,10 +87,10 @@ impl Stepped {
         }
         step_here(shared.group);
         Ok(Rc::new(Stepped {
-            worker: Worker::by_hand(shared, reactor),
-            alarm,
+            worker: WorkerLoop::by_hand(shared, reactor),
+            timer_fd,
             polled: Cell::new(false),
-            mailbox,
+            remote,
         }))
     }
 
@@ -94,37 +99,37 @@ impl Stepped {
     /// # Errors
     ///
     /// As [`spawn`](crate::runtime::spawn::spawn).
-    pub(crate) fn assign<F, T>(&self, order: Order, f: F) -> io::Result<JoinHandle<T>>
+    pub(crate) fn assign<F, T>(&self, request: SpawnRequest, f: F) -> io::Result<JoinHandle<T>>
     where
         F: FnOnce() -> T + 'static,
         T: 'static,
     {
-        let handle = spawn_at(&self.worker, order, f)?;
-        self.lie_down();
+        let handle = spawn_at(&self.worker, request, f)?;
+        self.prepare_sleep();
         Ok(handle)
     }
 
     /// Looks around, then runs one step. False: nothing was ready.
     pub(crate) fn step(&self) -> bool {
-        self.mailbox.0.bell.awake();
+        self.remote.0.notifier.awake();
         let stepped = self.worker.enter(|| {
             self.worker.look();
-            self.worker.tell_idle();
+            self.worker.notify_idle();
             self.worker.step_one()
         });
-        self.lie_down();
+        self.prepare_sleep();
         stepped
     }
 
     /// Runs until nothing lives on it, or a limit around the call ends it between two threads.
     pub(crate) fn work(&self) {
         // It would end each rest at once.
-        self.alarm.set(NEVER, 0);
-        self.mailbox.0.bell.awake();
+        self.timer_fd.set(NEVER, 0);
+        self.remote.0.notifier.awake();
         let wait = Wait::new(Reason::Join).on_cancel(OnCancel::Defer);
         let ended = self.worker.enter(|| {
             while self.live() > 0 {
-                let Ok(limit) = attend_os(&wait) else {
+                let Ok(limit) = check_cancel_os(&wait) else {
                     return false;
                 };
                 let most = match limit.look_again() {
@@ -135,18 +140,18 @@ impl Stepped {
             }
             true
         });
-        self.lie_down();
+        self.prepare_sleep();
         if !ended {
-            raise_if_cancelled();
+            unwind_if_cancelled();
         }
     }
 
     /// Its threads have their turn to sleep, and the user's loop with them.
-    fn lie_down(&self) {
+    fn prepare_sleep(&self) {
         if self.polled.get() && !self.is_running() {
             // Step 7; `due` is step 8. What comes from now on rings.
-            self.mailbox.0.bell.prepare();
-            self.alarm.set(self.worker.due(), clock::now());
+            self.remote.0.notifier.prepare();
+            self.timer_fd.set(self.worker.due(), clock::now());
         }
     }
 
@@ -158,14 +163,14 @@ impl Stepped {
     /// Readable when there is something to do.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         if !self.polled.replace(true) {
-            self.lie_down();
+            self.prepare_sleep();
         }
-        self.worker.port.fd()
+        self.worker.reactor_handle.fd()
     }
 
     /// How many green threads have not ended.
     pub(crate) fn live(&self) -> usize {
-        self.worker.lives()
+        self.worker.alive()
     }
 
     pub(crate) fn handle(&self) -> Handle {
@@ -174,24 +179,25 @@ impl Stepped {
 
     /// Whether the caller is one of its green threads.
     fn is_running(&self) -> bool {
-        Home::of_thread().is_some_and(|home| self.worker.has_home(home))
+        WorkerContext::of_thread().is_some_and(|cx| self.worker.has_home(cx))
     }
 
     /// Cancels what lives here and steps until it has ended (H3).
     fn end(&self) {
         let shared = &self.worker.shared;
         let patience = shared.config.shutdown_timeout;
-        self.alarm.set(NEVER, 0);
-        self.mailbox.0.bell.awake();
+        self.timer_fd.set(NEVER, 0);
+        self.remote.0.notifier.awake();
         shared.advance(Phase::Closing);
-        let mut buried = shared.buried();
+        let mut finished = shared.finished();
         let mut last = clock::now();
         self.worker.enter(|| {
             loop {
                 if self.live() == 0 {
                     shared.advance(Phase::Ended);
                 }
-                // What others have spawned meanwhile is here, or they see the phase (`Shared::push_to`).
+                // What others have spawned meanwhile is here, or they see the phase
+                // (`Shared::push_to`).
                 if self.worker.close() {
                     return;
                 }
@@ -201,9 +207,9 @@ impl Stepped {
                     std::process::abort();
                 }
                 self.worker.work_on(left);
-                let now = shared.buried();
-                if now != buried {
-                    buried = now;
+                let now = shared.finished();
+                if now != finished {
+                    finished = now;
                     last = clock::now();
                 }
             }

@@ -4,7 +4,8 @@
 
 use super::size::StackSize;
 
-/// Credits that a pool may have beside those of green threads: for its list, and for spawns to come.
+/// Credits that a pool may have beside those of green threads: for its list, and for spawns to
+/// come.
 pub(super) const OWN_CREDITS: usize = 256;
 
 /// All slabs of one size of stack.
@@ -24,7 +25,8 @@ pub(super) struct Class {
     pub(super) warm: usize,
     pub(super) fewest_warm: usize,
     pub(super) fewest_unpromised: usize,
-    /// Warm slots that are still to be released, and slots that may still be unmapped, in this period.
+    /// Warm slots that are still to be released, and slots that may still be unmapped, in this
+    /// period.
     pub(super) release: usize,
     pub(super) unmap: usize,
 }
@@ -56,8 +58,8 @@ impl Class {
         self.fewest_unpromised = self.fewest_unpromised.min(self.unpromised());
     }
 
-    /// Whether what was just taken from here will be used at once: as many green threads, at least, wait for a stack.
-    /// True only where one pool is all there is.
+    /// Whether what was just taken from here will be used at once: as many green threads, at least,
+    /// wait for a stack. True only where one pool is all there is.
     pub(super) fn is_waited_for(&self) -> bool {
         self.promised >= self.out + OWN_CREDITS
     }

@@ -2,11 +2,12 @@
 //!
 //! Owns the process's answer to that question. May be called from any thread.
 //!
-//! - **G1** [`Guarding::Light`] is chosen only after a marker was seen to fault: kernels before 6.13
-//!   refuse the advice, but user-mode emulators accept it and do nothing.
-//! - **G2** The choice falls from `Light` to `Protected` at most once and never rises. It says how the
-//!   *next* slab is guarded; a slab keeps the way it was made with.
-//! - **G3** Markers are installed for many slots at once only after one that came so was seen to fault, too.
+//! - **G1** [`Guarding::Light`] is chosen only after a marker was seen to fault: kernels before
+//!   6.13 refuse the advice, but user-mode emulators accept it and do nothing.
+//! - **G2** The choice falls from `Light` to `Protected` at most once and never rises. It says how
+//!   the *next* slab is guarded; a slab keeps the way it was made with.
+//! - **G3** Markers are installed for many slots at once only after one that came so was seen to
+//!   fault, too.
 #![allow(unsafe_code, reason = "installs guards in memory that stacks own")]
 
 use std::io;
@@ -20,8 +21,8 @@ use crate::sys::mem;
 pub(super) enum Guarding {
     /// `MADV_GUARD_INSTALL` on each slot at its first use: no mapping of its own.
     Light,
-    /// `mprotect` on all slots when a slab is made: two mappings a slot, so that running out of them
-    /// shows when a slab is made, which is at spawn.
+    /// `mprotect` on all slots when a slab is made: two mappings a slot, so that running out of
+    /// them shows when a slab is made, which is at spawn.
     Protected,
 }
 
@@ -57,7 +58,8 @@ pub(super) fn choice() -> Guarding {
     }
 }
 
-/// Whether a marker that is installed in this way really makes the kernel's own access fail (G1, G3).
+/// Whether a marker that is installed in this way really makes the kernel's own access fail (G1,
+/// G3).
 ///
 /// `install` gets a page that nobody else knows of, and its length.
 fn probe(install: impl FnOnce(usize, usize) -> io::Result<()>) -> bool {
@@ -89,8 +91,9 @@ fn in_bulk() -> bool {
     IN_BULK.load(Ordering::Relaxed) == LIGHT
 }
 
-/// Guards `count` slots of a slab that was made with [`Guarding::Light`]: one starts at `limit`, each further one `stride`
-/// above the one before. Says how many it did, from the first on, and why those were not all.
+/// Guards `count` slots of a slab that was made with [`Guarding::Light`]: one starts at `limit`,
+/// each further one `stride` above the one before. Says how many it did, from the first on, and why
+/// those were not all.
 ///
 /// If `at_once`, it keeps the rest of the process from changing its mappings for some 20 µs.
 ///
@@ -109,7 +112,8 @@ pub(super) unsafe fn install_all(
         // SAFETY: the caller's promise.
         guarded = unsafe { mem::install_guards(limits, GUARD) };
         if guarded < count {
-            // It may be forbidden from now on, or this one did not succeed: which, the single calls tell.
+            // It may be forbidden from now on, or this one did not succeed: which, the single calls
+            // tell.
             IN_BULK.store(PROTECTED, Ordering::Relaxed);
         }
     }

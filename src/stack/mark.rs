@@ -4,8 +4,9 @@
 )]
 //! The mark at the end of a free stack's highest page, which shows whether a frame went deeper.
 //!
-//! - **P2** The last [`MARK`] of the highest page of a free stack, untouched since it was written, shows
-//!   that no frame reached the next page. The converse does not hold: a frame may step over the mark.
+//! - **P2** The last [`MARK`] of the highest page of a free stack, untouched since it was written,
+//!   shows that no frame reached the next page. The converse does not hold: a frame may step over
+//!   the mark.
 
 use std::ptr;
 
@@ -17,7 +18,7 @@ pub(super) type Mark = [u64; 4];
 pub(super) const MARK: Mark = [0x5AFE_57AC_0000_5AFE; 4];
 
 /// Cleans up a stack that goes to the reserve without a pool.
-pub(super) fn settle(slot: Slot) {
+pub(super) fn release_unpooled(slot: Slot) {
     if !is_marked(slot) {
         release_deep(slot);
         write_mark(slot);

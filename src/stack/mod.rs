@@ -13,27 +13,30 @@
 //! | `shortage.rs` | the text of the error when address space or mappings have run out |
 //! | `overflow.rs` | what happens when a stack overflows |
 //!
-//! A **slab** is one mapping cut into equal **slots**. A slot, from its lowest address: 64 KiB that fault
-//! (the guard), then the usable bytes, then one page more, so that slots do not follow each other at a power of
-//! two, which the caches and the TLB punish. The stack's **top** lies some cache lines below the slot's end.
+//! A **slab** is one mapping cut into equal **slots**. A slot, from its lowest address: 64 KiB that
+//! fault (the guard), then the usable bytes, then one page more, so that slots do not follow each
+//! other at a power of two, which the caches and the TLB punish. The stack's **top** lies some
+//! cache lines below the slot's end.
 //!
 //! The invariants of this room:
 //!
 //! - **S1** A slot has exactly one owner at a time: a free list of its slab, the list of a pool, or
 //!   a [`Stack`]. Only the owner touches its memory.
-//! - **S2** Once a slot has been in a [`Stack`] or a pool, the lowest `GUARD` bytes of it fault on every
-//!   access until its slab is unmapped. Releasing pages does not lift a guard.
-//! - **S3** A slab is unmapped only when all its slots are in its own free lists, and it has left the
-//!   reserve and the table before.
-//! - **S4** For each size, the slots of all slabs are at least as many as were promised: credits in the
-//!   hands of green threads and pools, and room in the lists of pools. So whoever has a credit
+//! - **S2** Once a slot has been in a [`Stack`] or a pool, the lowest `GUARD` bytes of it fault on
+//!   every access until its slab is unmapped. Releasing pages does not lift a guard.
+//! - **S3** A slab is unmapped only when all its slots are in its own free lists, and it has left
+//!   the reserve and the table before.
+//! - **S4** For each size, the slots of all slabs are at least as many as were promised: credits in
+//!   the hands of green threads and pools, and room in the lists of pools. So whoever has a credit
 //!   finds a slot without a new mapping.
-//! - **S5** The usable bytes of a slot are private, readable and writable. What they hold is unspecified.
+//! - **S5** The usable bytes of a slot are private, readable and writable. What they hold is
+//!   unspecified.
 //! - **S6** A top is aligned to 16 bytes, lies in the slot's highest page, and leaves at least
 //!   a page less `STAGGER` bytes of that page below it.
 //!
-//! - **S7** Of a slot in a list or a [`Stack`] that is marked as inhabited, nobody else changes what is between the mark of the pool (P2) and the top.
-//!   What comes out of the reserve is not inhabited.
+//! - **S7** Of a slot in a list or a [`Stack`] that is marked as inhabited, nobody else changes
+//!   what is between the mark of the pool (P2) and the top. What comes out of the reserve is not
+//!   inhabited.
 //!
 //! Everything may be called from any thread, but a [`StackPool`] belongs to one worker. Only
 //! [`overflow`] is called from a signal handler. Reasons and measurements: `arch-notes/stacks.md`.

@@ -3,11 +3,12 @@
 //! Owns the hook that describes. [`install`] and [`prepare_thread`] may be called from any thread;
 //! the rest runs in a signal handler on the alternate stack of the faulting thread.
 //!
-//! - **O1** What runs in the handler takes no lock and allocates nothing: the table of slabs, a buffer on the
-//!   alternate stack, `write` to standard error, `abort`. The hook that describes promises the same.
-//! - **O2** The address decides, not the signal's code: lightweight guards say `SEGV_MAPERR`, protected
-//!   ones `SEGV_ACCERR`. A fault outside our guards is none of our business and goes to the handler
-//!   that was there before us, so that a null dereference ends as in any Rust program.
+//! - **O1** What runs in the handler takes no lock and allocates nothing: the table of slabs, a
+//!   buffer on the alternate stack, `write` to standard error, `abort`. The hook that describes
+//!   promises the same.
+//! - **O2** The address decides, not the signal's code: lightweight guards say `SEGV_MAPERR`,
+//!   protected ones `SEGV_ACCERR`. A fault outside our guards is none of our business and goes to
+//!   the handler that was there before us, so that a null dereference ends as in any Rust program.
 
 use std::fmt;
 use std::io;
@@ -20,14 +21,15 @@ use crate::sys::{mem, segv};
 /// The stack in whose guard an access fell.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Overflowed {
-    /// [`super::Stack::limit`] of that stack. When it is not the running green thread's, that thread
-    /// has not overflowed, but follows a wild pointer into the guard of another.
+    /// [`super::Stack::limit`] of that stack. When it is not the running green thread's, that
+    /// thread has not overflowed, but follows a wild pointer into the guard of another.
     pub(crate) limit: usize,
     /// Usable bytes of that stack.
     pub(crate) usable: usize,
 }
 
-/// Writes who it is that runs on the stack, such as `green thread 'worker' (id 7, spawned at src/main.rs:3:5)`.
+/// Writes who it is that runs on the stack, such as
+/// `green thread 'worker' (id 7, spawned at src/main.rs:3:5)`.
 ///
 /// Called in a signal handler: it takes no lock, allocates nothing and does not panic.
 pub(crate) type Describe = fn(&mut SignalWriter, Overflowed);

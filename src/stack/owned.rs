@@ -36,15 +36,16 @@ impl Stack {
         self.slot.size()
     }
 
-    /// Whether somebody has left there what the next one may use (S7): see `green/fiber.rs`.
+    /// Whether somebody has left there what the next one may use (S7): see `green/fiber/mod.rs`.
     #[inline]
     pub(crate) fn is_inhabited(&self) -> bool {
         self.slot.tag & INHABITED != 0
     }
 
-    /// From now on it is, until it goes to the reserve. For `green/fiber.rs` only, which trusts the mark (F6 there).
+    /// From now on it is, until it goes to the reserve. For `green/fiber/mod.rs` only, which trusts
+    /// the mark (F6 there).
     #[inline]
-    pub(crate) fn inhabit(&mut self) {
+    pub(crate) fn mark_inhabited(&mut self) {
         self.slot.tag |= INHABITED;
     }
 
@@ -57,7 +58,7 @@ impl Stack {
 impl Drop for Stack {
     #[cold]
     fn drop(&mut self) {
-        mark::settle(self.slot);
+        mark::release_unpooled(self.slot);
         reserve::lock(&reserve::RESERVE).put(&[self.slot]);
     }
 }
@@ -88,7 +89,8 @@ pub(crate) fn unreserve_shared(size: StackSize) {
     reserve::lock(&reserve::RESERVE).ungrant(size, 1);
 }
 
-/// Takes a stack of any size straight from the process-wide reserve. The caller has a credit for it.
+/// Takes a stack of any size straight from the process-wide reserve. The caller has a credit for
+/// it.
 ///
 /// # Errors
 ///

@@ -2,17 +2,17 @@
 //!
 //! A [`StackPool`] belongs to one worker and is called on its thread only.
 //!
-//! - **P1** A pool has as many credits as its list may have slots ([`StackPool::room`]), beside those
-//!   in `credits`. So what waits in a list is never promised to somebody else (S4).
+//! - **P1** A pool has as many credits as its list may have slots ([`StackPool::room`]), beside
+//!   those in `credits`. So what waits in a list is never promised to somebody else (S4).
 //! - **P2** is in `mark.rs`.
 //!
-//! Taking is popping, giving is pushing, last in first out, so that a steady stream of short green threads runs on few
-//! stacks, which are in the cache. Memory goes back in three ways:
+//! Taking is popping, giving is pushing, last in first out, so that a steady stream of short green
+//! threads runs on few stacks, which are in the cache. Memory goes back in three ways:
 //!
-//! 1. [`StackPool::give`] looks at the mark. When the stack was deep, the pages below its highest are
-//!    released, but no more than [`CLEANINGS`] times between two trims. While deep threads are rare, each is
-//!    cleaned up after; when many are deep, releasing would only make the next one fault the same pages
-//!    in again, and what that costs stays about a hundredth of the time.
+//! 1. [`StackPool::give`] looks at the mark. When the stack was deep, the pages below its highest
+//!    are released, but no more than [`MAX_CLEANINGS`] times between two trims. While deep threads
+//!    are rare, each is cleaned up after; when many are deep, releasing would only make the next
+//!    one fault the same pages in again, and what that costs stays about a hundredth of the time.
 //! 2. [`StackPool::trim`] passes on what the list held all the time since the last trim.
 //! 3. It then releases blindly below the highest page of the few stacks at the end of the list,
 //!    which are the busy ones, in case that a mark was stepped over.
@@ -35,19 +35,19 @@ use super::slot::Slot;
 
 /// How many deep stacks are cleaned up after between two trims. Each costs some microseconds, most
 /// of them in the faults of whoever goes deep on it next.
-const CLEANINGS: u32 = 256;
+const MAX_CLEANINGS: u32 = 256;
 
 /// Stacks at the end of the list that each trim releases below the highest page.
-const BLIND: usize = 32;
+const BLIND_RELEASES: usize = 32;
 
 /// Slots in the list and slots fetched at once, with lightweight guards.
-const ROOM: usize = 128;
+const POOL_CAPACITY: usize = 128;
 const BATCH: usize = 64;
 /// The same where a slot costs two mappings, of which there are few.
-const PROTECTED_ROOM: usize = 64;
+const PROTECTED_POOL_CAPACITY: usize = 64;
 const PROTECTED_BATCH: usize = 16;
 
-const _: () = assert!(ROOM + 2 * BATCH <= OWN_CREDITS);
+const _: () = assert!(POOL_CAPACITY + 2 * BATCH <= OWN_CREDITS);
 
 /// The free stacks of one worker, all of one size, and its credits.
 pub(crate) struct StackPool {
@@ -58,7 +58,7 @@ pub(crate) struct StackPool {
     /// Whether the reserve counts it among its pools.
     joined: bool,
     credits: usize,
-    cleanings: u32,
+    cleanings_left: u32,
     /// The shortest that `list` was since the last trim.
     fewest: usize,
     /// The period of the reserve that the last trim saw.
@@ -80,7 +80,7 @@ impl StackPool {
             room: 0,
             joined: false,
             credits: 0,
-            cleanings: CLEANINGS,
+            cleanings_left: MAX_CLEANINGS,
             fewest: 0,
             period: 0,
             batch: BATCH,
@@ -145,8 +145,8 @@ impl StackPool {
         }
     }
 
-    /// Takes the stack of a green thread that has ended, and its credit, if it is of this pool's size. One of another goes to the reserve;
-    /// its credit is not the pool's.
+    /// Takes the stack of a green thread that has ended, and its credit, if it is of this pool's
+    /// size. One of another goes to the reserve; its credit is not the pool's.
     #[inline]
     pub(crate) fn take_back(&mut self, stack: Stack) {
         let ours = stack.size() == self.size;
@@ -165,8 +165,8 @@ impl StackPool {
             self.return_credits(self.credits - self.batch);
         }
         self.fewest = self.list.len();
-        self.cleanings = CLEANINGS;
-        for slot in self.list.iter().rev().take(BLIND) {
+        self.cleanings_left = MAX_CLEANINGS;
+        for slot in self.list.iter().rev().take(BLIND_RELEASES) {
             release_deep(*slot);
         }
         self.trim_step()
@@ -197,8 +197,8 @@ impl StackPool {
         }
         let mut reserve = reserve::lock(self.reserve);
         let (room, batch) = match reserve.guarding() {
-            Guarding::Light => (ROOM, BATCH),
-            Guarding::Protected => (PROTECTED_ROOM, PROTECTED_BATCH),
+            Guarding::Light => (POOL_CAPACITY, BATCH),
+            Guarding::Protected => (PROTECTED_POOL_CAPACITY, PROTECTED_BATCH),
         };
         self.batch = batch;
         reserve.pools += usize::from(!self.joined);
@@ -246,11 +246,11 @@ impl StackPool {
     fn unmarked(&mut self, slot: Slot) {
         let deep = read_mark(slot) != [0; 4];
         if deep {
-            if self.cleanings == 0 {
+            if self.cleanings_left == 0 {
                 // Left as it is, it will be found again.
                 return;
             }
-            self.cleanings -= 1;
+            self.cleanings_left -= 1;
             release_deep(slot);
         }
         write_mark(slot);
@@ -401,14 +401,14 @@ mod tests {
         let mut pool = own_pool();
         let mut stack = take_many(&mut pool, 1).remove(0);
         let mut cleaned = 0;
-        for _ in 0..2 * CLEANINGS {
+        for _ in 0..2 * MAX_CLEANINGS {
             touch(&stack, 3);
             spoil(&stack);
             pool.give(stack);
             stack = pool.take().unwrap();
             cleaned += u32::from(resident(&stack) == 1);
         }
-        assert_eq!(cleaned, CLEANINGS);
+        assert_eq!(cleaned, MAX_CLEANINGS);
         pool.give(stack);
         pool.trim();
         stack = pool.take().unwrap();

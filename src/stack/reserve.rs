@@ -1,18 +1,18 @@
 //! The process-wide reserve: all slabs, their free slots, and the credits that promise slots.
 //!
-//! Owns everything that is not in a pool or in use. Guards are installed and slabs unmapped without the
-//! lock. A slab is mapped under it, so that two threads do not map one each, and the pages of a few slots at a
-//! time are released under it, so that no promised slot is out of reach meanwhile.
+//! Owns everything that is not in a pool or in use. Guards are installed and slabs unmapped without
+//! the lock. A slab is mapped under it, so that two threads do not map one each, and the pages of a
+//! few slots at a time are released under it, so that no promised slot is out of reach meanwhile.
 //!
 //! A credit is a promise of one slot. Green threads hold one each; a pool holds some for the spawns
 //! to come and one for each place in its list, since a slot that waits there serves nobody else.
 //! S4 is the sum.
 //!
-//! What goes back to the system is decided by **low-water marks**: the fewest warm free slots, and the
-//! fewest unpromised slots, since the last period. That many were not needed by anyone. Of the warm
-//! ones, three quarters are released in the period that follows, so that a burst that repeats finds
-//! something; of the slots, all whose slab is wholly free and not warmer than that are unmapped.
-//! Slots come from the oldest slab that has any, slabs are given back youngest first.
+//! What goes back to the system is decided by **low-water marks**: the fewest warm free slots, and
+//! the fewest unpromised slots, since the last period. That many were not needed by anyone. Of the
+//! warm ones, three quarters are released in the period that follows, so that a burst that repeats
+//! finds something; of the slots, all whose slab is wholly free and not warmer than that are
+//! unmapped. Slots come from the oldest slab that has any, slabs are given back youngest first.
 #![allow(unsafe_code, reason = "guards, releases and unmaps slots")]
 
 use std::io;
@@ -67,8 +67,9 @@ pub(super) struct Reserve {
     protected_slots: u64,
     /// What is still to be unmapped of a slab that has left: start and bytes.
     retired: Option<(usize, usize)>,
-    /// The pools that have been used. One that is alone installs its guards many at a time: more would wait for each other
-    /// longer than that saves, for the lock that the kernel has on the mappings of a process.
+    /// The pools that have been used. One that is alone installs its guards many at a time: more
+    /// would wait for each other longer than that saves, for the lock that the kernel has on the
+    /// mappings of a process.
     pub(super) pools: usize,
     /// For tests: guard in this way, whatever the kernel can do.
     guarding: Option<Guarding>,
@@ -425,7 +426,8 @@ pub(super) fn take(
     installed
 }
 
-/// Guards slots that were never used and appends them to `out`. An error only if it was not even one.
+/// Guards slots that were never used and appends them to `out`. An error only if it was not even
+/// one.
 fn install(
     reserve: &Mutex<Reserve>,
     size: StackSize,
@@ -462,7 +464,8 @@ pub(super) fn trim_step(reserve: &Mutex<Reserve>) -> bool {
             Work::Nothing => return false,
             Work::Released => {}
             Work::Unmap { start, bytes } => {
-                // SAFETY: a piece of a slab that has left the reserve and the table, all slots free (S3).
+                // SAFETY: a piece of a slab that has left the reserve and the table, all slots free
+                // (S3).
                 let _unmapped = unsafe { mem::unmap(start, bytes) };
                 return true;
             }
@@ -498,7 +501,8 @@ mod tests {
                         Err(error) => break error,
                     }
                 };
-                // Smaller slabs are tried when a large one is refused: most of the 300 MiB was used.
+                // Smaller slabs are tried when a large one is refused: most of the 300 MiB was
+                // used.
                 assert!(granted * size.stride() > 200 << 20, "{granted}");
                 assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
                 let text = error.to_string();

@@ -26,15 +26,16 @@ impl StackSize {
     /// For a thread of which a runtime has one: 2 MiB usable, what a thread of std has.
     pub(crate) const FIRST: StackSize = StackSize::from_usable(2 << 20);
 
-    /// Room for a panic with its message and its backtrace on top of some frames of the program's own.
-    const LEAST_USABLE: usize = UNIT;
+    /// Room for a panic with its message and its backtrace on top of some frames of the program's
+    /// own.
+    const MIN_USABLE: usize = UNIT;
 
     /// The smallest size with at least `bytes` usable bytes; never less than 64 KiB usable.
     ///
     /// A size that no machine has room for is not refused here but by the reserve.
     pub(crate) const fn from_usable(bytes: usize) -> StackSize {
-        let usable = if bytes < Self::LEAST_USABLE {
-            Self::LEAST_USABLE
+        let usable = if bytes < Self::MIN_USABLE {
+            Self::MIN_USABLE
         } else {
             bytes
         };

@@ -1,13 +1,14 @@
 //! One slab: a mapping cut into slots, and the table of all slabs that a signal handler may read.
 //!
-//! A [`Slab`] is owned by the reserve and touched under its mutex. [`find`] may be called from a signal
-//! handler; it takes no lock and allocates nothing.
+//! A [`Slab`] is owned by the reserve and touched under its mutex. [`find`] may be called from a
+//! signal handler; it takes no lock and allocates nothing.
 //!
-//! Free slots are of three kinds: *warm* ones have pages in memory, *cold* ones had theirs released,
-//! *new* ones were never used. A fourth list holds slots whose guard could not be installed.
+//! Free slots are of three kinds: *warm* ones have pages in memory, *cold* ones had theirs
+//! released, *new* ones were never used. A fourth list holds slots whose guard could not be
+//! installed.
 //!
-//! - **T1** An entry of the table is claimed by changing its `start` from 0 to [`CLAIMED`]; then its
-//!   geometry is written, then its address. Entries live as long as the process.
+//! - **T1** An entry of the table is claimed by changing its `start` from 0 to [`CLAIMED`]; then
+//!   its geometry is written, then its address. Entries live as long as the process.
 //! - **T2** An entry's `start` is 0 again before its slab is unmapped.
 #![allow(unsafe_code, reason = "maps and unmaps slabs")]
 
@@ -145,7 +146,8 @@ impl Slab {
         }
     }
 
-    /// Releases the pages of up to `most` warm slots, those that have been free for the longest time.
+    /// Releases the pages of up to `most` warm slots, those that have been free for the longest
+    /// time.
     pub(super) fn release(&mut self, most: usize) -> usize {
         let count = most.min(self.warm.len());
         let mut slots: Vec<u32> = self.warm.drain(..count).collect();
@@ -243,7 +245,8 @@ fn enter(start: usize, slot: usize, slots: usize) -> &'static Entry {
     let mut chunk: &'static Chunk = &TABLE;
     loop {
         for entry in &chunk.entries {
-            // Acquire: pairs with the release in `retire`, so the old geometry's readers come first.
+            // Acquire: pairs with the release in `retire`, so the old geometry's readers come
+            // first.
             if entry
                 .start
                 .compare_exchange(0, CLAIMED, Ordering::Acquire, Ordering::Relaxed)

@@ -12,16 +12,18 @@ const CACHE_LINE: usize = 64;
 const STAGGER: usize = 2048;
 
 /// The smallest page of any supported system.
-const LEAST_PAGE: usize = 4096;
+const MIN_PAGE: usize = 4096;
 
 /// Where one slot is: plain data that says nothing of who owns it.
 ///
-/// Two whole words, since a pool's list writes and reads them back to back: a word that is read whole after
-/// it was written in halves waits for the write to leave the processor (6 ns instead of 1).
+/// Two whole words, since a pool's list writes and reads them back to back: a word that is read
+/// whole after it was written in halves waits for the write to leave the processor (6 ns instead of
+/// 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slot {
     pub(super) top: NonZeroUsize,
-    /// The number of the slab, and in the lower half the units of the size; the highest bit is [`INHABITED`].
+    /// The number of the slab, and in the lower half the units of the size; the highest bit is
+    /// [`INHABITED`].
     pub(super) tag: u64,
 }
 
@@ -33,7 +35,8 @@ impl Slot {
         let lowered = index as usize * CACHE_LINE % STAGGER;
         let top = limit + size.stride() - lowered;
         Slot {
-            // Nothing is mapped at 0; a handle without that value fits a `Result` into two registers.
+            // Nothing is mapped at 0; a handle without that value fits a `Result` into two
+            // registers.
             top: NonZeroUsize::new(top).unwrap_or(NonZeroUsize::MIN),
             tag: u64::from(slab) << 32 | u64::from(size.units),
         }
@@ -54,7 +57,7 @@ impl Slot {
     /// The end of the slot. The top was lowered by less than the least page (S6).
     #[inline]
     pub(super) fn end(self) -> usize {
-        self.top.get().next_multiple_of(LEAST_PAGE)
+        self.top.get().next_multiple_of(MIN_PAGE)
     }
 
     #[inline]
@@ -69,7 +72,7 @@ impl Slot {
     }
 }
 
-const _: () = assert!(STAGGER < LEAST_PAGE && STAGGER.is_multiple_of(CACHE_LINE));
+const _: () = assert!(STAGGER < MIN_PAGE && STAGGER.is_multiple_of(CACHE_LINE));
 
 #[cfg(test)]
 mod tests {

@@ -7,12 +7,12 @@
 use std::fmt;
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 
-use super::wait::line::Line;
 use super::wait::spin::Spin;
-use super::wait::stand::{Ended, Place, stand, wake_some};
-use super::wait::waiting::Thread;
-use crate::green::budget::spend_quietly;
-use crate::green::park::raise_if_cancelled;
+use super::wait::wait_in_queue::{Ended, QueuePosition, wait_in_queue, wake_some};
+use super::wait::wait_queue::WaitQueue;
+use super::wait::waiting_thread::WaitingThread;
+use crate::green::budget::poll_budget_quietly;
+use crate::green::park::unwind_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait};
 
 /// Lets a fixed number of threads wait for each other, repeatedly; see [`std::sync::Barrier`].
@@ -50,7 +50,7 @@ pub struct Barrier {
 struct State {
     arrived: usize,
     generation: usize,
-    line: Line<Thread>,
+    line: WaitQueue<WaitingThread>,
 }
 
 impl UnwindSafe for Barrier {}
@@ -115,7 +115,7 @@ impl Barrier {
             state: Spin::new(State {
                 arrived: 0,
                 generation: 0,
-                line: Line::new(),
+                line: WaitQueue::new(),
             }),
         }
     }
@@ -145,7 +145,7 @@ impl Barrier {
     /// ```
     #[track_caller]
     pub fn wait(&self) -> BarrierWaitResult {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         let mut state = self.state.lock();
         state.arrived += 1;
         if state.arrived >= self.size {
@@ -162,14 +162,14 @@ impl Barrier {
             if withdrawn {
                 // The cancellation may be raised now; if it is not, the thread waits again.
                 drop(state);
-                raise_if_cancelled();
+                unwind_if_cancelled();
                 return self.wait();
             }
-            let ended = stand(
+            let ended = wait_in_queue(
                 &self.state,
                 state,
                 |state| &mut state.line,
-                &Place::BACK,
+                &QueuePosition::BACK,
                 &wait,
                 || {},
                 |state| {

@@ -31,14 +31,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::wait::line::Line;
 use super::wait::spin::Spin;
-use super::wait::stand::{Ended, Place, stand, wake_some};
-use super::wait::waiting::Thread;
+use super::wait::wait_in_queue::{Ended, QueuePosition, wait_in_queue, wake_some};
+use super::wait::wait_queue::WaitQueue;
+use super::wait::waiting_thread::WaitingThread;
 use crate::channel;
-use crate::channel::limit::{Limit, give_way};
-use crate::green::budget::spend_quietly;
-use crate::green::park::raise_if_cancelled;
+use crate::channel::wait_limit::{WaitLimit, yield_point};
+use crate::green::budget::poll_budget_quietly;
+use crate::green::park::unwind_if_cancelled;
 use crate::green::{OnCancel, Reason, Unparker, Wait};
 
 struct Shared<T> {
@@ -51,7 +51,7 @@ struct State<T> {
     ring: VecDeque<Entry<T>>,
     senders: usize,
     receivers: usize,
-    waiting: Line<Thread>,
+    waiting: WaitQueue<WaitingThread>,
     /// Waiters of a select.
     asking: channel::Waiters,
 }
@@ -248,7 +248,7 @@ impl<T> Sender<T> {
             ring: VecDeque::new(),
             senders: 1,
             receivers: 0,
-            waiting: Line::new(),
+            waiting: WaitQueue::new(),
             asking: channel::Waiters::new(),
         };
         let shared = Shared {
@@ -278,7 +278,7 @@ impl<T> Sender<T> {
     /// ```
     #[track_caller]
     pub fn send(&self, message: T) -> Result<usize, SendError<T>> {
-        give_way(Location::caller());
+        yield_point(Location::caller());
         let message = Arc::new(message);
         let mut state = self.shared.state.lock();
         let receivers = state.receivers;
@@ -339,7 +339,7 @@ impl<T> Sender<T> {
     #[must_use]
     #[track_caller]
     pub fn receiver_count(&self) -> usize {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         self.shared.state.lock().receivers
     }
 
@@ -357,7 +357,7 @@ impl<T> Sender<T> {
     #[must_use]
     #[track_caller]
     pub fn len(&self) -> usize {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         self.shared.state.lock().ring.len()
     }
 
@@ -425,7 +425,7 @@ impl<T> Receiver<T> {
     #[must_use]
     #[track_caller]
     pub fn len(&self) -> usize {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         let state = self.seat.shared.state.lock();
         let next = self.seat.next.load(Ordering::Relaxed).max(state.first);
         usize::try_from(state.end() - next).unwrap_or(usize::MAX)
@@ -498,8 +498,8 @@ impl<T> Receiver<T> {
     where
         T: Send + Sync + 'static,
     {
-        spend_quietly(Location::caller());
-        channel::source(Arc::clone(&self.seat) as Arc<dyn channel::Ask>)
+        poll_budget_quietly(Location::caller());
+        channel::source(Arc::clone(&self.seat) as Arc<dyn channel::LevelSource>)
     }
 }
 
@@ -524,7 +524,7 @@ impl<T: Clone> Receiver<T> {
     /// ```
     #[track_caller]
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
-        give_way(Location::caller());
+        yield_point(Location::caller());
         let taken = self.seat.shared.state.lock().take(&self.seat.next);
         taken.map(|message| own(message, T::clone))
     }
@@ -557,7 +557,7 @@ impl<T: Clone> Receiver<T> {
     /// ```
     #[track_caller]
     pub fn recv(&mut self) -> Result<T, RecvError> {
-        match self.wait(Limit::Never, Location::caller()) {
+        match self.wait(WaitLimit::Never, Location::caller()) {
             Ok(message) => Ok(message),
             Err(RecvTimeoutError::Lagged(lost)) => Err(RecvError::Lagged(lost)),
             Err(RecvTimeoutError::Closed | RecvTimeoutError::Timeout) => Err(RecvError::Closed),
@@ -582,7 +582,7 @@ impl<T: Clone> Receiver<T> {
     /// ```
     #[track_caller]
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<T, RecvTimeoutError> {
-        self.wait(Limit::For(timeout), Location::caller())
+        self.wait(WaitLimit::For(timeout), Location::caller())
     }
 
     /// Waits for the next message, until `deadline` at the latest; otherwise like
@@ -604,15 +604,15 @@ impl<T: Clone> Receiver<T> {
     /// ```
     #[track_caller]
     pub fn recv_deadline(&mut self, deadline: Instant) -> Result<T, RecvTimeoutError> {
-        self.wait(Limit::Until(deadline), Location::caller())
+        self.wait(WaitLimit::Until(deadline), Location::caller())
     }
 
     fn wait(
         &mut self,
-        limit: Limit,
+        limit: WaitLimit,
         at: &'static Location<'static>,
     ) -> Result<T, RecvTimeoutError> {
-        give_way(at);
+        yield_point(at);
         let spin = &self.seat.shared.state;
         let mut wait = None;
         loop {
@@ -631,24 +631,24 @@ impl<T: Clone> Receiver<T> {
                     .until(limit.tick())
                     .on_cancel(OnCancel::Defer)
             });
-            match stand(
+            match wait_in_queue(
                 spin,
                 state,
                 |state| &mut state.waiting,
-                &Place::BACK,
+                &QueuePosition::BACK,
                 wait,
                 || {},
                 |_| {},
             ) {
-                Ended::Claimed => {}
+                Ended::Dequeued => {}
                 Ended::Elapsed => return Err(RecvTimeoutError::Timeout),
-                Ended::Cancelled => raise_if_cancelled(),
+                Ended::Cancelled => unwind_if_cancelled(),
             }
         }
     }
 }
 
-impl<T: Send + Sync> channel::Ask for Seat<T> {
+impl<T: Send + Sync> channel::LevelSource for Seat<T> {
     fn is_ready(&self) -> bool {
         let state = self.shared.state.lock();
         self.next.load(Ordering::Relaxed) < state.end() || state.senders == 0

@@ -16,13 +16,13 @@ use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::wait::line::Line;
 use super::wait::spin::{Held, Spin};
-use super::wait::stand::{Ended, Place, Sleep, stand};
-use super::wait::waiting::Thread;
+use super::wait::wait_in_queue::{Ended, QueuePosition, Sleep, wait_in_queue};
+use super::wait::wait_queue::WaitQueue;
+use super::wait::waiting_thread::WaitingThread;
 use crate::channel::{self, Waiters};
-use crate::green::budget::spend_quietly;
-use crate::green::park::raise_if_cancelled;
+use crate::green::budget::poll_budget_quietly;
+use crate::green::park::unwind_if_cancelled;
 use crate::green::{OnCancel, Reason, Unparker, Wait};
 use crate::shim::lock;
 use crate::sys::clock::{self, NEVER, Tick};
@@ -67,7 +67,7 @@ struct Shared<T> {
 
 struct State<T> {
     kept: VecDeque<T>,
-    line: Line<Thread>,
+    line: WaitQueue<WaitingThread>,
     /// `asking` may have waiters.
     watched: bool,
 }
@@ -91,7 +91,7 @@ impl<T> Callback<T> {
             shared: Arc::new(Shared {
                 state: Spin::new(State {
                     kept: VecDeque::new(),
-                    line: Line::new(),
+                    line: WaitQueue::new(),
                     watched: false,
                 }),
                 asking: Mutex::default(),
@@ -115,9 +115,9 @@ impl<T> Callback<T> {
     /// ```
     #[track_caller]
     pub fn call(&self, value: T) {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         let mut state = self.with_room();
-        let Some(claimed) = state.line.claim() else {
+        let Some(claimed) = state.line.dequeue() else {
             state.kept.push_back(value);
             let watched = std::mem::take(&mut state.watched);
             drop(state);
@@ -131,7 +131,7 @@ impl<T> Callback<T> {
         slot.set(Some(value));
         let waker = claimed.finish();
         drop(state);
-        Thread::wake(waker);
+        WaitingThread::wake(waker);
     }
 
     /// Takes the lock with room for one more value: nothing is allocated while it is held.
@@ -214,7 +214,7 @@ impl<T> Callback<T> {
     #[must_use]
     #[track_caller]
     pub fn try_wait(&self) -> Option<T> {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         self.shared.state.lock().kept.pop_front()
     }
 
@@ -245,12 +245,12 @@ impl<T> Callback<T> {
     where
         T: Send + 'static,
     {
-        spend_quietly(Location::caller());
-        channel::source(Arc::clone(&self.shared) as Arc<dyn channel::Ask>)
+        poll_budget_quietly(Location::caller());
+        channel::source(Arc::clone(&self.shared) as Arc<dyn channel::LevelSource>)
     }
 
     fn receive(&self, deadline: Tick, at: &'static Location<'static>) -> Option<T> {
-        spend_quietly(at);
+        poll_budget_quietly(at);
         let wait = Wait::at(Reason::Callback, at)
             .until(deadline)
             .on_cancel(OnCancel::Defer);
@@ -260,19 +260,19 @@ impl<T> Callback<T> {
                 return Some(value);
             }
             let slot = Cell::new(None);
-            let ended = stand(
+            let ended = wait_in_queue(
                 &self.shared.state,
                 state,
                 |state| &mut state.line,
-                &Place::with::<Cell<Option<T>>>(&slot),
+                &QueuePosition::with::<Cell<Option<T>>>(&slot),
                 &wait,
                 || {},
                 |_| {},
             );
             match ended {
-                Ended::Claimed => return slot.take(),
+                Ended::Dequeued => return slot.take(),
                 Ended::Elapsed => return None,
-                Ended::Cancelled => raise_if_cancelled(),
+                Ended::Cancelled => unwind_if_cancelled(),
             }
         }
     }
@@ -286,7 +286,7 @@ impl<T> Shared<T> {
     }
 }
 
-impl<T: Send> channel::Ask for Shared<T> {
+impl<T: Send> channel::LevelSource for Shared<T> {
     fn is_ready(&self) -> bool {
         !self.state.lock().kept.is_empty()
     }

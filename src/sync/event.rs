@@ -7,12 +7,12 @@ use std::fmt;
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
-use super::wait::line::Line;
 use super::wait::spin::Spin;
-use super::wait::stand::{Ended, Place, stand, wake_some};
-use super::wait::waiting::Thread;
-use crate::green::budget::spend_quietly;
-use crate::green::park::raise_if_cancelled;
+use super::wait::wait_in_queue::{Ended, QueuePosition, wait_in_queue, wake_some};
+use super::wait::wait_queue::WaitQueue;
+use super::wait::waiting_thread::WaitingThread;
+use crate::green::budget::poll_budget_quietly;
+use crate::green::park::unwind_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait};
 use crate::shim::{AtomicBool, Ordering};
 use crate::sys::clock::{self, NEVER, Tick};
@@ -58,7 +58,7 @@ pub struct Event {
 struct State {
     standing: usize,
     generation: usize,
-    line: Line<Thread>,
+    line: WaitQueue<WaitingThread>,
 }
 
 impl UnwindSafe for Event {}
@@ -81,7 +81,7 @@ impl Event {
             state: Spin::new(State {
                 standing: 0,
                 generation: 0,
-                line: Line::new(),
+                line: WaitQueue::new(),
             }),
         }
     }
@@ -104,7 +104,7 @@ impl Event {
     /// ```
     #[track_caller]
     pub fn set(&self) {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         let mut state = self.state.lock();
         // Release: pairs with the Acquire of `has_happened`.
         self.set.store(true, Ordering::Release);
@@ -125,7 +125,7 @@ impl Event {
     /// ```
     #[track_caller]
     pub fn clear(&self) {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         let _state = self.state.lock();
         self.set.store(false, Ordering::Relaxed);
     }
@@ -144,7 +144,7 @@ impl Event {
     #[inline]
     #[track_caller]
     pub fn is_set(&self) -> bool {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         self.has_happened()
     }
 
@@ -173,7 +173,7 @@ impl Event {
     #[track_caller]
     #[inline]
     pub fn wait(&self) {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         if !self.has_happened() {
             self.wait_until(NEVER, Location::caller());
         }
@@ -194,7 +194,7 @@ impl Event {
     /// ```
     #[track_caller]
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         self.has_happened() || self.wait_until(clock::after(timeout), Location::caller())
     }
 
@@ -209,11 +209,11 @@ impl Event {
                 return true;
             }
             state.standing += 1;
-            let ended = stand(
+            let ended = wait_in_queue(
                 &self.state,
                 state,
                 |state| &mut state.line,
-                &Place::BACK,
+                &QueuePosition::BACK,
                 &wait,
                 || {},
                 |state| {
@@ -228,11 +228,11 @@ impl Event {
             }
             match ended {
                 // Woken in place of a waiter that has left.
-                Ended::Claimed => {}
+                Ended::Dequeued => {}
                 Ended::Elapsed => return false,
                 Ended::Cancelled => {
                     drop(state);
-                    raise_if_cancelled();
+                    unwind_if_cancelled();
                     state = self.state.lock();
                 }
             }

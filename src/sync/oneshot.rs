@@ -22,15 +22,15 @@ use std::time::Duration;
 pub use std::sync::mpsc::{RecvError, RecvTimeoutError, TryRecvError};
 
 use super::raw::oneshot::{RawOneshot, Received};
-use super::wait::waiting::Thread;
+use super::wait::waiting_thread::WaitingThread;
 use crate::channel::{self, Latch};
-use crate::green::budget::spend_quietly;
-use crate::green::park::raise_if_cancelled;
+use crate::green::budget::poll_budget_quietly;
+use crate::green::park::unwind_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait};
 use crate::sys::clock::{self, NEVER, Tick};
 
 struct Shared<T> {
-    raw: RawOneshot<T, Thread>,
+    raw: RawOneshot<T, WaitingThread>,
     /// Latch for the waiters of a select, if any; set when no value can follow. A thread that
     /// creates it looks at `raw` afterwards, and a thread that changes `raw` looks here afterwards.
     settled: OnceLock<Latch>,
@@ -143,7 +143,7 @@ impl<T> Sender<T> {
     #[must_use]
     #[track_caller]
     pub fn is_closed(&self) -> bool {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         self.shared.raw.is_closed()
     }
 }
@@ -225,7 +225,7 @@ impl<T> Receiver<T> {
     /// ```
     #[track_caller]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         match self.shared.raw.try_receive() {
             Received::Value(value) => Ok(value),
             Received::Nothing => Err(TryRecvError::Empty),
@@ -245,7 +245,7 @@ impl<T> Receiver<T> {
     /// ```
     #[track_caller]
     pub fn close(&self) {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         self.shared.close();
     }
 
@@ -272,7 +272,7 @@ impl<T> Receiver<T> {
     #[must_use]
     #[track_caller]
     pub fn receiver(&self) -> channel::Receiver<()> {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         let latch = self.shared.settled.get_or_init(Latch::new);
         if self.shared.raw.is_settled() {
             latch.set();
@@ -281,13 +281,13 @@ impl<T> Receiver<T> {
     }
 
     fn receive(&self, deadline: Tick, at: &'static Location<'static>) -> Received<T> {
-        spend_quietly(at);
+        poll_budget_quietly(at);
         let wait = Wait::at(Reason::Oneshot, at)
             .until(deadline)
             .on_cancel(OnCancel::Defer);
         loop {
             match self.shared.raw.receive(&wait) {
-                Received::Cancelled => raise_if_cancelled(),
+                Received::Cancelled => unwind_if_cancelled(),
                 found => return found,
             }
         }

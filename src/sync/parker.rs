@@ -10,20 +10,20 @@ use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::wait::line::Line;
 use super::wait::spin::Spin;
-use super::wait::stand::{Ended, Place, Sleep, stand};
-use super::wait::waiting::Thread;
-use crate::green::budget::spend_quietly;
-use crate::green::park::raise_if_cancelled;
+use super::wait::wait_in_queue::{Ended, QueuePosition, Sleep, wait_in_queue};
+use super::wait::wait_queue::WaitQueue;
+use super::wait::waiting_thread::WaitingThread;
+use crate::green::budget::poll_budget_quietly;
+use crate::green::park::unwind_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait};
 use crate::sys::clock::{self, NEVER, Tick};
 
 /// A place to wait that other threads can end through its [`Unparker`], as in crossbeam-utils.
 ///
-/// It is like [`park`](crate::park) and [`Thread::unpark`](crate::thread::Thread::unpark), but its
-/// token is private: no other code can use it up. Each wait is ended by an `unpark`; there are no
-/// spurious wake-ups.
+/// It is like [`park`](crate::park) and
+/// [`WaitingThread::unpark`](crate::thread::WaitingThread::unpark), but its token is private: no
+/// other code can use it up. Each wait is ended by an `unpark`; there are no spurious wake-ups.
 ///
 /// # Cancellation
 ///
@@ -71,7 +71,7 @@ pub struct Unparker {
 
 struct State {
     token: bool,
-    line: Line<Thread>,
+    line: WaitQueue<WaitingThread>,
 }
 
 impl UnwindSafe for Parker {}
@@ -95,7 +95,7 @@ impl Parker {
             unparker: Unparker {
                 shared: Arc::new(Spin::new(State {
                     token: false,
-                    line: Line::new(),
+                    line: WaitQueue::new(),
                 })),
             },
             one_thread: PhantomData,
@@ -154,7 +154,7 @@ impl Parker {
     }
 
     fn park_until(&self, deadline: Tick, at: &'static Location<'static>) {
-        spend_quietly(at);
+        poll_budget_quietly(at);
         let wait = Wait::at(Reason::Park, at)
             .until(deadline)
             .on_cancel(OnCancel::Defer);
@@ -164,18 +164,18 @@ impl Parker {
             if std::mem::take(&mut state.token) {
                 return;
             }
-            let ended = stand(
+            let ended = wait_in_queue(
                 spin,
                 state,
                 |state| &mut state.line,
-                &Place::BACK,
+                &QueuePosition::BACK,
                 &wait,
                 || {},
                 |_| {},
             );
             match ended {
-                Ended::Claimed | Ended::Elapsed => return,
-                Ended::Cancelled => raise_if_cancelled(),
+                Ended::Dequeued | Ended::Elapsed => return,
+                Ended::Cancelled => unwind_if_cancelled(),
             }
         }
     }
@@ -251,15 +251,15 @@ impl Unparker {
     /// ```
     #[track_caller]
     pub fn unpark(&self) {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         let mut state = self.shared.lock();
-        let Some(claimed) = state.line.claim() else {
+        let Some(claimed) = state.line.dequeue() else {
             state.token = true;
             return;
         };
         let waker = claimed.finish();
         drop(state);
-        Thread::wake(waker);
+        WaitingThread::wake(waker);
     }
 
     /// Converts the unparker into a raw pointer, for [`Unparker::from_raw`].

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::raw::semaphore::{Acquired, RawSemaphore};
-use super::wait::waiting::Thread;
-use crate::green::budget::spend_quietly;
-use crate::green::park::raise_if_cancelled;
+use super::wait::waiting_thread::WaitingThread;
+use crate::green::budget::poll_budget_quietly;
+use crate::green::park::unwind_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait};
 use crate::sys::clock::{self, NEVER, Tick};
 
@@ -51,7 +51,7 @@ use crate::sys::clock::{self, NEVER, Tick};
 #[doc(alias = "BoundedSemaphore")]
 #[doc(alias = "Weighted")]
 pub struct Semaphore {
-    raw: RawSemaphore<Thread>,
+    raw: RawSemaphore<WaitingThread>,
 }
 
 impl UnwindSafe for Semaphore {}
@@ -188,7 +188,7 @@ impl Semaphore {
     #[must_use]
     #[track_caller]
     pub fn available_permits(&self) -> usize {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         self.raw.available()
     }
 
@@ -208,7 +208,7 @@ impl Semaphore {
     /// ```
     #[track_caller]
     pub fn add_permits(&self, n: usize) {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         assert!(self.raw.add(n, Semaphore::MAX_PERMITS), "too many permits");
     }
 
@@ -223,7 +223,7 @@ impl Semaphore {
     /// ```
     #[track_caller]
     pub fn forget_permits(&self, n: usize) -> usize {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         self.raw.forget(n)
     }
 
@@ -518,7 +518,7 @@ impl Semaphore {
     /// ```
     #[track_caller]
     pub fn close(&self) {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         self.raw.close();
     }
 
@@ -535,7 +535,7 @@ impl Semaphore {
     #[must_use]
     #[track_caller]
     pub fn is_closed(&self) -> bool {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         self.raw.is_closed()
     }
 
@@ -548,7 +548,7 @@ impl Semaphore {
 
     #[track_caller]
     fn take(&self, n: u32) -> Result<usize, TryAcquireError> {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         let permits = n as usize;
         match self.raw.try_acquire(permits) {
             Acquired::Yes => Ok(permits),
@@ -570,7 +570,7 @@ impl Semaphore {
         deadline: Tick,
         at: &'static Location<'static>,
     ) -> Result<usize, TryAcquireError> {
-        spend_quietly(at);
+        poll_budget_quietly(at);
         let wait = Wait::at(Reason::Semaphore, at)
             .until(deadline)
             .on_cancel(OnCancel::Defer);
@@ -581,7 +581,7 @@ impl Semaphore {
                 Acquired::Closed => return Err(TryAcquireError::Closed),
                 Acquired::No => {}
             }
-            raise_if_cancelled();
+            unwind_if_cancelled();
             if deadline != NEVER && clock::now() >= deadline {
                 return Err(TryAcquireError::NoPermits);
             }

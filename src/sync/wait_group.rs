@@ -4,12 +4,12 @@ use std::fmt;
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
-use super::wait::line::Line;
 use super::wait::spin::Spin;
-use super::wait::stand::{Ended, Place, stand, wake_some};
-use super::wait::waiting::Thread;
-use crate::green::budget::spend_quietly;
-use crate::green::park::raise_if_cancelled;
+use super::wait::wait_in_queue::{Ended, QueuePosition, wait_in_queue, wake_some};
+use super::wait::wait_queue::WaitQueue;
+use super::wait::waiting_thread::WaitingThread;
+use crate::green::budget::poll_budget_quietly;
+use crate::green::park::unwind_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait};
 
 /// Lets threads wait until all parts of a job are done, as in crossbeam-utils.
@@ -47,7 +47,7 @@ struct Shared {
 
 struct State {
     parts: usize,
-    line: Line<Thread>,
+    line: WaitQueue<WaitingThread>,
 }
 
 impl UnwindSafe for Shared {}
@@ -67,7 +67,7 @@ impl WaitGroup {
             shared: Arc::new(Shared {
                 state: Spin::new(State {
                     parts: 1,
-                    line: Line::new(),
+                    line: WaitQueue::new(),
                 }),
             }),
         }
@@ -94,7 +94,7 @@ impl WaitGroup {
     #[doc(alias = "join_all")]
     #[track_caller]
     pub fn wait(self) {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         let shared = Arc::clone(&self.shared);
         drop(self);
         let wait = Wait::at(Reason::WaitGroup, Location::caller()).on_cancel(OnCancel::Defer);
@@ -103,17 +103,17 @@ impl WaitGroup {
             if state.parts == 0 {
                 return;
             }
-            let ended = stand(
+            let ended = wait_in_queue(
                 &shared.state,
                 state,
                 |state| &mut state.line,
-                &Place::BACK,
+                &QueuePosition::BACK,
                 &wait,
                 || {},
                 |_| {},
             );
             if ended == Ended::Cancelled {
-                raise_if_cancelled();
+                unwind_if_cancelled();
             }
         }
     }

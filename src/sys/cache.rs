@@ -1,8 +1,9 @@
 #![allow(unsafe_code, reason = "prefetch instructions")]
 //! Hints to the processor's cache.
 //!
-//! A round of many green threads touches each one's control block and the top of its stack: lines that have been
-//! pushed out since its last turn. Asking for them some turns ahead hides most of that wait.
+//! A round of many green threads touches each one's control block and the top of its stack: lines
+//! that have been pushed out since its last turn. Asking for them some turns ahead hides most of
+//! that wait.
 
 /// Asks for the cache line at `address`, which may be any number: nothing is read, nothing faults.
 #[inline(always)]

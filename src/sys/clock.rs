@@ -30,7 +30,8 @@ pub(crate) fn now() -> Tick {
     ticks(instant())
 }
 
-/// When `at` is, in ticks; what lies before the epoch has passed, what lies past the range never comes.
+/// When `at` is, in ticks; what lies before the epoch has passed, what lies past the range never
+/// comes.
 pub(crate) fn ticks(at: Instant) -> Tick {
     span(at.saturating_duration_since(epoch()))
 }
@@ -52,7 +53,8 @@ pub(crate) fn after(wait: Duration) -> Tick {
     now().saturating_add(span(wait))
 }
 
-/// Blocks the OS thread for a moment, so that one of lower priority gets a core: for a lock whose holder is not running.
+/// Blocks the OS thread for a moment, so that one of lower priority gets a core: for a lock whose
+/// holder is not running.
 #[cold]
 #[allow(clippy::disallowed_methods, reason = "the OS thread is meant")]
 pub(crate) fn pause() {

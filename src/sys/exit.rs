@@ -1,9 +1,11 @@
 #![allow(unsafe_code, reason = "calls of C's")]
-//! What is done when the process ends, how it ends at once, and how it ends from a thread that must not run C's `exit`.
+//! What is done when the process ends, how it ends at once, and how it ends from a thread that must
+//! not run C's `exit`.
 //!
-//! C's `exit` destroys the thread-locals of the OS thread that calls it, on the stack of the caller. On the OS thread of a
-//! worker they may be borrowed by suspended green threads, and a destructor that waits would let those go on.
-//! So [`exit_elsewhere`] has another OS thread call it, and blocks its own for good.
+//! C's `exit` destroys the thread-locals of the OS thread that calls it, on the stack of the
+//! caller. On the OS thread of a worker they may be borrowed by suspended green threads, and a
+//! destructor that waits would let those go on. So [`exit_elsewhere`] has another OS thread call
+//! it, and blocks its own for good.
 //!
 //! Any thread may call.
 
@@ -17,7 +19,8 @@ use std::time::Duration;
 
 use crate::shim::lock;
 
-/// How long an exit waits for another thread that has locked std's stdout. std's own exit does not wait for one.
+/// How long an exit waits for another thread that has locked std's stdout. std's own exit does not
+/// wait for one.
 const MAX_LOCK_WAIT: Duration = Duration::from_millis(50);
 
 /// Says why on stderr, which may be closed, and aborts.
@@ -41,13 +44,14 @@ pub(crate) fn stay_for_ever() -> ! {
 
 static HOOKS: Mutex<Vec<fn()>> = Mutex::new(Vec::new());
 
-/// Lets `f` be called when `main` returns or the process exits. It must not unwind, nor wait for another thread. It may be called
-/// twice: by [`exit_elsewhere`] on the thread that exits, and then on the one that calls C's `exit`.
+/// Lets `f` be called when `main` returns or the process exits. It must not unwind, nor wait for
+/// another thread. It may be called twice: by [`exit_elsewhere`] on the thread that exits, and then
+/// on the one that calls C's `exit`.
 pub(crate) fn at_exit(f: fn()) {
     let mut hooks = lock(&HOOKS);
     if hooks.is_empty() {
-        // SAFETY: a function that takes nothing and stays for ever. There is always room for a few of them; if there is none, then
-        // nothing is called, which the caller can do nothing about.
+        // SAFETY: a function that takes nothing and stays for ever. There is always room for a few
+        // of them; if there is none, then nothing is called, which the caller can do nothing about.
         let _refused = unsafe { libc::atexit(run_hooks) };
     }
     hooks.push(f);
@@ -60,8 +64,9 @@ extern "C" fn run_hooks() {
     }
 }
 
-/// Ends the process with `code`: as `std::process::exit`, but C's `exit` is called by an OS thread that has no thread-locals of the
-/// user's. The calling OS thread never goes on, nor does a later caller's.
+/// Ends the process with `code`: as `std::process::exit`, but C's `exit` is called by an OS thread
+/// that has no thread-locals of the user's. The calling OS thread never goes on, nor does a later
+/// caller's.
 ///
 /// If there is no OS thread to be had, the process ends without the handlers that C's `atexit` has.
 pub(crate) fn exit_elsewhere(code: i32) -> ! {
@@ -86,8 +91,9 @@ pub(crate) fn exit_elsewhere(code: i32) -> ! {
     stay_for_ever()
 }
 
-/// Writes what std's stdout has buffered, which std's own exit does unless another thread has it locked: here the caller may
-/// be that other thread. Says when it has the lock; `progress` goes away when it has written.
+/// Writes what std's stdout has buffered, which std's own exit does unless another thread has it
+/// locked: here the caller may be that other thread. Says when it has the lock; `progress` goes
+/// away when it has written.
 fn flush_stds_stdout(progress: Sender<()>) {
     let flush = move || {
         let mut stdout = io::stdout().lock();
@@ -97,7 +103,8 @@ fn flush_stds_stdout(progress: Sender<()>) {
     drop(catch_unwind(flush));
 }
 
-/// Exits when the caller of [`exit_elsewhere`] has flushed std's stdout, or cannot because another thread has locked it.
+/// Exits when the caller of [`exit_elsewhere`] has flushed std's stdout, or cannot because another
+/// thread has locked it.
 fn exit_after(flushed: &Receiver<()>, code: i32) {
     if flushed.recv_timeout(MAX_LOCK_WAIT).is_ok() {
         let _gone = flushed.recv();

@@ -2,11 +2,13 @@
 //!
 //! Owns nothing; any thread may call any of these.
 //!
-//! - **FI1** [`read_now`] and [`write_now`] do not wait: not for a disk, not for the other end of a pipe. They do not need
-//!   `O_NONBLOCK`, which belongs to the open file and would be seen by everybody who shares it. Where the system or the kind of file
-//!   has no such call they say so ([`Now::Unknown`]) and have done nothing.
-//! - **FI2** [`check_read`] and [`check_write`] transfer nothing and do not wait. Linux looks at the
-//!   mode and the kind of the file first, and asks the file for nothing when the buffers are empty.
+//! - **FI1** [`read_now`] and [`write_now`] do not wait: not for a disk, not for the other end of a
+//!   pipe. They do not need `O_NONBLOCK`, which belongs to the open file and would be seen by
+//!   everybody who shares it. Where the system or the kind of file has no such call they say so
+//!   ([`NonblockingResult::Unknown`]) and have done nothing.
+//! - **FI2** [`check_read`] and [`check_write`] transfer nothing and do not wait. Linux looks at
+//!   the mode and the kind of the file first, and asks the file for nothing when the buffers are
+//!   empty.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::BorrowedFd;
@@ -15,18 +17,19 @@ use rustix::fs::FileType;
 
 /// What a call that does not wait has found.
 #[derive(Debug)]
-pub(crate) enum Now {
+pub(crate) enum NonblockingResult {
     Done(usize),
     /// It would have to wait.
     WouldWait,
     /// There is no such call for this file.
     Unknown,
-    /// The file calls the request invalid. The plain call does too, most likely, and gives the true error.
+    /// The file calls the request invalid. The plain call does too, most likely, and gives the true
+    /// error.
     Invalid,
 }
 
 /// Where a transfer starts: what stands for "where the file is".
-pub(crate) const HERE: u64 = u64::MAX;
+pub(crate) const CURRENT_POS: u64 = u64::MAX;
 
 /// Reads what can be had without waiting.
 ///
@@ -38,7 +41,7 @@ pub(crate) fn read_now(
     fd: BorrowedFd<'_>,
     bufs: &mut [IoSliceMut<'_>],
     at: u64,
-) -> io::Result<Now> {
+) -> io::Result<NonblockingResult> {
     judge(|| rustix::io::preadv2(fd, bufs, at, rustix::io::ReadWriteFlags::NOWAIT))
 }
 
@@ -48,35 +51,48 @@ pub(crate) fn read_now(
 ///
 /// The system's.
 #[cfg(target_os = "linux")]
-pub(crate) fn write_now(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>], at: u64) -> io::Result<Now> {
+pub(crate) fn write_now(
+    fd: BorrowedFd<'_>,
+    bufs: &[IoSlice<'_>],
+    at: u64,
+) -> io::Result<NonblockingResult> {
     judge(|| rustix::io::pwritev2(fd, bufs, at, rustix::io::ReadWriteFlags::NOWAIT))
 }
 
 #[cfg(target_os = "linux")]
-fn judge(mut call: impl FnMut() -> rustix::io::Result<usize>) -> io::Result<Now> {
+fn judge(mut call: impl FnMut() -> rustix::io::Result<usize>) -> io::Result<NonblockingResult> {
     use rustix::io::Errno;
     loop {
         return match call() {
-            Ok(count) => Ok(Now::Done(count)),
+            Ok(count) => Ok(NonblockingResult::Done(count)),
             Err(Errno::INTR) => continue,
-            Err(Errno::AGAIN) => Ok(Now::WouldWait),
-            // Some kinds of file call the flag, or an offset, invalid; others have nothing to read, or refuse the size.
-            Err(Errno::INVAL) => Ok(Now::Invalid),
+            Err(Errno::AGAIN) => Ok(NonblockingResult::WouldWait),
+            // Some kinds of file call the flag, or an offset, invalid; others have nothing to read,
+            // or refuse the size.
+            Err(Errno::INVAL) => Ok(NonblockingResult::Invalid),
             // Seccomp filters that were written before the call existed answer EPERM.
-            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM) => Ok(Now::Unknown),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM) => Ok(NonblockingResult::Unknown),
             Err(error) => Err(error.into()),
         };
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn read_now(_: BorrowedFd<'_>, _: &mut [IoSliceMut<'_>], _: u64) -> io::Result<Now> {
-    Ok(Now::Unknown)
+pub(crate) fn read_now(
+    _: BorrowedFd<'_>,
+    _: &mut [IoSliceMut<'_>],
+    _: u64,
+) -> io::Result<NonblockingResult> {
+    Ok(NonblockingResult::Unknown)
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn write_now(_: BorrowedFd<'_>, _: &[IoSlice<'_>], _: u64) -> io::Result<Now> {
-    Ok(Now::Unknown)
+pub(crate) fn write_now(
+    _: BorrowedFd<'_>,
+    _: &[IoSlice<'_>],
+    _: u64,
+) -> io::Result<NonblockingResult> {
+    Ok(NonblockingResult::Unknown)
 }
 
 /// Fails as a read does if nothing can ever be read from `fd`: it is open for writing only, or of
@@ -123,30 +139,32 @@ pub(crate) fn check_write(_: BorrowedFd<'_>) -> io::Result<()> {
 
 /// What it takes to wait for a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Nature {
+pub(crate) enum FileKind {
     /// Its operations may block, and end soon: regular files, directories, block devices.
     Disk,
     /// Its operations never block: `/dev/null` and the like.
     Memory,
-    /// Its operations wait for somebody else, for ever perhaps: pipes and sockets. It has no position.
+    /// Its operations wait for somebody else, for ever perhaps: pipes and sockets. It has no
+    /// position.
     Stream,
-    /// Its operations may wait for ever, too: character devices (terminals), what the system calls an anonymous inode (inotify,
-    /// eventfd, timerfd, signalfd, …), regular files without a position (`trace_pipe`).
+    /// Its operations may wait for ever, too: character devices (terminals), what the system calls
+    /// an anonymous inode (inotify, eventfd, timerfd, signalfd, …), regular files without a
+    /// position (`trace_pipe`).
     Device,
 }
 
 /// What `fd` is. What cannot be asked is taken for a disk's: its operations give the error.
-pub(crate) fn nature(fd: BorrowedFd<'_>) -> Nature {
+pub(crate) fn file_kind(fd: BorrowedFd<'_>) -> FileKind {
     let Ok(stat) = rustix::fs::fstat(fd) else {
-        return Nature::Disk;
+        return FileKind::Disk;
     };
     match FileType::from_raw_mode(stat.st_mode) {
-        FileType::Fifo | FileType::Socket => Nature::Stream,
-        FileType::CharacterDevice if is_memory(stat.st_rdev as _) => Nature::Memory,
+        FileType::Fifo | FileType::Socket => FileKind::Stream,
+        FileType::CharacterDevice if is_memory(stat.st_rdev as _) => FileKind::Memory,
         // Linux gives anonymous inodes no type.
-        FileType::CharacterDevice | FileType::Unknown => Nature::Device,
-        FileType::RegularFile if !has_position(fd) => Nature::Device,
-        _ => Nature::Disk,
+        FileType::CharacterDevice | FileType::Unknown => FileKind::Device,
+        FileType::RegularFile if !has_position(fd) => FileKind::Device,
+        _ => FileKind::Disk,
     }
 }
 

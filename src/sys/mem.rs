@@ -2,11 +2,12 @@
 //!
 //! Owns no state but the page size. Everything here may be called from any thread.
 //!
-//! - **M1** An address that [`reserve`] returned is the start of a private, zeroed, readable and writable
-//!   mapping of the length asked for, which nothing else in the process knows of, until [`unmap`].
-//! - **M2** The kernel checks addresses itself: a call on a range that is not mapped gives an error and
-//!   changes nothing. The danger of these calls is to take memory from someone who still uses it, and
-//!   the caller rules that out.
+//! - **M1** An address that [`reserve`] returned is the start of a private, zeroed, readable and
+//!   writable mapping of the length asked for, which nothing else in the process knows of, until
+//!   [`unmap`].
+//! - **M2** The kernel checks addresses itself: a call on a range that is not mapped gives an error
+//!   and changes nothing. The danger of these calls is to take memory from someone who still uses
+//!   it, and the caller rules that out.
 #![allow(unsafe_code, reason = "wraps mmap, madvise, mprotect and munmap")]
 
 use std::ffi::c_void;
@@ -103,8 +104,8 @@ pub(crate) unsafe fn release(address: usize, bytes: usize) -> io::Result<()> {
 
 /// Makes `[address, address + bytes)` fault on every access, without splitting the mapping.
 ///
-/// Success proves nothing: user-mode emulators answer 0 to advice that they do not know.
-/// [`faults`] tells. On systems without lightweight guards the error is `EINVAL`, as from an old Linux.
+/// Success proves nothing: user-mode emulators answer 0 to advice that they do not know. [`faults`]
+/// tells. On systems without lightweight guards the error is `EINVAL`, as from an old Linux.
 ///
 /// # Safety
 ///
@@ -122,8 +123,9 @@ pub(crate) unsafe fn install_guard(address: usize, bytes: usize) -> io::Result<(
     }
 }
 
-/// [`install_guard`] for `bytes` at each of the addresses, in few calls. Says for how many, from the first on, it succeeded:
-/// for none where the kernel (before Linux 6.14) or a filter of system calls refuses. As there, success proves nothing.
+/// [`install_guard`] for `bytes` at each of the addresses, in few calls. Says for how many, from
+/// the first on, it succeeded: for none where the kernel (before Linux 6.14) or a filter of system
+/// calls refuses. As there, success proves nothing.
 ///
 /// # Safety
 ///
@@ -142,8 +144,9 @@ pub(crate) unsafe fn install_guards(addresses: impl Iterator<Item = usize>, byte
     }
 }
 
-/// Puts memory behind `bytes` at each of the addresses, as writing there would one after the other, but in few calls. Nothing
-/// changes that can be read. Only a try: where the kernel refuses, the memory comes when it is written to.
+/// Puts memory behind `bytes` at each of the addresses, as writing there would one after the other,
+/// but in few calls. Nothing changes that can be read. Only a try: where the kernel refuses, the
+/// memory comes when it is written to.
 pub(crate) fn populate(addresses: impl Iterator<Item = usize>, bytes: usize) -> usize {
     #[cfg(target_os = "linux")]
     {
@@ -180,8 +183,9 @@ unsafe fn advise(ranges: &[libc::iovec], advice: libc::c_int) -> libc::c_long {
     }
 }
 
-/// Makes calls with as many ranges as one takes without keeping others of the process waiting, who want to map something.
-/// A call answers with the bytes that it did. Says how many ranges were done before one was not.
+/// Makes calls with as many ranges as one takes without keeping others of the process waiting, who
+/// want to map something. A call answers with the bytes that it did. Says how many ranges were done
+/// before one was not.
 #[cfg(target_os = "linux")]
 fn vectored(
     mut addresses: impl Iterator<Item = usize>,
@@ -240,7 +244,8 @@ pub(crate) fn faults(address: usize) -> io::Result<bool> {
     }
 }
 
-/// Reads words of this process that may be unmapped at any moment: the kernel copies them, and says `EFAULT` if it cannot.
+/// Reads words of this process that may be unmapped at any moment: the kernel copies them, and says
+/// `EFAULT` if it cannot.
 #[derive(Debug)]
 pub(crate) struct Peek {
     reader: io::PipeReader,
@@ -256,10 +261,12 @@ impl Peek {
         Ok(Peek { reader, writer })
     }
 
-    /// The words from `address` on; none if they cannot be read. What they mean, the caller has to find out.
+    /// The words from `address` on; none if they cannot be read. What they mean, the caller has to
+    /// find out.
     pub(crate) fn words<const N: usize>(&mut self, address: usize) -> Option<[usize; N]> {
         const WORD: usize = size_of::<usize>();
-        // SAFETY: the kernel copies from the address, or says EFAULT (M2). The pipe is empty, so nothing blocks.
+        // SAFETY: the kernel copies from the address, or says EFAULT (M2). The pipe is empty, so
+        // nothing blocks.
         let written = unsafe { libc::write(self.writer.as_raw_fd(), at(address), N * WORD) };
         let mut words = [0; N];
         let mut left = usize::try_from(written).ok()?;
@@ -279,7 +286,8 @@ impl Peek {
 #[cfg(test)]
 pub(crate) fn resident_pages(address: usize, bytes: usize) -> usize {
     let mut pages = vec![0_u8; bytes.div_ceil(page_size())];
-    // SAFETY: the vector has one byte for each page of the range; the range itself is only asked about.
+    // SAFETY: the vector has one byte for each page of the range; the range itself is only asked
+    // about.
     let answer = unsafe { libc::mincore(at(address), bytes, pages.as_mut_ptr().cast()) };
     check(answer).expect("mincore of a mapped range");
     pages.iter().filter(|page| **page & 1 == 1).count()

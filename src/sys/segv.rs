@@ -1,12 +1,14 @@
 //! SIGSEGV and SIGBUS: one handler for the process, and alternate signal stacks for threads.
 //!
 //! Owns the handler and what was installed before it. [`install`] may be called from any thread;
-//! [`prepare_thread`] acts on the calling one; [`write_stderr`] and [`abort`] may be called from a handler.
+//! [`prepare_thread`] acts on the calling one; [`write_stderr`] and [`abort`] may be called from a
+//! handler.
 //!
 //! - **V1** The previous action of each signal is recorded before ours is installed, so the handler
 //!   always finds it, and neither is ever changed again by us but to restore the default.
 //! - **V2** The handler calls only what is async-signal-safe: loads of initialised `OnceLock`s,
-//!   `sigaction`, `raise`, `write`, `abort`, the hook (which promises the same) and the previous handler.
+//!   `sigaction`, `raise`, `write`, `abort`, the hook (which promises the same) and the previous
+//!   handler.
 //! - **V3** An alternate stack stays mapped until its thread has stopped using it.
 #![allow(unsafe_code, reason = "wraps sigaction and sigaltstack")]
 
@@ -29,7 +31,8 @@ const SIGNALS: [c_int; 2] = [libc::SIGSEGV, libc::SIGBUS];
 /// Room on the alternate stack beside what the kernel itself pushes there (up to 11 KiB on x86_64).
 const ALTERNATE_ROOM: usize = 64 << 10;
 
-/// Has `hook` asked about each fault before the handler that was there (std's own, as a rule) sees it.
+/// Has `hook` asked about each fault before the handler that was there (std's own, as a rule) sees
+/// it.
 ///
 /// Once a process: later calls change nothing.
 pub(crate) fn install(hook: Hook) -> io::Result<()> {
@@ -67,7 +70,8 @@ fn default_action() -> libc::sigaction {
 extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: the kernel passes a filled siginfo_t to an SA_SIGINFO handler.
     let details = unsafe { &*info };
-    // Positive codes come from the kernel. In a signal sent by kill(2) the same bytes are a sender, not an address.
+    // Positive codes come from the kernel. In a signal sent by kill(2) the same bytes are a sender,
+    // not an address.
     let sent_by_kernel = details.si_code > 0;
     if sent_by_kernel && let Some(hook) = HOOK.get() {
         // SAFETY: SIGSEGV and SIGBUS from the kernel carry an address.
@@ -130,8 +134,8 @@ pub(crate) fn abort() -> ! {
 
 /// Makes sure that this thread has an alternate signal stack with room for a report.
 ///
-/// std gives its threads one of 8 KiB as a rule, of which the kernel's own frame takes a large part.
-/// A larger one that is already there is kept.
+/// std gives its threads one of 8 KiB as a rule, of which the kernel's own frame takes a large
+/// part. A larger one that is already there is kept.
 pub(crate) fn prepare_thread() -> io::Result<()> {
     thread_local! {
         static ALTERNATE: OnceCell<Alternate> = const { OnceCell::new() };
@@ -144,7 +148,8 @@ pub(crate) fn prepare_thread() -> io::Result<()> {
         }
         Ok(())
     });
-    // The thread is in its last destructors, and nothing would take another one away: it goes without, and dies of an overflow unreported.
+    // The thread is in its last destructors, and nothing would take another one away: it goes
+    // without, and dies of an overflow unreported.
     prepared.unwrap_or(Ok(()))
 }
 

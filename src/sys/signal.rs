@@ -4,17 +4,18 @@
 )]
 //! What signals do, and a timer whose signal interrupts a system call that blocks.
 //!
-//! Any thread may call any of these. [`interrupted_soon`] owns the action of one signal of the process, which it
-//! chooses among those that nothing handles, when it is first called.
+//! Any thread may call any of these. [`interrupted_soon`] owns the action of one signal of the
+//! process, which it chooses among those that nothing handles, when it is first called.
 //!
-//! - **G1** The handler of [`interrupted_soon`] does nothing, so it may run at any point of any thread. It runs on the
-//!   alternate stack, if the thread has one (`SA_ONSTACK`): the frame of a signal may be larger than a green
-//!   thread's stack has room for.
-//! - **G2** A [`Timer`] is made, armed and deleted on one thread, which is the one that it signals; it is a local variable
-//!   of a function that neither switches stacks nor returns before.
-//! - **G3** What the kernel is to fill is a local variable of the right type, and is read only after the call has succeeded.
-//! - **G4** A `sigaction`, a `sigevent` and a `sigset_t` of zeros are valid: no handler and no flags, no
-//!   signal, an empty set.
+//! - **G1** The handler of [`interrupted_soon`] does nothing, so it may run at any point of any
+//!   thread. It runs on the alternate stack, if the thread has one (`SA_ONSTACK`): the frame of a
+//!   signal may be larger than a green thread's stack has room for.
+//! - **G2** A [`Timer`] is made, armed and deleted on one thread, which is the one that it signals;
+//!   it is a local variable of a function that neither switches stacks nor returns before.
+//! - **G3** What the kernel is to fill is a local variable of the right type, and is read only
+//!   after the call has succeeded.
+//! - **G4** A `sigaction`, a `sigevent` and a `sigset_t` of zeros are valid: no handler and no
+//!   flags, no signal, an empty set.
 
 #[cfg(target_os = "linux")]
 pub(crate) use interrupting::interrupted_soon;
@@ -54,8 +55,8 @@ mod interrupting {
 
     use crate::shim::lock;
 
-    /// The time after which a call is interrupted. The timer repeats, because its signal may come before
-    /// the thread has entered the call.
+    /// The time after which a call is interrupted. The timer repeats, because its signal may come
+    /// before the thread has entered the call.
     const PERIOD_NS: libc::c_long = 50_000;
 
     /// The signal whose action is [`on_signal`]; 0 before the first call. Changed under `CHOOSING`.
@@ -64,7 +65,8 @@ mod interrupting {
 
     extern "C" fn on_signal(_: libc::c_int) {}
 
-    /// Makes a system call that may block, and interrupts it with `EINTR` when it does for some 50 µs.
+    /// Makes a system call that may block, and interrupts it with `EINTR` when it does for some 50
+    /// µs.
     ///
     /// Only a call that waits is interrupted: one that finds what it waits for completes. Where the
     /// process can have no timer (`RLIMIT_SIGPENDING`, a sandbox), the call is not interrupted.
@@ -78,13 +80,15 @@ mod interrupting {
         let unblocked = Unblocked::new(signal);
         timer.arm();
         let result = call();
-        // The timer goes first: what it has sent is delivered before the signal may be blocked again.
+        // The timer goes first: what it has sent is delivered before the signal may be blocked
+        // again.
         drop(timer);
         drop(unblocked);
         result
     }
 
-    /// The signal, with its handler in place. The program may have replaced the handler since the last call.
+    /// The signal, with its handler in place. The program may have replaced the handler since the
+    /// last call.
     fn signal() -> Option<i32> {
         let signal = SIGNAL.load(Ordering::Relaxed);
         if signal != 0 && is_ours(signal) {

@@ -6,12 +6,15 @@
 //!
 //! Owns nothing; any thread may call any of these.
 //!
-//! - **K1** No call here waits: transfers carry `MSG_DONTWAIT`, and sockets that we open or accept are
-//!   `O_NONBLOCK` from birth. A transfer therefore never blocks a worker, even when somebody else has cleared
-//!   `O_NONBLOCK`, which belongs to the open file and not to our descriptor. `accept` has no such flag: `accept`
-//!   is for sockets of which nobody else has a handle, `accept_shared` for all others.
-//! - **K2** No call here raises `SIGPIPE`: `MSG_NOSIGNAL`, or `SO_NOSIGPIPE` where there is no such flag.
-//! - **K3** Descriptors are close-on-exec from birth (on Apple systems: right after it, there is no such call).
+//! - **K1** No call here waits: transfers carry `MSG_DONTWAIT`, and sockets that we open or accept
+//!   are `O_NONBLOCK` from birth. A transfer therefore never blocks a worker, even when somebody
+//!   else has cleared `O_NONBLOCK`, which belongs to the open file and not to our descriptor.
+//!   `accept` has no such flag: `accept` is for sockets of which nobody else has a handle,
+//!   `accept_shared` for all others.
+//! - **K2** No call here raises `SIGPIPE`: `MSG_NOSIGNAL`, or `SO_NOSIGPIPE` where there is no such
+//!   flag.
+//! - **K3** Descriptors are close-on-exec from birth (on Apple systems: right after it, there is no
+//!   such call).
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Shutdown, SocketAddr};
@@ -90,10 +93,12 @@ pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<SocketAd
     }
 }
 
-/// As [`accept`], of a socket whose open file may be in blocking mode at any moment: others have handles to it.
+/// As [`accept`], of a socket whose open file may be in blocking mode at any moment: others have
+/// handles to it.
 ///
-/// No flag keeps `accept4` from waiting: only `O_NONBLOCK` does, which is everybody's. So the queue is asked first. A call that
-/// finds it empty all the same, because somebody else was faster, blocks for some 50 µs and is interrupted.
+/// No flag keeps `accept4` from waiting: only `O_NONBLOCK` does, which is everybody's. So the queue
+/// is asked first. A call that finds it empty all the same, because somebody else was faster,
+/// blocks for some 50 µs and is interrupted.
 ///
 /// # Errors
 ///
@@ -255,7 +260,8 @@ pub(crate) fn is_readable(fd: BorrowedFd<'_>) -> io::Result<bool> {
     )? > 0)
 }
 
-/// Whether an error is pending on the connection, or both of its halves are closed. The error stays pending.
+/// Whether an error is pending on the connection, or both of its halves are closed. The error stays
+/// pending.
 pub(crate) fn has_failed(fd: BorrowedFd<'_>) -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     // Errors and hang-ups are told without being asked for.
@@ -308,7 +314,8 @@ pub(crate) fn timeouts(fd: BorrowedFd<'_>) -> io::Result<[Option<Duration>; 2]> 
     ])
 }
 
-/// Not rustix's call, which panics when the answer has another size, as user-mode emulators give it: none, then.
+/// Not rustix's call, which panics when the answer has another size, as user-mode emulators give
+/// it: none, then.
 fn timeout(fd: BorrowedFd<'_>, option: libc::c_int) -> io::Result<Option<Duration>> {
     let mut value = libc::timeval {
         tv_sec: 0,
@@ -353,7 +360,8 @@ pub(crate) fn internet(addr: Option<SocketAddrAny>) -> io::Result<SocketAddr> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "invalid argument"))
 }
 
-/// What the system says of the descriptor `fd`, which may be closed at any moment: a path, a pipe, the addresses of a socket.
+/// What the system says of the descriptor `fd`, which may be closed at any moment: a path, a pipe,
+/// the addresses of a socket.
 #[cfg(target_os = "linux")]
 pub(crate) fn describe(fd: i32) -> Option<String> {
     let link = std::fs::read_link(format!("/proc/self/fd/{fd}")).ok()?;
@@ -361,8 +369,8 @@ pub(crate) fn describe(fd: i32) -> Option<String> {
     if !link.starts_with("socket:") {
         return Some(link.into_owned());
     }
-    // SAFETY: it is only asked for its addresses. If it is closed, or another one by now, the answer is an error or
-    // that of the other one, and nothing else happens.
+    // SAFETY: it is only asked for its addresses. If it is closed, or another one by now, the
+    // answer is an error or that of the other one, and nothing else happens.
     let fd = unsafe { BorrowedFd::borrow_raw(fd) };
     let local = rustix::net::getsockname(fd).ok();
     let peer = rustix::net::getpeername(fd).ok().flatten();

@@ -2,11 +2,13 @@
     unsafe_code,
     reason = "names of Unix sockets, which std and rustix each keep to themselves"
 )]
-//! Addresses of Unix sockets: between std's `SocketAddr`, which the public signatures have, and what system calls take
-//! and give. Owns nothing; any thread may call any of these.
+//! Addresses of Unix sockets: between std's `SocketAddr`, which the public signatures have, and
+//! what system calls take and give. Owns nothing; any thread may call any of these.
 //!
-//! - **UA1** A [`SocketAddrAny`] is initialised for `addr_len` bytes, and has room for more than a `sockaddr_un`.
-//! - **UA2** A descriptor that is lent as std's socket is open meanwhile, and not closed by it afterwards.
+//! - **UA1** A [`SocketAddrAny`] is initialised for `addr_len` bytes, and has room for more than a
+//!   `sockaddr_un`.
+//! - **UA2** A descriptor that is lent as std's socket is open meanwhile, and not closed by it
+//!   afterwards.
 
 use std::io;
 use std::mem::{ManuallyDrop, offset_of};
@@ -52,9 +54,10 @@ pub(crate) fn of_path(path: &Path) -> io::Result<SocketAddrUnix> {
 
 /// std's form of what a system call gave.
 ///
-/// Not by rustix's conversion, which asserts that a path ends with a zero: Linux has paths without one, if they
-/// fill the whole address, and whoever sends from such a path would make us panic. std can name such a path, but makes
-/// a `SocketAddr` of it for the asking of a socket only: `longest` does that.
+/// Not by rustix's conversion, which asserts that a path ends with a zero: Linux has paths without
+/// one, if they fill the whole address, and whoever sends from such a path would make us panic. std
+/// can name such a path, but makes a `SocketAddr` of it for the asking of a socket only: `longest`
+/// does that.
 pub(crate) fn from_system(
     addr: Option<SocketAddrAny>,
     longest: impl FnOnce(&Path) -> io::Result<SocketAddr>,
@@ -103,8 +106,8 @@ fn from_abstract_name(name: &[u8]) -> io::Result<SocketAddr> {
     }
 }
 
-/// The path of a datagram's sender that fills the whole address: asked of a socket that takes it as its peer. If the
-/// sender is gone by now, it stays unnamed.
+/// The path of a datagram's sender that fills the whole address: asked of a socket that takes it as
+/// its peer. If the sender is gone by now, it stays unnamed.
 #[cold]
 pub(crate) fn from_longest_path(path: &Path) -> io::Result<SocketAddr> {
     let ask = || {
@@ -125,7 +128,8 @@ pub(crate) fn peer_addr(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
     lent::<UnixDatagram>(fd).peer_addr()
 }
 
-/// std's socket around `fd`, for `Debug` and questions about names only: it may block in everything else.
+/// std's socket around `fd`, for `Debug` and questions about names only: it may block in everything
+/// else.
 pub(crate) fn lent<T: FromRawFd>(fd: BorrowedFd<'_>) -> ManuallyDrop<T> {
     // SAFETY: UA2.
     ManuallyDrop::new(unsafe { T::from_raw_fd(fd.as_raw_fd()) })

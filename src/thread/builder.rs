@@ -6,7 +6,7 @@ use std::io;
 use super::{JoinHandle, Scope, ScopedJoinHandle};
 use crate::runtime::{
     current,
-    spawn::{self as start, Order},
+    spawn::{self as start, SpawnRequest},
 };
 use crate::stack::StackSize;
 
@@ -117,18 +117,18 @@ impl Builder {
     }
 
     #[track_caller]
-    fn order(self) -> Order {
+    fn request(self) -> SpawnRequest {
         if let Some(name) = &self.name {
             assert!(
                 !name.contains('\0'),
                 "thread name may not contain interior null bytes"
             );
         }
-        Order {
+        SpawnRequest {
             name: self.name,
             stack: self.stack_size.map(StackSize::from_usable),
             worker: self.worker,
-            ..Order::new()
+            ..SpawnRequest::new()
         }
     }
 
@@ -159,8 +159,8 @@ impl Builder {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        crate::green::budget::spend_quietly(std::panic::Location::caller());
-        current::spawn_static(self.order(), f)
+        crate::green::budget::poll_budget_quietly(std::panic::Location::caller());
+        current::spawn_static(self.request(), f)
     }
 
     /// Spawns a green thread whose closure may borrow; see
@@ -201,9 +201,9 @@ impl Builder {
         F: FnOnce() -> T + Send,
         T: Send,
     {
-        crate::green::budget::spend_quietly(std::panic::Location::caller());
+        crate::green::budget::poll_budget_quietly(std::panic::Location::caller());
         // SAFETY: by the contract.
-        unsafe { current::spawn_unchecked(self.order(), f) }
+        unsafe { current::spawn_unchecked(self.request(), f) }
     }
 
     /// Spawns a green thread like [`spawn_local`](super::spawn_local), with an error instead of a
@@ -237,8 +237,8 @@ impl Builder {
         F: FnOnce() -> T + 'static,
         T: 'static,
     {
-        crate::green::budget::spend_quietly(std::panic::Location::caller());
-        start::spawn_local(self.order(), f)
+        crate::green::budget::poll_budget_quietly(std::panic::Location::caller());
+        start::spawn_local(self.request(), f)
     }
 
     /// Spawns a scoped green thread like [`Scope::spawn`], with an error instead of a panic.
@@ -272,7 +272,7 @@ impl Builder {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        crate::green::budget::spend_quietly(std::panic::Location::caller());
-        scope.spawn_with(self.order(), f)
+        crate::green::budget::poll_budget_quietly(std::panic::Location::caller());
+        scope.spawn_with(self.request(), f)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{JoinHandle, ScopedJoinHandle};
 use crate::channel::{self, Latch, Receiver};
-use crate::green::ends::Watcher;
+use crate::green::completion_hooks::OnDone;
 use crate::runtime::join::Joiner;
 
 impl<T> JoinHandle<T> {
@@ -32,7 +32,7 @@ impl<T> JoinHandle<T> {
     #[must_use]
     #[track_caller]
     pub fn done(&self) -> Receiver<()> {
-        crate::green::budget::spend_quietly(std::panic::Location::caller());
+        crate::green::budget::poll_budget_quietly(std::panic::Location::caller());
         done(&self.0)
     }
 }
@@ -60,13 +60,13 @@ impl<T> ScopedJoinHandle<'_, T> {
     #[must_use]
     #[track_caller]
     pub fn done(&self) -> Receiver<()> {
-        crate::green::budget::spend_quietly(std::panic::Location::caller());
+        crate::green::budget::poll_budget_quietly(std::panic::Location::caller());
         done(&self.joiner)
     }
 }
 
 fn done<T>(joiner: &Joiner<T>) -> Receiver<()> {
-    let done = joiner.watch_as(|| {
+    let done = joiner.add_hook_once(|| {
         let (latch, receiver) = channel::latch();
         Done { latch, receiver }
     });
@@ -79,8 +79,8 @@ struct Done {
     receiver: Receiver<()>,
 }
 
-impl Watcher for Done {
-    fn ended(&self) {
+impl OnDone for Done {
+    fn on_done(&self) {
         self.latch.set();
     }
 }

@@ -1,9 +1,9 @@
 //! `wait_idle`: waits until the worker has nothing else to run. The mechanism is in
-//! `runtime/scheduler/lull.rs`.
+//! `runtime/scheduler/idle_wait.rs`.
 
 use std::panic::Location;
 
-use crate::runtime::scheduler::context;
+use crate::runtime::scheduler::runtime_context;
 
 /// Waits until the caller's worker has nothing else to run, for work of the lowest priority.
 ///
@@ -45,5 +45,5 @@ use crate::runtime::scheduler::context;
 #[doc(alias = "idle")]
 #[track_caller]
 pub fn wait_idle() {
-    context::wait_idle(Location::caller());
+    runtime_context::wait_idle(Location::caller());
 }

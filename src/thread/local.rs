@@ -29,7 +29,7 @@ use std::fmt;
 use std::ptr::{self, NonNull};
 use std::thread::LocalKey as StdLocalKey;
 
-use crate::green::{Home, LocalStorage, contain};
+use crate::green::{LocalStorage, WorkerContext, catch_and_discard};
 
 /// Stands for the address of a key: marks a value that is kept only until its thread ends.
 const NOBODYS: usize = 0;
@@ -106,7 +106,7 @@ unsafe fn release<V: ?Sized>(value: NonNull<Value<V>>) {
     // SAFETY: it is allocated: its owner has not freed it.
     if unsafe { value.as_ref() }.borrows.get() == 0 {
         // SAFETY: from `Value::new`, and there are no references to it.
-        contain(|| drop(unsafe { Box::from_raw(value.as_ptr()) }));
+        catch_and_discard(|| drop(unsafe { Box::from_raw(value.as_ptr()) }));
     }
 }
 
@@ -218,8 +218,8 @@ impl Keeper {
 
 /// Calls `f` with the green thread's list, which is kept in its control block; dropping that runs
 /// the destructors. `f` calls no code of the user.
-fn with_keeper<R>(home: &Home, f: impl FnOnce(&Keeper) -> R) -> R {
-    let place = home.current().locals();
+fn with_keeper<R>(cx: &WorkerContext, f: impl FnOnce(&Keeper) -> R) -> R {
+    let place = cx.current().locals();
     // SAFETY: the caller runs on that thread, and the reference ends before the next statement.
     let keeper = unsafe { &mut *place }.get_or_insert_with(|| Box::new(Keeper(RefCell::default())));
     let keeper: *const dyn LocalStorage = &raw const **keeper;
@@ -318,8 +318,8 @@ impl<T: 'static> LocalKey<T> {
     /// Returns the calling thread's value, or `None` if it has not been made.
     #[inline]
     fn find(&'static self) -> Result<Option<NonNull<Value<T>>>, AccessError> {
-        match Home::get() {
-            Some(home) => with_keeper(home, |keeper| keeper.find(self.key())),
+        match WorkerContext::get() {
+            Some(cx) => with_keeper(cx, |keeper| keeper.find(self.key())),
             None => match self.os_value.with(|value| value.0.get()) {
                 OsState::Vacant => Ok(None),
                 OsState::Alive(value) => Ok(Some(value)),
@@ -333,8 +333,8 @@ impl<T: 'static> LocalKey<T> {
     #[cold]
     fn insert(&'static self, value: T) -> Result<NonNull<Value<T>>, AccessError> {
         let value = Value::new(value);
-        let is_kept = match Home::get() {
-            Some(home) => with_keeper(home, |keeper| keeper.insert(self.key(), value)),
+        let is_kept = match WorkerContext::get() {
+            Some(cx) => with_keeper(cx, |keeper| keeper.insert(self.key(), value)),
             None => self.insert_os(value),
         };
         if !is_kept {

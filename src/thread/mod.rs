@@ -51,14 +51,14 @@ pub use crate::runtime::join::JoinHandle;
 #[doc(inline)]
 pub use crate::thread_local;
 
-use crate::green::budget::spend_quietly;
+use crate::green::budget::poll_budget_quietly;
 use crate::green::park::yield_now as yield_green;
 use crate::green::unparker::OsThread;
-use crate::green::{Home, Reason, Wait, Wake, park as wait_for};
+use crate::green::{Reason, Wait, Wake, WorkerContext, park as wait_for};
 use crate::runtime::blocking;
 use crate::runtime::{
     current,
-    spawn::{self as start, Order},
+    spawn::{self as start, SpawnRequest},
 };
 use crate::sys::clock::{self, NEVER, Tick};
 
@@ -121,7 +121,7 @@ where
     T: Send + 'static,
 {
     let at = Location::caller();
-    spend_quietly(at);
+    poll_budget_quietly(at);
     match current::spawn_plain(at, f) {
         Ok(handle) => handle,
         Err(error) => spawn_failed(&error),
@@ -171,12 +171,12 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    spend_quietly(Location::caller());
-    let order = Order {
+    poll_budget_quietly(Location::caller());
+    let request = SpawnRequest {
         worker: Some(index),
-        ..Order::new()
+        ..SpawnRequest::new()
     };
-    match current::spawn_static(order, f) {
+    match current::spawn_static(request, f) {
         Ok(handle) => handle,
         Err(error) => spawn_failed(&error),
     }
@@ -207,8 +207,8 @@ where
     F: FnOnce() -> T + 'static,
     T: 'static,
 {
-    spend_quietly(Location::caller());
-    match start::spawn_local(Order::new(), f) {
+    poll_budget_quietly(Location::caller());
+    match start::spawn_local(SpawnRequest::new(), f) {
         Ok(handle) => handle,
         Err(error) => spawn_failed(&error),
     }
@@ -391,11 +391,11 @@ pub fn park_timeout_ms(ms: u32) {
 // be mispredicted.
 #[inline(always)]
 fn park_until(wait: &Wait) {
-    let Some(home) = Home::get() else {
+    let Some(cx) = WorkerContext::get() else {
         return park_os_until(wait);
     };
-    home.spend(wait.at);
-    while !home.current().take_token() {
+    cx.poll_budget(wait.at);
+    while !cx.current().take_token() {
         if wait_for(wait) == Wake::Elapsed && wait.deadline <= clock::now() {
             return;
         }
@@ -484,7 +484,7 @@ pub fn current() -> Thread {
 /// ```
 #[track_caller]
 pub fn available_parallelism() -> io::Result<NonZeroUsize> {
-    spend_quietly(Location::caller());
+    poll_budget_quietly(Location::caller());
     std::thread::available_parallelism()
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{JoinHandle, spawn_failed};
 use crate::runtime::current::spawn_static;
-use crate::runtime::spawn::Order;
+use crate::runtime::spawn::SpawnRequest;
 use crate::time::interval;
 
 /// Spawns a green thread that calls `f` at once and then periodically, each `every`, without drift.
@@ -50,8 +50,8 @@ where
             f();
         }
     };
-    crate::green::budget::spend_quietly(std::panic::Location::caller());
-    match spawn_static(Order::new(), body) {
+    crate::green::budget::poll_budget_quietly(std::panic::Location::caller());
+    match spawn_static(SpawnRequest::new(), body) {
         Ok(handle) => handle,
         Err(error) => spawn_failed(&error),
     }

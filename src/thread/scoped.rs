@@ -13,13 +13,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Thread;
-use crate::green::budget::spend_quietly;
-use crate::green::cancel::{Caught, Limit, within};
-use crate::green::park::raise_if_cancelled;
+use crate::green::budget::poll_budget_quietly;
+use crate::green::cancel::{CancelLimit, CaughtToken, within};
+use crate::green::park::unwind_if_cancelled;
 use crate::green::scope::ScopeState;
 use crate::green::{Cancelled, Reason, Wait};
 use crate::runtime::join::Joiner;
-use crate::runtime::{current, spawn::Order};
+use crate::runtime::{current, spawn::SpawnRequest};
 use crate::sys::clock;
 
 /// A scope in which green threads are spawned; see [`scope`] and [`std::thread::Scope`].
@@ -102,7 +102,7 @@ pub fn scope<'env, F, T>(f: F) -> T
 where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 {
-    spend_quietly(Location::caller());
+    poll_budget_quietly(Location::caller());
     let scope = Scope::new(false);
     // Caught, so that the wait happens in a normal state, not in a destructor during unwinding.
     let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
@@ -112,7 +112,7 @@ where
         Ok(_) if scope.state.has_failed() => panic!("a scoped thread panicked"),
         Ok(value) => {
             if was_cancelled {
-                raise_if_cancelled();
+                unwind_if_cancelled();
             }
             value
         }
@@ -181,15 +181,15 @@ pub fn scope_cancelling<'env, F, T>(f: F) -> T
 where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 {
-    spend_quietly(Location::caller());
+    poll_budget_quietly(Location::caller());
     let scope = Scope::new(true);
     let state = &scope.state;
     // Caught, as in `scope`.
     let result = catch_unwind(AssertUnwindSafe(|| {
-        within(Limit::Flag(state.flag()), || f(&scope))
+        within(CancelLimit::Flag(state.flag()), || f(&scope))
     }));
     if !matches!(result, Ok(Ok(_))) {
-        state.break_up(None);
+        state.cancel_members(None);
     }
     let was_cancelled = state.wait(Location::caller());
     let payload = state.take_payload();
@@ -198,11 +198,11 @@ where
         (Err(own), Some(payload)) if Cancelled::is(&*own) => resume_unwind(payload),
         (Err(own), _) => resume_unwind(own),
         (Ok(_), Some(payload)) => resume_unwind(payload),
-        (Ok(Err(Caught)), None) => panic!("a scoped thread panicked"),
+        (Ok(Err(CaughtToken)), None) => panic!("a scoped thread panicked"),
         (Ok(Ok(_)), None) if state.has_failed() => panic!("a scoped thread panicked"),
         (Ok(Ok(value)), None) => {
             if was_cancelled {
-                raise_if_cancelled();
+                unwind_if_cancelled();
             }
             value
         }
@@ -243,8 +243,8 @@ impl<'scope> Scope<'scope, '_> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        spend_quietly(Location::caller());
-        match self.spawn_with(Order::new(), f) {
+        poll_budget_quietly(Location::caller());
+        match self.spawn_with(SpawnRequest::new(), f) {
             Ok(handle) => handle,
             Err(error) => super::spawn_failed(&error),
         }
@@ -252,7 +252,7 @@ impl<'scope> Scope<'scope, '_> {
 
     pub(super) fn spawn_with<F, T>(
         &'scope self,
-        order: Order,
+        request: SpawnRequest,
         f: F,
     ) -> io::Result<ScopedJoinHandle<'scope, T>>
     where
@@ -269,12 +269,12 @@ impl<'scope> Scope<'scope, '_> {
         }
         self.state.enter();
         let entered = Entered(&self.state);
-        let order = Order {
+        let request = SpawnRequest {
             scope: Some(Arc::clone(&self.state)),
-            ..order
+            ..request
         };
         // SAFETY: SP1 by Z1.
-        let green = unsafe { current::spawn_here(order, f) }?;
+        let green = unsafe { current::spawn_here(request, f) }?;
         // The thread leaves the scope by itself.
         let _entered = ManuallyDrop::new(entered);
         Ok(ScopedJoinHandle {

@@ -7,8 +7,8 @@ use std::panic::Location;
 use std::time::{Duration, Instant};
 
 use crate::green::Elapsed;
-use crate::green::budget::spend_quietly;
-use crate::green::cancel::{self, Caught, Limit, assert_unwinding, within};
+use crate::green::budget::poll_budget_quietly;
+use crate::green::cancel::{self, CancelLimit, CaughtToken, assert_unwinding, within};
 use crate::sys::clock;
 
 /// Runs `f`, and ends it with [`Elapsed`] if it still waits after `duration`.
@@ -130,12 +130,12 @@ where
     F: FnOnce() -> T,
 {
     assert_unwinding("timeout");
-    spend_quietly(Location::caller());
+    poll_budget_quietly(Location::caller());
     let deadline = match duration {
         Duration::MAX => clock::NEVER,
         duration => clock::after(duration),
     };
-    within(Limit::Until(deadline), f).map_err(|Caught| Elapsed)
+    within(CancelLimit::Until(deadline), f).map_err(|CaughtToken| Elapsed)
 }
 
 /// Runs `f` like [`timeout`], until the moment `at`. If it has passed, the first wait unwinds.
@@ -168,8 +168,8 @@ where
     F: FnOnce() -> T,
 {
     assert_unwinding("deadline");
-    spend_quietly(Location::caller());
-    within(Limit::Until(clock::ticks(at)), f).map_err(|Caught| Elapsed)
+    poll_budget_quietly(Location::caller());
+    within(CancelLimit::Until(clock::ticks(at)), f).map_err(|CaughtToken| Elapsed)
 }
 
 /// Runs `f` and holds off cancellation from outside of it: elapsed [`timeout`]s,
@@ -206,11 +206,11 @@ pub fn shield<F, T>(f: F) -> T
 where
     F: FnOnce() -> T,
 {
-    spend_quietly(Location::caller());
-    match within(Limit::Shield, f) {
+    poll_budget_quietly(Location::caller());
+    match within(CancelLimit::Shield, f) {
         Ok(value) => value,
         // A shield ends no wait, so no cancellation carries its number.
-        Err(Caught) => unreachable!("a shield has ended a wait"),
+        Err(CaughtToken) => unreachable!("a shield has ended a wait"),
     }
 }
 
@@ -232,6 +232,6 @@ where
 #[must_use]
 #[track_caller]
 pub fn is_cancelled() -> bool {
-    spend_quietly(Location::caller());
+    poll_budget_quietly(Location::caller());
     cancel::is_cancelled()
 }

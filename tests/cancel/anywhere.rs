@@ -267,7 +267,8 @@ fn a_payload_that_was_kept_finds_no_other_boundary() {
         });
         assert_eq!(result, Ok(()));
         let kept = kept.unwrap();
-        // The scopes are at the same place of the stack, or around it, or have been named themselves.
+        // The scopes are at the same place of the stack, or around it, or have been named
+        // themselves.
         let mut payload = Some(kept);
         for times in 0..4 {
             let again = AssertUnwindSafe(|| {
@@ -336,7 +337,8 @@ fn while_unwinding_it_waits_or_reports() {
     });
 }
 
-/// A time limit of its own holds in a destructor too, as far as anything can: nothing is raised there.
+/// A time limit of its own holds in a destructor too, as far as anything can: nothing is raised
+/// there.
 #[test]
 fn in_a_destructor_that_unwinds_nothing_is_raised() {
     enter(|| {

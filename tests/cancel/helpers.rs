@@ -1,4 +1,5 @@
-//! What goes by scopes or beside them: `join_timeout`, `JoinError`, `repeat`, `interval`, `wait_idle`, `block_on`.
+//! What goes by scopes or beside them: `join_timeout`, `JoinError`, `repeat`, `interval`,
+//! `wait_idle`, `block_on`.
 
 use super::{OnDrop, on_workers, turns};
 use rustlet::thread::JoinError;
@@ -132,7 +133,8 @@ fn repeat_begins_at_once_and_keeps_to_its_grid() {
         let heart = repeat(period, move || {
             theirs.lock().unwrap().push(Instant::now());
             if theirs.lock().unwrap().len() == 2 {
-                // Longer than a period: of what passes meanwhile the first is late, the others are missed.
+                // Longer than a period: of what passes meanwhile the first is late, the others are
+                // missed.
                 sleep(period * 3);
             }
         });

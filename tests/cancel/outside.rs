@@ -1,4 +1,5 @@
-//! Limits around what OS threads wait in that green threads do not: a whole run, a worker that they step, plain calls.
+//! Limits around what OS threads wait in that green threads do not: a whole run, a worker that they
+//! step, plain calls.
 
 use super::turns;
 use rustlet::thread::scope_cancelling;
@@ -23,7 +24,8 @@ impl Drop for Counts<'_> {
 
 #[test]
 fn a_run_of_all_is_ended() {
-    // How many begin in time is up to the machine, and one that has not begun never runs: so once more, with more time.
+    // How many begin in time is up to the machine, and one that has not begun never runs: so once
+    // more, with more time.
     static BEGUN: AtomicUsize = AtomicUsize::new(0);
     static ENDED: AtomicUsize = AtomicUsize::new(0);
     let mut limit = SOON;

@@ -206,7 +206,8 @@ fn a_recycled_thread_has_no_scopes() {
     });
 }
 
-/// A scope that joins nobody, in a cancelled thread: every so often it gives way, and that must not raise.
+/// A scope that joins nobody, in a cancelled thread: every so often it gives way, and that must not
+/// raise.
 #[test]
 fn a_scope_in_a_cancelled_thread_waits_for_its_threads_each_time() {
     on_workers(2, || {
@@ -227,7 +228,8 @@ fn a_scope_in_a_cancelled_thread_waits_for_its_threads_each_time() {
                     });
                 }));
                 assert!(done);
-                // It ended before its first wait; or it was waited for, and the wait is what unwinds.
+                // It ended before its first wait; or it was waited for, and the wait is what
+                // unwinds.
                 assert!(whole.is_err() || borrowed);
             }
         });
@@ -240,7 +242,8 @@ fn a_scope_in_a_cancelled_thread_waits_for_its_threads_each_time() {
 #[test]
 fn a_thread_that_computes_is_told_by_the_clock() {
     on_workers(1, || {
-        // One worker that is never idle: it looks at its timers every so many turns, `yield_now` at each.
+        // One worker that is never idle: it looks at its timers every so many turns, `yield_now` at
+        // each.
         let rounds = Cell::new(0);
         let result = timeout(SOON, || {
             loop {
@@ -319,7 +322,8 @@ fn the_end_of_a_limit_is_silent() {
     assert_eq!(succeeded(&output), "");
 }
 
-/// A crowd of threads, each with a limit that never passes: no timer is left behind to keep a worker awake.
+/// A crowd of threads, each with a limit that never passes: no timer is left behind to keep a
+/// worker awake.
 #[test]
 fn thousands_of_limits_at_once() {
     on_workers(2, || {

@@ -1,5 +1,5 @@
-//! Every message is received once, or given back, or dropped by the wait that was cancelled: whatever is done, in
-//! whatever order, by whichever kind of thread.
+//! Every message is received once, or given back, or dropped by the wait that was cancelled:
+//! whatever is done, in whatever order, by whichever kind of thread.
 
 use crate::on_workers;
 use crate::support::stress;

@@ -8,7 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{ThreadId, current};
 use std::time::Duration;
 
-/// A place was pledged, and the message went past it to a receiver that waited: so there is room again, and who asks for that is told.
+/// A place was pledged, and the message went past it to a receiver that waited: so there is room
+/// again, and who asks for that is told.
 #[test]
 fn room_that_a_pledge_leaves_is_told_of() {
     on_workers(1, || {
@@ -75,7 +76,8 @@ fn a_message_that_may_not_leave_its_thread_is_not_dropped_elsewhere() {
     assert_eq!(receiver.try_iter().count(), 1);
 }
 
-/// A select that is to send works its message out when it has been chosen; if the one who asks is the one who would step it, that never comes.
+/// A select that is to send works its message out when it has been chosen; if the one who asks is
+/// the one who would step it, that never comes.
 #[test]
 fn who_steps_a_worker_may_ask_it() {
     Worker::scope(|worker| {

@@ -1,4 +1,5 @@
-//! Messages of a `select!` whose expression leaves, or panics. The original would lose the place, or abort.
+//! Messages of a `select!` whose expression leaves, or panics. The original would lose the place,
+//! or abort.
 #![allow(
     unreachable_code,
     clippy::diverging_sub_expression,

@@ -266,7 +266,8 @@ fn room_that_is_given_back_is_used() {
     });
 }
 
-/// A receiver that came while all room was promised gets the message, and the room goes on to the next.
+/// A receiver that came while all room was promised gets the message, and the room goes on to the
+/// next.
 #[test]
 fn promised_messages_go_to_those_who_wait() {
     on_workers(1, || {
@@ -305,8 +306,9 @@ fn what_is_left_is_dropped_with_the_last_receiver() {
     assert!(sender.is_empty());
 }
 
-/// A message moves to and fro between two channels, always there before it is no longer here: "nothing is ready" would be wrong at any moment. (The original, which looks a
-/// few times over, can be caught.)
+/// A message moves to and fro between two channels, always there before it is no longer here:
+/// "nothing is ready" would be wrong at any moment. (The original, which looks a few times over,
+/// can be caught.)
 #[test]
 fn nothing_is_ready_is_said_of_one_moment() {
     // One of the two on an OS thread, or none: the case is about true simultaneity.
@@ -348,8 +350,8 @@ fn nothing_is_ready_is_said_of_one_moment() {
     on_workers(2, case);
 }
 
-/// A message that is not `Send` stays on the OS thread of its receiver, also when that has ended and another one has got the addresses of
-/// its thread-locals.
+/// A message that is not `Send` stays on the OS thread of its receiver, also when that has ended
+/// and another one has got the addresses of its thread-locals.
 #[test]
 fn a_dropped_choice_of_another_os_thread_keeps_its_message() {
     struct Stays(std::thread::ThreadId, std::marker::PhantomData<*const ()>);

@@ -1,10 +1,12 @@
-//! Of several operations that are ready a select chooses each as often as any other, whatever lies around them.
+//! Of several operations that are ready a select chooses each as often as any other, whatever lies
+//! around them.
 
 use std::time::Duration;
 
 use rustlet::channel::{Receiver, Select, Sender, select, select_biased, unbounded};
 
-/// How often each of `hot` among `arms` channels is chosen in `rounds`, by `choose`, which names the chosen one.
+/// How often each of `hot` among `arms` channels is chosen in `rounds`, by `choose`, which names
+/// the chosen one.
 fn chosen(
     arms: usize,
     hot: &[usize],
@@ -46,7 +48,8 @@ fn list(receivers: &[Receiver<()>]) -> Select<'_> {
     list
 }
 
-/// Few arms, the most that are kept without an allocation, one more, many. Neighbours, neighbours across the end, and others.
+/// Few arms, the most that are kept without an allocation, one more, many. Neighbours, neighbours
+/// across the end, and others.
 const SETTINGS: [(usize, &[usize]); 7] = [
     (2, &[0, 1]),
     (3, &[0, 1, 2]),

@@ -16,7 +16,8 @@ thread_local! {
 
 const THREADS: usize = 300;
 
-/// Every third thread leaves by its own channel and comes back; then the common thing comes for all.
+/// Every third thread leaves by its own channel and comes back; then the common thing comes for
+/// all.
 fn all_are_told(make: fn() -> Source) {
     crate::on_workers(1, move || {
         let (common, come) = make();

@@ -116,7 +116,8 @@ mod paths {
     }
 }
 
-/// Traits of the user for all types, whose methods take `self`: they come before methods that take `&self`.
+/// Traits of the user for all types, whose methods take `self`: they come before methods that take
+/// `&self`.
 mod methods {
     #![allow(
         dead_code,
@@ -170,7 +171,8 @@ mod methods {
     }
 }
 
-/// The user's own variables, of the names that the macro's were, are seen by its expressions and bodies.
+/// The user's own variables, of the names that the macro's were, are seen by its expressions and
+/// bodies.
 mod variables {
     #[test]
     fn a_variable_of_any_name() {

@@ -1,5 +1,6 @@
-//! Each public operation that a loop can be made of lets the other threads of the worker run, and a cancelled thread's
-//! loop of it ends. What is not here because it gives no way is listed in `arch-notes/scheduler.md`.
+//! Each public operation that a loop can be made of lets the other threads of the worker run, and a
+//! cancelled thread's loop of it ends. What is not here because it gives no way is listed in
+//! `arch-notes/scheduler.md`.
 
 use std::cell::Cell;
 use std::io::{Read as _, Write as _};
@@ -291,7 +292,8 @@ const IO: &[Case] = cases! {
     Quiet "Server::bind": {} Server::bind("127.0.0.1:0").unwrap();
 };
 
-/// Runs `f` for each case on a worker of its own, and ends the process, with the name of the case, if one takes for ever.
+/// Runs `f` for each case on a worker of its own, and ends the process, with the name of the case,
+/// if one takes for ever.
 fn for_each(cases: &[Case], f: impl Fn(&Case) + Sync) {
     let (now, is_now) = std::sync::mpsc::channel();
     std::thread::spawn(move || {

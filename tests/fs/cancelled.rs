@@ -1,4 +1,5 @@
-//! What a cancelled call leaves: nothing has happened, or it has come to its end and its caller knows.
+//! What a cancelled call leaves: nothing has happened, or it has come to its end and its caller
+//! knows.
 
 use crate::ours::make_fifo;
 use crate::place::Place;
@@ -16,7 +17,8 @@ fn small() -> Runtime {
     builder.build().unwrap()
 }
 
-/// Calls `f` while the pool is busy, until a time limit has elapsed in its queue; then the pool goes on.
+/// Calls `f` while the pool is busy, until a time limit has elapsed in its queue; then the pool
+/// goes on.
 fn given_up_in_the_queue<T: std::fmt::Debug>(runtime: &Runtime, f: impl FnOnce() -> T) {
     let (open, gate) = mpsc::channel::<()>();
     let (tell, told) = rustlet::channel::bounded(1);
@@ -133,7 +135,8 @@ fn a_directory_is_listed_whole() {
     });
 }
 
-/// What changes something is made whole or not at all, and the caller knows which: a limit that has elapsed means that it was not made.
+/// What changes something is made whole or not at all, and the caller knows which: a limit that has
+/// elapsed means that it was not made.
 #[test]
 fn what_has_elapsed_has_not_happened() {
     type Call = fn(&Path) -> std::io::Result<()>;
@@ -245,7 +248,8 @@ fn a_lock_stays_what_it_was() {
     });
 }
 
-/// Opens of FIFOs are given up: nobody is left that a writer could take for a reader, and no thread of the pool is held.
+/// Opens of FIFOs are given up: nobody is left that a writer could take for a reader, and no thread
+/// of the pool is held.
 #[test]
 fn an_open_of_a_fifo_leaves_nobody_behind() {
     let place = Place::new();
@@ -286,7 +290,8 @@ fn an_open_of_a_fifo_leaves_nobody_behind() {
     });
 }
 
-/// Both ends are opened by green threads, in either order, and what the writer wrote and closed is read.
+/// Both ends are opened by green threads, in either order, and what the writer wrote and closed is
+/// read.
 #[test]
 fn the_ends_of_a_fifo_meet() {
     let place = Place::new();

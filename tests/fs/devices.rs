@@ -195,8 +195,8 @@ pub(crate) fn terminal() -> (std::fs::File, OwnedFd) {
     let name = ptsname(&master, Vec::new()).unwrap();
     let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY | rustix::fs::OFlags::CLOEXEC;
     let slave = rustix::fs::open(name, flags, rustix::fs::Mode::empty()).unwrap();
-    // Not `rustix::termios`, which asks with the ioctl `TCGETS2` and takes no `ENOSYS` for an answer:
-    // QEMU's user mode (7.2) does not know it.
+    // Not `rustix::termios`, which asks with the ioctl `TCGETS2` and takes no `ENOSYS` for an
+    // answer: QEMU's user mode (7.2) does not know it.
     let stdin = slave.try_clone().unwrap();
     let status = Command::new("stty").arg("-echo").stdin(stdin).status();
     assert!(status.unwrap().success());
@@ -235,7 +235,8 @@ fn lines_of_a_terminal_come_once() {
     });
 }
 
-/// Nobody reads what is written to a terminal. A limit holds all the same, and each byte comes once.
+/// Nobody reads what is written to a terminal. A limit holds all the same, and each byte comes
+/// once.
 #[test]
 fn a_terminal_that_takes_nothing() {
     let (mut master, slave) = terminal();

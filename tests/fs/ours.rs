@@ -1,4 +1,5 @@
-//! What std's files do not have: workers that go on, cancellation, locks in the oldest Rust that we support.
+//! What std's files do not have: workers that go on, cancellation, locks in the oldest Rust that we
+//! support.
 
 use crate::place::Place;
 use rustlet::fs::{self, File, OpenOptions, TryLockError};
@@ -25,8 +26,9 @@ pub(crate) fn make_fifo(path: &Path) {
     );
 }
 
-/// Runs `f` on the only worker, with a second green thread that counts steps: it must be able to count to `steps` before `f` has
-/// ended, and `release` then lets `f` end; what it gives lives until then.
+/// Runs `f` on the only worker, with a second green thread that counts steps: it must be able to
+/// count to `steps` before `f` has ended, and `release` then lets `f` end; what it gives lives
+/// until then.
 fn while_others_step<R: Send>(
     f: impl FnOnce() + Send + 'static,
     release: impl FnOnce() -> R + Send,
@@ -171,7 +173,8 @@ fn a_cancelled_reader_of_a_fifo_unwinds() {
     });
 }
 
-/// A buffered writer that is dropped because its thread is cancelled still gets its data onto the disk.
+/// A buffered writer that is dropped because its thread is cancelled still gets its data onto the
+/// disk.
 #[test]
 fn a_cancelled_threads_buffer_is_flushed() {
     let place = Place::new();

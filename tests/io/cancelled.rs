@@ -1,4 +1,5 @@
-//! What cancelled threads leave on the standard streams, and what there is to wait with when no descriptor is left.
+//! What cancelled threads leave on the standard streams, and what there is to wait with when no
+//! descriptor is left.
 
 use crate::child::{MARK, command, finish, is_child, start};
 use crate::support::{on_one_worker, until_one_waits_in};
@@ -17,7 +18,8 @@ fn assert_cancelled<T>(thread: JoinHandle<T>) {
     );
 }
 
-/// Threads print into a file when `run` ends, or a limit around them elapses: each line is there at most once, and whole.
+/// Threads print into a file when `run` ends, or a limit around them elapses: each line is there at
+/// most once, and whole.
 #[test]
 fn lines_of_a_file_come_once() {
     let name = "cancelled::lines_of_a_file_come_once";

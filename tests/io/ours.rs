@@ -152,7 +152,8 @@ fn output_that_nobody_reads_holds_up_nobody() {
     assert_eq!(finish(child).len(), 5000);
 }
 
-/// A green thread is cancelled in the middle of a line that the pipe does not take; what is in the buffer stays in order.
+/// A green thread is cancelled in the middle of a line that the pipe does not take; what is in the
+/// buffer stays in order.
 #[test]
 fn a_cancelled_writer_leaves_the_buffer_whole() {
     let name = "ours::a_cancelled_writer_leaves_the_buffer_whole";

@@ -79,7 +79,8 @@ fn several_buffers() {
     });
 }
 
-/// What writing fails with in the end: a child that another test has just forked may have the other end, for a moment.
+/// What writing fails with in the end: a child that another test has just forked may have the other
+/// end, for a moment.
 fn until_error(writer: &mut impl Write) -> ErrorKind {
     loop {
         if let Err(error) = writer.write(b"x") {

@@ -198,7 +198,8 @@ fn a_key_in_its_own_destructor_is_an_error() {
     });
 }
 
-/// Two keys whose destructors use each other: whichever is destroyed first is an error for the other.
+/// Two keys whose destructors use each other: whichever is destroyed first is an error for the
+/// other.
 #[test]
 fn a_key_that_was_destroyed_stays_destroyed() {
     static SEEN: AtomicUsize = AtomicUsize::new(0);
@@ -443,8 +444,8 @@ fn traits_are_those_of_std() {
     });
 }
 
-/// In the order in which std destroys them: a value is registered when its initialiser has returned, and goes before those that were
-/// registered earlier. What a destructor makes goes next.
+/// In the order in which std destroys them: a value is registered when its initialiser has
+/// returned, and goes before those that were registered earlier. What a destructor makes goes next.
 #[test]
 fn the_order_of_destruction() {
     struct Note(&'static str, Sender<&'static str>);

@@ -1,4 +1,5 @@
-//! A value that is borrowed by a coroutine of another crate, which may outlive the thread whose value it is: the value is leaked.
+//! A value that is borrowed by a coroutine of another crate, which may outlive the thread whose
+//! value it is: the value is leaked.
 
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 use rustlet::{spawn_local, yield_now};
@@ -10,7 +11,8 @@ type Co = Coroutine<(), (), u64>;
 type Pause = Yielder<(), ()>;
 
 thread_local! {
-    /// A coroutine is not `Send`, but its OS thread stays: so it goes from one green thread to the next.
+    /// A coroutine is not `Send`, but its OS thread stays: so it goes from one green thread to the
+    /// next.
     static KEPT: RefCell<Option<Co>> = const { RefCell::new(None) };
 }
 
@@ -131,7 +133,8 @@ fn borrows_are_counted() {
     });
 }
 
-/// The coroutine begins to make the value in one green thread, and has made it in another: there it is kept.
+/// The coroutine begins to make the value in one green thread, and has made it in another: there it
+/// is kept.
 #[test]
 fn the_initialiser_pauses() {
     static DROPS: AtomicUsize = AtomicUsize::new(0);

@@ -1,4 +1,5 @@
-//! Keys and what only green threads can do: waits in initialisers and destructors, many threads on one OS thread.
+//! Keys and what only green threads can do: waits in initialisers and destructors, many threads on
+//! one OS thread.
 
 use rustlet::thread::ThreadId;
 use rustlet::{Cancelled, park, run, run_all, sleep, spawn, spawn_local, yield_now};
@@ -57,7 +58,8 @@ fn an_initialiser_that_waits_keeps_to_its_thread() {
                 spawn(|| {
                     KEY.with(|value| {
                         let number = **value;
-                        // The others initialise theirs meanwhile; std would drop this value under our reference.
+                        // The others initialise theirs meanwhile; std would drop this value under
+                        // our reference.
                         turns();
                         sleep(Duration::from_micros(100));
                         assert_eq!(**value, number);
@@ -196,7 +198,8 @@ fn destructors_of_cancelled_threads_run() {
     assert_eq!(DROPS.load(SeqCst), 2);
 }
 
-/// A value made so late that nobody destroys it must not turn up in another thread: it need not be `Send`.
+/// A value made so late that nobody destroys it must not turn up in another thread: it need not be
+/// `Send`.
 #[test]
 fn nothing_is_left_to_the_next_user_of_the_block() {
     struct Again(Rc<ThreadId>);
@@ -292,7 +295,8 @@ fn values_travel_with_a_crowd() {
     assert_eq!(wrong.into_inner(), 0);
 }
 
-/// Items of the program's own in an initialiser mean what they mean elsewhere, whatever they are called.
+/// Items of the program's own in an initialiser mean what they mean elsewhere, whatever they are
+/// called.
 #[test]
 fn an_initialiser_calls_the_programs_own_items() {
     fn init() -> u32 {
@@ -307,7 +311,8 @@ fn an_initialiser_calls_the_programs_own_items() {
     assert_eq!(run(|| ANSWER.get()), 42);
 }
 
-/// The destructors of a cancelled thread's locals are not cancelled: they wait, and what panics in them panics.
+/// The destructors of a cancelled thread's locals are not cancelled: they wait, and what panics in
+/// them panics.
 #[test]
 fn destructors_of_a_cancelled_thread_wait_and_panic() {
     static WAITED: AtomicBool = AtomicBool::new(false);

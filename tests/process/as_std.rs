@@ -9,8 +9,8 @@ use super::os::{CommandExt, ExitStatusExt};
 use super::process::{self, Child, Command, Output, Stdio};
 use super::thread;
 
-/// An emulator makes a plain fork of `vfork`, so that the parent goes on before the child has got to its `exec`, and does not learn that
-/// it has failed. std sees the same there.
+/// An emulator makes a plain fork of `vfork`, so that the parent goes on before the child has got
+/// to its `exec`, and does not learn that it has failed. std sees the same there.
 fn starts_are_seen() -> bool {
     !crate::support::is_emulated()
 }
@@ -244,7 +244,8 @@ fn a_write_to_a_child_that_does_not_read_is_a_broken_pipe() {
             .unwrap();
         child.stdout.as_mut().unwrap().read_exact(&mut [0; 7]).unwrap();
         let mut stdin = child.stdin.take().unwrap();
-        // Children of other tests may hold the other end for the moment between their fork and their exec.
+        // Children of other tests may hold the other end for the moment between their fork and
+        // their exec.
         let error = loop {
             match stdin.write_all(b"x") {
                 Ok(()) => thread::yield_now(),

@@ -1,4 +1,5 @@
-//! What std does not have or cannot: timeouts, no worker blocked, no zombies, cancelled waits, conversions.
+//! What std does not have or cannot: timeouts, no worker blocked, no zombies, cancelled waits,
+//! conversions.
 
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -167,8 +168,9 @@ fn a_select_over_many_children_gets_each_once() {
     on_one_worker_with(case);
 }
 
-/// Counts steps on the only worker until `work`, in another green thread, is done: there must be some. It is told how many seconds its
-/// child shall sleep, since a machine that is busy may do nothing else for as long as that.
+/// Counts steps on the only worker until `work`, in another green thread, is done: there must be
+/// some. It is told how many seconds its child shall sleep, since a machine that is busy may do
+/// nothing else for as long as that.
 fn others_go_on(work: fn(&str)) {
     let mut spans = ["0.1", "1", "10"].into_iter();
     assert!(spans.any(|seconds| steps_beside(work, seconds) > 10));
@@ -411,7 +413,8 @@ fn a_spawn_is_not_torn_by_a_cancellation() {
     });
 }
 
-/// All threads of the pool are busy: a limit around the start of a child holds, and the command can be used again.
+/// All threads of the pool are busy: a limit around the start of a child holds, and the command can
+/// be used again.
 #[test]
 fn a_start_that_waits_for_the_pool_is_given_up() {
     let runtime = rustlet::Builder::new()

@@ -172,7 +172,8 @@ fn a_panic_of_the_closure_waits_for_the_threads() {
                         ended.fetch_add(1, Ordering::SeqCst);
                     });
                 }
-                // Unlike the others, this one panics as well: the closure's panic is the one that comes out.
+                // Unlike the others, this one panics as well: the closure's panic is the one that
+                // comes out.
                 s.spawn(|| resume_unwind(Box::new("theirs")));
                 go.store(true, Ordering::SeqCst);
                 if !thread::panicking() {

@@ -188,7 +188,8 @@ fn os_threads_spawn_on_a_scope_of_a_green_one() {
         let count = AtomicUsize::new(0);
         scope(|s| {
             std::thread::scope(|os| {
-                // std's scope blocks the worker; the green child that it spawns is on another runtime.
+                // std's scope blocks the worker; the green child that it spawns is on another
+                // runtime.
                 os.spawn(|| {
                     s.spawn(|| count.fetch_add(1, Ordering::SeqCst))
                         .join()
@@ -226,7 +227,8 @@ fn a_refused_spawn_leaves_the_scope_whole() {
     });
 }
 
-/// The closure that could not be spawned is dropped, and its destructor panics: the scope must not wait for it.
+/// The closure that could not be spawned is dropped, and its destructor panics: the scope must not
+/// wait for it.
 #[test]
 fn a_refused_closure_whose_destructor_panics() {
     struct Bomb;
@@ -383,7 +385,8 @@ fn the_ends_of_scoped_threads_are_received() {
     case();
 }
 
-/// Threads on all workers spawn into the scope while its owner is cancelled: none of theirs is overlooked.
+/// Threads on all workers spawn into the scope while its owner is cancelled: none of theirs is
+/// overlooked.
 #[test]
 fn what_is_spawned_while_a_scope_is_cancelled_is_cancelled_too() {
     for _ in 0..stress(20) {

@@ -1,5 +1,6 @@
 #![allow(unsafe_code, reason = "an allocator that counts")]
-//! How much of the heap is in use, to the byte: what the kernel says of memory also counts what the allocator keeps.
+//! How much of the heap is in use, to the byte: what the kernel says of memory also counts what the
+//! allocator keeps.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};

@@ -1,4 +1,5 @@
-//! What became of each item that was ever sent: received once, or given back, or dropped by the send that was ended.
+//! What became of each item that was ever sent: received once, or given back, or dropped by the
+//! send that was ended.
 
 use crate::watch::wrong;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! The things that a thread may do with descriptors: sockets, pipes, files, child processes. What arrives is what was sent, in its order.
+//! The things that a thread may do with descriptors: sockets, pipes, files, child processes. What
+//! arrives is what was sent, in its order.
 
 use crate::dice::Dice;
 use crate::steps::{Actor, check_end};
@@ -38,7 +39,8 @@ fn is_cancelled(error: &io::Error) -> bool {
     inner.is_some_and(|inner| inner.is::<rustlet::Cancelled>())
 }
 
-/// Reads to the end, or to the first error: it must be the beginning of what is always sent. Gives how much it was.
+/// Reads to the end, or to the first error: it must be the beginning of what is always sent. Gives
+/// how much it was.
 fn read_all(mut from: impl Read, dice: &mut Dice) -> io::Result<usize> {
     let mut position = 0;
     let mut buffer = [0; 700];

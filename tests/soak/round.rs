@@ -62,7 +62,8 @@ pub(crate) fn soak(seed: u64, rounds: usize) {
         total.back += count.back;
         total.ended += count.ended;
         total.loose += count.loose;
-        // What lives as long as the process has come by then: the process-wide runtime, the thread that reaps children.
+        // What lives as long as the process has come by then: the process-wide runtime, the thread
+        // that reaps children.
         if number + 1 < CROWDS.len() {
             continue;
         }
@@ -116,7 +117,8 @@ pub(crate) fn soak(seed: u64, rounds: usize) {
     );
 }
 
-/// What must be gone is: at once, or as soon as pool threads and reapers have seen that there is nothing to do.
+/// What must be gone is: at once, or as soon as pool threads and reapers have seen that there is
+/// nothing to do.
 fn after_round(base: &Left) -> Left {
     let deadline = Instant::now() + Duration::from_secs(60);
     while state::descriptors() > base.descriptors {

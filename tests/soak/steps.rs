@@ -1,4 +1,5 @@
-//! The things that a thread may do: locks, channels, threads, scopes, limits. (What goes through descriptors is in `links.rs`.)
+//! The things that a thread may do: locks, channels, threads, scopes, limits. (What goes through
+//! descriptors is in `links.rs`.)
 
 use crate::dice::{Dice, Patience};
 use crate::ledger::Token;
@@ -42,7 +43,8 @@ rustlet::thread_local! {
     static LOCAL: std::cell::RefCell<Vec<Counted>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
-/// Asserts that a thread has ended in a way that it may: by itself, cancelled, or with the panic that was wanted.
+/// Asserts that a thread has ended in a way that it may: by itself, cancelled, or with the panic
+/// that was wanted.
 pub(crate) fn check_end<T>(result: Result<T, Box<dyn Any + Send>>) {
     if let Err(payload) = result
         && !Cancelled::is(&payload)

@@ -242,7 +242,8 @@ impl World {
         }
     }
 
-    /// Those who have left the barrier before the others came are not counted, and it still lets through as many as it says.
+    /// Those who have left the barrier before the others came are not counted, and it still lets
+    /// through as many as it says.
     fn settle_meetings(&self) {
         rustlet::run(|| {
             rustlet::scope(|s| {

@@ -11,10 +11,11 @@ pub(crate) fn is_nonblocking(fd: impl AsFd) -> bool {
     flags.contains(rustix::fs::OFlags::NONBLOCK)
 }
 
-/// Clients come one after the other, each when a green thread of the single worker has let it, so that a worker that is
-/// kept in `accept` stops them all. `ours` and `theirs` accept from one socket and compete for each of them: the worker is
-/// idle when a client comes, and is woken together with the OS thread that blocks in std's call. No call of that one may
-/// fail. `connect` is std's, `connect_green` ours.
+/// Clients come one after the other, each when a green thread of the single worker has let it, so
+/// that a worker that is kept in `accept` stops them all. `ours` and `theirs` accept from one
+/// socket and compete for each of them: the worker is idle when a client comes, and is woken
+/// together with the OS thread that blocks in std's call. No call of that one may fail. `connect`
+/// is std's, `connect_green` ours.
 pub(crate) fn accept_in_competition<A: Write, B: Write, C: Read, D: Read>(
     ours: impl Fn() -> io::Result<A> + Send + 'static,
     theirs: impl Fn() -> io::Result<B> + Send + 'static,

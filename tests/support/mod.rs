@@ -1,8 +1,10 @@
-//! What several test files need: a child process that runs one test of the same binary, and the length of stress tests.
+//! What several test files need: a child process that runs one test of the same binary, and the
+//! length of stress tests.
 //!
-//! No test may fail because the machine is slow, or stops it anywhere for half a second: it waits for a word of whoever is to have done
-//! something, never for a time. Where only time can tell, it looks whether it was in time itself, and tries again with more. What goes
-//! over a network, the loopback too, and what another OS thread drops or closes may come a moment later.
+//! No test may fail because the machine is slow, or stops it anywhere for half a second: it waits
+//! for a word of whoever is to have done something, never for a time. Where only time can tell, it
+//! looks whether it was in time itself, and tries again with more. What goes over a network, the
+//! loopback too, and what another OS thread drops or closes may come a moment later.
 
 #![allow(dead_code, reason = "not every test file needs all of it")]
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
@@ -14,9 +16,9 @@ use std::process::{Command, Output, Stdio};
 
 const IN_CHILD: &str = "RUSTLET_TEST_CHILD";
 
-/// Runs `body` in a child process, alone in it, and gives what the child has written and how it ended. The child is this
-/// test binary, told to run the one test `name` (its path in the crate), which calls this function again: there,
-/// `body` runs, and the process ends.
+/// Runs `body` in a child process, alone in it, and gives what the child has written and how it
+/// ended. The child is this test binary, told to run the one test `name` (its path in the crate),
+/// which calls this function again: there, `body` runs, and the process ends.
 pub(crate) fn child(name: &str, body: impl FnOnce()) -> Output {
     child_with(name, &[], body)
 }
@@ -42,7 +44,8 @@ fn runner() -> Option<String> {
     runner.filter(|_| cfg!(target_arch = "aarch64"))
 }
 
-/// Whether another program plays this one's processor. Tests that cannot hold there say why, and return.
+/// Whether another program plays this one's processor. Tests that cannot hold there say why, and
+/// return.
 pub(crate) fn is_emulated() -> bool {
     runner().is_some()
 }
@@ -52,7 +55,8 @@ pub(crate) fn this_program() -> Command {
     runner_of(&std::env::current_exe().expect("this binary"))
 }
 
-/// A program built for the same processor as this one; under emulation, by the runner that cargo was told.
+/// A program built for the same processor as this one; under emulation, by the runner that cargo
+/// was told.
 pub(crate) fn runner_of(program: &Path) -> Command {
     let Some(runner) = runner() else {
         return Command::new(program);
@@ -78,7 +82,8 @@ pub(crate) fn stress(times: usize) -> usize {
     times * factor
 }
 
-/// Runs `case` on a single worker: if a call keeps it, no other green thread goes on, and the test hangs.
+/// Runs `case` on a single worker: if a call keeps it, no other green thread goes on, and the test
+/// hangs.
 pub(crate) fn on_one_worker<T: Send>(case: impl FnOnce() -> T + Send) -> T {
     let runtime = rustlet::Builder::new().workers(1).build();
     runtime.expect("a runtime").run(case)

@@ -1,4 +1,5 @@
-//! `Semaphore`, `WaitGroup`, `Event`, `oneshot`, `Callback` and `Parker`: from green threads, from OS threads, and across.
+//! `Semaphore`, `WaitGroup`, `Event`, `oneshot`, `Callback` and `Parker`: from green threads, from
+//! OS threads, and across.
 
 use crate::{on_workers, settle};
 use rustlet::sync::atomic::{AtomicUsize, Ordering::SeqCst};

@@ -37,7 +37,8 @@ fn a_lock() {
         let fourth = Arc::clone(&mutex);
         let fourth = spawn(move || *fourth.lock().unwrap() += 100);
         settle();
-        // Cancelled when it was woken already, or about to be: whoever comes after it is not forgotten.
+        // Cancelled when it was woken already, or about to be: whoever comes after it is not
+        // forgotten.
         drop(guard);
         third.cancel();
         fourth.join().unwrap();

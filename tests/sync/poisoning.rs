@@ -98,8 +98,8 @@ fn the_payload_of_another_thread_changes_nothing() {
     });
 }
 
-/// One thread is suspended in a destructor because it panics. Others, which do not panic, lock and unlock meanwhile, and release what they
-/// have locked before.
+/// One thread is suspended in a destructor because it panics. Others, which do not panic, lock and
+/// unlock meanwhile, and release what they have locked before.
 #[test]
 fn nobody_else_does() {
     on_workers(1, || {
@@ -137,7 +137,8 @@ fn nobody_else_does() {
     });
 }
 
-/// A thread that panics holding a lock poisons it, even if it waits in a destructor before it comes to the guard.
+/// A thread that panics holding a lock poisons it, even if it waits in a destructor before it comes
+/// to the guard.
 #[test]
 fn a_panic_does_though_it_waits_on_the_way() {
     on_workers(1, || {
@@ -162,8 +163,8 @@ fn a_panic_does_though_it_waits_on_the_way() {
 #[test]
 fn on_another_worker_it_is_told_exactly() {
     on_workers(2, || {
-        // The first thread is suspended while it unwinds; wherever the others run, those that panic poison unless they
-        // share its worker at that moment, and those that do not never do.
+        // The first thread is suspended while it unwinds; wherever the others run, those that panic
+        // poison unless they share its worker at that moment, and those that do not never do.
         let done = Arc::new(Event::new());
         let waits = WaitsInDrop(Arc::clone(&done));
         let first = spawn(move || {
@@ -215,7 +216,8 @@ fn the_end_of_a_run_does_not() {
     assert!(!mutex.is_poisoned() && mutex.try_lock().is_ok());
 }
 
-/// Of two that unwind and wait, one has ended: others that release what they hold have still not panicked.
+/// Of two that unwind and wait, one has ended: others that release what they hold have still not
+/// panicked.
 #[test]
 fn nobody_else_does_while_a_second_one_unwinds() {
     on_workers(1, || {

@@ -1,4 +1,5 @@
-//! `oneshot` and `Callback` among other things that are waited for: from green threads, from OS threads, and across.
+//! `oneshot` and `Callback` among other things that are waited for: from green threads, from OS
+//! threads, and across.
 
 use super::on_workers;
 use super::support::stress;

@@ -1,4 +1,5 @@
-//! One lock between green threads of several workers, of several runtimes, and OS threads; and that nobody is left behind.
+//! One lock between green threads of several workers, of several runtimes, and OS threads; and that
+//! nobody is left behind.
 
 use crate::support::stress;
 use crate::{on_workers, settle};
@@ -9,7 +10,8 @@ use rustlet::sync::{
 };
 use rustlet::{spawn, yield_now};
 
-/// Runs `body` on two runtimes of one and two workers, several green threads each, and on OS threads, all at once.
+/// Runs `body` on two runtimes of one and two workers, several green threads each, and on OS
+/// threads, all at once.
 fn everywhere(body: impl Fn(usize) + Send + Sync) {
     std::thread::scope(|s| {
         for (place, workers) in [1, 2].into_iter().enumerate() {
@@ -110,7 +112,8 @@ fn a_semaphore_is_kept() {
     assert_eq!(places.available_permits(), 3);
 }
 
-/// One thread takes the mutex again as soon as it has released it; another gets its turn all the same.
+/// One thread takes the mutex again as soon as it has released it; another gets its turn all the
+/// same.
 #[test]
 fn nobody_is_overtaken_for_ever() {
     for workers in [1, 2] {
@@ -248,7 +251,8 @@ fn a_dump_says_who_waits() {
     });
 }
 
-/// A thread that asks again and again for what is not there yet does not keep its worker from whoever is to bring it.
+/// A thread that asks again and again for what is not there yet does not keep its worker from
+/// whoever is to bring it.
 #[test]
 fn asking_in_vain_blocks_no_worker() {
     on_workers(1, || {

@@ -1,7 +1,7 @@
 //! What a connection that fails says, call by call: std's stream and ours tell the same story.
 //!
-//! Each script runs four times: with std's stream, and with ours on an OS thread, on a green thread, and on the green
-//! thread of a single worker. The peer is std's all along.
+//! Each script runs four times: with std's stream, and with ours on an OS thread, on a green
+//! thread, and on the green thread of a single worker. The peer is std's all along.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fmt::Debug;
@@ -119,7 +119,8 @@ fn compare<T: PartialEq + Debug + Send>(
     assert_eq!(single.run(&ours), expected, "{what}, on one worker");
 }
 
-/// Runs a script, a function that is generic in the stream, with each of several sequences of calls.
+/// Runs a script, a function that is generic in the stream, with each of several sequences of
+/// calls.
 macro_rules! compare {
     ($script:ident, $sequences:expr) => {
         for letters in $sequences {
@@ -132,7 +133,8 @@ macro_rules! compare {
     };
 }
 
-/// A server that answers before it has read the request, and closes: the rest of the request resets the connection.
+/// A server that answers before it has read the request, and closes: the rest of the request resets
+/// the connection.
 fn an_early_answer<S: Stream>(letters: &str) -> Vec<String> {
     let (mut client, mut peer) = pair::<S>();
     let server = std::thread::spawn(move || {
@@ -157,7 +159,8 @@ fn the_answer_comes_before_the_reset() {
     );
 }
 
-/// As before, but the client's request is written by one handle while another one waits for the answer.
+/// As before, but the client's request is written by one handle while another one waits for the
+/// answer.
 fn an_early_answer_to_a_clone<S: Stream>(letters: &str) -> Vec<String> {
     let (mut client, mut peer) = pair::<S>();
     let mut reader = client.try_clone().unwrap();
@@ -178,7 +181,8 @@ fn an_early_answer_to_a_clone<S: Stream>(letters: &str) -> Vec<String> {
 
 #[test]
 fn the_answer_reaches_a_clone() {
-    // std's blocking calls would stop the worker: the scope's threads are green where the script is.
+    // std's blocking calls would stop the worker: the scope's threads are green where the script
+    // is.
     for letters in ["rrw", "wrr", "er"] {
         let expected = ["r: 13".to_owned()]
             .into_iter()
@@ -291,7 +295,8 @@ fn after_a_half_close_writes_go_on() {
     compare!(a_half_close, ["rrwrwW", "pra", "wvre", "aaw", "rwsr"]);
 }
 
-/// The peer has ended its half, and then resets: std's reads say the end, its writes say the failure.
+/// The peer has ended its half, and then resets: std's reads say the end, its writes say the
+/// failure.
 fn a_reset_after_a_half_close<S: Stream>(letters: &str) -> Vec<String> {
     let (mut client, mut peer) = pair::<S>();
     peer.write_all(b"some data").unwrap();
@@ -332,7 +337,8 @@ fn the_answer_and_the_end_come_before_the_reset() {
     compare!(an_early_answer_and_end, ["rrrww", "wwrr", "erwe", "ae"]);
 }
 
-/// The client ends its own half while a large write waits: that write is cut short, and reads go on.
+/// The client ends its own half while a large write waits: that write is cut short, and reads go
+/// on.
 #[test]
 fn a_write_that_is_shut_down_does_not_end_reads() {
     fn script<S: Stream + 'static>() -> Vec<String> {

@@ -1,4 +1,5 @@
-//! What std does not have, or not stably: many connections at once, reusing a port, lingering, owning iterators.
+//! What std does not have, or not stably: many connections at once, reusing a port, lingering,
+//! owning iterators.
 
 use super::net::{TcpListener, TcpStream};
 use super::pair::{LOCAL, echo, listen, pair};
@@ -238,7 +239,8 @@ fn nonblocking_reads_see_data_without_giving_way() {
     });
 }
 
-/// Streams that are made, waited on and dropped on different workers, while events for them come in.
+/// Streams that are made, waited on and dropped on different workers, while events for them come
+/// in.
 #[test]
 fn streams_come_and_go_on_many_workers() {
     rustlet::Builder::new().workers(4).build().unwrap().run(|| {

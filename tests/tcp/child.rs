@@ -1,4 +1,5 @@
-//! Cases that change the whole process, each in a child: the test binary runs itself with one test and a variable set.
+//! Cases that change the whole process, each in a child: the test binary runs itself with one test
+//! and a variable set.
 
 #![allow(unsafe_code, reason = "signals can be reset in no other way")]
 
@@ -29,7 +30,8 @@ fn child(test: &str) -> Child {
     command(test).spawn().unwrap()
 }
 
-/// In a child: an echo server that may have `limit` descriptors. It ends with its standard input, which its parent holds.
+/// In a child: an echo server that may have `limit` descriptors. It ends with its standard input,
+/// which its parent holds.
 fn serve_with(limit: u64) {
     let hard = getrlimit(Resource::Nofile).maximum;
     setrlimit(

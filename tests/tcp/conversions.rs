@@ -112,7 +112,8 @@ fn a_clone_outlives_the_conversion_of_the_other() {
         let (client, mut server) = pair();
         let mut clone = client.try_clone().unwrap();
         let _theirs = theirs::TcpStream::from(client);
-        // The open file is in blocking mode now, and the clone works on: it waits without blocking its worker.
+        // The open file is in blocking mode now, and the clone works on: it waits without blocking
+        // its worker.
         assert!(!is_nonblocking(&clone));
         let reader = super::thread::spawn(move || {
             clone.write_all(b"r").unwrap();

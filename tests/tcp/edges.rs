@@ -1,4 +1,5 @@
-//! What happens at the edges of accepting, and to those who wait while something is taken from under them.
+//! What happens at the edges of accepting, and to those who wait while something is taken from
+//! under them.
 
 use super::net::{TcpListener, TcpStream};
 use super::pair::{LOCAL, listen, pair};
@@ -7,7 +8,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// A client that resets before it is accepted is accepted all the same (Linux), and says so when it is read.
+/// A client that resets before it is accepted is accepted all the same (Linux), and says so when it
+/// is read.
 #[test]
 fn a_client_that_is_gone_before_it_is_accepted() {
     enter(|| {

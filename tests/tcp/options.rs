@@ -6,7 +6,8 @@ use super::{enter, thread};
 use std::io::{ErrorKind, Read, Write};
 use std::time::Duration;
 
-/// A whole number of the kernel's ticks, to which std's timeouts are rounded, on any of the usual clocks.
+/// A whole number of the kernel's ticks, to which std's timeouts are rounded, on any of the usual
+/// clocks.
 const SHORT: Duration = Duration::from_millis(20);
 
 #[test]

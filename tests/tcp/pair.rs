@@ -20,7 +20,8 @@ pub(super) fn pair() -> (TcpStream, TcpStream) {
     (client, server)
 }
 
-/// What does not wait, again until there is something: a network may be a moment behind what has been sent.
+/// What does not wait, again until there is something: a network may be a moment behind what has
+/// been sent.
 pub(super) fn until_there<T>(mut try_it: impl FnMut() -> io::Result<T>) -> T {
     loop {
         match try_it() {

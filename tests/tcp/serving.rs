@@ -57,7 +57,8 @@ fn each_connection_has_its_own_thread() {
     });
 }
 
-/// Who was unparked before the server was at its limit, and waited for room there, finds that after `serve` all the same.
+/// Who was unparked before the server was at its limit, and waited for room there, finds that after
+/// `serve` all the same.
 #[test]
 fn the_token_of_the_serving_thread_is_its_users() {
     enter(|| {
@@ -83,7 +84,8 @@ fn the_token_of_the_serving_thread_is_its_users() {
     });
 }
 
-/// Connects so many at once to a server with two workers, asks each, and counts how many each worker has got.
+/// Connects so many at once to a server with two workers, asks each, and counts how many each
+/// worker has got.
 fn spread(count: usize) -> Vec<usize> {
     let runtime = rustlet::Builder::new().workers(2).build().unwrap();
     let (server, addr) = bind();
@@ -120,7 +122,8 @@ fn connections_that_come_at_once_are_spread() {
     );
 }
 
-/// The worker that accepts has room for half of the connections, and then computes: the other one takes them.
+/// The worker that accepts has room for half of the connections, and then computes: the other one
+/// takes them.
 #[test]
 fn connections_behind_a_thread_that_computes_are_taken_by_others() {
     let runtime = rustlet::Builder::new().workers(2).build().unwrap();

@@ -1,4 +1,5 @@
-//! An open socket that std has a handle to as well: std's handle behaves as std's, and ours never keeps its worker.
+//! An open socket that std has a handle to as well: std's handle behaves as std's, and ours never
+//! keeps its worker.
 
 use super::net::{TcpListener, TcpStream};
 use crate::support::competing::{self, is_nonblocking};
@@ -76,7 +77,8 @@ fn a_nonblocking_handle_of_ours_does_not_change_stds() {
     });
 }
 
-/// std's handle waits in a read, on an OS thread, and so does ours: each of the bytes reaches one of them.
+/// std's handle waits in a read, on an OS thread, and so does ours: each of the bytes reaches one
+/// of them.
 #[test]
 fn a_stream_is_read_by_both() {
     let listener = theirs::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -207,8 +207,8 @@ fn dropping_a_stream_that_was_waited_on() {
             assert_eq!(server.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
             assert_eq!((&clone).read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
             drop(server);
-            // The open socket lives on in the clone, and the number of the descriptor is free for the next one:
-            // events of the first must not disturb it.
+            // The open socket lives on in the clone, and the number of the descriptor is free for
+            // the next one: events of the first must not disturb it.
             (&client).write_all(b"late").unwrap();
             drop(client);
             let mut text = String::new();

@@ -98,7 +98,8 @@ fn data_and_end_arrive_together() {
             let (mut server, _) = listener.accept().unwrap();
             thread::scope(|scope| {
                 let reader = scope.spawn(move || {
-                    // The first message makes sure that the reader has waited before, where that matters.
+                    // The first message makes sure that the reader has waited before, where that
+                    // matters.
                     let mut first = [0; 4];
                     server.read_exact(&mut first).unwrap();
                     server.write_all(&first).unwrap();
@@ -171,7 +172,8 @@ fn empty_buffers() {
         assert_eq!(server.read_vectored(&mut []).unwrap(), 0);
         assert_eq!(server.read_vectored(&mut [IoSliceMut::new(&mut [])]).unwrap(), 0);
         client.write_all(b"x").unwrap();
-        // This one waits for data, takes none of it, and does not mistake that for a drained socket.
+        // This one waits for data, takes none of it, and does not mistake that for a drained
+        // socket.
         assert_eq!(server.read(&mut []).unwrap(), 0);
         assert_eq!(server.read(&mut [0; 8]).unwrap(), 1);
         client.flush().unwrap();

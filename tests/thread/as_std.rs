@@ -300,8 +300,8 @@ fn tokens_do_not_add_up() {
             wait_until(|| going.load(Ordering::Acquire));
             thread::park();
             theirs.store(1, Ordering::SeqCst);
-            // Three tokens were given before the first park: they are one, so this waits (std may wake
-            // without cause, so it waits for the flag as well).
+            // Three tokens were given before the first park: they are one, so this waits (std may
+            // wake without cause, so it waits for the flag as well).
             while theirs.load(Ordering::SeqCst) < 2 {
                 thread::park();
             }

@@ -219,7 +219,8 @@ fn a_condition_that_came_true_is_not_lost() {
         turns();
         thread.thread().unpark();
         thread.cancel();
-        // The first park returns, the second raises; which of the two it is cannot be seen but by the end.
+        // The first park returns, the second raises; which of the two it is cannot be seen but by
+        // the end.
         assert!(is_cancelled(thread));
     });
 }
@@ -332,7 +333,8 @@ fn the_text_of_the_payload() {
     });
 }
 
-/// A raise is held off by the unwinding of the thread itself, not by that of another thread on its worker.
+/// A raise is held off by the unwinding of the thread itself, not by that of another thread on its
+/// worker.
 #[test]
 fn another_threads_unwinding_does_not_hold_it_off() {
     let runtime = rustlet::Builder::new().workers(1).build().unwrap();
@@ -368,7 +370,8 @@ fn a_poisoned_looking_state_is_not_left_behind() {
         let theirs = lock.clone();
         let thread = spawn_local(move || {
             let caught = catch_unwind(AssertUnwindSafe(park));
-            // Caught: the thread is in a normal state, and its locks are not poisoned by what came before.
+            // Caught: the thread is in a normal state, and its locks are not poisoned by what came
+            // before.
             *theirs.lock().unwrap() += 1;
             drop(caught);
         });
@@ -379,7 +382,8 @@ fn a_poisoned_looking_state_is_not_left_behind() {
     });
 }
 
-/// Two threads of the worker wait in destructors while they unwind; a third is cancelled at once all the same.
+/// Two threads of the worker wait in destructors while they unwind; a third is cancelled at once
+/// all the same.
 #[test]
 fn it_comes_while_several_others_unwind() {
     let runtime = rustlet::Builder::new().workers(1).build().unwrap();

@@ -184,7 +184,8 @@ fn park_never_returns_without_a_token() {
         let theirs = parks.clone();
         let parked = spawn(move || {
             for _ in 0..100 {
-                // What leaves stale wake-ups behind: a join, a sleep, a timeout that ends with an unpark.
+                // What leaves stale wake-ups behind: a join, a sleep, a timeout that ends with an
+                // unpark.
                 spawn(|| ()).join().unwrap();
                 thread::sleep(Duration::from_nanos(1));
                 park();
@@ -500,7 +501,8 @@ fn on_an_os_thread_waits_block() {
     );
 }
 
-/// A handle of `spawn_local` may be sent only if the result may: `join` gives it to whoever has the handle.
+/// A handle of `spawn_local` may be sent only if the result may: `join` gives it to whoever has the
+/// handle.
 #[test]
 fn a_handle_is_send_if_its_result_is() {
     struct Probe<T>(std::marker::PhantomData<T>);
@@ -522,8 +524,8 @@ fn a_handle_is_send_if_its_result_is() {
     }
 }
 
-/// The thread-locals of an OS thread go in the reverse order of their making: the first ones when what the library keeps of the thread has
-/// gone. Their destructors may wait all the same.
+/// The thread-locals of an OS thread go in the reverse order of their making: the first ones when
+/// what the library keeps of the thread has gone. Their destructors may wait all the same.
 #[test]
 fn the_last_destructors_of_an_os_thread_wait() {
     struct Last(Receiver<()>);

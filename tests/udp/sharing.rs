@@ -46,7 +46,8 @@ fn two_clones_send() {
     });
 }
 
-/// Every datagram goes to one receiver, and none is left behind by a wake-up that went to the wrong one.
+/// Every datagram goes to one receiver, and none is left behind by a wake-up that went to the wrong
+/// one.
 #[test]
 fn many_receivers_share_what_comes() {
     const EACH: usize = 100;
@@ -103,7 +104,8 @@ fn both_ways_at_once() {
     enter(|| {
         let (one, other) = pair();
         let play = |socket: &UdpSocket| {
-            // Two datagrams are in the air in each direction, sent by one thread and received by another.
+            // Two datagrams are in the air in each direction, sent by one thread and received by
+            // another.
             for number in 0..200u8 {
                 let mut buf = [0];
                 assert_eq!(socket.recv(&mut buf).unwrap(), 1);

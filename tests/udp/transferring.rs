@@ -6,7 +6,8 @@ use super::{enter, thread};
 use std::io::ErrorKind;
 use std::time::Duration;
 
-/// A whole number of the kernel's ticks, to which std's timeouts are rounded, on any of the usual clocks.
+/// A whole number of the kernel's ticks, to which std's timeouts are rounded, on any of the usual
+/// clocks.
 const SHORT: Duration = Duration::from_millis(20);
 
 /// One whose peer does not exist: nobody is at that address, and nobody else gets it for now.
@@ -189,7 +190,8 @@ fn a_refusal_is_told_once() {
 
     enter(|| {
         let socket = lonely();
-        // Sends, and is told nothing until the answer is there, which a network may bring a moment later.
+        // Sends, and is told nothing until the answer is there, which a network may bring a moment
+        // later.
         let send = |text: &[u8]| {
             socket.send(text).unwrap();
             let mut polled = [PollFd::new(&socket, PollFlags::empty())];

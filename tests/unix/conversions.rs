@@ -1,4 +1,5 @@
-//! From std's types and descriptors to ours and back; what is ours by std's unstable signature; the traits of `os`.
+//! From std's types and descriptors to ours and back; what is ours by std's unstable signature; the
+//! traits of `os`.
 
 use super::net::{TcpListener, TcpStream};
 use super::os::unix::net::{UnixDatagram, UnixListener, UnixStream};

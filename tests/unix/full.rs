@@ -9,7 +9,8 @@ use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::time::Duration;
 
-/// A whole number of the kernel's ticks, to which std's timeouts are rounded, on any of the usual clocks.
+/// A whole number of the kernel's ticks, to which std's timeouts are rounded, on any of the usual
+/// clocks.
 const SHORT: Duration = Duration::from_millis(20);
 
 /// A listener whose queue is as short as can be, and full of the connections that come with it.

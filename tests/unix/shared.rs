@@ -1,4 +1,5 @@
-//! An open socket that std has a handle to as well: std's handle behaves as std's, and ours never keeps its worker.
+//! An open socket that std has a handle to as well: std's handle behaves as std's, and ours never
+//! keeps its worker.
 
 use super::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use crate::dir::abstract_name;
@@ -36,7 +37,8 @@ fn a_listener_of_stds_competes() {
     accept_in_competition(ours, theirs);
 }
 
-/// std's handle waits in a call on an OS thread, ours on a green thread: each message reaches one of them.
+/// std's handle waits in a call on an OS thread, ours on a green thread: each message reaches one
+/// of them.
 #[test]
 fn datagrams_and_streams_are_read_by_both() {
     fn share(

@@ -6,7 +6,8 @@ use super::{enter, thread};
 use std::io::{BufRead, BufReader, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::time::Duration;
 
-/// A whole number of the kernel's ticks, to which std's timeouts are rounded, on any of the usual clocks.
+/// A whole number of the kernel's ticks, to which std's timeouts are rounded, on any of the usual
+/// clocks.
 const SHORT: Duration = Duration::from_millis(20);
 
 #[test]
@@ -185,7 +186,8 @@ fn a_failure_half_way_through_a_write() {
             assert!((50_000..10_000_000).contains(&sent));
         });
         assert_eq!((&one).read(&mut [0; 20]).unwrap(), 9);
-        // Unless the writer was in the middle of waiting and was told, that it was a reset is still to be said.
+        // Unless the writer was in the middle of waiting and was told, that it was a reset is still
+        // to be said.
         match (&one).read(&mut [0; 20]) {
             Ok(count) => assert_eq!(count, 0),
             Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),

@@ -8,8 +8,8 @@ use crate::settings::on_one_worker;
 use std::io::{BufWriter, ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 
-/// Counts in one green thread while `work` is done in another, on one worker; `work` has to wait until the counter
-/// calls `release`.
+/// Counts in one green thread while `work` is done in another, on one worker; `work` has to wait
+/// until the counter calls `release`.
 fn while_another_counts<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
     release: impl FnOnce(),
@@ -224,7 +224,8 @@ fn two_runtimes_and_an_os_thread() {
     });
 }
 
-/// Streams that are made, waited on and dropped on different workers, while events for them come in.
+/// Streams that are made, waited on and dropped on different workers, while events for them come
+/// in.
 #[test]
 fn streams_come_and_go_on_many_workers() {
     rustlet::Builder::new().workers(4).build().unwrap().run(|| {
@@ -274,7 +275,8 @@ fn blocking_descriptors_do_not_block() {
     });
 }
 
-/// Senders to a short queue, some of which are cancelled: what the others have sent arrives, and nobody stays behind.
+/// Senders to a short queue, some of which are cancelled: what the others have sent arrives, and
+/// nobody stays behind.
 #[test]
 fn cancelled_and_uncancelled_senders() {
     for workers in [1, 2] {

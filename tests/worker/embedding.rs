@@ -113,8 +113,8 @@ fn it_becomes_readable_for_io() {
     });
 }
 
-/// One that sleeps when nothing else is to be done: since when, for how long, and who. A machine that is busy may need a longer nap
-/// for that.
+/// One that sleeps when nothing else is to be done: since when, for how long, and who. A machine
+/// that is busy may need a longer nap for that.
 fn asleep(worker: &Worker) -> (Instant, Duration, rustlet::JoinHandle<()>) {
     let mut nap = Duration::from_millis(5);
     loop {

@@ -221,7 +221,8 @@ fn a_destructor_of_the_loop_may_tick() {
     assert_eq!(words, ["cancelled", "done"]);
 }
 
-/// The loop's own unwinding waits for them; that of the caller, whose destructor opens the scope, cannot.
+/// The loop's own unwinding waits for them; that of the caller, whose destructor opens the scope,
+/// cannot.
 #[test]
 fn whether_they_see_an_unwinding_at_the_end() {
     struct Sees(Said);
@@ -257,8 +258,8 @@ fn whether_they_see_an_unwinding_at_the_end() {
     assert_eq!(said.take(), "false");
 }
 
-/// A thread of one worker is suspended in the middle of an unwinding: those of another, on the same OS thread, are
-/// cancelled all the same.
+/// A thread of one worker is suspended in the middle of an unwinding: those of another, on the same
+/// OS thread, are cancelled all the same.
 #[test]
 fn a_suspended_unwinding_of_another_worker() {
     struct Parks;
@@ -295,7 +296,8 @@ fn unwind_beside<P: 'static>(one: &Worker, other: &Worker, parks: impl FnOnce() 
 
 // --- where the scope is ---
 
-/// Those thread-locals go last that are oldest: when what the library keeps for the OS thread has gone.
+/// Those thread-locals go last that are oldest: when what the library keeps for the OS thread has
+/// gone.
 #[test]
 fn workers_in_the_last_destructors_of_their_os_thread() {
     struct Last;

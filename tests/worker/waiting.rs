@@ -56,7 +56,8 @@ fn all_of_it_is_on_this_os_thread() {
 fn sleepers_wake_in_order() {
     let said = Said::default();
     Worker::scope(|worker| {
-        // All of them have to be asleep before the first is due; a machine that is busy may need longer for that.
+        // All of them have to be asleep before the first is due; a machine that is busy may need
+        // longer for that.
         for unit in [1, 100, 1_000].map(Duration::from_millis) {
             let first = Instant::now() + unit;
             let in_time = Rc::new(Cell::new(true));

@@ -90,7 +90,8 @@ impl Race {
 pub(crate) const STACK: usize = 256 * 1024;
 /// A limit that no wait here reaches.
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
-/// A loop that takes longer than this is not done to its end: some peers are a hundred times slower than others.
+/// A loop that takes longer than this is not done to its end: some peers are a hundred times slower
+/// than others.
 pub(crate) const ENOUGH: Duration = Duration::from_secs(2);
 
 /// Yields from behind so many frames, and comes back through all of them.
@@ -163,8 +164,9 @@ pub(crate) fn spawn_all<R: Threads>(workers: usize, threads: usize, rounds: u64)
     })
 }
 
-/// So many threads wait, each by itself; one wakes them in turn and waits until all have been awake, again and again.
-/// With `limited`, each wait has a time limit, which is set and taken back each time.
+/// So many threads wait, each by itself; one wakes them in turn and waits until all have been
+/// awake, again and again. With `limited`, each wait has a time limit, which is set and taken back
+/// each time.
 pub(crate) fn wake<R: Threads>(
     workers: usize,
     threads: usize,
@@ -431,7 +433,8 @@ pub(crate) fn chain<R: Threads>(workers: usize, links: u64, rounds: u64) -> Figu
     })
 }
 
-/// Computes for so long on a quiet machine: a count of turns, because a clock would also count what others compute meanwhile.
+/// Computes for so long on a quiet machine: a count of turns, because a clock would also count what
+/// others compute meanwhile.
 pub(crate) fn compute(time: Duration) {
     static TURNS_PER_MS: OnceLock<u64> = OnceLock::new();
     fn turns(count: u64) {

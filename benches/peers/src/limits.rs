@@ -16,7 +16,8 @@ use crate::figures::{Figures, Memory, per};
 /// Address space of each, as much as the stacks of a green thread have; a page of it is used.
 const SIZE: usize = 256 * 1024;
 
-/// A piece of one large mapping: the kernel allows some 65,000 mappings, and a million stacks are wanted.
+/// A piece of one large mapping: the kernel allows some 65,000 mappings, and a million stacks are
+/// wanted.
 struct Piece {
     top: usize,
 }
@@ -39,8 +40,8 @@ impl Piece {
     }
 }
 
-// SAFETY: memory that nobody else has. The guard page is wanting: below a piece is another one; what runs on
-// them here does nothing but suspend.
+// SAFETY: memory that nobody else has. The guard page is wanting: below a piece is another one;
+// what runs on them here does nothing but suspend.
 unsafe impl Stack for Piece {
     fn base(&self) -> StackPointer {
         NonZeroUsize::new(self.top).expect("a mapping is not at zero")

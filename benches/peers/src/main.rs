@@ -1,8 +1,9 @@
 //! rustlet beside other runtimes, in one run.
 //!
-//! `cargo run --release --manifest-path benches/peers/Cargo.toml -- --help` shows the options. Each measurement is a process of its
-//! own; the peers of a row follow each other, and the whole is done several times over, so that a machine which
-//! changes its speed does so for all of them. Echo servers take turns of a tenth of a second (`slices.rs`).
+//! `cargo run --release --manifest-path benches/peers/Cargo.toml -- --help` shows the options. Each
+//! measurement is a process of its own; the peers of a row follow each other, and the whole is done
+//! several times over, so that a machine which changes its speed does so for all of them. Echo
+//! servers take turns of a tenth of a second (`slices.rs`).
 
 #![allow(
     clippy::disallowed_methods,

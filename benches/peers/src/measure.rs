@@ -10,8 +10,8 @@ use crate::rows::Operation::*;
 use crate::rows::Row;
 use crate::{golang, limits, machine};
 
-/// Beyond so many the OS threads are not asked: it is for the kernel to say how many there may be, and it says it by
-/// falling over.
+/// Beyond so many the OS threads are not asked: it is for the kernel to say how many there may be,
+/// and it says it by falling over.
 const MAX_OS_THREADS: usize = 10_000;
 
 pub(crate) fn measure(row: &Row, peer: &str, scale: u64) -> io::Result<Measured> {

@@ -115,7 +115,8 @@ impl Operation {
         }
     }
 
-    /// How often it is done: what all threads do together, what each does, or rounds, as the operation has it.
+    /// How often it is done: what all threads do together, what each does, or rounds, as the
+    /// operation has it.
     pub(crate) fn count(self, scale: u64) -> u64 {
         let rounds = |total: u64| (total * scale).div_ceil(self.threads() as u64);
         match self {

@@ -21,8 +21,8 @@ pub(crate) const ARGUMENT: &str = "--measure";
 /// Before the figures of a peer that is one of several: this and its name.
 const NAME: &str = "peer ";
 
-/// After a process with so many threads the machine, and the host of a virtual one, are busy with the memory that it has left: what is
-/// measured at once takes up to three times as long.
+/// After a process with so many threads the machine, and the host of a virtual one, are busy with
+/// the memory that it has left: what is measured at once takes up to three times as long.
 const CROWD: usize = 1_000_000;
 const REST: Duration = Duration::from_secs(1);
 
@@ -94,7 +94,8 @@ pub(crate) fn all(options: &Options) -> io::Result<Report> {
     Ok(report)
 }
 
-/// How far it is, and how long it will take: in the first round as the mean of what was measured, then as the last round did.
+/// How far it is, and how long it will take: in the first round as the mean of what was measured,
+/// then as the last round did.
 struct Progress {
     start: Instant,
     cells: usize,
@@ -130,7 +131,8 @@ impl Progress {
         let left = if self.done < each_round {
             elapsed * (self.cells - self.done) as u32 / self.done as u32
         } else {
-            // Some cells are known to have nothing to give, so this is less than what a round took at first.
+            // Some cells are known to have nothing to give, so this is less than what a round took
+            // at first.
             round * (self.cells - self.done) as u32 / each_round as u32
         };
         let clock = |time: Duration| format!("{}:{:02}", time.as_secs() / 60, time.as_secs() % 60);
@@ -149,7 +151,8 @@ fn complaints() -> PathBuf {
     env::temp_dir().join(format!("rustlet-peers-{}", process::id()))
 }
 
-/// Has a child measure one peer, or several in turns. Where that fails as a whole, each has one of its own, to see which it was.
+/// Has a child measure one peer, or several in turns. Where that fails as a whole, each has one of
+/// its own, to see which it was.
 fn cells<'a>(row: &Row, peers: &[&'a str], quick: bool) -> io::Result<Vec<(&'a str, Measured)>> {
     let words = match child_measures(row, peers, quick)? {
         Ok(output) => {

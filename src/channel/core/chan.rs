@@ -7,39 +7,39 @@
 //! thread has what it waited for, and nothing is tried twice.
 //!
 //! A select does not know the value that it will send before it has chosen. So there a sender is
-//! *lazy*: it gets a [`Pledge`], a reserved place in the buffer or a waiting partner, and redeems
-//! it with the value.
+//! *deferred*: it gets a [`Reservation`], a reserved place in the buffer or a waiting partner, and
+//! redeems it with the value.
 //!
 //! CH1. The queue is accessed under the lock of the core only.
 //! CH2. While claimable receivers wait, the queue is empty. While claimable senders wait, there is
 //!      no room: `queue.len() + reserved >= capacity`.
-//! CH3. Nodes in `receivers` have slots that are `Place<T>`, those in `senders` have slots that are
-//!      `Head<S>`, and, if it is not lazy, the head of an `Offer<T, S>`; those in `watchers` have
-//!      none.
+//! CH3. Nodes in `receivers` have slots that are `RecvSlot<T>`, those in `senders` have slots that
+//!      are `SendHeader<S>`, and, if it is not deferred, the head of an `SendSlot<T, S>`; those in
+//!      `watchers` have none.
 //! CH4. Under the lock no user code runs and no thread is woken.
-//! CH5. A wait does not unwind (ST1 in `sync/wait/stand.rs`): a queued waiter leaves the queue by
-//!      the code that follows.
+//! CH5. A wait does not unwind (ST1 in `sync/wait/wait_in_queue.rs`): a queued waiter leaves the
+//!      queue by the code that follows.
 
 use std::cell::UnsafeCell;
 
-use super::outcome::{After, Put, Side, Take, Unreceived, Unsent};
+use super::channel_thread::ChannelThread;
+use super::outcome::{Op, PostUnlock, RecvOutcome, SendOutcome, Unreceived, Unsent};
 use super::queue::Queue;
-use super::sleep::Waits;
-use super::slot::{Fate, Head, Offer, Place, Pledge};
-use crate::sync::wait::line::{Claimed, Line, Node, Ticket};
+use super::slot::{RecvSlot, Reservation, SendHeader, SendSlot, SlotState};
 use crate::sync::wait::spin::{Held, Spin};
-use crate::sync::wait::stand::Ended;
+use crate::sync::wait::wait_in_queue::Ended;
+use crate::sync::wait::wait_queue::{Dequeued, WaitNode, WaitQueue, Waiter};
 
 /// No limit.
 pub(crate) const UNBOUNDED: usize = usize::MAX;
 
 /// The state of a channel that does not depend on the type of its items.
 #[derive(Debug)]
-pub(crate) struct Core<S: Waits> {
-    pub(super) receivers: Line<S>,
-    pub(super) senders: Line<S>,
+pub(crate) struct Core<S: ChannelThread> {
+    pub(super) receivers: WaitQueue<S>,
+    pub(super) senders: WaitQueue<S>,
     /// Waiters that are notified when the channel becomes ready, and check for themselves.
-    pub(crate) watchers: Line<S>,
+    pub(crate) watchers: WaitQueue<S>,
     pub(super) capacity: usize,
     /// Reserved places in the buffer.
     pub(super) reserved: usize,
@@ -50,28 +50,28 @@ pub(crate) struct Core<S: Waits> {
 /// See the module documentation.
 #[derive(Debug)]
 #[repr(C)]
-pub(crate) struct Chan<T, S: Waits> {
+pub(crate) struct Chan<T, S: ChannelThread> {
     core: Spin<Core<S>>,
     queue: UnsafeCell<Queue<T>>,
 }
 
 // SAFETY: CH1; values move from thread to thread, references to them do not.
-unsafe impl<T: Send, S: Waits> Sync for Chan<T, S> {}
+unsafe impl<T: Send, S: ChannelThread> Sync for Chan<T, S> {}
 // SAFETY: as above.
-unsafe impl<T: Send, S: Waits> Send for Chan<T, S> {}
+unsafe impl<T: Send, S: ChannelThread> Send for Chan<T, S> {}
 
 /// Unwinds a cancelled thread whose offer was not taken.
 #[cold]
 #[inline(never)]
-fn unwind_with<T, S: Waits>(offer: &Offer<T, S>) {
-    struct Unsent<'a, T, S: Waits>(&'a Offer<T, S>);
-    impl<T, S: Waits> Drop for Unsent<'_, T, S> {
+fn unwind_with<T, S: ChannelThread>(send_slot: &SendSlot<T, S>) {
+    struct Unsent<'a, T, S: ChannelThread>(&'a SendSlot<T, S>);
+    impl<T, S: ChannelThread> Drop for Unsent<'_, T, S> {
         fn drop(&mut self) {
             // SAFETY: SL3, it was not claimed, and its owner unwinds.
             drop(unsafe { self.0.take() });
         }
     }
-    let unsent = Unsent(offer);
+    let unsent = Unsent(send_slot);
     S::unwind();
     // Not cancelled after all.
     let _kept = std::mem::ManuallyDrop::new(unsent);
@@ -80,13 +80,13 @@ fn unwind_with<T, S: Waits>(offer: &Offer<T, S>) {
 /// How many waiters are woken at a time when there may be many.
 const BATCH: usize = 8;
 
-impl<T, S: Waits> Chan<T, S> {
+impl<T, S: ChannelThread> Chan<T, S> {
     pub(crate) fn new(capacity: usize) -> Chan<T, S> {
         Chan {
             core: Spin::new(Core {
-                receivers: Line::new(),
-                senders: Line::new(),
-                watchers: Line::new(),
+                receivers: WaitQueue::new(),
+                senders: WaitQueue::new(),
+                watchers: WaitQueue::new(),
                 capacity,
                 reserved: 0,
                 senders_gone: false,
@@ -115,97 +115,110 @@ impl<T, S: Waits> Chan<T, S> {
     }
 
     #[inline(always)]
-    pub(super) fn take(&self, core: &mut Core<S>, place: &Place<T>) -> Take<S> {
+    pub(super) fn take(&self, core: &mut Core<S>, recv_slot: &RecvSlot<T>) -> RecvOutcome<S> {
         // SAFETY: SL1, it is the caller's.
-        if unsafe { self.queue(core).pop(place.value()) } {
-            place.settle(Fate::Served);
+        if unsafe { self.queue(core).pop(recv_slot.value()) } {
+            recv_slot.settle(SlotState::Served);
             let mut waker = None;
-            if let Some(claimed) = core.senders.claim() {
-                // SAFETY: `let_in` finishes it.
+            if let Some(claimed) = core.senders.dequeue() {
+                // SAFETY: `unpark_sender` finishes it.
                 let claimed = unsafe { claimed.detach() };
-                waker = Some(self.let_in(core, claimed));
+                waker = Some(self.unpark_sender(core, claimed));
             }
             let watched = !core.watchers.is_empty();
-            return Take::Done(After { waker, watched });
+            return RecvOutcome::Done(PostUnlock { waker, watched });
         }
-        // A lazy sender has to run before its value is available: one that cannot run is skipped.
+        // A deferred sender has to run before its value is available: one that cannot run is
+        // skipped.
         let may = |slot: *mut (), sender: &S| {
             // SAFETY: L1, SL1, CH3.
-            let head = unsafe { &*slot.cast::<Head<S>>() };
+            let header = unsafe { &*slot.cast::<SendHeader<S>>() };
             // SAFETY: L1: it is queued.
-            !head.lazy || unsafe { sender.can_come() }
+            !header.deferred || unsafe { sender.can_run() }
         };
         if core.capacity == 0
-            && let Some(claimed) = core.senders.claim_if(may)
+            && let Some(claimed) = core.senders.dequeue_if(may)
         {
             // SAFETY: L2, SL1, CH3.
-            let offer = unsafe { &*claimed.slot().cast::<Offer<T, S>>() };
-            if offer.head.lazy {
+            let send_slot = unsafe { &*claimed.slot().cast::<SendSlot<T, S>>() };
+            if send_slot.header.deferred {
                 // SAFETY: `meet` finishes it.
-                return Take::Meet(unsafe { claimed.detach() });
+                return RecvOutcome::Rendezvous(unsafe { claimed.detach() });
             }
             // SAFETY: SL3, claimed just now; SL1, the place is the caller's.
-            unsafe { offer.value().copy_to_nonoverlapping(place.value(), 1) };
-            place.settle(Fate::Served);
-            offer.head.settle(Fate::Served);
-            return Take::Done(After {
+            unsafe {
+                send_slot
+                    .value()
+                    .copy_to_nonoverlapping(recv_slot.value(), 1)
+            };
+            recv_slot.settle(SlotState::Served);
+            send_slot.header.settle(SlotState::Served);
+            return RecvOutcome::Done(PostUnlock {
                 waker: Some(claimed.finish()),
                 watched: false,
             });
         }
         if core.senders_gone {
-            return Take::Disconnected;
+            return RecvOutcome::Disconnected;
         }
-        Take::Nothing
+        RecvOutcome::Nothing
     }
 
     /// Admits a sender that waited and has room now.
     #[inline(always)]
-    pub(super) fn let_in(&self, core: &mut Core<S>, claimed: Claimed<'static, S>) -> S::Waker {
+    pub(super) fn unpark_sender(
+        &self,
+        core: &mut Core<S>,
+        claimed: Dequeued<'static, S>,
+    ) -> S::Waker {
         // SAFETY: L2, SL1, CH3.
-        let head = unsafe { &*claimed.slot().cast::<Head<S>>() };
-        if head.lazy {
-            head.pledge(Pledge::Room);
+        let header = unsafe { &*claimed.slot().cast::<SendHeader<S>>() };
+        if header.deferred {
+            header.reserve(Reservation::Room);
             core.reserved += 1;
         } else {
-            // SAFETY: CH3, it is not lazy.
-            let offer = unsafe { &*claimed.slot().cast::<Offer<T, S>>() };
+            // SAFETY: CH3, it is not deferred.
+            let send_slot = unsafe { &*claimed.slot().cast::<SendSlot<T, S>>() };
             // SAFETY: SL3, claimed just now.
-            unsafe { self.queue(core).push(offer.value()) };
-            head.settle(Fate::Served);
+            unsafe { self.queue(core).push(send_slot.value()) };
+            header.settle(SlotState::Served);
         }
         claimed.finish()
     }
 
     #[inline(always)]
-    pub(super) fn put(&self, core: &mut Core<S>, offer: &Offer<T, S>) -> Put<S> {
+    pub(super) fn put(&self, core: &mut Core<S>, send_slot: &SendSlot<T, S>) -> SendOutcome<S> {
         if core.receivers_gone {
-            return Put::Disconnected;
+            return SendOutcome::Disconnected;
         }
-        if let Some(claimed) = core.receivers.claim() {
-            return Put::Done(After {
-                waker: Some(Self::hand_over(claimed, offer)),
+        if let Some(claimed) = core.receivers.dequeue() {
+            return SendOutcome::Done(PostUnlock {
+                waker: Some(Self::deliver(claimed, send_slot)),
                 watched: false,
             });
         }
         if self.has_room(core) {
             // SAFETY: SL3; a caller that gets `Done` does not access it again.
-            unsafe { self.queue(core).push(offer.value()) };
-            return Put::Done(After {
+            unsafe { self.queue(core).push(send_slot.value()) };
+            return SendOutcome::Done(PostUnlock {
                 waker: None,
                 watched: !core.watchers.is_empty(),
             });
         }
-        Put::Full
+        SendOutcome::Full
     }
 
     #[inline(always)]
-    pub(super) fn hand_over(claimed: Claimed<'_, S>, offer: &Offer<T, S>) -> S::Waker {
+    pub(super) fn deliver(claimed: Dequeued<'_, S>, send_slot: &SendSlot<T, S>) -> S::Waker {
         // SAFETY: L2, SL1, CH3.
-        let place = unsafe { &*claimed.slot().cast::<Place<T>>() };
+        let recv_slot = unsafe { &*claimed.slot().cast::<RecvSlot<T>>() };
         // SAFETY: SL3; the caller does not access it again.
-        unsafe { offer.value().copy_to_nonoverlapping(place.value(), 1) };
-        place.settle(Fate::Served);
+        unsafe {
+            send_slot
+                .value()
+                .copy_to_nonoverlapping(recv_slot.value(), 1)
+        };
+        recv_slot.settle(SlotState::Served);
         claimed.finish()
     }
 
@@ -213,12 +226,12 @@ impl<T, S: Waits> Chan<T, S> {
 
     /// Does the work that an operation under the lock has left.
     #[inline(always)]
-    pub(super) fn conclude(&self, after: After<S>) {
+    pub(super) fn conclude(&self, after: PostUnlock<S>) {
         if let Some(waker) = after.waker {
             S::wake(waker);
         }
         if after.watched {
-            self.tell_watchers();
+            self.notify_watchers();
         }
     }
 
@@ -227,60 +240,60 @@ impl<T, S: Waits> Chan<T, S> {
     #[inline(always)]
     pub(crate) fn send(
         &self,
-        offer: &Offer<T, S>,
+        send_slot: &SendSlot<T, S>,
         mut wait: impl FnMut() -> S::Wait,
     ) -> Result<(), Unsent> {
         let mut made = None;
         loop {
             let mut core = self.core.lock();
-            match self.put(&mut core, offer) {
-                Put::Done(after) => {
+            match self.put(&mut core, send_slot) {
+                SendOutcome::Done(after) => {
                     drop(core);
                     self.conclude(after);
                     return Ok(());
                 }
-                Put::Disconnected => return Err(Unsent::Disconnected),
-                Put::Full => {}
+                SendOutcome::Disconnected => return Err(Unsent::Disconnected),
+                SendOutcome::Full => {}
             }
             let wait = made.get_or_insert_with(&mut wait);
-            let ticket = Ticket::single(S::current());
-            let node = Node::new(&ticket, 0, offer.slot());
+            let waiter = Waiter::single(S::current());
+            let node = WaitNode::new(&waiter, 0, send_slot.slot());
             // SAFETY: L1: CH5, and on all paths below it is unlinked.
             unsafe { core.senders.push(&node) };
             let watched = core.waits_are_watched();
             drop(core);
             if watched {
-                self.tell_watchers();
+                self.notify_watchers();
             }
-            let ended = S::wait_for(&ticket, wait);
-            if ended == Ended::Claimed || !self.core.lock().senders.remove(&node) {
-                if ended != Ended::Claimed {
-                    S::wait_out(&ticket);
+            let ended = S::wait_for(&waiter, wait);
+            if ended == Ended::Dequeued || !self.core.lock().senders.remove(&node) {
+                if ended != Ended::Dequeued {
+                    S::wait_until_done(&waiter);
                 }
-                return match offer.head.fate() {
-                    Fate::Served => Ok(()),
+                return match send_slot.header.state() {
+                    SlotState::Served => Ok(()),
                     _ => Err(Unsent::Disconnected),
                 };
             }
             if ended == Ended::Elapsed {
                 return Err(Unsent::Full);
             }
-            unwind_with(offer);
+            unwind_with(send_slot);
         }
     }
 
     #[inline(always)]
-    pub(crate) fn try_send(&self, offer: &Offer<T, S>) -> Result<(), Unsent> {
+    pub(crate) fn try_send(&self, send_slot: &SendSlot<T, S>) -> Result<(), Unsent> {
         let mut core = self.core.lock();
-        let put = self.put(&mut core, offer);
+        let put = self.put(&mut core, send_slot);
         drop(core);
         match put {
-            Put::Done(after) => {
+            SendOutcome::Done(after) => {
                 self.conclude(after);
                 Ok(())
             }
-            Put::Full => Err(Unsent::Full),
-            Put::Disconnected => Err(Unsent::Disconnected),
+            SendOutcome::Full => Err(Unsent::Full),
+            SendOutcome::Disconnected => Err(Unsent::Disconnected),
         }
     }
 
@@ -288,48 +301,48 @@ impl<T, S: Waits> Chan<T, S> {
     #[inline(always)]
     pub(crate) fn recv(
         &self,
-        place: &Place<T>,
+        recv_slot: &RecvSlot<T>,
         mut wait: impl FnMut() -> S::Wait,
     ) -> Result<(), Unreceived> {
         let mut made = None;
         loop {
             let mut core = self.core.lock();
-            match self.take(&mut core, place) {
-                Take::Done(after) => {
+            match self.take(&mut core, recv_slot) {
+                RecvOutcome::Done(after) => {
                     drop(core);
                     self.conclude(after);
                     return Ok(());
                 }
-                Take::Disconnected => return Err(Unreceived::Disconnected),
-                Take::Meet(sender) => {
+                RecvOutcome::Disconnected => return Err(Unreceived::Disconnected),
+                RecvOutcome::Rendezvous(sender) => {
                     drop(core);
-                    if Self::meet(sender, place) {
+                    if Self::rendezvous(sender, recv_slot) {
                         return Ok(());
                     }
                     continue;
                 }
-                Take::Nothing => {}
+                RecvOutcome::Nothing => {}
             }
             let wait = made.get_or_insert_with(&mut wait);
-            let ticket = Ticket::single(S::current());
-            let node = Node::new(&ticket, 0, place.slot());
+            let waiter = Waiter::single(S::current());
+            let node = WaitNode::new(&waiter, 0, recv_slot.slot());
             // SAFETY: L1: CH5, and on all paths below it is unlinked.
             unsafe { core.receivers.push(&node) };
             let watched = core.waits_are_watched();
             drop(core);
             if watched {
-                self.tell_watchers();
+                self.notify_watchers();
             }
-            let ended = S::wait_for(&ticket, wait);
-            if ended == Ended::Claimed || !self.core.lock().receivers.remove(&node) {
-                if ended != Ended::Claimed {
-                    S::wait_out(&ticket);
+            let ended = S::wait_for(&waiter, wait);
+            if ended == Ended::Dequeued || !self.core.lock().receivers.remove(&node) {
+                if ended != Ended::Dequeued {
+                    S::wait_until_done(&waiter);
                 }
-                match place.fate() {
-                    Fate::Served => return Ok(()),
-                    Fate::Disconnected => return Err(Unreceived::Disconnected),
-                    Fate::Again | Fate::Open => {
-                        place.reset();
+                match recv_slot.state() {
+                    SlotState::Served => return Ok(()),
+                    SlotState::Disconnected => return Err(Unreceived::Disconnected),
+                    SlotState::Again | SlotState::Open => {
+                        recv_slot.reset();
                         continue;
                     }
                 }
@@ -342,20 +355,20 @@ impl<T, S: Waits> Chan<T, S> {
     }
 
     #[inline(always)]
-    pub(crate) fn try_recv(&self, place: &Place<T>) -> Result<(), Unreceived> {
+    pub(crate) fn try_recv(&self, recv_slot: &RecvSlot<T>) -> Result<(), Unreceived> {
         loop {
             let mut core = self.core.lock();
-            let take = self.take(&mut core, place);
+            let take = self.take(&mut core, recv_slot);
             drop(core);
             match take {
-                Take::Done(after) => {
+                RecvOutcome::Done(after) => {
                     self.conclude(after);
                     return Ok(());
                 }
-                Take::Nothing => return Err(Unreceived::Empty),
-                Take::Disconnected => return Err(Unreceived::Disconnected),
-                Take::Meet(sender) => {
-                    if Self::meet(sender, place) {
+                RecvOutcome::Nothing => return Err(Unreceived::Empty),
+                RecvOutcome::Disconnected => return Err(Unreceived::Disconnected),
+                RecvOutcome::Rendezvous(sender) => {
+                    if Self::rendezvous(sender, recv_slot) {
                         return Ok(());
                     }
                 }
@@ -366,11 +379,11 @@ impl<T, S: Waits> Chan<T, S> {
     /// Wakes the current watchers: they check for themselves, and may be back before the last has
     /// been woken.
     #[cold]
-    pub(super) fn tell_watchers(&self) {
+    pub(super) fn notify_watchers(&self) {
         let mut left = self.core.lock().watchers.count();
         self.wake_all(|core| {
             left = left.checked_sub(1)?;
-            core.watchers.claim().map(Claimed::finish)
+            core.watchers.dequeue().map(Dequeued::finish)
         });
     }
 
@@ -382,14 +395,14 @@ impl<T, S: Waits> Chan<T, S> {
     pub(crate) fn disconnect_senders(&self) {
         self.core.lock().senders_gone = true;
         self.wake_all(|core| {
-            let claimed = core.receivers.claim()?;
+            let claimed = core.receivers.dequeue()?;
             // CH3.
-            let place = claimed.slot().cast::<Place<T>>();
+            let recv_slot = claimed.slot().cast::<RecvSlot<T>>();
             // SAFETY: L2, SL1.
-            unsafe { &*place }.settle(Fate::Disconnected);
+            unsafe { &*recv_slot }.settle(SlotState::Disconnected);
             Some(claimed.finish())
         });
-        self.tell_watchers();
+        self.notify_watchers();
     }
 
     /// Disconnects the receivers: waiting senders are notified, and the remaining items are
@@ -402,14 +415,14 @@ impl<T, S: Waits> Chan<T, S> {
         let left = std::mem::replace(self.queue(&mut core), Queue::new(capacity));
         drop(core);
         self.wake_all(|core| {
-            let claimed = core.senders.claim()?;
+            let claimed = core.senders.dequeue()?;
             // CH3.
-            let head = claimed.slot().cast::<Head<S>>();
+            let header = claimed.slot().cast::<SendHeader<S>>();
             // SAFETY: L2, SL1.
-            unsafe { &*head }.settle(Fate::Disconnected);
+            unsafe { &*header }.settle(SlotState::Disconnected);
             Some(claimed.finish())
         });
-        self.tell_watchers();
+        self.notify_watchers();
         drop(left);
     }
 
@@ -443,12 +456,12 @@ impl<T, S: Waits> Chan<T, S> {
     }
 }
 
-impl<S: Waits> Core<S> {
+impl<S: ChannelThread> Core<S> {
     #[inline]
-    pub(crate) fn line(&mut self, side: Side) -> &mut Line<S> {
+    pub(crate) fn line(&mut self, side: Op) -> &mut WaitQueue<S> {
         match side {
-            Side::Send => &mut self.senders,
-            Side::Recv => &mut self.receivers,
+            Op::Send => &mut self.senders,
+            Op::Recv => &mut self.receivers,
         }
     }
 

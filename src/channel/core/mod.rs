@@ -2,10 +2,10 @@
 //! than ours.
 
 pub(crate) mod chan;
-pub(crate) mod meeting;
+pub(crate) mod channel_thread;
 pub(crate) mod outcome;
 pub(crate) mod queue;
-pub(crate) mod sleep;
+pub(crate) mod select_channel;
 pub(crate) mod slot;
 
 #[cfg(all(test, loom))]

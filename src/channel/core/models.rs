@@ -6,21 +6,23 @@ use loom::sync::Arc;
 use loom::thread;
 
 use super::chan::{Chan, UNBOUNDED};
-use super::outcome::Side;
+use super::channel_thread::ChannelThread;
+use super::outcome::Op;
 use super::outcome::{Unreceived, Unsent};
-use super::sleep::Waits;
-use super::slot::{Fate, Head, Offer, Place, Pledge};
-use crate::channel::select::several::{Arm, Arms, Order, Pause, Polled, Verdict};
-use crate::sync::wait::line::Ticket;
-use crate::sync::wait::stand::model::{Model, Until};
-use crate::sync::wait::stand::{Ended, Sleep};
+use super::slot::{RecvSlot, Reservation, SendHeader, SendSlot, SlotState};
+use crate::channel::select::select_wait::{
+    Arm, Operations, PollOrder, PollSource, SelectPark, WaitOutcome,
+};
+use crate::sync::wait::wait_in_queue::model::{Model, Until};
+use crate::sync::wait::wait_in_queue::{Ended, Sleep};
+use crate::sync::wait::wait_queue::Waiter;
 
-impl Waits for Model {
-    fn wait_out(ticket: &Ticket<Model>) {
-        assert_eq!(Model::wait_for(ticket, &Until::Claimed), Ended::Claimed);
+impl ChannelThread for Model {
+    fn wait_until_done(waiter: &Waiter<Model>) {
+        assert_eq!(Model::wait_for(waiter, &Until::Dequeued), Ended::Dequeued);
     }
 
-    unsafe fn can_come(&self) -> bool {
+    unsafe fn can_run(&self) -> bool {
         true
     }
 
@@ -40,19 +42,19 @@ fn channel(capacity: usize) -> Arc<Channel> {
 }
 
 fn send(channel: &Channel, value: usize, until: Until) -> Result<(), Unsent> {
-    channel.send(&Offer::new(value), || until)
+    channel.send(&SendSlot::new(value), || until)
 }
 
 fn receive(channel: &Channel, until: Until) -> Result<usize, Unreceived> {
-    let place = Place::new();
-    channel.recv(&place, || until)?;
-    Ok(place.take().expect("the receive succeeded"))
+    let recv_slot = RecvSlot::new();
+    channel.recv(&recv_slot, || until)?;
+    Ok(recv_slot.take().expect("the receive succeeded"))
 }
 
 /// No arms of the models are polled.
 struct Nothing;
 
-impl Polled for Nothing {
+impl PollSource for Nothing {
     unsafe fn poll(&self, _: *mut ()) -> bool {
         false
     }
@@ -64,16 +66,16 @@ impl Polled for Nothing {
 
 struct Waiting(Until);
 
-impl Pause<Model> for Waiting {
-    fn pause(&mut self, ticket: &Ticket<Model>) -> Verdict {
-        if Model::wait_for(ticket, &self.0) == Ended::Claimed {
-            return Verdict::Claimed;
+impl SelectPark<Model> for Waiting {
+    fn park(&mut self, waiter: &Waiter<Model>) -> WaitOutcome {
+        if Model::wait_for(waiter, &self.0) == Ended::Dequeued {
+            return WaitOutcome::Dequeued;
         }
-        if ticket.give_up() {
-            return Verdict::Elapsed;
+        if waiter.give_up() {
+            return WaitOutcome::Elapsed;
         }
-        Model::wait_out(ticket);
-        Verdict::Claimed
+        Model::wait_until_done(waiter);
+        WaitOutcome::Dequeued
     }
 
     fn unwind(&mut self) {}
@@ -91,29 +93,29 @@ enum Did {
 /// Sends `value` to the first channel, or receives from the second. `keeps`: releases the
 /// reservation instead of sending.
 fn select(to: &Channel, value: usize, from: &Channel, until: Until, keeps: bool) -> Did {
-    let (head, place) = (Head::lazy(), Place::<usize>::new());
+    let (header, recv_slot) = (SendHeader::deferred(), RecvSlot::<usize>::new());
     let arms: [(Arm<'_, Model, Nothing>, *mut ()); 2] = [
-        (Arm::meeting(Side::Send, to), head.slot()),
-        (Arm::meeting(Side::Recv, from), place.slot()),
+        (Arm::meeting(Op::Send, to), header.slot()),
+        (Arm::meeting(Op::Recv, from), recv_slot.slot()),
     ];
-    let arms = Arms {
+    let arms = Operations {
         arms: &arms,
-        order: &Order::Written,
+        order: &PollOrder::Written,
     };
     match arms.select(Some(Waiting(until))) {
         None => Did::Nothing,
         Some(0) if keeps => {
-            to.renounce(head.take_pledge());
+            to.release(header.take_reservation());
             Did::Nothing
         }
-        Some(0) => match to.redeem(head.take_pledge(), &Offer::new(value)) {
+        Some(0) => match to.commit(header.take_reservation(), &SendSlot::new(value)) {
             Ok(()) => Did::Sent,
             Err(_) => Did::Disconnected,
         },
-        Some(_) => match place.take() {
+        Some(_) => match recv_slot.take() {
             Some(value) => Did::Received(value),
             None => {
-                assert_eq!(place.fate(), Fate::Disconnected);
+                assert_eq!(recv_slot.state(), SlotState::Disconnected);
                 Did::Disconnected
             }
         },
@@ -125,11 +127,11 @@ fn passes_two(capacity: usize) {
         let channel = channel(capacity);
         let other = channel.clone();
         let sender = thread::spawn(move || {
-            send(&other, 1, Until::Claimed).unwrap();
-            send(&other, 2, Until::Claimed).unwrap();
+            send(&other, 1, Until::Dequeued).unwrap();
+            send(&other, 2, Until::Dequeued).unwrap();
         });
-        assert_eq!(receive(&channel, Until::Claimed), Ok(1));
-        assert_eq!(receive(&channel, Until::Claimed), Ok(2));
+        assert_eq!(receive(&channel, Until::Dequeued), Ok(1));
+        assert_eq!(receive(&channel, Until::Dequeued), Ok(2));
         sender.join().unwrap();
     });
 }
@@ -156,11 +158,11 @@ fn loom_two_senders_two_receivers() {
             let channel = channel(capacity);
             let threads = [1, 2].map(|value| {
                 let channel = channel.clone();
-                thread::spawn(move || send(&channel, value, Until::Claimed).unwrap())
+                thread::spawn(move || send(&channel, value, Until::Dequeued).unwrap())
             });
             let other = channel.clone();
-            let receiver = thread::spawn(move || receive(&other, Until::Claimed).unwrap());
-            let first = receive(&channel, Until::Claimed).unwrap();
+            let receiver = thread::spawn(move || receive(&other, Until::Dequeued).unwrap());
+            let first = receive(&channel, Until::Dequeued).unwrap();
             assert_eq!(first + receiver.join().unwrap(), 3);
             threads.map(|thread| thread.join().unwrap());
         });
@@ -169,17 +171,17 @@ fn loom_two_senders_two_receivers() {
 
 /// The value is received exactly if the send succeeds.
 #[test]
-fn loom_a_sender_gives_up() {
+fn loom_sender_times_out() {
     for capacity in [0, 1] {
         loom::model(move || {
             let channel = channel(capacity);
             if capacity == 1 {
-                send(&channel, 7, Until::Claimed).unwrap();
+                send(&channel, 7, Until::Dequeued).unwrap();
             }
             let other = channel.clone();
             let sender = thread::spawn(move || send(&other, 1, Until::GivesUp));
             if capacity == 1 {
-                assert_eq!(receive(&channel, Until::Claimed), Ok(7));
+                assert_eq!(receive(&channel, Until::Dequeued), Ok(7));
             }
             let received = receive(&channel, Until::GivesUp);
             let sent = sender.join().unwrap();
@@ -191,7 +193,7 @@ fn loom_a_sender_gives_up() {
 }
 
 #[test]
-fn loom_a_receiver_gives_up() {
+fn loom_receiver_times_out() {
     for capacity in [0, 1, UNBOUNDED] {
         loom::model(move || {
             let channel = channel(capacity);
@@ -207,14 +209,14 @@ fn loom_a_receiver_gives_up() {
 }
 
 #[test]
-fn loom_the_receivers_go() {
+fn loom_receivers_disconnect() {
     for capacity in [0, 1] {
         loom::model(move || {
             let channel = channel(capacity);
             let other = channel.clone();
             let sender = thread::spawn(move || {
-                let first = send(&other, 1, Until::Claimed);
-                let second = send(&other, 2, Until::Claimed);
+                let first = send(&other, 1, Until::Dequeued);
+                let second = send(&other, 2, Until::Dequeued);
                 assert!(first.is_ok() || second.is_err());
                 assert_eq!(second, Err(Unsent::Disconnected));
             });
@@ -226,7 +228,7 @@ fn loom_the_receivers_go() {
 }
 
 #[test]
-fn loom_the_senders_go() {
+fn loom_senders_disconnect() {
     for capacity in [0, 1] {
         loom::model(move || {
             let channel = channel(capacity);
@@ -236,8 +238,8 @@ fn loom_the_senders_go() {
                 other.disconnect_senders();
                 sent
             });
-            let first = receive(&channel, Until::Claimed);
-            let second = receive(&channel, Until::Claimed);
+            let first = receive(&channel, Until::Dequeued);
+            let second = receive(&channel, Until::Dequeued);
             assert_eq!(first.is_ok(), sender.join().unwrap().is_ok());
             assert_eq!(second, Err(Unreceived::Disconnected));
         });
@@ -247,12 +249,12 @@ fn loom_the_senders_go() {
 /// Two selects that each offer what the other wants: at capacity 0 one pair meets, and both know
 /// which.
 #[test]
-fn loom_two_selects_meet() {
+fn loom_two_selects_rendezvous() {
     bounded(2, || {
         let (one, two) = (channel(0), channel(0));
         let (there, back) = (one.clone(), two.clone());
-        let other = thread::spawn(move || select(&there, 1, &back, Until::Claimed, false));
-        let mine = select(&two, 2, &one, Until::Claimed, false);
+        let other = thread::spawn(move || select(&there, 1, &back, Until::Dequeued, false));
+        let mine = select(&two, 2, &one, Until::Dequeued, false);
         let theirs = other.join().unwrap();
         match mine {
             Did::Sent => assert_eq!(theirs, Did::Received(2)),
@@ -263,7 +265,7 @@ fn loom_two_selects_meet() {
 }
 
 #[test]
-fn loom_two_selects_that_give_up() {
+fn loom_two_selects_time_out() {
     for capacity in [0, 1] {
         bounded(2, move || {
             let (one, two) = (channel(capacity), channel(capacity));
@@ -283,7 +285,7 @@ fn loom_two_selects_that_give_up() {
 
 /// A select has chosen to send, and then does not: the waiter keeps waiting.
 #[test]
-fn loom_a_select_that_thinks_better_of_it() {
+fn loom_select_send_aborted() {
     for capacity in [0, 1] {
         bounded(2, move || {
             let (channel, silent) = (channel(capacity), channel(1));
@@ -293,8 +295,8 @@ fn loom_a_select_that_thinks_better_of_it() {
                 assert_eq!(did, Did::Nothing);
             });
             let other = channel.clone();
-            let sender = thread::spawn(move || send(&other, 2, Until::Claimed).unwrap());
-            assert_eq!(receive(&channel, Until::Claimed), Ok(2));
+            let sender = thread::spawn(move || send(&other, 2, Until::Dequeued).unwrap());
+            assert_eq!(receive(&channel, Until::Dequeued), Ok(2));
             fickle.join().unwrap();
             sender.join().unwrap();
         });
@@ -303,7 +305,7 @@ fn loom_a_select_that_thinks_better_of_it() {
 
 /// A select and a plain receiver, a sender that waits, and the end of the senders.
 #[test]
-fn loom_a_select_is_told_of_the_end() {
+fn loom_select_sees_disconnect() {
     bounded(3, || {
         let (channel, full) = (channel(0), channel(0));
         let other = channel.clone();
@@ -312,7 +314,7 @@ fn loom_a_select_is_told_of_the_end() {
             other.disconnect_senders();
             sent
         });
-        let did = select(&full, 9, &channel, Until::Claimed, false);
+        let did = select(&full, 9, &channel, Until::Dequeued, false);
         match sender.join().unwrap() {
             Ok(()) => assert_eq!(did, Did::Received(1)),
             Err(_) => assert_eq!(did, Did::Disconnected),
@@ -327,73 +329,73 @@ fn loom_ready() {
         bounded(3, move || {
             let channel = channel(capacity);
             let other = channel.clone();
-            let sender = thread::spawn(move || send(&other, 1, Until::Claimed).unwrap());
+            let sender = thread::spawn(move || send(&other, 1, Until::Dequeued).unwrap());
             let arms: [(Arm<'_, Model, Nothing>, *mut ()); 1] =
-                [(Arm::meeting(Side::Recv, &*channel), std::ptr::null_mut())];
-            let arms = Arms {
+                [(Arm::meeting(Op::Recv, &*channel), std::ptr::null_mut())];
+            let arms = Operations {
                 arms: &arms,
-                order: &Order::Written,
+                order: &PollOrder::Written,
             };
-            assert_eq!(arms.ready(Some(Waiting(Until::Claimed))), Some(0));
-            let place = Place::new();
-            channel.try_recv(&place).unwrap();
-            assert_eq!(place.take(), Some(1));
+            assert_eq!(arms.ready(Some(Waiting(Until::Dequeued))), Some(0));
+            let recv_slot = RecvSlot::new();
+            channel.try_recv(&recv_slot).unwrap();
+            assert_eq!(recv_slot.take(), Some(1));
             sender.join().unwrap();
         });
     }
 }
 
 /// A reserved place in a channel that has one.
-fn pledge(channel: &Channel) -> Pledge<Model> {
-    let head = Head::<Model>::lazy();
+fn reserve(channel: &Channel) -> Reservation<Model> {
+    let header = SendHeader::<Model>::deferred();
     let arms: [(Arm<'_, Model, Nothing>, *mut ()); 1] =
-        [(Arm::meeting(Side::Send, channel), head.slot())];
-    let arms = Arms {
+        [(Arm::meeting(Op::Send, channel), header.slot())];
+    let arms = Operations {
         arms: &arms,
-        order: &Order::Written,
+        order: &PollOrder::Written,
     };
     assert_eq!(arms.select(None::<Waiting>), Some(0));
-    let pledge = head.take_pledge();
-    assert!(matches!(pledge, Pledge::Room));
-    pledge
+    let reservation = header.take_reservation();
+    assert!(matches!(reservation, Reservation::Room));
+    reservation
 }
 
 /// Waits until one side is ready.
-fn watch(channel: &Channel, side: Side) {
+fn watch(channel: &Channel, side: Op) {
     let arms: [(Arm<'_, Model, Nothing>, *mut ()); 1] =
         [(Arm::meeting(side, channel), std::ptr::null_mut())];
-    let arms = Arms {
+    let arms = Operations {
         arms: &arms,
-        order: &Order::Written,
+        order: &PollOrder::Written,
     };
-    assert_eq!(arms.ready(Some(Waiting(Until::Claimed))), Some(0));
+    assert_eq!(arms.ready(Some(Waiting(Until::Dequeued))), Some(0));
 }
 
 /// A reserved place that is given back goes to the sender that waits for it.
 #[test]
-fn loom_room_that_is_given_back() {
+fn loom_released_reservation_frees_room() {
     loom::model(|| {
         let channel = channel(1);
-        let pledge = pledge(&channel);
+        let reservation = reserve(&channel);
         let other = channel.clone();
-        let sender = thread::spawn(move || send(&other, 2, Until::Claimed).unwrap());
-        channel.renounce(pledge);
-        assert_eq!(receive(&channel, Until::Claimed), Ok(2));
+        let sender = thread::spawn(move || send(&other, 2, Until::Dequeued).unwrap());
+        channel.release(reservation);
+        assert_eq!(receive(&channel, Until::Dequeued), Ok(2));
         sender.join().unwrap();
     });
 }
 
 /// A message bypasses the place that was reserved for it: watchers for room are notified.
 #[test]
-fn loom_room_that_a_pledge_leaves() {
+fn loom_room_left_by_a_reservation() {
     bounded(3, || {
         let channel = channel(1);
-        let pledge = pledge(&channel);
+        let reservation = reserve(&channel);
         let watcher = channel.clone();
-        let watcher = thread::spawn(move || watch(&watcher, Side::Send));
+        let watcher = thread::spawn(move || watch(&watcher, Op::Send));
         let other = channel.clone();
-        let receiver = thread::spawn(move || receive(&other, Until::Claimed));
-        channel.redeem(pledge, &Offer::new(1)).unwrap();
+        let receiver = thread::spawn(move || receive(&other, Until::Dequeued));
+        channel.commit(reservation, &SendSlot::new(1)).unwrap();
         assert_eq!(receiver.join().unwrap(), Ok(1));
         watcher.join().unwrap();
     });
@@ -401,17 +403,17 @@ fn loom_room_that_a_pledge_leaves() {
 
 /// A message comes in because a place was given back: watchers for messages are notified.
 #[test]
-fn loom_what_is_let_in() {
+fn loom_unparked_sender_keeps_order() {
     bounded(3, || {
         let channel = channel(1);
-        let pledge = pledge(&channel);
+        let reservation = reserve(&channel);
         let other = channel.clone();
-        let sender = thread::spawn(move || send(&other, 2, Until::Claimed).unwrap());
+        let sender = thread::spawn(move || send(&other, 2, Until::Dequeued).unwrap());
         let watcher = channel.clone();
-        let watcher = thread::spawn(move || watch(&watcher, Side::Recv));
-        channel.renounce(pledge);
+        let watcher = thread::spawn(move || watch(&watcher, Op::Recv));
+        channel.release(reservation);
         sender.join().unwrap();
         watcher.join().unwrap();
-        assert_eq!(receive(&channel, Until::Claimed), Ok(2));
+        assert_eq!(receive(&channel, Until::Dequeued), Ok(2));
     });
 }

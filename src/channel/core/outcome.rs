@@ -1,11 +1,11 @@
 //! Results of channel operations, for their callers and for a select.
 
-use super::sleep::Waits;
-use crate::sync::wait::line::Claimed;
+use super::channel_thread::ChannelThread;
+use crate::sync::wait::wait_queue::Dequeued;
 
 /// The operation of a select.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
+pub(crate) enum Op {
     Send,
     Recv,
 }
@@ -13,27 +13,27 @@ pub(crate) enum Side {
 /// The work that is left when the lock is released.
 #[must_use]
 #[derive(Debug)]
-pub(crate) struct After<S: Waits> {
+pub(crate) struct PostUnlock<S: ChannelThread> {
     pub(super) waker: Option<S::Waker>,
     pub(super) watched: bool,
 }
 
 /// The result of a receive attempt.
 #[derive(Debug)]
-pub(super) enum Take<S: Waits> {
+pub(super) enum RecvOutcome<S: ChannelThread> {
     /// The item is in its place.
-    Done(After<S>),
+    Done(PostUnlock<S>),
     Nothing,
     Disconnected,
-    /// A lazy sender, which was claimed.
-    Meet(Claimed<'static, S>),
+    /// A deferred sender, which was claimed.
+    Rendezvous(Dequeued<'static, S>),
 }
 
 /// The result of a send attempt.
 #[derive(Debug)]
-pub(super) enum Put<S: Waits> {
+pub(super) enum SendOutcome<S: ChannelThread> {
     /// Its value was taken.
-    Done(After<S>),
+    Done(PostUnlock<S>),
     Full,
     Disconnected,
 }

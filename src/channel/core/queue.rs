@@ -16,7 +16,7 @@ use std::ptr;
 
 /// Maximum size of a block in bytes, if its items are not larger.
 const BLOCK_BYTES: usize = 1024;
-const MOST_PLACES: usize = 64;
+const MAX_PLACES: usize = 64;
 
 /// The head of a block; its places follow.
 struct Block {
@@ -47,9 +47,9 @@ impl<T> Queue<T> {
         let size = size_of::<T>();
         let fit = match BLOCK_BYTES.checked_div(size) {
             Some(fit) => fit,
-            None => MOST_PLACES,
+            None => MAX_PLACES,
         };
-        let mut places = if fit > MOST_PLACES { MOST_PLACES } else { fit };
+        let mut places = if fit > MAX_PLACES { MAX_PLACES } else { fit };
         if places > capacity {
             places = capacity;
         }

@@ -3,22 +3,22 @@
 //!
 //! SL1. A slot is accessed by its owner before it is queued and after it has seen `done` or has
 //!      unlinked itself, and in between only by its claimer. `done` orders the two (L4 in
-//!      `sync/wait/line.rs`).
-//! SL2. A [`Place`] is filled exactly if its owner has seen `done` and `fate` is `Served`, and has
-//!      not taken the value yet.
-//! SL3. The value of an [`Offer`] exists unless it is lazy or a claimer has taken it, as `fate`
-//!      says.
+//!      `sync/wait/wait_queue.rs`).
+//! SL2. A [`RecvSlot`] is filled exactly if its owner has seen `done` and `state` is `Served`, and
+//!      has not taken the value yet.
+//! SL3. The value of an [`SendSlot`] exists unless it is deferred or a claimer has taken it, as
+//!      `state` says.
 
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
 use std::mem::MaybeUninit;
 
-use super::sleep::Waits;
-use crate::sync::wait::line::Claimed;
+use super::channel_thread::ChannelThread;
+use crate::sync::wait::wait_queue::Dequeued;
 
 /// How a claim ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum SlotState {
     /// Not claimed yet.
     Open,
     /// The value was received or sent.
@@ -30,16 +30,16 @@ pub(crate) enum Fate {
 }
 
 /// The slot of a receiver.
-pub(crate) struct Place<T> {
-    fate: Cell<Fate>,
+pub(crate) struct RecvSlot<T> {
+    state: Cell<SlotState>,
     value: UnsafeCell<MaybeUninit<T>>,
 }
 
-impl<T> Place<T> {
+impl<T> RecvSlot<T> {
     #[inline(always)]
-    pub(crate) const fn new() -> Place<T> {
-        Place {
-            fate: Cell::new(Fate::Open),
+    pub(crate) const fn new() -> RecvSlot<T> {
+        RecvSlot {
+            state: Cell::new(SlotState::Open),
             value: UnsafeCell::new(MaybeUninit::uninit()),
         }
     }
@@ -51,12 +51,12 @@ impl<T> Place<T> {
     }
 
     #[inline(always)]
-    pub(crate) fn fate(&self) -> Fate {
-        self.fate.get()
+    pub(crate) fn state(&self) -> SlotState {
+        self.state.get()
     }
 
     /// Returns where the value goes: for the claimer, or for the owner before it is shared. Then it
-    /// must be [settled](Place::settle) as served.
+    /// must be [settled](RecvSlot::settle) as served.
     #[inline(always)]
     pub(crate) fn value(&self) -> *mut T {
         self.value.get().cast()
@@ -66,27 +66,27 @@ impl<T> Place<T> {
     pub(crate) fn fill(&self, value: T) {
         // SAFETY: SL1.
         unsafe { self.value().write(value) };
-        self.settle(Fate::Served);
+        self.settle(SlotState::Served);
     }
 
     /// Sets the outcome: for the claimer, or for the owner before it is shared.
     #[inline(always)]
-    pub(crate) fn settle(&self, fate: Fate) {
-        self.fate.set(fate);
+    pub(crate) fn settle(&self, state: SlotState) {
+        self.state.set(state);
     }
 
     /// Resets it before another try, by the owner.
     pub(crate) fn reset(&self) {
-        self.fate.set(Fate::Open);
+        self.state.set(SlotState::Open);
     }
 
     /// Takes the received value, by the owner.
     #[inline(always)]
     pub(crate) fn take(&self) -> Option<T> {
-        if self.fate.get() != Fate::Served {
+        if self.state.get() != SlotState::Served {
             return None;
         }
-        self.fate.set(Fate::Open);
+        self.state.set(SlotState::Open);
         // SAFETY: SL1, SL2, once.
         Some(unsafe { self.value().read() })
     }
@@ -97,47 +97,47 @@ impl<T> Place<T> {
     ///
     /// SL2, and this is the last access.
     #[inline(always)]
-    pub(crate) unsafe fn come(&self) -> T {
+    pub(crate) unsafe fn take_unchecked(&self) -> T {
         // SAFETY: by the contract.
         unsafe { self.value().read() }
     }
 }
 
-impl<T> fmt::Debug for Place<T> {
+impl<T> fmt::Debug for RecvSlot<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Place").field(&self.fate.get()).finish()
+        f.debug_tuple("Place").field(&self.state.get()).finish()
     }
 }
 
 /// The reservation to send one value, which a select gets before it knows the value. It must be
-/// redeemed or given back.
+/// committed or given back.
 #[derive(Debug)]
-pub(crate) enum Pledge<S: Waits> {
+pub(crate) enum Reservation<S: ChannelThread> {
     /// None: the select chose another operation.
     None,
     /// Room in the channel.
     Room,
     /// A claimed receiver that waits for it.
-    Partner(Claimed<'static, S>),
+    Receiver(Dequeued<'static, S>),
     /// For the error that all receivers are gone.
     Disconnected,
 }
 
-/// The slot of a sender without its value: for a lazy sender, whose value is not known yet, this is
-/// all.
-pub(crate) struct Head<S: Waits> {
-    pub(super) lazy: bool,
-    fate: Cell<Fate>,
-    pledge: Cell<Pledge<S>>,
+/// The slot of a sender without its value: for a deferred sender, whose value is not known yet,
+/// this is all.
+pub(crate) struct SendHeader<S: ChannelThread> {
+    pub(super) deferred: bool,
+    state: Cell<SlotState>,
+    reservation: Cell<Reservation<S>>,
 }
 
-impl<S: Waits> Head<S> {
+impl<S: ChannelThread> SendHeader<S> {
     /// Creates the slot of a select.
-    pub(crate) const fn lazy() -> Head<S> {
-        Head {
-            lazy: true,
-            fate: Cell::new(Fate::Open),
-            pledge: Cell::new(Pledge::None),
+    pub(crate) const fn deferred() -> SendHeader<S> {
+        SendHeader {
+            deferred: true,
+            state: Cell::new(SlotState::Open),
+            reservation: Cell::new(Reservation::None),
         }
     }
 
@@ -146,56 +146,61 @@ impl<S: Waits> Head<S> {
     }
 
     #[inline(always)]
-    pub(crate) fn fate(&self) -> Fate {
-        self.fate.get()
+    pub(crate) fn state(&self) -> SlotState {
+        self.state.get()
     }
 
     #[inline(always)]
-    pub(crate) fn settle(&self, fate: Fate) {
-        self.fate.set(fate);
+    pub(crate) fn settle(&self, state: SlotState) {
+        self.state.set(state);
     }
 
-    /// Sets the reservation: for the claimer of a lazy sender, or its owner before it is shared.
-    pub(crate) fn pledge(&self, pledge: Pledge<S>) {
-        self.pledge.set(pledge);
+    /// Sets the reservation: for the claimer of a deferred sender, or its owner before it is
+    /// shared.
+    pub(crate) fn reserve(&self, reservation: Reservation<S>) {
+        self.reservation.set(reservation);
     }
 
     /// Returns whether there is something to redeem, or an error to report, to the owner.
-    pub(crate) fn is_pledged(&self) -> bool {
-        let pledge = self.pledge.replace(Pledge::None);
-        let pledged = !matches!(pledge, Pledge::None) || self.fate.get() == Fate::Disconnected;
-        self.pledge.set(pledge);
+    pub(crate) fn is_reserved(&self) -> bool {
+        let reservation = self.reservation.replace(Reservation::None);
+        let pledged = !matches!(reservation, Reservation::None)
+            || self.state.get() == SlotState::Disconnected;
+        self.reservation.set(reservation);
         pledged
     }
 
     /// Takes the reservation, by the owner.
-    pub(crate) fn take_pledge(&self) -> Pledge<S> {
-        match (self.pledge.replace(Pledge::None), self.fate.get()) {
-            (Pledge::None, Fate::Disconnected) => {
-                self.fate.set(Fate::Open);
-                Pledge::Disconnected
+    pub(crate) fn take_reservation(&self) -> Reservation<S> {
+        match (
+            self.reservation.replace(Reservation::None),
+            self.state.get(),
+        ) {
+            (Reservation::None, SlotState::Disconnected) => {
+                self.state.set(SlotState::Open);
+                Reservation::Disconnected
             }
-            (pledge, _) => pledge,
+            (reservation, _) => reservation,
         }
     }
 }
 
 /// A value that a sender waits with.
 #[repr(C)]
-pub(crate) struct Offer<T, S: Waits> {
+pub(crate) struct SendSlot<T, S: ChannelThread> {
     /// First, so that a pointer to the whole is a pointer to the head.
-    pub(super) head: Head<S>,
+    pub(super) header: SendHeader<S>,
     value: UnsafeCell<MaybeUninit<T>>,
 }
 
-impl<T, S: Waits> Offer<T, S> {
+impl<T, S: ChannelThread> SendSlot<T, S> {
     #[inline(always)]
-    pub(crate) fn new(value: T) -> Offer<T, S> {
-        Offer {
-            head: Head {
-                lazy: false,
-                fate: Cell::new(Fate::Open),
-                pledge: Cell::new(Pledge::None),
+    pub(crate) fn new(value: T) -> SendSlot<T, S> {
+        SendSlot {
+            header: SendHeader {
+                deferred: false,
+                state: Cell::new(SlotState::Open),
+                reservation: Cell::new(Reservation::None),
             },
             value: UnsafeCell::new(MaybeUninit::new(value)),
         }

@@ -4,8 +4,9 @@
 )]
 //! [`Select`]: a list of operations that is built at run time.
 //!
-//! LS1. A slot has the layout that its entry's channel asked for, and holds a `Place<T>` or a lazy
-//!      head of that channel. Its memory does not move. Between two calls it holds no message.
+//! LS1. A slot has the layout that its entry's channel asked for, and holds a `RecvSlot<T>` or a
+//!      deferred head of that channel. Its memory does not move. Between two calls it holds no
+//!      message.
 //! LS2. Channels with the same address are the same, and so are their messages' types.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
@@ -16,27 +17,27 @@ use std::panic::Location;
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
-use super::polled::{Sleeping, ThreadArm};
-use super::several::{Arm, Arms, Order};
-use crate::channel::core::outcome::Side;
-use crate::channel::core::slot::{Head, Offer, Place};
-use crate::channel::limit::{Limit, give_way};
+use super::poll_source::{Sleeping, ThreadArm};
+use super::select_wait::{Arm, Operations, PollOrder};
+use crate::channel::core::outcome::Op;
+use crate::channel::core::slot::{RecvSlot, SendHeader, SendSlot};
+use crate::channel::wait_limit::{WaitLimit, yield_point};
 use crate::channel::{
     ReadyTimeoutError, Receiver, RecvError, SelectTimeoutError, SendError, Sender, TryReadyError,
     TrySelectError,
 };
 use crate::green::ids::os_thread;
 use crate::green::{OnCancel, Reason, Wait};
-use crate::sync::wait::waiting::Thread;
+use crate::sync::wait::waiting_thread::WaitingThread;
 
 /// An arm and its slot.
 pub(super) type Case<'a> = (ThreadArm<'a>, *mut ());
 
 #[inline]
-fn order(biased: bool, count: usize) -> Order {
+fn order(biased: bool, count: usize) -> PollOrder {
     match biased {
-        true => Order::Written,
-        false => Order::shuffled(count, random),
+        true => PollOrder::Written,
+        false => PollOrder::shuffled(count, random),
     }
 }
 
@@ -64,7 +65,7 @@ fn random() -> u64 {
     state.wrapping_mul(0x2545_F491_4F6C_DD1D)
 }
 
-fn wait(limit: Limit, at: &'static Location<'static>) -> Wait {
+fn wait(limit: WaitLimit, at: &'static Location<'static>) -> Wait {
     Wait::at(Reason::Select, at)
         .until(limit.tick())
         .on_cancel(OnCancel::Defer)
@@ -75,14 +76,14 @@ fn wait(limit: Limit, at: &'static Location<'static>) -> Wait {
 pub(super) fn select(
     cases: &[Case<'_>],
     biased: bool,
-    limit: Option<Limit>,
+    limit: Option<WaitLimit>,
     at: &'static Location<'static>,
 ) -> Option<usize> {
-    give_way(at);
+    yield_point(at);
     let order = order(biased, cases.len());
     let order = &order;
     let sleep = limit.map(|limit| Sleeping::new(cases, order, true, wait(limit, at)));
-    let arms = Arms { arms: cases, order };
+    let arms = Operations { arms: cases, order };
     arms.select(sleep)
 }
 
@@ -90,14 +91,14 @@ pub(super) fn select(
 fn ready(
     cases: &[Case<'_>],
     biased: bool,
-    limit: Option<Limit>,
+    limit: Option<WaitLimit>,
     at: &'static Location<'static>,
 ) -> Option<usize> {
-    give_way(at);
+    yield_point(at);
     let order = order(biased, cases.len());
     let order = &order;
     let sleep = limit.map(|limit| Sleeping::new(cases, order, false, wait(limit, at)));
-    let arms = Arms { arms: cases, order };
+    let arms = Operations { arms: cases, order };
     arms.ready(sleep)
 }
 
@@ -122,7 +123,7 @@ trait Handle {
 
 impl<T> Handle for Sender<T> {
     fn arm(&self) -> ThreadArm<'_> {
-        Arm::meeting(Side::Send, self.chan())
+        Arm::meeting(Op::Send, self.chan())
     }
 
     fn address(&self) -> usize {
@@ -130,18 +131,21 @@ impl<T> Handle for Sender<T> {
     }
 
     fn layout(&self) -> Layout {
-        Layout::new::<Head<Thread>>()
+        Layout::new::<SendHeader<WaitingThread>>()
     }
 
     unsafe fn open(&self, slot: *mut ()) {
         // SAFETY: by the contract.
-        unsafe { slot.cast::<Head<Thread>>().write(Head::lazy()) };
+        unsafe {
+            slot.cast::<SendHeader<WaitingThread>>()
+                .write(SendHeader::deferred())
+        };
     }
 
     unsafe fn undo(&self, slot: *mut (), _elsewhere: bool) {
         // SAFETY: by the contract.
-        let head = unsafe { &*slot.cast::<Head<Thread>>() };
-        self.chan().renounce(head.take_pledge());
+        let head = unsafe { &*slot.cast::<SendHeader<WaitingThread>>() };
+        self.chan().release(head.take_reservation());
     }
 }
 
@@ -155,12 +159,12 @@ impl<T> Handle for Receiver<T> {
     }
 
     fn layout(&self) -> Layout {
-        Layout::new::<Place<T>>()
+        Layout::new::<RecvSlot<T>>()
     }
 
     unsafe fn open(&self, slot: *mut ()) {
         // SAFETY: by the contract.
-        unsafe { slot.cast::<Place<T>>().write(Place::new()) };
+        unsafe { slot.cast::<RecvSlot<T>>().write(RecvSlot::new()) };
     }
 
     unsafe fn undo(&self, slot: *mut (), elsewhere: bool) {
@@ -168,7 +172,7 @@ impl<T> Handle for Receiver<T> {
             return;
         }
         // SAFETY: by the contract.
-        drop(unsafe { &*slot.cast::<Place<T>>() }.take());
+        drop(unsafe { &*slot.cast::<RecvSlot<T>>() }.take());
     }
 }
 
@@ -382,7 +386,7 @@ impl<'a> Select<'a> {
 
     fn choose(
         &mut self,
-        limit: Option<Limit>,
+        limit: Option<WaitLimit>,
         at: &'static Location<'static>,
     ) -> Option<SelectedOperation<'a>> {
         let cases: Vec<Case<'a>> = self.entries.iter_mut().map(Entry::case).collect();
@@ -397,7 +401,7 @@ impl<'a> Select<'a> {
         })
     }
 
-    fn look(&mut self, limit: Option<Limit>, at: &'static Location<'static>) -> Option<usize> {
+    fn look(&mut self, limit: Option<WaitLimit>, at: &'static Location<'static>) -> Option<usize> {
         let case = |entry: &Entry<'a>| (entry.handle.arm(), std::ptr::null_mut());
         let cases: Vec<Case<'a>> = self.entries.iter().map(case).collect();
         ready(&cases, self.biased, limit, at).map(|at| self.entries[at].index)
@@ -468,7 +472,7 @@ impl<'a> Select<'a> {
     #[track_caller]
     pub fn select(&mut self) -> SelectedOperation<'a> {
         self.expect_some();
-        self.choose(Some(Limit::Never), Location::caller())
+        self.choose(Some(WaitLimit::Never), Location::caller())
             .expect("a wait without a limit ends with a choice")
     }
 
@@ -495,7 +499,7 @@ impl<'a> Select<'a> {
         &mut self,
         timeout: Duration,
     ) -> Result<SelectedOperation<'a>, SelectTimeoutError> {
-        self.choose(Some(Limit::For(timeout)), Location::caller())
+        self.choose(Some(WaitLimit::For(timeout)), Location::caller())
             .ok_or(SelectTimeoutError)
     }
 
@@ -521,7 +525,7 @@ impl<'a> Select<'a> {
         &mut self,
         deadline: Instant,
     ) -> Result<SelectedOperation<'a>, SelectTimeoutError> {
-        self.choose(Some(Limit::Until(deadline)), Location::caller())
+        self.choose(Some(WaitLimit::Until(deadline)), Location::caller())
             .ok_or(SelectTimeoutError)
     }
 
@@ -574,7 +578,7 @@ impl<'a> Select<'a> {
     #[track_caller]
     pub fn ready(&mut self) -> usize {
         self.expect_some();
-        self.look(Some(Limit::Never), Location::caller())
+        self.look(Some(WaitLimit::Never), Location::caller())
             .expect("a wait without a limit ends with an answer")
     }
 
@@ -597,7 +601,7 @@ impl<'a> Select<'a> {
     /// ```
     #[track_caller]
     pub fn ready_timeout(&mut self, timeout: Duration) -> Result<usize, ReadyTimeoutError> {
-        self.look(Some(Limit::For(timeout)), Location::caller())
+        self.look(Some(WaitLimit::For(timeout)), Location::caller())
             .ok_or(ReadyTimeoutError)
     }
 
@@ -620,7 +624,7 @@ impl<'a> Select<'a> {
     /// ```
     #[track_caller]
     pub fn ready_deadline(&mut self, deadline: Instant) -> Result<usize, ReadyTimeoutError> {
-        self.look(Some(Limit::Until(deadline)), Location::caller())
+        self.look(Some(WaitLimit::Until(deadline)), Location::caller())
             .ok_or(ReadyTimeoutError)
     }
 
@@ -725,10 +729,10 @@ impl SelectedOperation<'_> {
         self.index
     }
 
-    fn is(&self, address: usize, side: Side) -> bool {
+    fn is(&self, address: usize, side: Op) -> bool {
         let this = match self.handle.arm() {
-            Arm::Meeting(side, ..) => side,
-            Arm::Polled(_) => Side::Recv,
+            Arm::SelectChannel(side, ..) => side,
+            Arm::PollSource(_) => Op::Recv,
         };
         this == side && self.handle.address() == address
     }
@@ -758,15 +762,15 @@ impl SelectedOperation<'_> {
     #[track_caller]
     pub fn send<T>(mut self, sender: &Sender<T>, message: T) -> Result<(), SendError<T>> {
         assert!(
-            self.is(sender.address(), Side::Send),
+            self.is(sender.address(), Op::Send),
             "passed a sender that wasn't selected"
         );
         self.completed = true;
         // SAFETY: LS1, LS2.
-        let head = unsafe { &*self.slot.pointer().cast::<Head<Thread>>() };
-        let pledge = head.take_pledge();
-        let offer = Offer::new(message);
-        match sender.chan().redeem(pledge, &offer) {
+        let head = unsafe { &*self.slot.pointer().cast::<SendHeader<WaitingThread>>() };
+        let pledge = head.take_reservation();
+        let offer = SendSlot::new(message);
+        match sender.chan().commit(pledge, &offer) {
             Ok(()) => Ok(()),
             // SAFETY: SN2 in `sender.rs`.
             Err(_) => Err(SendError(unsafe { offer.take() })),
@@ -798,12 +802,12 @@ impl SelectedOperation<'_> {
     #[track_caller]
     pub fn recv<T>(mut self, receiver: &Receiver<T>) -> Result<T, RecvError> {
         assert!(
-            self.is(receiver.address(), Side::Recv),
+            self.is(receiver.address(), Op::Recv),
             "passed a receiver that wasn't selected"
         );
         self.completed = true;
         // SAFETY: LS1, LS2.
-        let place = unsafe { &*self.slot.pointer().cast::<Place<T>>() };
+        let place = unsafe { &*self.slot.pointer().cast::<RecvSlot<T>>() };
         place.take().ok_or(RecvError)
     }
 }

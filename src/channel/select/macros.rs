@@ -19,21 +19,21 @@ use std::panic::Location;
 use std::time::Duration;
 
 use super::dynamic::{self as select, Case};
-use super::several::Arm;
-use crate::channel::core::outcome::Side;
-use crate::channel::core::slot::{Fate, Head, Offer, Place, Pledge};
-use crate::channel::limit::Limit;
+use super::select_wait::Arm;
+use crate::channel::core::outcome::Op;
+use crate::channel::core::slot::{RecvSlot, Reservation, SendHeader, SendSlot, SlotState};
+use crate::channel::wait_limit::WaitLimit;
 use crate::channel::{Receiver, RecvError, SendError, Sender};
-use crate::sync::wait::waiting::Thread;
+use crate::sync::wait::waiting_thread::WaitingThread;
 
 /// The slot of an arm that receives.
 #[doc(hidden)]
-pub struct Receiving<T>(Place<T>);
+pub struct Receiving<T>(RecvSlot<T>);
 
 /// The slot of an arm that sends: its reservation. It is typed, because the reservation is for a
 /// receiver's place.
 #[doc(hidden)]
-pub struct Sending<T>(Head<Thread>, PhantomData<Sender<T>>);
+pub struct Sending<T>(SendHeader<WaitingThread>, PhantomData<Sender<T>>);
 
 /// An arm with its slot.
 #[doc(hidden)]
@@ -43,7 +43,7 @@ pub struct SelectCase<'a>(Case<'a>);
 #[doc(hidden)]
 pub struct Chosen<'a, T> {
     sender: &'a Sender<T>,
-    pledge: Pledge<Thread>,
+    pledge: Reservation<WaitingThread>,
 }
 
 /// How long the macro waits.
@@ -61,7 +61,7 @@ pub enum Patience {
 impl<T> Receiving<T> {
     #[inline]
     pub fn new(_: &Receiver<T>) -> Receiving<T> {
-        Receiving(Place::new())
+        Receiving(RecvSlot::new())
     }
 
     #[inline]
@@ -71,7 +71,7 @@ impl<T> Receiving<T> {
 
     #[inline]
     pub fn is_chosen(&self) -> bool {
-        self.0.fate() != Fate::Open
+        self.0.state() != SlotState::Open
     }
 
     /// # Errors
@@ -86,24 +86,24 @@ impl<T> Receiving<T> {
 impl<T> Sending<T> {
     #[inline]
     pub fn new(_: &Sender<T>) -> Sending<T> {
-        Sending(Head::lazy(), PhantomData)
+        Sending(SendHeader::deferred(), PhantomData)
     }
 
     #[inline]
     pub fn case<'a>(&'a self, sender: &'a Sender<T>) -> SelectCase<'a> {
-        SelectCase((Arm::meeting(Side::Send, sender.chan()), self.0.slot()))
+        SelectCase((Arm::meeting(Op::Send, sender.chan()), self.0.slot()))
     }
 
     #[inline]
     pub fn is_chosen(&self) -> bool {
-        self.0.is_pledged()
+        self.0.is_reserved()
     }
 
     #[inline]
     pub fn choose<'a>(&self, sender: &'a Sender<T>) -> Chosen<'a, T> {
         Chosen {
             sender,
-            pledge: self.0.take_pledge(),
+            pledge: self.0.take_reservation(),
         }
     }
 }
@@ -114,9 +114,9 @@ impl<T> Chosen<'_, T> {
     /// Returns an error if the channel is disconnected.
     #[inline]
     pub fn send(mut self, message: T) -> Result<(), SendError<T>> {
-        let pledge = std::mem::replace(&mut self.pledge, Pledge::None);
-        let offer = Offer::new(message);
-        match self.sender.chan().redeem(pledge, &offer) {
+        let pledge = std::mem::replace(&mut self.pledge, Reservation::None);
+        let offer = SendSlot::new(message);
+        match self.sender.chan().commit(pledge, &offer) {
             Ok(()) => Ok(()),
             // SAFETY: SN2 in `sender.rs`.
             Err(_) => Err(SendError(unsafe { offer.take() })),
@@ -127,8 +127,8 @@ impl<T> Chosen<'_, T> {
 impl<T> Drop for Chosen<'_, T> {
     fn drop(&mut self) {
         // The message's expression has unwound, or left the block.
-        let pledge = std::mem::replace(&mut self.pledge, Pledge::None);
-        self.sender.chan().renounce(pledge);
+        let pledge = std::mem::replace(&mut self.pledge, Reservation::None);
+        self.sender.chan().release(pledge);
     }
 }
 
@@ -159,9 +159,9 @@ pub fn no_arm_chosen() -> ! {
 #[inline(always)]
 pub fn choose<const N: usize>(cases: [SelectCase<'_>; N], biased: bool, patience: Patience) {
     let limit = match patience {
-        Patience::Endless => Some(Limit::Never),
+        Patience::Endless => Some(WaitLimit::Never),
         Patience::None => None,
-        Patience::For(timeout) => Some(Limit::For(timeout)),
+        Patience::For(timeout) => Some(WaitLimit::For(timeout)),
     };
     let cases = cases.map(|case| case.0);
     let _which = select::select(&cases, biased, limit, Location::caller());

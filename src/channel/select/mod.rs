@@ -1,13 +1,13 @@
 //! Waiting for several operations at once: the engine, the macros, [`Select`](dynamic::Select), and
 //! sources that are not channels.
 
-pub(crate) mod several;
+pub(crate) mod select_wait;
 
 #[cfg(not(loom))]
 pub(crate) mod dynamic;
 #[cfg(not(loom))]
 pub(crate) mod macros;
 #[cfg(not(loom))]
-pub(crate) mod polled;
+pub(crate) mod poll_source;
 #[cfg(not(loom))]
 pub(crate) mod waiters;

@@ -28,7 +28,7 @@ enum Entry {
 
 impl Waiters {
     /// Number of entries that stay allocated when all are free.
-    const KEPT: usize = 64;
+    const MAX_SPARE: usize = 64;
 
     pub(crate) const fn new() -> Waiters {
         Waiters {
@@ -78,7 +78,7 @@ impl Waiters {
         let old = std::mem::replace(entry, Entry::Free(self.free));
         self.free = index + 1;
         self.len -= 1;
-        if self.len == 0 && self.entries.len() > Waiters::KEPT {
+        if self.len == 0 && self.entries.len() > Waiters::MAX_SPARE {
             // Memory for many former waiters.
             drop(self.take());
         }
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_was_taken_names_nobody() {
+    fn taken_key_names_no_registration() {
         let mut waiters = Waiters::new();
         let old = [(); 3].map(|()| waiters.add(waiter()));
         assert_eq!(waiters.take().0.len(), 3);

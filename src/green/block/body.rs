@@ -2,11 +2,13 @@
 //! What a green thread runs and what it leaves: a closure, then a result, in the same few words.
 //!
 //! B1. `stage` says what the slot holds. `Closure`: an `F` (or a box of it); `Result`: a
-//!     `thread::Result<T>` (or a box of it), for the `F` and `T` that `set` was called with; `Empty`: nothing.
-//! B2. The body belongs to one party at a time: the spawner until it publishes the block, the worker until
-//!     the completion word says `DONE`, then whom the completion word names (C2 in `completion.rs`).
-//! B3. The types of a scoped thread may borrow: its scope does not end before the closure has run and, if
-//!     the handle is gone, its result was dropped (`scope.rs`).
+//!     `thread::Result<T>` (or a box of it), for the `F` and `T` that `set` was called with;
+//!     `Empty`: nothing.
+//! B2. The body belongs to one party at a time: the spawner until it publishes the block, the
+//!     worker until the completion word says `DONE`, then whom the completion word names (C2 in
+//!     `completion.rs`).
+//! B3. The types of a scoped thread may borrow: its scope does not end before the closure has run
+//!     and, if the handle is gone, its result was dropped (`scope.rs`).
 
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
@@ -96,7 +98,8 @@ fn is_panic<T>(outcome: &Outcome<T>) -> bool {
     panic.is_some_and(|payload| !payload.is::<Cancelled>())
 }
 
-/// Calls the closure. std ends a short backtrace at a function with this name, also where it is inlined.
+/// Calls the closure. std ends a short backtrace at a function with this name, also where it is
+/// inlined.
 #[inline(always)]
 fn __rust_begin_short_backtrace<F: FnOnce() -> T, T>(closure: F) -> T {
     closure()
@@ -113,7 +116,8 @@ impl<F: FnOnce() -> T, T> Typed<F, T> {
         take_panic: Self::take_panic,
     };
 
-    /// Runs the closure. The name is for release builds without debug information, in which the function above is no more to be seen.
+    /// Runs the closure. The name is for release builds without debug information, in which the
+    /// function above is no more to be seen.
     unsafe fn __rust_begin_short_backtrace(slot: &Slot) -> bool {
         // SAFETY: B1, the stage was `Closure`.
         let closure = unsafe { take::<F>(slot) };
@@ -195,8 +199,8 @@ impl Body {
         panicked
     }
 
-    /// Drops the closure unrun; the result is [`Cancelled`], or the panic of a destructor: true. The caller sees to it that
-    /// nothing ends the waits of what the closure has captured.
+    /// Drops the closure unrun; the result is [`Cancelled`], or the panic of a destructor: true.
+    /// The caller sees to it that nothing ends the waits of what the closure has captured.
     ///
     /// # Safety
     ///

@@ -2,24 +2,26 @@
     unsafe_code,
     reason = "what the control block holds goes to its next owner"
 )]
-//! A green thread runs its closure, and ends: who gets the result, who is told, what of the thread's own goes when.
+//! A green thread runs its closure, and ends: who gets the result, who is told, what of the
+//! thread's own goes when.
 //!
-//! Called on the thread's own stack, or by who ends it unstarted. What is usual, a thread without locals or a scope whose joiner waits or
-//! will come, is one piece of code in the frame at the base of the stack; the rest is out of line. The invariants are those of the control
-//! block, in `green/mod.rs`, of `body.rs` and of `completion.rs`.
+//! Called on the thread's own stack, or by who ends it unstarted. What is usual, a thread without
+//! locals or a scope whose joiner waits or will come, is one piece of code in the frame at the base
+//! of the stack; the rest is out of line. The invariants are those of the control block, in
+//! `green/mod.rs`, of `body.rs` and of `completion.rs`.
 
 use std::cell::Cell;
 
-use super::super::cancel::contain;
+use super::super::cancel::catch_and_discard;
 use super::super::completion::Finished;
-use super::super::ends;
+use super::super::completion_hooks;
 use super::super::fiber::Fiber;
 use super::super::unparker::Unparker;
-use super::{Green, OwningScope, State};
-use crate::green::context::home::Home;
+use super::{OwningScope, State, ThreadInner};
+use crate::green::context::worker_context::WorkerContext;
 use crate::stack::Stack;
 
-impl Green {
+impl ThreadInner {
     /// Ends a thread that no worker will start: its runtime has ended. On the caller's stack.
     pub(crate) fn discard(&self) {
         let failed = self.cancel_body();
@@ -43,10 +45,10 @@ impl Green {
     #[cold]
     fn set_up_fresh(&self, stack: Stack) -> bool {
         let fiber = Fiber::new(stack, |started| {
-            let Some(home) = Home::of_thread() else {
+            let Some(cx) = WorkerContext::of_thread() else {
                 panic!("rustlet: a green thread runs outside its worker; this is a bug in rustlet");
             };
-            let green = home.current();
+            let green = cx.current();
             // SAFETY: G5.
             if let Some(fiber) = unsafe { (*green.fiber.get()).as_ref() } {
                 started.attach(fiber);
@@ -59,11 +61,11 @@ impl Green {
         usable
     }
 
-    /// Drops the closure, which has not run. What it has captured is dropped to its end, whatever ends the waits of the
-    /// calling thread. True: with a panic.
+    /// Drops the closure, which has not run. What it has captured is dropped to its end, whatever
+    /// ends the waits of the calling thread. True: with a panic.
     fn cancel_body(&self) -> bool {
         let mut failed = false;
-        contain(|| {
+        catch_and_discard(|| {
             // SAFETY: B2, not run yet, and nobody else has it.
             failed = unsafe { self.body.cancel() };
         });
@@ -83,7 +85,8 @@ impl Green {
         self.complete(failed);
     }
 
-    /// The closure is gone and the result is there, a panic if it has `failed`: the rest of its end that others see.
+    /// The closure is gone and the result is there, a panic if it has `failed`: the rest of its end
+    /// that others see.
     #[inline(always)]
     fn complete(&self, failed: bool) {
         self.end_cancellation();
@@ -93,7 +96,7 @@ impl Green {
         match self.completion.finish::<Unparker>() {
             Finished::Kept => {}
             Finished::Joined(waiter) => waiter.unpark(),
-            unusual => self.see_to(unusual, failed),
+            unusual => self.finish_rare(unusual, failed),
         }
         // The destructor of the result may have made new ones.
         if self.has_locals() {
@@ -110,7 +113,8 @@ impl Green {
     fn leave_scope(&self, failed: bool) {
         if let Some(scope) = self.scope() {
             if failed {
-                // After its joiner has got the result, which so comes first if both are on one worker.
+                // After its joiner has got the result, which so comes first if both are on one
+                // worker.
                 scope.note_panic(self.id());
             }
             scope.leave();
@@ -119,19 +123,19 @@ impl Green {
 
     /// Nobody will come for the result, or others are to be told of the end.
     #[inline(never)]
-    fn see_to(&self, finished: Finished<Unparker>, failed: bool) {
-        let (is_detached, is_watched) = match finished {
+    fn finish_rare(&self, finished: Finished<Unparker>, failed: bool) {
+        let (is_detached, is_hooked) = match finished {
             Finished::Kept | Finished::Joined(_) => (false, false),
             Finished::Detached => (true, false),
-            Finished::Watched => (false, true),
-            Finished::WatchedDetached => (true, true),
+            Finished::Hooked => (false, true),
+            Finished::HookedDetached => (true, true),
         };
         if is_detached {
             // SAFETY: C2.
             unsafe { self.abandon_result(failed) };
         }
-        if is_watched {
-            ends::tell(self);
+        if is_hooked {
+            completion_hooks::run_hooks(self);
         }
     }
 
@@ -145,7 +149,7 @@ impl Green {
 
     /// Its link in the list of its scope (RF1 in `reference.rs`).
     #[inline]
-    pub(super) fn scope_link(&self) -> &Cell<*mut Green> {
+    pub(super) fn scope_link(&self) -> &Cell<*mut ThreadInner> {
         // SAFETY: G4.
         match unsafe { (*self.rare.get()).as_ref() } {
             Some(rare) => &rare.scope_link,
@@ -162,7 +166,7 @@ impl Green {
         match self.scope().filter(|_| failed) {
             // SAFETY: by the contract.
             Some(scope) => scope.note_failure(self.id(), unsafe { self.body.take_panic() }),
-            None => contain(|| {
+            None => catch_and_discard(|| {
                 // SAFETY: by the contract.
                 unsafe { self.body.drop_result() };
             }),

@@ -1,6 +1,6 @@
 #![allow(unsafe_code, reason = "the control block and its references")]
-//! The control block of a green thread and counted references to it. The invariants G1 to G5 and the table
-//! of states are in `mod.rs`.
+//! The control block of a green thread and counted references to it. The invariants G1 to G5 and
+//! the table of states are in `mod.rs`.
 
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
@@ -13,23 +13,23 @@ use std::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };
 
-mod birth;
-pub(crate) mod blocks;
 pub(crate) mod body;
 mod finish;
 pub(super) mod origin;
 mod reference;
+pub(crate) mod slab;
+mod spawn_record;
 mod wake;
 
-pub(crate) use self::birth::Birth;
-pub(crate) use self::reference::{GreenRef, RefStack};
+pub(crate) use self::reference::{RefStack, ThreadRef};
+pub(crate) use self::spawn_record::SpawnInfo;
 
 use super::block::body::{Body, Outcome};
 use super::block::origin::Origin;
 use super::cancel::scopes::Scopes;
 use super::completion::Completion;
-use super::context::mailbox::Mail;
-use super::context::remote::Mailbox;
+use super::context::remote::Remote;
+use super::context::remote_queue::WakeNode;
 use super::fiber::Fiber;
 use super::fiber::own_stack::OwnStack;
 use super::reason::Reason;
@@ -56,7 +56,7 @@ pub(crate) const NO_TIMER: u32 = u32::MAX;
 /// What a thread tells the scope that it belongs to, and asks it.
 pub(crate) trait OwningScope: fmt::Debug + Send + Sync {
     /// Lists a thread that is about to be published.
-    fn list(&self, listed: GreenRef);
+    fn list(&self, listed: ThreadRef);
     /// A thread of the scope has panicked.
     fn note_panic(&self, by: NonZeroU64);
     /// The thread `who`, whose result nobody took, has panicked.
@@ -70,13 +70,13 @@ struct Rare {
     name: Option<Box<str>>,
     scope: Option<Arc<dyn OwningScope>>,
     /// The next one in the list of the scope (RF1 in `reference.rs`).
-    scope_link: Cell<*mut Green>,
+    scope_link: Cell<*mut ThreadInner>,
     own_stack: Option<OwnStack>,
 }
 
 /// The control block.
 #[repr(C, align(64))]
-pub(crate) struct Green {
+pub(crate) struct ThreadInner {
     // The first two cache lines are what a turn of the thread touches.
     state: AtomicU8,
     reason: AtomicU8,
@@ -93,42 +93,43 @@ pub(crate) struct Green {
     since: AtomicU64,
     subject: AtomicUsize,
     at: AtomicPtr<Location<'static>>,
-    home: AtomicPtr<Mailbox>,
+    remote: AtomicPtr<Remote>,
     completion: Completion,
     fiber: UnsafeCell<Option<Fiber>>,
     // Cold from here on.
-    mail: Mail,
+    wake_node: WakeNode,
     /// When it started, if it is timed.
     pub(crate) started_at: Cell<Tick>,
     /// The link of free lists.
-    pub(super) free_next: Cell<*const Green>,
-    pub(crate) raises: Cell<u32>,
-    /// The number of the raise that it unwinds with, or has unwound with and keeps the payload of; else 0.
-    pub(super) raising: Cell<u32>,
+    pub(super) free_next: Cell<*const ThreadInner>,
+    pub(crate) cancel_count: Cell<u32>,
+    /// The number of the raise that it unwinds with, or has unwound with and keeps the payload of;
+    /// else 0.
+    pub(super) unwind_number: Cell<u32>,
     /// Its closure has ended, or never runs: what is left are destructors, which nothing cuts off.
     pub(super) ending: Cell<bool>,
     /// How many times in a row it has given way though it is cancelled: see `budget.rs`.
-    pub(super) quiet_turns: Cell<u8>,
-    /// The steps of a sampled thread so far (`Sample` in `runtime/placement.rs`).
+    pub(super) quiet_yields: Cell<u8>,
+    /// The steps of a sampled thread so far (`Sample` in `runtime/placement/policy.rs`).
     pub(crate) sample: Cell<u32>,
     pub(super) scopes: Scopes,
-    /// The chunk that it is part of, which `blocks.rs` knows the type of.
-    pub(super) chunk: Cell<*mut ()>,
+    /// The slab that it is part of, which `slab.rs` knows the type of.
+    pub(super) slab: Cell<*mut ()>,
     group: AtomicUsize,
     id: AtomicU64,
-    born_at: AtomicPtr<Location<'static>>,
+    spawned_at: AtomicPtr<Location<'static>>,
     locals: UnsafeCell<Option<Box<dyn Locals>>>,
     rare: UnsafeCell<Option<Box<Rare>>>,
     body: Body,
 }
 
 // SAFETY: G2 to G5 say who touches which field when.
-unsafe impl Send for Green {}
+unsafe impl Send for ThreadInner {}
 // SAFETY: as above.
-unsafe impl Sync for Green {}
+unsafe impl Sync for ThreadInner {}
 
 // Nothing of a block is left half done by an unwinding: handles to it are unwind safe, as std's.
-impl std::panic::RefUnwindSafe for Green {}
+impl std::panic::RefUnwindSafe for ThreadInner {}
 
 /// The values of a thread's `thread_local!` keys, as `thread/local.rs` keeps them.
 pub(crate) trait Locals: Any {
@@ -136,10 +137,10 @@ pub(crate) trait Locals: Any {
     fn destroy(&self);
 }
 
-impl Green {
-    pub(super) fn empty() -> Green {
-        Green {
-            mail: Mail::new(),
+impl ThreadInner {
+    pub(super) fn empty() -> ThreadInner {
+        ThreadInner {
+            wake_node: WakeNode::new(),
             free_next: Cell::new(ptr::null()),
             state: AtomicU8::new(State::Done as u8),
             reason: AtomicU8::new(0),
@@ -147,14 +148,14 @@ impl Green {
             elapsed: Cell::new(false),
             timer: Cell::new(NO_TIMER),
             deadline: Cell::new(NEVER),
-            raises: Cell::new(0),
-            raising: Cell::new(0),
+            cancel_count: Cell::new(0),
+            unwind_number: Cell::new(0),
             ending: Cell::new(false),
-            quiet_turns: Cell::new(0),
+            quiet_yields: Cell::new(0),
             sample: Cell::new(0),
             scopes: Scopes::new(),
             fiber: UnsafeCell::new(None),
-            home: AtomicPtr::new(ptr::null_mut()),
+            remote: AtomicPtr::new(ptr::null_mut()),
             since: AtomicU64::new(0),
             subject: AtomicUsize::new(0),
             at: AtomicPtr::new(ptr::null_mut()),
@@ -164,10 +165,10 @@ impl Green {
             started_at: Cell::new(0),
             refs: AtomicU32::new(0),
             completion: Completion::new(),
-            chunk: Cell::new(ptr::null_mut()),
+            slab: Cell::new(ptr::null_mut()),
             group: AtomicUsize::new(0),
             id: AtomicU64::new(0),
-            born_at: AtomicPtr::new(ptr::null_mut()),
+            spawned_at: AtomicPtr::new(ptr::null_mut()),
             locals: UnsafeCell::new(None),
             rare: UnsafeCell::new(None),
             body: Body::empty(),
@@ -201,7 +202,7 @@ impl Green {
         self.since.store(since, Ordering::Relaxed);
     }
 
-    /// As [`Green::note`], for a wait that begins. `is_limited`: a deadline ends it.
+    /// As [`ThreadInner::note`], for a wait that begins. `is_limited`: a deadline ends it.
     #[inline(always)]
     pub(crate) fn note_wait(
         &self,
@@ -218,8 +219,9 @@ impl Green {
         self.since.store(since, Ordering::Relaxed);
     }
 
-    /// What it waits for, or waited for last: the address of a lock's word or of a channel, the number of the thread
-    /// that it joins, a descriptor plus one; 0 if the wait does not say. It depends on the reason which.
+    /// What it waits for, or waited for last: the address of a lock's word or of a channel, the
+    /// number of the thread that it joins, a descriptor plus one; 0 if the wait does not say. It
+    /// depends on the reason which.
     pub(crate) fn subject(&self) -> usize {
         self.subject.load(Ordering::Relaxed)
     }
@@ -238,8 +240,8 @@ impl Green {
 
     /// Where its messages go; null before its start and after its end.
     #[inline(always)]
-    pub(crate) fn home(&self) -> *const Mailbox {
-        self.home.load(Ordering::Relaxed)
+    pub(crate) fn remote(&self) -> *const Remote {
+        self.remote.load(Ordering::Relaxed)
     }
 
     /// Whether it has a stack.
@@ -249,12 +251,13 @@ impl Green {
         unsafe { (*self.fiber.get()).is_some() }
     }
 
-    /// Binds it to `mailbox`'s worker: from here on it can be woken, and it is never stolen.
+    /// Binds it to `remote`'s worker: from here on it can be woken, and it is never stolen.
     #[inline]
-    pub(crate) fn adopt(&self, mailbox: &'static Mailbox) {
-        self.home
-            .store(ptr::from_ref(mailbox).cast_mut(), Ordering::SeqCst);
-        // Pairs with the fences of `give_token` and `cancel`: they see the home, or we see what they set.
+    pub(crate) fn attach(&self, remote: &'static Remote) {
+        self.remote
+            .store(ptr::from_ref(remote).cast_mut(), Ordering::SeqCst);
+        // Pairs with the fences of `give_token` and `cancel`: they see the home, or we see what
+        // they set.
         fence(Ordering::SeqCst);
     }
 
@@ -272,7 +275,8 @@ impl Green {
         rare.own_stack.as_ref().and_then(|own| own.stack.take())
     }
 
-    /// The storage of its locals. The caller runs on it and lets go before anything else of it runs.
+    /// The storage of its locals. The caller runs on it and lets go before anything else of it
+    /// runs.
     pub(crate) fn locals(&self) -> *mut Option<Box<dyn Locals>> {
         self.locals.get()
     }
@@ -322,9 +326,9 @@ impl Green {
     ///
     /// `resume` has said that it has ended.
     #[inline]
-    pub(crate) unsafe fn bury(&self) -> Option<Stack> {
+    pub(crate) unsafe fn reap(&self) -> Option<Stack> {
         self.set_state(State::Done);
-        self.home.store(ptr::null_mut(), Ordering::Relaxed);
+        self.remote.store(ptr::null_mut(), Ordering::Relaxed);
         // SAFETY: G5, it has ended.
         let fiber = unsafe { (*self.fiber.get()).take() }?;
         // SAFETY: by the contract.
@@ -347,7 +351,7 @@ impl Green {
     ///
     /// # Safety
     ///
-    /// C2: the caller is the handle and has seen `DONE`; `T` is that of `animate`.
+    /// C2: the caller is the handle and has seen `DONE`; `T` is that of `init_body`.
     pub(crate) unsafe fn take_result<T>(&self) -> Outcome<T> {
         // SAFETY: by the contract.
         unsafe { self.body.take_result() }
@@ -380,8 +384,8 @@ impl Green {
         unsafe { self.at.load(Ordering::Relaxed).as_ref() }
     }
 
-    pub(crate) fn born_at(&self) -> Option<&'static Location<'static>> {
+    pub(crate) fn spawned_at(&self) -> Option<&'static Location<'static>> {
         // SAFETY: as in `at`.
-        unsafe { self.born_at.load(Ordering::Relaxed).as_ref() }
+        unsafe { self.spawned_at.load(Ordering::Relaxed).as_ref() }
     }
 }

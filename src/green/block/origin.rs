@@ -2,8 +2,9 @@
 
 use std::cell::Cell;
 
-/// Where a thread was spawned, as the table of spawn sites numbers it (`runtime/sites.rs`), and
-/// three flags: in one word, because it lies in the first cache line.
+/// Where a thread was spawned, as the table of spawn sites numbers it
+/// (`runtime/placement/sites.rs`), and three flags: in one word, because it lies in the first cache
+/// line.
 pub(crate) struct Origin(pub(super) Cell<u16>);
 
 impl Origin {
@@ -24,7 +25,8 @@ impl Origin {
         self.0.set(self.0.get() & Self::FLAGS | site);
     }
 
-    /// Whether it was given to the worker that had room for it, and counts there (`Peer::placed`).
+    /// Whether it was given to the worker that had room for it, and counts there
+    /// (`WorkerShared::placed`).
     #[inline(always)]
     pub(crate) fn is_placed(&self) -> bool {
         self.0.get() & Self::PLACED != 0

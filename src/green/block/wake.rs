@@ -1,23 +1,23 @@
 #![allow(unsafe_code, reason = "mailboxes are found by address")]
 //! What others do to a green thread: wake it, cancel it, give its block back.
 //!
-//! The invariants are those of the control block, in `green/mod.rs`, and of `mailbox.rs`.
+//! The invariants are those of the control block, in `green/mod.rs`, and of `remote.rs`.
 
 use std::mem::offset_of;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{Ordering, fence};
 
-use super::Green;
-use super::blocks;
-use crate::green::context::home;
-use crate::green::context::home::Home;
-use crate::green::context::remote::Mailbox;
+use super::ThreadInner;
+use super::slab;
+use crate::green::context::remote::Remote;
+use crate::green::context::worker_context;
+use crate::green::context::worker_context::WorkerContext;
 
-impl Green {
+impl ThreadInner {
     /// Unwinds it from its present or next wait; if it has not started, it never runs.
     pub(crate) fn cancel(&self) {
         self.note_cancelled();
-        // Pairs with the fence of `adopt`.
+        // Pairs with the fence of `attach`.
         fence(Ordering::SeqCst);
         self.wake();
     }
@@ -25,26 +25,26 @@ impl Green {
     /// Ends its present wait, or its next.
     #[inline]
     pub(crate) fn wake(&self) {
-        let home = self.home.load(Ordering::Acquire);
+        let remote = self.remote.load(Ordering::Acquire);
         // SAFETY: mailboxes are never freed.
-        let Some(mailbox) = (unsafe { home.as_ref() }) else {
+        let Some(remote) = (unsafe { remote.as_ref() }) else {
             return;
         };
-        match Home::of_thread() {
-            Some(here) if ptr::eq(here.mailbox, mailbox) => here.wake(self),
-            _ => self.post(mailbox),
+        match WorkerContext::of_thread() {
+            Some(here) if ptr::eq(here.remote, remote) => here.wake(self),
+            _ => self.post(remote),
         }
     }
 
     #[cold]
-    fn post(&self, mailbox: &'static Mailbox) {
-        if self.mail.claim() {
+    fn post(&self, remote: &'static Remote) {
+        if self.wake_node.claim() {
             let message = self.to_ref().into_raw();
             // SAFETY: within the block.
-            let mail = unsafe { message.byte_add(offset_of!(Green, mail)) };
+            let wake_node = unsafe { message.byte_add(offset_of!(ThreadInner, wake_node)) };
             // SAFETY: claimed just now (M1); the reference goes with it (M2).
-            unsafe { mailbox.inbox.push(mail.cast()) };
-            mailbox.bell.ring();
+            unsafe { remote.queue.push(wake_node.cast()) };
+            remote.notifier.wake();
         }
     }
 
@@ -52,20 +52,21 @@ impl Green {
     #[inline]
     pub(crate) fn give_token(&self) {
         self.token.store(true, Ordering::Release);
-        match Home::of_thread() {
+        match WorkerContext::of_thread() {
             // Its own worker calls: nothing happens at the same time.
-            Some(here) if ptr::eq(here.mailbox, self.home()) => here.wake(self),
+            Some(here) if ptr::eq(here.remote, self.remote()) => here.wake(self),
             _ => {
-                // Pairs with the fence of `adopt`.
+                // Pairs with the fence of `attach`.
                 fence(Ordering::SeqCst);
                 self.wake();
             }
         }
     }
 
-    /// Whether it is the calling OS thread that has to step it, by hand: also before it is taken in, and has a home.
+    /// Whether it is the calling OS thread that has to step it, by hand: also before it is taken
+    /// in, and has a home.
     pub(crate) fn is_stepped_here(&self) -> bool {
-        home::is_stepped_here(self.group())
+        worker_context::is_stepped_here(self.group())
     }
 
     /// The last reference is gone.
@@ -74,8 +75,8 @@ impl Green {
         if unsafe { (*self.rare.get()).is_some() } {
             self.drop_rare();
         }
-        let home = Home::of_thread();
-        blocks::give(NonNull::from(self), home.map(|home| &home.spare));
+        let cx = WorkerContext::of_thread();
+        slab::give(NonNull::from(self), cx.map(|cx| &cx.spare));
     }
 
     #[cold]
@@ -85,13 +86,13 @@ impl Green {
     }
 }
 
-impl Mailbox {
+impl Remote {
     /// Gives it back. Messages that come later are dropped by whoever gets it next.
     pub(crate) fn close(&'static self) {
-        drop(self.bell.set_line(None));
-        self.bell.awake();
-        for mail in self.inbox.take() {
-            drop(Green::from_mail(mail));
+        drop(self.notifier.set_wakeup(None));
+        self.notifier.awake();
+        for wake_node in self.queue.take() {
+            drop(ThreadInner::from_wake_node(wake_node));
         }
         self.keep_spare();
     }

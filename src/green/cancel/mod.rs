@@ -1,6 +1,8 @@
-//! The cancellation of a thread: what ends its waits, which of them has unwound, and when that is over.
+//! The cancellation of a thread: what ends its waits, which of them has unwound, and when that is
+//! over.
 //!
-//! The scopes that end waits are in `cancel_scopes.rs`, whose invariants X1 to X3 are meant here too.
+//! The scopes that end waits are in `cancel_scopes.rs`, whose invariants X1 to X3 are meant here
+//! too.
 
 pub(super) mod payload;
 pub(super) mod scopes;
@@ -13,92 +15,92 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::cancel::payload::Raised;
-pub(crate) use super::cancel::scopes::Limit;
-use super::cancel::scopes::{CancelScope, Due, Scopes, not_nested};
+use super::cancel::payload::UnwindGuard;
+pub(crate) use super::cancel::scopes::CancelLimit;
+use super::cancel::scopes::{CancelScope, Cause, Scopes, not_nested};
 use super::fiber::panic_count;
 use super::ids::next_id;
-use super::{Green, Home};
+use super::{ThreadInner, WorkerContext};
 
 /// How many threads have unwound cancelled and are not known to have been caught. Nearly always 0,
 /// and then a lock has nothing to ask ([`forget_caught`]).
 static UNWINDS: AtomicUsize = AtomicUsize::new(0);
 
-impl Raised {
+impl UnwindGuard {
     /// The raise that `green`, the running thread, is about to make.
-    pub(super) fn new(green: &Green, number: u32) -> Raised {
-        if green.raising.replace(number) == 0 {
+    pub(super) fn new(green: &ThreadInner, number: u32) -> UnwindGuard {
+        if green.unwind_number.replace(number) == 0 {
             UNWINDS.fetch_add(1, Ordering::Relaxed);
         }
-        Raised::Green {
+        UnwindGuard::Green {
             thread: green.id(),
             number,
         }
     }
 
     /// The raise that the calling OS thread is about to make.
-    pub(super) fn on_os_thread() -> Raised {
+    pub(super) fn on_os_thread() -> UnwindGuard {
         let number = next_id();
-        if OS_THREAD_RAISES.replace(Some(number)).is_none() {
+        if OS_THREAD_UNWINDS.replace(Some(number)).is_none() {
             UNWINDS.fetch_add(1, Ordering::Relaxed);
         }
-        Raised::Os { number }
+        UnwindGuard::Os { number }
     }
 }
 
-impl Drop for Raised {
+impl Drop for UnwindGuard {
     fn drop(&mut self) {
         match *self {
-            Raised::Green { thread, number } => {
-                if let Some(home) = Home::get()
-                    && home.current().id() == thread
-                    && home.current().raising.get() == number
+            UnwindGuard::Green { thread, number } => {
+                if let Some(cx) = WorkerContext::get()
+                    && cx.current().id() == thread
+                    && cx.current().unwind_number.get() == number
                 {
-                    home.current().end_raise();
+                    cx.current().end_unwind();
                 }
             }
-            Raised::Os { number } => {
-                if OS_THREAD_RAISES.get() == Some(number) {
-                    end_os_raise();
+            UnwindGuard::Os { number } => {
+                if OS_THREAD_UNWINDS.get() == Some(number) {
+                    end_os_unwind();
                 }
             }
         }
     }
 }
 
-fn end_os_raise() {
-    if OS_THREAD_RAISES.take().is_some() {
+fn end_os_unwind() {
+    if OS_THREAD_UNWINDS.take().is_some() {
         UNWINDS.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// The number of the last cancellation that the calling thread has unwound with, 0 if it is over. It
-/// is over when the payload is dropped; when the `timeout` that it was for has returned; and when
-/// the panic hook sees a panic begin in a thread that did not unwind. So it is not over while the
-/// payload is kept, and may be thrown on.
+/// The number of the last cancellation that the calling thread has unwound with, 0 if it is over.
+/// It is over when the payload is dropped; when the `timeout` that it was for has returned; and
+/// when the panic hook sees a panic begin in a thread that did not unwind. So it is not over while
+/// the payload is kept, and may be thrown on.
 #[cold]
-pub(crate) fn last_raise() -> u32 {
-    match Home::get() {
-        Some(home) => home.current().raising.get(),
+pub(crate) fn last_unwind() -> u32 {
+    match WorkerContext::get() {
+        Some(cx) => cx.current().unwind_number.get(),
         // Its low half tells two of one thread apart.
-        None => OS_THREAD_RAISES
+        None => OS_THREAD_UNWINDS
             .get()
             .map_or(0, |number| number.get() as u32 | 1 << 31),
     }
 }
 
-/// Whether [`last_raise`] may be other than 0.
+/// Whether [`last_unwind`] may be other than 0.
 #[inline(always)]
-pub(crate) fn may_have_raised() -> bool {
+pub(crate) fn may_have_unwound() -> bool {
     UNWINDS.load(Ordering::Relaxed) != 0
 }
 
 /// The last cancellation of the calling thread was caught for good.
 #[cold]
 fn forget_caught() {
-    match Home::get() {
-        Some(home) => home.current().end_raise(),
-        None => end_os_raise(),
+    match WorkerContext::get() {
+        Some(cx) => cx.current().end_unwind(),
+        None => end_os_unwind(),
     }
 }
 
@@ -106,21 +108,21 @@ fn forget_caught() {
 /// thread was not unwinding, and so an earlier cancellation of it was caught.
 #[cold]
 pub(crate) fn note_panic() {
-    if may_have_raised() && last_raise() != 0 && panic_count::depth() == Some(1) {
+    if may_have_unwound() && last_unwind() != 0 && panic_count::depth() == Some(1) {
         forget_caught();
     }
 }
 
 /// The scope itself has ended a wait within it, and nothing has stopped the unwinding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Caught;
+pub(crate) struct CaughtToken;
 
 /// The thread itself is cancelled.
 const CANCELLED: u8 = 1;
 /// It has open scopes, or had some at its last wait (X3).
 const SCOPED: u8 = 2;
 
-impl Green {
+impl ThreadInner {
     /// Whether there is anything that could end a wait of this thread.
     #[inline(always)]
     pub(crate) fn needs_attention(&self) -> bool {
@@ -138,17 +140,17 @@ impl Green {
     }
 
     /// What ends the waits of this thread, on which the caller runs.
-    pub(super) fn due(&self) -> Option<Due<'_>> {
+    pub(super) fn cause(&self) -> Option<Cause<'_>> {
         if self.scopes.innermost().is_none() && self.attention.load(Ordering::Relaxed) == SCOPED {
             // X3.
             self.attention.fetch_and(!SCOPED, Ordering::Relaxed);
         }
-        self.scopes.due(self.is_cancelled() && !self.ending.get())
+        self.scopes.cause(self.is_cancelled() && !self.ending.get())
     }
 
     /// The unwinding of its cancellation is over.
-    pub(super) fn end_raise(&self) {
-        if self.raising.replace(0) != 0 {
+    pub(super) fn end_unwind(&self) {
+        if self.unwind_number.replace(0) != 0 {
             UNWINDS.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -164,7 +166,7 @@ impl Green {
 
     #[cold]
     fn end_scopes(&self) {
-        self.end_raise();
+        self.end_unwind();
         if self.scopes.innermost().is_some() {
             // X1.
             not_nested();
@@ -182,7 +184,7 @@ impl Green {
 
 thread_local! {
     static OF_OS_THREAD: Scopes = const { Scopes::new() };
-    static OS_THREAD_RAISES: Cell<Option<NonZeroU64>> = const { Cell::new(None) };
+    static OS_THREAD_UNWINDS: Cell<Option<NonZeroU64>> = const { Cell::new(None) };
 }
 
 /// The scopes of the calling OS thread, for `f`.
@@ -196,10 +198,10 @@ pub(super) fn of_os_thread<R>(f: impl FnOnce(&Scopes) -> R) -> R {
 ///
 /// The scope has ended a wait of `f`, which was unwound up to here.
 #[inline]
-pub(crate) fn within<T>(limit: Limit<'_>, f: impl FnOnce() -> T) -> Result<T, Caught> {
-    match Home::get() {
-        Some(home) => {
-            let green = home.current();
+pub(crate) fn within<T>(limit: CancelLimit<'_>, f: impl FnOnce() -> T) -> Result<T, CaughtToken> {
+    match WorkerContext::get() {
+        Some(cx) => {
+            let green = cx.current();
             green.note_scoped();
             within_list(&green.scopes, limit, f)
         }
@@ -208,7 +210,11 @@ pub(crate) fn within<T>(limit: Limit<'_>, f: impl FnOnce() -> T) -> Result<T, Ca
 }
 
 #[inline]
-fn within_list<T>(scopes: &Scopes, limit: Limit<'_>, f: impl FnOnce() -> T) -> Result<T, Caught> {
+fn within_list<T>(
+    scopes: &Scopes,
+    limit: CancelLimit<'_>,
+    f: impl FnOnce() -> T,
+) -> Result<T, CaughtToken> {
     let scope = CancelScope::new(limit, scopes.0.get());
     // X1 begins.
     scopes.0.set(&raw const scope);
@@ -230,9 +236,9 @@ fn within_list<T>(scopes: &Scopes, limit: Limit<'_>, f: impl FnOnce() -> T) -> R
 }
 
 #[cold]
-fn caught<T>(scope: &CancelScope, payload: Box<dyn Any + Send>) -> Result<T, Caught> {
+fn caught<T>(scope: &CancelScope, payload: Box<dyn Any + Send>) -> Result<T, CaughtToken> {
     if scope.is_named_by(&*payload) {
-        Err(Caught)
+        Err(CaughtToken)
     } else {
         resume_unwind(payload)
     }
@@ -241,17 +247,17 @@ fn caught<T>(scope: &CancelScope, payload: Box<dyn Any + Send>) -> Result<T, Cau
 /// Runs a destructor of the user's whose panic has nowhere to go. Its message was printed; the
 /// payload is leaked, because dropping it might panic again. The destructor runs to its end:
 /// nothing cancels its waits.
-pub(crate) fn contain(f: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| within(Limit::Shield, f))) {
+pub(crate) fn catch_and_discard(f: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| within(CancelLimit::Shield, f))) {
         let _leaked = ManuallyDrop::new(payload);
     }
 }
 
 /// Whether the next wait of the calling thread would be ended.
 pub(crate) fn is_cancelled() -> bool {
-    match Home::get() {
-        Some(home) => home.current().needs_attention() && home.current().due().is_some(),
-        None => of_os_thread(|scopes| scopes.due(false).is_some()),
+    match WorkerContext::get() {
+        Some(cx) => cx.current().needs_attention() && cx.current().cause().is_some(),
+        None => of_os_thread(|scopes| scopes.cause(false).is_some()),
     }
 }
 

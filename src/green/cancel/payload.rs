@@ -5,14 +5,17 @@ use std::fmt;
 use std::io;
 use std::num::NonZeroU64;
 
-/// The payload with which a cancelled wait unwinds; what [`join`](crate::JoinHandle::join) gives of a thread that was cancelled.
+/// The payload with which a cancelled wait unwinds; what [`join`](crate::JoinHandle::join) gives of
+/// a thread that was cancelled.
 ///
-/// A green thread is cancelled by [`JoinHandle::cancel`](crate::JoinHandle::cancel), or when the [`run`](crate::run) that it belongs to has ended. Up to a boundary,
-/// any thread is cancelled by an elapsed [`timeout`](crate::timeout) or [`deadline`](crate::deadline), or a
-/// [`scope_cancelling`](crate::thread::scope_cancelling) that has failed; then this payload ends there.
+/// A green thread is cancelled by [`JoinHandle::cancel`](crate::JoinHandle::cancel), or when the
+/// [`run`](crate::run) that it belongs to has ended. Up to a boundary, any thread is cancelled by
+/// an elapsed [`timeout`](crate::timeout) or [`deadline`](crate::deadline), or a
+/// [`scope_cancelling`](crate::thread::scope_cancelling) that has failed; then this payload ends
+/// there.
 ///
-/// It is no panic: no message is printed, and locks of this crate are not poisoned by it. Code that catches panics should
-/// let it pass. If it does not, the next wait raises it again.
+/// It is no panic: no message is printed, and locks of this crate are not poisoned by it. Code that
+/// catches panics should let it pass. If it does not, the next wait raises it again.
 ///
 /// ```
 /// use std::panic::{catch_unwind, resume_unwind};
@@ -32,7 +35,7 @@ pub struct Cancelled {
     /// The number of the scope that catches it; none for the thread's own end.
     pub(super) scope: Option<NonZeroU64>,
     /// Kept for its drop.
-    pub(super) _raised: Option<Raised>,
+    pub(super) _guard: Option<UnwindGuard>,
 }
 
 impl Cancelled {
@@ -40,12 +43,12 @@ impl Cancelled {
     pub(crate) const fn new() -> Cancelled {
         Cancelled {
             scope: None,
-            _raised: None,
+            _guard: None,
         }
     }
 
-    /// Whether the payload of an unwinding, as [`catch_unwind`](std::panic::catch_unwind) or [`join`](crate::JoinHandle::join) gives it, is a
-    /// cancellation and not a panic.
+    /// Whether the payload of an unwinding, as [`catch_unwind`](std::panic::catch_unwind) or
+    /// [`join`](crate::JoinHandle::join) gives it, is a cancellation and not a panic.
     ///
     /// ```
     /// let panicked = rustlet::spawn(|| std::panic::resume_unwind(Box::new("oh"))).join();
@@ -54,7 +57,8 @@ impl Cancelled {
     #[must_use]
     pub fn is(payload: &(dyn Any + Send)) -> bool {
         payload.is::<Cancelled>()
-            // `&payload` of a `Box<dyn Any + Send>` coerces to the box as `Any`, not to what is in it.
+            // `&payload` of a `Box<dyn Any + Send>` coerces to the box as `Any`, not to what is in
+            // it.
             || payload
                 .downcast_ref::<Box<dyn Any + Send>>()
                 .is_some_and(|inner| inner.is::<Cancelled>())
@@ -78,14 +82,16 @@ impl std::error::Error for Cancelled {}
 /// A part of every payload that a cancellation unwinds with. When it is dropped (`cancel.rs`)
 /// the unwinding is over: it has been caught.
 #[derive(Debug)]
-pub(crate) enum Raised {
+pub(crate) enum UnwindGuard {
     Green { thread: NonZeroU64, number: u32 },
     Os { number: NonZeroU64 },
 }
 
-/// The time of a [`timeout`](crate::timeout) or a [`deadline`](crate::deadline) was up before the work was done.
+/// The time of a [`timeout`](crate::timeout) or a [`deadline`](crate::deadline) was up before the
+/// work was done.
 ///
-/// As an [`io::Error`] its kind is [`TimedOut`](io::ErrorKind::TimedOut), so `?` takes it in functions that return `io::Result`:
+/// As an [`io::Error`] its kind is [`TimedOut`](io::ErrorKind::TimedOut), so `?` takes it in
+/// functions that return `io::Result`:
 ///
 /// ```
 /// use std::io;

@@ -3,41 +3,42 @@
 use std::io;
 use std::sync::Mutex;
 
-use super::mailbox::{Bell, Inbox, Line};
+use super::remote_queue::{Notifier, RemoteQueue, Wakeup};
 use crate::shim::lock;
-use crate::sys::poll::event::EventFd;
+use crate::sys::poll::event_fd::EventFd;
 
-/// Where messages for a worker go. Process-wide, recycled, never freed: a stale pointer to one is harmless.
+/// Where messages for a worker go. Process-wide, recycled, never freed: a stale pointer to one is
+/// harmless.
 #[derive(Debug)]
-pub(crate) struct Mailbox {
-    pub(crate) inbox: Inbox,
-    pub(crate) bell: Bell<EventFd>,
+pub(crate) struct Remote {
+    pub(crate) queue: RemoteQueue,
+    pub(crate) notifier: Notifier<EventFd>,
 }
 
-impl Line for EventFd {
+impl Wakeup for EventFd {
     fn signal(&self) {
         EventFd::signal(self);
     }
 }
 
-static SPARE: Mutex<Vec<&'static Mailbox>> = Mutex::new(Vec::new());
+static SPARE: Mutex<Vec<&'static Remote>> = Mutex::new(Vec::new());
 
-impl Mailbox {
+impl Remote {
     /// One that nobody uses, with a line of its own.
-    pub(crate) fn open() -> io::Result<&'static Mailbox> {
-        let line = EventFd::new()?;
+    pub(crate) fn open() -> io::Result<&'static Remote> {
+        let wakeup = EventFd::new()?;
         let spare = lock(&SPARE).pop();
-        let mailbox = spare.unwrap_or_else(|| {
-            Box::leak(Box::new(Mailbox {
-                inbox: Inbox::new(),
-                bell: Bell::new(None),
+        let remote = spare.unwrap_or_else(|| {
+            Box::leak(Box::new(Remote {
+                queue: RemoteQueue::new(),
+                notifier: Notifier::new(None),
             }))
         });
-        mailbox.bell.set_line(Some(line));
-        Ok(mailbox)
+        remote.notifier.set_wakeup(Some(wakeup));
+        Ok(remote)
     }
 
-    /// Keeps it for the next [`Mailbox::open`].
+    /// Keeps it for the next [`Remote::open`].
     pub(crate) fn keep_spare(&'static self) {
         lock(&SPARE).push(self);
     }

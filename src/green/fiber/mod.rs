@@ -1,24 +1,30 @@
 #![allow(unsafe_code, reason = "the switch between stacks")]
 //! A stack with a suspended call on it: the only file that names corosensei.
 //!
-//! A call that has ended leaves its coroutine behind, suspended at the end of a loop: the stack is *inhabited* (S7 in `stack/mod.rs`). The next call
-//! on that stack is one more turn of the loop, which costs a switch, and nothing has to be set up. What lies on an idle stack is the frames
-//! of that loop, without anything to drop, and the coroutine's handle above them; so it may be forgotten at any moment, and is as soon as the stack leaves
-//! the list of its worker.
+//! A call that has ended leaves its coroutine behind, suspended at the end of a loop: the stack is
+//! *inhabited* (S7 in `stack/mod.rs`). The next call on that stack is one more turn of the loop,
+//! which costs a switch, and nothing has to be set up. What lies on an idle stack is the frames of
+//! that loop, without anything to drop, and the coroutine's handle above them; so it may be
+//! forgotten at any moment, and is as soon as the stack leaves the list of its worker.
 //!
 //! F1. A fiber is resumed and suspended on one OS thread only, the one that resumed it first. (The
-//!     tokens of `panic_count.rs` are the exception, by PC1 and PC2: no code of the user runs there.)
-//! F2. `suspend` is called only by code that runs on the fiber's own stack, between a `resume` and its
-//!     return; then `yielder` points to the fiber's yielder, which lives at the base of that stack.
-//! F3. corosensei's `Drop` never runs on a fiber that has started and not ended: it would throw a foreign
-//!     exception through the user's frames. Such a fiber is leaked, with its stack.
-//!     One that is idle may be forgotten: on its stack are the frames of the loop, which own nothing.
-//! F4. A [`Stack`] has a guard at its low end and is at least a page large (its own invariants), which is
-//!     what corosensei's `Stack` trait asks.
-//! F5. The entry is a function without captures that finds what to run by itself, so that it serves for the next call as well.
-//! F6. The highest [`HANDLE`] bytes below a stack's top are above the coroutine's base. In an inhabited stack they hold its [`Co`].
-//! F7. The frames of an idle coroutine lie in the stack's highest page, above the mark of the pool (P2 in `stack/pool.rs`): one whose loop
-//!     stands lower than [`IDLE`] bytes below the top, where a compiler makes large frames, ends instead of waiting.
+//!     tokens of `panic_count.rs` are the exception, by PC1 and PC2: no code of the user runs
+//!     there.)
+//! F2. `suspend` is called only by code that runs on the fiber's own stack, between a `resume` and
+//!     its return; then `yielder` points to the fiber's yielder, which lives at the base of that
+//!     stack.
+//! F3. corosensei's `Drop` never runs on a fiber that has started and not ended: it would throw a
+//!     foreign exception through the user's frames. Such a fiber is leaked, with its stack. One
+//!     that is idle may be forgotten: on its stack are the frames of the loop, which own nothing.
+//! F4. A [`Stack`] has a guard at its low end and is at least a page large (its own invariants),
+//!     which is what corosensei's `Stack` trait asks.
+//! F5. The entry is a function without captures that finds what to run by itself, so that it serves
+//!     for the next call as well.
+//! F6. The highest [`HANDLE`] bytes below a stack's top are above the coroutine's base. In an
+//!     inhabited stack they hold its [`Co`].
+//! F7. The frames of an idle coroutine lie in the stack's highest page, above the mark of the pool
+//!     (P2 in `stack/pool.rs`): one whose loop stands lower than [`IDLE`] bytes below the top,
+//!     where a compiler makes large frames, ends instead of waiting.
 
 pub(crate) mod own_stack;
 pub(super) mod panic_count;
@@ -56,8 +62,9 @@ type Co = Coroutine<(), bool, (), Slot>;
 const HANDLE: usize = 64;
 const _: () = assert!(size_of::<Co>() <= HANDLE && align_of::<Co>() <= 16);
 
-/// The lowest top leaves 2 KiB and a cache line of its page, less the mark of the pool. Below its loop an idle coroutine has the frames of a
-/// suspension: some hundred bytes, in a debug build half a KiB.
+/// The lowest top leaves 2 KiB and a cache line of its page, less the mark of the pool. Below its
+/// loop an idle coroutine has the frames of a suspension: some hundred bytes, in a debug build half
+/// a KiB.
 const IDLE: usize = 1024;
 
 /// Where an inhabited stack has the handle of its coroutine.
@@ -85,11 +92,13 @@ impl Fiber {
         let place = place(&stack);
         // The handle has a `Stack`, too: it is this one.
         let _moved = ManuallyDrop::new(stack);
-        // SAFETY: F6, S7: nobody has changed it, and it is read once for each time that it was left there.
+        // SAFETY: F6, S7: nobody has changed it, and it is read once for each time that it was left
+        // there.
         Fiber::of(unsafe { place.read() })
     }
 
-    /// A fiber on `stack`, which is not inhabited, that will call `entry`. None if the stack's bounds are not addresses.
+    /// A fiber on `stack`, which is not inhabited, that will call `entry`. None if the stack's
+    /// bounds are not addresses.
     #[cold]
     pub(crate) fn new<E>(stack: Stack, entry: E) -> Option<Fiber>
     where
@@ -132,7 +141,8 @@ impl Fiber {
     /// F1; the fiber is not running and has not ended.
     #[inline(always)]
     pub(crate) unsafe fn resume(&self) -> bool {
-        // SAFETY: not running, so nobody else looks at the coroutine; what runs on it only uses `yielder`.
+        // SAFETY: not running, so nobody else looks at the coroutine; what runs on it only uses
+        // `yielder`.
         let co = unsafe { &mut *self.co.get() };
         match co.resume(()) {
             CoroutineResult::Yield(ended) => ended,
@@ -155,7 +165,8 @@ impl Fiber {
         yielder.suspend(false);
     }
 
-    /// Asks for the lines that `resume` will touch: the parent link at the base, and what was pushed last.
+    /// Asks for the lines that `resume` will touch: the parent link at the base, and what was
+    /// pushed last.
     #[inline(always)]
     pub(crate) fn prefetch(&self) {
         prefetch(self.yielder.get().addr());
@@ -176,14 +187,15 @@ impl Fiber {
             // F7, or a panic out of the entry, which is a bug that the worker reports.
             return co.into_stack().0;
         }
-        // SAFETY: a bitwise copy; of the two, this one goes to where it is read once, by `again`, or forgotten.
+        // SAFETY: a bitwise copy; of the two, this one goes to where it is read once, by `again`,
+        // or forgotten.
         let idle = ManuallyDrop::new(unsafe { ptr::read(&raw const co) });
         // SAFETY: F3, it is idle.
         unsafe { co.force_reset() };
         let mut stack = co.into_stack().0;
         // SAFETY: F6, and the stack is ours.
         unsafe { place(&stack).cast::<ManuallyDrop<Co>>().write(idle) };
-        stack.inhabit();
+        stack.mark_inhabited();
         stack
     }
 }
@@ -255,7 +267,8 @@ mod tests {
                 pool.unreserve();
             }
             if round % 2 == 1 {
-                // Released below their highest page, or passed on: then nobody lives there any more.
+                // Released below their highest page, or passed on: then nobody lives there any
+                // more.
                 while pool.trim() {}
             }
             let mut again = Vec::new();

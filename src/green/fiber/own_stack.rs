@@ -6,7 +6,8 @@ use std::io;
 
 use crate::stack::{self, Stack, StackSize};
 
-/// A stack taken at spawn, for sizes that the pools do not keep, and the right to it. The stack goes first.
+/// A stack taken at spawn, for sizes that the pools do not keep, and the right to it. The stack
+/// goes first.
 pub(crate) struct OwnStack {
     /// The worker takes it out while a dump may look at what lies beside it.
     pub(crate) stack: Cell<Option<Stack>>,

@@ -487,7 +487,8 @@ mod tests {
         tokens.started.drain(..).for_each(Token::end);
     }
 
-    /// Threads and the helper together make no more tokens than there may be, however they interleave.
+    /// Threads and the helper together make no more tokens than there may be, however they
+    /// interleave.
     #[test]
     fn what_the_helper_may_make_counts_at_once() {
         let mut tokens = Tokens {

@@ -3,7 +3,7 @@
 //!
 //! A read or write of such a file runs on a pool thread, one at a time in each direction. A caller
 //! that is cancelled meanwhile leaves at once, and the call goes on. Its result is kept for the
-//! next call on the same file (`kept.rs`), as in tokio's `File`:
+//! next call on the same file (`unclaimed.rs`), as in tokio's `File`:
 //!
 //! - a read: its bytes (none at the end of file), which the next reads get first;
 //! - a write: its caller got `Ok` for all bytes; a later error is returned by the next write.
@@ -17,12 +17,12 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem;
 
-use super::bounce::Bounce;
-use super::kept::index;
-use super::traffic::{Handle, UnderWay, read_plain, write_plain};
+use super::bounce_buffer::BounceBuffer;
+use super::file_state::{Handle, InFlight, read_plain, write_plain};
+use super::unclaimed::index;
 use crate::runtime::blocking;
-use crate::runtime::io::source::Way;
-use crate::sys::file::HERE;
+use crate::runtime::io::source::Interest;
+use crate::sys::file::CURRENT_POS;
 
 /// The number of bytes that a ready pipe takes without waiting (the minimum `PIPE_BUF` of our
 /// systems, and that of a terminal).
@@ -31,42 +31,42 @@ pub(super) const READY_ROOM: usize = if cfg!(target_os = "linux") { 4096 } else 
 /// The result of starting a transfer.
 pub(crate) enum Begun<H: Handle> {
     Transfer(Transfer<H>),
-    /// Another one is running: `Kept::wait` for its end.
+    /// Another one is running: `Unclaimed::wait` for its end.
     Busy,
     /// There is a kept result to take first.
-    Kept,
+    Unclaimed,
 }
 
 /// A running read or write: see KE1.
 pub(crate) struct Transfer<H: Handle> {
-    under_way: UnderWay<H>,
-    way: Way,
-    read: Option<(Bounce, usize)>,
+    in_flight: InFlight<H>,
+    interest: Interest,
+    read: Option<(BounceBuffer, usize)>,
     /// The number of bytes written.
     written: usize,
     error: Option<io::Error>,
 }
 
 impl<H: Handle> Transfer<H> {
-    pub(crate) fn begin(handle: &H, way: Way) -> Begun<H> {
-        let kept = handle.kept_for_good();
-        let begun = kept.change(|state| {
-            if mem::replace(&mut state.is_busy[index(way)], true) {
+    pub(crate) fn begin(handle: &H, interest: Interest) -> Begun<H> {
+        let unclaimed = handle.unclaimed_or_init();
+        let begun = unclaimed.change(|state| {
+            if mem::replace(&mut state.is_busy[index(interest)], true) {
                 return Some(Begun::Busy);
             }
-            let is_kept = match way {
-                Way::Read => state.read.is_some(),
-                Way::Write => state.write_error.is_some(),
+            let is_kept = match interest {
+                Interest::Read => state.read.is_some(),
+                Interest::Write => state.write_error.is_some(),
             };
             is_kept.then(|| {
-                state.is_busy[index(way)] = false;
-                Begun::Kept
+                state.is_busy[index(interest)] = false;
+                Begun::Unclaimed
             })
         });
         begun.unwrap_or_else(|| {
             Begun::Transfer(Transfer {
-                under_way: UnderWay::new(handle),
-                way,
+                in_flight: InFlight::new(handle),
+                interest,
                 read: None,
                 written: 0,
                 error: None,
@@ -76,21 +76,21 @@ impl<H: Handle> Transfer<H> {
 
     /// Reads up to `size` bytes, with a call that may block.
     pub(crate) fn read(mut self, size: usize) -> Transfer<H> {
-        let mut bounce = Bounce::of(size);
-        let buf = &mut [IoSliceMut::new(bounce.as_mut())];
-        match read_plain(self.under_way.handle().as_fd(), buf, HERE) {
-            Ok(count) => self.read = Some((bounce, count)),
+        let mut bounce_buffer = BounceBuffer::of(size);
+        let buf = &mut [IoSliceMut::new(bounce_buffer.as_mut())];
+        match read_plain(self.in_flight.handle().as_fd(), buf, CURRENT_POS) {
+            Ok(count) => self.read = Some((bounce_buffer, count)),
             Err(error) => self.error = Some(error),
         }
         self
     }
 
-    /// Writes all of `bounce`, with calls that may block.
-    pub(crate) fn write(mut self, bounce: &Bounce) -> Transfer<H> {
-        let bytes = bounce.as_ref();
+    /// Writes all of `bounce_buffer`, with calls that may block.
+    pub(crate) fn write(mut self, bounce_buffer: &BounceBuffer) -> Transfer<H> {
+        let bytes = bounce_buffer.as_ref();
         while self.written < bytes.len() {
             let rest = IoSlice::new(&bytes[self.written..]);
-            match write_plain(self.under_way.handle().as_fd(), &[rest], HERE) {
+            match write_plain(self.in_flight.handle().as_fd(), &[rest], CURRENT_POS) {
                 Ok(0) => break,
                 Ok(count) => self.written += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -109,10 +109,10 @@ impl<H: Handle> Transfer<H> {
     ///
     /// The system's.
     pub(crate) fn take_read(mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        let Some((bounce, count)) = self.read.take() else {
+        let Some((bounce_buffer, count)) = self.read.take() else {
             return Err(self.take_error());
         };
-        bounce.scatter(count, bufs);
+        bounce_buffer.scatter(count, bufs);
         Ok(count)
     }
 
@@ -136,14 +136,14 @@ impl<H: Handle> Transfer<H> {
 
 impl<H: Handle> Drop for Transfer<H> {
     fn drop(&mut self) {
-        let kept = self.under_way.handle().kept_for_good();
-        let waiters = kept.change(|state| {
-            state.is_busy[index(self.way)] = false;
-            if let Some((bounce, count)) = self.read.take() {
-                state.read = Some((bounce.as_ref()[..count].to_vec(), 0));
+        let unclaimed = self.in_flight.handle().unclaimed_or_init();
+        let waiters = unclaimed.change(|state| {
+            state.is_busy[index(self.interest)] = false;
+            if let Some((bounce_buffer, count)) = self.read.take() {
+                state.read = Some((bounce_buffer.as_ref()[..count].to_vec(), 0));
             }
             // A failed read has taken nothing: the next read gets the error again.
-            if self.way == Way::Write {
+            if self.interest == Interest::Write {
                 state.write_error = self.error.take();
             }
             mem::take(&mut state.waiters)
@@ -161,18 +161,18 @@ pub(super) fn read_device<H: Handle>(
     bufs: &mut [IoSliceMut<'_>],
     size: usize,
 ) -> io::Result<usize> {
-    let kept = handle.kept_for_good();
+    let unclaimed = handle.unclaimed_or_init();
     loop {
-        if let Some(count) = kept.take_read(bufs) {
+        if let Some(count) = unclaimed.take_read(bufs) {
             return Ok(count);
         }
-        match Transfer::begin(handle, Way::Read) {
+        match Transfer::begin(handle, Interest::Read) {
             Begun::Transfer(transfer) => {
                 let transfer = blocking::on_file(move || Ok(transfer.read(size)))?;
                 return transfer.take_read(bufs);
             }
-            Begun::Busy => kept.wait(Way::Read),
-            Begun::Kept => {}
+            Begun::Busy => unclaimed.wait(Interest::Read),
+            Begun::Unclaimed => {}
         }
     }
 }
@@ -180,29 +180,29 @@ pub(super) fn read_device<H: Handle>(
 /// Writes a little, with a call that may block forever: a caller that leaves has written that.
 #[track_caller]
 pub(super) fn write_device<H: Handle>(handle: &H, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-    let kept = handle.kept_for_good();
+    let unclaimed = handle.unclaimed_or_init();
     loop {
-        kept.settle_write()?;
-        match Transfer::begin(handle, Way::Write) {
+        unclaimed.settle_write()?;
+        match Transfer::begin(handle, Interest::Write) {
             Begun::Transfer(transfer) => {
                 let first = bufs.iter().find(|buf| !buf.is_empty());
                 let first = first.map_or(&[][..], |buf| &buf[..buf.len().min(READY_ROOM)]);
-                let bounce = Bounce::gather(&[IoSlice::new(first)]);
-                return match blocking::on_stream(move || transfer.write(&bounce))? {
+                let bounce_buffer = BounceBuffer::gather(&[IoSlice::new(first)]);
+                return match blocking::on_stream(move || transfer.write(&bounce_buffer))? {
                     Some(transfer) => transfer.take_written(),
                     None => Ok(first.len()),
                 };
             }
-            Begun::Busy => kept.wait(Way::Write),
-            Begun::Kept => {}
+            Begun::Busy => unclaimed.wait(Interest::Write),
+            Begun::Unclaimed => {}
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::kept::Kept;
-    use super::super::traffic::Traffic;
+    use super::super::file_state::FileState;
+    use super::super::unclaimed::Unclaimed;
     use super::*;
     use crate::green::Cancelled;
     use crate::runtime::io::source::Source;
@@ -220,14 +220,14 @@ mod tests {
     #[derive(Clone)]
     struct Device {
         fd: Arc<OwnedFd>,
-        kept: Arc<Kept>,
+        unclaimed: Arc<Unclaimed>,
     }
 
     impl Device {
         fn new(fd: impl Into<OwnedFd>) -> Device {
             Device {
                 fd: Arc::new(fd.into()),
-                kept: Arc::new(Kept::new()),
+                unclaimed: Arc::new(Unclaimed::new()),
             }
         }
 
@@ -250,17 +250,17 @@ mod tests {
     }
 
     impl Handle for Device {
-        fn traffic(&self) -> Option<&Traffic> {
+        fn file_state(&self) -> Option<&FileState> {
             None
         }
         fn source(&self) -> Option<&Source> {
             None
         }
-        fn kept(&self) -> Option<&Kept> {
-            Some(&self.kept)
+        fn unclaimed(&self) -> Option<&Unclaimed> {
+            Some(&self.unclaimed)
         }
-        fn kept_for_good(&self) -> &Kept {
-            &self.kept
+        fn unclaimed_or_init(&self) -> &Unclaimed {
+            &self.unclaimed
         }
     }
 
@@ -270,8 +270,9 @@ mod tests {
     }
 
     /// Waits until a pool thread runs a transfer of `device`.
-    fn until_claimed(runtime: &Runtime, device: &Device, way: Way) {
-        while !lock(&device.kept.state).is_busy[index(way)] || runtime.metrics().blocking_queued > 0
+    fn until_claimed(runtime: &Runtime, device: &Device, interest: Interest) {
+        while !lock(&device.unclaimed.state).is_busy[index(interest)]
+            || runtime.metrics().blocking_queued > 0
         {
             yield_now();
         }
@@ -283,42 +284,42 @@ mod tests {
     }
 
     #[test]
-    fn what_a_cancelled_reader_would_have_got_is_the_next_ones() {
+    fn bytes_of_a_cancelled_read_go_to_the_next_read() {
         let runtime = runtime();
         runtime.run(|| {
             let (reader, mut writer) = io::pipe().unwrap();
             let device = Device::new(reader);
             let theirs = device.clone();
             let reader = spawn_local(move || theirs.read(100));
-            until_claimed(&runtime, &device, Way::Read);
+            until_claimed(&runtime, &device, Interest::Read);
             assert_cancelled(reader);
             // The next one waits for the same call, and may be cancelled, too.
             let theirs = device.clone();
             let reader = spawn_local(move || theirs.read(100));
             yield_now();
             assert_cancelled(reader);
-            assert!(lock(&device.kept.state).waiters.is_empty());
+            assert!(lock(&device.unclaimed.state).waiters.is_empty());
             let theirs = device.clone();
             let reader = spawn_local(move || theirs.read(2).unwrap());
             yield_now();
             writer.write_all(b"abc").unwrap();
             assert_eq!(reader.join().unwrap(), b"ab");
             assert_eq!(device.read(2).unwrap(), b"c");
-            assert!(!device.kept.is_used.load(Ordering::Relaxed));
+            assert!(!device.unclaimed.is_used.load(Ordering::Relaxed));
             writer.write_all(b"d").unwrap();
             assert_eq!(device.read(2).unwrap(), b"d");
         });
     }
 
     #[test]
-    fn an_end_that_a_cancelled_reader_has_met_is_met_again() {
+    fn end_of_file_of_a_cancelled_read_is_seen_again() {
         let runtime = runtime();
         runtime.run(|| {
             let (reader, writer) = io::pipe().unwrap();
             let device = Device::new(reader);
             let theirs = device.clone();
             let reader = spawn_local(move || theirs.read(100));
-            until_claimed(&runtime, &device, Way::Read);
+            until_claimed(&runtime, &device, Interest::Read);
             assert_cancelled(reader);
             drop(writer);
             assert_eq!(device.read(2).unwrap(), b"");
@@ -341,7 +342,7 @@ mod tests {
                 yield_now();
             }
             assert_cancelled(reader);
-            assert_eq!(lock(&device.kept.state).is_busy, [false; 2]);
+            assert_eq!(lock(&device.unclaimed.state).is_busy, [false; 2]);
             drop(open);
             assert!(blocked.join().unwrap());
             assert_eq!(device.read(100).unwrap(), b"abc");
@@ -349,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_cancelled_writer_has_written_is_written_once() {
+    fn cancelled_write_is_written_once() {
         let runtime = runtime();
         runtime.run(|| {
             let (mut reader, writer) = io::pipe().unwrap();
@@ -369,7 +370,7 @@ mod tests {
                 tell.set(theirs.write(b"once").unwrap());
                 park();
             });
-            until_claimed(&runtime, &device, Way::Write);
+            until_claimed(&runtime, &device, Interest::Write);
             assert_cancelled(writer);
             assert_eq!(told.get(), 4);
             let mut all = vec![0; full];
@@ -382,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn the_error_of_a_cancelled_write_is_the_next_ones() {
+    fn error_of_a_cancelled_write_goes_to_the_next_write() {
         let runtime = runtime();
         runtime.run(|| {
             let (reader, writer) = io::pipe().unwrap();
@@ -395,12 +396,12 @@ mod tests {
                 theirs.write(b"lost").unwrap();
                 park();
             });
-            until_claimed(&runtime, &device, Way::Write);
+            until_claimed(&runtime, &device, Interest::Write);
             assert_cancelled(writer);
             drop(reader);
             let error = device.write(b"next").unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
-            assert!(!device.kept.is_used.load(Ordering::Relaxed));
+            assert!(!device.unclaimed.is_used.load(Ordering::Relaxed));
         });
     }
 }

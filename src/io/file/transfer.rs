@@ -14,14 +14,14 @@
 //!
 //! Cancellation: in steps 1 and 2 of a stream nothing has been transferred, and the caller unwinds.
 //! On a disk, a call that a pool thread has claimed is waited for; it ends soon. In step 3 the call
-//! may block forever: the caller leaves it, and its result is kept for the next (`kept.rs`). A
+//! may block forever: the caller leaves it, and its result is kept for the next (`unclaimed.rs`). A
 //! write that has moved a part returns the length of that part, and the next wait unwinds.
 //!
 //! - **TR1** `O_NONBLOCK` is never set or cleared here.
 //! - **TR2** The reactor watches the descriptor of a file itself, which needs no second one. It
 //!   watches a duplicate of a standard stream, which may become another file at any time; if there
 //!   is no free descriptor for that, `poll(2)` is called after pauses.
-//! - **TR3** is in `traffic.rs`.
+//! - **TR3** is in `file_state.rs`.
 //!
 //! Any thread may use any of this at any time.
 
@@ -32,26 +32,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::Errno;
 
-use super::bounce::Bounce;
+use super::bounce_buffer::BounceBuffer;
 use super::device::{READY_ROOM, read_device, write_device};
-use super::kept::Kept;
-use super::traffic::{Handle, Traffic, UnderWay, read_plain, write_plain};
+use super::file_state::{FileState, Handle, InFlight, read_plain, write_plain};
+use super::unclaimed::Unclaimed;
 use crate::green::park::is_limited_os;
-use crate::green::{Home, Reason};
+use crate::green::{Reason, WorkerContext};
 use crate::retry::{self, Mode, Pauses, rest};
 use crate::runtime::blocking;
-use crate::runtime::io::source::{Kind, Source, Way};
+use crate::runtime::io::source::{Interest, Source, SourceKind};
 use crate::sys::clock::NEVER;
-use crate::sys::file::{self, HERE, Nature, Now};
+use crate::sys::file::{self, CURRENT_POS, FileKind, NonblockingResult};
 use crate::sys::sock;
 
 /// Returns the flag for a direction that says whether its nonwaiting call is missing.
-fn remembers_no(traffic: Option<&Traffic>, way: Way) -> Option<&AtomicBool> {
-    traffic.map(|traffic| {
-        if way == Way::Read {
-            &traffic.no_read_now
+fn remembers_no(file_state: Option<&FileState>, interest: Interest) -> Option<&AtomicBool> {
+    file_state.map(|file_state| {
+        if interest == Interest::Read {
+            &file_state.no_read_now
         } else {
-            &traffic.no_write_now
+            &file_state.no_write_now
         }
     })
 }
@@ -74,29 +74,39 @@ enum Next {
 /// Performs steps 1 to 3, as far as they do not wait.
 fn begin<H: Handle>(
     handle: &H,
-    way: Way,
+    interest: Interest,
     at: u64,
-    now: impl FnOnce(BorrowedFd<'_>) -> io::Result<Now>,
+    now: impl FnOnce(BorrowedFd<'_>) -> io::Result<NonblockingResult>,
 ) -> io::Result<Next> {
     let fd = handle.as_fd();
-    let traffic = handle.traffic();
-    let refuses = remembers_no(traffic, way);
-    let is_free = at != HERE || traffic.is_none_or(Traffic::is_free);
+    let file_state = handle.file_state();
+    let refuses = remembers_no(file_state, interest);
+    let is_free = at != CURRENT_POS || file_state.is_none_or(FileState::is_free);
     let found = if is_free && !refuses.is_some_and(|refuses| refuses.load(Ordering::Relaxed)) {
         now(fd)?
     } else {
-        Now::Unknown
+        NonblockingResult::Unknown
     };
-    let nature = || traffic.map_or_else(|| file::nature(fd), |traffic| traffic.nature(fd));
+    let file_kind = || {
+        file_state.map_or_else(
+            || file::file_kind(fd),
+            |file_state| file_state.file_kind(fd),
+        )
+    };
     Ok(match found {
         // Linux 5.9 and 5.10 return 0 when they would wait; so it is read once more, in place.
-        Now::Done(0) if way == Way::Read && nature() == Nature::Disk => Next::InPlace,
-        Now::Done(count) => Next::Done(count),
-        Now::WouldWait | Now::Unknown | Now::Invalid => {
-            let nature = nature();
+        NonblockingResult::Done(0)
+            if interest == Interest::Read && file_kind() == FileKind::Disk =>
+        {
+            Next::InPlace
+        }
+        NonblockingResult::Done(count) => Next::Done(count),
+        NonblockingResult::WouldWait | NonblockingResult::Unknown | NonblockingResult::Invalid => {
+            let file_kind = file_kind();
             // A device may call a request invalid that is invalid in itself, and accept the next.
-            let is_invalid = matches!(found, Now::Invalid) && nature == Nature::Device;
-            let unknown = !matches!(found, Now::WouldWait);
+            let is_invalid =
+                matches!(found, NonblockingResult::Invalid) && file_kind == FileKind::Device;
+            let unknown = !matches!(found, NonblockingResult::WouldWait);
             if unknown
                 && !is_invalid
                 && is_free
@@ -104,25 +114,25 @@ fn begin<H: Handle>(
             {
                 refuses.store(true, Ordering::Relaxed);
             }
-            match nature {
-                Nature::Disk => Next::Pool,
-                Nature::Memory => Next::InPlace,
+            match file_kind {
+                FileKind::Disk => Next::Pool,
+                FileKind::Memory => Next::InPlace,
                 // As in std, an open file that other code has made `O_NONBLOCK` returns
                 // `WouldBlock`.
-                Nature::Stream | Nature::Device
-                    if traffic.is_some() && sock::is_nonblocking(fd).unwrap_or(false) =>
+                FileKind::Stream | FileKind::Device
+                    if file_state.is_some() && sock::is_nonblocking(fd).unwrap_or(false) =>
                 {
                     Next::InPlace
                 }
                 // A file position means nothing to it: the plain call returns that error without
                 // waiting.
-                Nature::Stream if at != HERE => Next::InPlace,
+                FileKind::Stream if at != CURRENT_POS => Next::InPlace,
                 // If it means something, the call takes nothing from others.
-                Nature::Device if at != HERE => Next::Pool,
+                FileKind::Device if at != CURRENT_POS => Next::Pool,
                 // The true error is available at once.
-                Nature::Device if is_invalid => Next::Device,
-                Nature::Stream | Nature::Device if unknown => Next::AwaitThenPool,
-                Nature::Stream | Nature::Device => Next::Await,
+                FileKind::Device if is_invalid => Next::Device,
+                FileKind::Stream | FileKind::Device if unknown => Next::AwaitThenPool,
+                FileKind::Stream | FileKind::Device => Next::Await,
             }
         }
     })
@@ -133,7 +143,7 @@ fn begin<H: Handle>(
 #[track_caller]
 fn when_ready<H: Handle, T>(
     handle: &H,
-    way: Way,
+    interest: Interest,
     mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
 ) -> io::Result<Option<T>> {
     let mut pauses = Pauses::default();
@@ -143,7 +153,7 @@ fn when_ready<H: Handle, T>(
             Some(source) => source,
             None => match sock::duplicate(handle.as_fd()) {
                 Ok(fd) => {
-                    duplicate = Source::new(fd, Kind::Other);
+                    duplicate = Source::new(fd, SourceKind::Other);
                     &duplicate
                 }
                 Err(error) if retry::is_out_of_descriptors(&error) => {
@@ -151,17 +161,17 @@ fn when_ready<H: Handle, T>(
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                         result => return result.map(Some),
                     }
-                    pauses.wait(reason(way), NEVER)?;
+                    pauses.wait(reason(interest), NEVER)?;
                     continue;
                 }
                 Err(error) => return Err(error),
             },
         };
         let mode = Mode::default();
-        let result = if way == Way::Read {
-            retry::read(source, reason(way), mode, attempt, |_| false)
+        let result = if interest == Interest::Read {
+            retry::read(source, reason(interest), mode, attempt, |_| false)
         } else {
-            retry::write(source, reason(way), mode, attempt)
+            retry::write(source, reason(interest), mode, attempt)
         };
         return match result {
             Ok(value) => Ok(Some(value)),
@@ -171,51 +181,54 @@ fn when_ready<H: Handle, T>(
     }
 }
 
-fn reason(way: Way) -> Reason {
-    match way {
-        Way::Read => Reason::Read,
-        Way::Write => Reason::Write,
+fn reason(interest: Interest) -> Reason {
+    match interest {
+        Interest::Read => Reason::Read,
+        Interest::Write => Reason::Write,
     }
 }
 
 /// Retries `now` until it has done something.
-fn attempt_now(found: io::Result<Now>) -> io::Result<Option<usize>> {
+fn attempt_now(found: io::Result<NonblockingResult>) -> io::Result<Option<usize>> {
     match found? {
-        Now::Done(count) => Ok(Some(count)),
-        Now::WouldWait => Err(retry::would_block()),
+        NonblockingResult::Done(count) => Ok(Some(count)),
+        NonblockingResult::WouldWait => Err(retry::would_block()),
         // The call was known a moment ago.
-        Now::Unknown | Now::Invalid => Ok(None),
+        NonblockingResult::Unknown | NonblockingResult::Invalid => Ok(None),
     }
 }
 
 /// Waits until the plain call has something to say.
 #[track_caller]
-fn until_ready<H: Handle>(handle: &H, way: Way) -> io::Result<()> {
-    if retry::is_ready(handle.as_fd(), way)? {
+fn until_ready<H: Handle>(handle: &H, interest: Interest) -> io::Result<()> {
+    if retry::is_ready(handle.as_fd(), interest)? {
         return Ok(());
     }
     // A file that refuses the call would never be ready for it.
-    match way {
-        Way::Read => file::check_read(handle.as_fd())?,
-        Way::Write => file::check_write(handle.as_fd())?,
+    match interest {
+        Interest::Read => file::check_read(handle.as_fd())?,
+        Interest::Write => file::check_write(handle.as_fd())?,
     }
-    let ready = |fd: BorrowedFd<'_>| match retry::is_ready(fd, way)? {
+    let ready = |fd: BorrowedFd<'_>| match retry::is_ready(fd, interest)? {
         true => Ok(()),
         false => Err(retry::would_block()),
     };
-    when_ready(handle, way, ready).map(drop)
+    when_ready(handle, interest, ready).map(drop)
 }
 
 /// Returns whether a plain call of the calling OS thread may wait for longer than a limit around it
 /// allows.
 fn is_limited_stream<H: Handle>(handle: &H) -> bool {
     let fd = handle.as_fd();
-    let nature = || {
-        let traffic = handle.traffic();
-        traffic.map_or_else(|| file::nature(fd), |traffic| traffic.nature(fd))
+    let file_kind = || {
+        let file_state = handle.file_state();
+        file_state.map_or_else(
+            || file::file_kind(fd),
+            |file_state| file_state.file_kind(fd),
+        )
     };
     is_limited_os()
-        && matches!(nature(), Nature::Stream | Nature::Device)
+        && matches!(file_kind(), FileKind::Stream | FileKind::Device)
         && !sock::is_nonblocking(fd).unwrap_or(false)
 }
 
@@ -224,14 +237,14 @@ fn is_limited_stream<H: Handle>(handle: &H) -> bool {
 #[track_caller]
 fn write_limited<H: Handle>(handle: &H, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
     let Some(buf) = bufs.iter().find(|buf| !buf.is_empty()) else {
-        return write_plain(handle.as_fd(), bufs, HERE);
+        return write_plain(handle.as_fd(), bufs, CURRENT_POS);
     };
-    until_ready(handle, Way::Write)?;
+    until_ready(handle, Interest::Write)?;
     let some = IoSlice::new(&buf[..buf.len().min(READY_ROOM)]);
-    write_plain(handle.as_fd(), &[some], HERE)
+    write_plain(handle.as_fd(), &[some], CURRENT_POS)
 }
 
-/// Reads into `bufs`, at `at` or at the file's position ([`HERE`]).
+/// Reads into `bufs`, at `at` or at the file's position ([`CURRENT_POS`]).
 #[track_caller]
 pub(crate) fn read<H: Handle>(
     handle: &H,
@@ -241,37 +254,39 @@ pub(crate) fn read<H: Handle>(
     let size = bufs
         .iter()
         .fold(0, |sum: usize, buf| sum.saturating_add(buf.len()));
-    if at == HERE
+    if at == CURRENT_POS
         && size > 0
-        && let Some(kept) = handle.kept()
-        && let Some(count) = kept.take_read(bufs)
+        && let Some(unclaimed) = handle.unclaimed()
+        && let Some(count) = unclaimed.take_read(bufs)
     {
         return Ok(count);
     }
-    let Some(home) = Home::get() else {
+    let Some(cx) = WorkerContext::get() else {
         // A request for nothing has nothing to wait for.
-        if at == HERE && size > 0 && is_limited_stream(handle) {
-            until_ready(handle, Way::Read)?;
+        if at == CURRENT_POS && size > 0 && is_limited_stream(handle) {
+            until_ready(handle, Interest::Read)?;
         }
         return read_plain(handle.as_fd(), bufs, at);
     };
     if size == 0 {
         return read_nothing(handle, bufs, at);
     }
-    home.spend(Location::caller());
+    cx.poll_budget(Location::caller());
     loop {
-        let next = begin(handle, Way::Read, at, |fd| file::read_now(fd, bufs, at))?;
+        let next = begin(handle, Interest::Read, at, |fd| {
+            file::read_now(fd, bufs, at)
+        })?;
         match next {
             Next::Done(count) => return Ok(count),
             Next::InPlace => return read_plain(handle.as_fd(), bufs, at),
             Next::Pool => return read_on_pool(handle, bufs, size, at),
             Next::Await => {
                 let attempt = |fd: BorrowedFd<'_>| attempt_now(file::read_now(fd, bufs, at));
-                if let Some(Some(count)) = when_ready(handle, Way::Read, attempt)? {
+                if let Some(Some(count)) = when_ready(handle, Interest::Read, attempt)? {
                     return Ok(count);
                 }
             }
-            Next::AwaitThenPool => until_ready(handle, Way::Read)?,
+            Next::AwaitThenPool => until_ready(handle, Interest::Read)?,
             Next::Device => {}
         }
         match read_device(handle, bufs, size) {
@@ -289,16 +304,17 @@ pub(crate) fn read<H: Handle>(
 #[track_caller]
 fn read_nothing<H: Handle>(handle: &H, bufs: &mut [IoSliceMut<'_>], at: u64) -> io::Result<usize> {
     let fd = handle.as_fd();
-    let nature = handle
-        .traffic()
-        .map_or_else(|| file::nature(fd), |traffic| traffic.nature(fd));
-    if nature != Nature::Device || sock::is_nonblocking(fd).unwrap_or(false) {
+    let file_kind = handle.file_state().map_or_else(
+        || file::file_kind(fd),
+        |file_state| file_state.file_kind(fd),
+    );
+    if file_kind != FileKind::Device || sock::is_nonblocking(fd).unwrap_or(false) {
         return read_plain(fd, bufs, at);
     }
-    let under_way = UnderWay::new(handle);
+    let in_flight = InFlight::new(handle);
     blocking::on_file(move || {
         let nothing = &mut [IoSliceMut::new(&mut [])];
-        read_plain(under_way.handle().as_fd(), nothing, at)
+        read_plain(in_flight.handle().as_fd(), nothing, at)
     })
 }
 
@@ -310,24 +326,24 @@ fn read_on_pool<H: Handle>(
     size: usize,
     at: u64,
 ) -> io::Result<usize> {
-    let mut bounce = Bounce::of(size);
-    let under_way = UnderWay::new(handle);
+    let mut bounce_buffer = BounceBuffer::of(size);
+    let in_flight = InFlight::new(handle);
     let read = move || {
-        let buf = &mut [IoSliceMut::new(bounce.as_mut())];
-        let count = read_plain(under_way.handle().as_fd(), buf, at)?;
-        Ok((count, bounce))
+        let buf = &mut [IoSliceMut::new(bounce_buffer.as_mut())];
+        let count = read_plain(in_flight.handle().as_fd(), buf, at)?;
+        Ok((count, bounce_buffer))
     };
-    let (count, bounce) = if at == HERE {
+    let (count, bounce_buffer) = if at == CURRENT_POS {
         blocking::on_file_shielded(read)?
     } else {
         blocking::on_file(read)?
     };
-    bounce.scatter(count, bufs);
+    bounce_buffer.scatter(count, bufs);
     Ok(count)
 }
 
 fn is_refused_wait<H: Handle>(handle: &H, error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::WouldBlock && handle.traffic().is_none()
+    error.kind() == io::ErrorKind::WouldBlock && handle.file_state().is_none()
 }
 
 /// Writes `bufs`, at `at` or at the file's position: to a disk up to one transfer's maximum, to a
@@ -335,13 +351,13 @@ fn is_refused_wait<H: Handle>(handle: &H, error: &io::Error) -> bool {
 /// a cancellation interrupts it.
 #[track_caller]
 pub(crate) fn write<H: Handle>(handle: &H, bufs: &[IoSlice<'_>], at: u64) -> io::Result<usize> {
-    let Some(home) = Home::get() else {
-        if at == HERE
-            && let Some(kept) = handle.kept()
+    let Some(cx) = WorkerContext::get() else {
+        if at == CURRENT_POS
+            && let Some(unclaimed) = handle.unclaimed()
         {
-            kept.settle_write()?;
+            unclaimed.settle_write()?;
         }
-        if at == HERE && is_limited_stream(handle) {
+        if at == CURRENT_POS && is_limited_stream(handle) {
             return write_limited(handle, bufs);
         }
         return write_plain(handle.as_fd(), bufs, at);
@@ -352,16 +368,20 @@ pub(crate) fn write<H: Handle>(handle: &H, bufs: &[IoSlice<'_>], at: u64) -> io:
     if size == 0 {
         return write_plain(handle.as_fd(), bufs, at);
     }
-    home.spend(Location::caller());
+    cx.poll_budget(Location::caller());
     let mut sent = 0;
     loop {
-        let at = if at == HERE { HERE } else { at + sent as u64 };
+        let at = if at == CURRENT_POS {
+            CURRENT_POS
+        } else {
+            at + sent as u64
+        };
         let result = if sent == 0 {
             write_some(handle, bufs, 0, at)
         } else {
             // The bytes that were sent must be reported.
-            let next = retry::hold_up_cancel(|| {
-                home.spend(Location::caller());
+            let next = retry::defer_cancel(|| {
+                cx.poll_budget(Location::caller());
                 write_some(handle, bufs, sent, at)
             });
             match next {
@@ -370,7 +390,7 @@ pub(crate) fn write<H: Handle>(handle: &H, bufs: &[IoSlice<'_>], at: u64) -> io:
             }
         };
         match result {
-            Ok((count, Nature::Stream)) if count > 0 && sent + count < size => sent += count,
+            Ok((count, FileKind::Stream)) if count > 0 && sent + count < size => sent += count,
             Ok((count, _)) => return Ok(sent + count),
             Err(_) if sent > 0 => return Ok(sent),
             Err(error) => return Err(error),
@@ -385,7 +405,7 @@ fn write_some<H: Handle>(
     bufs: &[IoSlice<'_>],
     sent: usize,
     at: u64,
-) -> io::Result<(usize, Nature)> {
+) -> io::Result<(usize, FileKind)> {
     let (whole, single);
     let bufs = match rest(bufs, sent) {
         (bufs, 0) => {
@@ -398,27 +418,29 @@ fn write_some<H: Handle>(
         }
     };
     loop {
-        let next = begin(handle, Way::Write, at, |fd| file::write_now(fd, bufs, at))?;
+        let next = begin(handle, Interest::Write, at, |fd| {
+            file::write_now(fd, bufs, at)
+        })?;
         match next {
             // Disk or not: the rest is tried again, and only then can that be known.
-            Next::Done(count) => return Ok((count, Nature::Stream)),
-            Next::InPlace => return Ok((write_plain(handle.as_fd(), bufs, at)?, Nature::Memory)),
-            Next::Pool => return Ok((write_on_pool(handle, bufs, at)?, Nature::Disk)),
+            Next::Done(count) => return Ok((count, FileKind::Stream)),
+            Next::InPlace => return Ok((write_plain(handle.as_fd(), bufs, at)?, FileKind::Memory)),
+            Next::Pool => return Ok((write_on_pool(handle, bufs, at)?, FileKind::Disk)),
             Next::Await => {
                 let attempt = |fd: BorrowedFd<'_>| attempt_now(file::write_now(fd, bufs, at));
-                if let Some(Some(count)) = when_ready(handle, Way::Write, attempt)? {
-                    return Ok((count, Nature::Stream));
+                if let Some(Some(count)) = when_ready(handle, Interest::Write, attempt)? {
+                    return Ok((count, FileKind::Stream));
                 }
             }
             Next::AwaitThenPool => {
                 // An error of an earlier write comes first, also if there is no room.
                 settle_write(handle)?;
-                until_ready(handle, Way::Write)?;
+                until_ready(handle, Interest::Write)?;
             }
             Next::Device => {}
         }
         match write_device(handle, bufs) {
-            Ok(count) => return Ok((count, Nature::Stream)),
+            Ok(count) => return Ok((count, FileKind::Stream)),
             Err(error) if is_refused_wait(handle, &error) => {}
             Err(error) => return Err(error),
         }
@@ -426,19 +448,19 @@ fn write_some<H: Handle>(
 }
 
 fn settle_write<H: Handle>(handle: &H) -> io::Result<()> {
-    handle.kept().map_or(Ok(()), Kept::settle_write)
+    handle.unclaimed().map_or(Ok(()), Unclaimed::settle_write)
 }
 
 /// Writes to a disk, up to one transfer's maximum; nothing for a caller that has left.
 #[track_caller]
 fn write_on_pool<H: Handle>(handle: &H, bufs: &[IoSlice<'_>], at: u64) -> io::Result<usize> {
-    let bounce = Bounce::gather(bufs);
-    let under_way = UnderWay::new(handle);
-    let (result, bounce) = blocking::on_file_shielded(move || {
-        let buf = &[IoSlice::new(bounce.as_ref())];
-        let result = write_plain(under_way.handle().as_fd(), buf, at);
-        Ok((result, bounce))
+    let bounce_buffer = BounceBuffer::gather(bufs);
+    let in_flight = InFlight::new(handle);
+    let (result, bounce_buffer) = blocking::on_file_shielded(move || {
+        let buf = &[IoSlice::new(bounce_buffer.as_ref())];
+        let result = write_plain(in_flight.handle().as_fd(), buf, at);
+        Ok((result, bounce_buffer))
     })?;
-    bounce.keep();
+    bounce_buffer.keep();
     result
 }

@@ -11,7 +11,7 @@
 
 use std::io::{self, BufRead, IoSliceMut, Read};
 
-use super::standard::Standard;
+use super::stream::StdStream;
 
 /// As large as std's; also the minimum size of a read.
 const SIZE: usize = 8 << 10;
@@ -20,14 +20,14 @@ const MAX_EXACT: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(super) struct Input {
-    source: Standard,
+    source: StdStream,
     bytes: Vec<u8>,
     start: usize,
     end: usize,
 }
 
 impl Input {
-    pub(super) const fn new(source: Standard) -> Input {
+    pub(super) const fn new(source: StdStream) -> Input {
         Input {
             source,
             bytes: Vec::new(),

@@ -4,6 +4,6 @@ mod input;
 pub(super) mod output;
 mod printer;
 mod reentrant;
-mod standard;
 pub(super) mod stdin;
+mod stream;
 pub(super) mod terminal;

@@ -1,7 +1,7 @@
 //! `stdout` and `stderr`: std's, with writers that suspend.
 //!
 //! Each has one lock for the process, which is reentrant. Stdout is buffered up to the end of a
-//! line; the rest is written when the process ends (SD3 of `standard.rs`), unless another thread is
+//! line; the rest is written when the process ends (SD3 of `stream.rs`), unless another thread is
 //! writing at that moment.
 
 use std::fmt;
@@ -13,7 +13,7 @@ use std::sync::Once;
 
 use super::printer::Printer;
 use super::reentrant::{Guard, Reentrant};
-use super::standard::{self, Standard};
+use super::stream::{self, StdStream};
 use crate::sys::exit::at_exit;
 
 /// Handle to standard output, shared by the process: [`std::io::Stdout`] for green threads;
@@ -72,8 +72,8 @@ pub struct StderrLock<'a> {
     guard: Guard<'a, Printer>,
 }
 
-static STDOUT: Reentrant<Printer> = Reentrant::new(Printer::of_lines(Standard::Out));
-static STDERR: Reentrant<Printer> = Reentrant::new(Printer::unbuffered(Standard::Err));
+static STDOUT: Reentrant<Printer> = Reentrant::new(Printer::of_lines(StdStream::Out));
+static STDERR: Reentrant<Printer> = Reentrant::new(Printer::unbuffered(StdStream::Err));
 static AT_EXIT: Once = Once::new();
 
 /// Returns a handle to the standard output of the process.
@@ -106,7 +106,7 @@ pub fn stdout() -> Stdout {
 
 /// Called when the process ends.
 fn finish() {
-    standard::exits();
+    stream::exits();
     let finish = || {
         // A thread that is writing now, perhaps the caller, is not waited for.
         for stream in [&STDOUT, &STDERR] {

@@ -12,7 +12,7 @@
 
 use std::io::{self, IoSlice, Write as _};
 
-use super::standard::Standard;
+use super::stream::StdStream;
 
 /// Maximum size of an unfinished line that stdout buffers; as in std.
 const MAX_PARTIAL_LINE: usize = 1024;
@@ -31,7 +31,7 @@ enum Until {
 
 #[derive(Debug)]
 pub(super) struct Printer {
-    target: Standard,
+    target: StdStream,
     bytes: Vec<u8>,
     start: usize,
     due: usize,
@@ -45,16 +45,16 @@ type Failed = (usize, io::Error);
 
 impl Printer {
     /// Creates one that buffers unfinished lines.
-    pub(super) const fn of_lines(target: Standard) -> Printer {
+    pub(super) const fn of_lines(target: StdStream) -> Printer {
         Printer::new(target, Until::LineEnds)
     }
 
     /// Creates one that does not buffer.
-    pub(super) const fn unbuffered(target: Standard) -> Printer {
+    pub(super) const fn unbuffered(target: StdStream) -> Printer {
         Printer::new(target, Until::AtOnce)
     }
 
-    const fn new(target: Standard, until: Until) -> Printer {
+    const fn new(target: StdStream, until: Until) -> Printer {
         Printer {
             target,
             bytes: Vec::new(),
@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn lines_are_due_when_they_end() {
-        let mut printer = Printer::of_lines(Standard::Out);
+        let mut printer = Printer::of_lines(StdStream::Out);
         printer.append(b"one");
         assert_eq!(printer.due, 0);
         printer.append(b"\ntwo");

@@ -17,9 +17,9 @@ use std::ops::DerefMut;
 use std::panic::Location;
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
-use crate::green::budget::spend_quietly;
+use crate::green::budget::poll_budget_quietly;
 use crate::green::ids::next_id;
-use crate::green::{Home, Reason, Unparker, Wait, park};
+use crate::green::{Reason, Unparker, Wait, WorkerContext, park};
 use crate::shim::lock;
 
 /// A value and its lock.
@@ -44,8 +44,8 @@ fn me() -> u64 {
         // have been destroyed.
         static MINE: Cell<u64> = const { Cell::new(0) };
     }
-    match Home::get() {
-        Some(home) => home.current().id().get(),
+    match WorkerContext::get() {
+        Some(cx) => cx.current().id().get(),
         None => {
             if MINE.get() == 0 {
                 MINE.set(next_id().get());
@@ -70,7 +70,7 @@ impl<T> Reentrant<T> {
     /// Waits until no other thread holds the lock.
     #[track_caller]
     pub(super) fn lock(&self) -> Guard<'_, T> {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         let me = me();
         if !self.enter(me) {
             let place = Place { lock: self, me };
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn green_threads_take_turns_and_a_cancelled_one_leaves_the_line() {
+    fn green_threads_alternate_and_a_cancelled_one_leaves_the_queue() {
         Builder::new().workers(1).build().unwrap().run(|| {
             let lock = Rc::new(Reentrant::new(()));
             let order = Rc::new(Cell::new(0));

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::{OnceLock, PoisonError};
 
 use super::input::Input;
-use super::standard::Standard;
+use super::stream::StdStream;
 use crate::sync::{Mutex, MutexGuard};
 
 /// Handle to standard input, shared by the process: [`std::io::Stdin`] for green threads; returned
@@ -67,7 +67,7 @@ pub struct StdinLock<'a> {
 pub fn stdin() -> Stdin {
     static SHARED: OnceLock<Mutex<Input>> = OnceLock::new();
     Stdin {
-        shared: SHARED.get_or_init(|| Mutex::new(Input::new(Standard::In))),
+        shared: SHARED.get_or_init(|| Mutex::new(Input::new(StdStream::In))),
     }
 }
 

@@ -8,23 +8,23 @@
 //! | `Done` | the outcome is here | the caller to `Left` |
 //! | `Left` | the caller has the outcome, or does not want it any more | nobody |
 //!
-//! What is dropped because nobody wants it is dropped with its panics contained: on the caller's thread the closure of a
-//! call that was never made, on the pool's the outcome of one that was.
+//! What is dropped because nobody wants it is dropped with its panics contained: on the caller's
+//! thread the closure of a call that was never made, on the pool's the outcome of one that was.
 
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
-use crate::green::{Outcome, Unparker, contain};
+use crate::green::{Outcome, Unparker, catch_and_discard};
 use crate::shim::lock;
 
 /// A job as the pool sees it.
 pub(super) trait Call: Send + Sync {
     /// Under the pool's lock, when it is taken out of its queue. False: its caller has left.
     fn claim(&self) -> bool;
-    fn is_left(&self) -> bool;
+    fn is_abandoned(&self) -> bool;
     /// Makes a call that was claimed.
-    fn make(&self);
+    fn run(&self);
 }
 
 enum Stage<F, T> {
@@ -32,13 +32,13 @@ enum Stage<F, T> {
     Claimed(F),
     Running,
     Done(Outcome<T>),
-    Left,
+    Abandoned,
 }
 
 /// What a caller that leaves finds.
-pub(super) struct Leftover<F, T>(Stage<F, T>);
+pub(super) struct Abandoned<F, T>(Stage<F, T>);
 
-impl<F, T> Leftover<F, T> {
+impl<F, T> Abandoned<F, T> {
     /// Its entry is still in a queue.
     pub(super) fn was_queued(&self) -> bool {
         matches!(self.0, Stage::Queued(_))
@@ -46,7 +46,7 @@ impl<F, T> Leftover<F, T> {
 
     /// Not under a lock: what is dropped may do anything.
     pub(super) fn discard(self) {
-        contain(|| drop(self.0));
+        catch_and_discard(|| drop(self.0));
     }
 }
 
@@ -67,7 +67,7 @@ impl<F: FnOnce() -> T, T> Job<F, T> {
     /// The outcome, if it is there.
     pub(super) fn take(&self) -> Option<Outcome<T>> {
         let mut stage = lock(&self.stage);
-        match mem::replace(&mut *stage, Stage::Left) {
+        match mem::replace(&mut *stage, Stage::Abandoned) {
             Stage::Done(outcome) => Some(outcome),
             other => {
                 *stage = other;
@@ -77,19 +77,19 @@ impl<F: FnOnce() -> T, T> Job<F, T> {
     }
 
     pub(super) fn is_taken(&self) -> bool {
-        matches!(*lock(&self.stage), Stage::Left)
+        matches!(*lock(&self.stage), Stage::Abandoned)
     }
 
     /// The caller takes the call back, if no pool thread has claimed it. Under the pool's lock.
-    pub(super) fn withdraw(&self) -> Option<Leftover<F, T>> {
+    pub(super) fn withdraw(&self) -> Option<Abandoned<F, T>> {
         let mut stage = lock(&self.stage);
         let is_queued = matches!(*stage, Stage::Queued(_));
-        is_queued.then(|| Leftover(mem::replace(&mut *stage, Stage::Left)))
+        is_queued.then(|| Abandoned(mem::replace(&mut *stage, Stage::Abandoned)))
     }
 
     /// The caller goes away.
-    pub(super) fn leave(&self) -> Leftover<F, T> {
-        Leftover(mem::replace(&mut *lock(&self.stage), Stage::Left))
+    pub(super) fn abandon(&self) -> Abandoned<F, T> {
+        Abandoned(mem::replace(&mut *lock(&self.stage), Stage::Abandoned))
     }
 }
 
@@ -100,7 +100,7 @@ where
 {
     fn claim(&self) -> bool {
         let mut stage = lock(&self.stage);
-        match mem::replace(&mut *stage, Stage::Left) {
+        match mem::replace(&mut *stage, Stage::Abandoned) {
             Stage::Queued(f) => {
                 *stage = Stage::Claimed(f);
                 true
@@ -112,11 +112,11 @@ where
         }
     }
 
-    fn is_left(&self) -> bool {
-        matches!(*lock(&self.stage), Stage::Left)
+    fn is_abandoned(&self) -> bool {
+        matches!(*lock(&self.stage), Stage::Abandoned)
     }
 
-    fn make(&self) {
+    fn run(&self) {
         let f = {
             let mut stage = lock(&self.stage);
             match mem::replace(&mut *stage, Stage::Running) {
@@ -129,9 +129,9 @@ where
         };
         let outcome = catch_unwind(AssertUnwindSafe(f));
         let mut stage = lock(&self.stage);
-        if matches!(*stage, Stage::Left) {
+        if matches!(*stage, Stage::Abandoned) {
             drop(stage);
-            contain(|| drop(outcome));
+            catch_and_discard(|| drop(outcome));
             return;
         }
         *stage = Stage::Done(outcome);

@@ -1,10 +1,11 @@
-//! Calls that truly block (files, name look-ups), made by a thread of the pool (`pool.rs`): the green thread waits, its
-//! worker goes on. On an OS thread the call is made in place.
+//! Calls that truly block (files, name look-ups), made by a thread of the pool (`pool.rs`): the
+//! green thread waits, its worker goes on. On an OS thread the call is made in place.
 //!
-//! What a cancellation does to a call: while the call is queued it is taken back, never made, and its closure is dropped.
-//! Once a pool thread has claimed it, [`OnceClaimed`] decides. A call that changes something which outlives its caller (the
-//! position of a file, what is on a disk, a child process) is never made for a caller that has left: either it is waited for, or
-//! what it returns goes where the next caller finds it.
+//! What a cancellation does to a call: while the call is queued it is taken back, never made, and
+//! its closure is dropped. Once a pool thread has claimed it, [`OnceClaimed`] decides. A call that
+//! changes something which outlives its caller (the position of a file, what is on a disk, a child
+//! process) is never made for a caller that has left: either it is waited for, or what it returns
+//! goes where the next caller finds it.
 
 mod job;
 pub(super) mod pool;
@@ -14,20 +15,22 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use super::blocking::job::Job;
-use super::blocking::pool::{Kind, Pool, owner_of_thread};
-use super::scheduler::context::Context;
+use super::blocking::pool::{CallKind, Pool, owner_of_thread};
+use super::scheduler::runtime_context::RuntimeContext;
 use super::scheduler::shared::Shared;
-use crate::green::park::raise_if_cancelled;
-use crate::green::{Cancelled, Home, OnCancel, Reason, Wait, Wake, park};
+use crate::green::park::unwind_if_cancelled;
+use crate::green::{Cancelled, OnCancel, Reason, Wait, Wake, WorkerContext, park};
 
 /// What a cancellation of the caller does to a call that a pool thread has claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OnceClaimed {
     /// The caller unwinds; what the call returns is dropped. For calls that change nothing.
     Abandon,
-    /// The caller waits for the end of the call; the cancellation is raised at its next wait. For calls that end soon.
+    /// The caller waits for the end of the call; the cancellation is raised at its next wait. For
+    /// calls that end soon.
     Shield,
-    /// The caller goes on without what the call returns, which is dropped: its destructor sees to it that nothing gets lost.
+    /// The caller goes on without what the call returns, which is dropped: its destructor sees to
+    /// it that nothing gets lost.
     Detach,
 }
 
@@ -45,7 +48,7 @@ struct Caller<'a, F: FnOnce() -> T, T> {
 impl<F: FnOnce() -> T, T> Drop for Caller<'_, F, T> {
     fn drop(&mut self) {
         if !self.job.is_taken() {
-            self.pool.leave(&self.job);
+            self.pool.abandon(&self.job);
         }
     }
 }
@@ -53,12 +56,12 @@ impl<F: FnOnce() -> T, T> Drop for Caller<'_, F, T> {
 /// None: detached.
 #[track_caller]
 fn call<T: Send + 'static>(
-    kind: Kind,
+    kind: CallKind,
     reason: Reason,
     once_claimed: OnceClaimed,
     f: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<Option<T>> {
-    let Some(context) = Home::get().and_then(Context::of) else {
+    let Some(context) = WorkerContext::get().and_then(RuntimeContext::of) else {
         return Ok(Some(f()));
     };
     let shared = &context.shared;
@@ -69,7 +72,7 @@ fn call<T: Send + 'static>(
         job,
     };
     let mut wait = Wait::new(reason).on_cancel(match once_claimed {
-        OnceClaimed::Abandon => OnCancel::Raise,
+        OnceClaimed::Abandon => OnCancel::Unwind,
         OnceClaimed::Shield | OnceClaimed::Detach => OnCancel::Defer,
     });
     loop {
@@ -82,7 +85,7 @@ fn call<T: Send + 'static>(
             continue;
         }
         if caller.pool.withdraw(&caller.job) {
-            raise_if_cancelled();
+            unwind_if_cancelled();
             // Not reached: what was due a moment ago is due still.
             return Err(io::Error::other(Cancelled::new()));
         }
@@ -103,10 +106,12 @@ fn attached<T>(value: Option<T>) -> io::Result<T> {
     value.ok_or_else(|| io::Error::other(Cancelled::new()))
 }
 
-/// Calls `f` where it may block. Its panic comes out here. For calls that change nothing, or whose maker answers for that.
+/// Calls `f` where it may block. Its panic comes out here. For calls that change nothing, or whose
+/// maker answers for that.
 ///
-/// Cancelled meanwhile, the green thread unwinds at once. If `f` has not started it never does, and is dropped here; else
-/// it runs to its end and its result is dropped there. A thread that is unwinding already waits on.
+/// Cancelled meanwhile, the green thread unwinds at once. If `f` has not started it never does, and
+/// is dropped here; else it runs to its end and its result is dropped there. A thread that is
+/// unwinding already waits on.
 ///
 /// # Errors
 ///
@@ -114,17 +119,18 @@ fn attached<T>(value: Option<T>) -> io::Result<T> {
 #[track_caller]
 pub(crate) fn run<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     attached(call(
-        Kind::General,
+        CallKind::General,
         Reason::Blocking,
         OnceClaimed::Abandon,
         f,
     )?)
 }
 
-/// Calls `f` where it may block, for a short call whose outcome must not get lost. Its panic comes out here.
+/// Calls `f` where it may block, for a short call whose outcome must not get lost. Its panic comes
+/// out here.
 ///
-/// Cancelled while the call is queued, the green thread unwinds, and `f` is dropped here. Once it has been claimed, a cancellation
-/// waits until it has come to its end.
+/// Cancelled while the call is queued, the green thread unwinds, and `f` is dropped here. Once it
+/// has been claimed, a cancellation waits until it has come to its end.
 ///
 /// # Errors
 ///
@@ -134,7 +140,7 @@ pub(crate) fn run_shielded<T: Send + 'static>(
     f: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<T> {
     attached(call(
-        Kind::General,
+        CallKind::General,
         Reason::Blocking,
         OnceClaimed::Shield,
         f,
@@ -150,7 +156,12 @@ pub(crate) fn run_shielded<T: Send + 'static>(
 pub(crate) fn on_file<T: Send + 'static>(
     f: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    attached(call(Kind::General, Reason::File, OnceClaimed::Abandon, f)?)?
+    attached(call(
+        CallKind::General,
+        Reason::File,
+        OnceClaimed::Abandon,
+        f,
+    )?)?
 }
 
 /// As [`run_shielded`], for calls on files that change something which outlives the caller.
@@ -162,13 +173,19 @@ pub(crate) fn on_file<T: Send + 'static>(
 pub(crate) fn on_file_shielded<T: Send + 'static>(
     f: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    attached(call(Kind::General, Reason::File, OnceClaimed::Shield, f)?)?
+    attached(call(
+        CallKind::General,
+        Reason::File,
+        OnceClaimed::Shield,
+        f,
+    )?)?
 }
 
 /// Calls `f`, which may block for ever, on a file that waits for others. Its panic comes out here.
 ///
-/// Cancelled while the call is queued, the green thread unwinds, and `f` is dropped here. Once it has been claimed, a cancellation makes
-/// this return `None` at once, and the next wait raises it: `f` goes on, and its result is dropped on the pool.
+/// Cancelled while the call is queued, the green thread unwinds, and `f` is dropped here. Once it
+/// has been claimed, a cancellation makes this return `None` at once, and the next wait raises it:
+/// `f` goes on, and its result is dropped on the pool.
 ///
 /// # Errors
 ///
@@ -177,7 +194,7 @@ pub(crate) fn on_file_shielded<T: Send + 'static>(
 pub(crate) fn on_stream<T: Send + 'static>(
     f: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<Option<T>> {
-    call(Kind::General, Reason::File, OnceClaimed::Detach, f)
+    call(CallKind::General, Reason::File, OnceClaimed::Detach, f)
 }
 
 /// As [`run`], for looking names up: at most a quarter of the pool is at that at once.
@@ -189,5 +206,10 @@ pub(crate) fn on_stream<T: Send + 'static>(
 pub(crate) fn look_up<T: Send + 'static>(
     f: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    attached(call(Kind::LookUp, Reason::LookUp, OnceClaimed::Abandon, f)?)?
+    attached(call(
+        CallKind::LookUp,
+        Reason::LookUp,
+        OnceClaimed::Abandon,
+        f,
+    )?)?
 }

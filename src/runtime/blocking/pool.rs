@@ -1,21 +1,24 @@
-//! OS threads for calls that truly block, and the queues in which calls wait for them. Who calls, and what a cancellation
-//! does, is in `blocking.rs`.
+//! OS threads for calls that truly block, and the queues in which calls wait for them. Who calls,
+//! and what a cancellation does, is in `blocking.rs`.
 //!
-//! The pool grows by a thread when a call finds none idle, up to the builder's limit; past that, calls wait in the
-//! order in which they came. A thread that was idle for ten seconds goes.
+//! The pool grows by a thread when a call finds none idle, up to the builder's limit; past that,
+//! calls wait in the order in which they came. A thread that was idle for ten seconds goes.
 //!
-//! How long the queue gets: whoever queues a call waits for it, and takes it back when it is cancelled before the call
-//! has started. So there are never more calls than green threads that wait (`max_threads` bounds those), and what the
-//! queue holds of cancelled ones is less than half of it and some. It is not silent either: `Metrics` counts, a dump
-//! shows who waits, and the watchdog reports calls that have waited for a period.
+//! How long the queue gets: whoever queues a call waits for it, and takes it back when it is
+//! cancelled before the call has started. So there are never more calls than green threads that
+//! wait (`max_threads` bounds those), and what the queue holds of cancelled ones is less than half
+//! of it and some. It is not silent either: `Metrics` counts, a dump shows who waits, and the
+//! watchdog reports calls that have waited for a period.
 //!
-//! Name look-ups have a queue of their own, and at most a quarter of the pool's threads (at least one) are at them: a
-//! name server that does not answer holds up other look-ups, but no file and no `unblock`.
+//! Name look-ups have a queue of their own, and at most a quarter of the pool's threads (at least
+//! one) are at them: a name server that does not answer holds up other look-ups, but no file and no
+//! `unblock`.
 //!
-//! PL1. A job goes from `Queued` to `Claimed` or `Left` under the pool's lock, and is in a queue exactly while it is `Queued`,
-//!      or `Left` and counted in `left`.
-//! PL2. `idle` counts the threads inside `more.wait`; who queues a job that may start, or makes one startable, wakes one.
-//!      A thread that ends a look-up and so makes another startable looks at the queues itself.
+//! PL1. A job goes from `Queued` to `Claimed` or `Left` under the pool's lock, and is in a queue
+//!      exactly while it is `Queued`, or `Left` and counted in `abandoned_count`.
+//! PL2. `idle` counts the threads inside `more.wait`; who queues a job that may start, or makes one
+//!      startable, wakes one. A thread that ends a look-up and so makes another startable looks at
+//!      the queues itself.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -32,7 +35,7 @@ const IDLE: Duration = Duration::from_secs(10);
 
 /// What kind of call it is, which decides where it queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum CallKind {
     General,
     LookUp,
 }
@@ -52,14 +55,14 @@ struct Queues {
     general: VecDeque<Entry>,
     look_ups: VecDeque<Entry>,
     /// How many entries of both have been left by their callers.
-    left: usize,
+    abandoned_count: usize,
     /// How many entries there have ever been.
     arrived: u64,
     threads: usize,
     idle: usize,
     looking_up: usize,
     /// How many threads there have ever been.
-    born: u64,
+    threads_started: u64,
     closed: bool,
 }
 
@@ -74,7 +77,7 @@ pub(crate) struct PoolMetrics {
 
 /// Calls that have waited for long.
 #[derive(Debug)]
-pub(crate) struct Jam {
+pub(crate) struct Backlog {
     pub(crate) queued: usize,
     pub(crate) longest: Duration,
     pub(crate) threads: usize,
@@ -122,19 +125,20 @@ impl Pool {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues a call. `owner` is what the pool belongs to, which [`owner_of_thread`] gives to the call.
+    /// Queues a call. `owner` is what the pool belongs to, which [`owner_of_thread`] gives to the
+    /// call.
     pub(super) fn submit<O: Any + Send + Sync>(
         self: &Arc<Pool>,
         owner: &Arc<O>,
-        kind: Kind,
+        kind: CallKind,
         call: Arc<dyn Call>,
     ) -> io::Result<()> {
         let mut queues = self.lock();
         let number = queues.arrived;
         queues.arrived += 1;
         let queue = match kind {
-            Kind::General => &mut queues.general,
-            Kind::LookUp => &mut queues.look_ups,
+            CallKind::General => &mut queues.general,
+            CallKind::LookUp => &mut queues.look_ups,
         };
         queue.push_back(Entry {
             call,
@@ -146,10 +150,11 @@ impl Pool {
             && let Err(error) = self.grow(&mut queues, Arc::<O>::clone(owner))
             && queues.threads == 0
         {
-            // Nobody would ever make the call; no other is queued, or its caller would have been told the same.
+            // Nobody would ever make the call; no other is queued, or its caller would have been
+            // told the same.
             match kind {
-                Kind::General => queues.general.pop_back(),
-                Kind::LookUp => queues.look_ups.pop_back(),
+                CallKind::General => queues.general.pop_back(),
+                CallKind::LookUp => queues.look_ups.pop_back(),
             };
             return Err(io::Error::new(
                 error.kind(),
@@ -165,29 +170,30 @@ impl Pool {
 
     /// One more thread.
     fn grow(self: &Arc<Pool>, queues: &mut Queues, owner: Owner) -> io::Result<()> {
-        let name = format!("{}-pool-{}", self.name, queues.born);
+        let name = format!("{}-pool-{}", self.name, queues.threads_started);
         let pool = Arc::clone(self);
         std::thread::Builder::new()
             .name(name)
             .spawn(move || serve(&pool, owner))?;
-        queues.born += 1;
+        queues.threads_started += 1;
         queues.threads += 1;
         Ok(())
     }
 
-    /// The caller of `job` goes away. If it has not started, it never will (PL1), and what it holds is dropped here.
-    pub(super) fn leave<F, T>(&self, job: &Job<F, T>)
+    /// The caller of `job` goes away. If it has not started, it never will (PL1), and what it holds
+    /// is dropped here.
+    pub(super) fn abandon<F, T>(&self, job: &Job<F, T>)
     where
         F: FnOnce() -> T,
     {
         let mut queues = self.lock();
-        let leftover = job.leave();
-        if leftover.was_queued() {
-            queues.left += 1;
+        let abandoned = job.abandon();
+        if abandoned.was_queued() {
+            queues.abandoned_count += 1;
             queues.sweep();
         }
         drop(queues);
-        leftover.discard();
+        abandoned.discard();
     }
 
     /// The caller of `job` takes it back, if no thread has claimed it: then it is never made (PL1).
@@ -196,13 +202,13 @@ impl Pool {
         F: FnOnce() -> T,
     {
         let mut queues = self.lock();
-        let Some(leftover) = job.withdraw() else {
+        let Some(abandoned) = job.withdraw() else {
             return false;
         };
-        queues.left += 1;
+        queues.abandoned_count += 1;
         queues.sweep();
         drop(queues);
-        leftover.discard();
+        abandoned.discard();
         true
     }
 
@@ -217,12 +223,12 @@ impl Pool {
     }
 
     /// Whether calls have waited for `patience` or longer.
-    pub(crate) fn jam(&self, now: Tick, patience: Duration) -> Option<Jam> {
+    pub(crate) fn backlog(&self, now: Tick, patience: Duration) -> Option<Backlog> {
         let queues = self.lock();
         let first = [queues.general.front(), queues.look_ups.front()];
         let oldest = first.into_iter().flatten().map(|entry| entry.since);
         let longest = Duration::from_nanos(now.saturating_sub(oldest.min()?));
-        (longest >= patience && queues.waiting() > 0).then(|| Jam {
+        (longest >= patience && queues.waiting() > 0).then(|| Backlog {
             queued: queues.waiting(),
             longest,
             threads: queues.threads,
@@ -239,49 +245,50 @@ impl Pool {
 impl Queues {
     /// How many calls wait to be started.
     fn waiting(&self) -> usize {
-        (self.general.len() + self.look_ups.len()).saturating_sub(self.left)
+        (self.general.len() + self.look_ups.len()).saturating_sub(self.abandoned_count)
     }
 
-    /// How many may be started now, as far as their kind goes. Those that were left count too: better a thread too many.
+    /// How many may be started now, as far as their kind goes. Those that were left count too:
+    /// better a thread too many.
     fn startable(&self, most_look_ups: usize) -> usize {
         let room = most_look_ups.saturating_sub(self.looking_up);
         self.general.len() + self.look_ups.len().min(room)
     }
 
     /// Takes the call that has waited longest, among those that may start.
-    fn take(&mut self, most_look_ups: usize) -> Option<(Kind, Arc<dyn Call>)> {
+    fn take(&mut self, most_look_ups: usize) -> Option<(CallKind, Arc<dyn Call>)> {
         loop {
             let general = self.general.front().map(|entry| entry.number);
             let look_up = self.look_ups.front().map(|entry| entry.number);
             let look_up = look_up.filter(|_| self.looking_up < most_look_ups);
             let kind = match (general, look_up) {
                 (None, None) => return None,
-                (Some(general), Some(look_up)) if look_up < general => Kind::LookUp,
-                (None, Some(_)) => Kind::LookUp,
-                (Some(_), _) => Kind::General,
+                (Some(general), Some(look_up)) if look_up < general => CallKind::LookUp,
+                (None, Some(_)) => CallKind::LookUp,
+                (Some(_), _) => CallKind::General,
             };
             let entry = match kind {
-                Kind::General => self.general.pop_front(),
-                Kind::LookUp => self.look_ups.pop_front(),
+                CallKind::General => self.general.pop_front(),
+                CallKind::LookUp => self.look_ups.pop_front(),
             };
             let call = entry?.call;
             if call.claim() {
-                if kind == Kind::LookUp {
+                if kind == CallKind::LookUp {
                     self.looking_up += 1;
                 }
                 return Some((kind, call));
             }
-            self.left -= 1;
+            self.abandoned_count -= 1;
         }
     }
 
     /// Drops what was left, if that is most of it.
     fn sweep(&mut self) {
-        const FEW: usize = 32;
-        if self.left * 2 > self.general.len() + self.look_ups.len() + FEW {
-            self.general.retain(|entry| !entry.call.is_left());
-            self.look_ups.retain(|entry| !entry.call.is_left());
-            self.left = 0;
+        const SWEEP_SLACK: usize = 32;
+        if self.abandoned_count * 2 > self.general.len() + self.look_ups.len() + SWEEP_SLACK {
+            self.general.retain(|entry| !entry.call.is_abandoned());
+            self.look_ups.retain(|entry| !entry.call.is_abandoned());
+            self.abandoned_count = 0;
         }
     }
 }
@@ -296,11 +303,11 @@ fn serve(pool: &Pool, owner: Owner) {
         if let Some((kind, call)) = queues.take(pool.most_look_ups) {
             drop(queues);
             drop(own);
-            call.make();
+            call.run();
             drop(call);
             own = OwnThread::mark();
             queues = pool.lock();
-            if kind == Kind::LookUp {
+            if kind == CallKind::LookUp {
                 queues.looking_up -= 1;
             }
             continue;

@@ -11,7 +11,7 @@ use std::sync::{Mutex, TryLockError};
 use super::registry::{self, ThreadInfo};
 use super::report::ReportKind;
 use super::wait_graph::{self, Holder, Hope, Reported, Seen};
-use crate::green::block::blocks;
+use crate::green::block::slab;
 use crate::runtime::config::OnDeadlock;
 use crate::runtime::scheduler::shared::Shared;
 use crate::sys::clock;
@@ -91,7 +91,7 @@ fn act(shared: &Shared, text: &str) {
                 report();
             }
             let _first = shared.deadlock.set(text.into());
-            for green in blocks::all() {
+            for green in slab::all() {
                 if green.group() == shared.group {
                     green.cancel();
                 }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::registry::{self, ThreadInfo, ThreadState, WaitsFor};
-use crate::green::budget::spend_quietly;
+use crate::green::budget::poll_budget_quietly;
 use crate::green::thread::ThreadId;
 use crate::runtime::scheduler::shared::{self, Phase, Shared};
 use crate::sys::os_threads::{self, Doing};
@@ -77,7 +77,7 @@ pub struct WorkerInfo {
 #[must_use]
 #[track_caller]
 pub fn dump() -> Dump {
-    spend_quietly(Location::caller());
+    poll_budget_quietly(Location::caller());
     take()
 }
 
@@ -305,7 +305,7 @@ pub(in crate::runtime) mod on_signal {
                 let _own = OwnThread::mark();
                 let mut bytes = [0; 64];
                 while here.read(&mut bytes).is_ok_and(|count| count > 0) {
-                    say(&super::take().to_string());
+                    eprintln_lossy(&super::take().to_string());
                 }
             })?;
         signal_hook::low_level::pipe::register(signal, there)?;

@@ -9,7 +9,7 @@ use std::panic::{PanicHookInfo, set_hook, take_hook};
 use std::sync::Once;
 
 use crate::green::cancel::note_panic;
-use crate::green::{Green, Home};
+use crate::green::{ThreadInner, WorkerContext};
 
 type Hook = Box<dyn Fn(&PanicHookInfo<'_>) + Sync + Send + 'static>;
 
@@ -26,8 +26,8 @@ pub(crate) fn install() {
         let names = is_same(&before, &take_hook());
         set_hook(Box::new(move |info| {
             note_panic();
-            if names && let Some(home) = Home::get() {
-                name(home.current());
+            if names && let Some(cx) = WorkerContext::get() {
+                name(cx.current());
             }
             before(info);
         }));
@@ -45,12 +45,12 @@ fn is_same(one: &Hook, other: &Hook) -> bool {
 }
 
 #[cold]
-fn name(green: &Green) {
+fn name(green: &ThreadInner) {
     let mut text = match green.name() {
         Some(name) => format!("\nthread '{name}' (green"),
         None => format!("\nthread <unnamed> (green, id {}", green.id()),
     };
-    if let Some(at) = green.born_at() {
+    if let Some(at) = green.spawned_at() {
         text.push_str(&format!(", spawned at {at}"));
     }
     text.push_str(") panicked, on this worker:\n");

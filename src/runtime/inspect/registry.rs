@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use super::report::{ReportKind, Reporter, say};
 use super::wait_graph::{self, Holder};
-use crate::green::block::blocks;
+use crate::green::block::slab;
 use crate::green::thread::ThreadId;
-use crate::green::{Green, GreenRef, Home, Reason, State};
-use crate::runtime::blocking::pool::Jam;
+use crate::green::{Reason, State, ThreadInner, ThreadRef, WorkerContext};
+use crate::runtime::blocking::pool::Backlog;
 use crate::runtime::scheduler::shared::{self, Shared};
 use crate::stack::overflow::{Overflowed, SignalWriter};
 use crate::sys::clock;
@@ -180,13 +180,13 @@ impl fmt::Display for ThreadInfo {
 #[must_use]
 #[track_caller]
 pub fn threads() -> Vec<ThreadInfo> {
-    crate::green::budget::spend_quietly(Location::caller());
+    crate::green::budget::poll_budget_quietly(Location::caller());
     describe_all(|_| true)
 }
 
 /// What is known of the green threads of the process while they are described.
 struct Survey {
-    by_block: HashMap<usize, GreenRef>,
+    by_block: HashMap<usize, ThreadRef>,
     runtimes: Vec<Arc<Shared>>,
     /// Without a descriptor the holders of locks stay unknown.
     peek: Option<Peek>,
@@ -198,17 +198,17 @@ struct Survey {
 const MAX_DESCRIBED: usize = 1000;
 
 /// The threads that are alive and that `is_wanted` says yes to, with what they wait for.
-pub(super) fn describe_all(is_wanted: impl Fn(&Green) -> bool) -> Vec<ThreadInfo> {
+pub(super) fn describe_all(is_wanted: impl Fn(&ThreadInner) -> bool) -> Vec<ThreadInfo> {
     let now = clock::now();
     let mut survey = Survey {
-        by_block: (blocks::all().into_iter())
-            .map(|green| (std::ptr::from_ref::<Green>(&green).addr(), green))
+        by_block: (slab::all().into_iter())
+            .map(|green| (std::ptr::from_ref::<ThreadInner>(&green).addr(), green))
             .collect(),
         runtimes: shared::runtimes(),
         peek: Peek::new().ok(),
         described: 0,
     };
-    let wanted: Vec<GreenRef> = (survey.by_block.values())
+    let wanted: Vec<ThreadRef> = (survey.by_block.values())
         .filter(|green| is_wanted(green))
         .cloned()
         .collect();
@@ -221,14 +221,14 @@ pub(super) fn describe_all(is_wanted: impl Fn(&Green) -> bool) -> Vec<ThreadInfo
 }
 
 impl Survey {
-    fn describe(&mut self, green: &Green, now: clock::Tick) -> Option<ThreadInfo> {
+    fn describe(&mut self, green: &ThreadInner, now: clock::Tick) -> Option<ThreadInfo> {
         let since = green.since();
         let mut info = describe(green, now)?;
         let runtime = self
             .runtimes
             .iter()
             .find(|runtime| runtime.group == green.group());
-        info.worker = runtime.and_then(|runtime| runtime.worker_with(green.home()));
+        info.worker = runtime.and_then(|runtime| runtime.worker_with(green.remote()));
         if info.state == ThreadState::Waiting {
             let waits_for = self.waits_for(green);
             // WG2 in `wait_graph.rs`.
@@ -239,7 +239,7 @@ impl Survey {
         Some(info)
     }
 
-    fn waits_for(&mut self, green: &Green) -> Option<WaitsFor> {
+    fn waits_for(&mut self, green: &ThreadInner) -> Option<WaitsFor> {
         match green.reason() {
             Reason::Join | Reason::Mutex | Reason::RwLock => self.holder(green),
             Reason::Send | Reason::Receive => match green.subject() {
@@ -259,10 +259,10 @@ impl Survey {
         }
     }
 
-    fn holder(&mut self, green: &Green) -> Option<WaitsFor> {
+    fn holder(&mut self, green: &ThreadInner) -> Option<WaitsFor> {
         let holder = wait_graph::holder(self.peek.as_mut()?, green);
         match holder {
-            Holder::Green(block) => self.by_block.get(&block).map(|green| WaitsFor::LockOf {
+            Holder::ThreadInner(block) => self.by_block.get(&block).map(|green| WaitsFor::LockOf {
                 id: ThreadId(green.id()),
                 name: green.name().map(String::from),
             }),
@@ -282,7 +282,7 @@ impl Survey {
     }
 }
 
-pub(super) fn describe(green: &Green, now: clock::Tick) -> Option<ThreadInfo> {
+pub(super) fn describe(green: &ThreadInner, now: clock::Tick) -> Option<ThreadInfo> {
     let state = match green.state() {
         State::New => ThreadState::Unstarted,
         State::Ready if green.reason() == Reason::None => ThreadState::Unstarted,
@@ -294,7 +294,7 @@ pub(super) fn describe(green: &Green, now: clock::Tick) -> Option<ThreadInfo> {
     Some(ThreadInfo {
         id: ThreadId(green.id()),
         name: green.name().map(String::from),
-        spawned_at: green.born_at(),
+        spawned_at: green.spawned_at(),
         state,
         waits_in: green.reason().text(),
         waits_at: green.at(),
@@ -338,7 +338,7 @@ pub(crate) fn report_refusing(group: usize, patience: Duration) {
     );
     // A `String` takes everything.
     let _written = list(&mut text, &alive(group), fate);
-    say(&text);
+    eprintln_lossy(&text);
 }
 
 /// Who has not ended when a runtime was [shut down](crate::Runtime::shutdown): cancelled, and left
@@ -405,7 +405,7 @@ impl std::error::Error for ShutdownError {}
 /// Reports that `green` has kept its worker for `span`, and what its OS thread does.
 pub(super) fn report_stuck(
     reporter: &Reporter,
-    green: &Green,
+    green: &ThreadInner,
     span: Duration,
     os_thread: Option<i32>,
 ) {
@@ -461,12 +461,12 @@ pub(super) fn report_stuck(
 }
 
 /// Reports that blocking calls have waited for long to be made.
-pub(super) fn report_jam(reporter: &Reporter, jam: &Jam) {
-    let Jam {
+pub(super) fn report_backlog(reporter: &Reporter, backlog: &Backlog) {
+    let Backlog {
         queued,
         longest,
         threads,
-    } = jam;
+    } = backlog;
     let text = format!(
         "rustlet: {queued} blocking calls (unblock, files, name look-ups) wait for a thread of the pool, the first for {longest:?}; \
          its {threads} threads are at other calls, or all that may look names up are. runtime::Builder::blocking_threads raises the limit"
@@ -476,13 +476,13 @@ pub(super) fn report_jam(reporter: &Reporter, jam: &Jam) {
 
 /// For the report of an overflow, in a signal handler: no locks, no allocation.
 pub(crate) fn describe_overflow(writer: &mut SignalWriter, overflowed: Overflowed) {
-    let Some(home) = Home::get() else {
+    let Some(cx) = WorkerContext::get() else {
         writer.text(
             "a thread that is not green, reaching into the guard of a stack that is not its own,",
         );
         return;
     };
-    let green = home.current();
+    let green = cx.current();
     writer.text("green thread ");
     if let Some(name) = green.name() {
         writer.text("'");
@@ -492,7 +492,7 @@ pub(crate) fn describe_overflow(writer: &mut SignalWriter, overflowed: Overflowe
     writer.text("ThreadId(");
     writer.number(green.id().get());
     writer.text(")");
-    if let Some(at) = green.born_at() {
+    if let Some(at) = green.spawned_at() {
         writer.text(", spawned at ");
         writer.text(at.file());
         writer.text(":");

@@ -87,7 +87,7 @@ impl Reporter {
     /// Makes a report. A hook that panics has its message printed, and nothing else happens.
     pub(crate) fn report(&self, kind: ReportKind, text: &str) {
         let Some(hook) = &self.0 else {
-            return say(text);
+            return eprintln_lossy(text);
         };
         let report = Report {
             kind,
@@ -109,6 +109,6 @@ impl fmt::Debug for Reporter {
 }
 
 /// Writes a line to stderr. A closed stderr is no reason to panic, in a destructor least of all.
-pub(crate) fn say(line: &str) {
+pub(crate) fn eprintln_lossy(line: &str) {
     let _unheard = writeln!(std::io::stderr(), "{line}");
 }

@@ -7,8 +7,8 @@
 //!
 //! Nothing here stops a thread. What is said of several threads is true of one moment all the same:
 //!
-//! - **WG1** The moment at which a wait began ([`Green::since`]) is different for each wait of a
-//!   worker. A thread that is seen to wait twice, with the same moment, waited all the time in
+//! - **WG1** The moment at which a wait began ([`ThreadInner::since`]) is different for each wait
+//!   of a worker. A thread that is seen to wait twice, with the same moment, waited all the time in
 //!   between.
 //! - **WG2** Everything is read between two looks at the waits, and counts only if they are the
 //!   same in both looks. Whoever waits for a lock has borrowed it, so its words were there in
@@ -18,10 +18,10 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
 
-use crate::green::block::blocks;
-use crate::green::context::home::{self, ADDRESS_BITS};
+use crate::green::block::slab;
+use crate::green::context::worker_context::{self, ADDRESS_BITS};
 use crate::green::os_thread::parked_os_threads;
-use crate::green::{Green, GreenRef, Reason, State};
+use crate::green::{Reason, State, ThreadInner, ThreadRef};
 use crate::sys::mem::Peek;
 use crate::sys::os_threads;
 
@@ -46,7 +46,7 @@ const ADDRESS: usize = (1 << ADDRESS_BITS) - 1;
 const MUTEX_FLAGS: usize = 15;
 
 /// Who has what `green` waits for, as far as can be read right now (WG2).
-pub(super) fn holder(peek: &mut Peek, green: &Green) -> Holder {
+pub(super) fn holder(peek: &mut Peek, green: &ThreadInner) -> Holder {
     let subject = green.subject();
     if subject == 0 {
         return Holder::Unknown;
@@ -69,14 +69,14 @@ pub(super) fn holder(peek: &mut Peek, green: &Green) -> Holder {
 fn held_by(block: usize) -> Holder {
     match block {
         0 => Holder::OsThread,
-        block => Holder::Green(block),
+        block => Holder::ThreadInner(block),
     }
 }
 
 /// A wait as it was seen.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
-    pub(super) green: GreenRef,
+    pub(super) green: ThreadRef,
     since: u64,
     pub(super) holder: Holder,
 }
@@ -89,7 +89,7 @@ impl Seen {
     }
 }
 
-fn address(green: &Green) -> usize {
+fn address(green: &ThreadInner) -> usize {
     std::ptr::from_ref(green).addr()
 }
 
@@ -102,7 +102,7 @@ fn address(green: &Green) -> usize {
 pub(super) fn cycles() -> io::Result<Vec<Vec<Seen>>> {
     let mut peek = Peek::new()?;
     let mut waiting: Vec<Seen> = Vec::new();
-    for green in blocks::all() {
+    for green in slab::all() {
         let since = green.since();
         if green.may_be_deadlocked() && !green.is_limited() && !green.is_cancelled() {
             waiting.push(Seen {
@@ -123,7 +123,7 @@ pub(super) fn cycles() -> io::Result<Vec<Vec<Seen>>> {
         .map(|(index, seen)| (seen.green.id().get(), index))
         .collect();
     let next = |index: usize| match waiting[index].holder {
-        Holder::Green(block) => by_block.get(&block).copied(),
+        Holder::ThreadInner(block) => by_block.get(&block).copied(),
         Holder::EndOf(id) => by_id.get(&id).copied(),
         Holder::Readers(_) | Holder::OsThread | Holder::Unknown => None,
     };
@@ -200,7 +200,7 @@ pub(super) enum Hope {
 }
 
 /// Whether a wait for this can only be ended by another green thread, or by an OS thread that runs.
-fn needs_another_thread(green: &Green) -> bool {
+fn needs_another_thread(green: &ThreadInner) -> bool {
     match green.reason() {
         Reason::Park
         | Reason::Join
@@ -223,12 +223,12 @@ fn needs_another_thread(green: &Green) -> bool {
 /// Whether anything may wake one of the green threads of the runtime `group`. `is_delivered`: no
 /// wake-up is on its way to a worker of it. Threads of another runtime count as alive.
 pub(super) fn hope(group: usize, is_delivered: impl Fn() -> bool) -> Hope {
-    if home::any_by_hand() {
+    if worker_context::any_by_hand() {
         return Hope::Alive;
     }
     let mut moments = Vec::new();
     let mut is_alive = false;
-    let found = blocks::all_while(|green| {
+    let found = slab::all_while(|green| {
         moments.push(green.since());
         if green.state() == State::Done {
             return true;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::registry;
 use crate::green::State;
-use crate::green::block::blocks;
+use crate::green::block::slab;
 use crate::runtime::scheduler::shared::{Phase, Shared};
 use crate::sys::clock;
 use crate::sys::os_threads::OwnThread;
@@ -36,7 +36,7 @@ pub(crate) fn start(shared: &Arc<Shared>, period: Duration) -> std::io::Result<(
 fn watch(shared: &Weak<Shared>, period: Duration) {
     // By id: what it had noted when it was first seen running, and whether it was reported.
     let mut running: HashMap<u64, (u64, u64, bool)> = HashMap::new();
-    let mut jammed = false;
+    let mut had_backlog = false;
     loop {
         let Some(alive) = shared
             .upgrade()
@@ -49,13 +49,13 @@ fn watch(shared: &Weak<Shared>, period: Duration) {
             return;
         }
         let now = clock::now();
-        let jam = alive.pool.jam(now, period);
-        if let Some(jam) = jam.as_ref().filter(|_| !jammed) {
-            registry::report_jam(&alive.config.reporter, jam);
+        let backlog = alive.pool.backlog(now, period);
+        if let Some(backlog) = backlog.as_ref().filter(|_| !had_backlog) {
+            registry::report_backlog(&alive.config.reporter, backlog);
         }
-        jammed = jam.is_some();
+        had_backlog = backlog.is_some();
         let mut seen = HashMap::new();
-        for green in blocks::all() {
+        for green in slab::all() {
             if green.group() != group || green.state() != State::Running {
                 continue;
             }
@@ -68,7 +68,7 @@ fn watch(shared: &Weak<Shared>, period: Duration) {
             let span = Duration::from_nanos(now.saturating_sub(first));
             let report = !reported && span >= period;
             if report {
-                let worker = alive.worker_with(green.home());
+                let worker = alive.worker_with(green.remote());
                 let os_thread =
                     worker.map(|index| alive.peers[index].os_thread.load(Ordering::Relaxed));
                 registry::report_stuck(&alive.config.reporter, &green, span, os_thread);

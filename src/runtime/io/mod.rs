@@ -1,8 +1,9 @@
-//! Waiting for descriptors: a reactor for each worker, and the sources that are registered with one.
+//! Waiting for descriptors: a reactor for each worker, and the sources that are registered with
+//! one.
 
-pub(crate) mod direction;
 #[cfg(not(loom))]
 pub(super) mod reactor;
+pub(crate) mod readiness;
 #[cfg(not(loom))]
 mod scheduled_io;
 #[cfg(not(loom))]

@@ -1,14 +1,15 @@
 //! A worker's reactor: the only file that names polling.
 //!
-//! polling owns the poller's descriptor; on Linux registration and the wait are one system call each on
-//! that descriptor (`sys::epoll` says why), elsewhere both go through polling. Either way a source is
-//! registered once, edge-triggered, in both directions, under the address of its core.
+//! polling owns the poller's descriptor; on Linux registration and the wait are one system call
+//! each on that descriptor (`sys::epoll` says why), elsewhere both go through polling. Either way a
+//! source is registered once, edge-triggered, in both directions, under the address of its core.
 //!
-//! R1. The reactor dereferences the key of an event while it delivers a batch, and at no other time; no
-//!     green thread runs on its worker meanwhile.
-//! R2. A source's core that was registered is dropped by its worker's thread outside of a delivery, or
-//!     handed to [`Port::retire`], which keeps it until the worker has finished the batch that it may be in. A
-//!     source is deleted from the poller first, so later batches do not name it.
+//! R1. The reactor dereferences the key of an event while it delivers a batch, and at no other
+//!     time; no green thread runs on its worker meanwhile.
+//! R2. A source's core that was registered is dropped by its worker's thread outside of a delivery,
+//!     or handed to [`ReactorHandle::retire`], which keeps it until the worker has finished the
+//!     batch that it may be in. A source is deleted from the poller first, so later batches do not
+//!     name it.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -17,32 +18,32 @@ use std::sync::{Arc, Mutex, Weak};
 use polling::Poller;
 
 use super::scheduled_io::ScheduledIo;
-use crate::green::context::remote::Mailbox;
+use crate::green::context::remote::Remote;
 use crate::shim::lock;
 use crate::sys::clock::Tick;
-use crate::sys::poll::alarm::Alarm;
+use crate::sys::poll::timer_fd::Alarm;
 
-/// The key of the bell; no core has that address.
-const BELL: usize = 0;
+/// The key of the notifier; no core has that address.
+const WAKE_KEY: usize = 0;
 
 /// The part of a reactor that other threads may use.
 #[derive(Debug)]
-pub(crate) struct Port {
+pub(crate) struct ReactorHandle {
     poller: Poller,
-    mailbox: &'static Mailbox,
+    remote: &'static Remote,
     /// None once the worker has ended.
-    kept: Mutex<Option<Kept>>,
+    pending: Mutex<Option<Retired>>,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct Retired {
     /// Cores that other threads have dropped.
     retired: Vec<Arc<ScheduledIo>>,
     /// Cores that threads of other workers wait for.
-    guests: Vec<Weak<ScheduledIo>>,
+    foreign: Vec<Weak<ScheduledIo>>,
 }
 
-impl Port {
+impl ReactorHandle {
     /// Registers a source for both directions.
     pub(crate) fn register(&self, fd: BorrowedFd<'_>, core: &Arc<ScheduledIo>) -> io::Result<()> {
         register(&self.poller, fd, Arc::as_ptr(core) as usize)
@@ -53,25 +54,27 @@ impl Port {
         let _gone = self.poller.delete(fd);
     }
 
-    /// R2, from another thread, after [`Port::deregister`].
+    /// R2, from another thread, after [`ReactorHandle::deregister`].
     pub(crate) fn retire(&self, core: Arc<ScheduledIo>) {
-        const MANY: usize = 64;
-        let mut kept = lock(&self.kept);
-        if let Some(Kept { retired, .. }) = &mut *kept {
+        const FREE_BATCH: usize = 64;
+        let mut pending = lock(&self.pending);
+        if let Some(Retired { retired, .. }) = &mut *pending {
             retired.push(core);
-            if retired.len() % MANY == 0 {
-                drop(kept);
-                self.mailbox.bell.ring();
+            if retired.len() % FREE_BATCH == 0 {
+                drop(pending);
+                self.remote.notifier.wake();
             }
         }
     }
 
     /// Remembers that a thread of another worker waits for `core`. False: the worker has ended.
-    pub(super) fn take_guest(&self, core: &Arc<ScheduledIo>) -> bool {
-        match &mut *lock(&self.kept) {
-            Some(kept) => {
-                kept.guests.retain(|guest| guest.strong_count() > 0);
-                kept.guests.push(Arc::downgrade(core));
+    pub(super) fn take_foreign(&self, core: &Arc<ScheduledIo>) -> bool {
+        match &mut *lock(&self.pending) {
+            Some(pending) => {
+                pending
+                    .foreign
+                    .retain(|foreign_io| foreign_io.strong_count() > 0);
+                pending.foreign.push(Arc::downgrade(core));
                 true
             }
             None => false,
@@ -84,41 +87,42 @@ impl Port {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        lock(&self.kept).is_none()
+        lock(&self.pending).is_none()
     }
 }
 
 /// The reactor, its worker's alone.
 pub(crate) struct Reactor {
-    port: Arc<Port>,
+    reactor_handle: Arc<ReactorHandle>,
     events: Events,
 }
 
 impl Reactor {
-    /// A reactor that the bell of `mailbox` wakes.
-    pub(crate) fn new(mailbox: &'static Mailbox) -> io::Result<Reactor> {
+    /// A reactor that the notifier of `remote` wakes.
+    pub(crate) fn new(remote: &'static Remote) -> io::Result<Reactor> {
         let poller = Poller::new()?;
-        mailbox.bell.with_line(|line| match line {
-            Some(line) => register(&poller, line.as_fd(), BELL),
+        remote.notifier.with_wakeup(|wakeup| match wakeup {
+            Some(wakeup) => register(&poller, wakeup.as_fd(), WAKE_KEY),
             None => Ok(()),
         })?;
         Ok(Reactor {
-            port: Arc::new(Port {
+            reactor_handle: Arc::new(ReactorHandle {
                 poller,
-                mailbox,
-                kept: Mutex::new(Some(Kept::default())),
+                remote,
+                pending: Mutex::new(Some(Retired::default())),
             }),
             events: new_events(),
         })
     }
 
-    pub(crate) fn port(&self) -> &Arc<Port> {
-        &self.port
+    pub(crate) fn reactor_handle(&self) -> &Arc<ReactorHandle> {
+        &self.reactor_handle
     }
 
-    /// Makes the descriptor of [`Port::fd`] readable for as long as `fd` is. Its events wake nobody.
+    /// Makes the descriptor of [`ReactorHandle::fd`] readable for as long as `fd` is. Its events
+    /// wake nobody.
     pub(crate) fn mirror(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
-        register_level(&self.port.poller, fd, BELL)
+        register_level(&self.reactor_handle.poller, fd, WAKE_KEY)
     }
 
     /// An alarm that ends a wait; none where it cannot be had.
@@ -128,25 +132,29 @@ impl Reactor {
         Some(alarm)
     }
 
-    /// Waits for at most `timeout` nanoseconds and delivers what has happened. True: to a source, not the bell only.
+    /// Waits for at most `timeout` nanoseconds and delivers what has happened. True: to a source,
+    /// not the notifier only.
     pub(crate) fn poll(&mut self, timeout: Tick) -> io::Result<bool> {
-        wait(&self.port.poller, &mut self.events, timeout)?;
+        wait(&self.reactor_handle.poller, &mut self.events, timeout)?;
         Ok(deliver(&self.events))
     }
 
     /// Drops what other threads have retired. Not during a delivery (R2).
-    pub(crate) fn sweep(&self) {
-        let cores = lock(&self.port.kept)
+    pub(crate) fn free_retired(&self) {
+        let cores = lock(&self.reactor_handle.pending)
             .as_mut()
-            .map(|kept| std::mem::take(&mut kept.retired));
+            .map(|pending| std::mem::take(&mut pending.retired));
         drop(cores);
     }
 
-    /// The worker ends: nobody of its own waits here any more, and others must look for another home.
+    /// The worker ends: nobody of its own waits here any more, and others must look for another
+    /// home.
     pub(crate) fn close(&self) {
-        let kept = lock(&self.port.kept).take().unwrap_or_default();
-        for guest in kept.guests.iter().filter_map(Weak::upgrade) {
-            guest.rouse();
+        let pending = lock(&self.reactor_handle.pending)
+            .take()
+            .unwrap_or_default();
+        for foreign_io in pending.foreign.iter().filter_map(Weak::upgrade) {
+            foreign_io.wake_all();
         }
     }
 }
@@ -180,7 +188,7 @@ mod by_platform {
 
     pub(super) fn deliver(events: &Events) -> bool {
         let mut any = false;
-        for event in events.iter().filter(|event| event.key != BELL) {
+        for event in events.iter().filter(|event| event.key != WAKE_KEY) {
             any = true;
             ScheduledIo::deliver(event.key, event.readable, event.writable, event.ended);
         }
@@ -228,9 +236,10 @@ mod by_platform {
 
     pub(super) fn deliver(events: &Events) -> bool {
         let mut any = false;
-        for event in events.iter().filter(|event| event.key != BELL) {
+        for event in events.iter().filter(|event| event.key != WAKE_KEY) {
             any = true;
-            // Without RDHUP nothing tells a short read from the last one: never take it for drained.
+            // Without RDHUP nothing tells a short read from the last one: never take it for
+            // drained.
             ScheduledIo::deliver(event.key, event.readable, event.writable, true);
         }
         any

@@ -2,11 +2,12 @@
 //! The readiness of one source, as a reactor delivers it and as threads wait for it.
 //!
 //! SO1. The address of one that is registered stays good until it is retired (R2 in `reactor.rs`).
-//! SO2. `ended` is set before the direction becomes ready, so a reader that was woken by the event sees it.
+//! SO2. `ended` is set before the direction becomes ready, so a reader that was woken by the event
+//!      sees it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::direction::{Direction, Wakeable};
+use super::readiness::{Readiness, Wakeable};
 use crate::green::Unparker;
 
 impl Wakeable for Unparker {
@@ -18,24 +19,24 @@ impl Wakeable for Unparker {
 /// What the reactor sees of a source.
 #[derive(Debug)]
 pub(crate) struct ScheduledIo {
-    pub(super) read: Direction<Unparker>,
-    pub(super) write: Direction<Unparker>,
+    pub(super) read: Readiness<Unparker>,
+    pub(super) write: Readiness<Unparker>,
     pub(super) ended: AtomicBool,
 }
 
 impl ScheduledIo {
     pub(super) fn new() -> ScheduledIo {
         ScheduledIo {
-            read: Direction::new(),
-            write: Direction::new(),
+            read: Readiness::new(),
+            write: Readiness::new(),
             ended: AtomicBool::new(false),
         }
     }
 
     /// Lets all that wait try again, and so find another home.
-    pub(super) fn rouse(&self) {
-        self.read.announce();
-        self.write.announce();
+    pub(super) fn wake_all(&self) {
+        self.read.publish_ready();
+        self.write.publish_ready();
     }
 
     /// The reactor: an event for the source whose core is at `key`.
@@ -43,9 +44,10 @@ impl ScheduledIo {
         // SAFETY: SO1, and R1: this is the delivery.
         let core = unsafe { &*(key as *const ScheduledIo) };
         if ended && !core.ended.load(Ordering::Relaxed) {
-            // SO2; Release and Acquire are those of the direction, which `set_ready` does without if it is ready.
+            // SO2; Release and Acquire are those of the direction, which `set_ready` does without
+            // if it is ready.
             core.ended.store(true, Ordering::Relaxed);
-            core.read.announce();
+            core.read.publish_ready();
         } else if readable {
             core.read.set_ready();
         }

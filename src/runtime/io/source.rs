@@ -1,14 +1,16 @@
 #![allow(unsafe_code, reason = "events name sources by address")]
 //! A descriptor that green threads wait for.
 //!
-//! A source has a home: the worker where it first waited, whose reactor it is registered with. When a
-//! thread of another worker waits on it alone, it moves there; when its home has ended, it is registered
-//! anew. Ordinary OS threads do not use the registration at all: they `poll(2)`.
+//! A source has a home: the worker where it first waited, whose reactor it is registered with. When
+//! a thread of another worker waits on it alone, it moves there; when its home has ended, it is
+//! registered anew. Ordinary OS threads do not use the registration at all: they `poll(2)`.
 //!
 //! SO1 and SO2 are in `scheduled_io.rs`.
 //!
-//! SO3. Who moves a source changes `port` and then looks who waits; who waits enters a direction and then looks at `port` again. Of two that do so
-//!      at once one sees the other: nobody waits where another worker has taken the source from, and so for one that may have ended.
+//! SO3. Who moves a source changes `reactor_handle` and then looks who waits; who waits enters a
+//!      direction and then looks at `reactor_handle` again. Of two that do so at once one sees the
+//!      other: nobody waits where another worker has taken the source from, and so for one that may
+//!      have ended.
 
 use std::fs::File;
 use std::io;
@@ -17,17 +19,17 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicPtr, Ordering, fence};
 use std::sync::{Arc, Mutex};
 
-use super::direction::Direction;
-use super::reactor::Port;
+use super::reactor::ReactorHandle;
+use super::readiness::Readiness;
 use super::scheduled_io::ScheduledIo;
-use crate::green::completion::Waiter;
-use crate::green::{Home, Unparker, Wait, Wake, park};
-use crate::runtime::scheduler::context::Context;
+use crate::green::completion::PackedWaiter;
+use crate::green::{Unparker, Wait, Wake, WorkerContext, park};
+use crate::runtime::scheduler::runtime_context::RuntimeContext;
 use crate::shim::lock;
 
 /// What a short read of a source means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum SourceKind {
     /// It is drained, unless the peer has closed.
     TcpStream,
     /// Nothing.
@@ -36,7 +38,7 @@ pub(crate) enum Kind {
 
 /// Which way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum Interest {
     Read,
     Write,
 }
@@ -48,25 +50,25 @@ pub(crate) struct Source {
     file: ManuallyDrop<File>,
     core: ManuallyDrop<Arc<ScheduledIo>>,
     /// That of `registration`, for a look without the lock.
-    port: AtomicPtr<Port>,
+    reactor_handle: AtomicPtr<ReactorHandle>,
     registration: Mutex<Option<Registration>>,
-    kind: Kind,
+    kind: SourceKind,
 }
 
 #[derive(Debug)]
 struct Registration {
-    port: Arc<Port>,
+    reactor_handle: Arc<ReactorHandle>,
     /// The port knows that threads of other workers wait there.
-    has_guests: bool,
+    has_foreign: bool,
 }
 
 impl Source {
     /// Takes a descriptor. No system call: it is registered when it first waits.
-    pub(crate) fn new(fd: OwnedFd, kind: Kind) -> Source {
+    pub(crate) fn new(fd: OwnedFd, kind: SourceKind) -> Source {
         Source {
             file: ManuallyDrop::new(fd.into()),
             core: ManuallyDrop::new(Arc::new(ScheduledIo::new())),
-            port: AtomicPtr::new(std::ptr::null_mut()),
+            reactor_handle: AtomicPtr::new(std::ptr::null_mut()),
             registration: Mutex::new(None),
             kind,
         }
@@ -91,151 +93,169 @@ impl Source {
     }
 
     #[inline]
-    pub(crate) fn direction(&self, way: Way) -> &Direction<Unparker> {
-        match way {
-            Way::Read => &self.core.read,
-            Way::Write => &self.core.write,
+    pub(crate) fn readiness(&self, interest: Interest) -> &Readiness<Unparker> {
+        match interest {
+            Interest::Read => &self.core.read,
+            Interest::Write => &self.core.write,
         }
     }
 
-    /// Whether a read that did not fill its buffer has taken all there is, so that the next must wait.
+    /// Whether a read that did not fill its buffer has taken all there is, so that the next must
+    /// wait.
     #[inline]
     pub(crate) fn short_read_drains(&self) -> bool {
-        self.kind == Kind::TcpStream
+        self.kind == SourceKind::TcpStream
             // Unregistered, no event would tell of what comes next.
-            && !self.port.load(Ordering::Relaxed).is_null()
+            && !self.reactor_handle.load(Ordering::Relaxed).is_null()
             && !self.core.ended.load(Ordering::Relaxed)
     }
 
-    /// Whether its reactor has said that a side was shut down, or that an error came; yes, if nobody watches.
+    /// Whether its reactor has said that a side was shut down, or that an error came; yes, if
+    /// nobody watches.
     #[inline]
     pub(crate) fn may_have_ended(&self) -> bool {
-        self.core.ended.load(Ordering::Relaxed) || self.port.load(Ordering::Relaxed).is_null()
+        self.core.ended.load(Ordering::Relaxed)
+            || self.reactor_handle.load(Ordering::Relaxed).is_null()
     }
 
-    /// Waits, on a green thread, until an operation may succeed. The operation has just said that it would
-    /// block, and was preceded by `take`.
+    /// Waits, on a green thread, until an operation may succeed. The operation has just said that
+    /// it would block, and was preceded by `take`.
     ///
     /// # Errors
     ///
-    /// What the registration fails with: `ENOSPC` (the limit `fs.epoll.max_user_watches`), `ENOMEM`, or
-    /// `EPERM` for a descriptor that cannot be waited for.
+    /// What the registration fails with: `ENOSPC` (the limit `fs.epoll.max_user_watches`),
+    /// `ENOMEM`, or `EPERM` for a descriptor that cannot be waited for.
     #[inline(always)]
-    pub(crate) fn wait(&self, home: &Home, way: Way, wait: &Wait) -> io::Result<Wake> {
-        match self.enlist(home, way)? {
-            Some(_turn) => Ok(park(wait)),
+    pub(crate) fn wait(
+        &self,
+        cx: &WorkerContext,
+        interest: Interest,
+        wait: &Wait,
+    ) -> io::Result<Wake> {
+        match self.register_waiter(cx, interest)? {
+            Some(_guard) => Ok(park(wait)),
             None => Ok(Wake::Event),
         }
     }
 
-    /// As [`Source::wait`], without the wait: the calling green thread is woken by an event until it drops what it
-    /// gets. None: an event has come already, try again.
+    /// As [`Source::wait`], without the wait: the calling green thread is woken by an event until
+    /// it drops what it gets. None: an event has come already, try again.
     ///
     /// # Errors
     ///
     /// As [`Source::wait`].
     #[inline(always)]
-    pub(crate) fn enlist(&self, home: &Home, way: Way) -> io::Result<Option<Turn<'_>>> {
-        self.enlist_after(home, way, || ())
+    pub(crate) fn register_waiter(
+        &self,
+        cx: &WorkerContext,
+        interest: Interest,
+    ) -> io::Result<Option<WaiterGuard<'_>>> {
+        self.register_waiter_after(cx, interest, || ())
     }
 
-    /// As [`Source::enlist`]; `settled` is called each time before it enters.
+    /// As [`Source::enlist`]; `registered` is called each time before it enters.
     #[inline(always)]
-    fn enlist_after(
+    fn register_waiter_after(
         &self,
-        home: &Home,
-        way: Way,
-        mut settled: impl FnMut(),
-    ) -> io::Result<Option<Turn<'_>>> {
-        let direction = self.direction(way);
+        cx: &WorkerContext,
+        interest: Interest,
+        mut registered: impl FnMut(),
+    ) -> io::Result<Option<WaiterGuard<'_>>> {
+        let readiness = self.readiness(interest);
         loop {
-            let port = self.settle(home)?;
-            settled();
-            let waiter = Unparker::Green(home.current().to_ref());
+            let reactor_handle = self.register(cx)?;
+            registered();
+            let waiter = Unparker::Green(cx.current().to_ref());
             let word = waiter.word();
-            if !direction.enter(waiter) {
+            if !readiness.enter(waiter) {
                 return Ok(None);
             }
-            let turn = Turn { direction, word };
+            let guard = WaiterGuard { readiness, word };
             // SO3.
-            if std::ptr::eq(self.port.load(Ordering::SeqCst), port) {
-                return Ok(Some(turn));
+            if std::ptr::eq(self.reactor_handle.load(Ordering::SeqCst), reactor_handle) {
+                return Ok(Some(guard));
             }
         }
     }
 
-    /// Gives up a place that was [kept](Turn::keep).
-    pub(crate) fn dismiss(&self, way: Way, word: usize) {
-        self.direction(way).leave(word);
+    /// Gives up a place that was [kept](WaiterGuard::keep).
+    pub(crate) fn remove_waiter(&self, interest: Interest, word: usize) {
+        self.readiness(interest).leave(word);
     }
 
-    fn set_port(&self, port: *const Port) {
-        self.port.store(port.cast_mut(), Ordering::SeqCst);
+    fn set_reactor_handle(&self, reactor_handle: *const ReactorHandle) {
+        self.reactor_handle
+            .store(reactor_handle.cast_mut(), Ordering::SeqCst);
     }
 
-    /// Sees to it that some living worker's reactor watches it, best the one of `home`. Whose it is comes back.
+    /// Sees to it that some living worker's reactor watches it, best the one of `cx`. Whose it is
+    /// comes back.
     #[inline]
-    fn settle(&self, home: &Home) -> io::Result<*const Port> {
-        let Some(context) = Context::of(home) else {
+    fn register(&self, cx: &WorkerContext) -> io::Result<*const ReactorHandle> {
+        let Some(context) = RuntimeContext::of(cx) else {
             return Err(io::Error::other("rustlet: this thread has no reactor"));
         };
-        let port = &context.port;
-        if std::ptr::eq(self.port.load(Ordering::Relaxed), Arc::as_ptr(port)) {
-            return Ok(Arc::as_ptr(port));
+        let reactor_handle = &context.reactor_handle;
+        if std::ptr::eq(
+            self.reactor_handle.load(Ordering::Relaxed),
+            Arc::as_ptr(reactor_handle),
+        ) {
+            return Ok(Arc::as_ptr(reactor_handle));
         }
-        self.move_to(port)
+        self.move_to(reactor_handle)
     }
 
     #[cold]
-    fn move_to(&self, port: &Arc<Port>) -> io::Result<*const Port> {
+    fn move_to(&self, reactor_handle: &Arc<ReactorHandle>) -> io::Result<*const ReactorHandle> {
         let mut registration = lock(&self.registration);
         if let Some(old) = &mut *registration {
-            if Arc::ptr_eq(&old.port, port) {
-                return Ok(Arc::as_ptr(port));
+            if Arc::ptr_eq(&old.reactor_handle, reactor_handle) {
+                return Ok(Arc::as_ptr(reactor_handle));
             }
             // SO3.
-            self.set_port(std::ptr::null());
+            self.set_reactor_handle(std::ptr::null());
             fence(Ordering::SeqCst);
-            if self.core.read.is_waited_for() || self.core.write.is_waited_for() {
+            if self.core.read.has_waiters() || self.core.write.has_waiters() {
                 // When that worker goes, it tells those that are its guests.
-                old.has_guests = old.has_guests || old.port.take_guest(&self.core);
-                if old.has_guests && !old.port.is_closed() {
-                    let port = Arc::as_ptr(&old.port);
-                    self.set_port(port);
-                    return Ok(port);
+                old.has_foreign = old.has_foreign || old.reactor_handle.take_foreign(&self.core);
+                if old.has_foreign && !old.reactor_handle.is_closed() {
+                    let reactor_handle = Arc::as_ptr(&old.reactor_handle);
+                    self.set_reactor_handle(reactor_handle);
+                    return Ok(reactor_handle);
                 }
             }
-            old.port.deregister(self.fd());
+            old.reactor_handle.deregister(self.fd());
             // Its worker may be in the middle of a delivery that names the core (R2).
-            old.port.retire(Arc::clone(&self.core));
+            old.reactor_handle.retire(Arc::clone(&self.core));
             *registration = None;
         }
-        // The registration itself makes an event for what is ready already: nothing is lost in between.
-        port.register(self.fd(), &self.core)?;
-        self.set_port(Arc::as_ptr(port));
+        // The registration itself makes an event for what is ready already: nothing is lost in
+        // between.
+        reactor_handle.register(self.fd(), &self.core)?;
+        self.set_reactor_handle(Arc::as_ptr(reactor_handle));
         *registration = Some(Registration {
-            port: Arc::clone(port),
-            has_guests: false,
+            reactor_handle: Arc::clone(reactor_handle),
+            has_foreign: false,
         });
-        Ok(Arc::as_ptr(port))
+        Ok(Arc::as_ptr(reactor_handle))
     }
 
     /// Deletes it from its reactor; the core goes as R2 says.
     fn retire(&mut self) {
         // SAFETY: called once, by `drop` or `into_fd`.
         let core = unsafe { ManuallyDrop::take(&mut self.core) };
-        if self.port.load(Ordering::Relaxed).is_null() {
+        if self.reactor_handle.load(Ordering::Relaxed).is_null() {
             return;
         }
-        let Some(Registration { port, .. }) = lock(&self.registration).take() else {
+        let Some(Registration { reactor_handle, .. }) = lock(&self.registration).take() else {
             return;
         };
-        port.deregister(self.file.as_fd());
-        let here = Home::of_thread()
-            .and_then(Context::of)
-            .is_some_and(|context| Arc::ptr_eq(&context.port, &port));
+        reactor_handle.deregister(self.file.as_fd());
+        let here = WorkerContext::of_thread()
+            .and_then(RuntimeContext::of)
+            .is_some_and(|context| Arc::ptr_eq(&context.reactor_handle, &reactor_handle));
         if !here {
-            port.retire(core);
+            reactor_handle.retire(core);
         }
     }
 }
@@ -250,21 +270,21 @@ impl Drop for Source {
 
 /// A place in a direction, given up on every way out, unwinding included.
 #[derive(Debug)]
-pub(crate) struct Turn<'a> {
-    direction: &'a Direction<Unparker>,
+pub(crate) struct WaiterGuard<'a> {
+    readiness: &'a Readiness<Unparker>,
     word: usize,
 }
 
-impl Turn<'_> {
+impl WaiterGuard<'_> {
     /// Keeps the place without this guard. What comes back is for [`Source::dismiss`].
     pub(crate) fn keep(self) -> usize {
         ManuallyDrop::new(self).word
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for WaiterGuard<'_> {
     fn drop(&mut self) {
-        self.direction.leave(self.word);
+        self.readiness.leave(self.word);
     }
 }
 
@@ -281,35 +301,38 @@ mod tests {
         Builder::new().workers(1).build().unwrap()
     }
 
-    /// Between the look whose reactor watches and the wait another runtime's worker takes the source, and ends.
+    /// Between the look whose reactor watches and the wait another runtime's worker takes the
+    /// source, and ends.
     #[test]
-    fn a_source_that_moves_away_before_the_wait_is_fetched_back() {
+    fn source_migrated_before_wait() {
         let (reader, mut writer) = io::pipe().unwrap();
-        let source = &Source::new(OwnedFd::from(reader), Kind::Other);
-        let enlist = || {
-            source.direction(Way::Read).take();
-            let turn = source.enlist(Home::get().unwrap(), Way::Read).unwrap();
-            assert!(turn.is_some());
+        let source = &Source::new(OwnedFd::from(reader), SourceKind::Other);
+        let register_waiter = || {
+            source.readiness(Interest::Read).take();
+            let guard = source
+                .register_waiter(WorkerContext::get().unwrap(), Interest::Read)
+                .unwrap();
+            assert!(guard.is_some());
         };
         let take_away = || {
             let other = one_worker();
-            other.run(enlist);
+            other.run(register_waiter);
             drop(other);
         };
         one_worker().run(|| {
-            enlist();
-            let home = Home::get().unwrap();
+            register_waiter();
+            let cx = WorkerContext::get().unwrap();
             let mut moves = Some(take_away);
-            let turn = source.enlist_after(home, Way::Read, || {
+            let guard = source.register_waiter_after(cx, Interest::Read, || {
                 if let Some(take_away) = moves.take() {
                     std::thread::scope(|s| s.spawn(take_away).join().unwrap());
-                    source.direction(Way::Read).take();
+                    source.readiness(Interest::Read).take();
                 }
             });
             writer.write_all(b"x").unwrap();
             let wait = Wait::new(Reason::Read).until(clock::after(Duration::from_secs(10)));
-            let turn = turn.unwrap();
-            if turn.is_some() {
+            let guard = guard.unwrap();
+            if guard.is_some() {
                 assert_eq!(park(&wait), Wake::Event);
             }
         });

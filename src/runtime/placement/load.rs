@@ -1,22 +1,26 @@
 //! How busy a worker has been of late: the part of about the last second in which it did not sleep.
 //!
-//! L1. Its worker alone writes it, when it falls asleep and when it is awake again; any thread reads it.
-//! L2. `changed` is written after `share`, and read before it. So whoever sees the state since a moment sees the share up to
-//!     that moment, or a later one; mixing two of them errs for one reading, and by one spell.
+//! L1. Its worker alone writes it, when it falls asleep and when it is awake again; any thread
+//!     reads it.
+//! L2. `changed` is written after `share`, and read before it. So whoever sees the state since a
+//!     moment sees the share up to that moment, or a later one; mixing two of them errs for one
+//!     reading, and by one spell.
 //!
-//! What has happened since the last change is known without it having been written: it slept, or it was busy. So a
-//! worker that one thread keeps computing looks busier all the time, though it gets to no bookkeeping.
+//! What has happened since the last change is known without it having been written: it slept, or it
+//! was busy. So a worker that one thread keeps computing looks busier all the time, though it gets
+//! to no bookkeeping.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::sys::clock::Tick;
 
 /// A spell as long as this counts as much as all that was before.
-const MEMORY: f64 = 1e9;
-/// A difference below this part of a core is none: that much comes of accepting many connections at once, and passes.
-const STRONG: f64 = 0.25;
+const LOAD_WINDOW: f64 = 1e9;
+/// A difference below this part of a core is none: that much comes of accepting many connections at
+/// once, and passes.
+const MIN_DIFFERENCE: f64 = 0.25;
 /// What a worker without any room has left all the same.
-const LEAST_ROOM: f64 = 0.02;
+const MIN_SPARE: f64 = 0.02;
 
 /// See the module's text.
 #[derive(Debug)]
@@ -69,14 +73,14 @@ impl Load {
         let share = f64::from_bits(self.share.load(Ordering::Acquire));
         let since = now.saturating_sub(changed >> 1) as f64;
         let is_busy = (changed & 1 ^ 1) as f64;
-        share + (is_busy - share) * (since / (since + MEMORY))
+        share + (is_busy - share) * (since / (since + LOAD_WINDOW))
     }
 
     /// What is left of its core, if one of the two has clearly more left than the other.
     pub(crate) fn rooms(&self, other: &Load, now: Tick) -> Option<(f64, f64)> {
         let (mine, others) = (self.share(now), other.share(now));
-        let room = |share: f64| (1.0 - share).max(LEAST_ROOM);
-        ((mine - others).abs() > STRONG).then(|| (room(mine), room(others)))
+        let room = |share: f64| (1.0 - share).max(MIN_SPARE);
+        ((mine - others).abs() > MIN_DIFFERENCE).then(|| (room(mine), room(others)))
     }
 }
 

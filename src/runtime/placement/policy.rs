@@ -1,8 +1,10 @@
-//! The policy of placement: on which worker a new thread starts, decided from counts and times alone.
+//! The policy of placement: on which worker a new thread starts, decided from counts and times
+//! alone.
 //!
-//! A started thread never changes its worker, so the start is the only chance to spread load. What a thread will do is
-//! not known when it is spawned; what the threads of the same *spawn site* did before is. A site is a place in the source
-//! together with the type of the closure. Its [`Record`] says how its threads have behaved:
+//! A started thread never changes its worker, so the start is the only chance to spread load. What
+//! a thread will do is not known when it is spawned; what the threads of the same *spawn site* did
+//! before is. A site is a place in the source together with the type of the closure. Its [`Record`]
+//! says how its threads have behaved:
 //!
 //! | conduct | meaning | where its threads start |
 //! |---|---|---|
@@ -12,19 +14,23 @@
 //! | `Computes` | its first step takes [`LONG_STEP`] or more | on the first idle worker |
 //! | `Talks` | its steps are tiny, and it waits for other threads | on the spawner's worker, if few live there |
 //!
-//! Threads of an unknown site lie in the spawner's queue of shared threads until an idle worker takes one, or until the
-//! spawner waits and its worker finds out what the first of them does ([`settle`], [`Deferral`]).
+//! Threads of an unknown site lie in the spawner's queue of shared threads until an idle worker
+//! takes one, or until the spawner waits and its worker finds out what the first of them does
+//! ([`settle`], [`Deferral`]).
 //!
-//! Nothing here reads a clock, an atomic or another file, so that the simulator (`benches/placement`) runs this very source.
+//! Nothing here reads a clock, an atomic or another file, so that the simulator
+//! (`benches/placement`) runs this very source.
 
-/// A first step of this length (in nanoseconds) is a computation: about what it costs to wake a worker.
+/// A first step of this length (in nanoseconds) is a computation: about what it costs to wake a
+/// worker.
 pub(crate) const LONG_STEP: u64 = 20_000;
-/// A first step of this length is one even if the thread then waits: what comes late once may be an interruption.
+/// A first step of this length is one even if the thread then waits: what comes late once may be an
+/// interruption.
 pub(crate) const LONG_STEP_BEFORE_WAIT: u64 = 500_000;
 /// A thread that waits, but has ended after this time, is not worth another worker.
 pub(crate) const BRIEF_LIFE: u64 = 50_000;
-/// How long a worker leaves a shared thread to an idle worker that has been woken for it: longer than the system keeps that
-/// one from its core for another process.
+/// How long a worker leaves a shared thread to an idle worker that has been woken for it: longer
+/// than the system keeps that one from its core for another process.
 pub(crate) const MAX_DEFERRAL: u64 = 10_000_000;
 /// The same while no worker is idle: one may be about to be.
 pub(crate) const SHORT_DEFERRAL: u64 = 50_000;
@@ -32,15 +38,16 @@ pub(crate) const SHORT_DEFERRAL: u64 = 50_000;
 pub(crate) const STUCK_AFTER: u64 = 1_000_000;
 /// With this many unstarted threads of its own a spawner has a burst to share by counts.
 pub(crate) const BURST: usize = 64;
-/// How long a worker leaves several threads of unknown sites to idle ones: for as long as a few wake-ups take. Then it
-/// starts one to see what it does.
+/// How long a worker leaves several threads of unknown sites to idle ones: for as long as a few
+/// wake-ups take. Then it starts one to see what it does.
 pub(crate) const UNKNOWN_DEFERRAL: u64 = 200_000;
-/// How long (in nanoseconds) a worker holds threads of unknown sites back from others: until its spawner waits and the first
-/// of them has shown what it does, as a rule.
+/// How long (in nanoseconds) a worker holds threads of unknown sites back from others: until its
+/// spawner waits and the first of them has shown what it does, as a rule.
 pub(crate) const MAX_HOLD: u64 = 60_000;
 /// Steps of this mean length (in nanoseconds) cost less than a message to another core.
 const TINY_STEP: u64 = 3_000;
-/// A first step in which a budget of exchanges was used up is one of exchanges only, if it is not longer than this.
+/// A first step in which a budget of exchanges was used up is one of exchanges only, if it is not
+/// longer than this.
 const BUSY_EXCHANGE: u64 = 60_000;
 /// So many steps of a thread after its first tell what it waits for.
 const SAMPLE_STEPS: u32 = 16;
@@ -66,8 +73,8 @@ pub(crate) enum Conduct {
 }
 
 impl Conduct {
-    /// What a thread has shown whose first step took `step` nanoseconds and ended it or not. `exchanged`: it has used up a
-    /// budget of exchanges.
+    /// What a thread has shown whose first step took `step` nanoseconds and ended it or not.
+    /// `exchanged`: it has used up a budget of exchanges.
     pub(crate) fn shown(step: u64, has_ended: bool, exchanged: bool) -> Conduct {
         match (step, has_ended) {
             (LONG_STEP_BEFORE_WAIT.., _) | (LONG_STEP.., true) => Conduct::Computes,
@@ -78,7 +85,8 @@ impl Conduct {
     }
 }
 
-/// Some steps of a thread after its first one: how many, how many were of exchanges, and how long they took in all.
+/// Some steps of a thread after its first one: how many, how many were of exchanges, and how long
+/// they took in all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sample(pub(crate) u32);
 
@@ -88,7 +96,8 @@ impl Sample {
     /// Busy time is kept in units of so many nanoseconds.
     const BUSY_UNIT: u64 = 64;
 
-    /// After one more step. `is_exchange`: it ended in a wait for another thread, or used up a budget of exchanges.
+    /// After one more step. `is_exchange`: it ended in a wait for another thread, or used up a
+    /// budget of exchanges.
     pub(crate) fn with(self, step: u64, is_exchange: bool) -> Sample {
         let busy = u64::from(self.0 >> Self::BUSY_SHIFT) + step.div_ceil(Self::BUSY_UNIT);
         let exchange = if is_exchange { Self::EXCHANGE } else { 0 };
@@ -108,13 +117,14 @@ impl Sample {
     }
 }
 
-/// What is known of a site, in 16 bits: the conduct (3 bits), a flag (1), the confidence (3), whether several workers
-/// spawn there (1), and the worker that has (8).
+/// What is known of a site, in 16 bits: the conduct (3 bits), a flag (1), the confidence (3),
+/// whether several workers spawn there (1), and the worker that has (8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Record(pub(crate) u16);
 
 const CONDUCT: u16 = 0b111;
-/// Of an unknown site: one of its threads is on its way. Of one whose threads wait: they do not live long.
+/// Of an unknown site: one of its threads is on its way. Of one whose threads wait: they do not
+/// live long.
 const FLAG: u16 = 0b1000;
 const CONFIDENCE: u16 = 0b111_0000;
 const STEP: u16 = 0b1_0000;
@@ -146,7 +156,8 @@ impl Record {
     /// Whether its threads have behaved alike for a while, in a way that needs no clock to be seen.
     #[inline(always)]
     pub(crate) fn is_sure(self) -> bool {
-        // A site whose threads live only briefly is timed, so that the first one that lives is noticed.
+        // A site whose threads live only briefly is timed, so that the first one that lives is
+        // noticed.
         let known = self.0 & (CONDUCT | FLAG | CONFIDENCE);
         known == Record::SURELY_SHORT.0 || known == Conduct::Waits as u16 | CONFIDENCE
     }
@@ -181,7 +192,8 @@ impl Record {
             // The flag stays.
             return Record(self.0 & !CONFIDENCE | ((confidence + 1).min(7) * STEP));
         }
-        // A computation that is taken for a short thread holds others up; the reverse costs a wake-up.
+        // A computation that is taken for a short thread holds others up; the reverse costs a
+        // wake-up.
         let doubt = match (conduct, seen) {
             // A thread that waits at once is none that would hold up its worker for good.
             (Conduct::Unknown | Conduct::Talks, _) | (Conduct::Computes, Conduct::Waits) => 8,
@@ -215,7 +227,8 @@ impl Record {
         }
     }
 
-    /// After the worker `index` has spawned there, if that is worth noting: short sites note nothing.
+    /// After the worker `index` has spawned there, if that is worth noting: short sites note
+    /// nothing.
     pub(crate) fn spawned_by(self, index: usize) -> Record {
         if self.0 & SEVERAL != 0 {
             return self;
@@ -245,7 +258,8 @@ impl Record {
 /// What the policy sees of a worker.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View {
-    /// Threads that live there or are on their way there; of the spawner's worker, also what waits in its queue.
+    /// Threads that live there or are on their way there; of the spawner's worker, also what waits
+    /// in its queue.
     pub(crate) live: usize,
     /// It has been in one step for [`STUCK_AFTER`].
     pub(crate) is_stuck: bool,
@@ -256,16 +270,19 @@ pub(crate) struct View {
 pub(crate) enum Place {
     /// To the spawner's queue, as all short threads.
     Local,
-    /// To this worker, which may be the spawner's, for life: others take it only if that worker does not get to it for long.
+    /// To this worker, which may be the spawner's, for life: others take it only if that worker
+    /// does not get to it for long.
     At(usize),
-    /// To the spawner's queue of shared threads: one sleeping worker is woken, and the first worker that is idle starts it.
+    /// To the spawner's queue of shared threads: one sleeping worker is woken, and the first worker
+    /// that is idle starts it.
     Shared,
 }
 
 /// Where a thread of a site with this record starts; `record` is from before the spawn.
 ///
-/// `own` is the spawner's worker, `queued` how many of its threads wait there to be started, and `shared` how many of them
-/// for an idle worker; `cursor` belongs to the site and the spawner's worker, 0 at first. `view` views a worker.
+/// `own` is the spawner's worker, `queued` how many of its threads wait there to be started, and
+/// `shared` how many of them for an idle worker; `cursor` belongs to the site and the spawner's
+/// worker, 0 at first. `view` views a worker.
 pub(crate) fn place(
     record: Record,
     own: usize,
@@ -281,8 +298,8 @@ pub(crate) fn place(
         Conduct::Computes => return Place::Shared,
         Conduct::Talks if view(own).live <= TALKERS => return Place::Local,
         Conduct::Unknown if record.is_unseen() => {
-            // It may be a computation, which would hold up the spawner: so not here, unless fewer live here than on
-            // each of some others.
+            // It may be a computation, which would hold up the spawner: so not here, unless fewer
+            // live here than on each of some others.
             let live = view(own).live;
             let fewest = sample(own, *cursor, workers)
                 .map(|index| view(index).live)
@@ -300,7 +317,8 @@ pub(crate) fn place(
         0 => (own + 1) % workers,
         turn => usize::from(turn - 1) % workers,
     };
-    // Where the spawners are spread already, their threads stay with them; in a burst, counts keep neighbours together.
+    // Where the spawners are spread already, their threads stay with them; in a burst, counts keep
+    // neighbours together.
     let by_counts =
         record.has_several_spawners() || queued >= BURST || record.conduct() == Conduct::Talks;
     if by_counts {
@@ -345,7 +363,8 @@ fn sample(own: usize, cursor: u16, workers: usize) -> impl Iterator<Item = usize
         .filter(move |&index| index != own)
 }
 
-/// What waits on a worker while it decides about its shared threads: whom a computation would hold up.
+/// What waits on a worker while it decides about its shared threads: whom a computation would hold
+/// up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Parked {
     /// Nothing.
@@ -371,8 +390,9 @@ pub(crate) enum Settled {
     Shared,
 }
 
-/// Where a shared thread of a site with this record goes, when its spawner's worker has nothing else to run. `is_awaited`:
-/// somebody waits for its end; `is_only`: there is no other shared thread; `live` threads live on that worker.
+/// Where a shared thread of a site with this record goes, when its spawner's worker has nothing
+/// else to run. `is_awaited`: somebody waits for its end; `is_only`: there is no other shared
+/// thread; `live` threads live on that worker.
 pub(crate) fn settle(
     record: Record,
     parked: Parked,
@@ -395,7 +415,8 @@ pub(crate) fn settle(
     }
 }
 
-/// What a worker with nothing else to run knows when it decides whether to start a shared thread of its own queue.
+/// What a worker with nothing else to run knows when it decides whether to start a shared thread of
+/// its own queue.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deferral {
     /// How many shared threads are in its queue.

@@ -1,8 +1,10 @@
-//! What is known of each spawn site, in a table that all workers of a runtime read: one load a spawn.
+//! What is known of each spawn site, in a table that all workers of a runtime read: one load a
+//! spawn.
 //!
-//! An entry is one word, a tag of 48 bits and a [`Record`] of 16, so that it is read and written whole. Everything is a hint:
-//! of two workers that write one entry at the same time, one has written in vain; two sites with the same tag share a
-//! record; and a site that finds no entry left takes that of another one. None of that can do more than place a thread badly.
+//! An entry is one word, a tag of 48 bits and a [`Record`] of 16, so that it is read and written
+//! whole. Everything is a hint: of two workers that write one entry at the same time, one has
+//! written in vain; two sites with the same tag share a record; and a site that finds no entry left
+//! takes that of another one. None of that can do more than place a thread badly.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -58,7 +60,8 @@ impl Sites {
         let hash = key.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let site = (hash >> (64 - ENTRIES.trailing_zeros())) as Site;
         let entry = self.entry(site).load(Ordering::Relaxed);
-        // The tag of `NO_SITE` is 0, as that of an entry without a site: nearly no key has it, and neither does harm.
+        // The tag of `NO_SITE` is 0, as that of an entry without a site: nearly no key has it, and
+        // neither does harm.
         if (entry ^ (hash << RECORD_BITS)) >> RECORD_BITS == 0 {
             return (site, Record(entry as u16));
         }

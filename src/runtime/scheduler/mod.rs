@@ -1,22 +1,23 @@
-//! The workers: the loop that runs green threads, the queues of what has not started, sleeping and waking.
+//! The workers: the loop that runs green threads, the queues of what has not started, sleeping and
+//! waking.
 
 pub(crate) mod idle;
 mod ring;
 
 #[cfg(not(loom))]
-pub(crate) mod context;
+mod adaptive_spin;
 #[cfg(not(loom))]
-mod linger;
+mod idle_wait;
 #[cfg(not(loom))]
-mod lull;
-#[cfg(not(loom))]
-mod sentinel;
+pub(crate) mod runtime_context;
 #[cfg(not(loom))]
 pub(crate) mod shared;
 #[cfg(not(loom))]
-pub(super) mod start_queue;
+mod stealer;
 #[cfg(not(loom))]
 mod timer;
+#[cfg(not(loom))]
+pub(super) mod unstarted_queue;
 #[cfg(not(loom))]
 mod wake_timer;
 #[cfg(not(loom))]

@@ -2,20 +2,27 @@
     unsafe_code,
     reason = "a buffer that grows while others may read the old one"
 )]
-//! A queue of words with one owner: the owner pushes and pops, anybody takes. First in, first out. It grows.
+//! A queue of words with one owner: the owner pushes and pops, anybody takes. First in, first out.
+//! It grows.
 //!
-//! `head` and `tail` count what was ever taken and pushed. A push is a store of the word and a store of `tail`; whoever
-//! wants the oldest reads it, and then moves `head` on by a compare-and-swap, with which it is theirs. So a push costs no
-//! read-modify-write, and an empty queue costs two loads.
+//! `head` and `tail` count what was ever taken and pushed. A push is a store of the word and a
+//! store of `tail`; whoever wants the oldest reads it, and then moves `head` on by a
+//! compare-and-swap, with which it is theirs. So a push costs no read-modify-write, and an empty
+//! queue costs two loads.
 //!
-//! - **RI1** Only the owner, one OS thread at a time, calls `push`, `pop` and `trim`; only these change `tail`, `buffer` and `retired`.
-//! - **RI2** The words from `head` up to `tail` are in `buffer`, each at its number modulo the places; the owner writes to the
-//!   place of a word only when it has seen `head` beyond that. Who reads a place and then moves `head` has read the right word, even
-//!   from a buffer that was replaced meanwhile: what is in it stays as it was, and a later word is announced by `tail` after its buffer.
-//! - **RI3** A buffer that was replaced is freed by the owner when it sees no visitor after the replacement. A visitor counts itself and fences
-//!   before it reads `buffer`; the owner replaces, fences and looks: either it sees the visitor, or that one sees the new buffer.
+//! - **RI1** Only the owner, one OS thread at a time, calls `push`, `pop` and `trim`; only these
+//!   change `tail`, `buffer` and `retired`.
+//! - **RI2** The words from `head` up to `tail` are in `buffer`, each at its number modulo the
+//!   places; the owner writes to the place of a word only when it has seen `head` beyond that. Who
+//!   reads a place and then moves `head` has read the right word, even from a buffer that was
+//!   replaced meanwhile: what is in it stays as it was, and a later word is announced by `tail`
+//!   after its buffer.
+//! - **RI3** A buffer that was replaced is freed by the owner when it sees no visitor after the
+//!   replacement. A visitor counts itself and fences before it reads `buffer`; the owner replaces,
+//!   fences and looks: either it sees the visitor, or that one sees the new buffer.
 //!
-//! The models are `loom_each_word_is_taken_once`, `loom_the_last_word_has_one_taker` and `loom_what_a_word_stands_for_is_seen`.
+//! The models are `loom_each_word_is_taken_once`, `loom_the_last_word_has_one_taker` and
+//! `loom_what_a_word_stands_for_is_seen`.
 
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -23,11 +30,12 @@ use std::fmt;
 use crate::shim::{AtomicPtr, AtomicUsize, Ordering, fence};
 
 /// A power of two, as are the places of every buffer.
-const LEAST: usize = if cfg!(loom) { 1 } else { 256 };
+const MIN_CAPACITY: usize = if cfg!(loom) { 1 } else { 256 };
 
 struct Buffer {
     places: Box<[AtomicUsize]>,
-    /// Read by who reads a place, and written by who frees the buffer: so a model sees who comes too late (RI3).
+    /// Read by who reads a place, and written by who frees the buffer: so a model sees who comes
+    /// too late (RI3).
     #[cfg(loom)]
     life: loom::cell::UnsafeCell<()>,
 }
@@ -89,7 +97,7 @@ impl Ring {
             head: AtomicUsize::new(0),
             owners: Owners {
                 tail: AtomicUsize::new(0),
-                buffer: AtomicPtr::new(fresh(LEAST)),
+                buffer: AtomicPtr::new(fresh(MIN_CAPACITY)),
                 retired: UnsafeCell::new(Vec::new()),
             },
             visitors: AtomicUsize::new(0),
@@ -130,7 +138,8 @@ impl Ring {
         // SAFETY: RI3.
         let buffer = unsafe { &*buffer };
         buffer.place(tail).store(word, Ordering::Relaxed);
-        // Release: who sees the number sees the word, what it stands for, and the buffer that it is in.
+        // Release: who sees the number sees the word, what it stands for, and the buffer that it is
+        // in.
         self.owners
             .tail
             .store(tail.wrapping_add(1), Ordering::Release);
@@ -175,7 +184,8 @@ impl Ring {
         word
     }
 
-    /// Reads word number `head`, which `tail` has announced, and takes it, unless somebody else has.
+    /// Reads word number `head`, which `tail` has announced, and takes it, unless somebody else
+    /// has.
     #[inline]
     fn claim(&self, head: usize) -> Option<usize> {
         let buffer = self.owners.buffer.load(Ordering::Acquire);
@@ -203,7 +213,7 @@ impl Ring {
         let buffer = self.owners.buffer.load(Ordering::Relaxed);
         // SAFETY: RI3, the owner frees it.
         let places = unsafe { &*buffer }.places.len();
-        let wanted = (4 * self.len()).next_power_of_two().max(LEAST);
+        let wanted = (4 * self.len()).next_power_of_two().max(MIN_CAPACITY);
         if wanted < places {
             // SAFETY: by the contract.
             unsafe { self.replace(wanted) };

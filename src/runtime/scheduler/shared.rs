@@ -1,17 +1,17 @@
-//! What the workers of one runtime share: who they are, what waits to be started, who sleeps, and how far
-//! the runtime's life has come.
+//! What the workers of one runtime share: who they are, what waits to be started, who sleeps, and
+//! how far the runtime's life has come.
 //!
-//! Two kinds of queue, two types. What has not started is an [`Unstarted`] in some worker's `unstarted`
-//! queue, where any worker may take it; starting consumes it, and what has started is known to its own
-//! worker's run queue only. So a started thread cannot be stolen.
+//! Two kinds of queue, two types. What has not started is an [`Unstarted`] in some worker's
+//! `unstarted` queue, where any worker may take it; starting consumes it, and what has started is
+//! known to its own worker's run queue only. So a started thread cannot be stolen.
 //!
-//! Counting: each worker counts what it spawned and what it buried, each counter written by its worker
-//! alone. Threads that were spawned from outside are counted in `external`.
+//! Counting: each worker counts what it spawned and what it finished, each counter written by its
+//! worker alone. Threads that were spawned from outside are counted in `external`.
 //!
-//! Q1. [`Shared::is_quiet`] reads all that was buried *before* all that was spawned. A thread is counted as
-//!     spawned before it can end, and what it spawned is counted before it is buried; so if the sums are
-//!     equal, nothing was alive at the moment between the two readings (Mattern's counting argument,
-//!     "Algorithms for distributed termination detection", 1987).
+//! Q1. [`Shared::is_quiet`] reads all that has finished *before* all that was spawned. A thread is
+//!     counted as spawned before it can end, and what it spawned is counted before it has finished;
+//!     so if the sums are equal, nothing was alive at the moment between the two readings
+//!     (Mattern's counting argument, "Algorithms for distributed termination detection", 1987).
 
 mod assign;
 
@@ -20,8 +20,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::Duration;
 
 use super::idle::Idle;
-use super::start_queue::{StartQueue, Unstarted};
-use crate::green::context::remote::Mailbox;
+use super::unstarted_queue::{Unstarted, UnstartedQueue};
+use crate::green::context::remote::Remote;
 use crate::green::os_thread::CountAsParked;
 use crate::runtime::blocking::pool::Pool;
 use crate::runtime::config::Config;
@@ -34,39 +34,41 @@ use crate::sys::clock::{self, NEVER, Tick};
 /// What others may know of a worker, and give it.
 #[derive(Debug)]
 #[repr(C, align(64))]
-pub(crate) struct Peer {
+pub(crate) struct WorkerShared {
     // What placement looks at lies in one cache line.
-    pub(crate) buried: AtomicUsize,
-    /// How many were started here: how the sentinel sees that nothing moves.
+    pub(crate) finished: AtomicUsize,
+    /// How many were started here: how the stealer sees that nothing moves.
     pub(crate) started: AtomicUsize,
-    /// How many threads were placed here ([`Shared::place`]), and have not ended nor been taken by another worker.
+    /// How many threads were placed here ([`Shared::place`]), and have not ended nor been taken by
+    /// another worker.
     pub(crate) placed: AtomicUsize,
     /// Those of them that have started.
-    pub(crate) settled: AtomicUsize,
+    pub(crate) placed_started: AtomicUsize,
     pub(crate) load: Load,
     /// It has nothing to run and looks for work.
     pub(crate) is_searching: AtomicBool,
-    /// Since when its worker holds its shared threads back from others, to see what the first one does; 0 if it does not.
+    /// Since when its worker holds its shared threads back from others, to see what the first one
+    /// does; 0 if it does not.
     pub(crate) held_since: AtomicU64,
     pub(crate) spawned: AtomicUsize,
-    pub(crate) unstarted: StartQueue,
-    pub(crate) mailbox: &'static Mailbox,
+    pub(crate) unstarted: UnstartedQueue,
+    pub(crate) remote: &'static Remote,
     /// Its worker resumes no thread any more.
     pub(crate) halted: AtomicBool,
     /// The system's number of its OS thread; 0 before it has started.
     pub(crate) os_thread: AtomicI32,
 }
 
-impl Peer {
-    pub(crate) fn new(mailbox: &'static Mailbox) -> Peer {
-        Peer {
-            unstarted: StartQueue::new(),
-            mailbox,
+impl WorkerShared {
+    pub(crate) fn new(remote: &'static Remote) -> WorkerShared {
+        WorkerShared {
+            unstarted: UnstartedQueue::new(),
+            remote,
             spawned: AtomicUsize::new(0),
-            buried: AtomicUsize::new(0),
+            finished: AtomicUsize::new(0),
             started: AtomicUsize::new(0),
             placed: AtomicUsize::new(0),
-            settled: AtomicUsize::new(0),
+            placed_started: AtomicUsize::new(0),
             load: Load::new(clock::now()),
             is_searching: AtomicBool::new(false),
             held_since: AtomicU64::new(0),
@@ -76,14 +78,16 @@ impl Peer {
     }
 
     /// How many have started here and not ended.
-    pub(crate) fn settled_live(&self) -> usize {
-        let buried = self.buried.load(Ordering::Relaxed);
-        self.started.load(Ordering::Relaxed).saturating_sub(buried)
+    pub(crate) fn started_live(&self) -> usize {
+        let finished = self.finished.load(Ordering::Relaxed);
+        self.started
+            .load(Ordering::Relaxed)
+            .saturating_sub(finished)
     }
 
     /// How many live here, or are to stay here when they have started.
     pub(crate) fn residents(&self) -> usize {
-        self.settled_live() + self.newcomers()
+        self.started_live() + self.placed_unstarted()
     }
 
     /// Whether it sleeps, wakes up, or looks for work.
@@ -98,14 +102,16 @@ impl Peer {
     }
 
     /// How many that were placed here have not started.
-    pub(crate) fn newcomers(&self) -> usize {
-        let settled = self.settled.load(Ordering::Relaxed);
-        self.placed.load(Ordering::Relaxed).saturating_sub(settled)
+    pub(crate) fn placed_unstarted(&self) -> usize {
+        let placed_started = self.placed_started.load(Ordering::Relaxed);
+        self.placed
+            .load(Ordering::Relaxed)
+            .saturating_sub(placed_started)
     }
 
     /// How many green threads live here or will start here.
     pub(crate) fn live(&self) -> usize {
-        self.settled_live() + self.unstarted.len()
+        self.started_live() + self.unstarted.len()
     }
 }
 
@@ -142,7 +148,7 @@ pub(crate) fn runtimes() -> Vec<Arc<Shared>> {
 /// Shared by the workers, the handles and the runtime itself.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) peers: Box<[Peer]>,
+    pub(crate) peers: Box<[WorkerShared]>,
     pub(crate) config: Config,
     pub(crate) pool: Arc<Pool>,
     /// This runtime among those of the process.
@@ -155,9 +161,10 @@ pub(crate) struct Shared {
     phase: AtomicU8,
     pub(crate) idle: Idle,
     pub(crate) sites: Sites,
-    /// How many threads in all queues the first idle worker is to start; counted before they are pushed.
+    /// How many threads in all queues the first idle worker is to start; counted before they are
+    /// pushed.
     waiting_shared: AtomicUsize,
-    /// Somebody waits in `await_quiet`: workers that fall asleep tell.
+    /// Somebody waits in `wait_quiet`: workers that fall asleep tell.
     watched: AtomicUsize,
     quiet: Mutex<()>,
     quieter: Condvar,
@@ -167,7 +174,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(peers: Box<[Peer]>, config: Config) -> Shared {
+    pub(crate) fn new(peers: Box<[WorkerShared]>, config: Config) -> Shared {
         static GROUPS: AtomicUsize = AtomicUsize::new(1);
         Shared {
             peers,
@@ -190,8 +197,8 @@ impl Shared {
     }
 
     /// The number of the worker that has this mailbox.
-    pub(crate) fn worker_with(&self, mailbox: *const Mailbox) -> Option<usize> {
-        let is_its = |peer: &Peer| std::ptr::eq(peer.mailbox, mailbox);
+    pub(crate) fn worker_with(&self, remote: *const Remote) -> Option<usize> {
+        let is_its = |peer: &WorkerShared| std::ptr::eq(peer.remote, remote);
         self.peers.iter().position(is_its)
     }
 
@@ -211,7 +218,7 @@ impl Shared {
     pub(crate) fn advance(&self, phase: Phase) {
         self.phase.fetch_max(phase as u8, Ordering::AcqRel);
         for peer in &self.peers {
-            peer.mailbox.bell.ring();
+            peer.remote.notifier.wake();
         }
         drop(lock(&self.quiet));
         self.quieter.notify_all();
@@ -237,11 +244,11 @@ impl Shared {
         self.phase() >= Phase::Ended
     }
 
-    pub(crate) fn buried(&self) -> usize {
+    pub(crate) fn finished(&self) -> usize {
         let inside: usize = self
             .peers
             .iter()
-            .map(|peer| peer.buried.load(Ordering::Acquire))
+            .map(|peer| peer.finished.load(Ordering::Acquire))
             .sum();
         inside + self.discarded.load(Ordering::Acquire)
     }
@@ -257,8 +264,8 @@ impl Shared {
 
     /// How many green threads are alive; exact when nothing moves.
     pub(crate) fn live(&self) -> usize {
-        let buried = self.buried();
-        self.spawned().saturating_sub(buried)
+        let finished = self.finished();
+        self.spawned().saturating_sub(finished)
     }
 
     /// Whether nothing was alive at some moment of this call (Q1).
@@ -268,51 +275,52 @@ impl Shared {
 
     /// Whether no wake-up is on its way to a worker.
     pub(crate) fn has_no_mail(&self) -> bool {
-        self.peers.iter().all(|peer| peer.mailbox.inbox.is_empty())
+        self.peers.iter().all(|peer| peer.remote.queue.is_empty())
     }
 
     /// A worker has nothing to do: somebody may want to know.
-    pub(crate) fn tell_quiet(&self) {
+    pub(crate) fn notify_quiet(&self) {
         if self.watched.load(Ordering::Relaxed) > 0 && self.is_quiet() {
             drop(lock(&self.quiet));
             self.quieter.notify_all();
         }
     }
 
-    /// Blocks the calling OS thread until nothing is alive, or until nothing has ended for `patience`.
-    pub(crate) fn await_quiet(&self, patience: Duration) -> bool {
-        let mut buried = self.buried();
+    /// Blocks the calling OS thread until nothing is alive, or until nothing has ended for
+    /// `patience`.
+    pub(crate) fn wait_quiet(&self, patience: Duration) -> bool {
+        let mut finished = self.finished();
         loop {
-            if self.await_quiet_until(clock::after(patience)) {
+            if self.wait_quiet_until(clock::after(patience)) {
                 return true;
             }
-            let now = self.buried();
-            if now == buried {
+            let now = self.finished();
+            if now == finished {
                 return self.is_quiet();
             }
             // The patience counts from the last one that ended.
-            buried = now;
+            finished = now;
         }
     }
 
     /// Blocks the calling OS thread until nothing is alive, or until `deadline`.
-    pub(crate) fn await_quiet_until(&self, deadline: Tick) -> bool {
+    pub(crate) fn wait_quiet_until(&self, deadline: Tick) -> bool {
         self.watched.fetch_add(1, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         // Workers that slept already look again, and tell.
         for peer in &self.peers {
-            peer.mailbox.bell.ring();
+            peer.remote.notifier.wake();
         }
         let guard: MutexGuard<'_, ()> = self
             .quiet
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let quiet = self.await_quiet_locked(guard, deadline);
+        let quiet = self.wait_quiet_locked(guard, deadline);
         self.watched.fetch_sub(1, Ordering::Relaxed);
         quiet
     }
 
-    fn await_quiet_locked(&self, mut guard: MutexGuard<'_, ()>, deadline: Tick) -> bool {
+    fn wait_quiet_locked(&self, mut guard: MutexGuard<'_, ()>, deadline: Tick) -> bool {
         loop {
             if self.is_quiet() {
                 return true;
@@ -345,7 +353,7 @@ impl Shared {
 
     /// Counts a thread that is about to be spawned; false: the limit is reached.
     #[inline]
-    pub(crate) fn admit(&self) -> bool {
+    pub(crate) fn acquire_slot(&self) -> bool {
         let limit = self.config.max_threads;
         if limit == usize::MAX {
             return true;
@@ -359,7 +367,7 @@ impl Shared {
 
     /// A thread has ended, or was not spawned after all.
     #[inline]
-    pub(crate) fn dismiss(&self) {
+    pub(crate) fn release_slot(&self) {
         if self.config.max_threads != usize::MAX {
             self.limited.fetch_sub(1, Ordering::Relaxed);
         }
@@ -367,36 +375,37 @@ impl Shared {
 
     // --- placement ---
 
-    /// Wakes one sleeping worker other than `except`, if there is one and no sentinel is up.
+    /// Wakes one sleeping worker other than `except`, if there is one and no stealer is up.
     #[inline]
-    pub(crate) fn rouse(&self, except: usize) {
-        if self.idle.should_rouse() {
-            self.rouse_slow(except);
+    pub(crate) fn wake_worker(&self, except: usize) {
+        if self.idle.should_wake() {
+            self.wake_worker_slow(except);
         }
     }
 
     #[cold]
-    fn rouse_slow(&self, except: usize) {
+    fn wake_worker_slow(&self, except: usize) {
         let count = self.peers.len();
         for offset in 1..count {
-            if self.peers[(except + offset) % count].mailbox.bell.ring() {
+            if self.peers[(except + offset) % count].remote.notifier.wake() {
                 return;
             }
         }
     }
 
-    /// The worker for something that will live long, as a connection does: the one where fewer such live, ties by how
-    /// many threads of any kind. Not the one that has less to do: of many that come at once, none has shown what it will cost.
+    /// The worker for something that will live long, as a connection does: the one where fewer such
+    /// live, ties by how many threads of any kind. Not the one that has less to do: of many that
+    /// come at once, none has shown what it will cost.
     pub(crate) fn place(&self, now: Tick) -> usize {
         self.emptier_of_two(now, |peer| {
             (peer.placed.load(Ordering::Relaxed), peer.live())
         })
     }
 
-    /// The one with fewer, of two workers. If one of them has had clearly more to do of late than the other, then
-    /// the one with fewer for what is left of its core.
-    /// (Mitzenmacher, "The power of two choices in randomized load balancing".)
-    fn emptier_of_two(&self, now: Tick, count: impl Fn(&Peer) -> (usize, usize)) -> usize {
+    /// The one with fewer, of two workers. If one of them has had clearly more to do of late than
+    /// the other, then the one with fewer for what is left of its core. (Mitzenmacher, "The power
+    /// of two choices in randomized load balancing".)
+    fn emptier_of_two(&self, now: Tick, count: impl Fn(&WorkerShared) -> (usize, usize)) -> usize {
         let workers = self.peers.len();
         if workers == 1 {
             return 0;
@@ -418,29 +427,31 @@ impl Shared {
 
     /// Hands a thread to the worker `index`, and wakes it.
     ///
-    /// If the runtime has ended the worker may be gone; then what is in its queue ends here, unstarted. A worker
-    /// that goes sees the phase, fences, and looks at its queue; here it is a push, a fence (in `ring`), and a look
-    /// at the phase. So a thread that a worker leaves behind is seen here.
+    /// If the runtime has ended the worker may be gone; then what is in its queue ends here,
+    /// unstarted. A worker that goes sees the phase, fences, and looks at its queue; here it is a
+    /// push, a fence (in `ring`), and a look at the phase. So a thread that a worker leaves behind
+    /// is seen here.
     pub(crate) fn push_to(&self, index: usize, unstarted: Unstarted) {
         let peer = &self.peers[index];
         if self.phase() == Phase::Abandoned {
             return self.discard(peer, unstarted);
         }
         peer.unstarted.push(unstarted);
-        peer.mailbox.bell.ring();
+        peer.remote.notifier.wake();
         if self.phase() == Phase::Ended {
             self.discard_unstarted(peer);
         }
     }
 
-    /// Ends what has not started, when the runtime has ended and workers may be gone, or held up for good.
+    /// Ends what has not started, when the runtime has ended and workers may be gone, or held up
+    /// for good.
     pub(crate) fn discard_all_unstarted(&self) {
         for peer in &self.peers {
             self.discard_unstarted(peer);
         }
     }
 
-    fn discard_unstarted(&self, peer: &Peer) {
+    fn discard_unstarted(&self, peer: &WorkerShared) {
         let next = || {
             let new = peer.unstarted.take_shared()?;
             self.waiting_shared.fetch_sub(1, Ordering::Relaxed);
@@ -451,7 +462,7 @@ impl Shared {
         }
     }
 
-    fn discard(&self, peer: &Peer, Unstarted(green): Unstarted) {
+    fn discard(&self, peer: &WorkerShared, Unstarted(green): Unstarted) {
         green.discard();
         if green.origin.is_placed() {
             peer.placed.fetch_sub(1, Ordering::Relaxed);
@@ -459,7 +470,7 @@ impl Shared {
         if !green.has_own_stack() {
             crate::stack::unreserve_shared(self.config.stack);
         }
-        self.dismiss();
+        self.release_slot();
         self.discarded.fetch_add(1, Ordering::Release);
     }
 }
@@ -474,7 +485,7 @@ mod tests {
 
     fn shared(workers: usize) -> Shared {
         let peers = (0..workers)
-            .map(|_| Peer::new(Mailbox::open().expect("an eventfd")))
+            .map(|_| WorkerShared::new(Remote::open().expect("an eventfd")))
             .collect();
         let config = Config {
             name: "test".into(),
@@ -522,9 +533,10 @@ mod tests {
         }
     }
 
-    /// The worker that accepts has all to do while they come, and no more than the others when they have come.
+    /// The worker that accepts has all to do while they come, and no more than the others when they
+    /// have come.
     #[test]
-    fn who_is_busy_for_a_moment_gets_as_many() {
+    fn briefly_busy_workers_get_as_many() {
         let shared = shared(2);
         let now = clock::now();
         shared.peers[0].load.awakes(now);
@@ -532,7 +544,7 @@ mod tests {
     }
 
     #[test]
-    fn who_computes_gets_none_and_who_has_half_a_core_left_half_as_many() {
+    fn busy_workers_get_threads_by_what_is_left_of_their_core() {
         let now = clock::now();
         let computing = shared(2);
         computing.peers[0].load.awakes(now);
@@ -546,10 +558,10 @@ mod tests {
     #[test]
     fn the_limit_admits_and_dismisses() {
         let shared = shared(1);
-        assert!(shared.admit());
-        assert!(shared.admit());
-        assert!(!shared.admit());
-        shared.dismiss();
-        assert!(shared.admit());
+        assert!(shared.acquire_slot());
+        assert!(shared.acquire_slot());
+        assert!(!shared.acquire_slot());
+        shared.release_slot();
+        assert!(shared.acquire_slot());
     }
 }

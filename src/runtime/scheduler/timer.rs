@@ -1,12 +1,13 @@
 #![allow(unsafe_code, reason = "the heap names green threads by pointer")]
 //! The deadlines of a worker: a 4-ary heap, lazily kept.
 //!
-//! A green thread waits for one thing at a time, so it has one deadline, in its control block, and at
-//! most one entry here. An entry may be *early*: when a wait ends, its entry stays; when the next wait has
-//! a later deadline (as the next read of a connection with a read timeout has) the entry stays as it is,
-//! and when it comes up the true deadline is looked at. So a timeout that is set and cancelled at each
-//! read costs two stores, and one entry per timeout period, instead of two heap operations a read.
-//! The idea is old: BSD's and Linux's TCP keep their keepalive timers so.
+//! A green thread waits for one thing at a time, so it has one deadline, in its control block, and
+//! at most one entry here. An entry may be *early*: when a wait ends, its entry stays; when the
+//! next wait has a later deadline (as the next read of a connection with a read timeout has) the
+//! entry stays as it is, and when it comes up the true deadline is looked at. So a timeout that is
+//! set and cancelled at each read costs two stores, and one entry per timeout period, instead of
+//! two heap operations a read. The idea is old: BSD's and Linux's TCP keep their keepalive timers
+//! so.
 //!
 //! T1. An entry's thread is alive: it is removed when the thread ends ([`Timers::forget`]).
 //! T2. `green.timer` is the index of its entry, or `NO_TIMER`; only this file changes it.
@@ -14,7 +15,7 @@
 
 use std::ptr::NonNull;
 
-use crate::green::{Green, NO_TIMER};
+use crate::green::{NO_TIMER, ThreadInner};
 use crate::sys::clock::{NEVER, Tick};
 
 const WIDTH: usize = 4;
@@ -22,7 +23,7 @@ const WIDTH: usize = 4;
 #[derive(Clone, Copy)]
 struct Entry {
     at: Tick,
-    green: NonNull<Green>,
+    green: NonNull<ThreadInner>,
 }
 
 /// The heap.
@@ -56,7 +57,7 @@ impl Timers {
 
     /// `green` has parked with a deadline.
     #[inline]
-    pub(crate) fn arm(&mut self, green: &Green) {
+    pub(crate) fn arm(&mut self, green: &ThreadInner) {
         let at = green.deadline.get();
         let index = green.timer.get();
         if index == NO_TIMER {
@@ -70,8 +71,9 @@ impl Timers {
         }
     }
 
-    /// Takes the next thread whose deadline has passed at `now`; entries that were early are put right.
-    pub(crate) fn expire(&mut self, now: Tick) -> Option<&'static Green> {
+    /// Takes the next thread whose deadline has passed at `now`; entries that were early are put
+    /// right.
+    pub(crate) fn expire(&mut self, now: Tick) -> Option<&'static ThreadInner> {
         loop {
             let entry = *self.heap.first().filter(|entry| entry.at <= now)?;
             // SAFETY: T1.
@@ -91,14 +93,14 @@ impl Timers {
 
     /// `green` ends.
     #[inline]
-    pub(crate) fn forget(&mut self, green: &Green) {
+    pub(crate) fn forget(&mut self, green: &ThreadInner) {
         let index = green.timer.get();
         if index != NO_TIMER {
             self.remove(index as usize);
         }
     }
 
-    fn push(&mut self, at: Tick, green: &Green) {
+    fn push(&mut self, at: Tick, green: &ThreadInner) {
         let index = self.heap.len();
         self.heap.push(Entry {
             at,

@@ -13,7 +13,7 @@
 use std::cell::Cell;
 
 use crate::sys::clock::{NEVER, Tick};
-use crate::sys::poll::alarm::Alarm;
+use crate::sys::poll::timer_fd::Alarm;
 use crate::sys::poll::timer_slack::TimerSlack;
 
 /// See the module's text.

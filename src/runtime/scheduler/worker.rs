@@ -2,26 +2,28 @@
     unsafe_code,
     reason = "resumes fibers; a pointer from the home to its worker"
 )]
-//! A worker: one OS thread that runs green threads. Its loop is [`Worker::work`].
+//! A worker: one OS thread that runs green threads. Its loop is [`WorkerLoop::work`].
 //!
-//! W1. `home.owner` points to the `Worker` that contains the home, and `home.context` to its context, for as long as the home is entered.
-//! W2. A thread in state `Ready` of this home is set up or new, and not running: the worker may resume it.
-//!     It is the only one who does.
-//! W3. The scheduler's reference is in the unstarted queue, and from the start on it is the worker's, until
-//!     the thread is buried.
-//! W4. A `Worker` is neither `Send` nor `Sync`: whoever has a reference to it is on its OS thread. So what it does to its own
-//!     peer's unstarted queue is the owner's doing (SQ1 in `start_queue.rs`).
+//! W1. `cx.owner` points to the `WorkerLoop` that contains the home, and `cx.context` to its
+//!     context, for as long as the home is entered.
+//! W2. A thread in state `Ready` of this home is set up or new, and not running: the worker may
+//!     resume it. It is the only one who does.
+//! W3. The scheduler's reference is in the unstarted queue, and from the start on it is the
+//!     worker's, until the thread has finished.
+//! W4. A `WorkerLoop` is neither `Send` nor `Sync`: whoever has a reference to it is on its OS
+//!     thread. So what it does to its own peer's unstarted queue is the owner's doing (SQ1 in
+//!     `unstarted_queue.rs`).
 //! W5. `peer` is in a slice of `shared`, which never changes it and lives as long as the worker.
 
 mod by_hand;
 mod end;
 mod look;
 mod looks;
-mod place;
-mod rest;
+mod park;
+mod placing;
 mod sharing;
 
-pub(crate) use self::place::place_next;
+pub(crate) use self::placing::place_next;
 use self::sharing::Sharing;
 
 use std::cell::{Cell, RefCell};
@@ -34,27 +36,27 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use self::looks::Looks;
-use super::context::Context;
-use super::linger::Linger;
-use super::lull::Lull;
-use super::sentinel::Sentinel;
-use super::shared::{Peer, Phase, Shared};
-use super::start_queue::Unstarted;
+use super::adaptive_spin::AdaptiveSpin;
+use super::idle_wait::IdleWaiters;
+use super::runtime_context::RuntimeContext;
+use super::shared::{Phase, Shared, WorkerShared};
+use super::stealer::Stealer;
 use super::timer::Timers;
+use super::unstarted_queue::Unstarted;
 use super::wake_timer::WakeTimer;
-use crate::green::block::blocks;
-use crate::green::{Green, GreenRef, Home, NO_TIMER};
+use crate::green::block::slab;
+use crate::green::{NO_TIMER, ThreadInner, ThreadRef, WorkerContext};
 use crate::runtime::io::reactor::Reactor;
 use crate::runtime::placement::sites::ENTRIES;
 use crate::stack::StackPool;
 use crate::sys::clock::{self, NEVER, Tick};
-use crate::sys::poll::alarm::Alarm;
+use crate::sys::poll::timer_fd::Alarm;
 use crate::sys::poll::timer_slack::TimerSlack;
 
 /// After so many steps in a row the worker looks around: messages, timers, the reactor.
-const ROUND: u32 = 64;
+const STEPS_PER_BATCH: u32 = 64;
 /// In a round that the ready threads have used up, so many new ones are started all the same.
-const STARTS: u32 = 16;
+const STARTS_PER_BATCH: u32 = 16;
 /// While there is always something to run, the reactor is asked this often.
 const POLL_EVERY: Tick = 50_000;
 /// Memory that is not needed is given back this often.
@@ -65,26 +67,28 @@ const STEP_EVERY: Tick = 100_000_000;
 const SHORT_NAP: Tick = 1_000_000;
 
 /// See the module's text.
-pub(crate) struct Worker {
-    home: Home,
-    context: Context,
+pub(crate) struct WorkerLoop {
+    cx: WorkerContext,
+    context: RuntimeContext,
     index: usize,
     /// This one's among those of `shared` (W5).
-    peer: NonNull<Peer>,
+    peer: NonNull<WorkerShared>,
     stacks: RefCell<StackPool>,
     timers: RefCell<Timers>,
     wake_timer: WakeTimer,
     reactor: RefCell<Reactor>,
-    sentinel: Sentinel,
+    stealer: Stealer,
     cancelled: Cell<bool>,
-    short_of_stacks: Cell<bool>,
+    out_of_stacks: Cell<bool>,
     /// Since when.
     short_since: Cell<Tick>,
-    /// Those that were ready to start here, and nowhere else, and found none. In state `Ready`, and in no queue.
-    stackless: RefCell<VecDeque<&'static Green>>,
+    /// Those that were ready to start here, and nowhere else, and found none. In state `Ready`, and
+    /// in no queue.
+    waiting_for_stack: RefCell<VecDeque<&'static ThreadInner>>,
     /// Threads here have spawned since the queue of the unstarted was last empty.
     has_fresh: Cell<bool>,
-    /// Stepped by its user (`by_hand.rs`), who sees the order: what is spawned is ready at once, last in the row.
+    /// Stepped by its user (`by_hand.rs`), who sees the order: what is spawned is ready at once,
+    /// last in the row.
     by_hand: bool,
     /// How many rounds in a row ended with nothing to run, but something by the time of a look.
     short_rounds: Cell<u32>,
@@ -95,54 +99,55 @@ pub(crate) struct Worker {
     /// The last trim has not finished: go on in idle moments.
     is_trimming: Cell<bool>,
     stepped: Cell<Tick>,
-    linger: Linger,
+    spin: AdaptiveSpin,
     /// The next thread that the running one spawns goes to this worker.
-    destination: Cell<Option<(*const Green, usize)>>,
+    destination: Cell<Option<(*const ThreadInner, usize)>>,
     /// Per spawn site, whose turn it is (`placement.rs`).
     cursors: Box<[Cell<u16>; ENTRIES]>,
     /// Since when the worker leaves its shared threads to others; 0 if it does not.
     deferring_since: Cell<Tick>,
     deferring_until: Cell<Tick>,
-    /// Its shared threads, as far as this worker knows them (`place.rs`).
+    /// Its shared threads, as far as this worker knows them (`placing.rs`).
     sharing: Sharing,
     /// So many threads of a burst stay here before the other workers are looked at again.
     keeps: Cell<usize>,
     looks: Looks,
-    /// Per worker, how many it had started, and when (0: not) threads were first seen to wait for it since then.
+    /// Per worker, how many it had started, and when (0: not) threads were first seen to wait for
+    /// it since then.
     seen: Box<[Cell<(usize, Tick)>]>,
 }
 
-impl Worker {
+impl WorkerLoop {
     pub(crate) fn new(
         shared: Arc<Shared>,
         index: usize,
         reactor: Reactor,
         alarm: Option<Alarm>,
-    ) -> Worker {
+    ) -> WorkerLoop {
         let slack = TimerSlack::new(shared.config.timer_slack);
-        let mailbox = shared.peers[index].mailbox;
+        let remote = shared.peers[index].remote;
         let stack = shared.config.stack;
         let now = clock::now();
         let seen = shared.peers.iter().map(|_| Cell::default()).collect();
-        Worker {
-            home: Home::new(mailbox),
+        WorkerLoop {
+            cx: WorkerContext::new(remote),
             index,
             peer: NonNull::from(&shared.peers[index]),
             stacks: RefCell::new(StackPool::new(stack)),
             timers: RefCell::new(Timers::default()),
-            sentinel: Sentinel::new(index, shared.peers.len()),
-            context: Context {
-                port: Arc::clone(reactor.port()),
-                lull: Lull::new(),
+            stealer: Stealer::new(index, shared.peers.len()),
+            context: RuntimeContext {
+                reactor_handle: Arc::clone(reactor.reactor_handle()),
+                idle_waiters: IdleWaiters::new(),
                 shared,
             },
             wake_timer: WakeTimer::new(slack, alarm),
             reactor: RefCell::new(reactor),
             by_hand: false,
             cancelled: Cell::new(false),
-            short_of_stacks: Cell::new(false),
+            out_of_stacks: Cell::new(false),
             short_since: Cell::new(0),
-            stackless: RefCell::new(VecDeque::new()),
+            waiting_for_stack: RefCell::new(VecDeque::new()),
             has_fresh: Cell::new(false),
             short_rounds: Cell::new(0),
             polled: Cell::new(now),
@@ -150,7 +155,7 @@ impl Worker {
             has_spare: Cell::new(false),
             is_trimming: Cell::new(false),
             stepped: Cell::new(0),
-            linger: Linger::new(),
+            spin: AdaptiveSpin::new(),
             destination: Cell::new(None),
             cursors: Box::new([const { Cell::new(0) }; ENTRIES]),
             deferring_since: Cell::new(0),
@@ -164,21 +169,21 @@ impl Worker {
 
     /// The worker whose home this is.
     #[inline(always)]
-    pub(crate) fn of(home: &Home) -> Option<&Worker> {
+    pub(crate) fn of(cx: &WorkerContext) -> Option<&WorkerLoop> {
         // SAFETY: W1.
-        unsafe { home.owner.get().cast::<Worker>().as_ref() }
+        unsafe { cx.owner.get().cast::<WorkerLoop>().as_ref() }
     }
 
     /// W1 begins.
     fn publish(&self) {
-        self.home.owner.set(ptr::from_ref(self).cast());
-        self.home.context.set((&raw const self.context).cast());
+        self.cx.owner.set(ptr::from_ref(self).cast());
+        self.cx.context.set((&raw const self.context).cast());
     }
 
     /// The worker on whose OS thread the caller is.
     #[inline(always)]
-    pub(crate) fn current() -> Option<&'static Worker> {
-        Home::of_thread().and_then(Worker::of)
+    pub(crate) fn current() -> Option<&'static WorkerLoop> {
+        WorkerContext::of_thread().and_then(WorkerLoop::of)
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -191,7 +196,7 @@ impl Worker {
     }
 
     #[inline(always)]
-    fn peer(&self) -> &Peer {
+    fn peer(&self) -> &WorkerShared {
         // SAFETY: W5.
         unsafe { self.peer.as_ref() }
     }
@@ -199,24 +204,24 @@ impl Worker {
     /// Runs green threads until the runtime has ended and none is left here.
     pub(crate) fn work(&self) {
         self.publish();
-        self.home.now.set(clock::now());
-        self.home.enter(|| {
+        self.cx.now.set(clock::now());
+        self.cx.enter(|| {
             loop {
-                if self.sentinel.is_up() && self.has_work() {
-                    self.sentinel.hand_over(&self.shared);
+                if self.stealer.is_active() && self.has_work() {
+                    self.stealer.wake_successor(&self.shared);
                 }
-                let tired = self.round();
-                self.home.collect();
+                let budget_exhausted = self.run_batch();
+                self.cx.drain_remote();
                 match self.shared.phase() {
                     Phase::Open => {}
                     Phase::Abandoned => {
-                        self.stay_if_lived_on();
+                        self.stay_if_alive();
                         break;
                     }
                     Phase::Closing | Phase::Ended if self.close() => break,
                     Phase::Closing | Phase::Ended => {}
                 }
-                self.look_or_rest(tired, NEVER);
+                self.maintain_or_park(budget_exhausted, NEVER);
             }
         });
         self.reactor.borrow().close();
@@ -224,30 +229,30 @@ impl Worker {
 
     /// After a round: looks around, or rests for at most `most` if there is nothing to run.
     #[inline(always)]
-    fn look_or_rest(&self, tired: bool, most: Tick) {
-        if tired || self.short_rounds.get() >= ROUND {
+    fn maintain_or_park(&self, budget_exhausted: bool, most: Tick) {
+        if budget_exhausted || self.short_rounds.get() >= STEPS_PER_BATCH {
             self.short_rounds.set(0);
-            self.look_around();
+            self.maintenance();
         } else if self.has_work() {
             // A message a round keeps it from ever resting.
             self.is_searching(false);
             self.short_rounds.set(self.short_rounds.get() + 1);
         } else {
             self.short_rounds.set(0);
-            self.rest(most);
+            self.park_worker(most);
         }
     }
 
     /// Runs what is ready, and starts what is new. True: there may be more.
     #[inline]
-    fn round(&self) -> bool {
-        for _ in 0..ROUND {
+    fn run_batch(&self) -> bool {
+        for _ in 0..STEPS_PER_BATCH {
             if self.is_halted() {
                 return false;
             }
-            let ready = self.home.pop_ready();
+            let ready = self.cx.pop_ready();
             if let Some(green) = ready {
-                self.step(green);
+                self.resume_one(green);
                 // What the threads here have spawned takes turns with them.
                 if !self.has_fresh.get() {
                     continue;
@@ -264,7 +269,7 @@ impl Worker {
         {
             self.start_slowly(new);
         }
-        for _ in 0..STARTS {
+        for _ in 0..STARTS_PER_BATCH {
             if self.is_halted() {
                 return false;
             }
@@ -285,7 +290,7 @@ impl Worker {
     /// The oldest of the new ones, if there is a stack for it.
     #[inline(always)]
     fn pop_startable(&self) -> Option<Unstarted> {
-        if self.short_of_stacks.get() {
+        if self.out_of_stacks.get() {
             return None;
         }
         match self.pop_unstarted() {
@@ -309,7 +314,7 @@ impl Worker {
 
     /// One step of a ready thread. False: there is no stack for its first; it waits for one.
     #[inline(always)]
-    fn step(&self, green: &'static Green) -> bool {
+    fn resume_one(&self, green: &'static ThreadInner) -> bool {
         if !green.has_started() && !self.set_up_local(green) {
             return false;
         }
@@ -319,22 +324,22 @@ impl Worker {
 
     /// One step of a thread that has a stack. True: it has ended, and is gone.
     #[inline(always)]
-    fn run(&self, green: &'static Green) -> bool {
+    fn run(&self, green: &'static ThreadInner) -> bool {
         if green.origin.is_sampled() {
             return self.run_sampled(green);
         }
         self.run_plain(green)
     }
 
-    /// As [`Worker::run`], without a look at what placement wants to know.
+    /// As [`WorkerLoop::run`], without a look at what placement wants to know.
     #[inline(always)]
-    fn run_plain(&self, green: &'static Green) -> bool {
-        self.home.set_current(green);
+    fn run_plain(&self, green: &'static ThreadInner) -> bool {
+        self.cx.set_current(green);
         // SAFETY: W2.
         let ended = unsafe { green.resume() };
-        self.home.set_current(ptr::null());
+        self.cx.set_current(ptr::null());
         if ended {
-            self.bury(green);
+            self.reap(green);
         } else if green.deadline.get() != NEVER {
             self.timers.borrow_mut().arm(green);
         }
@@ -345,15 +350,15 @@ impl Worker {
     #[inline(always)]
     fn start(&self, new: Unstarted) {
         // SAFETY: a reference is never null; W3.
-        let green: &'static Green = unsafe { new.0.into_raw().as_ref() };
+        let green: &'static ThreadInner = unsafe { new.0.into_raw().as_ref() };
         if !self.set_up(green) {
             return self.put_back(green);
         }
-        self.adopt(green);
+        self.attach(green);
         self.run_first(green);
     }
 
-    /// As [`Worker::start`], where it is not the usual case.
+    /// As [`WorkerLoop::start`], where it is not the usual case.
     #[inline(never)]
     fn start_slowly(&self, new: Unstarted) {
         self.start(new);
@@ -361,51 +366,53 @@ impl Worker {
 
     /// It cannot be started now.
     #[cold]
-    fn put_back(&self, green: &'static Green) {
+    fn put_back(&self, green: &'static ThreadInner) {
         // SAFETY: W3, it goes back to where it came from.
         self.push_unstarted(Unstarted(unsafe {
-            GreenRef::from_raw(NonNull::from(green))
+            ThreadRef::from_raw(NonNull::from(green))
         }));
     }
 
     /// It is this worker's from now on.
     #[inline]
-    fn adopt(&self, green: &Green) {
-        green.adopt(self.home.mailbox);
+    fn attach(&self, green: &ThreadInner) {
+        green.attach(self.cx.remote);
         let peer = self.peer();
         bump(&peer.started, 1);
         if green.origin.is_placed() {
-            bump(&peer.settled, 1);
+            bump(&peer.placed_started, 1);
         }
         if self.shared.phase() != Phase::Open {
             green.cancel();
         }
     }
 
-    /// Gives a thread its stack. False: there is none now; some will be free when others have ended.
+    /// Gives a thread its stack. False: there is none now; some will be free when others have
+    /// ended.
     #[inline(always)]
-    fn set_up(&self, green: &Green) -> bool {
+    fn set_up(&self, green: &ThreadInner) -> bool {
         let stack = match green.take_own_stack() {
             Some(stack) => Ok(stack),
             None => self.stacks.borrow_mut().take(),
         };
         let ready = stack.is_ok_and(|stack| green.set_up(stack));
         if !ready {
-            self.short_of_stacks.set(true);
-            self.short_since.set(self.home.now.get());
-        } else if self.short_of_stacks.get() {
+            self.out_of_stacks.set(true);
+            self.short_since.set(self.cx.now.get());
+        } else if self.out_of_stacks.get() {
             self.try_stacks_again();
         }
         ready
     }
 
-    /// As [`Worker::set_up`], for a thread that was ready before it started. Without a stack it is ready no more, lest the worker goes round with it.
+    /// As [`WorkerLoop::set_up`], for a thread that was ready before it started. Without a stack it
+    /// is ready no more, lest the worker goes round with it.
     #[cold]
-    fn set_up_local(&self, green: &'static Green) -> bool {
-        let hopeless = self.short_of_stacks.get() && !green.has_own_stack();
+    fn set_up_local(&self, green: &'static ThreadInner) -> bool {
+        let hopeless = self.out_of_stacks.get() && !green.has_own_stack();
         let ready = !hopeless && self.set_up(green);
         if !ready {
-            self.stackless.borrow_mut().push_back(green);
+            self.waiting_for_stack.borrow_mut().push_back(green);
         }
         ready
     }
@@ -413,35 +420,35 @@ impl Worker {
     /// There may be stacks again: for some at least.
     #[cold]
     fn try_stacks_again(&self) {
-        self.short_of_stacks.set(false);
-        let mut stackless = self.stackless.borrow_mut();
-        let some = stackless.len().min(ROUND as usize);
-        for green in stackless.drain(..some) {
-            self.home.make_ready(green);
+        self.out_of_stacks.set(false);
+        let mut waiting_for_stack = self.waiting_for_stack.borrow_mut();
+        let some = waiting_for_stack.len().min(STEPS_PER_BATCH as usize);
+        for green in waiting_for_stack.drain(..some) {
+            self.cx.make_ready(green);
         }
     }
 
     /// A thread has ended.
     #[inline(always)]
-    fn bury(&self, green: &'static Green) {
+    fn reap(&self, green: &'static ThreadInner) {
         if green.timer.get() != NO_TIMER {
             self.timers.borrow_mut().forget(green);
         }
         // SAFETY: it has, says `resume`.
-        if let Some(stack) = unsafe { green.bury() } {
+        if let Some(stack) = unsafe { green.reap() } {
             self.stacks.borrow_mut().take_back(stack);
-            if self.short_of_stacks.get() {
+            if self.out_of_stacks.get() {
                 self.try_stacks_again();
             }
         }
-        self.shared.dismiss();
+        self.shared.release_slot();
         if green.origin.is_flagged() {
             self.note_end(green);
         }
-        bump(&self.peer().buried, 1);
+        bump(&self.peer().finished, 1);
         self.has_spare.set(true);
         // SAFETY: W3.
-        drop(unsafe { GreenRef::from_raw(NonNull::from(green)) });
+        drop(unsafe { ThreadRef::from_raw(NonNull::from(green)) });
     }
 
     // --- spawning, by green threads of this worker ---
@@ -458,29 +465,34 @@ impl Worker {
         self.stacks.borrow_mut().unreserve();
     }
 
-    /// A block for a thread without wishes that is spawned here at `at`, and the right to its stack.
+    /// A block for a thread without wishes that is spawned here at `at`, and the right to its
+    /// stack.
     ///
     /// # Errors
     ///
     /// There is no memory for one of the two.
     #[inline(never)]
-    pub(crate) fn bear(&self, at: &'static Location<'static>) -> io::Result<NonNull<Green>> {
+    pub(crate) fn allocate_local(
+        &self,
+        at: &'static Location<'static>,
+    ) -> io::Result<NonNull<ThreadInner>> {
         self.reserve()?;
-        Green::born(Some(&self.home), at, self.shared.group).inspect_err(|_| self.unreserve())
+        ThreadInner::allocate(Some(&self.cx), at, self.shared.group)
+            .inspect_err(|_| self.unreserve())
     }
 
     /// Takes in a thread that stays here.
-    pub(crate) fn push_local(&self, green: GreenRef) {
+    pub(crate) fn push_local(&self, green: ThreadRef) {
         bump(&self.peer().spawned, 1);
-        self.admit(green);
+        self.enqueue_local(green);
     }
 
     /// It is this worker's, and ready.
-    fn admit(&self, green: GreenRef) {
+    fn enqueue_local(&self, green: ThreadRef) {
         // SAFETY: a reference is never null; W3.
-        let green: &'static Green = unsafe { green.into_raw().as_ref() };
-        self.adopt(green);
-        self.home.make_ready(green);
+        let green: &'static ThreadInner = unsafe { green.into_raw().as_ref() };
+        self.attach(green);
+        self.cx.make_ready(green);
     }
 
     // --- looking around ---
@@ -488,19 +500,19 @@ impl Worker {
     fn has_work(&self) -> bool {
         let has_startable = || {
             !self.peer().unstarted.is_empty()
-                || !self.stackless.borrow().is_empty()
+                || !self.waiting_for_stack.borrow().is_empty()
                 || self.peer().unstarted.shared() > 0
                     && (self.settle_shared() || self.may_start_shared())
         };
-        self.home.ready() > 0 || (!self.short_of_stacks.get() && has_startable())
+        self.cx.ready() > 0 || (!self.out_of_stacks.get() && has_startable())
     }
 
     /// Between rounds of a worker that always has something to run.
-    fn look_around(&self) {
+    fn maintenance(&self) {
         let now = self.tick();
         if now.saturating_sub(self.polled.get()) >= POLL_EVERY {
             self.poll(0);
-            self.sentinel.rescue(&self.shared, now);
+            self.stealer.rescue(&self.shared, now);
             self.look_when_busy(now);
         }
     }
@@ -508,7 +520,7 @@ impl Worker {
     /// Reads the clock, and does what is due.
     fn tick(&self) -> Tick {
         let now = clock::now();
-        self.home.now.set(now);
+        self.cx.now.set(now);
         self.expire(now);
         self.wake_timer.expire(now);
         self.look_for_stacks(now);
@@ -521,10 +533,10 @@ impl Worker {
             self.trimmed.set(now);
             let stacks = self.stacks.borrow_mut().trim();
             self.is_trimming.set(stacks);
-            let cached = self.home.trim();
+            let cached = self.cx.trim();
             // SAFETY: W4.
             unsafe { self.peer().unstarted.trim() };
-            let blocks = blocks::trim();
+            let blocks = slab::trim();
             self.has_spare.set(stacks || cached || blocks);
         }
         now
@@ -532,17 +544,18 @@ impl Worker {
 
     /// When the worker looks for a stack again; [`NEVER`] while it is not short of them.
     fn next_try(&self) -> Tick {
-        if self.short_of_stacks.get() {
+        if self.out_of_stacks.get() {
             self.short_since.get() + SHORT_NAP
         } else {
             NEVER
         }
     }
 
-    /// After a nap without a stack for a new thread, it is tried again; and where some have found one, the next are.
+    /// After a nap without a stack for a new thread, it is tried again; and where some have found
+    /// one, the next are.
     fn look_for_stacks(&self, now: Tick) {
         let is_time = match self.next_try() {
-            NEVER => !self.stackless.borrow().is_empty(),
+            NEVER => !self.waiting_for_stack.borrow().is_empty(),
             at => now >= at,
         };
         if is_time {
@@ -554,7 +567,7 @@ impl Worker {
         let mut timers = self.timers.borrow_mut();
         while let Some(green) = timers.expire(now) {
             green.elapsed.set(true);
-            self.home.wake(green);
+            self.cx.wake(green);
         }
     }
 }
@@ -565,18 +578,18 @@ fn bump(counter: &std::sync::atomic::AtomicUsize, by: usize) {
     counter.store(counter.load(Ordering::Relaxed) + by, Ordering::Release);
 }
 
-impl Deref for Worker {
-    type Target = Context;
+impl Deref for WorkerLoop {
+    type Target = RuntimeContext;
     #[inline(always)]
-    fn deref(&self) -> &Context {
+    fn deref(&self) -> &RuntimeContext {
         &self.context
     }
 }
 
-impl Drop for Worker {
+impl Drop for WorkerLoop {
     fn drop(&mut self) {
-        if self.sentinel.is_up() {
-            self.sentinel.stand_down(&self.shared);
+        if self.stealer.is_active() {
+            self.stealer.stop_stealing(&self.shared);
         }
     }
 }

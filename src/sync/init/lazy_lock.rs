@@ -11,7 +11,7 @@ use std::ops::{Deref, DerefMut};
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 
 use super::once::{Once, Unwound};
-use crate::green::budget::spend_quietly;
+use crate::green::budget::poll_budget_quietly;
 use crate::sync::raw::once::End;
 
 union Data<T, F> {
@@ -178,7 +178,7 @@ impl<T, F> LazyLock<T, F> {
     #[track_caller]
     pub fn get(this: &LazyLock<T, F>) -> Option<&T> {
         if !this.once.is_done() {
-            spend_quietly(Location::caller());
+            poll_budget_quietly(Location::caller());
         }
         this.look()
     }

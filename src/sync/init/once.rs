@@ -7,11 +7,11 @@ use std::panic::{
     AssertUnwindSafe, Location, RefUnwindSafe, UnwindSafe, catch_unwind, resume_unwind,
 };
 
-use crate::green::park::raise_if_cancelled;
+use crate::green::park::unwind_if_cancelled;
 use crate::green::{Cancelled, OnCancel, Reason, Wait};
 use crate::sync::raw::once::{Begin, End, RawOnce};
-use crate::sync::wait::stand::in_vain;
-use crate::sync::wait::waiting::Thread;
+use crate::sync::wait::wait_in_queue::note_failed_try;
+use crate::sync::wait::waiting_thread::WaitingThread;
 
 /// Runs an initialiser once; other callers wait until it has run. See [`std::sync::Once`].
 ///
@@ -35,7 +35,7 @@ use crate::sync::wait::waiting::Thread;
 /// ```
 #[doc(alias = "OnceFunc")]
 pub struct Once {
-    raw: RawOnce<Thread>,
+    raw: RawOnce<WaitingThread>,
 }
 
 impl UnwindSafe for Once {}
@@ -180,7 +180,7 @@ impl Once {
     pub fn is_completed(&self) -> bool {
         let complete = self.is_done();
         if !complete {
-            in_vain(Location::caller());
+            note_failed_try(Location::caller());
         }
         complete
     }
@@ -247,7 +247,7 @@ impl Once {
         let wait = Wait::at(Reason::Once, at).on_cancel(OnCancel::Defer);
         loop {
             match self.raw.wait(minds_poison, &wait) {
-                Begin::GaveUp => raise_if_cancelled(),
+                Begin::GaveUp => unwind_if_cancelled(),
                 found => return found == Begin::Complete,
             }
         }
@@ -267,7 +267,7 @@ impl Once {
             match self.raw.begin(minds_poison, &wait) {
                 Begin::Complete => return true,
                 Begin::Poisoned => return false,
-                Begin::GaveUp => raise_if_cancelled(),
+                Begin::GaveUp => unwind_if_cancelled(),
                 Begin::Run { poisoned } => {
                     let state = OnceState {
                         poisoned,

@@ -10,7 +10,7 @@ use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 
 use super::once::{Once, Unwound};
 use crate::sync::raw::once::End;
-use crate::sync::wait::stand::in_vain;
+use crate::sync::wait::wait_in_queue::note_failed_try;
 
 /// A cell that is written at most once; see [`std::sync::OnceLock`].
 ///
@@ -81,7 +81,7 @@ impl<T> OnceLock<T> {
     pub fn get(&self) -> Option<&T> {
         let found = self.look();
         if found.is_none() {
-            in_vain(Location::caller());
+            note_failed_try(Location::caller());
         }
         found
     }
@@ -167,7 +167,7 @@ impl<T> OnceLock<T> {
     #[inline]
     #[track_caller]
     pub fn set(&self, value: T) -> Result<(), T> {
-        in_vain(Location::caller());
+        note_failed_try(Location::caller());
         let mut value = Some(value);
         self.initialise(Location::caller(), || value.take());
         match value {

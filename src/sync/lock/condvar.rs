@@ -6,12 +6,12 @@ use std::sync::{LockResult, PoisonError};
 use std::time::Duration;
 
 use super::mutex::MutexGuard;
-use crate::green::budget::spend_quietly;
-use crate::green::park::raise_if_cancelled;
+use crate::green::budget::poll_budget_quietly;
+use crate::green::park::unwind_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait};
 use crate::sync::raw::condvar::RawCondvar;
-use crate::sync::wait::stand::Ended;
-use crate::sync::wait::waiting::Thread;
+use crate::sync::wait::wait_in_queue::Ended;
+use crate::sync::wait::waiting_thread::WaitingThread;
 use crate::sys::clock::{self, NEVER, Tick};
 
 /// Lets threads wait until a value behind a [`Mutex`](crate::sync::Mutex) satisfies a condition;
@@ -46,7 +46,7 @@ use crate::sys::clock::{self, NEVER, Tick};
 #[doc(alias = "Cond")]
 #[doc(alias = "Notify")]
 pub struct Condvar {
-    raw: RawCondvar<Thread>,
+    raw: RawCondvar<WaitingThread>,
 }
 
 impl UnwindSafe for Condvar {}
@@ -179,7 +179,7 @@ impl Condvar {
     where
         F: FnMut(&mut T) -> bool,
     {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         while condition(&mut *guard) {
             guard = self.wait(guard)?;
         }
@@ -287,7 +287,7 @@ impl Condvar {
     where
         F: FnMut(&mut T) -> bool,
     {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         let deadline = clock::after(dur);
         loop {
             if !condition(&mut *guard) {
@@ -324,7 +324,7 @@ impl Condvar {
     #[inline]
     #[track_caller]
     pub fn notify_one(&self) {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         self.raw.notify_one();
     }
 
@@ -351,7 +351,7 @@ impl Condvar {
     #[inline]
     #[track_caller]
     pub fn notify_all(&self) {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         self.raw.notify_all();
     }
 
@@ -370,7 +370,7 @@ impl Condvar {
         let ended = self.raw.wait(&wait, || guard.release());
         guard.take_again(at);
         if ended == Ended::Cancelled {
-            raise_if_cancelled();
+            unwind_if_cancelled();
         }
         ended != Ended::Elapsed
     }

@@ -12,11 +12,11 @@ use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::sync::{LockResult, TryLockError, TryLockResult};
 
 use super::poison::{Entry, Flag};
-use crate::green::budget::{before_lock, charge_locked, spend_quietly};
-use crate::green::park::raise_if_cancelled;
-use crate::green::{Home, OnCancel, Reason, Wait};
+use crate::green::budget::{before_lock, charge_locked, poll_budget_quietly};
+use crate::green::park::unwind_if_cancelled;
+use crate::green::{OnCancel, Reason, Wait, WorkerContext};
 use crate::sync::raw::mutex::RawMutex;
-use crate::sync::wait::waiting::Thread;
+use crate::sync::wait::waiting_thread::WaitingThread;
 
 /// Mutual exclusion for a value; see [`std::sync::Mutex`].
 ///
@@ -64,7 +64,7 @@ use crate::sync::wait::waiting::Thread;
 /// ```
 #[doc(alias = "Lock")]
 pub struct Mutex<T: ?Sized> {
-    raw: RawMutex<Thread>,
+    raw: RawMutex<WaitingThread>,
     poison: Flag,
     data: UnsafeCell<T>,
 }
@@ -190,8 +190,8 @@ impl<T: ?Sized> Mutex<T> {
         let wait = Wait::at(Reason::Mutex, at)
             .on(self.raw.subject())
             .on_cancel(on_cancel);
-        while !Home::waiting_for_lock(|| self.raw.lock_slow(&wait)) {
-            raise_if_cancelled();
+        while !WorkerContext::waiting_for_lock(|| self.raw.lock_slow(&wait)) {
+            unwind_if_cancelled();
         }
     }
 
@@ -212,7 +212,7 @@ impl<T: ?Sized> Mutex<T> {
     #[inline]
     #[track_caller]
     pub fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T>> {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         self.try_once()
     }
 
@@ -253,7 +253,7 @@ impl<T: ?Sized> Mutex<T> {
     #[inline]
     #[track_caller]
     pub fn is_poisoned(&self) -> bool {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         self.poison.get()
     }
 
@@ -277,7 +277,7 @@ impl<T: ?Sized> Mutex<T> {
     #[inline]
     #[track_caller]
     pub fn clear_poison(&self) {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         self.poison.clear();
     }
 

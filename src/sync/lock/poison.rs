@@ -16,7 +16,7 @@
 //! kept, inside the `timeout` that it was for, does not poison the locks that were taken before it,
 //! if the program has replaced the panic hook or throws with `resume_unwind`.
 
-use crate::green::cancel::{last_raise, may_have_raised};
+use crate::green::cancel::{last_unwind, may_have_unwound};
 use crate::shim::{AtomicBool, Ordering};
 use std::sync::{LockResult, PoisonError, TryLockError};
 
@@ -52,7 +52,7 @@ impl Flag {
     pub(super) fn enter(&self) -> Entry {
         Entry {
             unwinding: std::thread::panicking(),
-            caught: if may_have_raised() { last_raise() } else { 0 },
+            caught: if may_have_unwound() { last_unwind() } else { 0 },
         }
     }
 
@@ -67,7 +67,7 @@ impl Flag {
     #[cold]
     fn leave_unwinding(&self, entry: Entry) {
         if !entry.unwinding {
-            let raise = last_raise();
+            let raise = last_unwind();
             if raise == 0 || raise == entry.caught {
                 self.0.store(true, Ordering::Relaxed);
             }

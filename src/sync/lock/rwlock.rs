@@ -15,11 +15,11 @@ use std::ptr::NonNull;
 use std::sync::{LockResult, TryLockError, TryLockResult};
 
 use super::poison::{Entry, Flag};
-use crate::green::budget::{before_lock, charge_locked, spend_quietly};
-use crate::green::park::raise_if_cancelled;
-use crate::green::{Home, OnCancel, Reason, Wait};
+use crate::green::budget::{before_lock, charge_locked, poll_budget_quietly};
+use crate::green::park::unwind_if_cancelled;
+use crate::green::{OnCancel, Reason, Wait, WorkerContext};
 use crate::sync::raw::rwlock::{Access, RawRwLock};
-use crate::sync::wait::waiting::Thread;
+use crate::sync::wait::waiting_thread::WaitingThread;
 
 /// A lock that allows many readers or one writer at a time; see [`std::sync::RwLock`].
 ///
@@ -45,7 +45,7 @@ use crate::sync::wait::waiting::Thread;
 /// assert_eq!(*lock.read().unwrap(), 2);
 /// ```
 pub struct RwLock<T: ?Sized> {
-    raw: RawRwLock<Thread>,
+    raw: RawRwLock<WaitingThread>,
     poison: Flag,
     data: UnsafeCell<T>,
 }
@@ -73,7 +73,7 @@ pub struct RwLockReadGuard<'a, T: ?Sized> {
     // A pointer, so that the guard is covariant and does not claim the value for the whole of a
     // call that drops it.
     data: NonNull<T>,
-    raw: &'a RawRwLock<Thread>,
+    raw: &'a RawRwLock<WaitingThread>,
 }
 
 // SAFETY: sharing it shares `&T`.
@@ -204,8 +204,8 @@ impl<T: ?Sized> RwLock<T> {
         let wait = Wait::at(Reason::RwLock, at)
             .on(self.raw.subject())
             .on_cancel(OnCancel::Defer);
-        while !Home::waiting_for_lock(|| self.raw.enter_slow(access, &wait)) {
-            raise_if_cancelled();
+        while !WorkerContext::waiting_for_lock(|| self.raw.enter_slow(access, &wait)) {
+            unwind_if_cancelled();
         }
     }
 
@@ -228,7 +228,7 @@ impl<T: ?Sized> RwLock<T> {
     #[inline]
     #[track_caller]
     pub fn try_read(&self) -> TryLockResult<RwLockReadGuard<'_, T>> {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         self.try_read_once()
     }
 
@@ -256,7 +256,7 @@ impl<T: ?Sized> RwLock<T> {
     #[inline]
     #[track_caller]
     pub fn try_write(&self) -> TryLockResult<RwLockWriteGuard<'_, T>> {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         let entered = self.raw.write_fast() || self.raw.try_enter(Access::Write);
         self.poison.wrap_tried(entered.then(|| self.write_guard()))
     }
@@ -294,7 +294,7 @@ impl<T: ?Sized> RwLock<T> {
     #[inline]
     #[track_caller]
     pub fn is_poisoned(&self) -> bool {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         self.poison.get()
     }
 
@@ -318,7 +318,7 @@ impl<T: ?Sized> RwLock<T> {
     #[inline]
     #[track_caller]
     pub fn clear_poison(&self) {
-        spend_quietly(Location::caller());
+        poll_budget_quietly(Location::caller());
         self.poison.clear();
     }
 

@@ -5,15 +5,15 @@
 //!      mutex orders the two.
 
 use crate::shim::{AtomicUsize, Ordering, const_unless_loom};
-use crate::sync::wait::line::Line;
 use crate::sync::wait::spin::Spin;
-use crate::sync::wait::stand::{Ended, Place, Sleep, stand};
+use crate::sync::wait::wait_in_queue::{Ended, QueuePosition, Sleep, wait_in_queue};
+use crate::sync::wait::wait_queue::WaitQueue;
 
 /// See the module documentation.
 pub(crate) struct RawCondvar<S> {
     /// The length of the queue; written under its lock.
     standing: AtomicUsize,
-    line: Spin<Line<S>>,
+    line: Spin<WaitQueue<S>>,
 }
 
 impl<S> RawCondvar<S> {
@@ -21,7 +21,7 @@ impl<S> RawCondvar<S> {
         pub(crate) fn new() -> RawCondvar<S> {
             RawCondvar {
                 standing: AtomicUsize::new(0),
-                line: Spin::new(Line::new()),
+                line: Spin::new(WaitQueue::new()),
             }
         }
     }
@@ -33,11 +33,11 @@ impl<S: Sleep> RawCondvar<S> {
     pub(crate) fn wait(&self, wait: &S::Wait, release: impl FnOnce()) -> Ended {
         let line = self.line.lock();
         self.count(1);
-        stand(
+        wait_in_queue(
             &self.line,
             line,
             |line| line,
-            &Place::BACK,
+            &QueuePosition::BACK,
             wait,
             release,
             |_| self.count(usize::MAX),
@@ -72,7 +72,7 @@ impl<S: Sleep> RawCondvar<S> {
     fn notify(&self, most: usize) {
         for _ in 0..most {
             let mut line = self.line.lock();
-            let Some(claimed) = line.claim() else {
+            let Some(claimed) = line.dequeue() else {
                 return;
             };
             let waker = claimed.finish();
@@ -87,7 +87,7 @@ impl<S: Sleep> RawCondvar<S> {
 mod loom_tests {
     use super::*;
     use crate::sync::raw::mutex::RawMutex;
-    use crate::sync::wait::stand::model::{Model, Until, check, guarded};
+    use crate::sync::wait::wait_in_queue::model::{Model, Until, check, guarded};
     use loom::sync::Arc;
     use loom::thread;
 
@@ -107,7 +107,7 @@ mod loom_tests {
         }
 
         fn lock(&self) {
-            assert!(self.mutex.lock_fast() || self.mutex.lock_slow(&Until::Claimed));
+            assert!(self.mutex.lock_fast() || self.mutex.lock_slow(&Until::Dequeued));
         }
 
         fn put(&self) {
@@ -124,7 +124,7 @@ mod loom_tests {
             while self.items.get() < items {
                 let ended = self.changed.wait(&wait, || self.mutex.unlock());
                 self.lock();
-                if ended != Ended::Claimed {
+                if ended != Ended::Dequeued {
                     break;
                 }
             }
@@ -142,7 +142,7 @@ mod loom_tests {
         check(Some(3), || {
             let world = World::new();
             let waiter = world.clone();
-            let waiter = thread::spawn(move || waiter.wait_for(1, Until::Claimed));
+            let waiter = thread::spawn(move || waiter.wait_for(1, Until::Dequeued));
             world.put();
             waiter.join().unwrap();
             assert_eq!(world.changed.standing.load(Ordering::Relaxed), 0);
@@ -155,7 +155,7 @@ mod loom_tests {
             let world = World::new();
             let waiters = [(); 2].map(|()| {
                 let waiter = world.clone();
-                thread::spawn(move || waiter.wait_for(1, Until::Claimed))
+                thread::spawn(move || waiter.wait_for(1, Until::Dequeued))
             });
             world.lock();
             world.items.change();
@@ -174,7 +174,7 @@ mod loom_tests {
         check(Some(2), || {
             let world = World::new();
             let waiter = world.clone();
-            let waiter = thread::spawn(move || waiter.wait_for(1, Until::Claimed));
+            let waiter = thread::spawn(move || waiter.wait_for(1, Until::Dequeued));
             let quitter = world.clone();
             let quitter = thread::spawn(move || {
                 quitter.lock();
@@ -183,7 +183,7 @@ mod loom_tests {
                     let ended = quitter
                         .changed
                         .wait(&Until::GivesUp, || quitter.mutex.unlock());
-                    notified = ended == Ended::Claimed;
+                    notified = ended == Ended::Dequeued;
                     quitter.lock();
                 }
                 quitter.mutex.unlock();

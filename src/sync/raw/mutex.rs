@@ -29,9 +29,9 @@
 use std::cell::Cell;
 
 use crate::shim::{AtomicUsize, Ordering, const_unless_loom};
-use crate::sync::wait::line::Line;
 use crate::sync::wait::spin::Spin;
-use crate::sync::wait::stand::{Ended, Place, Sleep, Turn, stand};
+use crate::sync::wait::wait_in_queue::{BargeState, Ended, QueuePosition, Sleep, wait_in_queue};
+use crate::sync::wait::wait_queue::WaitQueue;
 
 const LOCKED: usize = 1;
 const QUEUED: usize = 2;
@@ -41,14 +41,14 @@ const FLAGS: usize = LOCKED | QUEUED | WOKEN | HAND;
 
 /// The slot of a waiter.
 struct Offer {
-    place: usize,
+    worker_id: usize,
     given: Cell<bool>,
 }
 
 /// See the module documentation.
 pub(crate) struct RawMutex<S> {
     state: AtomicUsize,
-    line: Spin<Line<S>>,
+    line: Spin<WaitQueue<S>>,
 }
 
 impl<S> RawMutex<S> {
@@ -56,15 +56,15 @@ impl<S> RawMutex<S> {
         pub(crate) fn new() -> RawMutex<S> {
             RawMutex {
                 state: AtomicUsize::new(0),
-                line: Spin::new(Line::new()),
+                line: Spin::new(WaitQueue::new()),
             }
         }
     }
 }
 
 impl<S: Sleep> RawMutex<S> {
-    /// Returns what a wait for the lock names (`Green::subject`): the address of a word that is odd
-    /// while the lock is held, with the holder's place.
+    /// Returns what a wait for the lock names (`ThreadInner::subject`): the address of a word that
+    /// is odd while the lock is held, with the holder's place.
     #[cfg(not(loom))]
     pub(crate) fn subject(&self) -> usize {
         std::ptr::from_ref(&self.state).addr()
@@ -75,25 +75,30 @@ impl<S: Sleep> RawMutex<S> {
     pub(crate) fn lock_fast(&self) -> bool {
         // Acquire: pairs with the Release of the last holder.
         self.state
-            .compare_exchange(0, LOCKED | S::place(), Ordering::Acquire, Ordering::Relaxed)
+            .compare_exchange(
+                0,
+                LOCKED | S::worker_id(),
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            )
             .is_ok()
     }
 
     /// Takes the lock if it is free.
     #[inline]
     pub(crate) fn try_lock(&self) -> bool {
-        self.lock_fast() || self.take_if_free(S::place(), false)
+        self.lock_fast() || self.take_if_free(S::worker_id(), false)
     }
 
     /// Takes the lock if it is free, with or without waiters; a woken waiter clears `WOKEN` in the
     /// same step.
-    fn take_if_free(&self, place: usize, woken: bool) -> bool {
+    fn take_if_free(&self, worker_id: usize, woken: bool) -> bool {
         let mut state = self.state.load(Ordering::Relaxed);
         while state & LOCKED == 0 {
             let flags = if woken { state & !WOKEN } else { state };
             match self.state.compare_exchange_weak(
                 state,
-                flags | LOCKED | place,
+                flags | LOCKED | worker_id,
                 Ordering::Acquire,
                 Ordering::Relaxed,
             ) {
@@ -106,31 +111,31 @@ impl<S: Sleep> RawMutex<S> {
 
     /// Waits for the lock. Returns `false` if the wait was given up; then the lock is not held.
     pub(crate) fn lock_slow(&self, wait: &S::Wait) -> bool {
-        let mut turn = Turn::new::<S>();
+        let mut barge = BargeState::new::<S>();
         loop {
-            if self.look(&turn) {
+            if self.look(&barge) {
                 return true;
             }
             let line = self.line.lock();
-            if self.take_or_announce(&mut turn) {
+            if self.take_or_announce(&mut barge) {
                 return true;
             }
             let offer = Offer {
-                place: turn.place(),
+                worker_id: barge.worker_id(),
                 given: Cell::new(false),
             };
-            let stands = Place {
-                at_front: turn.woken,
-                ..Place::with(&offer)
+            let stands = QueuePosition {
+                at_front: barge.woken,
+                ..QueuePosition::with(&offer)
             };
-            let leave = |line: &mut Line<S>| {
+            let leave = |line: &mut WaitQueue<S>| {
                 if line.is_empty() {
                     self.state.fetch_and(!(QUEUED | HAND), Ordering::Relaxed);
                 }
             };
-            match stand(&self.line, line, |line| line, &stands, wait, || {}, leave) {
-                Ended::Claimed if offer.given.get() => return true,
-                Ended::Claimed => turn.woken = true,
+            match wait_in_queue(&self.line, line, |line| line, &stands, wait, || {}, leave) {
+                Ended::Dequeued if offer.given.get() => return true,
+                Ended::Dequeued => barge.woken = true,
                 Ended::Elapsed | Ended::Cancelled => return false,
             }
         }
@@ -140,19 +145,19 @@ impl<S: Sleep> RawMutex<S> {
     /// is not. If others are queued and none is about to retry, it spins for a shorter time:
     /// spinning did not help them either.
     #[inline]
-    fn look(&self, turn: &Turn) -> bool {
-        for round in 0..=S::LOOKS {
+    fn look(&self, barge: &BargeState) -> bool {
+        for round in 0..=S::SPIN_LIMIT {
             let state = self.state.load(Ordering::Relaxed);
             if state & LOCKED == 0 {
-                if self.take_if_free(turn.place(), turn.woken) {
+                if self.take_if_free(barge.worker_id(), barge.woken) {
                     return true;
                 }
-            } else if turn.is_beside::<S>(state & !FLAGS)
-                || (state & (QUEUED | WOKEN) == QUEUED && !turn.woken && round > 3)
+            } else if barge.same_worker::<S>(state & !FLAGS)
+                || (state & (QUEUED | WOKEN) == QUEUED && !barge.woken && round > 3)
             {
                 return false;
             }
-            if round < S::LOOKS {
+            if round < S::SPIN_LIMIT {
                 for _ in 0..1_u32 << round {
                     std::hint::spin_loop();
                 }
@@ -163,13 +168,13 @@ impl<S: Sleep> RawMutex<S> {
 
     /// Under the lock of the queue: takes the lock if it is free, else makes sure that its release
     /// looks at the queue (MX1).
-    fn take_or_announce(&self, turn: &mut Turn) -> bool {
+    fn take_or_announce(&self, barge: &mut BargeState) -> bool {
         let mut state = self.state.load(Ordering::Relaxed);
         loop {
-            let flags = if turn.woken { state & !WOKEN } else { state };
+            let flags = if barge.woken { state & !WOKEN } else { state };
             let held = if state & LOCKED == 0 {
-                flags | LOCKED | turn.place()
-            } else if turn.woken && turn.has_had_enough::<S>(state & !FLAGS) {
+                flags | LOCKED | barge.worker_id()
+            } else if barge.woken && barge.should_handoff::<S>(state & !FLAGS) {
                 flags | QUEUED | HAND
             } else {
                 flags | QUEUED
@@ -236,10 +241,10 @@ impl<S: Sleep> RawMutex<S> {
             self.state.store(others | WOKEN, Ordering::Release);
         } else {
             offer.given.set(true);
-            let held = LOCKED | offer.place | others;
+            let held = LOCKED | offer.worker_id | others;
             self.state.store(held, Ordering::Release);
         }
-        let Some(claimed) = line.claim() else {
+        let Some(claimed) = line.dequeue() else {
             unreachable!("the first waiter of a mutex waits for nothing else");
         };
         let waker = claimed.finish();
@@ -251,7 +256,7 @@ impl<S: Sleep> RawMutex<S> {
 #[cfg(all(test, loom))]
 mod loom_tests {
     use super::*;
-    use crate::sync::wait::stand::model::{Model, Until, check, guarded};
+    use crate::sync::wait::wait_in_queue::model::{Model, Until, check, guarded};
     use loom::sync::Arc;
     use loom::thread;
 
@@ -263,7 +268,7 @@ mod loom_tests {
 
     fn enter(lock: &Lock) {
         if !lock.0.lock_fast() {
-            assert!(lock.0.lock_slow(&Until::Claimed));
+            assert!(lock.0.lock_slow(&Until::Dequeued));
         }
         lock.1.change();
         lock.0.unlock();

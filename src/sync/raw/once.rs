@@ -13,9 +13,9 @@
 //!      completion check again.
 
 use crate::shim::{AtomicU8, Ordering, const_unless_loom};
-use crate::sync::wait::line::Line;
 use crate::sync::wait::spin::{Held, Spin};
-use crate::sync::wait::stand::{Ended, Place, Sleep, stand, wake_some};
+use crate::sync::wait::wait_in_queue::{Ended, QueuePosition, Sleep, wait_in_queue, wake_some};
+use crate::sync::wait::wait_queue::WaitQueue;
 
 const INCOMPLETE: u8 = 0;
 const RUNNING: u8 = 1;
@@ -25,7 +25,7 @@ const COMPLETE: u8 = 3;
 /// See the module documentation.
 pub(crate) struct RawOnce<S> {
     state: AtomicU8,
-    line: Spin<Line<S>>,
+    line: Spin<WaitQueue<S>>,
 }
 
 /// The result of `begin`, for a caller that needs the initialiser to have run.
@@ -54,7 +54,7 @@ impl<S> RawOnce<S> {
         pub(crate) fn new() -> RawOnce<S> {
             RawOnce {
                 state: AtomicU8::new(INCOMPLETE),
-                line: Spin::new(Line::new()),
+                line: Spin::new(WaitQueue::new()),
             }
         }
     }
@@ -105,7 +105,7 @@ impl<S: Sleep> RawOnce<S> {
                     };
                 }
             }
-            if !self.stand(line, wait) {
+            if !self.wait_in_queue(line, wait) {
                 return Begin::GaveUp;
             }
         }
@@ -132,53 +132,53 @@ impl<S: Sleep> RawOnce<S> {
                 POISONED if minds_poison => return Begin::Poisoned,
                 _ => {}
             }
-            if !self.stand(line, wait) {
+            if !self.wait_in_queue(line, wait) {
                 return Begin::GaveUp;
             }
         }
     }
 
-    fn stand(&self, line: Held<'_, Line<S>>, wait: &S::Wait) -> bool {
-        let ended = stand(
+    fn wait_in_queue(&self, line: Held<'_, WaitQueue<S>>, wait: &S::Wait) -> bool {
+        let ended = wait_in_queue(
             &self.line,
             line,
             |line| line,
-            &Place::BACK,
+            &QueuePosition::BACK,
             wait,
             || {},
             |_| {},
         );
-        ended == Ended::Claimed
+        ended == Ended::Dequeued
     }
 }
 
 #[cfg(all(test, loom))]
 mod loom_tests {
     use super::*;
-    use crate::sync::wait::stand::model::{Model, Until, check, guarded};
+    use crate::sync::wait::wait_in_queue::model::{Model, Until, check, guarded};
     use loom::sync::Arc;
     use loom::thread;
 
-    type Place = Arc<(RawOnce<Model>, guarded::Value)>;
+    type Shared = Arc<(RawOnce<Model>, guarded::Value)>;
 
-    fn place() -> Place {
+    fn shared() -> Shared {
         Arc::new((RawOnce::new(), guarded::Value::new()))
     }
 
-    fn init(place: &Place, wait: Until, end: End) -> Begin {
-        if place.0.is_complete() {
-            assert_eq!(place.1.get(), 1);
+    fn init(shared: &Shared, wait: Until, end: End) -> Begin {
+        if shared.0.is_complete() {
+            assert_eq!(shared.1.get(), 1);
             return Begin::Complete;
         }
-        let begun = place.0.begin(true, &wait);
+        let begun = shared.0.begin(true, &wait);
         match begun {
             Begin::Run { .. } => {
                 if end == End::Complete {
-                    place.1.change();
+                    shared.1.change();
                 }
-                place.0.end(end);
+                shared.0.end(end);
             }
-            Begin::Complete => assert_eq!(place.1.get(), 1),
+            Begin::Complete => assert_eq!(shared.1.get(), 1),
             Begin::Poisoned | Begin::GaveUp => {}
         }
         begun
@@ -187,14 +187,14 @@ mod loom_tests {
     #[test]
     fn loom_once_runs_once() {
         check(Some(3), || {
-            let place = place();
+            let shared = shared();
             let threads = [(); 2].map(|()| {
-                let other = place.clone();
-                thread::spawn(move || init(&other, Until::Claimed, End::Complete))
+                let other = shared.clone();
+                thread::spawn(move || init(&other, Until::Dequeued, End::Complete))
             });
-            init(&place, Until::Claimed, End::Complete);
-            assert!(place.0.is_complete());
-            assert_eq!(place.1.get(), 1);
+            init(&shared, Until::Dequeued, End::Complete);
+            assert!(shared.0.is_complete());
+            assert_eq!(shared.1.get(), 1);
             for thread in threads {
                 assert!(matches!(
                     thread.join().unwrap(),
@@ -208,30 +208,30 @@ mod loom_tests {
     #[test]
     fn loom_once_is_reset() {
         check(Some(3), || {
-            let place = place();
-            let cancelled = place.clone();
+            let shared = shared();
+            let cancelled = shared.clone();
             let cancelled =
-                thread::spawn(move || init(&cancelled, Until::Claimed, End::Incomplete));
-            let quitter = place.clone();
+                thread::spawn(move || init(&cancelled, Until::Dequeued, End::Incomplete));
+            let quitter = shared.clone();
             let quitter = thread::spawn(move || init(&quitter, Until::GivesUp, End::Complete));
-            init(&place, Until::Claimed, End::Complete);
-            assert!(place.0.is_complete());
+            init(&shared, Until::Dequeued, End::Complete);
+            assert!(shared.0.is_complete());
             cancelled.join().unwrap();
             quitter.join().unwrap();
-            assert_eq!(place.1.get(), 1);
+            assert_eq!(shared.1.get(), 1);
         });
     }
 
     #[test]
     fn loom_once_wait() {
         check(Some(3), || {
-            let place = place();
-            let waiter = place.clone();
+            let shared = shared();
+            let waiter = shared.clone();
             let waiter = thread::spawn(move || {
-                assert_eq!(waiter.0.wait(true, &Until::Claimed), Begin::Complete);
+                assert_eq!(waiter.0.wait(true, &Until::Dequeued), Begin::Complete);
                 assert_eq!(waiter.1.get(), 1);
             });
-            init(&place, Until::Claimed, End::Complete);
+            init(&shared, Until::Dequeued, End::Complete);
             waiter.join().unwrap();
         });
     }
@@ -239,10 +239,10 @@ mod loom_tests {
     #[test]
     fn loom_once_is_poisoned() {
         check(Some(3), || {
-            let place = place();
-            let other = place.clone();
-            let other = thread::spawn(move || other.0.wait(true, &Until::Claimed));
-            let begun = init(&place, Until::Claimed, End::Poisoned);
+            let shared = shared();
+            let other = shared.clone();
+            let other = thread::spawn(move || other.0.wait(true, &Until::Dequeued));
+            let begun = init(&shared, Until::Dequeued, End::Poisoned);
             assert_eq!(begun, Begin::Run { poisoned: false });
             assert_eq!(other.join().unwrap(), Begin::Poisoned);
         });

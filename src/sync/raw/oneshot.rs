@@ -4,9 +4,9 @@
 //! OS2. The event that ends a wait, the value or the end of the sender, wakes all waiters; the
 //!      first to take the value gets it, and there is no other.
 
-use crate::sync::wait::line::Line;
 use crate::sync::wait::spin::Spin;
-use crate::sync::wait::stand::{Ended, Place, Sleep, stand, wake_some};
+use crate::sync::wait::wait_in_queue::{Ended, QueuePosition, Sleep, wait_in_queue, wake_some};
+use crate::sync::wait::wait_queue::WaitQueue;
 
 /// See the module documentation.
 pub(crate) struct RawOneshot<T, S> {
@@ -18,7 +18,7 @@ struct State<T, S> {
     /// The sender has sent or was dropped.
     sender_done: bool,
     receiver_closed: bool,
-    line: Line<S>,
+    line: WaitQueue<S>,
 }
 
 /// The result of a receive.
@@ -40,7 +40,7 @@ impl<T, S: Sleep> RawOneshot<T, S> {
                 value: None,
                 sender_done: false,
                 receiver_closed: false,
-                line: Line::new(),
+                line: WaitQueue::new(),
             }),
         }
     }
@@ -94,17 +94,17 @@ impl<T, S: Sleep> RawOneshot<T, S> {
                 Received::Nothing => {}
                 found => return found,
             }
-            let ended = stand(
+            let ended = wait_in_queue(
                 &self.state,
                 state,
                 |state| &mut state.line,
-                &Place::BACK,
+                &QueuePosition::BACK,
                 wait,
                 || {},
                 |_| {},
             );
             match ended {
-                Ended::Claimed => {}
+                Ended::Dequeued => {}
                 Ended::Elapsed => return Received::Nothing,
                 Ended::Cancelled => return Received::Cancelled,
             }
@@ -125,7 +125,7 @@ impl<T, S> State<T, S> {
 #[cfg(all(test, loom))]
 mod loom_tests {
     use super::*;
-    use crate::sync::wait::stand::model::{Model, Until, check};
+    use crate::sync::wait::wait_in_queue::model::{Model, Until, check};
     use loom::sync::Arc;
     use loom::thread;
 
@@ -137,8 +137,8 @@ mod loom_tests {
             let channel = Arc::new(Channel::new());
             let sender = channel.clone();
             let sender = thread::spawn(move || sender.send(7));
-            assert_eq!(channel.receive(&Until::Claimed), Received::Value(7));
-            assert_eq!(channel.receive(&Until::Claimed), Received::Never);
+            assert_eq!(channel.receive(&Until::Dequeued), Received::Value(7));
+            assert_eq!(channel.receive(&Until::Dequeued), Received::Never);
             assert_eq!(sender.join().unwrap(), Ok(()));
         });
     }
@@ -169,7 +169,7 @@ mod loom_tests {
             let channel = Arc::new(Channel::new());
             let sender = channel.clone();
             let sender = thread::spawn(move || sender.abandon());
-            assert_eq!(channel.receive(&Until::Claimed), Received::Never);
+            assert_eq!(channel.receive(&Until::Dequeued), Received::Never);
             sender.join().unwrap();
         });
     }

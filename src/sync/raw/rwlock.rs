@@ -29,9 +29,9 @@
 use std::cell::Cell;
 
 use crate::shim::{AtomicUsize, Ordering, const_unless_loom};
-use crate::sync::wait::line::Line;
 use crate::sync::wait::spin::Spin;
-use crate::sync::wait::stand::{Ended, Place, Sleep, Turn, stand};
+use crate::sync::wait::wait_in_queue::{BargeState, Ended, QueuePosition, Sleep, wait_in_queue};
+use crate::sync::wait::wait_queue::WaitQueue;
 
 const WRITER: usize = 1;
 const QUEUED: usize = 2;
@@ -43,7 +43,7 @@ const FLAGS: usize = READER - 1;
 /// The slot of a waiter.
 struct Offer {
     access: Access,
-    place: usize,
+    worker_id: usize,
     given: Cell<bool>,
 }
 
@@ -54,7 +54,7 @@ pub(crate) struct RawRwLock<S> {
     state: AtomicUsize,
     /// The place of the last thread that took the lock: a hint for threads that would spin.
     holder: AtomicUsize,
-    line: Spin<Line<S>>,
+    line: Spin<WaitQueue<S>>,
 }
 
 // Consistent between any two calls; guards refer to it, and std's may be captured by
@@ -88,16 +88,16 @@ impl<S> RawRwLock<S> {
             RawRwLock {
                 state: AtomicUsize::new(0),
                 holder: AtomicUsize::new(0),
-                line: Spin::new(Line::new()),
+                line: Spin::new(WaitQueue::new()),
             }
         }
     }
 }
 
 impl<S: Sleep> RawRwLock<S> {
-    /// Returns what a wait for the lock names (`Green::subject`): the address of two words. The
-    /// first is odd while a writer has the lock; the second is the place of the thread that took it
-    /// last.
+    /// Returns what a wait for the lock names (`ThreadInner::subject`): the address of two words.
+    /// The first is odd while a writer has the lock; the second is the place of the thread that
+    /// took it last.
     #[cfg(not(loom))]
     pub(crate) fn subject(&self) -> usize {
         std::ptr::from_ref(&self.state).addr()
@@ -114,7 +114,7 @@ impl<S: Sleep> RawRwLock<S> {
                 .compare_exchange(state, state + READER, Ordering::Acquire, Ordering::Relaxed)
                 .is_ok();
         if entered {
-            self.holder.store(S::place(), Ordering::Relaxed);
+            self.holder.store(S::worker_id(), Ordering::Relaxed);
         }
         entered
     }
@@ -128,7 +128,7 @@ impl<S: Sleep> RawRwLock<S> {
             .compare_exchange(0, WRITER, Ordering::Acquire, Ordering::Relaxed)
             .is_ok();
         if entered {
-            self.holder.store(S::place(), Ordering::Relaxed);
+            self.holder.store(S::worker_id(), Ordering::Relaxed);
         }
         entered
     }
@@ -150,7 +150,7 @@ impl<S: Sleep> RawRwLock<S> {
                 Ordering::Relaxed,
             ) {
                 Ok(_) => {
-                    self.holder.store(S::place(), Ordering::Relaxed);
+                    self.holder.store(S::worker_id(), Ordering::Relaxed);
                     return true;
                 }
                 Err(now) => state = now,
@@ -161,25 +161,25 @@ impl<S: Sleep> RawRwLock<S> {
 
     /// Waits for the lock. Returns `false` if the wait was given up; then the lock is not held.
     pub(crate) fn enter_slow(&self, access: Access, wait: &S::Wait) -> bool {
-        let mut turn = Turn::new::<S>();
+        let mut barge = BargeState::new::<S>();
         loop {
-            if self.look(access, &turn) {
+            if self.look(access, &barge) {
                 return true;
             }
             let line = self.line.lock();
-            if self.take_or_announce(access, &mut turn) {
+            if self.take_or_announce(access, &mut barge) {
                 return true;
             }
             let offer = Offer {
                 access,
-                place: turn.place(),
+                worker_id: barge.worker_id(),
                 given: Cell::new(false),
             };
-            let stands = Place {
-                at_front: turn.woken,
-                ..Place::with(&offer)
+            let stands = QueuePosition {
+                at_front: barge.woken,
+                ..QueuePosition::with(&offer)
             };
-            let ended = stand(
+            let ended = wait_in_queue(
                 &self.line,
                 line,
                 |line| line,
@@ -189,8 +189,8 @@ impl<S: Sleep> RawRwLock<S> {
                 |line| self.left(line),
             );
             match ended {
-                Ended::Claimed if offer.given.get() => return true,
-                Ended::Claimed => turn.woken = true,
+                Ended::Dequeued if offer.given.get() => return true,
+                Ended::Dequeued => barge.woken = true,
                 Ended::Elapsed | Ended::Cancelled => {
                     // RW1: the thread may have been queued before one that need not wait.
                     self.let_in();
@@ -201,7 +201,7 @@ impl<S: Sleep> RawRwLock<S> {
     }
 
     /// Called when a waiter has left the queue, whose lock is held.
-    fn left(&self, line: &Line<S>) {
+    fn left(&self, line: &WaitQueue<S>) {
         if line.is_empty() {
             self.state.fetch_and(!(QUEUED | HAND), Ordering::Relaxed);
         }
@@ -209,15 +209,15 @@ impl<S: Sleep> RawRwLock<S> {
 
     /// As in `mutex.rs`.
     #[inline]
-    fn look(&self, access: Access, turn: &Turn) -> bool {
-        for round in 0..=S::LOOKS {
-            if self.take(access, turn.woken) {
+    fn look(&self, access: Access, barge: &BargeState) -> bool {
+        for round in 0..=S::SPIN_LIMIT {
+            if self.take(access, barge.woken) {
                 return true;
             }
-            if turn.is_beside::<S>(self.holder.load(Ordering::Relaxed)) {
+            if barge.same_worker::<S>(self.holder.load(Ordering::Relaxed)) {
                 return false;
             }
-            if round < S::LOOKS {
+            if round < S::SPIN_LIMIT {
                 for _ in 0..1_u32 << round {
                     std::hint::spin_loop();
                 }
@@ -228,20 +228,20 @@ impl<S: Sleep> RawRwLock<S> {
 
     /// Under the lock of the queue: takes the lock if that is allowed, else makes sure that its
     /// release looks at the queue (RW1).
-    fn take_or_announce(&self, access: Access, turn: &mut Turn) -> bool {
+    fn take_or_announce(&self, access: Access, barge: &mut BargeState) -> bool {
         let mut state = self.state.load(Ordering::Relaxed);
         loop {
             let entered = access.enter(state);
             let next = match entered {
                 Some(entered) => entered,
-                None if turn.woken
-                    && turn.has_had_enough::<S>(self.holder.load(Ordering::Relaxed)) =>
+                None if barge.woken
+                    && barge.should_handoff::<S>(self.holder.load(Ordering::Relaxed)) =>
                 {
                     state | QUEUED | HAND
                 }
                 None => state | QUEUED,
             };
-            let next = if turn.woken { next & !WOKEN } else { next };
+            let next = if barge.woken { next & !WOKEN } else { next };
             match self.state.compare_exchange_weak(
                 state,
                 next,
@@ -249,7 +249,7 @@ impl<S: Sleep> RawRwLock<S> {
                 Ordering::Relaxed,
             ) {
                 Ok(_) if entered.is_some() => {
-                    self.holder.store(S::place(), Ordering::Relaxed);
+                    self.holder.store(S::worker_id(), Ordering::Relaxed);
                     return true;
                 }
                 Ok(_) => return false,
@@ -327,14 +327,14 @@ impl<S: Sleep> RawRwLock<S> {
                     Ok(_) => {
                         offer.given.set(given);
                         if given {
-                            self.holder.store(offer.place, Ordering::Relaxed);
+                            self.holder.store(offer.worker_id, Ordering::Relaxed);
                         }
                         break next;
                     }
                     Err(now) => state = now,
                 }
             };
-            let Some(claimed) = line.claim() else {
+            let Some(claimed) = line.dequeue() else {
                 unreachable!("the first waiter of a lock waits for nothing else");
             };
             let waker = claimed.finish();
@@ -351,7 +351,7 @@ impl<S: Sleep> RawRwLock<S> {
 #[cfg(all(test, loom))]
 mod loom_tests {
     use super::*;
-    use crate::sync::wait::stand::model::{Model, Until, check, guarded};
+    use crate::sync::wait::wait_in_queue::model::{Model, Until, check, guarded};
     use loom::sync::Arc;
     use loom::thread;
 
@@ -396,7 +396,7 @@ mod loom_tests {
                 .collect();
             let mut written = 0;
             for &access in mine {
-                assert!(enter(&lock, access, Until::Claimed));
+                assert!(enter(&lock, access, Until::Dequeued));
                 written += usize::from(access == Access::Write);
             }
             for thread in threads {
@@ -413,8 +413,8 @@ mod loom_tests {
             2,
             &[Access::Write, Access::Write],
             &[
-                (Access::Read, Until::Claimed),
-                (Access::Write, Until::Claimed),
+                (Access::Read, Until::Dequeued),
+                (Access::Write, Until::Dequeued),
             ],
         );
     }
@@ -425,8 +425,8 @@ mod loom_tests {
             2,
             &[Access::Write, Access::Read],
             &[
-                (Access::Read, Until::Claimed),
-                (Access::Read, Until::Claimed),
+                (Access::Read, Until::Dequeued),
+                (Access::Read, Until::Dequeued),
             ],
         );
     }
@@ -438,7 +438,7 @@ mod loom_tests {
             &[Access::Read, Access::Write],
             &[
                 (Access::Write, Until::GivesUp),
-                (Access::Read, Until::Claimed),
+                (Access::Read, Until::Dequeued),
             ],
         );
     }
@@ -450,7 +450,7 @@ mod loom_tests {
             &[Access::Write, Access::Write],
             &[
                 (Access::Read, Until::GivesUp),
-                (Access::Write, Until::Claimed),
+                (Access::Write, Until::Dequeued),
             ],
         );
     }
@@ -465,7 +465,7 @@ mod loom_tests {
             let writer = lock.clone();
             let writer = thread::spawn(move || enter(&writer, Access::Write, Until::GivesUp));
             let reader = lock.clone();
-            let reader = thread::spawn(move || enter(&reader, Access::Read, Until::Claimed));
+            let reader = thread::spawn(move || enter(&reader, Access::Read, Until::Dequeued));
             assert!(reader.join().unwrap());
             assert!(!writer.join().unwrap());
             lock.0.leave_read();
@@ -478,10 +478,10 @@ mod loom_tests {
         check(Some(2), || {
             let lock = lock();
             let writer = lock.clone();
-            let writer = thread::spawn(move || enter(&writer, Access::Write, Until::Claimed));
+            let writer = thread::spawn(move || enter(&writer, Access::Write, Until::Dequeued));
             let reader = lock.clone();
-            let reader = thread::spawn(move || enter(&reader, Access::Read, Until::Claimed));
-            assert!(lock.0.write_fast() || lock.0.enter_slow(Access::Write, &Until::Claimed));
+            let reader = thread::spawn(move || enter(&reader, Access::Read, Until::Dequeued));
+            assert!(lock.0.write_fast() || lock.0.enter_slow(Access::Write, &Until::Dequeued));
             lock.1.change();
             let written = lock.1.get();
             lock.0.downgrade();

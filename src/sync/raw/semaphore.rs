@@ -10,9 +10,9 @@
 use std::cell::Cell;
 
 use crate::shim::const_unless_loom;
-use crate::sync::wait::line::Line;
 use crate::sync::wait::spin::{Held, Spin};
-use crate::sync::wait::stand::{Ended, Place, Sleep, stand, wake_some};
+use crate::sync::wait::wait_in_queue::{Ended, QueuePosition, Sleep, wait_in_queue, wake_some};
+use crate::sync::wait::wait_queue::WaitQueue;
 
 /// See the module documentation.
 pub(crate) struct RawSemaphore<S> {
@@ -22,7 +22,7 @@ pub(crate) struct RawSemaphore<S> {
 struct Counter<S> {
     permits: usize,
     is_closed: bool,
-    line: Line<S>,
+    line: WaitQueue<S>,
 }
 
 /// The slot of a waiter.
@@ -47,7 +47,7 @@ impl<S> RawSemaphore<S> {
                 counter: Spin::new(Counter {
                     permits,
                     is_closed: false,
-                    line: Line::new(),
+                    line: WaitQueue::new(),
                 }),
             }
         }
@@ -93,19 +93,19 @@ impl<S: Sleep> RawSemaphore<S> {
             permits,
             given: Cell::new(false),
         };
-        let ended = stand(
+        let ended = wait_in_queue(
             &self.counter,
             counter,
             |counter| &mut counter.line,
-            &Place::with(&want),
+            &QueuePosition::with(&want),
             wait,
             || {},
             |_| {},
         );
         match ended {
             // SE2.
-            Ended::Claimed if want.given.get() => Acquired::Yes,
-            Ended::Claimed => Acquired::Closed,
+            Ended::Dequeued if want.given.get() => Acquired::Yes,
+            Ended::Dequeued => Acquired::Closed,
             Ended::Elapsed | Ended::Cancelled => {
                 // SE1: the waiters behind it may want less.
                 self.give_out(self.counter.lock());
@@ -144,7 +144,7 @@ impl<S: Sleep> RawSemaphore<S> {
             };
             counter.permits = left;
             want.given.set(true);
-            let Some(claimed) = counter.line.claim() else {
+            let Some(claimed) = counter.line.dequeue() else {
                 unreachable!("the first waiter of a semaphore waits for nothing else");
             };
             let waker = claimed.finish();
@@ -170,7 +170,7 @@ impl<S: Sleep> RawSemaphore<S> {
 #[cfg(all(test, loom))]
 mod loom_tests {
     use super::*;
-    use crate::sync::wait::stand::model::{Model, Until, check};
+    use crate::sync::wait::wait_in_queue::model::{Model, Until, check};
     use loom::sync::Arc;
     use loom::thread;
 
@@ -186,11 +186,11 @@ mod loom_tests {
     fn loom_semaphore_permits_are_kept() {
         check(Some(3), || {
             let semaphore = Arc::new(RawSemaphore::<Model>::new(2));
-            let others = [(2, Until::GivesUp), (1, Until::Claimed)].map(|(permits, wait)| {
+            let others = [(2, Until::GivesUp), (1, Until::Dequeued)].map(|(permits, wait)| {
                 let semaphore = semaphore.clone();
                 thread::spawn(move || use_some(&semaphore, permits, wait))
             });
-            assert_eq!(semaphore.acquire(2, &Until::Claimed), Acquired::Yes);
+            assert_eq!(semaphore.acquire(2, &Until::Dequeued), Acquired::Yes);
             semaphore.add(1, usize::MAX);
             semaphore.add(1, usize::MAX);
             for other in others {
@@ -206,7 +206,7 @@ mod loom_tests {
             let semaphore = Arc::new(RawSemaphore::<Model>::new(0));
             let others = [(); 2].map(|()| {
                 let semaphore = semaphore.clone();
-                thread::spawn(move || semaphore.acquire(1, &Until::Claimed))
+                thread::spawn(move || semaphore.acquire(1, &Until::Dequeued))
             });
             semaphore.add(1, usize::MAX);
             semaphore.close();

@@ -5,7 +5,8 @@
 //! The two calls on polling's epoll descriptor that polling does not make itself (Linux).
 //!
 //! `Poller::wait` spends five system calls to wait with a timeout, even zero; here it is one. And
-//! polling does not ask for `EPOLLRDHUP`, without which a short read cannot be told from the last one.
+//! polling does not ask for `EPOLLRDHUP`, without which a short read cannot be told from the last
+//! one.
 //!
 //! P1. `Events` hands the kernel a buffer of its own with its true length, and reads back only the
 //!     entries that the kernel says it has written.
@@ -24,7 +25,8 @@ pub(crate) struct Event {
     pub(crate) key: usize,
     pub(crate) readable: bool,
     pub(crate) writable: bool,
-    /// The peer has closed its side, an error is pending, or urgent data came: a short read proves nothing.
+    /// The peer has closed its side, an error is pending, or urgent data came: a short read proves
+    /// nothing.
     pub(crate) ended: bool,
 }
 
@@ -128,7 +130,8 @@ pub(crate) fn register(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>, key: usize) ->
     add(epoll, fd, READ | WRITE | libc::EPOLLET as u32, key)
 }
 
-/// Registers `fd` for reading, level-triggered: the epoll instance itself is readable for as long as `fd` is.
+/// Registers `fd` for reading, level-triggered: the epoll instance itself is readable for as long
+/// as `fd` is.
 pub(crate) fn register_level(
     epoll: BorrowedFd<'_>,
     fd: BorrowedFd<'_>,

@@ -1,7 +1,7 @@
 //! What a poller waits with: epoll, an event, an alarm.
 
-pub(crate) mod alarm;
 #[cfg(target_os = "linux")]
 pub(crate) mod epoll;
-pub(crate) mod event;
+pub(crate) mod event_fd;
+pub(crate) mod timer_fd;
 pub(crate) mod timer_slack;

@@ -1,6 +1,7 @@
 //! What goes on without unwinding, and what says that it cannot.
 //!
-//! Each case runs in a process of its own, which is this program again, told its name: most of those that refuse end it.
+//! Each case runs in a process of its own, which is this program again, told its name: most of
+//! those that refuse end it.
 
 #![allow(
     clippy::disallowed_methods,

@@ -31,7 +31,8 @@ impl Threads for Rustlet {
     fn spawn<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Self::Handle<T> {
         rustlet::spawn(f)
     }
-    // What is inlined into the caller's code there, where the function is called by its own name, is so here.
+    // What is inlined into the caller's code there, where the function is called by its own name,
+    // is so here.
     #[inline(always)]
     fn join<T: Send + 'static>(handle: Self::Handle<T>) -> T {
         handle.join().expect("no panic")

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// So many clients at a time connect, send one message, read it back and close. How many did, and their p99 in microseconds.
+/// So many clients at a time connect, send one message, read it back and close. How many did, and
+/// their p99 in microseconds.
 pub(crate) fn run(
     address: SocketAddr,
     clients: usize,

@@ -1,5 +1,6 @@
-//! The limit among the servers: one loop for each worker, each with an edge-triggered epoll and a buffer, and no more system
-//! calls than it takes. With one loop it accepts by itself; with more, a thread of its own deals connections in turn.
+//! The limit among the servers: one loop for each worker, each with an edge-triggered epoll and a
+//! buffer, and no more system calls than it takes. With one loop it accepts by itself; with more, a
+//! thread of its own deals connections in turn.
 
 use std::io;
 use std::net::{TcpListener, TcpStream};

@@ -1,4 +1,5 @@
-//! The same three servers on each runtime: echo, echo with a time limit on every read, and "hello" over HTTP.
+//! The same three servers on each runtime: echo, echo with a time limit on every read, and "hello"
+//! over HTTP.
 //!
 //! Each runs in a process of its own: this program again.
 
@@ -182,7 +183,8 @@ fn serve(peer: &str, workers: usize, service: Service) -> io::Result<()> {
     }
 }
 
-/// Followed by a peer's name, a number of workers, a service and a list of cores, makes this program that server.
+/// Followed by a peer's name, a number of workers, a service and a list of cores, makes this
+/// program that server.
 pub(crate) const ARGUMENT: &str = "--serve";
 
 /// The child's side.

@@ -38,7 +38,8 @@ pub(crate) const BUFFER: usize = 4096;
 const HELLO: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 13\r\n\r\nHello, world!";
 
-/// What goes out for what came in. Of a request only its end is looked for, the same way on each runtime.
+/// What goes out for what came in. Of a request only its end is looked for, the same way on each
+/// runtime.
 pub(crate) fn answer(service: Service, input: &[u8]) -> &[u8] {
     match service {
         Service::Echo | Service::Limited => input,

@@ -1,5 +1,5 @@
-//! One row of one peer that a load from outside measures, and is not measured in slices (`slices.rs`): the server on the first
-//! cores, the load on the last one.
+//! One row of one peer that a load from outside measures, and is not measured in slices
+//! (`slices.rs`): the server on the first cores, the load on the last one.
 
 use std::io;
 use std::time::Duration;
@@ -75,7 +75,8 @@ pub(crate) fn start(
     Ok(Err(words.to_owned()))
 }
 
-/// Keeps the load, which is this process, on the last core; where the servers have that, too, on all of them.
+/// Keeps the load, which is this process, on the last core; where the servers have that, too, on
+/// all of them.
 pub(crate) fn make_room(row: &Row, cores: &[usize]) -> io::Result<()> {
     let last = cores.len() - 1;
     machine::pin(&cores[if row.workers > last { 0 } else { last }..])

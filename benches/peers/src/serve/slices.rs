@@ -1,8 +1,9 @@
-//! Echo servers of all peers, alive at once and loaded in turns of a tenth of a second: what the machine does to one of them,
-//! it does to all. One process after the other would measure its moods: its speed changes by a third within seconds.
+//! Echo servers of all peers, alive at once and loaded in turns of a tenth of a second: what the
+//! machine does to one of them, it does to all. One process after the other would measure its
+//! moods: its speed changes by a third within seconds.
 //!
-//! A server that is not loaded waits and costs nothing. A turn's beginning does not count: the messages in flight since the
-//! turn before come back, and the caches fill.
+//! A server that is not loaded waits and costs nothing. A turn's beginning does not count: the
+//! messages in flight since the turn before come back, and the caches fill.
 
 use std::collections::HashMap;
 use std::fs;
@@ -44,7 +45,8 @@ fn plan(connections: usize, quick: bool) -> (Duration, Duration, u32) {
     )
 }
 
-/// What each peer gave, in their order. `files` may be open at once: where that is not enough for all, some go after the others.
+/// What each peer gave, in their order. `files` may be open at once: where that is not enough for
+/// all, some go after the others.
 pub(crate) fn measure<'a>(
     row: &Row,
     peers: &[&'a str],
@@ -203,7 +205,8 @@ fn by_thread(pid: u32) -> Vec<(u32, f64)> {
         .collect()
 }
 
-/// By how much the load of the workers, which are the busiest threads, differs, as a part of their mean.
+/// By how much the load of the workers, which are the busiest threads, differs, as a part of their
+/// mean.
 fn apart(mut used: Vec<f64>, workers: usize) -> f64 {
     used.sort_by(f64::total_cmp);
     let used = &used[used.len().saturating_sub(workers)..];

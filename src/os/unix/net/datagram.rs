@@ -116,7 +116,7 @@ impl UnixDatagram {
     /// ```
     #[track_caller]
     pub fn unbound() -> io::Result<UnixDatagram> {
-        crate::green::budget::spend_quietly(std::panic::Location::caller());
+        crate::green::budget::poll_budget_quietly(std::panic::Location::caller());
         let fd = sock::open_of(AddressFamily::UNIX, SocketType::DGRAM)?;
         Ok(UnixDatagram::new(fd))
     }
@@ -137,7 +137,7 @@ impl UnixDatagram {
     /// ```
     #[track_caller]
     pub fn pair() -> io::Result<(UnixDatagram, UnixDatagram)> {
-        crate::green::budget::spend_quietly(std::panic::Location::caller());
+        crate::green::budget::poll_budget_quietly(std::panic::Location::caller());
         let (one, other) = sock::open_pair(SocketType::DGRAM)?;
         Ok((UnixDatagram::new(one), UnixDatagram::new(other)))
     }

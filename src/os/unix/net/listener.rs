@@ -97,7 +97,7 @@ impl UnixListener {
     }
 
     fn bind_to(addr: &SocketAddrUnix) -> io::Result<UnixListener> {
-        crate::green::budget::spend_quietly(std::panic::Location::caller());
+        crate::green::budget::poll_budget_quietly(std::panic::Location::caller());
         let fd = sock::open_of(AddressFamily::UNIX, SocketType::STREAM)?;
         sock::bind(fd.as_fd(), addr)?;
         sock::listen(fd.as_fd())?;

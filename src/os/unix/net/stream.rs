@@ -150,7 +150,7 @@ impl UnixStream {
     /// ```
     #[track_caller]
     pub fn pair() -> io::Result<(UnixStream, UnixStream)> {
-        crate::green::budget::spend_quietly(std::panic::Location::caller());
+        crate::green::budget::poll_budget_quietly(std::panic::Location::caller());
         let (one, other) = sock::open_pair(SocketType::STREAM)?;
         Ok((UnixStream::new(one), UnixStream::new(other)))
     }

@@ -1,18 +1,22 @@
-//! Hands new threads to workers: to the first that is idle, to a certain one, and those that come from outside.
+//! Hands new threads to workers: to the first that is idle, to a certain one, and those that come
+//! from outside.
 //!
-//! A thread for the first idle worker lies in the `shared` part of some worker's queue and is counted in `waiting_shared` before it is
-//! pushed. A pusher counts, pushes, fences and then looks for a worker whose bell says that it sleeps; a worker that goes to sleep prepares its bell,
-//! fences and then looks at the count. So either the pusher rings, or the worker takes it (`loom_a_shared_thread_is_taken` in `idle.rs`).
+//! A thread for the first idle worker lies in the `shared` part of some worker's queue and is
+//! counted in `waiting_shared` before it is pushed. A pusher counts, pushes, fences and then looks
+//! for a worker whose notifier says that it sleeps; a worker that goes to sleep prepares its
+//! notifier, fences and then looks at the count. So either the pusher rings, or the worker takes it
+//! (`loom_a_shared_thread_is_taken` in `idle.rs`).
 
 use std::sync::atomic::Ordering;
 
-use super::super::start_queue::Unstarted;
+use super::super::unstarted_queue::Unstarted;
 use super::{Phase, Shared};
 use crate::runtime::placement::policy::Conduct;
 use crate::sys::clock;
 
 impl Shared {
-    /// Queues a thread for the first worker that is idle, in the queue of the worker `index`, and wakes one that sleeps.
+    /// Queues a thread for the first worker that is idle, in the queue of the worker `index`, and
+    /// wakes one that sleeps.
     pub(crate) fn push_shared(&self, index: usize, unstarted: Unstarted) {
         let peer = &self.peers[index];
         if self.phase() == Phase::Abandoned {
@@ -45,8 +49,9 @@ impl Shared {
         Some(taken)
     }
 
-    /// Looks once at each thread that waits for an idle worker in the queue of the worker `index`, which calls: `settle`
-    /// gives back those that stay. They stay counted meanwhile, so that a worker which finds none does not sleep.
+    /// Looks once at each thread that waits for an idle worker in the queue of the worker `index`,
+    /// which calls: `settle` gives back those that stay. They stay counted meanwhile, so that a
+    /// worker which finds none does not sleep.
     pub(crate) fn settle_shared(
         &self,
         index: usize,
@@ -82,7 +87,8 @@ impl Shared {
         taken.find_map(|(index, new)| Some((index, new?)))
     }
 
-    /// Wakes a sleeping worker that is none of these two, if there is one: of some, the one where fewest live.
+    /// Wakes a sleeping worker that is none of these two, if there is one: of some, the one where
+    /// fewest live.
     #[cold]
     pub(crate) fn wake_one(&self, except: usize, nor: usize) {
         if !self.idle.has_sleepers() {
@@ -93,23 +99,26 @@ impl Shared {
         let others = others
             .filter(|&index| index != nor)
             .map(|index| &self.peers[index]);
-        let sleeping = others.filter(|peer| peer.mailbox.bell.is_asleep()).take(8);
+        let sleeping = others
+            .filter(|peer| peer.remote.notifier.is_asleep())
+            .take(8);
         let best = sleeping.min_by_key(|peer| peer.residents());
         // If that one has been woken by somebody else meanwhile, it will look.
         if let Some(peer) = best {
-            peer.mailbox.bell.ring();
+            peer.remote.notifier.wake();
         }
     }
 
-    /// How many workers other than `except` sleep, wake up or look for work; no more than `most` are counted.
+    /// How many workers other than `except` sleep, wake up or look for work; no more than `most`
+    /// are counted.
     pub(crate) fn idle_workers(&self, except: usize, most: usize) -> usize {
         let others = self.peers.iter().enumerate();
         let idle = others.filter(|&(index, peer)| index != except && peer.is_idle());
         idle.take(most).count()
     }
 
-    /// A thread from outside, of the site `key`. Where it would be the spawner's worker's it goes to a sleeping one, if
-    /// there is one, else where fewer live.
+    /// A thread from outside, of the site `key`. Where it would be the spawner's worker's it goes
+    /// to a sleeping one, if there is one, else where fewer live.
     pub(crate) fn push_external(&self, unstarted: Unstarted, key: u64) {
         self.external.fetch_add(1, Ordering::Release);
         let count = self.peers.len();
@@ -124,7 +133,7 @@ impl Shared {
         }
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let some = || (0..count).map(|offset| (turn + offset) % count);
-        let asleep = some().find(|&index| self.peers[index].mailbox.bell.is_asleep());
+        let asleep = some().find(|&index| self.peers[index].remote.notifier.is_asleep());
         let fewer = || self.emptier_of_two(clock::now(), |peer| (peer.live(), 0));
         match record.conduct() {
             Conduct::Short => self.push_to(asleep.unwrap_or_else(fewer), unstarted),
@@ -156,7 +165,7 @@ impl Shared {
             return self.discard(peer, unstarted);
         }
         peer.unstarted.push_fixed(unstarted);
-        peer.mailbox.bell.ring();
+        peer.remote.notifier.wake();
         if self.phase() == Phase::Ended {
             self.discard_unstarted(peer);
         }

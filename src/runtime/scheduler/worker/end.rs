@@ -4,22 +4,22 @@ use std::ptr;
 use std::sync::atomic::{Ordering, fence};
 
 use super::super::shared::Phase;
-use super::Worker;
-use crate::green::block::blocks;
+use super::WorkerLoop;
+use crate::green::block::slab;
 use crate::sys::exit;
 
-impl Worker {
+impl WorkerLoop {
     /// The runtime is abandoned. Threads that live here may have lent what is theirs to others, so
     /// this OS thread stays.
     #[cold]
-    pub(super) fn stay_if_lived_on(&self) {
-        if self.lives() > 0 {
+    pub(super) fn stay_if_alive(&self) {
+        if self.alive() > 0 {
             self.reactor.borrow().close();
             exit::stay_for_ever();
         }
     }
 
-    pub(crate) fn lives(&self) -> usize {
+    pub(crate) fn alive(&self) -> usize {
         self.peer().live()
     }
 
@@ -27,8 +27,8 @@ impl Worker {
     pub(crate) fn close(&self) -> bool {
         // Where nothing can be unwound, what has started goes on.
         if !self.cancelled.replace(true) && cfg!(panic = "unwind") {
-            for green in blocks::all() {
-                if ptr::eq(green.home(), self.home.mailbox) {
+            for green in slab::all() {
+                if ptr::eq(green.remote(), self.cx.remote) {
                     green.cancel();
                 }
             }
@@ -39,6 +39,6 @@ impl Worker {
         // Pairs with the fence in `Shared::push_to`: it sees the phase, or we see what it has
         // pushed.
         fence(Ordering::SeqCst);
-        self.lives() == 0 && self.home.ready() == 0
+        self.alive() == 0 && self.cx.ready() == 0
     }
 }

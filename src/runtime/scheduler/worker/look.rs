@@ -1,16 +1,16 @@
 //! When a worker looks for deadlocks (`deadlock.rs`).
 
 use super::super::shared::Phase;
-use super::Worker;
+use super::WorkerLoop;
 use super::looks::RARELY;
 use crate::runtime::config::OnDeadlock;
 use crate::runtime::inspect::deadlock::{self, Found};
 use crate::sys::clock::{self, NEVER, Tick};
 
-impl Worker {
+impl WorkerLoop {
     /// A thread here has begun to wait for a lock, or for a thread that waits.
     fn note_suspicion(&self, now: Tick) {
-        if self.home.suspicion.replace(false) {
+        if self.cx.suspicion.replace(false) {
             self.looks.schedule(now);
         }
     }
@@ -29,7 +29,7 @@ impl Worker {
         let looks = &self.looks;
         if has_news {
             looks.is_settled.set(false);
-            if !self.home.has_lock_waits() {
+            if !self.cx.has_lock_waits() {
                 looks.at.set(NEVER);
             }
         }
@@ -40,7 +40,7 @@ impl Worker {
 
     /// The worker has always something to run.
     pub(super) fn look_when_busy(&self, now: Tick) {
-        if self.home.suspicion.get() && self.looks_for_deadlocks() {
+        if self.cx.suspicion.get() && self.looks_for_deadlocks() {
             self.note_suspicion(now);
         }
         if now >= self.looks.at.get() {
@@ -57,7 +57,7 @@ impl Worker {
         let found = deadlock::look(&self.shared, is_idle);
         let after = clock::now();
         looks.cost.set(after.saturating_sub(now));
-        if found == Found::Nothing && !self.home.has_lock_waits() {
+        if found == Found::Nothing && !self.cx.has_lock_waits() {
             looks.is_settled.set(is_idle);
             looks.at.set(NEVER);
         } else {

@@ -1,0 +1,93 @@
+#![allow(unsafe_code, reason = "freed by the last of two sides")]
+//! A channel with its reference counts: disconnection and deallocation.
+//!
+//! HU1. A counter exists as long as a sender or a receiver does. The last handle of a side
+//!      disconnects that side, and then sets `released`; if it was set already, the thread frees
+//!      the counter.
+
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use super::core::chan::Chan;
+use super::core::outcome::Op;
+use crate::sync::wait::waiting_thread::WaitingThread;
+use crate::sys::exit;
+
+/// See the module documentation.
+// Two cache lines for the lock and its data; the counts come after them.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub(super) struct Counter<T> {
+    pub(super) chan: Chan<T, WaitingThread>,
+    senders: AtomicUsize,
+    receivers: AtomicUsize,
+    released: AtomicBool,
+}
+
+/// Far more handles than memory can hold, unless handles were forgotten.
+const MAX_HANDLES: usize = isize::MAX as usize;
+
+#[cold]
+fn too_many_handles() -> ! {
+    exit::abort(format_args!(
+        "more than {MAX_HANDLES} handles to one side of a channel: some are leaked, as by mem::forget"
+    ))
+}
+
+impl<T> Counter<T> {
+    /// Creates a channel with one handle on each side.
+    pub(super) fn open(capacity: usize) -> NonNull<Counter<T>> {
+        NonNull::from(Box::leak(Box::new(Counter {
+            chan: Chan::new(capacity),
+            senders: AtomicUsize::new(1),
+            receivers: AtomicUsize::new(1),
+            released: AtomicBool::new(false),
+        })))
+    }
+
+    fn count(&self, side: Op) -> &AtomicUsize {
+        match side {
+            Op::Send => &self.senders,
+            Op::Recv => &self.receivers,
+        }
+    }
+
+    /// Adds a handle to a side that has one.
+    pub(super) fn join(&self, side: Op) {
+        if self.count(side).fetch_add(1, Ordering::Relaxed) > MAX_HANDLES {
+            too_many_handles();
+        }
+    }
+
+    /// Removes a handle.
+    ///
+    /// # Safety
+    ///
+    /// The handle is counted on that side, and is not used again.
+    pub(super) unsafe fn leave(counter: NonNull<Counter<T>>, side: Op) {
+        // SAFETY: HU1.
+        let this = unsafe { counter.as_ref() };
+        // AcqRel: actions through other handles of this side happen before the disconnection.
+        if this.count(side).fetch_sub(1, Ordering::AcqRel) > 1 {
+            return;
+        }
+        // Also when the destructor of an item panics.
+        struct Release<T>(NonNull<Counter<T>>);
+        impl<T> Drop for Release<T> {
+            fn drop(&mut self) {
+                // SAFETY: HU1.
+                let this = unsafe { self.0.as_ref() };
+                // AcqRel: the other side's last action happens before the deallocation.
+                if this.released.swap(true, Ordering::AcqRel) {
+                    // SAFETY: HU1; `open` made it.
+                    drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+                }
+            }
+        }
+        let _release = Release(counter);
+        match side {
+            Op::Send => this.chan.disconnect_senders(),
+            Op::Recv => this.chan.disconnect_receivers(),
+        }
+    }
+}

@@ -1,0 +1,272 @@
+#![allow(
+    unsafe_code,
+    reason = "a thread-local pointer to the worker, and an intrusive queue"
+)]
+//! The part of a worker that green threads see: who runs, who is ready, where messages go.
+//!
+//! H1. `CURRENT_CONTEXT` of an OS thread points to a `WorkerContext` exactly while that thread is
+//!     inside [`WorkerContext::enter`]; the `WorkerContext` outlives that call. A started green
+//!     thread never leaves its OS thread, so a reference got on it stays good across suspensions.
+//! H2. The run queue links only green threads in state `Ready` of this home, each once; the
+//!     scheduler's reference keeps each alive.
+//! H3. `current` is set exactly while a green thread runs, by the worker, to that thread.
+
+use std::cell::Cell;
+use std::num::NonZeroU64;
+use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::coop;
+use super::remote::Remote;
+use super::run_queue::RunQueue;
+use crate::green::fiber::panic_count;
+use crate::green::fiber::panic_count::SetAside;
+use crate::green::ids::{Ids, os_thread};
+use crate::green::{State, ThreadInner, ThreadRef};
+use crate::sys::clock::Tick;
+
+thread_local! {
+    static CURRENT_CONTEXT: Cell<*const WorkerContext> = const { Cell::new(ptr::null()) };
+}
+
+/// Bits of an address in user space; above them is the number of a worker (see
+/// [`WorkerContext::place`]).
+pub(crate) const ADDRESS_BITS: u32 = 48;
+
+/// A number for a worker, other than 0. After 65,535 workers they repeat, which costs a lock's
+/// waiter a needless look.
+fn next_tag() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed) % 0xffff + 1;
+    number << ADDRESS_BITS
+}
+
+/// A worker, as its green threads see it.
+// Its address is a worker's name in the words of locks, beside four flags.
+#[repr(align(16))]
+pub(crate) struct WorkerContext {
+    current: Cell<*const ThreadInner>,
+    queue: RunQueue,
+    /// What is left of its budget, while it is not entered.
+    budget: Cell<i32>,
+    /// How often operations that wait when they have to (of channels, sockets) have used a budget
+    /// up.
+    pub(crate) exchanges: Cell<u32>,
+    pub(crate) remote: &'static Remote,
+    /// The time when the worker last looked at the clock.
+    pub(crate) now: Cell<Tick>,
+    pub(crate) spare: crate::green::block::slab::Cache,
+    pub(crate) ids: Ids,
+    /// What layer 3 keeps beside it: the worker itself, and the part of it that any of its code may
+    /// ask.
+    pub(crate) owner: Cell<*const ()>,
+    pub(crate) context: Cell<*const ()>,
+    /// How many of its threads wait for a lock.
+    lock_waits: Cell<usize>,
+    /// A thread of it has begun a wait that may close a cycle of waits.
+    pub(crate) suspicion: Cell<bool>,
+    /// The number of this worker in the words of locks, in the bits above those of an address.
+    tag: usize,
+}
+
+impl WorkerContext {
+    pub(crate) fn new(remote: &'static Remote) -> WorkerContext {
+        WorkerContext {
+            current: Cell::new(ptr::null()),
+            queue: RunQueue::new(),
+            budget: Cell::new(coop::COOP_BUDGET),
+            exchanges: Cell::new(0),
+            remote,
+            now: Cell::new(0),
+            spare: crate::green::block::slab::Cache::new(),
+            ids: Ids::new(),
+            owner: Cell::new(ptr::null()),
+            context: Cell::new(ptr::null()),
+            lock_waits: Cell::new(0),
+            suspicion: Cell::new(false),
+            tag: next_tag(),
+        }
+    }
+
+    /// Where the caller runs, and which thread: the worker's number in the upper 16 bits, and below
+    /// them the address of the control block, 0 if no green thread runs. Two threads with the same
+    /// worker never run at the same time.
+    #[inline(always)]
+    pub(crate) fn place(&self) -> usize {
+        self.tag | self.current.get().addr()
+    }
+
+    /// Makes the calling OS thread this home's for the length of `f`.
+    ///
+    /// If that OS thread unwinds (a worker that is stepped by a destructor), its panics are set
+    /// aside meanwhile: they are none of the green threads'.
+    pub(crate) fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+        struct Reset<'a> {
+            cx: &'a WorkerContext,
+            outer: *const WorkerContext,
+            outer_budget: i32,
+            aside: Option<SetAside>,
+        }
+        impl Drop for Reset<'_> {
+            fn drop(&mut self) {
+                CURRENT_CONTEXT.set(self.outer);
+                self.cx.budget.set(coop::exchange(self.outer_budget));
+                if let Some(aside) = self.aside.take() {
+                    panic_count::put_back(aside);
+                }
+            }
+        }
+        let aside = std::thread::panicking().then(panic_count::set_aside);
+        let outer_budget = coop::exchange(self.budget.get());
+        let _reset = Reset {
+            cx: self,
+            outer: CURRENT_CONTEXT.replace(self),
+            outer_budget,
+            aside,
+        };
+        f()
+    }
+
+    /// The home of the green thread that calls; none on an OS thread (and in the worker's own
+    /// code).
+    #[inline(always)]
+    pub(crate) fn get() -> Option<&'static WorkerContext> {
+        WorkerContext::of_thread().filter(|cx| !cx.current.get().is_null())
+    }
+
+    /// The home of the calling OS thread, whether a green thread runs or the worker's own code.
+    #[inline(always)]
+    pub(crate) fn of_thread() -> Option<&'static WorkerContext> {
+        let cx = CURRENT_CONTEXT.get();
+        // SAFETY: H1.
+        unsafe { cx.as_ref() }
+    }
+
+    /// Who runs. Only called by green threads.
+    #[inline(always)]
+    pub(crate) fn current(&self) -> &ThreadInner {
+        debug_assert!(!self.current.get().is_null());
+        // SAFETY: H3.
+        unsafe { &*self.current.get() }
+    }
+
+    /// Who runs, as an address to compare with; null if nobody does.
+    pub(crate) fn current_ptr(&self) -> *const ThreadInner {
+        self.current.get()
+    }
+
+    /// The worker: `green` is about to run, or none does any more.
+    #[inline(always)]
+    pub(crate) fn set_current(&self, green: *const ThreadInner) {
+        self.current.set(green);
+    }
+
+    /// Puts a thread of this home at the end of the run queue.
+    #[inline(always)]
+    pub(crate) fn make_ready(&self, green: &ThreadInner) {
+        green.set_state(State::Ready);
+        self.queue.push(green);
+    }
+
+    /// Takes the thread that has been ready longest.
+    #[inline(always)]
+    pub(crate) fn pop_ready(&self) -> Option<&'static ThreadInner> {
+        self.queue.pop()
+    }
+
+    /// The time for a note: that of the last look at the clock, and a little more each time, so
+    /// that whoever compares two notes sees that there were two.
+    #[inline(always)]
+    pub(crate) fn moment(&self) -> Tick {
+        let moment = self.now.get() + 1;
+        self.now.set(moment);
+        moment
+    }
+
+    /// Calls `f`, which waits for a lock and does not unwind.
+    #[inline]
+    pub(crate) fn waiting_for_lock<R>(f: impl FnOnce() -> R) -> R {
+        let Some(cx) = WorkerContext::get() else {
+            return f();
+        };
+        cx.lock_waits.set(cx.lock_waits.get() + 1);
+        cx.suspicion.set(true);
+        let result = f();
+        cx.lock_waits.set(cx.lock_waits.get() - 1);
+        result
+    }
+
+    /// Whether threads of it wait for locks.
+    pub(crate) fn has_lock_waits(&self) -> bool {
+        self.lock_waits.get() > 0
+    }
+
+    /// How many are ready.
+    #[inline(always)]
+    pub(crate) fn ready(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Gives back memory that a crowd has left. True: a later call may give back more.
+    pub(crate) fn trim(&self) -> bool {
+        self.queue.shrink();
+        self.spare.trim()
+    }
+
+    /// Wakes a thread of this home.
+    #[inline]
+    pub(crate) fn wake(&self, green: &ThreadInner) {
+        match green.state() {
+            State::Parked => self.make_ready(green),
+            State::Running | State::Ready => green.pending.set(true),
+            State::New | State::Done => {}
+        }
+    }
+
+    /// Delivers the messages that have come.
+    pub(crate) fn drain_remote(&self) {
+        if self.remote.queue.is_empty() {
+            return;
+        }
+        for wake_node in self.remote.queue.take() {
+            let green: ThreadRef = ThreadInner::from_wake_node(wake_node);
+            // A message for a thread that ended in the meantime, or that was for an earlier user of
+            // this mailbox.
+            if ptr::eq(green.remote(), self.remote) {
+                self.wake(&green);
+            }
+        }
+    }
+}
+
+/// Which runtimes, by their group, are stepped by hand, and by which OS threads.
+static BY_HAND: std::sync::Mutex<Vec<(usize, NonZeroU64)>> = std::sync::Mutex::new(Vec::new());
+
+/// The calling OS thread will step the threads of the runtime `group` by hand.
+pub(crate) fn step_here(group: usize) {
+    crate::shim::lock(&BY_HAND).push((group, os_thread()));
+}
+
+/// Whether a worker runs, or has green threads, on the calling OS thread.
+pub(crate) fn has_worker() -> bool {
+    let here = os_thread();
+    WorkerContext::of_thread().is_some()
+        || crate::shim::lock(&BY_HAND)
+            .iter()
+            .any(|&(_, at)| at == here)
+}
+
+/// Whether an OS thread steps the threads of some runtime by hand.
+pub(crate) fn any_by_hand() -> bool {
+    !crate::shim::lock(&BY_HAND).is_empty()
+}
+
+/// Nobody steps them any more.
+pub(crate) fn step_no_more(group: usize) {
+    crate::shim::lock(&BY_HAND).retain(|&(by_hand, _)| by_hand != group);
+}
+
+/// Whether it is the calling OS thread that has to step them.
+pub(crate) fn is_stepped_here(group: usize) -> bool {
+    crate::shim::lock(&BY_HAND).contains(&(group, os_thread()))
+}

@@ -1,0 +1,547 @@
+#![allow(unsafe_code, reason = "the first thread of a run may borrow")]
+//! The life of a runtime: started by a builder, ended by `run`, `shutdown` or a drop.
+//!
+//! The end, in steps: the phase goes to `Closing`, and each worker cancels what lives on it; what
+//! is spawned from then on is cancelled as it starts. When nothing is alive, or nothing has ended
+//! for as long as the patience lasts, the phase goes to `Ended`, and workers on which nothing lives
+//! go. One on which something lives stays, with its threads and their stacks: others may have
+//! borrowed from them.
+//!
+//! L1. The first thread of `run` may borrow: `run` does not return before that thread has ended and
+//!     its result was taken.
+
+use std::fmt;
+use std::io;
+use std::panic::resume_unwind;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle as OsJoinHandle;
+use std::time::Duration;
+
+use super::config::{AtEnd, Config};
+use super::inspect::panic_hook;
+use super::inspect::registry;
+use super::inspect::registry::ShutdownError;
+use super::inspect::report::{ReportKind, say};
+use super::io::reactor::Reactor;
+use super::join::{JoinHandle, Joiner};
+use super::scheduler::runtime_context::RuntimeContext;
+use super::scheduler::shared::{Phase, Shared, WorkerShared};
+use super::scheduler::worker::WorkerLoop;
+use super::spawn::{SpawnRequest, spawn, spawn_on};
+use crate::green::context::remote::Remote;
+use crate::green::park::{check_cancel_os, unwind_if_cancelled};
+use crate::green::{Cancelled, OnCancel, Outcome, Reason, Wait, Wake, WorkerContext};
+use crate::shim::lock;
+use crate::sys::exit;
+use crate::sys::os_threads::OwnThread;
+
+/// Workers, and the green threads on them.
+///
+/// Dropping it cancels the green threads that are still alive and waits for them, as
+/// [`shutdown`](Runtime::shutdown) with the builder's `shutdown_timeout` does.
+///
+/// ```
+/// let runtime = rustlet::runtime::Builder::new().workers(1).build()?;
+/// let greeting = runtime.spawn(|| "hello");
+/// assert_eq!(greeting.join().unwrap(), "hello");
+/// # std::io::Result::Ok(())
+/// ```
+pub struct Runtime {
+    pub(super) shared: Arc<Shared>,
+    threads: Mutex<Vec<OsJoinHandle<()>>>,
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime")
+            .field("metrics", &self.metrics())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Spawns on a runtime from anywhere, without keeping it alive.
+///
+/// ```
+/// let runtime = rustlet::runtime::Builder::new().workers(1).build()?;
+/// let handle = runtime.handle();
+/// let thread = std::thread::spawn(move || handle.spawn(|| 5).join().unwrap());
+/// assert_eq!(thread.join().unwrap(), 5);
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("metrics", &metrics(&self.shared))
+            .finish()
+    }
+}
+
+impl Handle {
+    pub(super) fn new(shared: Arc<Shared>) -> Handle {
+        Handle { shared }
+    }
+
+    /// Spawns a green thread on the runtime. On one that has ended, its `join` gives
+    /// [`Cancelled`](crate::Cancelled).
+    ///
+    /// # Panics
+    ///
+    /// A limit is reached; [`thread::Builder::spawn`](crate::thread::Builder::spawn) gives an error
+    /// instead.
+    #[track_caller]
+    pub fn spawn<F, T>(&self, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        spawn_or_panic(&self.shared, f)
+    }
+}
+
+#[track_caller]
+fn spawn_or_panic<F, T>(shared: &Arc<Shared>, f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    crate::green::budget::poll_budget_quietly(std::panic::Location::caller());
+    match spawn_on(shared, SpawnRequest::new(), f) {
+        Ok(handle) => handle,
+        Err(error) => panic!("failed to spawn green thread: {error}"),
+    }
+}
+
+/// Numbers about a runtime, each read at a slightly different moment.
+///
+/// ```
+/// let runtime = rustlet::runtime::Builder::new().workers(2).build()?;
+/// assert_eq!(runtime.metrics().workers, 2);
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// Workers.
+    pub workers: usize,
+    /// Green threads that are alive: spawned and not ended.
+    pub live: usize,
+    /// Green threads that have ended.
+    pub ended: usize,
+    /// Per worker, how many green threads live there or wait there to be started.
+    pub live_per_worker: Vec<usize>,
+    /// OS threads that the pool for blocking calls has now.
+    pub blocking_threads: usize,
+    /// How many of those wait for a call.
+    pub blocking_idle: usize,
+    /// Blocking calls that wait for a thread: more than
+    /// [`Builder::blocking_threads`](super::Builder::blocking_threads) are wanted at once, or more
+    /// names are to be looked up than its quarter.
+    pub blocking_queued: usize,
+    /// Name look-ups under way.
+    pub looking_up: usize,
+}
+
+impl Metrics {
+    /// Returns the numbers in the text format of
+    /// [OpenMetrics](https://prometheus.io/docs/specs/om/open_metrics_spec/), which Prometheus
+    /// scrapes. Every name begins with `rustlet_`.
+    ///
+    /// Serve it with the content type `application/openmetrics-text; version=1.0.0; charset=utf-8`.
+    ///
+    /// ```
+    /// let runtime = rustlet::Builder::new().workers(2).build()?;
+    /// let text = runtime.metrics().to_openmetrics();
+    /// assert!(text.contains("rustlet_workers 2\n"));
+    /// assert!(text.ends_with("# EOF\n"));
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[must_use]
+    pub fn to_openmetrics(&self) -> String {
+        let mut text = String::new();
+        let mut gauge = |name: &str, help: &str, value: usize| {
+            text += &format!("# TYPE rustlet_{name} gauge\n# HELP rustlet_{name} {help}\n");
+            text += &format!("rustlet_{name} {value}\n");
+        };
+        gauge(
+            "workers",
+            "OS threads that run green threads.",
+            self.workers,
+        );
+        gauge(
+            "threads_alive",
+            "Green threads that have not ended.",
+            self.live,
+        );
+        gauge(
+            "pool_threads",
+            "OS threads for blocking calls.",
+            self.blocking_threads,
+        );
+        gauge(
+            "pool_idle_threads",
+            "Those that wait for a call.",
+            self.blocking_idle,
+        );
+        gauge(
+            "pool_queued_calls",
+            "Blocking calls that wait for a thread.",
+            self.blocking_queued,
+        );
+        gauge("name_lookups", "Name look-ups under way.", self.looking_up);
+        text += "# TYPE rustlet_threads_ended counter\n# HELP rustlet_threads_ended Green threads that have ended.\n";
+        text += &format!("rustlet_threads_ended_total {}\n", self.ended);
+        text += "# TYPE rustlet_worker_threads_alive gauge\n\
+                 # HELP rustlet_worker_threads_alive Green threads that live on the worker.\n";
+        for (index, live) in self.live_per_worker.iter().enumerate() {
+            text += &format!("rustlet_worker_threads_alive{{worker=\"{index}\"}} {live}\n");
+        }
+        text += "# EOF\n";
+        text
+    }
+}
+
+fn metrics(shared: &Shared) -> Metrics {
+    let pool = shared.pool.metrics();
+    Metrics {
+        workers: shared.peers.len(),
+        live: shared.live(),
+        ended: shared.finished(),
+        live_per_worker: shared.peers.iter().map(WorkerShared::live).collect(),
+        blocking_threads: pool.threads,
+        blocking_idle: pool.idle,
+        blocking_queued: pool.queued,
+        looking_up: pool.looking_up,
+    }
+}
+
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            exit::abort(format_args!(
+                "a worker has panicked, which is a bug of rustlet's"
+            ));
+        }
+    }
+}
+
+fn no_worker(index: usize, workers: usize, error: &io::Error) -> io::Error {
+    io::Error::new(
+        error.kind(),
+        format!(
+            "worker {index} of {workers} cannot be started: {error}; see `ulimit -u` and `ulimit -n`"
+        ),
+    )
+}
+
+impl Runtime {
+    pub(super) fn start(workers: usize, config: Config) -> io::Result<Runtime> {
+        crate::stack::overflow::install(registry::describe_overflow)?;
+        panic_hook::install();
+        // Grows with the descriptors that there are: the number may be a slip that no memory would
+        // hold.
+        let mut peers = Vec::new();
+        for index in 0..workers {
+            match Remote::open() {
+                Ok(remote) => peers.push(WorkerShared::new(remote)),
+                Err(error) => {
+                    peers.iter().for_each(|peer| peer.remote.close());
+                    return Err(no_worker(index, workers, &error));
+                }
+            }
+        }
+        let peers = peers.into_boxed_slice();
+        let shared = Arc::new(Shared::new(peers, config));
+        super::scheduler::shared::enlist(&shared);
+        let runtime = Runtime {
+            threads: Mutex::default(),
+            shared,
+        };
+        for index in 0..workers {
+            let thread =
+                runtime.start_worker(index, format!("{}-{index}", runtime.shared.config.name));
+            match thread {
+                Ok(thread) => lock(&runtime.threads).push(thread),
+                Err(error) => {
+                    for peer in &runtime.shared.peers[index..] {
+                        peer.remote.close();
+                    }
+                    return Err(no_worker(index, workers, &error));
+                }
+            }
+        }
+        Ok(runtime)
+    }
+
+    pub(super) fn start_watchdog(&self, period: Duration) -> io::Result<()> {
+        super::inspect::watchdog::start(&self.shared, period)
+    }
+
+    fn start_worker(&self, index: usize, name: String) -> io::Result<OsJoinHandle<()>> {
+        let shared = Arc::clone(&self.shared);
+        let remote = shared.peers[index].remote;
+        let reactor = Reactor::new(remote)?;
+        let alarm = reactor.new_alarm();
+        std::thread::Builder::new().name(name).spawn(move || {
+            let _own = OwnThread::mark();
+            if let Err(error) = crate::stack::overflow::prepare_thread() {
+                eprintln_lossy(&format!(
+                    "rustlet: no alternate signal stack, so overflows will not be reported: {error}"
+                ));
+            }
+            // A panic in here is a bug of ours; the green threads of this worker could never go on.
+            let guard = AbortOnPanic;
+            let number = rustix::thread::gettid().as_raw_nonzero().get();
+            shared.peers[index]
+                .os_thread
+                .store(number, std::sync::atomic::Ordering::Relaxed);
+            let worker = WorkerLoop::new(shared, index, reactor, alarm);
+            worker.work();
+            drop(worker);
+            remote.close();
+            drop(guard);
+        })
+    }
+
+    /// Runs `f` as a green thread and blocks the calling OS thread until it ends; gives its value,
+    /// or resumes its panic. `f` may borrow. Other green threads of the runtime go on.
+    ///
+    /// # Panics
+    ///
+    /// The caller is a green thread (call `f` instead, or spawn it), `f` panics, or the runtime has
+    /// been shut down.
+    #[track_caller]
+    pub fn run<F, T>(&self, f: F) -> T
+    where
+        F: FnOnce() -> T + Send,
+        T: Send,
+    {
+        refuse_inside();
+        let outcome = spawn_main(&self.shared, f);
+        panic_if_deadlocked(&self.shared);
+        return_or_resume(outcome, || {
+            panic!("run: the runtime was shut down before the function had ended")
+        })
+    }
+
+    /// Spawns a green thread.
+    ///
+    /// # Panics
+    ///
+    /// A limit is reached; [`thread::Builder::spawn`](crate::thread::Builder::spawn) gives an error
+    /// instead.
+    #[track_caller]
+    pub fn spawn<F, T>(&self, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        spawn_or_panic(&self.shared, f)
+    }
+
+    /// Something to spawn with from elsewhere.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// Numbers about it.
+    #[must_use]
+    #[track_caller]
+    pub fn metrics(&self) -> Metrics {
+        crate::green::budget::poll_budget_quietly(std::panic::Location::caller());
+        metrics(&self.shared)
+    }
+
+    /// Cancels what is alive and waits until it has unwound, for at most `patience` after the last
+    /// one that did. What has not ended by then is left behind with its OS thread: a thread that
+    /// computes without a wait, or stays in a [`shield`](crate::shield) or a destructor.
+    ///
+    /// To let threads finish by themselves first, wait for them: see
+    /// [`Server`](crate::net::ServerHandle::shutdown_timeout) for connections, and
+    /// [`scope`](crate::scope).
+    ///
+    /// # Errors
+    ///
+    /// Who is left: their names, and where they wait. Its text is what a dropped runtime writes to
+    /// stderr.
+    ///
+    /// # Panics
+    ///
+    /// The caller is a green thread: it would wait for itself.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let runtime = rustlet::Builder::new().workers(1).build()?;
+    /// runtime.spawn(rustlet::park);
+    /// runtime.shutdown(Duration::from_secs(5))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[track_caller]
+    pub fn shutdown(self, patience: Duration) -> Result<(), ShutdownError> {
+        refuse_inside();
+        self.end(patience)
+    }
+
+    /// Blocks the calling OS thread until every green thread has ended. False: a time limit around
+    /// it came first.
+    pub(super) fn wait_all(&self) -> bool {
+        let wait = Wait::new(Reason::Join).on_cancel(OnCancel::Defer);
+        loop {
+            let Ok(limit) = check_cancel_os(&wait) else {
+                return self.shared.is_quiet();
+            };
+            if self.shared.wait_quiet_until(limit.look_again()) {
+                return true;
+            }
+        }
+    }
+
+    fn end(&self, patience: Duration) -> Result<(), ShutdownError> {
+        if self.shared.config.at_end == AtEnd::Abandon && !self.shared.is_quiet() {
+            self.shared.abandon();
+            self.shared.pool.close();
+            // Those on which something lives stay; the others see the phase, and go.
+            lock(&self.threads).clear();
+            return Ok(());
+        }
+        self.shared.advance(Phase::Closing);
+        let quiet = self.shared.wait_quiet(patience);
+        let ended = match quiet {
+            true => Ok(()),
+            false => Err(ShutdownError::new(self.shared.group, patience)),
+        };
+        self.shared.advance(Phase::Ended);
+        if !quiet {
+            self.shared.discard_all_unstarted();
+        }
+        self.shared.pool.close();
+        for thread in lock(&self.threads).drain(..) {
+            // Those on which something lives are left alone. The others see the phase, and go.
+            if quiet {
+                // A worker does not unwind: a panic in it is a bug that it has reported.
+                let _ended = thread.join();
+            }
+        }
+        ended
+    }
+
+    /// Whether the caller is one of its own green threads.
+    fn is_around(&self) -> bool {
+        WorkerContext::get()
+            .and_then(RuntimeContext::of)
+            .is_some_and(|context| Arc::ptr_eq(&context.shared, &self.shared))
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        if WorkerContext::get().is_some() {
+            if self.shared.config.at_end == AtEnd::Abandon && !self.is_around() {
+                self.shared.abandon();
+                return self.shared.pool.close();
+            }
+            // Waiting here would wait for the caller. The workers end by themselves.
+            self.shared.advance(Phase::Closing);
+            self.shared.advance(Phase::Ended);
+            self.shared.pool.close();
+            if !self.is_around() {
+                eprintln_lossy(
+                    "rustlet: a Runtime was dropped inside a green thread: its threads are cancelled, but not waited for",
+                );
+            } else if std::thread::panicking() {
+                eprintln_lossy(DROPPED_INSIDE);
+            } else {
+                panic!("{DROPPED_INSIDE}");
+            }
+            return;
+        }
+        if self.shared.phase() >= Phase::Ended {
+            return;
+        }
+        // What cannot be unwound is left to go on, as OS threads are at the end of a program.
+        let patience = match cfg!(panic = "unwind") {
+            true => self.shared.config.shutdown_timeout,
+            false => Duration::ZERO,
+        };
+        if let Err(left) = self.end(patience)
+            && cfg!(panic = "unwind")
+        {
+            self.shared
+                .config
+                .reporter
+                .report(ReportKind::Leftover, &left.to_string());
+        }
+    }
+}
+
+const DROPPED_INSIDE: &str = "rustlet: a Runtime was dropped inside one of its own green threads, which cannot wait for themselves: \
+     all of them are cancelled. Keep the Runtime outside, and give them its Handle";
+
+#[track_caller]
+pub(super) fn refuse_inside() {
+    assert!(
+        WorkerContext::get().is_none(),
+        "run: called inside a green thread, whose worker it would block; call the function itself, or spawn it and join"
+    );
+}
+
+/// Runs `f` on `shared` and blocks the calling OS thread until it has ended.
+#[track_caller]
+pub(super) fn spawn_main<F, T>(shared: &Arc<Shared>, f: F) -> Outcome<T>
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    let request = SpawnRequest {
+        name: Some("main".into()),
+        stack: Some(shared.config.first_stack),
+        ..SpawnRequest::new()
+    };
+    // SAFETY: SP1 by L1: this function takes the result below, and nothing in between unwinds.
+    let green = match unsafe { spawn(shared, request, f) } {
+        Ok(green) => green,
+        Err(error) => panic!("run: no green thread for the function: {error}"),
+    };
+    // SAFETY: J1.
+    let joiner = unsafe { Joiner::new(green) };
+    let wait = Wait::new(Reason::Join);
+    let deferring = Wait::new(Reason::Join).on_cancel(OnCancel::Defer);
+    if joiner.wait_done(&deferring) == Wake::Cancelled {
+        // A time limit around the run: it ends the function, and is raised when that has ended
+        // (`give`).
+        joiner.cancel();
+    }
+    joiner.join(&wait.on_cancel(OnCancel::Shield))
+}
+
+/// A deadlock has ended the runtime, because its builder has asked for that.
+#[track_caller]
+pub(super) fn panic_if_deadlocked(shared: &Shared) {
+    if let Some(text) = shared.deadlock.get() {
+        panic!("{text}");
+    }
+}
+
+/// What the caller of a run gets of it. `cancelled`: if its first thread was, by nobody around the
+/// caller.
+#[track_caller]
+pub(super) fn return_or_resume<T>(outcome: Outcome<T>, cancelled: impl FnOnce() -> T) -> T {
+    match outcome {
+        Ok(value) => value,
+        Err(payload) if payload.is::<Cancelled>() => {
+            unwind_if_cancelled();
+            cancelled()
+        }
+        Err(payload) => resume_unwind(payload),
+    }
+}

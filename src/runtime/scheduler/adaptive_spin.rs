@@ -1,0 +1,95 @@
+//! Whether a worker with nothing to run stays awake for a moment, because another worker is about
+//! to give it something.
+//!
+//! Waking a sleeping core costs some 30 µs on a virtual machine, a hundred times what the message
+//! itself takes. So a worker whose last sleeps were all short, and were ended by messages and not
+//! by sockets or timers, looks at its inbox for as long before it sleeps. Where that does not pay
+//! (the sender has to run on the very core that is kept busy looking) it is tried ever more rarely.
+//!
+//! The owner's alone.
+
+use std::cell::Cell;
+
+use crate::sys::clock::Tick;
+
+/// How long a worker looks before it sleeps: about what it costs to be woken.
+pub(super) const SPIN_BEFORE_PARK: Tick = 40_000;
+/// A sleep that would have been worth staying awake for, its wake-up included.
+const SHORT_SLEEP: Tick = 150_000;
+/// So many short sleeps in a row are a pattern.
+const SHORT_STREAK: u32 = 4;
+/// After failures it takes up to so many.
+const MAX_BACKOFF: u32 = 4096;
+
+#[derive(Debug)]
+pub(super) struct AdaptiveSpin {
+    /// Short sleeps in a row.
+    short: Cell<u32>,
+    /// How many of them it takes.
+    needed: Cell<u32>,
+}
+
+impl AdaptiveSpin {
+    pub(super) fn new() -> AdaptiveSpin {
+        AdaptiveSpin {
+            short: Cell::new(0),
+            needed: Cell::new(SHORT_STREAK),
+        }
+    }
+
+    pub(super) fn should_spin(&self) -> bool {
+        self.short.get() >= self.needed.get()
+    }
+
+    /// A sleep took so long, and was ended by a message or by something else.
+    pub(super) fn record_sleep(&self, took: Tick, by_message: bool) {
+        self.short.set(if by_message && took <= SHORT_SLEEP {
+            self.short.get().saturating_add(1)
+        } else {
+            0
+        });
+    }
+
+    /// It stayed awake, and something came, or nothing did.
+    pub(super) fn record_spin(&self, came: bool) {
+        if came {
+            self.needed.set((self.needed.get() / 2).max(SHORT_STREAK));
+        } else {
+            self.short.set(0);
+            self.needed.set((self.needed.get() * 2).min(MAX_BACKOFF));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_sleeps_enable_spinning() {
+        let spin = AdaptiveSpin::new();
+        for _ in 0..SHORT_STREAK {
+            assert!(!spin.should_spin());
+            spin.record_sleep(SHORT_SLEEP, true);
+        }
+        assert!(spin.should_spin());
+        spin.record_spin(true);
+        assert!(spin.should_spin());
+        spin.record_sleep(SHORT_SLEEP, false);
+        assert!(!spin.should_spin());
+    }
+
+    #[test]
+    fn failed_spins_back_off() {
+        let spin = AdaptiveSpin::new();
+        let mut sleeps = 0;
+        for _ in 0..100 {
+            while !spin.should_spin() {
+                spin.record_sleep(0, true);
+                sleeps += 1;
+            }
+            spin.record_spin(false);
+        }
+        assert!(sleeps > 80 * MAX_BACKOFF);
+    }
+}

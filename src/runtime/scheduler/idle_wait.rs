@@ -1,0 +1,75 @@
+//! Green threads that wait until their worker has nothing else to run: `wait_idle`.
+//!
+//! I1. All of it belongs to one worker: its own threads line up, it tells them. Nothing here is
+//!     shared.
+//! I2. Whoever lines up leaves by itself, on every way out; being told does not take anybody out of
+//!     the line.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::panic::Location;
+
+use crate::green::{Reason, ThreadInner, ThreadRef, Wait, park};
+
+/// Those of one worker, the first to come first.
+pub(super) struct IdleWaiters {
+    waiters: RefCell<VecDeque<IdleWaiter>>,
+}
+
+struct IdleWaiter {
+    green: ThreadRef,
+    notified: bool,
+}
+
+impl IdleWaiters {
+    pub(super) fn new() -> IdleWaiters {
+        IdleWaiters {
+            waiters: RefCell::new(VecDeque::new()),
+        }
+    }
+
+    pub(super) fn has_waiters(&self) -> bool {
+        !self.waiters.borrow().is_empty()
+    }
+
+    /// The worker has nothing to run: it is the turn of the first. One at a time, because then
+    /// there is something to run.
+    pub(super) fn notify(&self) {
+        if let Some(waiter) = self.waiters.borrow_mut().front_mut() {
+            waiter.notified = true;
+            waiter.green.wake();
+        }
+    }
+
+    /// Suspends `green`, on which the caller runs, until it is told.
+    pub(super) fn wait(&self, green: &ThreadInner, at: &'static Location<'static>) {
+        /// I2.
+        struct Leave<'a>(&'a IdleWaiters, &'a ThreadInner);
+        impl Drop for Leave<'_> {
+            fn drop(&mut self) {
+                self.0.leave(self.1);
+            }
+        }
+        self.waiters.borrow_mut().push_back(IdleWaiter {
+            green: green.to_ref(),
+            notified: false,
+        });
+        let _leave = Leave(self, green);
+        let wait = Wait::at(Reason::Idle, at);
+        while !self.is_notified(green) {
+            park(&wait);
+        }
+    }
+
+    fn is_notified(&self, green: &ThreadInner) -> bool {
+        let waiters = self.waiters.borrow();
+        waiters
+            .iter()
+            .any(|waiter| waiter.notified && std::ptr::eq(&raw const *waiter.green, green))
+    }
+
+    fn leave(&self, green: &ThreadInner) {
+        let mut waiters = self.waiters.borrow_mut();
+        waiters.retain(|waiter| !std::ptr::eq(&raw const *waiter.green, green));
+    }
+}

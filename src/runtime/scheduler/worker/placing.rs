@@ -1,0 +1,571 @@
+//! Where the threads that are spawned on a worker start, and what their first steps tell about
+//! their spawn sites.
+//!
+//! What is decided is in `placement.rs`; here it is asked and done. Called on the worker's OS
+//! thread, by its green threads and by its loop.
+
+use std::ptr;
+use std::sync::atomic::Ordering;
+
+use super::super::shared::{Phase, WorkerShared};
+use super::super::unstarted_queue::Unstarted;
+use super::WorkerLoop;
+use crate::green::context::coop;
+use crate::green::{Reason, State, ThreadInner, WorkerContext};
+use crate::runtime::placement::policy;
+use crate::runtime::placement::policy::{
+    Conduct, Deferral, Parked, Place, Record, STUCK_AFTER, Sample, Settled, View,
+};
+use crate::runtime::placement::sites::{NO_SITE, Site};
+use crate::sys::clock::{self, NEVER, Tick};
+
+/// Of the threads of a site that is known to be short, one of so many is timed all the same; a
+/// power of two.
+const TIMED_ONE_IN: usize = 64;
+/// A thread that has waited longer (in nanoseconds) to be started may find that others have done
+/// its work.
+const LATE: Tick = 1_000_000;
+/// A worker that leaves its shared threads to others looks this often (in nanoseconds) whether they
+/// take them.
+const LOOK_AGAIN: Tick = 100_000;
+/// Between its spawn of a thread and its wait for an answer a spawner does at least as many
+/// operations (it sends, and it receives), and not many more.
+const ASKS: std::ops::RangeInclusive<i32> = 2..=8;
+
+impl WorkerLoop {
+    /// Takes in a thread of the site `key` that any worker may start.
+    #[inline]
+    pub(crate) fn push(&self, new: Unstarted, key: u64) {
+        super::bump(&self.peer().spawned, 1);
+        if self.shared.peers.len() == 1 {
+            self.push_unstarted(new);
+            self.has_fresh.set(true);
+            if self.by_hand {
+                self.drain_remote_spawns();
+            }
+            return;
+        }
+        if self.destination.get().is_some() {
+            return self.push_accepted(new, key);
+        }
+        self.push_by_site(new, key);
+    }
+
+    /// Hands a thread of the site `key` to the worker `index`, which alone may start it.
+    #[cold]
+    pub(crate) fn push_fixed(&self, index: usize, new: Unstarted, key: u64) {
+        if self.shared.peers.len() == 1 {
+            return self.push(new, key);
+        }
+        super::bump(&self.peer().spawned, 1);
+        self.has_fresh.set(true);
+        self.shared.push_fixed(index, new);
+    }
+
+    #[inline]
+    fn push_by_site(&self, new: Unstarted, key: u64) {
+        let (site, record) = self.shared.sites.find(key);
+        new.0.origin.set_site(site);
+        if record.is_short() {
+            self.push_here(new);
+        } else if record.conduct() == Conduct::Waits && self.keeps.get() > 0 {
+            self.keeps.set(self.keeps.get() - 1);
+            self.push_here(new);
+        } else {
+            self.place(new, site, record);
+        }
+    }
+
+    /// It stays here, unless it waits for long.
+    #[inline]
+    fn push_here(&self, new: Unstarted) {
+        self.push_unstarted(new);
+        self.has_fresh.set(true);
+        self.shared.wake_worker(self.index);
+    }
+
+    /// A thread of a site whose threads are not short, or of an unknown one.
+    #[cold]
+    #[inline(never)]
+    fn place(&self, new: Unstarted, site: Site, record: Record) {
+        let shared = &*self.shared;
+        if record.conduct() != Conduct::Computes {
+            shared
+                .sites
+                .note(site, |record| record.spawned_by(self.index));
+        }
+        let cursor = &self.cursors[usize::from(site)];
+        let mut turn = cursor.get();
+        let queued = self.peer().unstarted.own();
+        let view = |index| self.view(index, queued);
+        let workers = shared.peers.len();
+        let waiting = self.peer().unstarted.shared();
+        let own = self.index;
+        let place = policy::place(record, own, queued, waiting, &mut turn, workers, view);
+        cursor.set(turn);
+        match place {
+            Place::Local => {
+                // In a burst, a few more or less make no difference: others are not looked at each
+                // time.
+                self.keeps.set(policy::keeps(queued));
+                self.push_here(new);
+            }
+            Place::Shared => {
+                self.deferring_since.set(0);
+                self.has_fresh.set(true);
+                self.sharing.is_unsettled.set(true);
+                if record.conduct() == Conduct::Unknown {
+                    self.note_spawner();
+                    if waiting == 0 {
+                        self.hold_shared(true);
+                    }
+                }
+                shared.push_shared(self.index, new);
+            }
+            Place::At(index) if index == self.index => {
+                self.mark_placed(&new);
+                self.push_here(new);
+            }
+            Place::At(index) => {
+                shared.push_placed(index, new);
+                // If that worker computes for long, somebody else may take it.
+                shared.wake_worker(self.index);
+            }
+        }
+    }
+
+    /// What placement sees of the worker `index`.
+    fn view(&self, index: usize, queued: usize) -> View {
+        let peer = &self.shared.peers[index];
+        let mut live = peer.started_live();
+        let placed_unstarted = peer.placed_unstarted();
+        live += placed_unstarted;
+        if index == self.index {
+            live += queued.saturating_sub(placed_unstarted);
+            return View {
+                live,
+                is_stuck: false,
+            };
+        }
+        // Only what was seen twice tells: a worker that leaves a long step at this moment looks as
+        // one that stays in it.
+        let seen = &self.seen[index];
+        let started = peer.started.load(Ordering::Relaxed);
+        let (then, since) = seen.get();
+        let is_stuck =
+            if placed_unstarted == 0 || peer.load.sleeps() || then != started || since == 0 {
+                let now = if placed_unstarted == 0 {
+                    0
+                } else {
+                    clock::now()
+                };
+                seen.set((started, now));
+                false
+            } else {
+                clock::now().saturating_sub(since) >= STUCK_AFTER
+            };
+        View { live, is_stuck }
+    }
+
+    fn mark_placed(&self, new: &Unstarted) {
+        new.0.origin.set_placed();
+        self.peer().placed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The next one after [`WorkerLoop::place_next`].
+    #[cold]
+    fn push_accepted(&self, new: Unstarted, key: u64) {
+        if let Some((spawner, index)) = self.destination.take()
+            && ptr::eq(self.cx.current_ptr(), spawner)
+            && self.shared.phase() == Phase::Open
+        {
+            if index != self.index {
+                self.shared.push_placed(index, new);
+                // If that worker computes for long, somebody else may take it.
+                return self.shared.wake_worker(self.index);
+            }
+            self.mark_placed(&new);
+            return self.push_here(new);
+        }
+        self.push_by_site(new, key);
+    }
+
+    /// The running thread has accepted a connection: what it spawns next is placed where there is
+    /// room.
+    pub(crate) fn place_next(&self) {
+        if self.shared.peers.len() > 1 {
+            let current = self.cx.current_ptr();
+            let index = self.shared.place(self.cx.now.get());
+            self.destination.set(Some((current, index)));
+        }
+    }
+
+    /// A thread whose end is of interest ends.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn note_end(&self, green: &ThreadInner) {
+        if green.origin.is_placed() {
+            self.leave_place();
+        }
+        if green.origin.is_timed() {
+            self.note_life(green);
+        }
+    }
+
+    /// One that was placed here has ended.
+    fn leave_place(&self) {
+        let WorkerShared {
+            placed,
+            placed_started,
+            ..
+        } = self.peer();
+        placed_started.store(
+            placed_started.load(Ordering::Relaxed) - 1,
+            Ordering::Relaxed,
+        );
+        placed.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    // --- what the threads of a site do ---
+
+    /// The first step of a thread that has a stack and is this worker's.
+    #[inline(always)]
+    pub(super) fn run_first(&self, green: &'static ThreadInner) {
+        let site = green.origin.site();
+        if site == NO_SITE {
+            self.run(green);
+            return;
+        }
+        let record = self.shared.sites.record(site);
+        let started = self.peer().started.load(Ordering::Relaxed);
+        if !record.is_sure() || started.is_multiple_of(TIMED_ONE_IN) {
+            return self.run_timed(green, site);
+        }
+        let has_ended = self.run(green);
+        if has_ended != record.is_short() {
+            self.note_surprise(site, has_ended);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn run_timed(&self, green: &'static ThreadInner, site: Site) {
+        let start = clock::now();
+        green.started_at.set(start);
+        let since = green.since();
+        let is_late = since != 0 && start.saturating_sub(since) > LATE;
+        if site != NO_SITE {
+            green.origin.set_timed();
+        }
+        let exchanges = self.cx.exchanges.get();
+        let has_ended = self.run_plain(green);
+        let exchanged = self.cx.exchanges.get() != exchanges;
+        let shown = Conduct::shown(clock::now().saturating_sub(start), has_ended, exchanged);
+        if site == NO_SITE {
+            return;
+        }
+        let sites = &self.shared.sites;
+        let known = sites.record(site).conduct();
+        if !has_ended {
+            green.sample.set(0);
+            green.origin.set_sampled(true);
+            if shown == Conduct::Talks || known == Conduct::Talks {
+                self.sharing.talkers.set(self.sharing.talkers.get() + 1);
+            }
+        } else if is_late && shown == Conduct::Short && known != Conduct::Unknown {
+            // One of a pool, when all jobs are done: it does not show what the others do.
+            return;
+        }
+        sites.note(site, |record| record.observed(shown));
+        if known == Conduct::Unknown && self.peer().unstarted.shared() > 0 {
+            self.sharing.is_unsettled.set(true);
+            self.has_fresh.set(true);
+        }
+    }
+
+    /// One of the first steps of a thread, its very first aside.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn run_sampled(&self, green: &'static ThreadInner) -> bool {
+        let exchanges = self.cx.exchanges.get();
+        let start = clock::now();
+        let has_ended = self.run_plain(green);
+        if has_ended {
+            return true;
+        }
+        let step = clock::now().saturating_sub(start);
+        let is_exchange = green.reason().is_exchange() || self.cx.exchanges.get() != exchanges;
+        let is_limited = green.deadline.get() != NEVER;
+        let sample = Sample(green.sample.get()).with(step, is_exchange && !is_limited);
+        green.sample.set(sample.0);
+        if let Some(talks) = sample.talks() {
+            green.origin.set_sampled(false);
+            let site = green.origin.site();
+            self.shared.sites.note(site, |record| record.sampled(talks));
+        }
+        false
+    }
+
+    /// Without having been timed, a thread has shown that it does not behave as others of its site.
+    #[cold]
+    fn note_surprise(&self, site: Site, has_ended: bool) {
+        let shown = Conduct::shown(0, has_ended, false);
+        self.shared
+            .sites
+            .note(site, |record| record.observed(shown));
+    }
+
+    /// A timed thread ends.
+    fn note_life(&self, green: &ThreadInner) {
+        let site = green.origin.site();
+        if self.shared.sites.record(site).conduct() == Conduct::Waits {
+            let life = clock::now().saturating_sub(green.started_at.get());
+            self.shared.sites.note(site, |record| record.lived(life));
+        }
+    }
+
+    // --- threads that the first idle worker starts ---
+
+    /// Holds the shared threads of this worker back from others, or does so no more.
+    fn hold_shared(&self, holds: bool) {
+        let since = if holds { clock::now() } else { 0 };
+        self.peer().held_since.store(since, Ordering::Relaxed);
+    }
+
+    /// The running thread spawns one of an unknown site.
+    fn note_spawner(&self) {
+        let sharing = &self.sharing;
+        if self.peer().started_live() <= 1 {
+            sharing.talkers.set(0);
+        }
+        sharing.budget.set(coop::left());
+        let known = sharing.spawner.take();
+        let current = self.cx.current_ptr();
+        let is_known = known
+            .as_ref()
+            .is_some_and(|known| ptr::eq(&raw const **known, current));
+        sharing.spawner.set(match is_known {
+            true => known,
+            false if current.is_null() => None,
+            false => Some(self.cx.current().to_ref()),
+        });
+    }
+
+    /// What waits here, as far as the shared threads matter to it.
+    fn parked(&self) -> Parked {
+        let live = self.peer().started_live();
+        if live == 0 {
+            return Parked::Nothing;
+        }
+        let sharing = &self.sharing;
+        let Some(spawner) = sharing.spawner.take() else {
+            return Parked::Others;
+        };
+        let waits = spawner.state() == State::Parked
+            && ptr::eq(spawner.remote(), self.cx.remote)
+            && spawner.deadline.get() == NEVER
+            && self.timers.borrow().next() == NEVER;
+        let reason = spawner.reason();
+        sharing.spawner.set(Some(spawner));
+        if !waits {
+            return Parked::Others;
+        }
+        let is_alone = live == 1;
+        let talks = live <= 1 + sharing.talkers.get();
+        match reason {
+            Reason::Join | Reason::Scope | Reason::WaitGroup if is_alone => Parked::Joiner,
+            Reason::Receive
+                if is_alone && ASKS.contains(&(sharing.budget.get() - coop::left())) =>
+            {
+                Parked::Asker
+            }
+            Reason::Join | Reason::Scope | Reason::WaitGroup | Reason::Receive | Reason::Send
+                if talks && !is_alone =>
+            {
+                Parked::Talkers
+            }
+            _ => Parked::Others,
+        }
+    }
+
+    /// Looks once more at the shared threads of this worker, which has nothing else to run. True:
+    /// some are in its own queue now.
+    #[cold]
+    pub(super) fn settle_shared(&self) -> bool {
+        let sharing = &self.sharing;
+        if !sharing.is_unsettled.replace(false) {
+            return false;
+        }
+        let parked = self.parked();
+        let live = self.peer().started_live();
+        let is_only = self.peer().unstarted.shared() == 1;
+        let (mut unknown, mut kept, mut left) = (0, 0, 0);
+        let mut waiting = Vec::new();
+        self.shared.settle_shared(self.index, |new| {
+            let site = new.0.origin.site();
+            let record = self.shared.sites.record(site);
+            let is_awaited = new.0.completion().is_awaited();
+            match policy::settle(record, parked, is_awaited, is_only, live + kept) {
+                Settled::Here => {
+                    kept += 1;
+                    self.push_here(new);
+                }
+                Settled::Anew => waiting.push(new),
+                Settled::Shared => {
+                    unknown += usize::from(record.conduct() == Conduct::Unknown);
+                    left += 1;
+                    return Some(new);
+                }
+            }
+            None
+        });
+        for new in waiting {
+            if left > 0 {
+                // Some of what is left may compute for long: an idle worker is for those.
+                self.mark_placed(&new);
+                self.push_here(new);
+            } else {
+                let site = new.0.origin.site();
+                self.place(new, site, self.shared.sites.record(site));
+            }
+        }
+        // Where one of them starts now, what it does decides about the others.
+        self.hold_shared(kept > 0 && unknown > 0);
+        // What was put back is not new, even where `place` has added to it.
+        sharing.is_unsettled.set(false);
+        sharing.unknown.set(unknown);
+        if self.peer().unstarted.shared() == 0 {
+            sharing.spawner.set(None);
+        }
+        !self.peer().unstarted.is_empty()
+    }
+
+    /// Whether this worker, which has nothing else to run, starts a shared thread of its own.
+    ///
+    /// It is asked before the worker sleeps and again when it takes the thread, so a "yes" must not
+    /// begin the deferral anew.
+    #[cold]
+    pub(super) fn may_start_shared(&self) -> bool {
+        let shared = self.peer().unstarted.shared();
+        let since = self.deferring_since.get();
+        // The time of the worker's last look may be older than the shared thread.
+        let now = clock::now();
+        let deferral = Deferral {
+            shared,
+            unknown: self.sharing.unknown.get().min(shared),
+            idle: self.shared.idle_workers(self.index, shared),
+            parked: self.parked(),
+            deferred: match since {
+                0 => 0,
+                since => now.saturating_sub(since),
+            },
+        };
+        if deferral.starts() {
+            return true;
+        }
+        if since == 0 {
+            self.deferring_since.set(now.max(1));
+            self.shared.wake_one(self.index, self.index);
+        }
+        let left = deferral.patience() - deferral.deferred;
+        self.deferring_until.set(now.saturating_add(left));
+        false
+    }
+
+    /// How long this worker may sleep before it looks at its shared threads again; [`NEVER`] if it
+    /// has none.
+    pub(super) fn deferral_left(&self) -> Tick {
+        match self.deferring_since.get() {
+            0 => NEVER,
+            _ if self.peer().unstarted.shared() == 0 => {
+                self.deferring_since.set(0);
+                NEVER
+            }
+            // Whoever takes one of them and stays busy does not wake this worker for the next.
+            _ => self
+                .deferring_until
+                .get()
+                .saturating_sub(self.cx.now.get())
+                .min(LOOK_AGAIN),
+        }
+    }
+
+    /// A shared thread of this worker's own queue, if it may start one.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn pop_shared(&self) -> Option<Unstarted> {
+        if self.settle_shared() {
+            return self.pop_unstarted();
+        }
+        if self.peer().unstarted.shared() == 0 || !self.may_start_shared() {
+            return None;
+        }
+        self.deferring_since.set(0);
+        self.shared.take_shared(self.index)
+    }
+
+    /// One of those that wait beside the queue, so that a queue which never becomes empty does not
+    /// hold them up for good.
+    #[cold]
+    pub(super) fn pop_beside(&self) -> Option<Unstarted> {
+        if self.out_of_stacks.get() {
+            return None;
+        }
+        let queue = &self.peer().unstarted;
+        queue
+            .pop_fixed()
+            .or_else(|| (queue.shared() > 0).then(|| self.pop_shared()).flatten())
+    }
+
+    /// The worker has nothing to run: takes a thread that waits for an idle worker. True: it has
+    /// one.
+    pub(super) fn take_shared(&self) -> bool {
+        if self.out_of_stacks.get() {
+            return false;
+        }
+        // What others push meanwhile is for the next look.
+        for _ in 0..policy::BURST {
+            let Some((owner, new)) = self.shared.steal_shared(self.index) else {
+                return false;
+            };
+            let conduct = self.shared.sites.record(new.0.origin.site()).conduct();
+            let peers = &self.shared.peers;
+            // Another thread of its site has shown meanwhile that it is no computation: it counts,
+            // or belongs to the owner.
+            match conduct {
+                Conduct::Talks => self.shared.push_to(owner, new),
+                Conduct::Waits if self.peer().residents() >= peers[owner].residents() => {
+                    self.shared.push_placed(owner, new);
+                }
+                _ => {
+                    self.take_in_shared(owner, new, conduct);
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// This worker starts `new`, which was shared by `owner`.
+    fn take_in_shared(&self, owner: usize, new: Unstarted, conduct: Conduct) {
+        if self.shared.has_shared() {
+            // Whoever takes one sees to it that the next is taken. If this one turns out to be
+            // short, the next may be for this worker, too, so that the owner is not held up by it.
+            let is_long = conduct == Conduct::Computes;
+            let nor = if is_long { self.index } else { owner };
+            self.shared.wake_one(self.index, nor);
+        }
+        if conduct == Conduct::Waits {
+            self.mark_placed(&new);
+        }
+        self.push_unstarted(new);
+    }
+}
+
+/// The calling green thread has accepted a connection: what it spawns next will live long, and is
+/// placed on a worker that has room.
+pub(crate) fn place_next() {
+    if let Some(worker) = WorkerContext::get().and_then(WorkerLoop::of) {
+        worker.place_next();
+    }
+}
