@@ -21,7 +21,7 @@ use super::config::{AtEnd, Config};
 use super::inspect::panic_hook;
 use super::inspect::registry;
 use super::inspect::registry::ShutdownError;
-use super::inspect::report::{ReportKind, say};
+use super::inspect::report::{ReportKind, eprintln_lossy};
 use super::io::reactor::Reactor;
 use super::join::{JoinHandle, Joiner};
 use super::scheduler::runtime_context::RuntimeContext;

@@ -277,7 +277,7 @@ pub(in crate::runtime) mod on_signal {
     use std::os::unix::net::UnixStream;
     use std::sync::Mutex;
 
-    use super::super::report::say;
+    use super::super::report::eprintln_lossy;
     use crate::shim::lock;
     use crate::sys::os_threads::OwnThread;
 

@@ -8,7 +8,7 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::report::{ReportKind, Reporter, say};
+use super::report::{ReportKind, Reporter, eprintln_lossy};
 use super::wait_graph::{self, Holder};
 use crate::green::block::slab;
 use crate::green::thread::ThreadId;
@@ -262,7 +262,7 @@ impl Survey {
     fn holder(&mut self, green: &ThreadInner) -> Option<WaitsFor> {
         let holder = wait_graph::holder(self.peek.as_mut()?, green);
         match holder {
-            Holder::ThreadInner(block) => self.by_block.get(&block).map(|green| WaitsFor::LockOf {
+            Holder::Thread(block) => self.by_block.get(&block).map(|green| WaitsFor::LockOf {
                 id: ThreadId(green.id()),
                 name: green.name().map(String::from),
             }),

@@ -29,7 +29,7 @@ use crate::sys::os_threads;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Holder {
     /// The green thread with this control block holds the lock.
-    Green(usize),
+    Thread(usize),
     /// Readers hold the lock; this one, if it is green, took it last.
     Readers(usize),
     /// An OS thread, or the code of a worker itself, holds the lock.
@@ -69,7 +69,7 @@ pub(super) fn holder(peek: &mut Peek, green: &ThreadInner) -> Holder {
 fn held_by(block: usize) -> Holder {
     match block {
         0 => Holder::OsThread,
-        block => Holder::ThreadInner(block),
+        block => Holder::Thread(block),
     }
 }
 
@@ -123,7 +123,7 @@ pub(super) fn cycles() -> io::Result<Vec<Vec<Seen>>> {
         .map(|(index, seen)| (seen.green.id().get(), index))
         .collect();
     let next = |index: usize| match waiting[index].holder {
-        Holder::ThreadInner(block) => by_block.get(&block).copied(),
+        Holder::Thread(block) => by_block.get(&block).copied(),
         Holder::EndOf(id) => by_id.get(&id).copied(),
         Holder::Readers(_) | Holder::OsThread | Holder::Unknown => None,
     };

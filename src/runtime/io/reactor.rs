@@ -21,7 +21,7 @@ use super::scheduled_io::ScheduledIo;
 use crate::green::context::remote::Remote;
 use crate::shim::lock;
 use crate::sys::clock::Tick;
-use crate::sys::poll::timer_fd::Alarm;
+use crate::sys::poll::timer_fd::TimerFd;
 
 /// The key of the notifier; no core has that address.
 const WAKE_KEY: usize = 0;
@@ -126,8 +126,8 @@ impl Reactor {
     }
 
     /// An alarm that ends a wait; none where it cannot be had.
-    pub(crate) fn new_alarm(&self) -> Option<Alarm> {
-        let alarm = Alarm::KEEPS_TIME.then(Alarm::new)?.ok()?;
+    pub(crate) fn new_alarm(&self) -> Option<TimerFd> {
+        let alarm = TimerFd::KEEPS_TIME.then(TimerFd::new)?.ok()?;
         self.mirror(alarm.as_fd()).ok()?;
         Some(alarm)
     }

@@ -3,7 +3,7 @@
 //! A wait with a timeout costs some 0.25 µs more than one without: the kernel arms a timer and
 //! takes it away again. A worker that events wake again and again before its next deadline would
 //! pay that at each sleep. So the second sleep in a row that is to end at the same time sets an
-//! [`Alarm`], which stays armed, and the sleeps after that need no timeout.
+//! [`TimerFd`], which stays armed, and the sleeps after that need no timeout.
 //!
 //! The alarm is registered level-triggered, so it ends every wait until [`WakeTimer::expire`] has
 //! seen that its time has come: a wait for other events does not use it up.
@@ -13,7 +13,7 @@
 use std::cell::Cell;
 
 use crate::sys::clock::{NEVER, Tick};
-use crate::sys::poll::timer_fd::Alarm;
+use crate::sys::poll::timer_fd::TimerFd;
 use crate::sys::poll::timer_slack::TimerSlack;
 
 /// See the module's text.
@@ -21,13 +21,13 @@ use crate::sys::poll::timer_slack::TimerSlack;
 pub(super) struct WakeTimer {
     slack: TimerSlack,
     /// None: each wait has a timeout.
-    alarm: Option<Alarm>,
+    alarm: Option<TimerFd>,
     /// When the last sleep was to end.
     last: Cell<Tick>,
 }
 
 impl WakeTimer {
-    pub(super) fn new(slack: TimerSlack, alarm: Option<Alarm>) -> WakeTimer {
+    pub(super) fn new(slack: TimerSlack, alarm: Option<TimerFd>) -> WakeTimer {
         WakeTimer {
             slack,
             alarm,
@@ -84,7 +84,7 @@ mod tests {
 
     fn wake_timer() -> WakeTimer {
         let slack = TimerSlack::new(Some(Duration::from_millis(1)));
-        WakeTimer::new(slack, Some(Alarm::new().unwrap()))
+        WakeTimer::new(slack, Some(TimerFd::new().unwrap()))
     }
 
     fn alarm(timer: &WakeTimer) -> Tick {

@@ -50,7 +50,7 @@ use crate::runtime::io::reactor::Reactor;
 use crate::runtime::placement::sites::ENTRIES;
 use crate::stack::StackPool;
 use crate::sys::clock::{self, NEVER, Tick};
-use crate::sys::poll::timer_fd::Alarm;
+use crate::sys::poll::timer_fd::TimerFd;
 use crate::sys::poll::timer_slack::TimerSlack;
 
 /// After so many steps in a row the worker looks around: messages, timers, the reactor.
@@ -122,7 +122,7 @@ impl WorkerLoop {
         shared: Arc<Shared>,
         index: usize,
         reactor: Reactor,
-        alarm: Option<Alarm>,
+        alarm: Option<TimerFd>,
     ) -> WorkerLoop {
         let slack = TimerSlack::new(shared.config.timer_slack);
         let remote = shared.peers[index].remote;

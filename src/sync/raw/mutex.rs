@@ -41,7 +41,7 @@ const FLAGS: usize = LOCKED | QUEUED | WOKEN | HAND;
 
 /// The slot of a waiter.
 struct Offer {
-    worker_id: usize,
+    owner_tag: usize,
     given: Cell<bool>,
 }
 
@@ -77,7 +77,7 @@ impl<S: Sleep> RawMutex<S> {
         self.state
             .compare_exchange(
                 0,
-                LOCKED | S::worker_id(),
+                LOCKED | S::owner_tag(),
                 Ordering::Acquire,
                 Ordering::Relaxed,
             )
@@ -87,18 +87,18 @@ impl<S: Sleep> RawMutex<S> {
     /// Takes the lock if it is free.
     #[inline]
     pub(crate) fn try_lock(&self) -> bool {
-        self.lock_fast() || self.take_if_free(S::worker_id(), false)
+        self.lock_fast() || self.take_if_free(S::owner_tag(), false)
     }
 
     /// Takes the lock if it is free, with or without waiters; a woken waiter clears `WOKEN` in the
     /// same step.
-    fn take_if_free(&self, worker_id: usize, woken: bool) -> bool {
+    fn take_if_free(&self, owner_tag: usize, woken: bool) -> bool {
         let mut state = self.state.load(Ordering::Relaxed);
         while state & LOCKED == 0 {
             let flags = if woken { state & !WOKEN } else { state };
             match self.state.compare_exchange_weak(
                 state,
-                flags | LOCKED | worker_id,
+                flags | LOCKED | owner_tag,
                 Ordering::Acquire,
                 Ordering::Relaxed,
             ) {
@@ -121,7 +121,7 @@ impl<S: Sleep> RawMutex<S> {
                 return true;
             }
             let offer = Offer {
-                worker_id: barge.worker_id(),
+                owner_tag: barge.owner_tag(),
                 given: Cell::new(false),
             };
             let stands = QueuePosition {
@@ -149,7 +149,7 @@ impl<S: Sleep> RawMutex<S> {
         for round in 0..=S::SPIN_LIMIT {
             let state = self.state.load(Ordering::Relaxed);
             if state & LOCKED == 0 {
-                if self.take_if_free(barge.worker_id(), barge.woken) {
+                if self.take_if_free(barge.owner_tag(), barge.woken) {
                     return true;
                 }
             } else if barge.same_worker::<S>(state & !FLAGS)
@@ -173,7 +173,7 @@ impl<S: Sleep> RawMutex<S> {
         loop {
             let flags = if barge.woken { state & !WOKEN } else { state };
             let held = if state & LOCKED == 0 {
-                flags | LOCKED | barge.worker_id()
+                flags | LOCKED | barge.owner_tag()
             } else if barge.woken && barge.should_handoff::<S>(state & !FLAGS) {
                 flags | QUEUED | HAND
             } else {
@@ -241,7 +241,7 @@ impl<S: Sleep> RawMutex<S> {
             self.state.store(others | WOKEN, Ordering::Release);
         } else {
             offer.given.set(true);
-            let held = LOCKED | offer.worker_id | others;
+            let held = LOCKED | offer.owner_tag | others;
             self.state.store(held, Ordering::Release);
         }
         let Some(claimed) = line.dequeue() else {

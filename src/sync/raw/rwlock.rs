@@ -43,7 +43,7 @@ const FLAGS: usize = READER - 1;
 /// The slot of a waiter.
 struct Offer {
     access: Access,
-    worker_id: usize,
+    owner_tag: usize,
     given: Cell<bool>,
 }
 
@@ -114,7 +114,7 @@ impl<S: Sleep> RawRwLock<S> {
                 .compare_exchange(state, state + READER, Ordering::Acquire, Ordering::Relaxed)
                 .is_ok();
         if entered {
-            self.holder.store(S::worker_id(), Ordering::Relaxed);
+            self.holder.store(S::owner_tag(), Ordering::Relaxed);
         }
         entered
     }
@@ -128,7 +128,7 @@ impl<S: Sleep> RawRwLock<S> {
             .compare_exchange(0, WRITER, Ordering::Acquire, Ordering::Relaxed)
             .is_ok();
         if entered {
-            self.holder.store(S::worker_id(), Ordering::Relaxed);
+            self.holder.store(S::owner_tag(), Ordering::Relaxed);
         }
         entered
     }
@@ -150,7 +150,7 @@ impl<S: Sleep> RawRwLock<S> {
                 Ordering::Relaxed,
             ) {
                 Ok(_) => {
-                    self.holder.store(S::worker_id(), Ordering::Relaxed);
+                    self.holder.store(S::owner_tag(), Ordering::Relaxed);
                     return true;
                 }
                 Err(now) => state = now,
@@ -172,7 +172,7 @@ impl<S: Sleep> RawRwLock<S> {
             }
             let offer = Offer {
                 access,
-                worker_id: barge.worker_id(),
+                owner_tag: barge.owner_tag(),
                 given: Cell::new(false),
             };
             let stands = QueuePosition {
@@ -249,7 +249,7 @@ impl<S: Sleep> RawRwLock<S> {
                 Ordering::Relaxed,
             ) {
                 Ok(_) if entered.is_some() => {
-                    self.holder.store(S::worker_id(), Ordering::Relaxed);
+                    self.holder.store(S::owner_tag(), Ordering::Relaxed);
                     return true;
                 }
                 Ok(_) => return false,
@@ -327,7 +327,7 @@ impl<S: Sleep> RawRwLock<S> {
                     Ok(_) => {
                         offer.given.set(given);
                         if given {
-                            self.holder.store(offer.worker_id, Ordering::Relaxed);
+                            self.holder.store(offer.owner_tag, Ordering::Relaxed);
                         }
                         break next;
                     }

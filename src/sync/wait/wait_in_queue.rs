@@ -43,11 +43,11 @@ pub(crate) trait Sleep: Sleeper + Sized {
     fn moment() -> u64;
 
     /// Returns where the caller runs, and which thread it is. A multiple of 16.
-    fn worker_id() -> usize;
+    fn owner_tag() -> usize;
 
-    /// Returns the part of a place that says where: two threads for which it is the same, other
+    /// Returns the part of an owner tag that says where: two threads for which it is the same, other
     /// than 0, never run at the same time.
-    fn worker(worker_id: usize) -> usize;
+    fn worker(owner_tag: usize) -> usize;
 
     /// Waits until the ticket is done or the end that `wait` sets. Does not unwind.
     fn wait_for(waiter: &Waiter<Self>, wait: &Self::Wait) -> Ended;
@@ -58,7 +58,7 @@ pub(crate) trait Sleep: Sleeper + Sized {
 
 /// The barging state of a waiter for a lock.
 pub(crate) struct BargeState {
-    worker_id: usize,
+    owner_tag: usize,
     /// It was woken to retry and has not tried yet.
     pub(crate) woken: bool,
     /// When another thread first barged ahead of it.
@@ -69,21 +69,21 @@ impl BargeState {
     #[inline(always)]
     pub(crate) fn new<S: Sleep>() -> BargeState {
         BargeState {
-            worker_id: S::worker_id(),
+            owner_tag: S::owner_tag(),
             woken: false,
             overtaken: None,
         }
     }
 
     #[inline(always)]
-    pub(crate) fn worker_id(&self) -> usize {
-        self.worker_id
+    pub(crate) fn owner_tag(&self) -> usize {
+        self.owner_tag
     }
 
     /// Returns whether the lock's holder, at `holder`, cannot run now because it is on this worker.
     #[inline(always)]
     pub(crate) fn same_worker<S: Sleep>(&self, holder: usize) -> bool {
-        let here = S::worker(self.worker_id);
+        let here = S::worker(self.owner_tag);
         here != 0 && here == S::worker(holder)
     }
 
@@ -215,14 +215,14 @@ mod threads {
         }
 
         #[inline(always)]
-        fn worker_id() -> usize {
+        fn owner_tag() -> usize {
             const { assert!(align_of::<ThreadInner>() >= 16) };
             WorkerContext::of_thread().map_or(0, WorkerContext::place)
         }
 
         #[inline(always)]
-        fn worker(worker_id: usize) -> usize {
-            place >> ADDRESS_BITS
+        fn worker(owner_tag: usize) -> usize {
+            owner_tag >> ADDRESS_BITS
         }
 
         #[inline(always)]
@@ -307,11 +307,11 @@ pub(crate) mod model {
         fn current() -> Model {
             Model(Arc::new((Mutex::new(false), Condvar::new())))
         }
-        fn worker_id() -> usize {
+        fn owner_tag() -> usize {
             0
         }
-        fn worker(worker_id: usize) -> usize {
-            place
+        fn worker(owner_tag: usize) -> usize {
+            owner_tag
         }
         fn wait_for(waiter: &Waiter<Model>, wait: &Until) -> Ended {
             if *wait == Until::GivesUp {
