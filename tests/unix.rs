@@ -12,10 +12,10 @@
 
 #[path = "unix/dir.rs"]
 mod dir;
-#[macro_use]
 mod support;
 
 #[path = "support/settings.rs"]
+#[macro_use]
 mod settings;
 
 settings!("unix", [connecting, datagrams, full, streams]);
