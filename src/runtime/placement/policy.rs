@@ -53,7 +53,10 @@ const BUSY_EXCHANGE: u64 = 60_000;
 const SAMPLE_STEPS: u32 = 16;
 /// Threads that talk stay with their spawner as long as no more than these live there.
 const TALKERS: usize = 8;
-/// The same for those that are there already when the first of them shows it.
+/// Where several workers spawn at one site, turns decide as long as no more than these live on the
+/// spawner's.
+const MAX_BY_TURNS: usize = 16;
+/// As [`TALKERS`], for those that are there already when the first of them shows it.
 const TALKERS_AT_ONCE: usize = 24;
 
 /// How the threads of a site have behaved so far.
@@ -319,15 +322,16 @@ pub(crate) fn place(
     };
     // Where the spawners are spread already, their threads stay with them; in a burst, counts keep
     // neighbours together.
-    let by_counts =
-        record.has_several_spawners() || queued >= BURST || record.conduct() == Conduct::Talks;
+    let is_crowd = record.has_several_spawners() && view(own).live > MAX_BY_TURNS;
+    let by_counts = is_crowd || queued >= BURST || record.conduct() == Conduct::Talks;
     if by_counts {
         if index == own {
             index = (own + 1) % workers;
         }
         let (here, there) = (view(own).live, view(index));
         *cursor = turn_of((index + 1) % workers);
-        return match here * 8 > there.live * 9 + 8 && !there.is_stuck {
+        // The spawner itself does not count.
+        return match here.saturating_sub(1) * 8 > there.live * 9 && !there.is_stuck {
             true => Place::At(index),
             false if queued >= BURST => Place::Local,
             false => Place::At(own),

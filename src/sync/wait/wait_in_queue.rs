@@ -45,8 +45,8 @@ pub(crate) trait Sleep: Sleeper + Sized {
     /// Returns where the caller runs, and which thread it is. A multiple of 16.
     fn owner_tag() -> usize;
 
-    /// Returns the part of an owner tag that says where: two threads for which it is the same, other
-    /// than 0, never run at the same time.
+    /// Returns the part of an owner tag that says where: two threads for which it is the same,
+    /// other than 0, never run at the same time.
     fn worker(owner_tag: usize) -> usize;
 
     /// Waits until the ticket is done or the end that `wait` sets. Does not unwind.

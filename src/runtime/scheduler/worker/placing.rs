@@ -24,7 +24,9 @@ use crate::sys::clock::{self, NEVER, Tick};
 const TIMED_ONE_IN: usize = 64;
 /// A thread that has waited longer (in nanoseconds) to be started may find that others have done
 /// its work.
-const LATE: Tick = 1_000_000;
+const LATE: Tick = 100_000;
+/// Of the threads that end at once and may be late, one of so many counts; a power of two.
+const LATE_ONE_IN: usize = 16;
 /// A worker that leaves its shared threads to others looks this often (in nanoseconds) whether they
 /// take them.
 const LOOK_AGAIN: Tick = 100_000;
@@ -254,7 +256,7 @@ impl WorkerLoop {
         green.started_at.set(start);
         let since = green.since();
         let is_late = since != 0 && start.saturating_sub(since) > LATE;
-        if site != NO_SITE {
+        if site != NO_SITE && !is_late {
             green.origin.set_timed();
         }
         let exchanges = self.cx.exchanges.get();
@@ -272,8 +274,7 @@ impl WorkerLoop {
             if shown == Conduct::Talks || known == Conduct::Talks {
                 self.sharing.talkers.set(self.sharing.talkers.get() + 1);
             }
-        } else if is_late && shown == Conduct::Short && known != Conduct::Unknown {
-            // One of a pool, when all jobs are done: it does not show what the others do.
+        } else if is_late && shown == Conduct::Short && !self.counts_as_short(known) {
             return;
         }
         sites.note(site, |record| record.observed(shown));
@@ -306,10 +307,21 @@ impl WorkerLoop {
         false
     }
 
+    /// Returns whether a thread that ended at once changes the record of its site. One of a pool
+    /// that starts when all jobs are done does not show what the others do; many threads of a tree
+    /// that wait long to be started do.
+    fn counts_as_short(&self, known: Conduct) -> bool {
+        let started = self.peer().started.load(Ordering::Relaxed);
+        matches!(known, Conduct::Unknown | Conduct::Short) || started.is_multiple_of(LATE_ONE_IN)
+    }
+
     /// Without having been timed, a thread has shown that it does not behave as others of its site.
     #[cold]
     fn note_surprise(&self, site: Site, has_ended: bool) {
         let shown = Conduct::shown(0, has_ended, false);
+        if has_ended && !self.counts_as_short(self.shared.sites.record(site).conduct()) {
+            return;
+        }
         self.shared
             .sites
             .note(site, |record| record.observed(shown));
