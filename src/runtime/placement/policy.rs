@@ -43,7 +43,7 @@ pub(crate) const BURST: usize = 64;
 pub(crate) const UNKNOWN_DEFERRAL: u64 = 200_000;
 /// How long (in nanoseconds) a worker holds threads of unknown sites back from others: until its
 /// spawner waits and the first of them has shown what it does, as a rule.
-pub(crate) const MAX_HOLD: u64 = 60_000;
+pub(crate) const MAX_HOLD: u64 = 200_000;
 /// Steps of this mean length (in nanoseconds) cost less than a message to another core.
 const TINY_STEP: u64 = 3_000;
 /// A first step in which a budget of exchanges was used up is one of exchanges only, if it is not
