@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::Write as _;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// What a [`Report`] is about.
@@ -96,6 +96,11 @@ impl Reporter {
         let _panicked = catch_unwind(AssertUnwindSafe(|| hook(&report)));
     }
 }
+
+// A hook that panics has its panic contained, and what it captured is its own: a runtime stays as
+// unwind safe as it is without one.
+impl UnwindSafe for Reporter {}
+impl RefUnwindSafe for Reporter {}
 
 impl fmt::Debug for Reporter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
