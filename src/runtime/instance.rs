@@ -12,7 +12,7 @@
 
 use std::fmt;
 use std::io;
-use std::panic::resume_unwind;
+use std::panic::{RefUnwindSafe, UnwindSafe, resume_unwind};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle as OsJoinHandle;
 use std::time::Duration;
@@ -239,6 +239,10 @@ fn no_worker(index: usize, workers: usize, error: &io::Error) -> io::Error {
         ),
     )
 }
+
+// No unwinding of a caller leaves a part of a runtime half done.
+impl UnwindSafe for Runtime {}
+impl RefUnwindSafe for Runtime {}
 
 impl Runtime {
     pub(super) fn start(workers: usize, config: Config) -> io::Result<Runtime> {

@@ -22,7 +22,7 @@ use crate::sys::clock::{self, NEVER, Tick};
 /// A place to wait that other threads can end through its [`Unparker`], as in crossbeam-utils.
 ///
 /// It is like [`park`](crate::park) and
-/// [`WaitingThread::unpark`](crate::thread::WaitingThread::unpark), but its token is private: no
+/// [`Thread::unpark`](crate::thread::Thread::unpark), but its token is private: no
 /// other code can use it up. Each wait is ended by an `unpark`; there are no spurious wake-ups.
 ///
 /// # Cancellation
