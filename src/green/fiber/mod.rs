@@ -84,6 +84,7 @@ pub(crate) struct Fiber {
 impl Fiber {
     /// Creates a fiber on `stack`, which is inhabited. The fiber will call the entry that was
     /// called there before.
+    ///
     /// # Safety
     ///
     /// The stack is inhabited, and the caller is on the OS thread where the stack was inhabited
