@@ -81,8 +81,7 @@ thread_local! {
     static NEW: Cell<*const Core> = const { Cell::new(ptr::null()) };
 }
 
-/// Suspends the token when the unwinding passes, which gives the count to the OS thread that
-/// resumed it.
+/// Suspends the token in the middle of its unwinding, when it is dropped.
 struct Suspends<'a>(&'a Core);
 
 impl Drop for Suspends<'_> {
