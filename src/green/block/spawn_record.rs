@@ -97,7 +97,7 @@ impl ThreadInner {
     ///
     /// # Safety
     ///
-    /// As [`ThreadInner::init_body`].
+    /// The same as for [`ThreadInner::init_body`].
     #[inline]
     pub(crate) unsafe fn animate_so<F: FnOnce() -> T, T>(
         block: NonNull<ThreadInner>,

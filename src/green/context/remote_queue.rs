@@ -89,7 +89,7 @@ impl RemoteQueue {
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
             link.store(head, Ordering::Relaxed);
-            // Release: pairs with the Acquire of `take`, which goes on to read the link.
+            // Release: pairs with the Acquire of `take`, which then reads the link.
             match self.head.compare_exchange_weak(
                 head,
                 wake_node.as_ptr(),

@@ -195,7 +195,7 @@ impl Fiber {
         // SAFETY: F3, it is idle.
         unsafe { co.force_reset() };
         let mut stack = co.into_stack().0;
-        // SAFETY: F6, and the stack is ours.
+        // SAFETY: F6, and the stack belongs to this function.
         unsafe { place(&stack).cast::<ManuallyDrop<Co>>().write(idle) };
         stack.mark_inhabited();
         stack

@@ -23,6 +23,8 @@ impl fmt::Debug for OwnStack {
 }
 
 impl OwnStack {
+    /// Reserves and takes a stack of the given size.
+    ///
     /// # Errors
     ///
     /// The stack cannot be reserved or mapped.

@@ -7,7 +7,7 @@
 //! std counts the panics in flight for each OS thread. A green thread that is suspended in a
 //! destructor while it unwinds would leave its worker's count raised, and every other green thread
 //! of that worker would seem to panic. So the count moves with the green thread: it is taken off
-//! when the thread is suspended ([`set_aside`]) and put back when it goes on ([`put_back`]).
+//! when the thread is suspended ([`set_aside`]) and put back when it resumes ([`put_back`]).
 //!
 //! Stable Rust has no call for that. A *token* does it: a coroutine that only unwinds and is
 //! suspended in the middle. Starting its unwinding adds one to the count of the OS thread that
