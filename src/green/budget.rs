@@ -1,28 +1,29 @@
-//! The cooperative budget: a green thread that never waits gives way after
+//! The cooperative budget: a green thread that never waits yields after
 //! [`COOP_BUDGET`](coop::COOP_BUDGET) operations.
 //!
 //! Each operation of this crate that returns without waiting is charged to the budget of its OS
 //! thread: one decrement of a thread-local counter. The operation that uses the budget up first
 //! lets the other ready green threads of the worker run. It does so *before* it has any effect,
-//! with no lock of ours held.
+//! with no lock of this crate held.
 //!
-//! Two kinds of operation are charged, and differ in what a cancellation does there:
+//! Two kinds of operation are charged, and differ in how they handle a cancellation:
 //!
-//! - [`spend`]: an operation that waits when it has to (`recv`, `read`, `park`). Its budget's end
-//!   is a wait like any other: a cancelled thread unwinds from it.
-//! - [`poll_budget_quietly`]: a question (`is_finished`, `len`), a signal (`notify_all`, `unpark`),
-//!   or a lock that was free. Code does not expect an unwinding there, so there is none; except
-//!   that a cancelled thread that has given way [`MAX_QUIET_YIELDS`] times in a row, and still only
-//!   asks, is unwound: otherwise its loop would never end.
+//! - [`poll_budget`]: an operation that waits when it has to (`recv`, `read`, `park`). When the
+//!   budget is used up, it yields in a wait like any other: a cancelled thread unwinds from it.
+//! - [`poll_budget_quietly`]: a query (`is_finished`, `len`), a signal (`notify_all`, `unpark`), or
+//!   a lock that was free. Code does not expect an unwinding there, so there is none; except that a
+//!   cancelled thread that has yielded [`MAX_QUIET_YIELDS`] times in a row, and still only calls
+//!   operations of this kind, is unwound: otherwise its loop would never end.
 //!
-//! A destructor is not charged, nor is what only reads or changes data of the caller's own.
+//! A destructor is not charged, nor is an operation that only reads or changes the caller's own
+//! data.
 
 use std::panic::Location;
 
 use super::context::coop;
 use super::{WorkerContext, park};
 
-/// How many times in a row a cancelled thread gives way in [`poll_budget_quietly`] before it is
+/// How many times in a row a cancelled thread yields in [`poll_budget_quietly`] before it is
 /// unwound there.
 const MAX_QUIET_YIELDS: u8 = 100;
 
@@ -34,7 +35,8 @@ pub(crate) fn poll_budget(at: &'static Location<'static>) {
     }
 }
 
-/// Charges one operation that never waits; see the module's text for when a cancellation is raised.
+/// Charges one operation that never waits; the module documentation says when it raises a
+/// cancellation.
 #[inline(always)]
 pub(crate) fn poll_budget_quietly(at: &'static Location<'static>) {
     if coop::charge() {
@@ -42,8 +44,8 @@ pub(crate) fn poll_budget_quietly(at: &'static Location<'static>) {
     }
 }
 
-/// The first half of [`poll_budget_quietly`] for a lock: gives way if the budget is used up, before
-/// the lock is taken. The other half is [`charge_locked`].
+/// Yields if the budget is used up, before a lock is taken: the first half of
+/// [`poll_budget_quietly`] for a lock. The other half is [`charge_locked`].
 #[inline(always)]
 pub(crate) fn before_lock(at: &'static Location<'static>) {
     if coop::is_used_up() {
@@ -52,7 +54,7 @@ pub(crate) fn before_lock(at: &'static Location<'static>) {
 }
 
 /// Charges an operation that has just taken a lock. A store before the atomic operation that takes
-/// it would have to reach the cache first; after it, it goes there together with what the caller
+/// it would have to reach the cache first; after it, it goes there together with the caller's
 /// stores.
 #[inline(always)]
 pub(crate) fn charge_locked() {
@@ -60,13 +62,13 @@ pub(crate) fn charge_locked() {
 }
 
 impl WorkerContext {
-    /// As [`spend`].
+    /// Calls [`poll_budget`].
     #[inline(always)]
     pub(crate) fn poll_budget(&self, at: &'static Location<'static>) {
         poll_budget(at);
     }
 
-    /// As [`spend`], for an operation that must come to its end: a cancellation is never raised.
+    /// Like [`poll_budget`], for an operation that must complete: a cancellation is never raised.
     pub(super) fn poll_budget_shielded(&self, at: &'static Location<'static>) {
         if coop::charge() {
             coop::renew();
@@ -79,7 +81,7 @@ impl WorkerContext {
 #[inline(never)]
 fn used_up(at: &'static Location<'static>) {
     coop::renew();
-    // An OS thread, and a worker's own code, has nobody to give way to.
+    // On an OS thread, and in a worker's own code, there is no other thread to yield to.
     if let Some(cx) = WorkerContext::get() {
         cx.exchanges.set(cx.exchanges.get().wrapping_add(1));
         park::yield_now(at);

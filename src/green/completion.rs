@@ -1,23 +1,26 @@
 #![allow(unsafe_code, reason = "a waiter travels through one word")]
-//! The end of a green thread, as its handle and its worker see it: one word.
+//! The state of a green thread's end, shared by its handle and its worker in one word.
 //!
-//! | word | means | who leaves it |
+//! | word | means | who changes it |
 //! |---|---|---|
-//! | `OPEN` | runs, nobody waits | finisher to `DONE`, joiner to a pointer, handle to `DETACHED` |
+//! | `OPEN` | runs, no waiter | finisher to `DONE`, joiner to a pointer, handle to `DETACHED` |
 //! | a waiter | runs, its joiner is parked | finisher to `DONE`, joiner back to `OPEN` |
 //! | `DETACHED` | runs, its handle is gone | finisher to `DONE` |
-//! | `HOOKED` | runs, somebody is to be told of the end (`completion_hooks.rs`) | finisher to `DONE`, handle to `HOOKED_DETACHED` |
-//! | `HOOKED_DETACHED` | the same, its handle is gone | finisher to `DONE` |
-//! | `DONE` | has ended, the result is written | nobody |
+//! | `HOOKED` | runs, has completion hooks | finisher to `DONE`, handle to `HOOKED_DETACHED` |
+//! | `HOOKED_DETACHED` | as `HOOKED`, its handle is gone | finisher to `DONE` |
+//! | `DONE` | has ended, the result is written | final |
 //!
-//! C1. The finisher writes the result before it sets `DONE` (Release); who reads `DONE` (Acquire)
-//!     may take it.
+//! The completion hooks are in `completion_hooks.rs`.
+//!
+//! C1. The finisher writes the result before it sets `DONE` (Release); a thread that reads `DONE`
+//!     (Acquire) may take it.
 //! C2. The result has one owner: the handle if it saw `DONE` or the finisher did not see
 //!     `DETACHED`; the finisher if it saw `DETACHED`; `HOOKED` and `HOOKED_DETACHED` are as `OPEN`
 //!     and `DETACHED` here.
-//! C3. A waiter in the word carries a reference; who takes it out of the word owns that reference.
-//! C4. Only the handle's owner puts a waiter in or makes the word `HOOKED`, and never both: who
-//!     would wait for a watched end is one more to be told.
+//! C3. A waiter in the word carries a reference; the thread that takes it out of the word owns that
+//!     reference.
+//! C4. Only the handle's owner puts a waiter in or makes the word `HOOKED`, and never both: a
+//!     joiner of a hooked thread registers one more hook instead.
 
 use crate::shim::{AtomicUsize, Ordering};
 
@@ -27,39 +30,39 @@ const DONE: usize = 4;
 const HOOKED: usize = 6;
 const HOOKED_DETACHED: usize = 10;
 
-/// Something that can be put into one word and taken out again; its word is aligned to 8, or that
+/// A waiter that can be packed into one word and unpacked again; its word is aligned to 8, or that
 /// plus 1.
 pub(crate) trait PackedWaiter: Sized {
-    /// The word: aligned as said above, never 0, and another for each thread.
+    /// Returns the word: aligned as above, never 0, and distinct for each thread.
     fn word(&self) -> usize;
-    /// The word, and with it the reference.
+    /// Converts the waiter into the word, which carries its reference.
     fn into_word(self) -> usize;
-    /// The waiter back.
+    /// Converts the word back into the waiter.
     ///
     /// # Safety
     ///
-    /// `word` came from [`PackedWaiter::into_word`] and has not been turned back before.
+    /// `word` came from [`PackedWaiter::into_word`] and has not been converted back before.
     unsafe fn from_word(word: usize) -> Self;
 }
 
-/// The word.
+/// The completion word.
 #[derive(Debug)]
 pub(crate) struct Completion {
     word: AtomicUsize,
 }
 
-/// Who owns the result now that the thread has ended (C2), and whom to wake.
+/// The owner of the result now that the thread has ended (C2), and the waiter to wake.
 #[derive(Debug)]
 pub(crate) enum Finished<W> {
-    /// The handle will come for the result.
+    /// The handle still exists and owns the result.
     Kept,
     /// The handle's owner is parked: wake it.
     Joined(W),
     /// The handle is gone: the finisher drops the result.
     Detached,
-    /// Somebody is to be told. The handle will come for the result.
+    /// There are completion hooks to run. The handle owns the result.
     Hooked,
-    /// Somebody is to be told, and the finisher drops the result.
+    /// There are completion hooks to run, and the finisher drops the result.
     HookedDetached,
 }
 
@@ -70,7 +73,7 @@ impl Completion {
         }
     }
 
-    /// For a recycled block, before it is published.
+    /// Resets the word of a recycled block, before it is published.
     #[inline]
     pub(crate) fn reset(&self) {
         self.word.store(OPEN, Ordering::Relaxed);
@@ -81,13 +84,13 @@ impl Completion {
         self.word.load(Ordering::Acquire) == DONE
     }
 
-    /// Whether its joiner is parked; a hint.
+    /// Returns whether a joiner is parked; a hint.
     pub(crate) fn is_awaited(&self) -> bool {
         let word = self.word.load(Ordering::Relaxed);
         !matches!(word, OPEN | DETACHED | HOOKED | HOOKED_DETACHED | DONE)
     }
 
-    /// The finisher, once, when the result is written (C1).
+    /// Marks the thread as ended. Called by the finisher, once, when the result is written (C1).
     #[inline]
     pub(crate) fn finish<W: PackedWaiter>(&self) -> Finished<W> {
         match self.word.swap(DONE, Ordering::AcqRel) {
@@ -100,7 +103,8 @@ impl Completion {
         }
     }
 
-    /// The handle is dropped. True: the thread had ended, and the handle drops the result (C2).
+    /// Marks the handle as dropped. Returns true if the thread had ended, and the handle must drop
+    /// the result (C2).
     pub(crate) fn detach(&self) -> bool {
         self.is_done()
             || match self
@@ -120,7 +124,7 @@ impl Completion {
             .is_err()
     }
 
-    /// The handle's owner wants others to be told of the end (C4). False: it has come already.
+    /// Marks the thread as having completion hooks (C4). Returns false if it has ended already.
     pub(crate) fn mark_hooked(&self) -> bool {
         match self
             .word
@@ -131,8 +135,8 @@ impl Completion {
         }
     }
 
-    /// The handle's owner wants to be woken at the end. False: it has come already, or is watched
-    /// (C4).
+    /// Registers the handle's owner to be woken at the end. Returns false if the thread has ended
+    /// already or is hooked (C4).
     #[inline]
     pub(crate) fn enter<W: PackedWaiter>(&self, waiter: W) -> bool {
         let word = waiter.into_word();
@@ -147,7 +151,7 @@ impl Completion {
         entered
     }
 
-    /// The handle's owner, which had entered, goes away before the end (or finds that it has come).
+    /// Withdraws the waiter that `enter` registered, if the thread has not ended yet.
     pub(crate) fn leave<W: PackedWaiter>(&self) {
         let word = self.word.load(Ordering::Acquire);
         if !matches!(word, OPEN | DETACHED | HOOKED | HOOKED_DETACHED | DONE)
@@ -283,7 +287,7 @@ mod loom_tests {
                 let other = shared.clone();
                 let finisher = thread::spawn(move || finish(&other));
                 let watched = shared.completion.mark_hooked();
-                // Watched or done: nobody waits in the word any more.
+                // Hooked or done: a joiner can no longer wait in the word.
                 let parked = Arc::new((loom::sync::Mutex::new(false), loom::sync::Condvar::new()));
                 assert!(!shared.completion.enter(Parked(parked)));
                 shared.completion.leave::<Parked>();

@@ -1,11 +1,11 @@
-//! Who is to be told of the ends of green threads, besides those that join them.
+//! Completion hooks: callbacks for the ends of green threads, besides the threads that join them.
 //!
-//! Kept beside the threads, so that a thread whose end nobody watches pays nothing for it: its
-//! completion word says whether there is somebody (`completion.rs`).
+//! They are stored outside of the threads, so that a thread without hooks pays nothing for them:
+//! its completion word says whether there are any (`completion.rs`).
 //!
-//! EN1. A thread is in the table from when its word became `HOOKS`, or a little before, until its
-//!      end was told; its handle, or the scheduler, keeps its block so long, so that its address is
-//!      its own.
+//! EN1. A thread is in the table from when its word became `HOOKED`, or a little before, until its
+//!      hooks have run; its handle, or the scheduler, keeps its block until then, so the block's
+//!      address is unique.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -14,21 +14,22 @@ use std::sync::{Arc, Mutex};
 use super::ThreadInner;
 use crate::shim::lock;
 
-/// To be told, once, from the worker where the thread has ended.
+/// A callback, run once, on the worker where the thread has ended.
 pub(crate) trait OnDone: Any + Send + Sync {
     fn on_done(&self);
 }
 
-/// By the address of the block.
+/// The hooks of each thread, by the address of its block.
 static HOOKS: Mutex<BTreeMap<usize, Vec<Arc<dyn OnDone>>>> = Mutex::new(BTreeMap::new());
 
-/// Has `hook` told of the end of a thread, which may have come already. Called by the owner of its
+/// Adds a hook for the end of a thread, which may have ended already. Called by the owner of the
 /// handle.
 pub(crate) fn add_hook(green: &ThreadInner, hook: Arc<dyn OnDone>) {
     with_hooks(green, |hooks| hooks.push(hook));
 }
 
-/// As [`watch`], for a kind of which a thread needs one only, made by `make` if it has none yet.
+/// Like [`add_hook`], for a kind of hook that a thread needs only once: `make` makes it if the
+/// thread has none of that kind.
 pub(crate) fn add_hook_once<W: OnDone>(green: &ThreadInner, make: impl FnOnce() -> W) -> Arc<W> {
     with_hooks(green, |hooks| {
         let same = |hook: &Arc<dyn OnDone>| {
@@ -46,10 +47,11 @@ pub(crate) fn add_hook_once<W: OnDone>(green: &ThreadInner, make: impl FnOnce() 
 fn with_hooks<T>(green: &ThreadInner, put: impl FnOnce(&mut Vec<Arc<dyn OnDone>>) -> T) -> T {
     let address = (&raw const *green).addr();
     let mut hooks_by_thread = lock(&HOOKS);
-    // Before the word says so: the finisher looks here when it has seen that.
+    // Before the word is marked: the finisher reads the table once it has seen the mark.
     let put = put(hooks_by_thread.entry(address).or_default());
     if !green.completion().mark_hooked() {
-        // It had ended, perhaps watched by others, whom the finisher tells if it has not yet.
+        // The thread had ended already, perhaps with hooks of others, which the finisher runs if it
+        // has not done so yet.
         let hooks = hooks_by_thread.remove(&address);
         drop(hooks_by_thread);
         run_all(hooks);
@@ -57,7 +59,7 @@ fn with_hooks<T>(green: &ThreadInner, put: impl FnOnce(&mut Vec<Arc<dyn OnDone>>
     put
 }
 
-/// Takes a watcher back, if it was not told.
+/// Removes a hook that has not run.
 pub(crate) fn remove_hook(green: &ThreadInner, hook: &Arc<dyn OnDone>) {
     let mut hooks_by_thread = lock(&HOOKS);
     let hooks = hooks_by_thread.get_mut(&(&raw const *green).addr());
@@ -69,7 +71,7 @@ pub(crate) fn remove_hook(green: &ThreadInner, hook: &Arc<dyn OnDone>) {
     drop(gone);
 }
 
-/// The finisher of a watched thread.
+/// Runs the hooks of a thread that has ended. Called by the finisher.
 #[cold]
 pub(super) fn run_hooks(green: &ThreadInner) {
     let hooks = lock(&HOOKS).remove(&(&raw const *green).addr());

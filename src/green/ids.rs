@@ -1,12 +1,12 @@
-//! Numbers that no two things of the process share: threads, scopes, OS threads.
+//! Numbers that are unique in the process: of threads, scopes, OS threads.
 
 use std::cell::Cell;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Where ids come from: the first thousand one by one, so that those of a small program are small;
-/// then in batches, so that spawning does not share a counter: each home has one, each other OS
-/// thread too.
+/// A source of ids. The first thousand are given one by one, so that those of a small program are
+/// small; later ones in batches, so that spawning does not share a counter: each worker has its own
+/// source, and each other OS thread too.
 pub(crate) struct Ids {
     /// The last one given out.
     last: Cell<u64>,
@@ -24,7 +24,7 @@ impl Ids {
         }
     }
 
-    /// An id that nobody else has.
+    /// Returns an id that is unique in the process.
     #[inline]
     pub(crate) fn next(&self) -> NonZeroU64 {
         if self.last.get() == self.end.get() {
@@ -50,7 +50,7 @@ impl Ids {
     }
 }
 
-/// An id for something that is made on no worker, or seldom.
+/// Returns an id for an object that is made outside of a worker, or rarely.
 pub(crate) fn next_id() -> NonZeroU64 {
     thread_local! {
         static MINE: Ids = const { Ids::new() };
@@ -58,11 +58,12 @@ pub(crate) fn next_id() -> NonZeroU64 {
     MINE.with(Ids::next)
 }
 
-/// The number of the calling OS thread. It is never given to another OS thread, also when this one
-/// has ended: an address of a thread-local, which a new thread may get again, would be.
+/// Returns the number of the calling OS thread. It is never reused for another OS thread, even
+/// after this one has ended; the address of a thread-local would be, because a new thread may get
+/// it again.
 pub(crate) fn os_thread() -> NonZeroU64 {
     thread_local! {
-        // Without a destructor: it is asked for by destructors of other thread-locals.
+        // Without a destructor: destructors of other thread-locals ask for it.
         static NUMBER: Cell<Option<NonZeroU64>> = const { Cell::new(None) };
     }
     static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -78,7 +79,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    /// Also of threads that come one after the other, and so get the same memory for their
+    /// Also holds for threads that run one after the other, and so get the same memory for their
     /// thread-locals.
     #[test]
     fn no_two_os_threads_have_one_number() {
@@ -88,7 +89,7 @@ mod tests {
         assert_eq!(os_thread(), os_thread());
     }
 
-    /// It is asked for by destructors of thread-locals, after others have gone.
+    /// Destructors of thread-locals ask for it, after others have been destroyed.
     #[test]
     fn the_number_stays_until_the_thread_has_ended() {
         struct Asks(NonZeroU64);

@@ -2,7 +2,7 @@
     not(loom),
     allow(unsafe_code, reason = "the control block and its references")
 )]
-//! What a green thread is: its control block, its life, its wake-ups.
+//! Green threads: the control block, the life cycle, wake-ups.
 //!
 //! Invariants of the control block:
 //!
@@ -11,15 +11,14 @@
 //! G2. Fields in `Cell`s belong to one OS thread at a time: the spawner's until the block is
 //!     published, then the worker's that starts it. Publication (an unstarted queue) synchronises
 //!     the two.
-//! G3. What others read while the worker writes is atomic and relaxed: state, reason, place, since.
-//!     A dump sees each of them whole, not all of them from one moment.
-//! G4. Name, scope, id and place of birth are written before publication and stay until the last
-//!     reference goes. The link in the scope's list is its owner's to change (RF1 in
+//! G3. Fields that other threads read while the worker writes are atomic and relaxed: `state`,
+//!     `reason`, `at`, `since`. A dump sees each of them whole, not all of them from one moment.
+//! G4. Name, scope, id and spawn location are written before publication and stay until the last
+//!     reference is dropped. The link in the scope's list is changed only by its owner (RF1 in
 //!     `reference.rs`).
-//! G5. The fiber is there from the first step until the thread has ended; only its worker touches
-//!     it.
+//! G5. The fiber exists from the first step until the thread has ended; only its worker touches it.
 //!
-//! | state | means | run queue | who changes it |
+//! | state | means | run queue | transitions |
 //! |---|---|---|---|
 //! | `New` | not started, no stack | no (unstarted queue), or yes if local | start → `Running` |
 //! | `Ready` | may run | yes | worker → `Running` |

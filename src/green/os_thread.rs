@@ -1,4 +1,4 @@
-//! An ordinary OS thread as a waiter, as long as anybody knows it.
+//! An ordinary OS thread as a waiter. Its record lives as long as references to it exist.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -22,18 +22,18 @@ pub(crate) struct OsThread {
     pub(super) wakes: Condvar,
 }
 
-/// Whether an OS thread was woken, and whether it waits without a limit.
+/// Whether an OS thread was woken, and whether it waits without a deadline.
 #[derive(Debug, Default)]
 pub(super) struct Parking {
     pub(super) woken: bool,
     counted: bool,
 }
 
-/// How many OS threads wait for a wake-up without a limit, and have not been woken.
+/// The number of OS threads that wait for a wake-up without a deadline, and have not been woken.
 static PARKED: AtomicUsize = AtomicUsize::new(0);
 
 impl Parking {
-    /// The OS thread waits without a limit.
+    /// Counts the OS thread as waiting without a deadline.
     pub(super) fn count(&mut self) {
         if !std::mem::replace(&mut self.counted, true) {
             PARKED.fetch_add(1, Ordering::SeqCst);
@@ -41,14 +41,14 @@ impl Parking {
     }
 }
 
-/// How many OS threads wait without a limit and have not been woken: only other threads can let
-/// them go on.
+/// Returns how many OS threads wait without a deadline and have not been woken: only other threads
+/// can let them continue.
 pub(crate) fn parked_os_threads() -> usize {
     PARKED.load(Ordering::SeqCst)
 }
 
-/// The calling OS thread waits without a limit, in some other way, for something that green threads
-/// do.
+/// Counts the calling OS thread as waiting without a deadline while it waits in some other way for
+/// an action of green threads.
 #[derive(Debug)]
 pub(crate) struct CountAsParked(());
 
@@ -70,8 +70,8 @@ thread_local! {
     static KEEPER: Keeper = const { Keeper };
 }
 
-/// Drops what `CURRENT` holds when the OS thread ends. Thread-locals that are older than it go
-/// later, and their destructors may wait, too.
+/// Drops the content of `CURRENT` when the OS thread ends. Thread-locals that are older than it are
+/// destroyed later, and their destructors may wait, too.
 struct Keeper;
 
 impl Drop for Keeper {
@@ -79,15 +79,15 @@ impl Drop for Keeper {
         let Some(thread) = CURRENT.take().map(ManuallyDrop::into_inner) else {
             return;
         };
-        // Somebody may unpark it yet.
+        // Other threads may unpark it yet.
         if Arc::strong_count(&thread) > 1 {
             lock(&LATE).insert(&thread);
         }
     }
 }
 
-/// OS threads whose keeper has gone, by number: they stay who they are as long as anybody knows
-/// them, so that who is to be woken is who waits.
+/// OS threads whose keeper was destroyed, by number. They keep their identity as long as references
+/// to them exist, so that an unpark reaches the thread that waits.
 static LATE: Mutex<Late> = Mutex::new(Late {
     threads: BTreeMap::new(),
     sweep_at: Late::MIN_SWEEP,
@@ -95,17 +95,17 @@ static LATE: Mutex<Late> = Mutex::new(Late {
 
 struct Late {
     threads: BTreeMap<NonZeroU64, Weak<OsThread>>,
-    /// With this many entries, those of threads that nobody knows any more are removed.
+    /// At this number of entries, those of threads without references are removed.
     sweep_at: usize,
 }
 
 impl Late {
     const MIN_SWEEP: usize = 64;
 
-    /// The calling OS thread is `thread`, as long as anybody knows it.
+    /// Registers `thread` as the calling OS thread, as long as references to it exist.
     fn insert(&mut self, thread: &Arc<OsThread>) {
         if self.threads.len() >= self.sweep_at {
-            // Half of the entries are new since the last sweep, so that each pays for two looks.
+            // Half of the entries are new since the last sweep, so that each pays for two checks.
             self.threads.retain(|_, thread| thread.strong_count() > 0);
             self.sweep_at = Late::MIN_SWEEP.max(self.threads.len() * 2);
         }
@@ -128,7 +128,7 @@ impl OsThread {
         thread
     }
 
-    /// As `current`, when the keeper has gone.
+    /// Like `current`, when the keeper was destroyed.
     #[cold]
     fn late() -> Arc<OsThread> {
         let mut late = lock(&LATE);
@@ -161,12 +161,12 @@ impl OsThread {
         self.wakes.notify_one();
     }
 
-    /// For `park`.
+    /// Takes the token, for `park`.
     pub(crate) fn take_token(&self) -> bool {
         self.token.swap(false, Ordering::Acquire)
     }
 
-    /// For `Thread::unpark`.
+    /// Gives the token, for `Thread::unpark`.
     pub(crate) fn give_token(&self) {
         self.token.store(true, Ordering::Release);
         self.wake();

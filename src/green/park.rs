@@ -1,23 +1,24 @@
 #![allow(unsafe_code, reason = "suspends the running fiber")]
 //! The one place where a green thread waits.
 //!
-//! Everything that waits registers an [`Unparker`](super::unparker::Unparker) with whatever will
-//! make its condition true, and then loops: look at the condition; [`park`]. A wake-up may be
-//! spurious or stale (meant for an earlier wait), so the loop is not optional. A guard withdraws
-//! the registration on the way out, because `park` may unwind: that is how a cancellation is
-//! raised.
+//! A waiter registers an [`Unparker`](super::unparker::Unparker) with the object that will make its
+//! condition true, and then loops: check the condition; [`park`]. A wake-up may be spurious or
+//! stale (meant for an earlier wait), so the loop is not optional. A guard withdraws the
+//! registration on the way out, because `park` may unwind: that is how a cancellation is raised.
 //!
-//! A cancelled green thread is told when it *enters* a wait: a condition that came true is never
-//! lost to a cancellation that came with it. It is told again at each wait (level-triggered) until
-//! it has ended. It is never raised in a thread that is unwinding already, which would abort the
-//! process: there a wait either reports ([`OnCancel::Report`]) or goes on. Whether a thread
-//! unwinds, std knows: `panic_count.rs` makes its answer exact for each green thread.
+//! A cancelled green thread observes the cancellation when it *enters* a wait, so a condition that
+//! became true is never lost to a cancellation that arrived with it. The cancellation is raised
+//! again at each wait (level-triggered) until the thread has ended. It is never raised in a thread
+//! that is already unwinding, because that would abort the process: there a wait either reports the
+//! cancellation ([`OnCancel::Report`]) or continues. std knows whether a thread unwinds;
+//! `panic_count.rs` makes its answer exact for each green thread.
 //!
-//! What cancels, the thread itself or a scope around the call, and how far it unwinds, `cancel.rs`
-//! says. A scope with a deadline is seen to here: a wait within it is woken when the earlier of the
-//! two has come, the wait's own or the scope's. If it is the scope's, the wait ends as by a wake-up
-//! that means nothing; so its caller looks at its condition once more, and is told when it enters
-//! the next. If both have come, the wait has elapsed, and the scope is told of at the next wait.
+//! `cancel/mod.rs` and `cancel/scopes.rs` decide what cancels, the thread itself or a scope around
+//! the call, and how far the cancellation unwinds. Deadlines of scopes are enforced here: a wait
+//! within a scope is woken at the earlier of the wait's own deadline and the scope's. If it is the
+//! scope's, the wait ends like a spurious wake-up; the caller checks its condition once more and
+//! observes the cancellation when it enters the next wait. If both deadlines have passed, the wait
+//! reports `Elapsed`, and the scope's cancellation is raised at the next wait.
 //!
 //! K1. `park` and `yield_now` suspend the fiber that they run on: `WorkerContext::current` is that
 //!     fiber's thread.
@@ -40,38 +41,39 @@ use crate::sys::clock::{self, NEVER, Tick};
 /// What a cancelled thread does at this wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OnCancel {
-    /// Unwind; if it unwinds already, wait on.
+    /// Unwind; if the thread already unwinds, continue to wait.
     Unwind,
-    /// Unwind; if it unwinds already, return [`Wake::Cancelled`].
+    /// Unwind; if the thread already unwinds, return [`Wake::Cancelled`].
     Report,
-    /// Wait on: what is waited for must be exact.
+    /// Continue to wait: the result of the wait must be exact.
     Shield,
-    /// Return [`Wake::Cancelled`] where `Raise` would unwind: the caller first settles whether what
-    /// it waits for has come, then calls [`unwind_if_cancelled`]. If it unwinds already, wait on.
+    /// Return [`Wake::Cancelled`] where `Unwind` would unwind: the caller first settles whether the
+    /// awaited event has occurred, then calls [`unwind_if_cancelled`]. If the thread already
+    /// unwinds, continue to wait.
     Defer,
 }
 
-/// A wait: for an event that somebody will signal, for at most so long, unless cancelled. One for
-/// each operation, however often it parks.
+/// A wait for an event that another thread will signal, with an optional deadline. One `Wait`
+/// serves a whole operation, however often the operation parks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wait {
     pub(crate) reason: Reason,
     pub(crate) at: &'static Location<'static>,
     pub(crate) deadline: Tick,
     pub(crate) on_cancel: OnCancel,
-    /// What is waited for, for dumps and deadlock reports: see `ThreadInner::subject`.
+    /// The object of the wait, for dumps and deadlock reports: see `ThreadInner::subject`.
     pub(crate) subject: usize,
 }
 
 impl Wait {
-    /// For an event alone, called for at the caller's caller.
+    /// Creates a wait without a deadline, located at the caller's caller.
     #[track_caller]
     #[inline(always)]
     pub(crate) fn new(reason: Reason) -> Wait {
         Wait::at(reason, Location::caller())
     }
 
-    /// For an event alone.
+    /// Creates a wait without a deadline.
     #[inline(always)]
     pub(crate) fn at(reason: Reason, at: &'static Location<'static>) -> Wait {
         Wait {
@@ -83,7 +85,7 @@ impl Wait {
         }
     }
 
-    /// Names what is waited for: see `ThreadInner::subject`.
+    /// Sets the object of the wait: see `ThreadInner::subject`.
     #[inline(always)]
     pub(crate) fn on(self, subject: usize) -> Wait {
         Wait { subject, ..self }
@@ -102,12 +104,12 @@ impl Wait {
 /// Why a wait has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wake {
-    /// Somebody called `unpark`, for this wait or for an earlier one.
+    /// Another thread called `unpark`, for this wait or for an earlier one.
     Event,
-    /// The deadline has passed (and perhaps the event has come as well).
+    /// The deadline has passed (and perhaps the event has occurred as well).
     Elapsed,
-    /// The thread is cancelled, and unwinding ([`OnCancel::Report`]) or to be unwound
-    /// ([`OnCancel::Defer`]).
+    /// The thread is cancelled, and is unwinding already ([`OnCancel::Report`]) or must be unwound
+    /// by the caller ([`OnCancel::Defer`]).
     Cancelled,
 }
 
@@ -126,7 +128,7 @@ fn park_os(wait: &Wait) -> Wake {
 }
 
 impl OsThread {
-    /// Blocks the calling OS thread, which is this one.
+    /// Blocks the calling OS thread, which must be `self`.
     pub(crate) fn park(&self, wait: &Wait) -> Wake {
         let until = match check_cancel_os(wait) {
             Ok(limit) => limit.until,
@@ -147,8 +149,8 @@ impl OsThread {
             }
             let left = until.saturating_sub(clock::now());
             if left == 0 {
-                // If it is not its own deadline, the caller looks at its condition, and is told at
-                // its next wait.
+                // If the deadline is a scope's and not the wait's own, the caller checks its
+                // condition, and the cancellation is raised at its next wait.
                 return match until == wait.deadline {
                     true => Wake::Elapsed,
                     false => Wake::Event,
@@ -187,8 +189,8 @@ fn park_green(cx: &WorkerContext, wait: &Wait) -> Wake {
     }
 }
 
-/// Whose deadline it was that has passed: the worker has looked at the clock, and found one of them
-/// behind.
+/// Decides whether the deadline that has passed is the wait's own or a scope's. The worker has read
+/// the clock and found one of them in the past.
 #[inline]
 fn elapsed(cx: &WorkerContext, wait: &Wait) -> Wake {
     if wait.deadline <= cx.now.get() {
@@ -198,16 +200,16 @@ fn elapsed(cx: &WorkerContext, wait: &Wait) -> Wake {
     }
 }
 
-/// What a wait does that may be ended before its time.
+/// Result of the check for cancellation at the start of a wait.
 enum CancelCheck {
-    /// It waits, until this at the latest.
+    /// The wait proceeds, until this deadline at the latest.
     Until(Tick),
-    /// It ends as [`Wake::Cancelled`].
+    /// The wait ends as [`Wake::Cancelled`].
     Cancelled,
 }
 
-/// Looks at what may end the wait, and unwinds if something does.
-// Returns before the switch, so it may be a call of its own: nobody returns through it after a
+/// Checks for causes that end the wait, and unwinds if one applies.
+// Returns before the switch, so it may be a call of its own: no return through it follows a
 // suspension.
 #[cold]
 fn check_cancel(cx: &WorkerContext, green: &ThreadInner, wait: &Wait) -> CancelCheck {
@@ -224,7 +226,7 @@ fn check_cancel(cx: &WorkerContext, green: &ThreadInner, wait: &Wait) -> CancelC
             unwind_cancelled(cx, green, &cause)
         }
         Some(_) if can_end => CancelCheck::Cancelled,
-        // It may be that the thread does not unwind, and is only not known not to.
+        // Perhaps the thread does not unwind, and `panicking()` is only inexact.
         _ if !panic_count::is_exact() => {
             CancelCheck::Until(wait.deadline.min(clock::now().saturating_add(LOOK_EVERY)))
         }
@@ -232,7 +234,8 @@ fn check_cancel(cx: &WorkerContext, green: &ThreadInner, wait: &Wait) -> CancelC
     }
 }
 
-/// What [`check_cancel`] does on an OS thread. Gives until when to wait, or how the wait ends.
+/// Does the same as [`check_cancel`] on an OS thread. Returns how long to wait, or how the wait
+/// ends.
 ///
 /// # Errors
 ///
@@ -265,20 +268,20 @@ pub(crate) fn check_cancel_os(wait: &Wait) -> Result<OsLimit, Wake> {
     }
 }
 
-/// Until when an OS thread may wait.
+/// How long an OS thread may wait.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OsLimit {
     pub(crate) until: Tick,
-    /// A flag may end the wait, and whoever sets it unparks the thread.
+    /// A flag may end the wait; the thread that sets the flag unparks this one.
     pub(crate) is_flagged: bool,
 }
 
-/// How often a flag is looked at where nobody's unparking is noticed.
+/// How often a cancellation is polled for where an `unpark` does not interrupt the wait, in ns.
 pub(crate) const LOOK_EVERY: Tick = 10_000_000;
 
 impl OsLimit {
-    /// Until when to wait for something that an `unpark` does not interrupt; then the limit is
-    /// asked for again.
+    /// Returns the deadline for a wait that an `unpark` does not interrupt; afterwards the caller
+    /// asks for the limit again.
     pub(crate) fn look_again(&self) -> Tick {
         if self.is_flagged {
             self.until.min(clock::now().saturating_add(LOOK_EVERY))
@@ -288,7 +291,7 @@ impl OsLimit {
     }
 }
 
-/// Whether something may end the waits of the calling OS thread before their time.
+/// Returns whether a scope may end the waits of the calling OS thread early.
 pub(crate) fn is_limited_os() -> bool {
     of_os_thread(|scopes| scopes.next() != NEVER || scopes.is_flagged())
 }
@@ -303,7 +306,7 @@ fn suspend(green: &ThreadInner) {
     }
 }
 
-/// A call of its own, so that the usual case has nothing to remember across the switch.
+/// A call of its own, so that the common case saves no state across the switch.
 #[cold]
 #[inline(never)]
 fn suspend_unwinding(green: &ThreadInner) {
@@ -313,7 +316,7 @@ fn suspend_unwinding(green: &ThreadInner) {
     panic_count::put_back(aside);
 }
 
-/// Lets the other ready threads of this worker run first; on an OS thread,
+/// Lets the other ready threads of this worker run first; on an OS thread, calls
 /// `std::thread::yield_now`.
 #[inline(always)]
 pub(crate) fn yield_now(at: &'static Location<'static>) {
@@ -335,7 +338,7 @@ fn yield_green(cx: &WorkerContext, at: &'static Location<'static>) {
     requeue(cx, green, at);
 }
 
-/// Goes to the end of the run queue.
+/// Moves the running thread to the end of the run queue.
 #[inline(always)]
 fn requeue(cx: &WorkerContext, green: &ThreadInner, at: &'static Location<'static>) {
     green.note(Reason::Yield, at, cx.moment());
@@ -343,14 +346,14 @@ fn requeue(cx: &WorkerContext, green: &ThreadInner, at: &'static Location<'stati
     suspend(green);
 }
 
-/// As [`yield_now`], and raises nothing.
+/// Like [`yield_now`], but never raises a cancellation.
 #[cold]
 pub(super) fn yield_quietly(cx: &WorkerContext, at: &'static Location<'static>) {
     requeue(cx, cx.current(), at);
 }
 
-/// Raises a cancellation, if the calling thread is cancelled and may be unwound. For operations
-/// that have found what they wait for, and would rather not give it to a thread that ends.
+/// Raises a cancellation if the calling thread is cancelled and may be unwound. For operations that
+/// have completed their wait and prefer not to hand the result to a thread that is ending.
 pub(crate) fn unwind_if_cancelled() {
     let Some(cx) = WorkerContext::get() else {
         return unwind_if_due_os();
@@ -381,10 +384,10 @@ fn unwind_if_due(cx: &WorkerContext, green: &ThreadInner) {
     }
 }
 
-/// After so many raises that somebody caught, each is preceded by a turn for the others.
+/// After this many raises that were caught, the thread yields before each further one.
 const MAX_PROMPT_UNWINDS: u32 = 100;
 
-/// Unwinds a cancelled thread, up to where `due` says.
+/// Unwinds a cancelled thread up to the boundary that `cause` names.
 #[cold]
 fn unwind_cancelled(cx: &WorkerContext, green: &ThreadInner, cause: &Cause<'_>) -> ! {
     let cancel_count = green.cancel_count.get().saturating_add(1);
@@ -399,8 +402,8 @@ fn unwind_cancelled(cx: &WorkerContext, green: &ThreadInner, cause: &Cause<'_>) 
 
 #[cold]
 fn unwind(payload: Box<Cancelled>) -> ! {
-    // Without unwinding nothing can be cancelled, and nobody asks for it: the calls that would
-    // refuse.
+    // Without unwinding nothing can be cancelled, and every call that could cancel refuses; so this
+    // check never fires.
     assert_unwinding("a cancellation");
     std::panic::resume_unwind(payload)
 }

@@ -1,7 +1,7 @@
-//! Why a green thread waits: what dumps, deadlock reports and the watchdog print.
+//! Reasons why a green thread waits, as printed by dumps, deadlock reports and the watchdog.
 
-/// Makes the enum, its way back from a number, and its texts, as a report prints them after "waits
-/// in".
+/// Defines the enum, its conversion from a number, and its texts, as a report prints them after
+/// "waits in".
 macro_rules! reasons {
     ($($name:ident = $text:literal,)*) => {
         /// The kind of wait that a green thread is in.
@@ -14,7 +14,7 @@ macro_rules! reasons {
         impl Reason {
             const ALL: &[Reason] = &[$(Reason::$name),*];
 
-            /// As a report prints it, after "waits in".
+            /// Returns the text that a report prints after "waits in".
             pub(crate) fn text(self) -> &'static str {
                 match self {
                     $(Reason::$name => $text,)*
@@ -60,7 +60,7 @@ reasons! {
 }
 
 impl Reason {
-    /// Whether such a wait is ended by another green thread, as a rule.
+    /// Returns whether another green thread usually ends a wait of this kind.
     pub(crate) fn is_exchange(self) -> bool {
         use Reason::{
             Barrier, Condvar, Event, Join, Mutex, Oneshot, Park, Receive, RwLock, Scope, Select,

@@ -1,17 +1,17 @@
-//! What a scope and its green threads share: how many still run, who waits for them, and, in one
-//! that cancels, who they are.
+//! The state that a scope and its green threads share: how many still run, the waiting owner, and,
+//! in a scope that cancels, the list of its threads.
 //!
-//! SC1. `enter` comes before a thread of the scope can run, `leave` when it has ended, its locals
-//!      are dropped, and its result too if its handle is gone: after the last `leave` nothing
-//!      borrows any more.
-//! SC2. `running` is counted down with Release and read with Acquire by the owner, who goes on at
-//!      zero.
-//! SC3. A scope is broken once: `cancelled` is set, *then* those who are listed are taken and
-//!      cancelled. A thread is listed before it can run, and *then* its spawner looks at
-//!      `cancelled`, and takes and cancels what is listed if it is set. All four are sequentially
-//!      consistent, so each thread is cancelled by one or the other.
+//! SC1. `enter` comes before a thread of the scope can run; `leave` comes when it has ended and its
+//!      locals are dropped, and its result too if its handle is gone: after the last `leave`
+//!      nothing borrows any more.
+//! SC2. `running` is counted down with Release and read with Acquire by the owner, which continues
+//!      at zero.
+//! SC3. A scope fails once: `cancelled` is set, *then* the listed threads are taken and cancelled.
+//!      A thread is listed before it can run, and *then* its spawner reads `cancelled`, and takes
+//!      and cancels the listed threads if it is set. All four are sequentially consistent, so each
+//!      thread is cancelled by one or the other.
 //!
-//! The owner waits; everything else may come from any thread.
+//! Only the owner waits; every other call may come from any thread.
 
 use std::any::Any;
 use std::num::NonZeroU64;
@@ -26,7 +26,7 @@ use super::unparker::Unparker;
 use super::{OwningScope, Reason, ThreadRef, catch_and_discard};
 use crate::shim::lock;
 
-/// So many threads are listed before the first look for those that have ended.
+/// The number of listed threads before the first sweep for those that have ended.
 const MIN_FULL: usize = 16;
 
 /// Shared by a scope and its threads.
@@ -35,31 +35,31 @@ pub(crate) struct ScopeState {
     running: AtomicUsize,
     failed: AtomicBool,
     owner: Unparker,
-    /// One that fails has the others cancelled.
+    /// When one of the threads fails, the others are cancelled.
     cancels: bool,
     cancelled: AtomicBool,
-    /// Those that may still run. They hold the scope, which holds them: until it has ended, or they
-    /// were looked through.
+    /// The threads that may still run. They hold the scope, which holds them, until it has ended or
+    /// a sweep has removed them.
     threads: RefStack,
-    /// How many were listed since the list was last looked through, about: two spawners at once may
+    /// The approximate number of threads listed since the last sweep: two spawners at once may
     /// count as one.
     listed: AtomicUsize,
-    /// With so many, those that have ended are sorted out.
+    /// When `listed` exceeds this, threads that have ended are removed.
     full: AtomicUsize,
     members: Mutex<Members>,
 }
 
 #[derive(Debug, Default)]
 struct Members {
-    /// Who broke it up. Others may fail because of that, and be known of earlier.
+    /// The thread that failed first. Others may fail because of it, and be recorded earlier.
     first: Option<NonZeroU64>,
-    /// Its panic if nobody has joined it, else that of another.
+    /// The panic of the first thread if it was not joined, otherwise that of another.
     payload: Option<Box<dyn Any + Send>>,
 }
 
 impl ScopeState {
-    /// A scope of the calling thread. `cancels`: when one of its threads panics, the others are
-    /// cancelled. When its owner is, they are in either case.
+    /// Creates a scope of the calling thread. `cancels`: when one of its threads panics, the others
+    /// are cancelled. When the owner is cancelled, they are cancelled in either case.
     pub(crate) fn new(cancels: bool) -> ScopeState {
         ScopeState {
             running: AtomicUsize::new(0),
@@ -74,16 +74,16 @@ impl ScopeState {
         }
     }
 
-    /// A thread is about to be spawned.
+    /// Counts a thread that is about to be spawned.
     pub(crate) fn enter(&self) {
-        // As in std and in Arc: more than half of the range is a bug that must not wrap around.
+        // As in std and in `Arc`: more than half of the range is a bug that must not wrap around.
         if self.running.fetch_add(1, Ordering::Relaxed) > usize::MAX / 2 {
             self.leave();
             panic!("too many running green threads in one scope");
         }
     }
 
-    /// Lets go of those that have ended. The caller looks at `cancelled` afterwards.
+    /// Removes threads that have ended from the list. The caller reads `cancelled` afterwards.
     #[cold]
     fn sort_out(&self) {
         self.listed.store(0, Ordering::Relaxed);
@@ -97,7 +97,7 @@ impl ScopeState {
         self.full.store(MIN_FULL.max(left), Ordering::Relaxed);
     }
 
-    /// Cancels those that are listed, in the order in which they were spawned.
+    /// Cancels the listed threads, in the order in which they were spawned.
     #[cold]
     fn cancel_listed(&self) {
         for green in self.threads.take().reversed() {
@@ -105,8 +105,8 @@ impl ScopeState {
         }
     }
 
-    /// Cancels all threads of the scope, and whoever waits within its flag; because the thread `by`
-    /// has failed, or the owner ends it. Once.
+    /// Cancels all threads of the scope and the waits within its flag, because the thread `by` has
+    /// failed or the owner ends the scope. Only the first call has an effect.
     pub(crate) fn cancel_members(&self, by: Option<NonZeroU64>) {
         let mut members = lock(&self.members);
         // Pairs with the Acquire of `CancelScope::has_ended`. SC3.
@@ -119,30 +119,31 @@ impl ScopeState {
         self.owner.unpark();
     }
 
-    /// What ends the waits of the owner, in a scope that cancels.
+    /// Returns the flag that ends the waits of the owner, in a scope that cancels.
     pub(crate) fn flag(&self) -> &AtomicBool {
         &self.cancelled
     }
 
-    /// A thread has ended (SC1), or could not be spawned.
+    /// Counts a thread that has ended (SC1), or could not be spawned.
     pub(crate) fn leave(&self) {
         if self.running.fetch_sub(1, Ordering::Release) == 1 {
             self.owner.unpark();
         }
     }
 
-    /// Whether one has. After [`ScopeState::wait`].
+    /// Returns whether a thread has failed. Called after [`ScopeState::wait`].
     pub(crate) fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// What the first that failed has thrown, in a scope that cancels. After [`ScopeState::wait`].
+    /// Takes the panic payload of the first thread that failed, in a scope that cancels. Called
+    /// after [`ScopeState::wait`].
     pub(crate) fn take_payload(&self) -> Option<Box<dyn Any + Send>> {
         lock(&self.members).payload.take()
     }
 
-    /// Waits until all have ended, whatever happens: what they borrow dies afterwards. If the owner
-    /// is cancelled meanwhile, cancels them, and waits on; true then.
+    /// Waits until all threads have ended, in any case: the data they borrow is dropped afterwards.
+    /// If the owner is cancelled meanwhile, cancels them, continues to wait, and returns true.
     pub(crate) fn wait(&self, at: &'static Location<'static>) -> bool {
         if let Some(cx) = WorkerContext::get() {
             cx.poll_budget_shielded(at);
@@ -177,7 +178,7 @@ impl OwningScope for ScopeState {
         }
     }
 
-    /// Cancels the others if the scope does that.
+    /// Cancels the other threads if the scope is a cancelling one.
     fn note_panic(&self, by: NonZeroU64) {
         if self.cancels {
             self.cancel_members(Some(by));

@@ -1,4 +1,4 @@
-//! `Thread` and `ThreadId`: a thread, green or not, as its handle.
+//! `Thread` and `ThreadId`: handles to threads, green or not, and their numbers.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -10,7 +10,7 @@ use super::budget::poll_budget_quietly;
 /// A handle to a thread: a green one, or an ordinary OS thread that has called
 /// [`current`](crate::thread::current).
 ///
-/// As [`std::thread::Thread`]. Cloning it is cheap.
+/// Like [`std::thread::Thread`]. Cloning it is cheap.
 ///
 /// ```
 /// rustlet::run(|| {
@@ -26,7 +26,7 @@ pub struct Thread {
 
 /// A number that no two threads of a process share, green or not.
 ///
-/// As [`std::thread::ThreadId`], with which it has nothing to do.
+/// Like [`std::thread::ThreadId`], but independent of it.
 ///
 /// ```
 /// rustlet::run(|| {
@@ -56,7 +56,7 @@ impl Thread {
         &self.inner
     }
 
-    /// The thread's number.
+    /// Returns the thread's number.
     #[must_use]
     pub fn id(&self) -> ThreadId {
         ThreadId(match &self.inner {
@@ -65,7 +65,7 @@ impl Thread {
         })
     }
 
-    /// The thread's name, if it was given one. The first green thread of a [`run`](crate::run) is
+    /// Returns the thread's name, if it has one. The first green thread of a [`run`](crate::run) is
     /// called `main`.
     ///
     /// ```
@@ -82,7 +82,7 @@ impl Thread {
     /// Lets the thread's present [`park`](crate::thread::park) return, or its next one. Does not
     /// wait.
     ///
-    /// What happened before the call is visible to the thread after its `park`.
+    /// Writes before the call are visible to the thread after its `park`.
     #[track_caller]
     pub fn unpark(&self) {
         poll_budget_quietly(Location::caller());

@@ -1,5 +1,5 @@
 #![allow(unsafe_code, reason = "two kinds of waiter in one word")]
-//! Who waits: a green thread or an ordinary OS thread, behind one handle of one word.
+//! A waiter, which is a green thread or an ordinary OS thread, behind one handle of one word.
 //!
 //! U1. A word with bit 0 clear is a [`ThreadRef`], with bit 0 set an `Arc<OsThread>`; each carries
 //!     one reference. Blocks are aligned to 64 and the `Arc`'s content to 8, so bit 0 is free.
@@ -20,7 +20,7 @@ pub(crate) enum Unparker {
 }
 
 impl Unparker {
-    /// That of the calling thread, green or not.
+    /// Returns the unparker of the calling thread, green or not.
     #[inline]
     pub(crate) fn current() -> Unparker {
         match WorkerContext::get() {
@@ -29,8 +29,7 @@ impl Unparker {
         }
     }
 
-    /// Ends the present wait of the thread, or its next one. Waits check what they wait for, in a
-    /// loop.
+    /// Ends the present wait of the thread, or its next one. Waits check their condition in a loop.
     #[inline]
     pub(crate) fn unpark(&self) {
         match self {

@@ -1,12 +1,12 @@
 #![allow(unsafe_code, reason = "closures and results of any type in one block")]
-//! What a green thread runs and what it leaves: a closure, then a result, in the same few words.
+//! The closure of a green thread and, after it has run, its result, in the same few words.
 //!
 //! B1. `stage` says what the slot holds. `Closure`: an `F` (or a box of it); `Result`: a
 //!     `thread::Result<T>` (or a box of it), for the `F` and `T` that `set` was called with;
 //!     `Empty`: nothing.
 //! B2. The body belongs to one party at a time: the spawner until it publishes the block, the
-//!     worker until the completion word says `DONE`, then whom the completion word names (C2 in
-//!     `completion.rs`).
+//!     worker until the completion word says `DONE`, then the party that the completion word names
+//!     (C2 in `completion.rs`).
 //! B3. The types of a scoped thread may borrow: its scope does not end before the closure has run
 //!     and, if the handle is gone, its result was dropped (`scope.rs`).
 
@@ -22,7 +22,7 @@ const WORDS: usize = 8;
 
 type Slot = UnsafeCell<MaybeUninit<[u64; WORDS]>>;
 
-/// As in `std::thread`: what `join` gives.
+/// The result that `join` returns, as in `std::thread`.
 pub(crate) type Outcome<T> = Result<T, Box<dyn Any + Send + 'static>>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ enum Stage {
 }
 
 struct Vtable {
-    /// These two give whether the result is a panic; a cancellation is none.
+    /// `run` and `cancel` return whether the result is a panic; a cancellation is none.
     run: unsafe fn(&Slot) -> bool,
     cancel: unsafe fn(&Slot) -> bool,
     has_panicked: unsafe fn(&Slot) -> bool,
@@ -41,7 +41,7 @@ struct Vtable {
     take_panic: unsafe fn(&Slot) -> Option<Box<dyn Any + Send>>,
 }
 
-/// The slot.
+/// The slot for the closure or the result of a green thread.
 pub(crate) struct Body {
     vtable: Cell<&'static Vtable>,
     stage: Cell<Stage>,
@@ -57,7 +57,7 @@ const fn fits<V>() -> bool {
 /// The slot is empty.
 unsafe fn put<V>(slot: &Slot, value: V) {
     if fits::<V>() {
-        // SAFETY: it fits, and by B2 nobody else looks.
+        // SAFETY: it fits, and by B2 no other thread reads it.
         unsafe { slot.get().cast::<V>().write(value) };
     } else {
         let boxed = Box::new(value);
@@ -98,7 +98,7 @@ fn is_panic<T>(outcome: &Outcome<T>) -> bool {
     panic.is_some_and(|payload| !payload.is::<Cancelled>())
 }
 
-/// Calls the closure. std ends a short backtrace at a function with this name, also where it is
+/// Calls the closure. std ends a short backtrace at a function with this name, even if it is
 /// inlined.
 #[inline(always)]
 fn __rust_begin_short_backtrace<F: FnOnce() -> T, T>(closure: F) -> T {
@@ -117,7 +117,7 @@ impl<F: FnOnce() -> T, T> Typed<F, T> {
     };
 
     /// Runs the closure. The name is for release builds without debug information, in which the
-    /// function above is no more to be seen.
+    /// function above is not visible any more.
     unsafe fn __rust_begin_short_backtrace(slot: &Slot) -> bool {
         // SAFETY: B1, the stage was `Closure`.
         let closure = unsafe { take::<F>(slot) };
@@ -157,7 +157,7 @@ impl<F: FnOnce() -> T, T> Typed<F, T> {
 }
 
 impl Body {
-    /// A number for the types of what it runs: another one for each closure.
+    /// Returns a number for the types of the body, different for each closure.
     #[inline(always)]
     pub(super) fn kind<F: FnOnce() -> T, T>() -> usize {
         ptr::from_ref(Typed::<F, T>::VTABLE).addr()
@@ -171,7 +171,7 @@ impl Body {
         }
     }
 
-    /// Puts a closure in.
+    /// Stores a closure.
     ///
     /// # Safety
     ///
@@ -184,7 +184,7 @@ impl Body {
         self.stage.set(Stage::Closure);
     }
 
-    /// Runs the closure; its result, or its panic, takes its place. True: it is a panic.
+    /// Runs the closure and stores its result or its panic. Returns true if it is a panic.
     ///
     /// # Safety
     ///
@@ -199,8 +199,9 @@ impl Body {
         panicked
     }
 
-    /// Drops the closure unrun; the result is [`Cancelled`], or the panic of a destructor: true.
-    /// The caller sees to it that nothing ends the waits of what the closure has captured.
+    /// Drops the closure without running it. The result is [`Cancelled`], or the panic of a
+    /// destructor; returns true for a panic. The caller ensures that nothing cancels the waits of
+    /// the closure's captures.
     ///
     /// # Safety
     ///
@@ -214,7 +215,7 @@ impl Body {
         panicked
     }
 
-    /// Takes the result out.
+    /// Takes the result.
     ///
     /// # Safety
     ///
@@ -229,7 +230,7 @@ impl Body {
         unsafe { take::<Outcome<T>>(&self.slot) }
     }
 
-    /// Drops the result, if it is there.
+    /// Drops the result, if there is one.
     ///
     /// # Safety
     ///
@@ -241,7 +242,7 @@ impl Body {
         }
     }
 
-    /// Takes the payload out of a result that is a panic.
+    /// Takes the payload of a result that is a panic.
     ///
     /// # Safety
     ///
@@ -254,7 +255,7 @@ impl Body {
         unsafe { (self.vtable.get().take_panic)(&self.slot) }
     }
 
-    /// Whether the result is a panic; a cancellation is none.
+    /// Returns whether the result is a panic; a cancellation is none.
     ///
     /// # Safety
     ///

@@ -2,13 +2,13 @@
     unsafe_code,
     reason = "what the control block holds goes to its next owner"
 )]
-//! A green thread runs its closure, and ends: who gets the result, who is told, what of the
-//! thread's own goes when.
+//! The end of a green thread: runs its closure, hands over the result, runs completion hooks and
+//! drops what the thread owns, in order.
 //!
-//! Called on the thread's own stack, or by who ends it unstarted. What is usual, a thread without
-//! locals or a scope whose joiner waits or will come, is one piece of code in the frame at the base
-//! of the stack; the rest is out of line. The invariants are those of the control block, in
-//! `green/mod.rs`, of `body.rs` and of `completion.rs`.
+//! Called on the thread's own stack, or by the thread that discards it unstarted. The common case,
+//! a thread without locals or a scope whose joiner waits or will come, is one piece of code in the
+//! frame at the base of the stack; the rest is out of line. The invariants are those of the control
+//! block, in `green/mod.rs`, of `body.rs` and of `completion.rs`.
 
 use std::cell::Cell;
 
@@ -22,20 +22,21 @@ use crate::green::context::worker_context::WorkerContext;
 use crate::stack::Stack;
 
 impl ThreadInner {
-    /// Ends a thread that no worker will start: its runtime has ended. On the caller's stack.
+    /// Ends a thread that no worker will start, because its runtime has ended. Runs on the caller's
+    /// stack.
     pub(crate) fn discard(&self) {
         let failed = self.cancel_body();
         self.set_state(State::Done);
         self.complete(failed);
     }
 
-    /// Gives it a stack. False: the stack is unusable.
+    /// Gives the thread a stack. Returns false if the stack is unusable.
     #[inline(always)]
     pub(crate) fn set_up(&self, stack: Stack) -> bool {
         if !stack.is_inhabited() {
             return self.set_up_fresh(stack);
         }
-        // SAFETY: just seen; stacks that are inhabited stay with their worker (S7).
+        // SAFETY: just checked; stacks that are inhabited stay with their worker (S7).
         let fiber = unsafe { Fiber::again(stack) };
         // SAFETY: G5.
         unsafe { *self.fiber.get() = Some(fiber) };
@@ -61,18 +62,18 @@ impl ThreadInner {
         usable
     }
 
-    /// Drops the closure, which has not run. What it has captured is dropped to its end, whatever
-    /// ends the waits of the calling thread. True: with a panic.
+    /// Drops the closure, which has not run. Its captures are dropped to the end, even if the
+    /// calling thread is cancelled. Returns true if a destructor panicked.
     fn cancel_body(&self) -> bool {
         let mut failed = false;
         catch_and_discard(|| {
-            // SAFETY: B2, not run yet, and nobody else has it.
+            // SAFETY: B2, not run yet, and no other thread has it.
             failed = unsafe { self.body.cancel() };
         });
         failed
     }
 
-    /// From the first step to the last, on its own stack.
+    /// Runs the thread from its first step to the last, on its own stack.
     #[inline]
     pub(super) fn live(&self) {
         let failed = if self.is_cancelled() {
@@ -85,8 +86,8 @@ impl ThreadInner {
         self.complete(failed);
     }
 
-    /// The closure is gone and the result is there, a panic if it has `failed`: the rest of its end
-    /// that others see.
+    /// Completes the end as other threads see it. The closure is gone and the result is written, a
+    /// panic if the thread has `failed`.
     #[inline(always)]
     fn complete(&self, failed: bool) {
         self.end_cancellation();
@@ -108,20 +109,20 @@ impl ThreadInner {
         }
     }
 
-    /// The very last thing, for a thread that may be a scope's.
+    /// Leaves the scope, if there is one. This is the last action of a thread.
     #[inline(never)]
     fn leave_scope(&self, failed: bool) {
         if let Some(scope) = self.scope() {
             if failed {
-                // After its joiner has got the result, which so comes first if both are on one
-                // worker.
+                // After the joiner was woken with the result, so that it comes first if both are on
+                // one worker.
                 scope.note_panic(self.id());
             }
             scope.leave();
         }
     }
 
-    /// Nobody will come for the result, or others are to be told of the end.
+    /// Handles a result without a handle, and completion hooks.
     #[inline(never)]
     fn finish_rare(&self, finished: Finished<Unparker>, failed: bool) {
         let (is_detached, is_hooked) = match finished {
@@ -139,7 +140,7 @@ impl ThreadInner {
         }
     }
 
-    /// The scope that it is a thread of.
+    /// Returns the scope that the thread belongs to.
     #[inline]
     pub(super) fn scope(&self) -> Option<&dyn OwningScope> {
         // SAFETY: G4.
@@ -147,7 +148,7 @@ impl ThreadInner {
         rare.scope.as_deref()
     }
 
-    /// Its link in the list of its scope (RF1 in `reference.rs`).
+    /// Returns the thread's link in the list of its scope (RF1 in `reference.rs`).
     #[inline]
     pub(super) fn scope_link(&self) -> &Cell<*mut ThreadInner> {
         // SAFETY: G4.
@@ -157,7 +158,7 @@ impl ThreadInner {
         }
     }
 
-    /// Drops a result that nobody took. A panic is its scope's to know.
+    /// Drops a result that was not taken. A panic is reported to the scope.
     ///
     /// # Safety
     ///
@@ -179,7 +180,8 @@ impl ThreadInner {
         unsafe { (*self.locals.get()).is_some() }
     }
 
-    /// Runs the destructors of its locals, which stay findable meanwhile: as destroyed.
+    /// Runs the destructors of the thread's locals, which can still be found meanwhile, as
+    /// destroyed.
     #[inline(never)]
     fn destroy_locals(&self) {
         // SAFETY: G2; it is boxed, and taken away only below, by this thread.
@@ -188,7 +190,7 @@ impl ThreadInner {
         }
     }
 
-    /// The last thing that happens on its stack, but for leaving its scope.
+    /// Drops the locals. Only leaving the scope happens on the thread's stack afterwards.
     #[inline(never)]
     fn drop_locals(&self) {
         self.destroy_locals();
@@ -196,7 +198,7 @@ impl ThreadInner {
         drop(unsafe { (*self.locals.get()).take() });
     }
 
-    /// The handle goes away.
+    /// Detaches the thread from its handle, which is being dropped.
     pub(crate) fn detach(&self) {
         if self.completion.detach() {
             // SAFETY: C2; it is gone already if it was joined.

@@ -47,45 +47,45 @@ pub(crate) enum State {
     Done,
 }
 
-/// In the byte of the reason: a deadline ends the wait.
+/// Flag in the byte of the reason: a deadline ends the wait.
 const LIMITED: u8 = 1 << 7;
 
-/// The mark of a thread that is in no timer heap.
+/// Timer index of a thread that is in no timer heap.
 pub(crate) const NO_TIMER: u32 = u32::MAX;
 
-/// What a thread tells the scope that it belongs to, and asks it.
+/// The scope that a thread belongs to, as the thread sees it.
 pub(crate) trait OwningScope: fmt::Debug + Send + Sync {
     /// Lists a thread that is about to be published.
     fn list(&self, listed: ThreadRef);
-    /// A thread of the scope has panicked.
+    /// Notes that a thread of the scope has panicked.
     fn note_panic(&self, by: NonZeroU64);
-    /// The thread `who`, whose result nobody took, has panicked.
+    /// Notes that the thread `who`, whose result was not taken, has panicked.
     fn note_failure(&self, who: NonZeroU64, payload: Option<Box<dyn Any + Send>>);
-    /// A thread has ended.
+    /// Notes that a thread has ended.
     fn leave(&self);
 }
 
-/// What most threads do without.
+/// Fields that most threads do not need.
 struct Rare {
     name: Option<Box<str>>,
     scope: Option<Arc<dyn OwningScope>>,
-    /// The next one in the list of the scope (RF1 in `reference.rs`).
+    /// The next thread in the list of the scope (RF1 in `reference.rs`).
     scope_link: Cell<*mut ThreadInner>,
     own_stack: Option<OwnStack>,
 }
 
-/// The control block.
+/// The control block of a green thread.
 #[repr(C, align(64))]
 pub(crate) struct ThreadInner {
-    // The first two cache lines are what a turn of the thread touches.
+    // The first two cache lines hold the fields that one step of the thread touches.
     state: AtomicU8,
     reason: AtomicU8,
     pub(crate) pending: Cell<bool>,
     pub(crate) elapsed: Cell<bool>,
-    /// What may end a wait of it: see `cancel.rs`.
+    /// Flags of causes that may end a wait of this thread: see `cancel/mod.rs`.
     pub(super) attention: AtomicU8,
     token: AtomicBool,
-    /// What placement knows of it.
+    /// Data about the spawn for placement.
     pub(crate) origin: Origin,
     pub(crate) timer: Cell<u32>,
     pub(super) refs: AtomicU32,
@@ -98,22 +98,23 @@ pub(crate) struct ThreadInner {
     fiber: UnsafeCell<Option<Fiber>>,
     // Cold from here on.
     wake_node: WakeNode,
-    /// When it started, if it is timed.
+    /// When the thread started, if it is timed.
     pub(crate) started_at: Cell<Tick>,
     /// The link of free lists.
     pub(super) free_next: Cell<*const ThreadInner>,
     pub(crate) cancel_count: Cell<u32>,
-    /// The number of the raise that it unwinds with, or has unwound with and keeps the payload of;
-    /// else 0.
+    /// The number of the raise that the thread unwinds with, or has unwound with while the payload
+    /// is kept; otherwise 0.
     pub(super) unwind_number: Cell<u32>,
-    /// Its closure has ended, or never runs: what is left are destructors, which nothing cuts off.
+    /// The closure has ended, or never runs: only destructors are left, which no cancellation
+    /// interrupts.
     pub(super) ending: Cell<bool>,
-    /// How many times in a row it has given way though it is cancelled: see `budget.rs`.
+    /// How many times in a row the thread has yielded although it is cancelled: see `budget.rs`.
     pub(super) quiet_yields: Cell<u8>,
     /// The steps of a sampled thread so far (`Sample` in `runtime/placement/policy.rs`).
     pub(crate) sample: Cell<u32>,
     pub(super) scopes: Scopes,
-    /// The slab that it is part of, which `slab.rs` knows the type of.
+    /// The slab that the block is part of; only `slab.rs` knows its type.
     pub(super) slab: Cell<*mut ()>,
     group: AtomicUsize,
     id: AtomicU64,
@@ -123,17 +124,17 @@ pub(crate) struct ThreadInner {
     body: Body,
 }
 
-// SAFETY: G2 to G5 say who touches which field when.
+// SAFETY: G2 to G5 define which thread accesses which field when.
 unsafe impl Send for ThreadInner {}
 // SAFETY: as above.
 unsafe impl Sync for ThreadInner {}
 
-// Nothing of a block is left half done by an unwinding: handles to it are unwind safe, as std's.
+// An unwinding leaves no block in an inconsistent state: handles to it are unwind safe, like std's.
 impl std::panic::RefUnwindSafe for ThreadInner {}
 
 /// The values of a thread's `thread_local!` keys, as `thread/local.rs` keeps them.
 pub(crate) trait Locals: Any {
-    /// Runs the destructors; a panic in one does not come out. May be called again.
+    /// Runs the destructors and discards their panics. May be called again.
     fn destroy(&self);
 }
 
@@ -193,7 +194,7 @@ impl ThreadInner {
         self.state.store(state as u8, Ordering::Relaxed);
     }
 
-    /// Notes for dumps what it waits for.
+    /// Records the reason and place of the wait, for dumps.
     #[inline(always)]
     pub(crate) fn note(&self, reason: Reason, at: &'static Location<'static>, since: Tick) {
         self.reason.store(reason as u8, Ordering::Relaxed);
@@ -202,7 +203,7 @@ impl ThreadInner {
         self.since.store(since, Ordering::Relaxed);
     }
 
-    /// As [`ThreadInner::note`], for a wait that begins. `is_limited`: a deadline ends it.
+    /// Like [`ThreadInner::note`], for a wait that begins. `is_limited`: a deadline ends it.
     #[inline(always)]
     pub(crate) fn note_wait(
         &self,
@@ -219,55 +220,56 @@ impl ThreadInner {
         self.since.store(since, Ordering::Relaxed);
     }
 
-    /// What it waits for, or waited for last: the address of a lock's word or of a channel, the
-    /// number of the thread that it joins, a descriptor plus one; 0 if the wait does not say. It
-    /// depends on the reason which.
+    /// Returns the object of the current or last wait: the address of a lock's word or of a
+    /// channel, the number of the joined thread, or a descriptor plus one, depending on the reason;
+    /// 0 if the wait does not say.
     pub(crate) fn subject(&self) -> usize {
         self.subject.load(Ordering::Relaxed)
     }
 
-    /// Whether it waits for a lock or the end of a thread.
+    /// Returns whether the thread waits for a lock or the end of a thread.
     #[inline]
     pub(crate) fn may_be_deadlocked(&self) -> bool {
         self.state() == State::Parked
             && matches!(self.reason(), Reason::Join | Reason::Mutex | Reason::RwLock)
     }
 
-    /// Whether its wait ends by itself.
+    /// Returns whether a deadline ends the wait.
     pub(crate) fn is_limited(&self) -> bool {
         self.reason.load(Ordering::Relaxed) & LIMITED != 0
     }
 
-    /// Where its messages go; null before its start and after its end.
+    /// Returns the destination of the thread's wake-ups; null before its start and after its end.
     #[inline(always)]
     pub(crate) fn remote(&self) -> *const Remote {
         self.remote.load(Ordering::Relaxed)
     }
 
-    /// Whether it has a stack.
+    /// Returns whether the thread has a stack.
     #[inline(always)]
     pub(crate) fn has_started(&self) -> bool {
         // SAFETY: G5, the caller is its worker.
         unsafe { (*self.fiber.get()).is_some() }
     }
 
-    /// Binds it to `remote`'s worker: from here on it can be woken, and it is never stolen.
+    /// Binds the thread to `remote`'s worker: from here on it can be woken, and it is never stolen.
     #[inline]
     pub(crate) fn attach(&self, remote: &'static Remote) {
         self.remote
             .store(ptr::from_ref(remote).cast_mut(), Ordering::SeqCst);
-        // Pairs with the fences of `give_token` and `cancel`: they see the home, or we see what
-        // they set.
+        // Pairs with the fences of `give_token` and `cancel`: either they see `remote`, or this
+        // thread sees what they set.
         fence(Ordering::SeqCst);
     }
 
-    /// Whether it came with a stack of its own, instead of a credit for one of the usual size.
+    /// Returns whether the thread was spawned with a stack of its own, instead of a credit for one
+    /// of the usual size.
     pub(crate) fn has_own_stack(&self) -> bool {
         // SAFETY: G4.
         unsafe { (*self.rare.get()).as_ref() }.is_some_and(|rare| rare.own_stack.is_some())
     }
 
-    /// Takes the stack out that was taken for it at spawn.
+    /// Takes the stack that was reserved for the thread at spawn.
     #[inline(always)]
     pub(crate) fn take_own_stack(&self) -> Option<Stack> {
         // SAFETY: G2, the caller is its worker.
@@ -275,17 +277,17 @@ impl ThreadInner {
         rare.own_stack.as_ref().and_then(|own| own.stack.take())
     }
 
-    /// The storage of its locals. The caller runs on it and lets go before anything else of it
-    /// runs.
+    /// Returns the storage of the thread's locals. The caller runs on the thread and gives the
+    /// pointer up before any other code of the thread runs.
     pub(crate) fn locals(&self) -> *mut Option<Box<dyn Locals>> {
         self.locals.get()
     }
 
-    /// Runs it until it waits (false) or has ended (true).
+    /// Runs the thread until it waits (false) or has ended (true).
     ///
     /// # Safety
     ///
-    /// F1: the caller is its worker, and it is set up and not running.
+    /// F1: the caller is the thread's worker, and the thread is set up and not running.
     #[inline(always)]
     pub(crate) unsafe fn resume(&self) -> bool {
         self.set_state(State::Running);
@@ -297,7 +299,7 @@ impl ThreadInner {
         }
     }
 
-    /// It will run soon: asks for the lines of its stack that its turn will touch.
+    /// Prefetches the cache lines of the stack that the next step will touch.
     #[inline(always)]
     pub(super) fn prefetch_stack(&self) {
         // SAFETY: G5.
@@ -306,11 +308,11 @@ impl ThreadInner {
         }
     }
 
-    /// Switches from it to its worker.
+    /// Switches from the thread to its worker.
     ///
     /// # Safety
     ///
-    /// F2: the caller runs on it.
+    /// F2: the caller runs on the thread.
     #[inline(always)]
     pub(crate) unsafe fn suspend(&self) {
         // SAFETY: G5.
@@ -320,11 +322,11 @@ impl ThreadInner {
         }
     }
 
-    /// The worker, when it has ended: its stack.
+    /// Takes the stack of a thread that has ended. Called by the worker.
     ///
     /// # Safety
     ///
-    /// `resume` has said that it has ended.
+    /// `resume` has returned true.
     #[inline]
     pub(crate) unsafe fn reap(&self) -> Option<Stack> {
         self.set_state(State::Done);
@@ -339,7 +341,7 @@ impl ThreadInner {
 
     #[inline]
     pub(crate) fn take_token(&self) -> bool {
-        // A read-modify-write: it sees every token given before the wake-up that brought us here.
+        // A read-modify-write: it sees every token given before the wake-up that led here.
         self.token.load(Ordering::Relaxed) && self.token.swap(false, Ordering::Acquire)
     }
 
@@ -347,7 +349,7 @@ impl ThreadInner {
         &self.completion
     }
 
-    /// The result of a thread that has ended.
+    /// Takes the result of a thread that has ended.
     ///
     /// # Safety
     ///

@@ -1,10 +1,9 @@
-//! The spawn site of a thread, and what placement notes of it, in the thread's control block.
+//! The spawn site of a thread, and placement's flags for it, in the thread's control block.
 
 use std::cell::Cell;
 
-/// Where a thread was spawned, as the table of spawn sites numbers it
-/// (`runtime/placement/sites.rs`), and three flags: in one word, because it lies in the first cache
-/// line.
+/// The number of the thread's spawn site (an index into the table in `runtime/placement/sites.rs`),
+/// and three flags, in one word, because it lies in the first cache line.
 pub(crate) struct Origin(pub(super) Cell<u16>);
 
 impl Origin {
@@ -13,19 +12,19 @@ impl Origin {
     const SAMPLED: u16 = 1 << 13;
     const FLAGS: u16 = Self::PLACED | Self::TIMED | Self::SAMPLED;
 
-    /// 0: no site.
+    /// Returns the number of the spawn site; 0 if there is none.
     #[inline(always)]
     pub(crate) fn site(&self) -> u16 {
         self.0.get() & !Self::FLAGS
     }
 
-    /// A number below 2^13.
+    /// Sets the number of the spawn site, which is below 2^13.
     #[inline(always)]
     pub(crate) fn set_site(&self, site: u16) {
         self.0.set(self.0.get() & Self::FLAGS | site);
     }
 
-    /// Whether it was given to the worker that had room for it, and counts there
+    /// Returns whether the thread was assigned to a worker that had room for it, and counts there
     /// (`WorkerShared::placed`).
     #[inline(always)]
     pub(crate) fn is_placed(&self) -> bool {
@@ -36,13 +35,14 @@ impl Origin {
         self.0.set(self.0.get() | Self::PLACED);
     }
 
-    /// Whether its end tells how long the threads of its site live.
+    /// Returns whether the end of the thread is used to measure how long the threads of its site
+    /// live.
     #[inline(always)]
     pub(crate) fn is_timed(&self) -> bool {
         self.0.get() & Self::TIMED != 0
     }
 
-    /// Whether a flag is set: its end is of interest to placement.
+    /// Returns whether placement has to be notified of the thread's end.
     #[inline(always)]
     pub(crate) fn is_flagged(&self) -> bool {
         self.0.get() & (Self::PLACED | Self::TIMED) != 0
@@ -52,7 +52,8 @@ impl Origin {
         self.0.set(self.0.get() | Self::TIMED);
     }
 
-    /// Whether its next steps tell what the threads of its site wait for.
+    /// Returns whether the next steps of the thread are used to find out what the threads of its
+    /// site wait for.
     #[inline(always)]
     pub(crate) fn is_sampled(&self) -> bool {
         self.0.get() & Self::SAMPLED != 0

@@ -1,9 +1,9 @@
 #![allow(unsafe_code, reason = "counted references")]
-//! Counted references to green threads. G1 in `green/mod.rs` is what they rest on.
+//! Counted references to green threads. They rest on G1 in `green/mod.rs`.
 //!
-//! RF1. A reference that was pushed on a [`RefStack`] is the stack's, and the link of its thread
-//!      too, until the one `take` that gets it; then both are those of the [`RefChain`]. A thread
-//!      is on one stack at most.
+//! RF1. A reference that was pushed on a [`RefStack`] belongs to the stack, and so does the link of
+//!      its thread, until the one `take` that gets it; then both belong to the [`RefChain`]. A
+//!      thread is on one stack at most.
 
 use std::fmt;
 use std::mem::{ManuallyDrop, offset_of};
@@ -14,7 +14,8 @@ use super::ThreadInner;
 use crate::green::context::remote_queue::WakeNode;
 use crate::sys::exit;
 
-/// Far more references than there can be threads that add one at the same moment are left above it.
+/// The largest reference count. Above it remains far more room than there can be threads that add a
+/// reference at the same moment.
 const MAX_REFS: u32 = u32::MAX / 2;
 
 #[cold]
@@ -33,7 +34,7 @@ unsafe impl Send for ThreadRef {}
 unsafe impl Sync for ThreadRef {}
 
 impl ThreadRef {
-    /// A reference that was counted already.
+    /// Wraps a reference that was counted already.
     #[inline]
     pub(in crate::green) fn of(green: NonNull<ThreadInner>) -> ThreadRef {
         ThreadRef(green)
@@ -46,7 +47,8 @@ impl ThreadRef {
 
     /// # Safety
     ///
-    /// `raw` came from [`ThreadRef::into_raw`], and not more often than it went there.
+    /// `raw` came from [`ThreadRef::into_raw`], and is converted back only once for each call of
+    /// it.
     #[inline]
     pub(crate) unsafe fn from_raw(raw: NonNull<ThreadInner>) -> ThreadRef {
         ThreadRef(raw)
@@ -54,17 +56,17 @@ impl ThreadRef {
 }
 
 impl ThreadInner {
-    /// A further reference. The caller has one, or runs on the thread.
+    /// Returns a further reference. The caller has one, or runs on the thread.
     #[inline]
     pub(crate) fn to_ref(&self) -> ThreadRef {
-        // As in Arc: who forgets them again and again must not get the count around to 0.
+        // As in `Arc`: references that are forgotten again and again must not wrap the count to 0.
         if self.refs.fetch_add(1, Ordering::Relaxed) > MAX_REFS {
             too_many_refs();
         }
         ThreadRef::of(NonNull::from(self))
     }
 
-    /// A reference, unless there is none any more: for the registry.
+    /// Returns a reference, unless none is left: for the registry.
     pub(in crate::green) fn try_ref(&self) -> Option<ThreadRef> {
         // Acquire: pairs with the Release of `init_body`.
         self.refs
@@ -75,7 +77,8 @@ impl ThreadInner {
         Some(ThreadRef::of(NonNull::from(self)))
     }
 
-    /// The thread of a message that came out of an inbox, with the reference that came with it.
+    /// Returns the thread of a wake node from a remote queue, with the reference that the node
+    /// carried.
     pub(in crate::green) fn from_wake_node(wake_node: NonNull<WakeNode>) -> ThreadRef {
         // SAFETY: it is that field of a block.
         let green = unsafe { wake_node.byte_sub(offset_of!(ThreadInner, wake_node)) };
@@ -110,9 +113,9 @@ impl Drop for ThreadRef {
     }
 }
 
-/// References to threads of one scope, linked through their control blocks, so that it costs no
-/// memory of its own. Anybody may push one, or take all of them (Treiber's stack without a pop of
-/// its own: so nobody reads a link that is not theirs).
+/// References to threads of one scope, linked through their control blocks, so that the stack needs
+/// no memory of its own. Any thread may push one, or take all of them (a Treiber stack without a
+/// single-element pop, so no thread reads a link that it does not own).
 #[derive(Debug)]
 pub(crate) struct RefStack(AtomicPtr<ThreadInner>);
 
@@ -127,7 +130,7 @@ impl RefStack {
         let mut first = self.0.load(Ordering::Relaxed);
         loop {
             link.set(first);
-            // Release: who takes it sees the link.
+            // Release: a thread that takes it sees the link.
             match self.0.compare_exchange_weak(
                 first,
                 green.0.as_ptr(),
@@ -140,19 +143,19 @@ impl RefStack {
         }
     }
 
-    /// All of them, the last one that was pushed first.
+    /// Takes all references, the last one that was pushed first.
     pub(crate) fn take(&self) -> RefChain {
-        // Acquire: the links, and what they lead to.
+        // Acquire: the links, and the data that they lead to.
         RefChain(self.0.swap(ptr::null_mut(), Ordering::SeqCst))
     }
 }
 
-/// What a [`RefStack`] had. Dropped one after the other: a thread that took the next one with it
+/// The references taken from a [`RefStack`]. They are dropped one after the other: a recursive drop
 /// would need a stack as deep as the chain is long.
 pub(crate) struct RefChain(*mut ThreadInner);
 
 impl RefChain {
-    /// The same the other way around.
+    /// Reverses the chain.
     pub(crate) fn reversed(mut self) -> RefChain {
         let mut reversed = RefChain(ptr::null_mut());
         for green in &mut self {
@@ -201,9 +204,9 @@ mod tests {
         let name = "green::block::reference::tests::forgotten_references_do_not_overflow_the_count";
         let Some(output) = test_child::outcome(name, || {
             let block = ThreadInner::allocate(None, Location::caller(), 0).unwrap();
-            // SAFETY: just born, and nothing of it borrows.
+            // SAFETY: just allocated, and nothing in it borrows.
             let (one, _other) = unsafe { ThreadInner::init_body(block, || ()) };
-            // As when so many clones were forgotten; the count would be 0 after the one more.
+            // As if this many clones were forgotten; the next clone would make the count 0.
             one.refs.store(u32::MAX, Ordering::Relaxed);
             let _forgotten = ManuallyDrop::new(one.clone());
         }) else {

@@ -1,8 +1,8 @@
 #![allow(unsafe_code, reason = "recycled memory for control blocks")]
 //! The memory of control blocks: slabs, a global pool for the process, a cache for each worker.
 //!
-//! The allocator stays off the spawn path, and the registry walks the slabs to find every green
-//! thread that there is, at no cost to those.
+//! The allocator stays off the spawn path, and the registry walks the slabs to find every existing
+//! green thread, at no cost to those threads.
 //!
 //! D1. A block is in one place: referenced, in one worker's cache, or in its slab's free list.
 //! D2. Free lists and slab counts are touched under the global pool's lock only.
@@ -19,16 +19,18 @@ use super::{ThreadInner, ThreadRef};
 use crate::shim::lock;
 use crate::sys::mem;
 
-/// Mapped and unmapped as one: `malloc` would keep what comes back in pieces.
+/// Size of a slab in bytes. It is mapped and unmapped as a whole: `malloc` would keep memory that
+/// is freed in pieces.
 const SLAB_BYTES: usize = 256 << 10;
 const BLOCKS_PER_SLAB: usize = SLAB_BYTES / size_of::<ThreadInner>();
 const BATCH: usize = 64;
-/// A worker keeps so many; what it has not needed for a second it gives back (`Cache::trim`).
+/// The most free blocks that a worker caches; `Cache::trim` returns those that were not needed for
+/// a second.
 const MAX_CACHED: usize = 128 * 1024;
-/// At a time, lest the worker stops for long.
+/// The most blocks that one trim returns, so that the worker is not stopped for long.
 const MAX_TRIMMED_AT_ONCE: usize = 8 * 1024;
 
-/// A run of blocks.
+/// A contiguous mapping of control blocks.
 pub(crate) struct Slab {
     free: Cell<*const ThreadInner>,
     count: Cell<usize>,
@@ -45,10 +47,10 @@ impl Slab {
 
 struct GlobalPool {
     slabs: Vec<NonNull<Slab>>,
-    /// Chunks with free blocks.
+    /// Slabs with free blocks.
     partial: Vec<NonNull<Slab>>,
     free: usize,
-    /// The least that was free since the last trim.
+    /// The smallest number of free blocks since the last trim.
     low: usize,
 }
 
@@ -66,7 +68,7 @@ static GLOBAL_POOL: Mutex<GlobalPool> = Mutex::new(GlobalPool {
 pub(crate) struct Cache {
     head: Cell<*const ThreadInner>,
     count: Cell<usize>,
-    /// The least there was since the last trim.
+    /// The smallest count since the last trim.
     low: Cell<usize>,
 }
 
@@ -81,7 +83,7 @@ impl Cache {
 
     #[inline]
     fn push(&self, block: NonNull<ThreadInner>) {
-        // SAFETY: D1, it is ours now.
+        // SAFETY: D1, the block is the cache's now.
         unsafe { block.as_ref() }.free_next.set(self.head.get());
         self.head.set(block.as_ptr());
         self.count.set(self.count.get() + 1);
@@ -98,8 +100,8 @@ impl Cache {
         Some(block)
     }
 
-    /// Gives back half of what was not needed since the last time. True: a later call may give back
-    /// more.
+    /// Returns half of the blocks that were not needed since the last call to the global pool.
+    /// Returns true if a later call may return more.
     pub(crate) fn trim(&self) -> bool {
         let surplus = self.low.get().div_ceil(2).min(MAX_TRIMMED_AT_ONCE);
         self.shrink(self.count.get() - surplus);
@@ -107,7 +109,7 @@ impl Cache {
         self.count.get() > 0
     }
 
-    /// Gives all but `keep` back to the global pool.
+    /// Returns all but `keep` blocks to the global pool.
     #[cold]
     fn shrink(&self, keep: usize) {
         if self.count.get() > keep {
@@ -180,7 +182,7 @@ impl GlobalPool {
         else {
             return Err(io::ErrorKind::OutOfMemory.into());
         };
-        // All of it is written below; faults one after the other cost more.
+        // All of it is written below; single page faults would cost more.
         mem::populate(iter::once(address), SLAB_BYTES);
         let leaked = NonNull::from(Box::leak(Box::new(Slab {
             free: Cell::new(ptr::null()),
@@ -205,11 +207,11 @@ impl GlobalPool {
         Ok(())
     }
 
-    /// Frees slabs that nobody needed since the last time, down to half of what is too much. True:
-    /// a later call may free more.
+    /// Frees slabs that were not needed since the last call, down to half of the surplus. Returns
+    /// true if a later call may free more.
     fn trim(&mut self) -> bool {
         let mut surplus = self.low.div_ceil(2);
-        // What has come back since the last call is not surplus before the next one.
+        // Blocks that came back since the last call are not surplus before the next one.
         let more_next_time = self.low < self.free && self.free >= 2 * BLOCKS_PER_SLAB;
         self.low = self.free;
         if surplus < BLOCKS_PER_SLAB {
@@ -224,7 +226,7 @@ impl GlobalPool {
             }
             surplus -= BLOCKS_PER_SLAB;
             freed += BLOCKS_PER_SLAB;
-            // SAFETY: D2; the mark tells `slabs.retain` below.
+            // SAFETY: D2; `slabs.retain` below looks for the mark.
             unsafe { slab.as_ref() }.count.set(usize::MAX);
             false
         });
@@ -242,16 +244,17 @@ impl GlobalPool {
         });
         self.free -= freed;
         self.low = self.free;
-        // Chunks with a block in use cannot go: give up when a call frees nothing.
+        // Slabs with a block in use cannot be freed: give up when a call frees nothing.
         more_next_time || freed > 0
     }
 }
 
-/// A free block, the caller's alone. `cache` is that of the calling OS thread's worker.
+/// Takes a free block, which then belongs to the caller. `cache` is that of the calling OS thread's
+/// worker.
 ///
 /// # Errors
 ///
-/// There is no memory for more; the text names the limits.
+/// There is no memory for more blocks; the text names the limits.
 #[inline]
 pub(super) fn take(cache: Option<&Cache>) -> io::Result<NonNull<ThreadInner>> {
     match cache {
@@ -276,7 +279,7 @@ fn refill(cache: &Cache) -> io::Result<NonNull<ThreadInner>> {
     Ok(block)
 }
 
-/// A block without references comes back. `cache` is as for [`take`].
+/// Returns a block without references to the cache or the pool. `cache` is as for [`take`].
 #[inline]
 pub(super) fn give(block: NonNull<ThreadInner>, cache: Option<&Cache>) {
     match cache {
@@ -295,12 +298,13 @@ fn give_elsewhere(block: NonNull<ThreadInner>) {
     lock(&GLOBAL_POOL).put(block);
 }
 
-/// Called by workers about once a second: memory follows demand. True: call again.
+/// Frees memory that is no longer needed. Workers call it about once a second. Returns true if the
+/// caller should call again.
 pub(crate) fn trim() -> bool {
     lock(&GLOBAL_POOL).trim()
 }
 
-/// Every green thread of the process that has not been forgotten by everybody.
+/// Returns every green thread of the process that still has references.
 pub(crate) fn all() -> Vec<ThreadRef> {
     let pool = lock(&GLOBAL_POOL);
     let mut found = Vec::new();
@@ -312,7 +316,7 @@ pub(crate) fn all() -> Vec<ThreadRef> {
     found
 }
 
-/// As [`all`], until `f` says false of one, which is the last.
+/// Like [`all`], but stops after the first thread for which `f` returns false.
 pub(crate) fn all_while(mut f: impl FnMut(&ThreadInner) -> bool) -> Vec<ThreadRef> {
     let pool = lock(&GLOBAL_POOL);
     let mut found = Vec::new();

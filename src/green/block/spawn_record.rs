@@ -1,5 +1,6 @@
 #![allow(unsafe_code, reason = "a block that nobody else has yet")]
-//! How a green thread is made: its block, what is decided about it, what it will run.
+//! The creation of a green thread: allocates its control block, records the spawner's options, and
+//! stores its closure.
 //!
 //! The invariants are those of the control block, in `green/mod.rs`, and of `body.rs`.
 
@@ -20,7 +21,7 @@ use crate::green::context::worker_context::WorkerContext;
 use crate::green::fiber::own_stack::OwnStack;
 use crate::sys::clock::NEVER;
 
-/// What a spawner decides about a thread that has wishes.
+/// The spawner's options for a thread, used when they are not the defaults.
 #[derive(Debug)]
 pub(crate) struct SpawnInfo {
     pub(crate) name: Option<Box<str>>,
@@ -31,12 +32,12 @@ pub(crate) struct SpawnInfo {
 }
 
 impl ThreadInner {
-    /// A block for a new green thread without wishes, complete but for its closure. `cx` is that of
-    /// the calling OS thread.
+    /// Allocates a block for a new green thread with default options, complete except for its
+    /// closure. `cx` is that of the calling OS thread.
     ///
     /// # Errors
     ///
-    /// There is no memory for its block.
+    /// There is no memory for the block.
     #[inline]
     pub(crate) fn allocate(
         cx: Option<&WorkerContext>,
@@ -44,7 +45,7 @@ impl ThreadInner {
         group: usize,
     ) -> io::Result<NonNull<ThreadInner>> {
         let block = slab::take(cx.map(|cx| &cx.spare))?;
-        // SAFETY: blocks are never null, and this one is ours alone (G1, G2).
+        // SAFETY: blocks are never null, and this one belongs to the caller alone (G1, G2).
         let green = unsafe { block.as_ref() };
         green.set_state(State::New);
         green.pending.set(false);
@@ -69,42 +70,42 @@ impl ThreadInner {
         Ok(block)
     }
 
-    /// Gives it what it will run. Two references: the first is the scheduler's, the second the
-    /// handle's.
+    /// Stores the closure of the thread. Returns two references: the first is the scheduler's, the
+    /// second the handle's.
     ///
     /// # Safety
     ///
-    /// `block` is from [`ThreadInner::born`] or [`ThreadInner::allocate_with`], and has nothing to
-    /// run yet. `F` and `T` outlive the thread (B3).
+    /// `block` is from [`ThreadInner::allocate`] or [`ThreadInner::allocate_with`], and has no
+    /// closure yet. `F` and `T` outlive the thread (B3).
     #[inline]
     pub(crate) unsafe fn init_body<F: FnOnce() -> T, T>(
         block: NonNull<ThreadInner>,
         closure: F,
     ) -> (ThreadRef, ThreadRef) {
-        // SAFETY: ours alone.
+        // SAFETY: the block belongs to the caller alone.
         let green = unsafe { block.as_ref() };
-        // SAFETY: B2, ours alone; B3 by the contract.
+        // SAFETY: B2, the block belongs to the caller alone; B3 by the contract.
         unsafe { green.body.set(closure) };
-        // Release: pairs with the Acquire of `try_ref`; a dump that gets a reference sees all that
-        // is above and in `born`.
+        // Release: pairs with the Acquire of `try_ref`; a dump that gets a reference sees all the
+        // writes above and in `allocate`.
         green.refs.store(2, Ordering::Release);
         (ThreadRef::of(block), ThreadRef::of(block))
     }
 
-    /// As [`ThreadInner::init_body`], for a thread from [`ThreadInner::allocate_with`]: if it is a
-    /// scope's, the scope lists it.
+    /// Like [`ThreadInner::init_body`], for a thread from [`ThreadInner::allocate_with`]: if the
+    /// thread belongs to a scope, the scope lists it.
     ///
     /// # Safety
     ///
-    /// As [`ThreadInner::init_body`].
+    /// The same as for [`ThreadInner::init_body`].
     #[inline]
     pub(crate) unsafe fn animate_so<F: FnOnce() -> T, T>(
         block: NonNull<ThreadInner>,
         closure: F,
     ) -> (ThreadRef, ThreadRef) {
-        // SAFETY: ours alone.
+        // SAFETY: the block belongs to the caller alone.
         let green = unsafe { block.as_ref() };
-        // SAFETY: B2, ours alone; B3 by the contract.
+        // SAFETY: B2, the block belongs to the caller alone; B3 by the contract.
         unsafe { green.body.set(closure) };
         let scope = green.scope();
         // Release: as in `init_body`.
@@ -117,21 +118,21 @@ impl ThreadInner {
         (ThreadRef::of(block), ThreadRef::of(block))
     }
 
-    /// A number for the types of a body: another one for each closure.
+    /// Returns a number for the types of a body, different for each closure.
     #[inline(always)]
     pub(crate) fn kind<F: FnOnce() -> T, T>() -> usize {
         Body::kind::<F, T>()
     }
 
-    /// As [`ThreadInner::born`], for a thread that may have wishes.
+    /// Like [`ThreadInner::allocate`], for a thread with options.
     ///
     /// # Errors
     ///
-    /// There is no memory for its block.
+    /// There is no memory for the block.
     pub(crate) fn allocate_with(info: SpawnInfo) -> io::Result<NonNull<ThreadInner>> {
         let block = ThreadInner::allocate(WorkerContext::of_thread(), info.at, info.group)?;
         if info.name.is_some() || info.scope.is_some() || info.own_stack.is_some() {
-            // SAFETY: ours alone.
+            // SAFETY: the block belongs to the caller alone.
             let green = unsafe { block.as_ref() };
             let rare = Box::new(Rare {
                 name: info.name,
@@ -139,7 +140,7 @@ impl ThreadInner {
                 scope_link: Cell::new(ptr::null_mut()),
                 own_stack: info.own_stack,
             });
-            // SAFETY: ours alone.
+            // SAFETY: the block belongs to the caller alone.
             unsafe { *green.rare.get() = Some(rare) };
         }
         Ok(block)

@@ -1,7 +1,7 @@
 #![allow(unsafe_code, reason = "mailboxes are found by address")]
-//! What others do to a green thread: wake it, cancel it, give its block back.
+//! Operations of other threads on a green thread: waking it, cancelling it, recycling its block.
 //!
-//! The invariants are those of the control block, in `green/mod.rs`, and of `remote.rs`.
+//! The invariants are those of the control block, in `green/mod.rs`, and of `remote_queue.rs`.
 
 use std::mem::offset_of;
 use std::ptr::{self, NonNull};
@@ -14,7 +14,7 @@ use crate::green::context::worker_context;
 use crate::green::context::worker_context::WorkerContext;
 
 impl ThreadInner {
-    /// Unwinds it from its present or next wait; if it has not started, it never runs.
+    /// Cancels the thread: its present or next wait unwinds; if it has not started, it never runs.
     pub(crate) fn cancel(&self) {
         self.note_cancelled();
         // Pairs with the fence of `attach`.
@@ -22,11 +22,11 @@ impl ThreadInner {
         self.wake();
     }
 
-    /// Ends its present wait, or its next.
+    /// Ends the thread's present wait, or its next one.
     #[inline]
     pub(crate) fn wake(&self) {
         let remote = self.remote.load(Ordering::Acquire);
-        // SAFETY: mailboxes are never freed.
+        // SAFETY: a `Remote` is never freed.
         let Some(remote) = (unsafe { remote.as_ref() }) else {
             return;
         };
@@ -48,12 +48,12 @@ impl ThreadInner {
         }
     }
 
-    /// `Thread::unpark`: a token that `park` takes.
+    /// Gives the token that `park` takes, for `Thread::unpark`.
     #[inline]
     pub(crate) fn give_token(&self) {
         self.token.store(true, Ordering::Release);
         match WorkerContext::of_thread() {
-            // Its own worker calls: nothing happens at the same time.
+            // The thread's own worker calls: there is no concurrent access.
             Some(here) if ptr::eq(here.remote, self.remote()) => here.wake(self),
             _ => {
                 // Pairs with the fence of `attach`.
@@ -63,15 +63,15 @@ impl ThreadInner {
         }
     }
 
-    /// Whether it is the calling OS thread that has to step it, by hand: also before it is taken
-    /// in, and has a home.
+    /// Returns whether the calling OS thread steps this thread by hand, also before the thread is
+    /// attached to its worker.
     pub(crate) fn is_stepped_here(&self) -> bool {
         worker_context::is_stepped_here(self.group())
     }
 
-    /// The last reference is gone.
+    /// Recycles the block after its last reference was dropped.
     pub(super) fn recycle(&self) {
-        // SAFETY: nobody else has it (G1).
+        // SAFETY: no other thread has it (G1).
         if unsafe { (*self.rare.get()).is_some() } {
             self.drop_rare();
         }
@@ -81,13 +81,13 @@ impl ThreadInner {
 
     #[cold]
     fn drop_rare(&self) {
-        // SAFETY: nobody else has it (G1).
+        // SAFETY: no other thread has it (G1).
         drop(unsafe { (*self.rare.get()).take() });
     }
 }
 
 impl Remote {
-    /// Gives it back. Messages that come later are dropped by whoever gets it next.
+    /// Closes it and keeps it for reuse. Wake-ups that arrive later are dropped by its next user.
     pub(crate) fn close(&'static self) {
         drop(self.notifier.set_wakeup(None));
         self.notifier.awake();

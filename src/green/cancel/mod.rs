@@ -1,8 +1,8 @@
-//! The cancellation of a thread: what ends its waits, which of them has unwound, and when that is
-//! over.
+//! The cancellation of a thread: which causes end its waits, which of them has unwound, and when
+//! that unwinding is over.
 //!
-//! The scopes that end waits are in `cancel_scopes.rs`, whose invariants X1 to X3 are meant here
-//! too.
+//! The scopes that end waits are in `cancel/scopes.rs`, whose invariants X1 to X3 are referred to
+//! here too.
 
 pub(super) mod payload;
 pub(super) mod scopes;
@@ -22,12 +22,12 @@ use super::fiber::panic_count;
 use super::ids::next_id;
 use super::{ThreadInner, WorkerContext};
 
-/// How many threads have unwound cancelled and are not known to have been caught. Nearly always 0,
-/// and then a lock has nothing to ask ([`forget_caught`]).
+/// The number of threads that have unwound because of a cancellation that is not known to have been
+/// caught. It is nearly always 0, and then a lock has nothing to check ([`forget_caught`]).
 static UNWINDS: AtomicUsize = AtomicUsize::new(0);
 
 impl UnwindGuard {
-    /// The raise that `green`, the running thread, is about to make.
+    /// Creates the guard of the raise that `green`, the running thread, is about to make.
     pub(super) fn new(green: &ThreadInner, number: u32) -> UnwindGuard {
         if green.unwind_number.replace(number) == 0 {
             UNWINDS.fetch_add(1, Ordering::Relaxed);
@@ -38,7 +38,7 @@ impl UnwindGuard {
         }
     }
 
-    /// The raise that the calling OS thread is about to make.
+    /// Creates the guard of the raise that the calling OS thread is about to make.
     pub(super) fn on_os_thread() -> UnwindGuard {
         let number = next_id();
         if OS_THREAD_UNWINDS.replace(Some(number)).is_none() {
@@ -74,28 +74,28 @@ fn end_os_unwind() {
     }
 }
 
-/// The number of the last cancellation that the calling thread has unwound with, 0 if it is over.
-/// It is over when the payload is dropped; when the `timeout` that it was for has returned; and
-/// when the panic hook sees a panic begin in a thread that did not unwind. So it is not over while
-/// the payload is kept, and may be thrown on.
+/// Returns the number of the last cancellation that the calling thread has unwound with, 0 if it is
+/// over. It is over when the payload is dropped; when the `timeout` that raised it has returned;
+/// and when the panic hook sees a panic begin in a thread that did not unwind. So it is not over
+/// while the payload is kept and may be thrown again.
 #[cold]
 pub(crate) fn last_unwind() -> u32 {
     match WorkerContext::get() {
         Some(cx) => cx.current().unwind_number.get(),
-        // Its low half tells two of one thread apart.
+        // The low half tells two cancellations of one thread apart.
         None => OS_THREAD_UNWINDS
             .get()
             .map_or(0, |number| number.get() as u32 | 1 << 31),
     }
 }
 
-/// Whether [`last_unwind`] may be other than 0.
+/// Returns whether [`last_unwind`] may be other than 0.
 #[inline(always)]
 pub(crate) fn may_have_unwound() -> bool {
     UNWINDS.load(Ordering::Relaxed) != 0
 }
 
-/// The last cancellation of the calling thread was caught for good.
+/// Notes that the last cancellation of the calling thread was caught for good.
 #[cold]
 fn forget_caught() {
     match WorkerContext::get() {
@@ -104,8 +104,8 @@ fn forget_caught() {
     }
 }
 
-/// The panic hook: a panic of the calling thread has begun. If it is the only one in flight, the
-/// thread was not unwinding, and so an earlier cancellation of it was caught.
+/// Notes, for the panic hook, that a panic of the calling thread has begun. If it is the only one
+/// in flight, the thread was not unwinding, and so an earlier cancellation of it was caught.
 #[cold]
 pub(crate) fn note_panic() {
     if may_have_unwound() && last_unwind() != 0 && panic_count::depth() == Some(1) {
@@ -113,23 +113,24 @@ pub(crate) fn note_panic() {
     }
 }
 
-/// The scope itself has ended a wait within it, and nothing has stopped the unwinding.
+/// Shows that the scope itself has ended a wait within it, and that the unwinding reached the
+/// scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CaughtToken;
 
-/// The thread itself is cancelled.
+/// Flag: the thread itself is cancelled.
 const CANCELLED: u8 = 1;
-/// It has open scopes, or had some at its last wait (X3).
+/// Flag: the thread has open scopes, or had some at its last wait (X3).
 const SCOPED: u8 = 2;
 
 impl ThreadInner {
-    /// Whether there is anything that could end a wait of this thread.
+    /// Returns whether a wait of this thread may have to end early.
     #[inline(always)]
     pub(crate) fn needs_attention(&self) -> bool {
         self.attention.load(Ordering::Relaxed) != 0
     }
 
-    /// Whether the thread itself was cancelled.
+    /// Returns whether the thread itself was cancelled.
     #[inline]
     pub(crate) fn is_cancelled(&self) -> bool {
         self.attention.load(Ordering::Relaxed) & CANCELLED != 0
@@ -139,7 +140,7 @@ impl ThreadInner {
         self.attention.fetch_or(CANCELLED, Ordering::Relaxed);
     }
 
-    /// What ends the waits of this thread, on which the caller runs.
+    /// Returns the cause that ends the waits of this thread, on which the caller runs.
     pub(super) fn cause(&self) -> Option<Cause<'_>> {
         if self.scopes.innermost().is_none() && self.attention.load(Ordering::Relaxed) == SCOPED {
             // X3.
@@ -148,14 +149,14 @@ impl ThreadInner {
         self.scopes.cause(self.is_cancelled() && !self.ending.get())
     }
 
-    /// The unwinding of its cancellation is over.
+    /// Notes that the unwinding of the thread's cancellation is over.
     pub(super) fn end_unwind(&self) {
         if self.unwind_number.replace(0) != 0 {
             UNWINDS.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
-    /// Its closure has ended. Nothing cuts off the destructors that are left.
+    /// Notes that the closure has ended. No cancellation interrupts the destructors that are left.
     #[inline(always)]
     pub(super) fn end_cancellation(&self) {
         self.ending.set(true);
@@ -173,7 +174,7 @@ impl ThreadInner {
         }
     }
 
-    /// X3.
+    /// Sets `SCOPED` (X3).
     #[inline]
     fn note_scoped(&self) {
         if self.attention.load(Ordering::Relaxed) & SCOPED == 0 {
@@ -187,12 +188,12 @@ thread_local! {
     static OS_THREAD_UNWINDS: Cell<Option<NonZeroU64>> = const { Cell::new(None) };
 }
 
-/// The scopes of the calling OS thread, for `f`.
+/// Calls `f` with the scopes of the calling OS thread.
 pub(super) fn of_os_thread<R>(f: impl FnOnce(&Scopes) -> R) -> R {
     OF_OS_THREAD.with(f)
 }
 
-/// Calls `f` within a scope.
+/// Calls `f` within a cancel scope.
 ///
 /// # Errors
 ///
@@ -226,7 +227,7 @@ fn within_list<T>(
     match result {
         Ok(value) => {
             if scope.number.get().is_some() {
-                // It was raised, and caught within.
+                // It was raised, and caught within `f`.
                 forget_caught();
             }
             Ok(value)
@@ -244,16 +245,16 @@ fn caught<T>(scope: &CancelScope, payload: Box<dyn Any + Send>) -> Result<T, Cau
     }
 }
 
-/// Runs a destructor of the user's whose panic has nowhere to go. Its message was printed; the
-/// payload is leaked, because dropping it might panic again. The destructor runs to its end:
-/// nothing cancels its waits.
+/// Runs a destructor of the user's and discards its panic. The message was printed; the payload is
+/// leaked, because dropping it might panic again. The destructor runs to its end: no cancellation
+/// ends its waits.
 pub(crate) fn catch_and_discard(f: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| within(CancelLimit::Shield, f))) {
         let _leaked = ManuallyDrop::new(payload);
     }
 }
 
-/// Whether the next wait of the calling thread would be ended.
+/// Returns whether the next wait of the calling thread would be cancelled.
 pub(crate) fn is_cancelled() -> bool {
     match WorkerContext::get() {
         Some(cx) => cx.current().needs_attention() && cx.current().cause().is_some(),
@@ -261,7 +262,8 @@ pub(crate) fn is_cancelled() -> bool {
     }
 }
 
-/// Where nothing can be unwound, what would have to must not begin.
+/// Panics in a program that cannot unwind, so that an operation that relies on unwinding does not
+/// begin.
 #[track_caller]
 pub(crate) fn assert_unwinding(what: &str) {
     if cfg!(not(panic = "unwind")) {

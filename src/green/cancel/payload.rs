@@ -1,20 +1,21 @@
-//! What a wait that is ended before its time unwinds with, or gives: [`Cancelled`], [`Elapsed`].
+//! The payload that a cancelled wait unwinds with, [`Cancelled`], and the error of a timeout,
+//! [`Elapsed`].
 
 use std::any::Any;
 use std::fmt;
 use std::io;
 use std::num::NonZeroU64;
 
-/// The payload with which a cancelled wait unwinds; what [`join`](crate::JoinHandle::join) gives of
-/// a thread that was cancelled.
+/// The payload with which a cancelled wait unwinds, and the error that
+/// [`join`](crate::JoinHandle::join) returns for a thread that was cancelled.
 ///
 /// A green thread is cancelled by [`JoinHandle::cancel`](crate::JoinHandle::cancel), or when the
-/// [`run`](crate::run) that it belongs to has ended. Up to a boundary, any thread is cancelled by
-/// an elapsed [`timeout`](crate::timeout) or [`deadline`](crate::deadline), or a
-/// [`scope_cancelling`](crate::thread::scope_cancelling) that has failed; then this payload ends
-/// there.
+/// [`run`](crate::run) that it belongs to has ended. An elapsed [`timeout`](crate::timeout) or
+/// [`deadline`](crate::deadline), or a failed
+/// [`scope_cancelling`](crate::thread::scope_cancelling), cancels any thread up to its own call,
+/// which catches the payload.
 ///
-/// It is no panic: no message is printed, and locks of this crate are not poisoned by it. Code that
+/// It is no panic: no message is printed, and it does not poison locks of this crate. Code that
 /// catches panics should let it pass. If it does not, the next wait raises it again.
 ///
 /// ```
@@ -32,14 +33,14 @@ use std::num::NonZeroU64;
 /// assert!(rustlet::Cancelled::is(&thread.join().unwrap_err()));
 /// ```
 pub struct Cancelled {
-    /// The number of the scope that catches it; none for the thread's own end.
+    /// The number of the scope that catches it; `None` for the cancellation of the thread itself.
     pub(super) scope: Option<NonZeroU64>,
-    /// Kept for its drop.
+    /// Kept for its `Drop`.
     pub(super) _guard: Option<UnwindGuard>,
 }
 
 impl Cancelled {
-    /// One that nobody was unwound with.
+    /// Creates a payload that was not used to unwind.
     pub(crate) const fn new() -> Cancelled {
         Cancelled {
             scope: None,
@@ -47,8 +48,9 @@ impl Cancelled {
         }
     }
 
-    /// Whether the payload of an unwinding, as [`catch_unwind`](std::panic::catch_unwind) or
-    /// [`join`](crate::JoinHandle::join) gives it, is a cancellation and not a panic.
+    /// Returns whether the payload of an unwinding, as returned by
+    /// [`catch_unwind`](std::panic::catch_unwind) or [`join`](crate::JoinHandle::join), is a
+    /// cancellation and not a panic.
     ///
     /// ```
     /// let panicked = rustlet::spawn(|| std::panic::resume_unwind(Box::new("oh"))).join();
@@ -57,8 +59,8 @@ impl Cancelled {
     #[must_use]
     pub fn is(payload: &(dyn Any + Send)) -> bool {
         payload.is::<Cancelled>()
-            // `&payload` of a `Box<dyn Any + Send>` coerces to the box as `Any`, not to what is in
-            // it.
+            // `&payload` of a `Box<dyn Any + Send>` coerces to the box as `Any`, not to its
+            // content.
             || payload
                 .downcast_ref::<Box<dyn Any + Send>>()
                 .is_some_and(|inner| inner.is::<Cancelled>())
@@ -79,19 +81,19 @@ impl fmt::Display for Cancelled {
 
 impl std::error::Error for Cancelled {}
 
-/// A part of every payload that a cancellation unwinds with. When it is dropped (`cancel.rs`)
-/// the unwinding is over: it has been caught.
+/// The part of every cancellation payload that marks its unwinding as active. Its drop (in
+/// `cancel/mod.rs`) ends the unwinding: the payload was caught.
 #[derive(Debug)]
 pub(crate) enum UnwindGuard {
     Green { thread: NonZeroU64, number: u32 },
     Os { number: NonZeroU64 },
 }
 
-/// The time of a [`timeout`](crate::timeout) or a [`deadline`](crate::deadline) was up before the
-/// work was done.
+/// Error returned when the time of a [`timeout`](crate::timeout) or a [`deadline`](crate::deadline)
+/// was up before the work was done.
 ///
-/// As an [`io::Error`] its kind is [`TimedOut`](io::ErrorKind::TimedOut), so `?` takes it in
-/// functions that return `io::Result`:
+/// It converts to an [`io::Error`] of the kind [`TimedOut`](io::ErrorKind::TimedOut), so `?` works
+/// in functions that return `io::Result`:
 ///
 /// ```
 /// use std::io;

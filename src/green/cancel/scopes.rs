@@ -1,35 +1,35 @@
 #![allow(unsafe_code, reason = "a list through the stacks of those who wait")]
-//! Cancel scopes: what ends a wait before its time, and up to which call it unwinds.
+//! Cancel scopes: they end waits early, and bound how far a cancellation unwinds.
 //!
 //! `timeout`, `deadline`, `shield` and `scope_cancelling` each put a [`CancelScope`] on the
-//! caller's stack and link it in front of those that are open already. The list starts in the
-//! control block of a green thread, in a thread-local of an OS thread. Nothing is allocated, and
-//! threads without an open scope have one flag to look at in each wait, the one that `cancel` sets
-//! too (`needs_attention` in `cancel.rs`).
+//! caller's stack and link it in front of those that are already open. The list starts in the
+//! control block of a green thread, in a thread-local of an OS thread. Nothing is allocated, and a
+//! thread without an open scope checks one flag in each wait, the one that `cancel` sets too
+//! (`needs_attention` in `cancel/mod.rs`).
 //!
-//! **What is due.** A wait looks from the innermost scope outwards, as far as the first shield. Of
-//! the scopes that have elapsed or failed on the way the *outermost* counts: it will end the
-//! others. Beyond the last scope, if no shield stood in the way, is the cancellation of the thread
-//! itself, which counts most. A scope has elapsed when the clock has passed its deadline, so
-//! nothing has to be kept, and it stays so: cancellation is level-triggered.
+//! **Which scope applies.** A wait looks from the innermost scope outwards, as far as the first
+//! shield. Of the scopes that have elapsed or failed on the way the *outermost* counts: it will end
+//! the others. Beyond the last scope, if no shield stood in the way, is the cancellation of the
+//! thread itself, which takes precedence. A scope has elapsed when the clock has passed its
+//! deadline, so no state is stored, and it stays elapsed: cancellation is level-triggered.
 //!
-//! **Who catches.** The payload [`Cancelled`] carries the number of the scope that is due, or none
-//! for the thread. `within` catches what carries its own number, and lets everything else pass. A
-//! number is given at the first raise and never again in this process: a payload that somebody
-//! keeps, and throws where its scope is long gone, passes everywhere.
+//! **Which call catches.** The payload [`Cancelled`] carries the number of the scope that is due,
+//! or none for the thread. `within` catches a payload with its own number, and lets everything else
+//! pass. A number is assigned at the first raise and never reused in this process: a payload that
+//! is kept, and thrown after its scope has ended, passes everywhere.
 //!
 //! - **X1** A scope is in its thread's list exactly while its `within` runs `f`. Calls nest, and
-//!   `within` catches every unwinding, so scopes leave in the reverse order, and whoever runs on
-//!   that thread may look at all of them. (A thread that never ends is leaked with its stack.) A
+//!   `within` catches every unwinding, so scopes leave in the reverse order, and any code that runs
+//!   on that thread may read all of them. (A thread that never ends is leaked with its stack.) A
 //!   coroutine of another crate can break the nesting: it is suspended inside a `within`, whose
-//!   scope then stays in the list. So the end of each `within`, and of each green thread, looks
-//!   whether the list is as it should be, and aborts the process if not, before the scope of a
-//!   frame that has gone is looked at.
-//! - **X2** Only its own thread touches a list. A flag is written from elsewhere; it is borrowed
+//!   scope then stays in the list. So the end of each `within`, and of each green thread, checks
+//!   the list, and aborts the process if it is not nested, before a scope in a frame that is gone
+//!   is read.
+//! - **X2** Only its own thread touches a list. A flag is written by other threads; it is borrowed
 //!   for as long as `within` runs.
-//! - **X3** `SCOPED` is set in the attention of a green thread whenever its list is not empty. It
-//!   is taken away by the first wait that finds the list empty, so that a loop of timeouts does not
-//!   set and clear it all the time.
+//! - **X3** `SCOPED` is set in the attention of a green thread whenever its list is not empty. The
+//!   first wait that finds the list empty clears it, so that a loop of timeouts does not set and
+//!   clear it all the time.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -42,30 +42,30 @@ use crate::green::ids::next_id;
 use crate::sys::clock::{self, NEVER, Tick};
 use crate::sys::exit;
 
-/// What a scope does to the waits within it.
+/// How a scope affects the waits within it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum CancelLimit<'a> {
-    /// It ends them when this moment has come.
+    /// Ends them at this time.
     Until(Tick),
-    /// It ends them when this is true. Who sets it then wakes the thread.
+    /// Ends them when this is true. The thread that sets it then wakes the waiter.
     Flag(&'a AtomicBool),
-    /// It holds off what would end them from further out.
+    /// Blocks cancellations from further out.
     Shield,
 }
 
-/// See the module's text.
+/// An open cancel scope; see the module documentation.
 #[derive(Debug)]
 pub(crate) struct CancelScope {
     pub(super) outer: *const CancelScope,
     deadline: Tick,
-    /// Null: none.
+    /// Null if there is none.
     flag: *const AtomicBool,
     is_shield: bool,
-    /// The earliest deadline of this one and of those outside of it, up to a shield.
+    /// The earliest deadline of this scope and of those outside of it, up to a shield.
     next: Tick,
-    /// Whether one of the same has a flag.
+    /// Whether one of these scopes has a flag.
     is_flagged: bool,
-    /// Whether one of all of them is a shield.
+    /// Whether this scope or any scope outside of it is a shield.
     is_sealed: bool,
     pub(super) number: Cell<Option<NonZeroU64>>,
 }
@@ -114,11 +114,12 @@ impl CancelScope {
         }
         // SAFETY: X2.
         let flag = unsafe { self.flag.as_ref() };
-        // Acquire: pairs with the Release of whoever sets it, and so with what made it fail.
+        // Acquire: pairs with the Release store of the flag, and so with the writes that preceded
+        // it.
         flag.is_some_and(|flag| flag.load(Ordering::Acquire))
     }
 
-    /// Whether `payload` was raised for this one.
+    /// Returns whether `payload` was raised for this scope.
     pub(super) fn is_named_by(&self, payload: &(dyn Any + Send)) -> bool {
         self.number.get().is_some()
             && payload
@@ -127,7 +128,7 @@ impl CancelScope {
     }
 }
 
-/// What ends a wait.
+/// The cause that ends a wait.
 #[derive(Debug)]
 pub(crate) enum Cause<'a> {
     Thread,
@@ -135,7 +136,7 @@ pub(crate) enum Cause<'a> {
 }
 
 impl Cause<'_> {
-    /// What to unwind with.
+    /// Creates the payload to unwind with.
     pub(crate) fn payload(&self, raised: UnwindGuard) -> Box<Cancelled> {
         let scope = match self {
             Cause::Thread => None,
@@ -152,7 +153,7 @@ impl Cause<'_> {
     }
 }
 
-/// The scopes of one thread: the innermost, or null.
+/// The scopes of one thread: a pointer to the innermost, or null.
 #[derive(Debug)]
 pub(crate) struct Scopes(pub(super) Cell<*const CancelScope>);
 
@@ -167,18 +168,18 @@ impl Scopes {
         unsafe { self.0.get().as_ref() }
     }
 
-    /// When the first of those in view elapses.
+    /// Returns the earliest deadline of the scopes up to the first shield.
     #[inline]
     pub(crate) fn next(&self) -> Tick {
         self.innermost().map_or(NEVER, |scope| scope.next)
     }
 
-    /// Whether a wait may be ended by a flag, and so has to be woken for it.
+    /// Returns whether a flag may end a wait, which then has to be woken for it.
     pub(crate) fn is_flagged(&self) -> bool {
         self.innermost().is_some_and(|scope| scope.is_flagged)
     }
 
-    /// What ends the waits of this thread now. `cancelled`: the thread itself is.
+    /// Returns the cause that ends the waits of this thread now. `cancelled`: the thread itself is.
     pub(crate) fn cause(&self, cancelled: bool) -> Option<Cause<'_>> {
         let Some(innermost) = self.innermost() else {
             return cancelled.then_some(Cause::Thread);
@@ -208,7 +209,7 @@ impl Scopes {
     }
 }
 
-/// X1 does not hold: aborts before anything follows a link into a frame that has gone.
+/// Reports that X1 does not hold: aborts before a link into a frame that is gone is followed.
 #[cold]
 #[inline(never)]
 pub(super) fn not_nested() -> ! {

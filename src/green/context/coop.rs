@@ -1,24 +1,24 @@
-//! The counter of the cooperative budget; `budget.rs` says what is charged, and what comes when it
-//! is used up.
+//! The counter of the cooperative budget; `budget.rs` says what is charged, and what happens when
+//! it is used up.
 
 use std::cell::Cell;
 
-/// How many operations that did not have to wait come between two turns of the others.
+/// How many operations that did not have to wait a thread may do before it yields.
 pub(super) const COOP_BUDGET: i32 = 128;
 
 thread_local! {
-    /// What is left until the next turn. Of the OS thread, whatever runs on it: that costs two
-    /// instructions, and no look at who runs.
+    /// The remaining operations until the next yield. One counter for each OS thread, whatever runs
+    /// on it: that costs two instructions, and no check of what runs.
     static LEFT: Cell<i32> = const { Cell::new(COOP_BUDGET) };
 }
 
-/// Puts another budget in the place of the OS thread's: each home has its own, so that what others
-/// did before does not decide where its threads take turns.
+/// Replaces the OS thread's budget and returns the old one. Each worker has its own budget, so that
+/// earlier work of other code does not decide where its threads yield.
 pub(super) fn exchange(left: i32) -> i32 {
     LEFT.replace(left)
 }
 
-/// Charges one operation. True: the budget is used up.
+/// Charges one operation. Returns true if the budget is used up.
 #[inline(always)]
 pub(crate) fn charge() -> bool {
     let left = LEFT.get() - 1;
@@ -26,13 +26,13 @@ pub(crate) fn charge() -> bool {
     left <= 0
 }
 
-/// Whether it is used up.
+/// Returns whether the budget is used up.
 #[inline(always)]
 pub(crate) fn is_used_up() -> bool {
     LEFT.get() <= 0
 }
 
-/// As [`charge`], without a look at what is left.
+/// Charges one operation without checking what is left.
 #[inline(always)]
 pub(crate) fn charge_unseen() {
     LEFT.set(LEFT.get() - 1);

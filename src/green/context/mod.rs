@@ -1,4 +1,5 @@
-//! What a worker has for its green threads: who runs, who is ready, where messages come in.
+//! The part of a worker that green threads use: the running thread, the run queue, the remote
+//! queue.
 
 pub(crate) mod remote_queue;
 

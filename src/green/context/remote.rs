@@ -1,4 +1,4 @@
-//! Where messages for a worker go, and how it is woken for them.
+//! The remote queue and the notifier of a worker.
 
 use std::io;
 use std::sync::Mutex;
@@ -7,8 +7,8 @@ use super::remote_queue::{Notifier, RemoteQueue, Wakeup};
 use crate::shim::lock;
 use crate::sys::poll::event_fd::EventFd;
 
-/// Where messages for a worker go. Process-wide, recycled, never freed: a stale pointer to one is
-/// harmless.
+/// The destination of wake-ups for a worker. Process-wide, recycled, never freed: a stale pointer
+/// to one is harmless.
 #[derive(Debug)]
 pub(crate) struct Remote {
     pub(crate) queue: RemoteQueue,
@@ -24,7 +24,7 @@ impl Wakeup for EventFd {
 static SPARE: Mutex<Vec<&'static Remote>> = Mutex::new(Vec::new());
 
 impl Remote {
-    /// One that nobody uses, with a line of its own.
+    /// Takes an unused one, and gives it an eventfd of its own.
     pub(crate) fn open() -> io::Result<&'static Remote> {
         let wakeup = EventFd::new()?;
         let spare = lock(&SPARE).pop();

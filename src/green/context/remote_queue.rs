@@ -1,39 +1,40 @@
 #![allow(unsafe_code, reason = "an intrusive list")]
-//! How the rest of the world reaches a worker: an inbox of woken green threads, and a notifier.
+//! How other OS threads reach a worker: a queue of woken green threads, and a notifier.
 //!
 //! The state of a green thread belongs to its worker, which changes it without atomics. A wake-up
-//! from another OS thread is therefore a message: the green thread itself, linked into its worker's
-//! inbox.
+//! from another OS thread is therefore a message: the wake node of the green thread, linked into
+//! its worker's remote queue.
 //!
 //! Posting a wake-up, from any thread that holds a reference to the green thread:
 //!
-//! 1. The poster has made true what the sleeper waits for.
-//! 2. [`WakeNode::claim`]: `posted` goes from false to true. Whoever did that goes on; if it was
-//!    true already a message is on its way, and step 6 of that one comes after step 1 of ours.
+//! 1. The poster has made the waiter's condition true.
+//! 2. [`WakeNode::claim`]: `posted` goes from false to true. The poster that changed it continues;
+//!    if it was true already, a message is on its way, and step 6 of that one comes after step 1 of
+//!    this one.
 //! 3. The poster takes a reference for the message and [`RemoteQueue::push`]es it.
-//! 4. [`Notifier::ring`]: a full fence, then the notifier's state is read, and a sleeping worker is
+//! 4. [`Notifier::wake`]: a full fence, then the notifier's state is read, and a sleeping worker is
 //!    signalled.
 //!
 //! Collecting, the owner only:
 //!
 //! 5. [`RemoteQueue::take`] takes the whole list at once.
 //! 6. For each message, oldest first: `posted` goes from true to false, *then* the wake-up is
-//!    delivered. A condition made true before a claim that failed is seen by the sleeper, because
-//!    both touch `posted` by read-modify-write, and ours comes later.
+//!    delivered. A condition made true before a claim that failed is seen by the waiter, because
+//!    both touch `posted` by read-modify-write, and the owner's comes later.
 //!
 //! Falling asleep, the owner only:
 //!
 //! 7. [`Notifier::prepare`]: the state becomes `ASLEEP`, then a full fence.
-//! 8. Look at the inbox (and all else that could be work) once more. If there is something:
+//! 8. Check the queue (and every other source of work) once more. If there is work:
 //!    [`Notifier::awake`].
-//! 9. Sleep until the notifier's line is signalled or something else happens; then
+//! 9. Sleep until the notifier's wakeup is signalled or another event occurs; then
 //!    [`Notifier::awake`].
 //!
 //! No wake-up is lost: steps 3 and 4, and 7 and 8, are a store, a fence and a load each, crosswise.
 //! At least one of the two loads sees the other's store: the owner finds the message, or the poster
-//! finds `ASLEEP` and signals. The line remembers a signal that comes before the sleep.
+//! finds `ASLEEP` and signals. The wakeup remembers a signal that comes before the sleep.
 //!
-//! M1. A message is linked into at most one inbox, once: only the winner of `claim` pushes it, and
+//! M1. A message is linked into at most one queue, once: only the winner of `claim` pushes it, and
 //!     `posted` goes back to false only after it was unlinked.
 //! M2. The poster's reference keeps the message alive until the owner has delivered it.
 
@@ -41,7 +42,7 @@ use std::ptr::{self, NonNull};
 
 use crate::shim::{AtomicBool, AtomicPtr, AtomicU8, Mutex, Ordering, fence, lock};
 
-/// The part of a green thread that an inbox links.
+/// The part of a green thread that a remote queue links.
 #[derive(Debug)]
 pub(crate) struct WakeNode {
     posted: AtomicBool,
@@ -56,14 +57,14 @@ impl WakeNode {
         }
     }
 
-    /// Step 2. True: the caller must push.
+    /// Claims the right to post (step 2). Returns true if the caller must push.
     #[inline]
     pub(crate) fn claim(&self) -> bool {
         !self.posted.swap(true, Ordering::AcqRel)
     }
 }
 
-/// A list of messages, pushed by anyone, taken by the owner (a Treiber stack, emptied whole).
+/// A list of messages, pushed by any thread, taken by the owner (a Treiber stack, emptied whole).
 #[derive(Debug)]
 pub(crate) struct RemoteQueue {
     head: AtomicPtr<WakeNode>,
@@ -76,7 +77,7 @@ impl RemoteQueue {
         }
     }
 
-    /// Step 3.
+    /// Pushes a message (step 3).
     ///
     /// # Safety
     ///
@@ -88,7 +89,7 @@ impl RemoteQueue {
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
             link.store(head, Ordering::Relaxed);
-            // Release: pairs with the Acquire of `take`, which goes on to read the link.
+            // Release: pairs with the Acquire of `take`, which then reads the link.
             match self.head.compare_exchange_weak(
                 head,
                 wake_node.as_ptr(),
@@ -101,18 +102,19 @@ impl RemoteQueue {
         }
     }
 
-    /// Whether nothing is there. Step 8 calls it, after the fence of step 7.
+    /// Returns whether the queue is empty. Step 8 calls it, after the fence of step 7.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.head.load(Ordering::Relaxed).is_null()
     }
 
-    /// Step 5: everything that is there, oldest first. The owner only.
+    /// Takes all messages, oldest first (step 5). Called by the owner only.
     pub(crate) fn take(&self) -> Batch {
         let mut newest = self.head.swap(ptr::null_mut(), Ordering::Acquire);
         let mut oldest = ptr::null_mut();
         while let Some(wake_node) = NonNull::new(newest) {
-            // SAFETY: M2, and M1: what is linked here is linked nowhere else, so the link is ours.
+            // SAFETY: M2, and M1: a node linked here is linked nowhere else, so the link is the
+            // owner's.
             let link = unsafe { &wake_node.as_ref().next };
             newest = link.load(Ordering::Relaxed);
             link.store(oldest, Ordering::Relaxed);
@@ -122,7 +124,8 @@ impl RemoteQueue {
     }
 }
 
-/// Messages taken from an inbox, oldest first. It unlinks and unclaims each as it gives it out.
+/// Messages taken from a remote queue, oldest first. Yielding a message unlinks it and clears its
+/// claim.
 #[derive(Debug)]
 pub(crate) struct Batch {
     next: *mut WakeNode,
@@ -136,13 +139,13 @@ impl Iterator for Batch {
         // SAFETY: M2, the reference that came with the message is still there.
         let message = unsafe { wake_node.as_ref() };
         self.next = message.next.load(Ordering::Relaxed);
-        // Step 6. From here on another poster may link it anew.
+        // Step 6. From here on another poster may link it again.
         message.posted.swap(false, Ordering::AcqRel);
         Some(wake_node)
     }
 }
 
-/// What a notifier rings when its worker sleeps.
+/// The mechanism with which a notifier wakes its sleeping worker.
 pub(crate) trait Wakeup {
     /// Ends the worker's present sleep, or its next one.
     fn signal(&self);
@@ -151,12 +154,12 @@ pub(crate) trait Wakeup {
 const AWAKE: u8 = 0;
 const ASLEEP: u8 = 1;
 
-/// Tells a sleeping worker that there is something to do.
+/// Wakes a sleeping worker.
 #[derive(Debug)]
 pub(crate) struct Notifier<L> {
     state: AtomicU8,
-    // Taken away when the worker ends, so that a late ring cannot reach a descriptor that is not
-    // ours.
+    // Taken away when the worker ends, so that a late wake-up cannot reach a descriptor that
+    // belongs to other code.
     wakeup: Mutex<Option<L>>,
 }
 
@@ -168,17 +171,17 @@ impl<L: Wakeup> Notifier<L> {
         }
     }
 
-    /// Puts a line in, or takes it away.
+    /// Sets or removes the wakeup, and returns the previous one.
     pub(crate) fn set_wakeup(&self, wakeup: Option<L>) -> Option<L> {
         std::mem::replace(&mut *lock(&self.wakeup), wakeup)
     }
 
-    /// Lets `f` see the line.
+    /// Calls `f` with the wakeup.
     pub(crate) fn with_wakeup<R>(&self, f: impl FnOnce(Option<&L>) -> R) -> R {
         f(lock(&self.wakeup).as_ref())
     }
 
-    /// Step 4. True if this call has ended a sleep.
+    /// Wakes the owner if it sleeps (step 4). Returns true if this call has ended a sleep.
     #[inline]
     pub(crate) fn wake(&self) -> bool {
         fence(Ordering::SeqCst);
@@ -187,7 +190,8 @@ impl<L: Wakeup> Notifier<L> {
 
     #[cold]
     fn wake_slow(&self) -> bool {
-        // Of several ringers one signals. Relaxed: the message itself travels through the inbox.
+        // Of several concurrent callers one signals. Relaxed: the message itself travels through
+        // the queue.
         if self
             .state
             .compare_exchange(ASLEEP, AWAKE, Ordering::Relaxed, Ordering::Relaxed)
@@ -201,30 +205,30 @@ impl<L: Wakeup> Notifier<L> {
         true
     }
 
-    /// Step 7. The owner only; it must look once more, and call [`Notifier::awake`] after the
-    /// sleep.
+    /// Announces a sleep (step 7). The owner only; it must check for work once more, and call
+    /// [`Notifier::awake`] after the sleep.
     pub(crate) fn prepare(&self) {
         self.state.store(ASLEEP, Ordering::Relaxed);
         fence(Ordering::SeqCst);
     }
 
-    /// Steps 8 and 9. The owner only.
+    /// Ends the announced sleep (steps 8 and 9). Called by the owner only.
     pub(crate) fn awake(&self) {
         self.state.store(AWAKE, Ordering::Relaxed);
     }
 
-    /// Whether the owner sleeps or is about to: a hint.
+    /// Returns whether the owner sleeps or is about to: a hint.
     pub(crate) fn is_asleep(&self) -> bool {
         self.state.load(Ordering::Relaxed) == ASLEEP
     }
 }
 
-/// What the models of this protocol and of `runtime/scheduler/idle.rs` ring.
+/// The wakeup for the models of this protocol and of `runtime/scheduler/idle.rs`.
 #[cfg(all(test, loom))]
 pub(crate) mod model {
     use loom::sync::{Arc, Condvar, Mutex};
 
-    /// A line as an eventfd registered edge-triggered is: it remembers one signal.
+    /// A wakeup that behaves like an eventfd registered edge-triggered: it remembers one signal.
     #[derive(Clone)]
     pub(crate) struct Flag(Arc<(Mutex<bool>, Condvar)>);
 
@@ -285,8 +289,8 @@ mod loom_tests {
         })
     }
 
-    /// The owner of a sleeper that waits until `ready[which]` reaches `goal[which]`: it looks at
-    /// the condition only when a message says so. A lost wake-up is a deadlock, which loom reports.
+    /// Runs the owner of two waiters until `ready` reaches `goal`: it reads a waiter's condition
+    /// only when a message arrives. A lost wake-up is a deadlock, which loom reports.
     fn own(world: &World, wakeup: &Flag, goal: [usize; 2]) {
         let mut seen = [0, 0];
         while seen != goal {

@@ -1,11 +1,11 @@
 #![allow(unsafe_code, reason = "the queue names green threads by pointer")]
-//! The run queue of a worker: who is ready, first come first served. A ring of pointers, not a list
+//! The run queue of a worker: ready threads, first in, first out. A ring of pointers, not a list
 //! through the blocks, so that it can look ahead.
 //!
-//! RQ1. It holds only green threads in state `Ready` of one home, each once; the scheduler's
-//!      reference keeps each alive (H2 in `cx.rs`).
+//! RQ1. It holds only green threads in state `Ready` of one worker, each once; the scheduler's
+//!      reference keeps each alive (H2 in `worker_context.rs`).
 //! RQ2. `buffer` has a power of two of places; those from `head` up to `tail`, wrapping, are
-//!      filled. Only the worker's OS thread touches it, and nothing of the user's runs meanwhile.
+//!      filled. Only the worker's OS thread touches it, and no code of the user's runs meanwhile.
 
 use std::cell::{Cell, UnsafeCell};
 use std::ptr;
@@ -13,14 +13,14 @@ use std::ptr;
 use crate::green::ThreadInner;
 use crate::sys::cache::prefetch;
 
-/// So many turns are prepared at once: the processor walks the page tables for several addresses at
-/// a time, and a request whose page it does not know holds up what follows it. Their stacks are
-/// asked for a burst before they run, and their control blocks, which say where the stacks are, one
-/// before that.
+/// How many threads are prefetched at once: the processor walks the page tables for several
+/// addresses at a time, and a request whose page is not in the TLB holds up the requests behind it.
+/// Their stacks are prefetched one burst before they run, and their control blocks, which say where
+/// the stacks are, one burst before that.
 const BURST: usize = 8;
 const MIN_CAPACITY: usize = 64;
 
-/// See the module's text.
+/// A ring buffer of ready threads; see the module documentation.
 pub(super) struct RunQueue {
     buffer: UnsafeCell<Box<[*const ThreadInner]>>,
     head: Cell<usize>,
@@ -81,7 +81,7 @@ impl RunQueue {
         unsafe { green.as_ref() }
     }
 
-    /// Gives memory back after a crowd has passed.
+    /// Frees memory after a burst of threads has passed.
     pub(super) fn shrink(&self) {
         // SAFETY: RQ2.
         let places = unsafe { &*self.buffer.get() }.len();

@@ -2,12 +2,13 @@
     unsafe_code,
     reason = "a thread-local pointer to the worker, and an intrusive queue"
 )]
-//! The part of a worker that green threads see: who runs, who is ready, where messages go.
+//! The part of a worker that green threads see: the running thread, the run queue, the remote
+//! queue.
 //!
 //! H1. `CURRENT_CONTEXT` of an OS thread points to a `WorkerContext` exactly while that thread is
 //!     inside [`WorkerContext::enter`]; the `WorkerContext` outlives that call. A started green
 //!     thread never leaves its OS thread, so a reference got on it stays good across suspensions.
-//! H2. The run queue links only green threads in state `Ready` of this home, each once; the
+//! H2. The run queue links only green threads in state `Ready` of this worker, each once; the
 //!     scheduler's reference keeps each alive.
 //! H3. `current` is set exactly while a green thread runs, by the worker, to that thread.
 
@@ -33,8 +34,8 @@ thread_local! {
 /// [`WorkerContext::place`]).
 pub(crate) const ADDRESS_BITS: u32 = 48;
 
-/// A number for a worker, other than 0. After 65,535 workers they repeat, which costs a lock's
-/// waiter a needless look.
+/// Returns a number for a worker, other than 0. After 65,535 workers the numbers repeat, which
+/// costs a lock's waiter a needless check.
 fn next_tag() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed) % 0xffff + 1;
@@ -47,23 +48,22 @@ fn next_tag() -> usize {
 pub(crate) struct WorkerContext {
     current: Cell<*const ThreadInner>,
     queue: RunQueue,
-    /// What is left of its budget, while it is not entered.
+    /// The remaining budget, while the context is not entered.
     budget: Cell<i32>,
-    /// How often operations that wait when they have to (of channels, sockets) have used a budget
-    /// up.
+    /// How often the budget was used up by operations that may wait (of channels, sockets).
     pub(crate) exchanges: Cell<u32>,
     pub(crate) remote: &'static Remote,
-    /// The time when the worker last looked at the clock.
+    /// The time when the worker last read the clock.
     pub(crate) now: Cell<Tick>,
     pub(crate) spare: crate::green::block::slab::Cache,
     pub(crate) ids: Ids,
-    /// What layer 3 keeps beside it: the worker itself, and the part of it that any of its code may
-    /// ask.
+    /// Pointers for layer 3: the worker itself (`owner`), and the part of it that code on the
+    /// worker may query (`context`).
     pub(crate) owner: Cell<*const ()>,
     pub(crate) context: Cell<*const ()>,
-    /// How many of its threads wait for a lock.
+    /// How many of the worker's threads wait for a lock.
     lock_waits: Cell<usize>,
-    /// A thread of it has begun a wait that may close a cycle of waits.
+    /// Set when a thread of the worker has begun a wait that may close a cycle of waits.
     pub(crate) suspicion: Cell<bool>,
     /// The number of this worker in the words of locks, in the bits above those of an address.
     tag: usize,
@@ -88,18 +88,18 @@ impl WorkerContext {
         }
     }
 
-    /// Where the caller runs, and which thread: the worker's number in the upper 16 bits, and below
-    /// them the address of the control block, 0 if no green thread runs. Two threads with the same
-    /// worker never run at the same time.
+    /// Identifies the caller's worker and thread in one word: the worker's number in the upper 16
+    /// bits, and below them the address of the control block, 0 if no green thread runs. Two
+    /// threads with the same worker never run at the same time.
     #[inline(always)]
     pub(crate) fn place(&self) -> usize {
         self.tag | self.current.get().addr()
     }
 
-    /// Makes the calling OS thread this home's for the length of `f`.
+    /// Makes this the calling OS thread's context while `f` runs.
     ///
     /// If that OS thread unwinds (a worker that is stepped by a destructor), its panics are set
-    /// aside meanwhile: they are none of the green threads'.
+    /// aside meanwhile: they do not belong to the green threads.
     pub(crate) fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
         struct Reset<'a> {
             cx: &'a WorkerContext,
@@ -127,14 +127,15 @@ impl WorkerContext {
         f()
     }
 
-    /// The home of the green thread that calls; none on an OS thread (and in the worker's own
-    /// code).
+    /// Returns the context of the calling green thread; `None` on an OS thread and in the worker's
+    /// own code.
     #[inline(always)]
     pub(crate) fn get() -> Option<&'static WorkerContext> {
         WorkerContext::of_thread().filter(|cx| !cx.current.get().is_null())
     }
 
-    /// The home of the calling OS thread, whether a green thread runs or the worker's own code.
+    /// Returns the context of the calling OS thread, whether a green thread runs or the worker's
+    /// own code.
     #[inline(always)]
     pub(crate) fn of_thread() -> Option<&'static WorkerContext> {
         let cx = CURRENT_CONTEXT.get();
@@ -142,7 +143,7 @@ impl WorkerContext {
         unsafe { cx.as_ref() }
     }
 
-    /// Who runs. Only called by green threads.
+    /// Returns the running green thread. Only called by green threads.
     #[inline(always)]
     pub(crate) fn current(&self) -> &ThreadInner {
         debug_assert!(!self.current.get().is_null());
@@ -150,18 +151,18 @@ impl WorkerContext {
         unsafe { &*self.current.get() }
     }
 
-    /// Who runs, as an address to compare with; null if nobody does.
+    /// Returns the running green thread as an address to compare with; null if none runs.
     pub(crate) fn current_ptr(&self) -> *const ThreadInner {
         self.current.get()
     }
 
-    /// The worker: `green` is about to run, or none does any more.
+    /// Sets the green thread that is about to run, or null. Called by the worker.
     #[inline(always)]
     pub(crate) fn set_current(&self, green: *const ThreadInner) {
         self.current.set(green);
     }
 
-    /// Puts a thread of this home at the end of the run queue.
+    /// Puts a thread of this worker at the end of the run queue.
     #[inline(always)]
     pub(crate) fn make_ready(&self, green: &ThreadInner) {
         green.set_state(State::Ready);
@@ -174,8 +175,8 @@ impl WorkerContext {
         self.queue.pop()
     }
 
-    /// The time for a note: that of the last look at the clock, and a little more each time, so
-    /// that whoever compares two notes sees that there were two.
+    /// Returns the time for a record: the last reading of the clock, advanced a little at each
+    /// call, so that two records differ.
     #[inline(always)]
     pub(crate) fn moment(&self) -> Tick {
         let moment = self.now.get() + 1;
@@ -196,24 +197,25 @@ impl WorkerContext {
         result
     }
 
-    /// Whether threads of it wait for locks.
+    /// Returns whether threads of this worker wait for locks.
     pub(crate) fn has_lock_waits(&self) -> bool {
         self.lock_waits.get() > 0
     }
 
-    /// How many are ready.
+    /// Returns the number of ready threads.
     #[inline(always)]
     pub(crate) fn ready(&self) -> usize {
         self.queue.len()
     }
 
-    /// Gives back memory that a crowd has left. True: a later call may give back more.
+    /// Frees memory that a burst of threads has left behind. Returns true if a later call may free
+    /// more.
     pub(crate) fn trim(&self) -> bool {
         self.queue.shrink();
         self.spare.trim()
     }
 
-    /// Wakes a thread of this home.
+    /// Wakes a thread of this worker.
     #[inline]
     pub(crate) fn wake(&self, green: &ThreadInner) {
         match green.state() {
@@ -223,15 +225,15 @@ impl WorkerContext {
         }
     }
 
-    /// Delivers the messages that have come.
+    /// Delivers the wake-ups that have arrived from other OS threads.
     pub(crate) fn drain_remote(&self) {
         if self.remote.queue.is_empty() {
             return;
         }
         for wake_node in self.remote.queue.take() {
             let green: ThreadRef = ThreadInner::from_wake_node(wake_node);
-            // A message for a thread that ended in the meantime, or that was for an earlier user of
-            // this mailbox.
+            // Skips a wake-up for a thread that has ended in the meantime, or for an earlier user
+            // of this `Remote`.
             if ptr::eq(green.remote(), self.remote) {
                 self.wake(&green);
             }
@@ -239,15 +241,15 @@ impl WorkerContext {
     }
 }
 
-/// Which runtimes, by their group, are stepped by hand, and by which OS threads.
+/// The runtimes that are stepped by hand, by group, and the OS threads that step them.
 static BY_HAND: std::sync::Mutex<Vec<(usize, NonZeroU64)>> = std::sync::Mutex::new(Vec::new());
 
-/// The calling OS thread will step the threads of the runtime `group` by hand.
+/// Registers the calling OS thread as the one that steps the threads of the runtime `group`.
 pub(crate) fn step_here(group: usize) {
     crate::shim::lock(&BY_HAND).push((group, os_thread()));
 }
 
-/// Whether a worker runs, or has green threads, on the calling OS thread.
+/// Returns whether a worker runs, or has green threads, on the calling OS thread.
 pub(crate) fn has_worker() -> bool {
     let here = os_thread();
     WorkerContext::of_thread().is_some()
@@ -256,17 +258,17 @@ pub(crate) fn has_worker() -> bool {
             .any(|&(_, at)| at == here)
 }
 
-/// Whether an OS thread steps the threads of some runtime by hand.
+/// Returns whether an OS thread steps the threads of some runtime by hand.
 pub(crate) fn any_by_hand() -> bool {
     !crate::shim::lock(&BY_HAND).is_empty()
 }
 
-/// Nobody steps them any more.
+/// Removes the registration of the runtime `group`.
 pub(crate) fn step_no_more(group: usize) {
     crate::shim::lock(&BY_HAND).retain(|&(by_hand, _)| by_hand != group);
 }
 
-/// Whether it is the calling OS thread that has to step them.
+/// Returns whether the calling OS thread steps the threads of the runtime `group`.
 pub(crate) fn is_stepped_here(group: usize) -> bool {
     crate::shim::lock(&BY_HAND).contains(&(group, os_thread()))
 }

@@ -2,10 +2,10 @@
 //! A stack with a suspended call on it: the only file that names corosensei.
 //!
 //! A call that has ended leaves its coroutine behind, suspended at the end of a loop: the stack is
-//! *inhabited* (S7 in `stack/mod.rs`). The next call on that stack is one more turn of the loop,
-//! which costs a switch, and nothing has to be set up. What lies on an idle stack is the frames of
-//! that loop, without anything to drop, and the coroutine's handle above them; so it may be
-//! forgotten at any moment, and is as soon as the stack leaves the list of its worker.
+//! *inhabited* (S7 in `stack/mod.rs`). The next call on that stack is one more iteration of the
+//! loop, which costs a switch and no setup. An idle stack holds the frames of that loop, which have
+//! nothing to drop, and the coroutine's handle above them; so the coroutine may be forgotten at any
+//! moment, and is as soon as the stack leaves the list of its worker.
 //!
 //! F1. A fiber is resumed and suspended on one OS thread only, the one that resumed it first. (The
 //!     tokens of `panic_count.rs` are the exception, by PC1 and PC2: no code of the user runs
@@ -14,17 +14,17 @@
 //!     its return; then `yielder` points to the fiber's yielder, which lives at the base of that
 //!     stack.
 //! F3. corosensei's `Drop` never runs on a fiber that has started and not ended: it would throw a
-//!     foreign exception through the user's frames. Such a fiber is leaked, with its stack. One
-//!     that is idle may be forgotten: on its stack are the frames of the loop, which own nothing.
-//! F4. A [`Stack`] has a guard at its low end and is at least a page large (its own invariants),
-//!     which is what corosensei's `Stack` trait asks.
-//! F5. The entry is a function without captures that finds what to run by itself, so that it serves
+//!     foreign exception through the user's frames. Such a fiber is leaked, with its stack. An idle
+//!     fiber may be forgotten: on its stack are the frames of the loop, which own nothing.
+//! F4. A [`Stack`] has a guard at its low end and is at least a page large (its own invariants), as
+//!     corosensei's `Stack` trait requires.
+//! F5. The entry is a function without captures that finds its closure by itself, so that it serves
 //!     for the next call as well.
 //! F6. The highest [`HANDLE`] bytes below a stack's top are above the coroutine's base. In an
 //!     inhabited stack they hold its [`Co`].
 //! F7. The frames of an idle coroutine lie in the stack's highest page, above the mark of the pool
-//!     (P2 in `stack/pool.rs`): one whose loop stands lower than [`IDLE`] bytes below the top,
-//!     where a compiler makes large frames, ends instead of waiting.
+//!     (P2 in `stack/pool.rs`): a coroutine whose loop stands lower than [`IDLE`] bytes below the
+//!     top, where a compiler makes large frames, ends instead of waiting.
 
 pub(crate) mod own_stack;
 pub(super) mod panic_count;
@@ -45,29 +45,29 @@ struct Slot(Stack);
 unsafe impl CoroStack for Slot {
     #[inline(always)]
     fn base(&self) -> StackPointer {
-        // SAFETY: `Fiber::new` has looked.
+        // SAFETY: `Fiber::new` has checked it.
         unsafe { StackPointer::new_unchecked(self.0.top() - HANDLE) }
     }
     #[inline]
     fn limit(&self) -> StackPointer {
-        // SAFETY: `Fiber::new` has looked.
+        // SAFETY: `Fiber::new` has checked it.
         unsafe { StackPointer::new_unchecked(self.0.limit()) }
     }
 }
 
-/// What it yields: whether the call has ended.
+/// The coroutine of a fiber. It yields whether the call has ended.
 type Co = Coroutine<(), bool, (), Slot>;
 
-/// A cache line.
+/// Size of the space for the handle: a cache line.
 const HANDLE: usize = 64;
 const _: () = assert!(size_of::<Co>() <= HANDLE && align_of::<Co>() <= 16);
 
-/// The lowest top leaves 2 KiB and a cache line of its page, less the mark of the pool. Below its
-/// loop an idle coroutine has the frames of a suspension: some hundred bytes, in a debug build half
-/// a KiB.
+/// How far below the top of the stack the loop of an idle coroutine may stand, in bytes. The lowest
+/// top leaves 2 KiB and a cache line of its page, less the mark of the pool. Below its loop an idle
+/// coroutine has the frames of a suspension: some hundred bytes, in a debug build half a KiB.
 const IDLE: usize = 1024;
 
-/// Where an inhabited stack has the handle of its coroutine.
+/// Returns where an inhabited stack holds the handle of its coroutine.
 #[inline(always)]
 fn place(stack: &Stack) -> *mut Co {
     ptr::with_exposed_provenance_mut(stack.top() - HANDLE)
@@ -77,28 +77,30 @@ fn place(stack: &Stack) -> *mut Co {
 pub(crate) struct Fiber {
     co: UnsafeCell<ManuallyDrop<Co>>,
     yielder: Cell<*const Yielder<(), bool>>,
-    /// About where the stack ended when it was suspended.
+    /// The approximate stack pointer at the last suspension.
     low: Cell<usize>,
 }
 
 impl Fiber {
-    /// A fiber on `stack`, which is inhabited: it will call the entry that was called there before.
+    /// Creates a fiber on `stack`, which is inhabited. The fiber will call the entry that was
+    /// called there before.
     ///
     /// # Safety
     ///
-    /// The stack is inhabited, and the caller is on the OS thread where it was (F1).
+    /// The stack is inhabited, and the caller is on the OS thread where the stack was inhabited
+    /// (F1).
     #[inline(always)]
     pub(crate) unsafe fn again(stack: Stack) -> Fiber {
         let place = place(&stack);
-        // The handle has a `Stack`, too: it is this one.
+        // The handle contains a `Stack`, too: it is this one.
         let _moved = ManuallyDrop::new(stack);
-        // SAFETY: F6, S7: nobody has changed it, and it is read once for each time that it was left
-        // there.
+        // SAFETY: F6, S7: the handle was not changed, and it is read once for each time that it was
+        // left there.
         Fiber::of(unsafe { place.read() })
     }
 
-    /// A fiber on `stack`, which is not inhabited, that will call `entry`. None if the stack's
-    /// bounds are not addresses.
+    /// Creates a fiber on `stack`, which is not inhabited, that will call `entry`. Returns `None`
+    /// if the stack's bounds are not addresses.
     #[cold]
     pub(crate) fn new<E>(stack: Stack, entry: E) -> Option<Fiber>
     where
@@ -112,7 +114,7 @@ impl Fiber {
         let co = Co::with_stack(Slot(stack), move |yielder, ()| {
             loop {
                 entry(&Started(yielder));
-                // Only its address is wanted.
+                // Only its address is used.
                 let here = MaybeUninit::<u8>::uninit();
                 // AddressSanitizer may keep `here` on a fake stack, at an address above `top`.
                 if top.wrapping_sub((&raw const here).addr()) > IDLE {
@@ -141,8 +143,8 @@ impl Fiber {
     /// F1; the fiber is not running and has not ended.
     #[inline(always)]
     pub(crate) unsafe fn resume(&self) -> bool {
-        // SAFETY: not running, so nobody else looks at the coroutine; what runs on it only uses
-        // `yielder`.
+        // SAFETY: not running, so no other reference to the coroutine is in use; the code that runs
+        // on it only uses `yielder`.
         let co = unsafe { &mut *self.co.get() };
         match co.resume(()) {
             CoroutineResult::Yield(ended) => ended,
@@ -159,14 +161,14 @@ impl Fiber {
     pub(crate) unsafe fn suspend(&self) {
         // SAFETY: F2.
         let yielder = unsafe { &*self.yielder.get() };
-        // Only its address is wanted.
+        // Only its address is used.
         let here = MaybeUninit::<u8>::uninit();
         self.low.set((&raw const here).addr());
         yielder.suspend(false);
     }
 
-    /// Asks for the lines that `resume` will touch: the parent link at the base, and what was
-    /// pushed last.
+    /// Prefetches the cache lines that `resume` will touch: the parent link at the base, and the
+    /// data pushed last.
     #[inline(always)]
     pub(crate) fn prefetch(&self) {
         prefetch(self.yielder.get().addr());
@@ -175,11 +177,11 @@ impl Fiber {
         prefetch(low.wrapping_sub(64));
     }
 
-    /// The stack of a fiber whose call has ended, inhabited.
+    /// Takes the stack of a fiber whose call has ended; the stack is inhabited.
     ///
     /// # Safety
     ///
-    /// `resume` has said that it has ended.
+    /// `resume` has returned true.
     #[inline(always)]
     pub(crate) unsafe fn into_stack(self) -> Stack {
         let mut co = ManuallyDrop::into_inner(self.co.into_inner());
@@ -193,18 +195,18 @@ impl Fiber {
         // SAFETY: F3, it is idle.
         unsafe { co.force_reset() };
         let mut stack = co.into_stack().0;
-        // SAFETY: F6, and the stack is ours.
+        // SAFETY: F6, and the stack belongs to this function.
         unsafe { place(&stack).cast::<ManuallyDrop<Co>>().write(idle) };
         stack.mark_inhabited();
         stack
     }
 }
 
-/// Given to the call as it starts.
+/// Lets a starting call attach its fiber.
 pub(crate) struct Started<'a>(&'a Yielder<(), bool>);
 
 impl Started<'_> {
-    /// Lets `fiber`, on which the caller runs, be suspended.
+    /// Makes it possible to suspend `fiber`, on which the caller runs.
     pub(crate) fn attach(&self, fiber: &Fiber) {
         fiber.yielder.set(self.0);
     }
@@ -220,7 +222,7 @@ mod tests {
         static STEPS: Cell<u32> = const { Cell::new(0) };
     }
 
-    /// Two steps on `stack`, which comes back.
+    /// Makes two steps on `stack` and returns it.
     fn call(stack: Stack) -> Stack {
         let entry = |started: &Started<'_>| {
             // SAFETY: set below, and the fiber is there until it has ended.
@@ -232,7 +234,7 @@ mod tests {
             STEPS.set(STEPS.get() + 1);
         };
         let fiber = if stack.is_inhabited() {
-            // SAFETY: just seen; the pool's stacks are of a size that nobody else uses.
+            // SAFETY: just checked; the pool's stacks are of a size that no other code uses.
             unsafe { Fiber::again(stack) }
         } else {
             Fiber::new(stack, entry).unwrap()
@@ -267,8 +269,8 @@ mod tests {
                 pool.unreserve();
             }
             if round % 2 == 1 {
-                // Released below their highest page, or passed on: then nobody lives there any
-                // more.
+                // Released below their highest page, or passed on: then they are no longer
+                // inhabited.
                 while pool.trim() {}
             }
             let mut again = Vec::new();

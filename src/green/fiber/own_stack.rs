@@ -1,4 +1,4 @@
-//! A stack that was taken for one thread, with the right to it.
+//! A stack that was reserved for one thread, with its reservation.
 
 use std::cell::Cell;
 use std::fmt;
@@ -6,10 +6,10 @@ use std::io;
 
 use crate::stack::{self, Stack, StackSize};
 
-/// A stack taken at spawn, for sizes that the pools do not keep, and the right to it. The stack
-/// goes first.
+/// A stack taken at spawn, for sizes that the pools do not keep, and its reservation. The stack is
+/// dropped before the reservation.
 pub(crate) struct OwnStack {
-    /// The worker takes it out while a dump may look at what lies beside it.
+    /// In a `Cell`: the worker takes the stack out while a dump may read the fields beside it.
     pub(crate) stack: Cell<Option<Stack>>,
     size: StackSize,
 }
@@ -23,9 +23,11 @@ impl fmt::Debug for OwnStack {
 }
 
 impl OwnStack {
+    /// Reserves and takes a stack of the given size.
+    ///
     /// # Errors
     ///
-    /// Those of the reserve.
+    /// The stack cannot be reserved or mapped.
     pub(crate) fn take(size: StackSize) -> io::Result<OwnStack> {
         stack::reserve_shared(size)?;
         let own = OwnStack {

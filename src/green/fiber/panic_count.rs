@@ -7,23 +7,24 @@
 //! std counts the panics in flight for each OS thread. A green thread that is suspended in a
 //! destructor while it unwinds would leave its worker's count raised, and every other green thread
 //! of that worker would seem to panic. So the count moves with the green thread: it is taken off
-//! when the thread is suspended ([`set_aside`]) and put back when it goes on ([`put_back`]).
+//! when the thread is suspended ([`set_aside`]) and put back when it resumes ([`put_back`]).
 //!
-//! Stable Rust has no call for that. A *token* does it: a coroutine that does nothing but unwind
-//! and be suspended in the middle. Starting its unwinding adds one to the count of the OS thread
-//! that resumes it, finishing it takes one off, and the two may happen on different OS threads.
-//! The worker finishes tokens until `panicking()` is false, and starts as many later.
+//! Stable Rust has no call for that. A *token* does it: a coroutine that only unwinds and is
+//! suspended in the middle. Starting its unwinding adds one to the count of the OS thread that
+//! resumes it, finishing it takes one off, and the two may happen on different OS threads. The
+//! worker finishes tokens until `panicking()` is false, and starts as many later.
 //!
-//! Where do the first started tokens come from? From a *helper*: an OS thread that runs nothing of
-//! the user's, so its own count does not matter. It starts tokens when there are none, finishes
-//! them when there are many or none has been needed for a while, and ends when its own count is 0
-//! again. A program in which no thread waits while it unwinds never starts it.
+//! The first started tokens come from a *helper*: an OS thread that runs no code of the user's, so
+//! its own count does not matter. It starts tokens when there are none, finishes them when there
+//! are many or none has been needed for a while, and ends when its own count is 0 again. A program
+//! in which no thread waits while it unwinds never starts it.
 //!
 //! If the helper cannot be started (no OS thread or no memory), the count stays raised: the thread
-//! is suspended *unsettled*. Until it goes on, other green threads of the worker may seem to
-//! panic, and their cancellations wait; [`is_exact`] says so. One that seems to panic is suspended
-//! unsettled too, because only the sum of the counts is known. So this lasts, also when there are
-//! OS threads and memory again, until no panic of a green thread of this worker is in flight.
+//! is suspended *unsettled*. Until it resumes, other green threads of the worker may seem to panic,
+//! and their cancellations wait; [`is_exact`] returns false. A thread that seems to panic is
+//! suspended unsettled too, because only the sum of the counts is known. So this state lasts, even
+//! when OS threads and memory are available again, until no panic of a green thread of this worker
+//! is in flight.
 //!
 //! - **PC1** A token's frames are those of [`run`], of std's `catch_unwind` and of the unwinder.
 //!   They hold nothing that belongs to an OS thread: the exception is on the heap, and no function
@@ -32,8 +33,8 @@
 //! - **PC2** A token is in one of the lists, under the lock, or belongs to the one function that
 //!   took it out. So it is resumed by one OS thread at a time, and the lock orders the resumes.
 //! - **PC3** `idle` tokens are suspended outside of an unwinding, `started` ones inside.
-//! - **PC4** Tokens are freed only by the helper, and only when no count is set aside. So a count
-//!   that was set aside finds tokens to be put back with.
+//! - **PC4** Tokens are freed only by the helper, and only when no count is set aside. So there are
+//!   always tokens to put back a count that was set aside.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -53,18 +54,19 @@ const BATCH: usize = 16;
 const MAX_STARTED: usize = 48;
 /// There are never more tokens than this.
 const MAX_TOKENS: usize = 64;
-/// Deeper nesting of panics than anybody has: the count is not the work of nested panics alone.
+/// The largest count that is set aside. No nesting of panics is that deep, so a larger count has
+/// other causes.
 const MAX_DEPTH: u32 = 64;
 /// Started tokens are finished, and the helper ends, when none was needed for this long.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// What the coroutine of a token runs on and looks at.
+/// The state of a token's coroutine.
 struct Core {
     fiber: Fiber,
     ends: Cell<bool>,
 }
 
-/// See the module's text.
+/// A coroutine that carries one panic count; see the module documentation.
 struct Token {
     core: Box<Core>,
     /// The right to the stack that the fiber has.
@@ -75,11 +77,11 @@ struct Token {
 unsafe impl Send for Token {}
 
 thread_local! {
-    /// The token that is resumed for the first time.
+    /// The token that is being resumed for the first time.
     static NEW: Cell<*const Core> = const { Cell::new(ptr::null()) };
 }
 
-/// Gives its worker's `panicking()` back what it took, when the unwinding passes.
+/// Suspends the token in the middle of its unwinding, when it is dropped.
 struct Suspends<'a>(&'a Core);
 
 impl Drop for Suspends<'_> {
@@ -93,26 +95,26 @@ impl Drop for Suspends<'_> {
 /// Unwinds as far as this function, and is suspended on the way.
 #[inline(never)]
 fn unwind_once(core: &Core) {
-    // The payload is ours, and empty.
+    // The payload belongs to this module, and is empty.
     let _caught = catch_unwind(AssertUnwindSafe(|| {
         let _suspends = Suspends(core);
         start_unwinding();
     }));
 }
 
-/// PC1: it uses std's thread-local, and ends before the token is suspended.
+/// PC1: it uses std's thread-local, and returns before the token is suspended.
 #[inline(never)]
 fn start_unwinding() {
     resume_unwind(Box::new(()));
 }
 
-/// PC1: as [`start_unwinding`].
+/// PC1: like [`start_unwinding`].
 #[inline(never)]
 fn new_core() -> *const Core {
     NEW.get()
 }
 
-/// What the coroutine of a token does.
+/// The body of a token's coroutine.
 fn run(started: &Started<'_>) {
     // SAFETY: set by `Token::new`, whose core outlives the coroutine.
     let core = unsafe { &*new_core() };
@@ -128,7 +130,7 @@ fn run(started: &Started<'_>) {
 }
 
 impl Token {
-    /// A token that is idle. None: there is no memory for its stack.
+    /// Creates an idle token. Returns `None` if there is no memory for its stack.
     fn new() -> Option<Token> {
         let right = OwnStack::take(StackSize::from_usable(0)).ok()?;
         let fiber = Fiber::new(right.stack.take()?, run)?;
@@ -145,7 +147,8 @@ impl Token {
         Some(token)
     }
 
-    /// Goes on to the next suspension: starts the unwinding of an idle token, or finishes it.
+    /// Resumes the token until its next suspension: starts the unwinding of an idle token, or
+    /// finishes it.
     fn resume(&self) {
         // SAFETY: PC1 and PC2; it ends only in `end`.
         let ended = unsafe { self.core.fiber.resume() };
@@ -172,13 +175,13 @@ struct Tokens {
     /// How many counts are set aside.
     set_aside: usize,
     has_helper: bool,
-    /// Somebody waits for a started token.
+    /// How many threads wait for a started token.
     wants_started: usize,
-    /// Somebody waits for an idle token.
+    /// How many threads wait for an idle token.
     wants_idle: usize,
-    /// How often the helper could not have a token.
+    /// How often the helper could not get a token.
     refused: u64,
-    /// How often one was taken.
+    /// How often a token was taken.
     taken: u64,
 }
 
@@ -193,9 +196,9 @@ static TOKENS: Mutex<Tokens> = Mutex::new(Tokens {
     refused: 0,
     taken: 0,
 });
-/// The helper has something to do.
+/// Signalled when the helper has work.
 static WORK: Condvar = Condvar::new();
-/// A list is longer than it was.
+/// Signalled when a list has grown.
 static MORE: Condvar = Condvar::new();
 
 fn lock() -> MutexGuard<'static, Tokens> {
@@ -206,7 +209,8 @@ fn wait(on: &Condvar, tokens: MutexGuard<'static, Tokens>) -> MutexGuard<'static
     on.wait(tokens).unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A started token, which counts as a count that is set aside. None: there is no helper.
+/// Takes a started token, and counts it as a count that is set aside. Returns `None` if there is no
+/// helper.
 fn take_started() -> Option<Token> {
     let mut tokens = lock();
     let refused = tokens.refused;
@@ -235,7 +239,7 @@ fn take_started() -> Option<Token> {
     }
 }
 
-/// An idle token for a count that was set aside (PC4).
+/// Takes an idle token for a count that was set aside (PC4).
 fn take_idle() -> Token {
     let mut tokens = lock();
     loop {
@@ -255,7 +259,7 @@ fn take_idle() -> Token {
                 return token;
             }
         }
-        // The helper finishes started ones, or somebody else is about to bring one back.
+        // The helper finishes started ones, or another thread is about to return one.
         tokens.wants_idle += 1;
         WORK.notify_one();
         tokens = wait(&MORE, tokens);
@@ -274,7 +278,7 @@ fn give_idle(token: Token) {
     }
 }
 
-/// A count is no longer set aside.
+/// Returns a started token: its count is no longer set aside.
 fn give_started(token: Token) {
     let mut tokens = lock();
     tokens.set_aside -= 1;
@@ -286,16 +290,17 @@ fn give_started(token: Token) {
     }
 }
 
-/// What the helper does next.
+/// The next step of the helper.
 enum Work {
     Start,
-    /// So many.
+    /// Finish this many tokens.
     Finish(usize),
     Wait,
 }
 
 impl Tokens {
-    /// `own`: the helper's own count, which is that of the started tokens and of those set aside.
+    /// Chooses the helper's next step. `own`: the helper's own count, which is that of the started
+    /// tokens and of those set aside.
     fn work(&self, own: usize) -> Work {
         let can_start = !self.idle.is_empty() || self.made < MAX_TOKENS;
         if self.wants_started > 0 && self.started.is_empty() && can_start {
@@ -303,8 +308,9 @@ impl Tokens {
         } else if self.started.len() > MAX_STARTED {
             Work::Finish(BATCH.min(own))
         } else if self.wants_idle > 0 && self.idle.is_empty() {
-            // Not those that others wait for. With few tokens, the helper would otherwise start and
-            // finish them in turns, and no list would have one while the lock is free.
+            // Tokens that other threads wait for are kept. With few tokens, the helper would
+            // otherwise start and finish them alternately, and no list would have one while the
+            // lock is free.
             match self.started.len().saturating_sub(self.wants_started) {
                 0 => Work::Wait,
                 spare => Work::Finish(spare.min(BATCH).min(own)),
@@ -361,8 +367,8 @@ fn help() {
 }
 
 impl Tokens {
-    /// Takes idle tokens for the helper to start, and says how many more it may make. These count
-    /// as made from now on, so that others do not make them too.
+    /// Takes idle tokens for the helper to start, and returns how many more it may make. These
+    /// count as made from now on, so that other threads do not make them too.
     fn take_batch(&mut self) -> (Vec<Token>, usize) {
         let most = self.made.clamp(2, BATCH);
         let from = self.idle.len().saturating_sub(most);
@@ -373,7 +379,7 @@ impl Tokens {
     }
 }
 
-/// The helper finishes up to `most` started tokens.
+/// Finishes up to `most` started tokens, on the helper.
 fn finish(
     mut tokens: MutexGuard<'static, Tokens>,
     most: usize,
@@ -403,7 +409,8 @@ pub(crate) enum SetAside {
     Unsettled,
 }
 
-/// Takes the count of the running green thread off its OS thread, which is about to run others.
+/// Takes the count of the running green thread off its OS thread, which is about to run other
+/// threads.
 #[cold]
 pub(crate) fn set_aside() -> SetAside {
     if UNSETTLED.get() == 0 {
@@ -428,7 +435,7 @@ fn unsettled() -> SetAside {
     SetAside::Unsettled
 }
 
-/// Puts back what [`set_aside`] took: the green thread goes on.
+/// Puts back the count that [`set_aside`] took: the green thread resumes.
 #[cold]
 pub(crate) fn put_back(aside: SetAside) {
     match aside {
@@ -445,7 +452,7 @@ fn add(count: u32) {
     }
 }
 
-/// How many panics of the calling thread are in flight. None: that is not known.
+/// Returns how many panics of the calling thread are in flight, or `None` if that is not known.
 #[cold]
 pub(crate) fn depth() -> Option<u32> {
     let aside = set_aside();
@@ -456,7 +463,7 @@ pub(crate) fn depth() -> Option<u32> {
     }
 }
 
-/// Whether `panicking()` is about the running green thread alone.
+/// Returns whether `panicking()` is about the running green thread alone.
 pub(crate) fn is_exact() -> bool {
     UNSETTLED.get() == 0
 }
@@ -465,7 +472,7 @@ pub(crate) fn is_exact() -> bool {
 mod tests {
     use super::*;
 
-    /// The helper must not go round with the only token when one thread waits for a started one
+    /// The helper must not use the only token alternately when one thread waits for a started one
     /// and another for an idle one: neither would find it.
     #[test]
     fn the_helper_leaves_a_started_token_to_the_thread_that_waits_for_it() {
@@ -487,8 +494,7 @@ mod tests {
         tokens.started.drain(..).for_each(Token::end);
     }
 
-    /// Threads and the helper together make no more tokens than there may be, however they
-    /// interleave.
+    /// Threads and the helper together make at most `MAX_TOKENS` tokens, however they interleave.
     #[test]
     fn what_the_helper_may_make_counts_at_once() {
         let mut tokens = Tokens {
