@@ -3,9 +3,9 @@
 //!
 //! L1. Only its worker writes it, when the worker falls asleep and when it is awake again; any
 //!     thread reads it.
-//! L2. `changed` is written after `share`, and read before it. So a reader that sees the state
-//!     since a moment sees the share up to that moment, or a later one; if it mixes two of them,
-//!     only that reading is wrong, and by one period of sleep or work.
+//! L2. `changed` is written after `share`, and read before it. So a reader that sees when the
+//!     present state began sees the share up to that moment, or up to a later one; if it mixes two
+//!     of them, only that reading is wrong, and by one period of sleep or work.
 //!
 //! The state since the last change needs no write: the worker slept, or it was busy. So a worker
 //! that one thread keeps computing looks busier all the time, although it gets to no bookkeeping.

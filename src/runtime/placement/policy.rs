@@ -328,8 +328,8 @@ pub(crate) fn place(
         0 => (own + 1) % workers,
         turn => usize::from(turn - 1) % workers,
     };
-    // Where the spawners are spread already, their threads stay with them; in a burst, counts keep
-    // threads that were spawned together on one worker.
+    // Where the spawners are spread already, their threads stay with them; in a burst, placement by
+    // counts keeps threads that were spawned in succession on the same worker.
     let is_crowd = record.has_several_spawners() && view(own).live > MAX_BY_TURNS;
     let by_counts = is_crowd || queued >= BURST || record.conduct() == Conduct::Talks;
     if by_counts {

@@ -4,7 +4,7 @@
 //! An entry is one word, a tag of 48 bits and a [`Record`] of 16, so that it is read and written as
 //! a whole. Everything is a hint: if two workers write one entry at the same time, one of the
 //! writes is lost; two sites with the same tag share a record; and a site that finds no free entry
-//! takes that of another one. The worst consequence is that a thread is placed badly.
+//! takes that of another site. The worst consequence is that a thread is placed badly.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -15,7 +15,7 @@ use crate::sys::clock::Tick;
 
 /// How long a worker spins before it sleeps: about what it costs to be woken.
 pub(super) const SPIN_BEFORE_PARK: Tick = 40_000;
-/// The longest sleep, wake-up included, that spinning would have been worth avoiding.
+/// The longest sleep, its wake-up included, that is short: to spin instead would have paid.
 const SHORT_SLEEP: Tick = 150_000;
 /// How many short sleeps in a row make spinning likely to pay.
 const SHORT_STREAK: u32 = 4;

@@ -371,7 +371,7 @@ impl Shared {
             .is_ok()
     }
 
-    /// Uncounts a thread that has ended, or that was not spawned after all.
+    /// Releases the slot of a thread that has ended, or that was not spawned after all.
     #[inline]
     pub(crate) fn release_slot(&self) {
         if self.config.max_threads != usize::MAX {
@@ -400,9 +400,9 @@ impl Shared {
     }
 
     /// Returns the worker for a thread that will live long, as that of a connection does: the one
-    /// with fewer placed threads, and if equal, with fewer live threads of any kind. The current
-    /// load of the workers does not decide: of many threads that arrive at once, none has shown
-    /// what it will cost.
+    /// with fewer placed threads, and if equal, with fewer live threads of any kind. A slightly
+    /// lower load does not decide: of many threads that arrive at once, none has shown what it will
+    /// cost.
     pub(crate) fn place(&self, now: Tick) -> usize {
         self.emptier_of_two(now, |peer| {
             (peer.placed.load(Ordering::Relaxed), peer.live())

@@ -59,7 +59,7 @@ impl Stealer {
         }
     }
 
-    /// Whether this worker is the stealer.
+    /// Returns whether this worker is the stealer.
     pub(super) fn is_active(&self) -> bool {
         self.is_active.get()
     }

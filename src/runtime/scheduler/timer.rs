@@ -56,7 +56,7 @@ impl Timers {
         NEVER
     }
 
-    /// Adds or moves forward the entry of `green`, which has parked with a deadline.
+    /// Adds the entry of `green`, which has parked with a deadline, or makes it earlier if needed.
     #[inline]
     pub(crate) fn arm(&mut self, green: &ThreadInner) {
         let at = green.deadline.get();

@@ -36,7 +36,7 @@ pub(crate) struct Unstarted(pub(crate) ThreadRef);
 pub(crate) struct UnstartedQueue {
     own: Ring,
     remote: SegQueue<Unstarted>,
-    /// Whether the next thread is taken from `remote`. Only the worker uses this.
+    /// Whether the last turn was that of `remote`. Only the worker uses this.
     turn: AtomicBool,
     extra: AtomicUsize,
     shared: SegQueue<Unstarted>,

@@ -55,7 +55,7 @@ use crate::sys::poll::timer_slack::TimerSlack;
 
 /// After this many steps in a row the worker does maintenance: messages, timers, the reactor.
 const STEPS_PER_BATCH: u32 = 64;
-/// How many new threads are started in a batch that the ready threads have used up.
+/// How many new threads are started after a batch whose steps the ready threads have used up.
 const STARTS_PER_BATCH: u32 = 16;
 /// How often the reactor is polled while there is always something to run.
 const POLL_EVERY: Tick = 50_000;
@@ -80,7 +80,7 @@ pub(crate) struct WorkerLoop {
     stealer: Stealer,
     cancelled: Cell<bool>,
     out_of_stacks: Cell<bool>,
-    /// The time at which stacks last ran out.
+    /// The time of the last failed attempt to get a stack.
     short_since: Cell<Tick>,
     /// Threads that were ready to start here, and nowhere else, when there was no stack for them.
     /// They are in state `Ready`, and in no queue.
@@ -511,7 +511,7 @@ impl WorkerLoop {
         self.cx.ready() > 0 || (!self.out_of_stacks.get() && has_startable())
     }
 
-    /// Polls what has to be polled between batches, when there is always something to run.
+    /// Does the periodic work between batches of a worker that always has something to run.
     fn maintenance(&self) {
         let now = self.tick();
         if now.saturating_sub(self.polled.get()) >= POLL_EVERY {

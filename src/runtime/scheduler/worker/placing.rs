@@ -214,7 +214,7 @@ impl WorkerLoop {
         }
     }
 
-    /// Uncounts a thread that was placed here and has ended.
+    /// Stops counting a thread that was placed here, when it ends.
     fn leave_place(&self) {
         let WorkerShared {
             placed,
