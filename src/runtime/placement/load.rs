@@ -1,38 +1,39 @@
-//! How busy a worker has been of late: the part of about the last second in which it did not sleep.
+//! Measures how busy a worker has been of late: the part of about the last second in which it did
+//! not sleep.
 //!
-//! L1. Its worker alone writes it, when it falls asleep and when it is awake again; any thread
-//!     reads it.
-//! L2. `changed` is written after `share`, and read before it. So whoever sees the state since a
-//!     moment sees the share up to that moment, or a later one; mixing two of them errs for one
-//!     reading, and by one spell.
+//! L1. Only its worker writes it, when the worker falls asleep and when it is awake again; any
+//!     thread reads it.
+//! L2. `changed` is written after `share`, and read before it. So a reader that sees when the
+//!     present state began sees the share up to that moment, or up to a later one; if it mixes two
+//!     of them, only that reading is wrong, and by one period of sleep or work.
 //!
-//! What has happened since the last change is known without it having been written: it slept, or it
-//! was busy. So a worker that one thread keeps computing looks busier all the time, though it gets
-//! to no bookkeeping.
+//! The state since the last change needs no write: the worker slept, or it was busy. So a worker
+//! that one thread keeps computing looks busier all the time, although it gets to no bookkeeping.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::sys::clock::Tick;
 
-/// A spell as long as this counts as much as all that was before.
+/// A period of this length counts as much as all the time before it.
 const LOAD_WINDOW: f64 = 1e9;
-/// A difference below this part of a core is none: that much comes of accepting many connections at
-/// once, and passes.
+/// A difference below this part of a core is ignored: accepting many connections at once causes
+/// that much, and it passes.
 const MIN_DIFFERENCE: f64 = 0.25;
-/// What a worker without any room has left all the same.
+/// The part of its core that a fully busy worker is assumed to have left.
 const MIN_SPARE: f64 = 0.02;
 
-/// See the module's text.
+/// The load of one worker; see the module's text.
 #[derive(Debug)]
 pub(crate) struct Load {
-    /// The part of the past that it was awake, up to the last change; the bits of an `f64`.
+    /// The part of the past in which the worker was awake, up to the last change; the bits of an
+    /// `f64`.
     share: AtomicU64,
-    /// When it fell asleep or awoke last, doubled; odd: it sleeps since then.
+    /// When the worker last fell asleep or awoke, doubled; odd if it sleeps since then.
     changed: AtomicU64,
 }
 
 impl Load {
-    /// Of a worker that has done nothing yet.
+    /// Creates the load of a worker that has done nothing yet.
     pub(crate) fn new(now: Tick) -> Load {
         Load {
             share: AtomicU64::new(0f64.to_bits()),
@@ -40,19 +41,19 @@ impl Load {
         }
     }
 
-    /// Its worker (L1): it goes to sleep now.
+    /// Records that the worker goes to sleep now; only the worker calls it (L1).
     #[inline]
     pub(crate) fn falls_asleep(&self, now: Tick) {
         self.change(now, 1);
     }
 
-    /// Its worker (L1): it is awake again.
+    /// Records that the worker is awake again; only the worker calls it (L1).
     #[inline]
     pub(crate) fn awakes(&self, now: Tick) {
         self.change(now, 0);
     }
 
-    /// Whether it sleeps, or has been woken and is not awake yet.
+    /// Returns whether the worker sleeps, or has been woken and is not awake yet.
     #[inline]
     pub(crate) fn sleeps(&self) -> bool {
         self.changed.load(Ordering::Relaxed) & 1 == 1
@@ -65,7 +66,8 @@ impl Load {
         self.changed.store(now << 1 | asleep, Ordering::Release);
     }
 
-    /// From 0, always asleep, to 1, never.
+    /// Returns the part of its time that the worker is awake: from 0, always asleep, to 1, never
+    /// asleep.
     #[inline]
     fn share(&self, now: Tick) -> f64 {
         // L2.
@@ -76,7 +78,7 @@ impl Load {
         share + (is_busy - share) * (since / (since + LOAD_WINDOW))
     }
 
-    /// What is left of its core, if one of the two has clearly more left than the other.
+    /// Returns what is left of the two cores, if one has clearly more left than the other.
     pub(crate) fn rooms(&self, other: &Load, now: Tick) -> Option<(f64, f64)> {
         let (mine, others) = (self.share(now), other.share(now));
         let room = |share: f64| (1.0 - share).max(MIN_SPARE);
@@ -90,7 +92,7 @@ mod tests {
 
     const MS: Tick = 1_000_000;
 
-    /// It works and sleeps by turns until `end`.
+    /// Alternates between work and sleep until `end`.
     fn go_on(load: &Load, from: Tick, end: Tick, works: Tick, sleeps: Tick) {
         let mut now = from;
         while now < end {

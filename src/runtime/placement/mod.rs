@@ -1,4 +1,4 @@
-//! On which worker a new thread starts: the policy, and what it is decided from.
+//! Decides on which worker a new thread starts: the policy and its inputs.
 
 pub(super) mod load;
 pub(super) mod policy;

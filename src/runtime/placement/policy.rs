@@ -1,9 +1,8 @@
-//! The policy of placement: on which worker a new thread starts, decided from counts and times
-//! alone.
+//! The placement policy: decides on which worker a new thread starts, from counts and times alone.
 //!
-//! A started thread never changes its worker, so the start is the only chance to spread load. What
-//! a thread will do is not known when it is spawned; what the threads of the same *spawn site* did
-//! before is. A site is a place in the source together with the type of the closure. Its [`Record`]
+//! A started thread never changes its worker, so the start is the only chance to spread load. When
+//! a thread is spawned, its behaviour is not known, but that of earlier threads of the same *spawn
+//! site* is. A site is a place in the source together with the type of the closure. Its [`Record`]
 //! says how its threads have behaved:
 //!
 //! | conduct | meaning | where its threads start |
@@ -14,49 +13,55 @@
 //! | `Computes` | its first step takes [`LONG_STEP`] or more | on the first idle worker |
 //! | `Talks` | its steps are tiny, and it waits for other threads | on the spawner's worker, if few live there |
 //!
-//! Threads of an unknown site lie in the spawner's queue of shared threads until an idle worker
+//! Threads of an unknown site stay in the spawner's queue of shared threads until an idle worker
 //! takes one, or until the spawner waits and its worker finds out what the first of them does
 //! ([`settle`], [`Deferral`]).
 //!
 //! Nothing here reads a clock, an atomic or another file, so that the simulator
 //! (`benches/placement`) runs this very source.
 
-/// A first step of this length (in nanoseconds) is a computation: about what it costs to wake a
-/// worker.
+/// The length (in nanoseconds) from which a first step is a computation: about what it costs to
+/// wake a worker.
 pub(crate) const LONG_STEP: u64 = 20_000;
-/// A first step of this length is one even if the thread then waits: what comes late once may be an
-/// interruption.
+/// The length (in nanoseconds) from which a first step is a computation even if the thread then
+/// waits. It is longer because a single delay may be an interruption.
 pub(crate) const LONG_STEP_BEFORE_WAIT: u64 = 500_000;
-/// A thread that waits, but has ended after this time, is not worth another worker.
+/// A thread that waits, but has ended within this time (in nanoseconds), is not worth another
+/// worker.
 pub(crate) const BRIEF_LIFE: u64 = 50_000;
-/// How long a worker leaves a shared thread to an idle worker that has been woken for it: longer
-/// than the system keeps that one from its core for another process.
+/// How long (in nanoseconds) a worker leaves a shared thread to an idle worker that was woken for
+/// it: longer than the system keeps the idle worker from its core for another process.
 pub(crate) const MAX_DEFERRAL: u64 = 10_000_000;
-/// The same while no worker is idle: one may be about to be.
+/// How long (in nanoseconds) a worker leaves a shared thread to others while no worker is idle: one
+/// may be about to become idle.
 pub(crate) const SHORT_DEFERRAL: u64 = 50_000;
-/// A worker that has got to none of its new threads for this long stays in one step.
+/// A worker that has started none of its new threads for this long (in nanoseconds) is in one long
+/// step.
 pub(crate) const STUCK_AFTER: u64 = 1_000_000;
-/// With this many unstarted threads of its own a spawner has a burst to share by counts.
+/// The number of unstarted threads of its own from which a spawner has a burst, which is spread by
+/// counts.
 pub(crate) const BURST: usize = 64;
-/// How long a worker leaves several threads of unknown sites to idle ones: for as long as a few
-/// wake-ups take. Then it starts one to see what it does.
+/// How long (in nanoseconds) a worker leaves several threads of unknown sites to idle workers: as
+/// long as a few wake-ups take. Then it starts one to see what it does.
 pub(crate) const UNKNOWN_DEFERRAL: u64 = 200_000;
-/// How long (in nanoseconds) a worker holds threads of unknown sites back from others: until its
-/// spawner waits and the first of them has shown what it does, as a rule.
+/// How long (in nanoseconds) a worker holds threads of unknown sites back from others. This is
+/// usually enough for its spawner to wait and the first of them to show what it does.
 pub(crate) const MAX_HOLD: u64 = 200_000;
-/// Steps of this mean length (in nanoseconds) cost less than a message to another core.
+/// Steps whose mean length is at most this (in nanoseconds) cost less than a message to another
+/// core.
 const TINY_STEP: u64 = 3_000;
-/// A first step in which a budget of exchanges was used up is one of exchanges only, if it is not
-/// longer than this.
+/// The longest first step (in nanoseconds) that counts as one of exchanges only, if it used up a
+/// budget of exchanges.
 const BUSY_EXCHANGE: u64 = 60_000;
-/// So many steps of a thread after its first tell what it waits for.
+/// How many steps of a thread after its first are sampled to tell whether it talks.
 const SAMPLE_STEPS: u32 = 16;
-/// Threads that talk stay with their spawner as long as no more than these live there.
+/// Threads that talk stay with their spawner as long as no more than this many live there.
 const TALKERS: usize = 8;
-/// Where several workers spawn at one site, turns decide as long as no more than these live on the
-/// spawner's.
+/// Where several workers spawn at one site, threads are placed in turns as long as no more than
+/// this many live on the spawner's worker.
 const MAX_BY_TURNS: usize = 16;
-/// As [`TALKERS`], for those that are there already when the first of them shows it.
+/// The limit that replaces [`TALKERS`] for threads that are spawned already when the first of them
+/// is seen to talk.
 const TALKERS_AT_ONCE: usize = 24;
 
 /// How the threads of a site have behaved so far.
@@ -65,7 +70,7 @@ const TALKERS_AT_ONCE: usize = 24;
 pub(crate) enum Conduct {
     /// None has shown it yet.
     Unknown,
-    /// They end in their first step, soon.
+    /// They end in their first step, after a short time.
     Short,
     /// They wait in their first step.
     Waits,
@@ -76,8 +81,8 @@ pub(crate) enum Conduct {
 }
 
 impl Conduct {
-    /// What a thread has shown whose first step took `step` nanoseconds and ended it or not.
-    /// `exchanged`: it has used up a budget of exchanges.
+    /// Returns what a thread has shown whose first step took `step` nanoseconds. `has_ended`: the
+    /// step ended the thread. `exchanged`: the step used up a budget of exchanges.
     pub(crate) fn shown(step: u64, has_ended: bool, exchanged: bool) -> Conduct {
         match (step, has_ended) {
             (LONG_STEP_BEFORE_WAIT.., _) | (LONG_STEP.., true) => Conduct::Computes,
@@ -88,19 +93,19 @@ impl Conduct {
     }
 }
 
-/// Some steps of a thread after its first one: how many, how many were of exchanges, and how long
-/// they took in all.
+/// The steps of a thread after its first one: how many, how many were exchanges, and their total
+/// length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sample(pub(crate) u32);
 
 impl Sample {
     const EXCHANGE: u32 = 1 << 8;
     const BUSY_SHIFT: u32 = 16;
-    /// Busy time is kept in units of so many nanoseconds.
+    /// The unit of the busy time, in nanoseconds.
     const BUSY_UNIT: u64 = 64;
 
-    /// After one more step. `is_exchange`: it ended in a wait for another thread, or used up a
-    /// budget of exchanges.
+    /// Returns the sample with one more step. `is_exchange`: the step ended in a wait for another
+    /// thread, or used up a budget of exchanges.
     pub(crate) fn with(self, step: u64, is_exchange: bool) -> Sample {
         let busy = u64::from(self.0 >> Self::BUSY_SHIFT) + step.div_ceil(Self::BUSY_UNIT);
         let exchange = if is_exchange { Self::EXCHANGE } else { 0 };
@@ -108,7 +113,7 @@ impl Sample {
         Sample(((busy.min(0xFFFF) as u32) << Self::BUSY_SHIFT) | counts)
     }
 
-    /// Whether the thread talks, once there are steps enough to tell.
+    /// Returns whether the thread talks, or `None` while there are too few steps to tell.
     pub(crate) fn talks(self) -> Option<bool> {
         let steps = self.0 & 0xFF;
         if steps < SAMPLE_STEPS {
@@ -120,14 +125,14 @@ impl Sample {
     }
 }
 
-/// What is known of a site, in 16 bits: the conduct (3 bits), a flag (1), the confidence (3),
-/// whether several workers spawn there (1), and the worker that has (8).
+/// The record of a site, in 16 bits: the conduct (3 bits), a flag (1), the confidence (3), whether
+/// several workers spawn there (1), and the worker that has spawned there (8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Record(pub(crate) u16);
 
 const CONDUCT: u16 = 0b111;
-/// Of an unknown site: one of its threads is on its way. Of one whose threads wait: they do not
-/// live long.
+/// If the conduct is `Unknown`: a thread of the site has been spawned. If it is `Waits`: the
+/// threads do not live long.
 const FLAG: u16 = 0b1000;
 const CONFIDENCE: u16 = 0b111_0000;
 const STEP: u16 = 0b1_0000;
@@ -135,12 +140,12 @@ const SEVERAL: u16 = 0b1000_0000;
 const SPAWNER_SHIFT: u32 = 8;
 
 impl Record {
-    /// Of a site that has not been seen before.
+    /// The record of a site that has not been seen before.
     pub(crate) const NEW: Record = Record(0);
-    /// Of a site whose threads have all been short for a while.
+    /// The record of a site whose threads have all been short for a while.
     pub(crate) const SURELY_SHORT: Record = Record(Conduct::Short as u16 | CONFIDENCE);
 
-    /// How its threads behave.
+    /// Returns how the threads of the site behave.
     pub(crate) fn conduct(self) -> Conduct {
         match self.0 & CONDUCT {
             0 => Conduct::Unknown,
@@ -151,21 +156,22 @@ impl Record {
         }
     }
 
-    /// Whether nothing is known of it, and no thread of it is on its way.
+    /// Returns whether nothing is known of the site, and no thread of it has been spawned.
     pub(crate) fn is_unseen(self) -> bool {
         self.conduct() == Conduct::Unknown && !self.flag()
     }
 
-    /// Whether its threads have behaved alike for a while, in a way that needs no clock to be seen.
+    /// Returns whether the threads have behaved alike for a while, in a way that is seen without a
+    /// clock.
     #[inline(always)]
     pub(crate) fn is_sure(self) -> bool {
-        // A site whose threads live only briefly is timed, so that the first one that lives is
-        // noticed.
+        // A site whose threads live only briefly is timed, so that the first thread that lives
+        // longer is noticed.
         let known = self.0 & (CONDUCT | FLAG | CONFIDENCE);
         known == Record::SURELY_SHORT.0 || known == Conduct::Waits as u16 | CONFIDENCE
     }
 
-    /// Whether its threads are short.
+    /// Returns whether the threads of the site are short.
     #[inline(always)]
     pub(crate) fn is_short(self) -> bool {
         self.0 & CONDUCT == Conduct::Short as u16
@@ -176,7 +182,7 @@ impl Record {
     }
 
     fn with(self, conduct: Conduct, confidence: u16) -> Record {
-        // A short site is compared as a whole, so it keeps nothing else.
+        // The record of a short site is compared as a whole, so it keeps no other bits.
         let kept = match conduct {
             Conduct::Short => 0,
             _ => self.0 & !(CONDUCT | FLAG | CONFIDENCE),
@@ -184,21 +190,22 @@ impl Record {
         Record(kept | conduct as u16 | (confidence * STEP))
     }
 
-    /// After one more thread of it has shown, in its first step, what it does.
+    /// Returns the record after one more thread of the site has shown its conduct in its first
+    /// step.
     pub(crate) fn observed(self, seen: Conduct) -> Record {
         let (conduct, confidence) = (self.conduct(), self.confidence());
         if (conduct, seen) == (Conduct::Talks, Conduct::Waits) {
-            // As threads that talk do. Whether they still do their next steps tell.
+            // Threads that talk wait, too. Their next steps tell whether they still talk.
             return self;
         }
         if seen == conduct {
             // The flag stays.
             return Record(self.0 & !CONFIDENCE | ((confidence + 1).min(7) * STEP));
         }
-        // A computation that is taken for a short thread holds others up; the reverse costs a
+        // To take a computation for a short thread delays other threads; the reverse costs only a
         // wake-up.
         let doubt = match (conduct, seen) {
-            // A thread that waits at once is none that would hold up its worker for good.
+            // A thread that waits at once would not block its worker for long.
             (Conduct::Unknown | Conduct::Talks, _) | (Conduct::Computes, Conduct::Waits) => 8,
             (_, Conduct::Computes) => 4,
             (Conduct::Short, _) => 3,
@@ -207,12 +214,13 @@ impl Record {
         match confidence.checked_sub(doubt) {
             Some(left) => Record(self.0 & !CONFIDENCE | (left * STEP)),
             None if seen == Conduct::Short => self.with(seen, 0),
-            // In a pool, those that come when all jobs are done are short.
+            // Pool threads that start when all jobs are done are short.
             None => self.with(seen, 6),
         }
     }
 
-    /// After a thread of it that has waited has ended, `life` nanoseconds after its start.
+    /// Returns the record after a thread of the site that has waited ended, `life` nanoseconds
+    /// after its start.
     pub(crate) fn lived(self, life: u64) -> Record {
         match self.conduct() {
             Conduct::Waits if life < BRIEF_LIFE => Record(self.0 | FLAG),
@@ -221,7 +229,7 @@ impl Record {
         }
     }
 
-    /// After some more steps of a thread of it have told whether it talks.
+    /// Returns the record after some more steps of a thread have told whether it talks.
     pub(crate) fn sampled(self, talks: bool) -> Record {
         match (self.conduct(), talks) {
             (Conduct::Waits, true) => self.with(Conduct::Talks, 2),
@@ -230,8 +238,8 @@ impl Record {
         }
     }
 
-    /// After the worker `index` has spawned there, if that is worth noting: short sites note
-    /// nothing.
+    /// Returns the record after the worker `index` has spawned at the site. Callers skip it for
+    /// short sites, which record no spawner.
     pub(crate) fn spawned_by(self, index: usize) -> Record {
         if self.0 & SEVERAL != 0 {
             return self;
@@ -258,34 +266,34 @@ impl Record {
     }
 }
 
-/// What the policy sees of a worker.
+/// The policy's view of a worker.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View {
-    /// Threads that live there or are on their way there; of the spawner's worker, also what waits
-    /// in its queue.
+    /// Threads that live there or are on their way there; for the spawner's worker, also those that
+    /// wait in its queue.
     pub(crate) live: usize,
     /// It has been in one step for [`STUCK_AFTER`].
     pub(crate) is_stuck: bool,
 }
 
-/// Where a new thread goes.
+/// The destination of a new thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// To the spawner's queue, as all short threads.
+    /// The spawner's queue, as for all short threads.
     Local,
-    /// To this worker, which may be the spawner's, for life: others take it only if that worker
-    /// does not get to it for long.
+    /// This worker, which may be the spawner's, for life: another worker takes the thread only if
+    /// that worker does not start it for long.
     At(usize),
-    /// To the spawner's queue of shared threads: one sleeping worker is woken, and the first worker
-    /// that is idle starts it.
+    /// The spawner's queue of shared threads: one sleeping worker is woken, and the first idle
+    /// worker starts the thread.
     Shared,
 }
 
-/// Where a thread of a site with this record starts; `record` is from before the spawn.
+/// Decides where a thread of a site with this record starts; `record` is from before the spawn.
 ///
-/// `own` is the spawner's worker, `queued` how many of its threads wait there to be started, and
-/// `shared` how many of them for an idle worker; `cursor` belongs to the site and the spawner's
-/// worker, 0 at first. `view` views a worker.
+/// `own` is the spawner's worker, `queued` the number of threads in its own queue that have not
+/// started, and `shared` the number of its threads that wait for an idle worker. `cursor` belongs
+/// to the site and the spawner's worker, and is 0 at first. `view` returns the view of a worker.
 pub(crate) fn place(
     record: Record,
     own: usize,
@@ -301,8 +309,8 @@ pub(crate) fn place(
         Conduct::Computes => return Place::Shared,
         Conduct::Talks if view(own).live <= TALKERS => return Place::Local,
         Conduct::Unknown if record.is_unseen() => {
-            // It may be a computation, which would hold up the spawner: so not here, unless fewer
-            // live here than on each of some others.
+            // The thread may be a computation, which would delay the spawner. So it does not start
+            // here, unless fewer threads live here than on each of some other workers.
             let live = view(own).live;
             let fewest = sample(own, *cursor, workers)
                 .map(|index| view(index).live)
@@ -320,8 +328,8 @@ pub(crate) fn place(
         0 => (own + 1) % workers,
         turn => usize::from(turn - 1) % workers,
     };
-    // Where the spawners are spread already, their threads stay with them; in a burst, counts keep
-    // neighbours together.
+    // Where the spawners are spread already, their threads stay with them; in a burst, placement by
+    // counts keeps threads that were spawned in succession on the same worker.
     let is_crowd = record.has_several_spawners() && view(own).live > MAX_BY_TURNS;
     let by_counts = is_crowd || queued >= BURST || record.conduct() == Conduct::Talks;
     if by_counts {
@@ -347,7 +355,8 @@ pub(crate) fn place(
     Place::At(index)
 }
 
-/// How many more threads of a burst stay after one that does, `queued` of which wait already.
+/// Returns how many more threads of a burst stay after one that does; `queued` threads wait
+/// already.
 pub(crate) fn keeps(queued: usize) -> usize {
     if queued >= BURST { queued / 16 } else { 0 }
 }
@@ -356,7 +365,7 @@ fn turn_of(index: usize) -> u16 {
     index as u16 + 1
 }
 
-/// Some of the other workers, beginning with the one whose turn it is.
+/// Returns some of the other workers, beginning with the one whose turn it is.
 fn sample(own: usize, cursor: u16, workers: usize) -> impl Iterator<Item = usize> {
     let first = match cursor {
         0 => own + 1,
@@ -367,36 +376,36 @@ fn sample(own: usize, cursor: u16, workers: usize) -> impl Iterator<Item = usize
         .filter(move |&index| index != own)
 }
 
-/// What waits on a worker while it decides about its shared threads: whom a computation would hold
-/// up.
+/// The threads that wait on a worker while it decides about its shared threads. A computation that
+/// started there would delay them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Parked {
-    /// Nothing.
+    /// No thread.
     Nothing,
-    /// Their spawner alone, for the end of threads.
+    /// Only the spawner, for the end of threads.
     Joiner,
-    /// Their spawner alone, for the answer to what it has just sent.
+    /// Only the spawner, for the answer to what it has just sent.
     Asker,
-    /// Their spawner, for other threads, and threads that talk.
+    /// The spawner, for other threads, and threads that talk.
     Talkers,
     /// Threads that may go on at any time.
     Others,
 }
 
-/// Where a shared thread goes that its worker looks at once more.
+/// The destination of a shared thread that its worker decides about once more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Settled {
-    /// To the spawner's queue.
+    /// The spawner's queue.
     Here,
-    /// Where [`place`] says.
+    /// The destination that [`place`] returns.
     Anew,
-    /// It stays where it is.
+    /// The queue of shared threads, where it is already.
     Shared,
 }
 
-/// Where a shared thread of a site with this record goes, when its spawner's worker has nothing
-/// else to run. `is_awaited`: somebody waits for its end; `is_only`: there is no other shared
-/// thread; `live` threads live on that worker.
+/// Decides where a shared thread of a site with this record goes, when its spawner's worker has
+/// nothing else to run. `is_awaited`: another thread waits for its end; `is_only`: there is no
+/// other shared thread; `live` threads live on that worker.
 pub(crate) fn settle(
     record: Record,
     parked: Parked,
@@ -409,7 +418,7 @@ pub(crate) fn settle(
         Conduct::Talks if live <= TALKERS_AT_ONCE => Settled::Here,
         Conduct::Talks | Conduct::Waits => Settled::Anew,
         Conduct::Computes => Settled::Shared,
-        // What waits here goes on only after it.
+        // Where these cases return `Here`, the waiting threads go on only after this thread.
         Conduct::Unknown => match parked {
             Parked::Joiner if is_awaited => Settled::Here,
             Parked::Asker if is_only => Settled::Here,
@@ -419,7 +428,7 @@ pub(crate) fn settle(
     }
 }
 
-/// What a worker with nothing else to run knows when it decides whether to start a shared thread of
+/// The state on which a worker with nothing else to run decides whether to start a shared thread of
 /// its own queue.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deferral {
@@ -429,14 +438,14 @@ pub(crate) struct Deferral {
     pub(crate) unknown: usize,
     /// How many other workers sleep, wake up or look for work.
     pub(crate) idle: usize,
-    /// Whom a computation would hold up.
+    /// The threads that a computation would delay.
     pub(crate) parked: Parked,
-    /// For how long (in nanoseconds) it has left them to others.
+    /// How long (in nanoseconds) it has left the threads to other workers.
     pub(crate) deferred: u64,
 }
 
 impl Deferral {
-    /// How long it leaves them to others in all; 0: it does not.
+    /// Returns how long the worker leaves the threads to others in total; 0 if it does not.
     pub(crate) fn patience(&self) -> u64 {
         let is_known = self.unknown == 0;
         let are_many = self.shared > 2 * self.idle.max(1);
@@ -451,7 +460,7 @@ impl Deferral {
         }
     }
 
-    /// Whether it starts one.
+    /// Returns whether the worker starts one of them.
     pub(crate) fn starts(&self) -> bool {
         self.deferred >= self.patience()
     }
@@ -481,7 +490,7 @@ mod tests {
             Computes
         );
         assert_eq!(after(&[[Waits; 1].as_slice(), &[Short; 8]].concat()), Short);
-        // A tree: nine of ten are leaves.
+        // A tree: nine of ten threads are leaves.
         let tree: Vec<_> = (0..1000)
             .map(|n| if n % 10 == 0 { Waits } else { Short })
             .collect();
@@ -540,11 +549,12 @@ mod tests {
     fn a_thread_of_an_unknown_site_starts_where_it_holds_up_nothing() {
         let settle =
             |parked, is_awaited, is_only| settle(Record::NEW, parked, is_awaited, is_only, 1);
-        // A spawner that joins it, asks it, or talks with others that wait for it.
+        // A spawner that joins the thread, waits for its answer, or talks with others that wait for
+        // it.
         assert_eq!(settle(Parked::Joiner, true, false), Settled::Here);
         assert_eq!(settle(Parked::Asker, false, true), Settled::Here);
         assert_eq!(settle(Parked::Talkers, false, false), Settled::Here);
-        // One that joins another thread, or sleeps.
+        // A spawner that joins another thread, or sleeps.
         assert_eq!(settle(Parked::Joiner, false, false), Settled::Shared);
         assert_eq!(settle(Parked::Others, true, true), Settled::Shared);
     }

@@ -1,34 +1,34 @@
-//! What is known of each spawn site, in a table that all workers of a runtime read: one load a
+//! A table of the record of each spawn site, which all workers of a runtime read with one load per
 //! spawn.
 //!
-//! An entry is one word, a tag of 48 bits and a [`Record`] of 16, so that it is read and written
-//! whole. Everything is a hint: of two workers that write one entry at the same time, one has
-//! written in vain; two sites with the same tag share a record; and a site that finds no entry left
-//! takes that of another one. None of that can do more than place a thread badly.
+//! An entry is one word, a tag of 48 bits and a [`Record`] of 16, so that it is read and written as
+//! a whole. Everything is a hint: if two workers write one entry at the same time, one of the
+//! writes is lost; two sites with the same tag share a record; and a site that finds no free entry
+//! takes that of another site. The worst consequence is that a thread is placed badly.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::policy::Record;
 
-/// A power of two.
+/// The number of entries; a power of two.
 pub(crate) const ENTRIES: usize = 512;
-/// Entries that lie in one cache line, among which a site may have its own.
+/// How many entries are in one cache line; a site may use any of the line that its hash selects.
 const GROUP: usize = 8;
 const RECORD_BITS: u32 = 16;
 
-/// The number of an entry. [`NO_SITE`] stands for threads of whom nothing is to be known.
+/// The number of an entry. [`NO_SITE`] stands for threads whose conduct is not recorded.
 pub(crate) type Site = u16;
 
-/// The entry that is no site's: it says that its threads are short, and never changes.
+/// The entry that belongs to no site: it says that its threads are short, and never changes.
 pub(crate) const NO_SITE: Site = 0;
 
-/// The name of a site: its place in the source and the type of the closure, as one word.
+/// Returns the key of a site: its place in the source and the type of the closure, as one word.
 #[inline(always)]
 pub(crate) fn key(place: usize, kind: usize) -> u64 {
     (place as u64) ^ (kind as u64).rotate_left(20)
 }
 
-/// See the module's text.
+/// The records of all spawn sites; see the module's text.
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct Sites {
@@ -47,28 +47,29 @@ impl Sites {
         &self.entries[usize::from(site) % ENTRIES]
     }
 
-    /// What is known of the threads of `site`.
+    /// Returns the record of `site`.
     #[inline(always)]
     pub(crate) fn record(&self, site: Site) -> Record {
         Record(self.entry(site).load(Ordering::Relaxed) as u16)
     }
 
-    /// The entry of the site `key`, and what is known of it.
+    /// Returns the entry of the site `key`, and its record.
     #[inline(always)]
     pub(crate) fn find(&self, key: u64) -> (Site, Record) {
-        // Odd, so the lower bits of the product are as many different ones as those of the key.
+        // The factor is odd, so the lower bits of the product take as many different values as
+        // those of the key.
         let hash = key.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let site = (hash >> (64 - ENTRIES.trailing_zeros())) as Site;
         let entry = self.entry(site).load(Ordering::Relaxed);
-        // The tag of `NO_SITE` is 0, as that of an entry without a site: nearly no key has it, and
-        // neither does harm.
+        // The tag of `NO_SITE` is 0, as is that of an unused entry. Hardly any key has that tag,
+        // and a match with either does no harm.
         if (entry ^ (hash << RECORD_BITS)) >> RECORD_BITS == 0 {
             return (site, Record(entry as u16));
         }
         self.find_nearby(hash, site)
     }
 
-    /// Looks at the other entries of the group, and takes one for it if it has none.
+    /// Searches the other entries of the group, and takes one for the site if it has none.
     #[cold]
     #[inline(never)]
     fn find_nearby(&self, hash: u64, first: Site) -> (Site, Record) {
@@ -91,7 +92,7 @@ impl Sites {
         (site, Record::NEW)
     }
 
-    /// Notes what has been learned, if that changes anything.
+    /// Applies `change` to the record of `site`, and writes it if that changes anything.
     pub(crate) fn note(&self, site: Site, change: impl Fn(Record) -> Record) {
         if site == NO_SITE {
             return;

@@ -1,31 +1,32 @@
-//! Whether a worker with nothing to run stays awake for a moment, because another worker is about
-//! to give it something.
+//! Decides whether a worker with nothing to run spins for a moment before it sleeps, because
+//! another worker is about to send it a message.
 //!
 //! Waking a sleeping core costs some 30 µs on a virtual machine, a hundred times what the message
 //! itself takes. So a worker whose last sleeps were all short, and were ended by messages and not
-//! by sockets or timers, looks at its inbox for as long before it sleeps. Where that does not pay
-//! (the sender has to run on the very core that is kept busy looking) it is tried ever more rarely.
+//! by sockets or timers, watches its remote queue for about that long before it sleeps. Where
+//! spinning does not pay (the sender has to run on the very core that is kept busy), it is tried
+//! ever more rarely.
 //!
-//! The owner's alone.
+//! Only the owning worker uses this.
 
 use std::cell::Cell;
 
 use crate::sys::clock::Tick;
 
-/// How long a worker looks before it sleeps: about what it costs to be woken.
+/// How long a worker spins before it sleeps: about what it costs to be woken.
 pub(super) const SPIN_BEFORE_PARK: Tick = 40_000;
-/// A sleep that would have been worth staying awake for, its wake-up included.
+/// The longest sleep, its wake-up included, that is short: to spin instead would have paid.
 const SHORT_SLEEP: Tick = 150_000;
-/// So many short sleeps in a row are a pattern.
+/// How many short sleeps in a row make spinning likely to pay.
 const SHORT_STREAK: u32 = 4;
-/// After failures it takes up to so many.
+/// The most short sleeps in a row that are required after failed spins.
 const MAX_BACKOFF: u32 = 4096;
 
 #[derive(Debug)]
 pub(super) struct AdaptiveSpin {
     /// Short sleeps in a row.
     short: Cell<u32>,
-    /// How many of them it takes.
+    /// How many short sleeps in a row are required before the worker spins.
     needed: Cell<u32>,
 }
 
@@ -41,7 +42,7 @@ impl AdaptiveSpin {
         self.short.get() >= self.needed.get()
     }
 
-    /// A sleep took so long, and was ended by a message or by something else.
+    /// Records a sleep that lasted `took`. `by_message`: a message ended it.
     pub(super) fn record_sleep(&self, took: Tick, by_message: bool) {
         self.short.set(if by_message && took <= SHORT_SLEEP {
             self.short.get().saturating_add(1)
@@ -50,7 +51,7 @@ impl AdaptiveSpin {
         });
     }
 
-    /// It stayed awake, and something came, or nothing did.
+    /// Records a spin. `came`: work arrived during it.
     pub(super) fn record_spin(&self, came: bool) {
         if came {
             self.needed.set((self.needed.get() / 2).max(SHORT_STREAK));

@@ -1,31 +1,31 @@
-//! Who sleeps, and who looks up from time to time: how a spawn is noticed by other workers without
-//! waking one each time.
+//! Counts the sleeping workers and marks the stealer, so that other workers notice a spawn although
+//! not every spawn wakes one.
 //!
 //! A spawner:
 //!
-//! 1. pushes an unstarted thread to its own queue, then a full fence;
-//! 2. if somebody sleeps and no stealer is up, rings one sleeper's notifier
+//! 1. pushes an unstarted thread to its own queue, then issues a full fence;
+//! 2. if a worker sleeps and there is no active stealer, wakes one sleeper through its notifier
 //!    ([`Idle::should_wake`]).
 //!
 //! A worker that goes to sleep:
 //!
-//! 3. counts itself ([`Idle::enter`]), prepares its notifier (which fences);
-//! 4. looks at the others' queues. If there is something, it becomes the stealer, unless there is
-//!    one ([`Idle::try_become_stealer`]), and sleeps for a nap only; else it sleeps until its
-//!    notifier rings, and looks again.
+//! 3. counts itself ([`Idle::enter`]) and prepares its notifier (which fences);
+//! 4. looks at the queues of the others. If one has a thread, the worker becomes the stealer,
+//!    unless there is one already ([`Idle::try_become_stealer`]), and sleeps for a short time only;
+//!    otherwise it sleeps until its notifier wakes it, and looks again.
 //!
-//! A stealer that has seen nothing for long:
+//! A stealer that has seen no unstarted thread for long:
 //!
-//! 5. takes its mark away, fences ([`Idle::stop_stealing`]), and looks once more.
+//! 5. clears the stealer mark, fences ([`Idle::stop_stealing`]), and looks once more.
 //!
 //! Either the spawner sees the sleeper (2 sees 3) or the sleeper sees the queue (4 sees 1); and
-//! either the spawner sees that no stealer is up (2 sees 5) or the stealer sees the queue (5 sees
-//! 1). So while there is an unstarted thread in an awake worker's queue and a worker that sleeps,
-//! somebody looks.
+//! either the spawner sees that there is no active stealer (2 sees 5) or the stealer sees the queue
+//! (5 sees 1). So while there is an unstarted thread in the queue of an awake worker and another
+//! worker sleeps, some worker looks at that queue.
 
 use crate::shim::{AtomicBool, AtomicUsize, Ordering, fence};
 
-/// One a runtime.
+/// The idle state of one runtime.
 #[derive(Debug)]
 pub(crate) struct Idle {
     asleep: AtomicUsize,
@@ -40,37 +40,37 @@ impl Idle {
         }
     }
 
-    /// Step 2, after the push of step 1.
+    /// Returns whether the spawner has to wake a worker: step 2, after the push of step 1.
     #[inline]
     pub(crate) fn should_wake(&self) -> bool {
         fence(Ordering::SeqCst);
         self.asleep.load(Ordering::Relaxed) > 0 && !self.stealer.load(Ordering::Relaxed)
     }
 
-    /// Whether somebody sleeps, after something was pushed that every worker looks at before it
-    /// sleeps.
+    /// Returns whether a worker sleeps. Called after a push to a queue that every worker checks
+    /// before it sleeps.
     #[inline]
     pub(crate) fn has_sleepers(&self) -> bool {
         fence(Ordering::SeqCst);
         self.asleep.load(Ordering::Relaxed) > 0
     }
 
-    /// Step 3, before the notifier is prepared.
+    /// Counts the calling worker as asleep: step 3, before the notifier is prepared.
     pub(crate) fn enter(&self) {
         self.asleep.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Awake again.
+    /// Counts the calling worker as awake again.
     pub(crate) fn leave(&self) {
         self.asleep.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Step 4. True: the caller is the stealer now.
+    /// Tries to make the calling worker the stealer: step 4. Returns true if it is the stealer now.
     pub(crate) fn try_become_stealer(&self) -> bool {
         !self.stealer.swap(true, Ordering::Relaxed)
     }
 
-    /// Step 5; the caller was the stealer, and looks once more.
+    /// Clears the stealer mark: step 5. The caller was the stealer, and must look once more.
     pub(crate) fn stop_stealing(&self) {
         self.stealer.store(false, Ordering::Relaxed);
         fence(Ordering::SeqCst);
@@ -93,8 +93,8 @@ mod loom_tests {
 
     impl World {
         fn spawn(&self) {
-            // The queue is a linearisable one; that it orders nothing else is the point of the
-            // fences.
+            // The real queue is linearisable. This one orders nothing else, so that the model tests
+            // the fences alone.
             self.queue.fetch_add(1, Ordering::Relaxed);
             if self.idle.should_wake() {
                 self.notifier.wake();
@@ -105,8 +105,8 @@ mod loom_tests {
             self.queue.load(Ordering::Relaxed) > 0
         }
 
-        /// Sleeps until it has seen the queue: a spawn that nobody sees is a deadlock, which loom
-        /// reports.
+        /// Sleeps until it has seen the queue. A spawn that no worker sees is a deadlock, which
+        /// loom reports.
         fn sleep_until_seen(&self, wakeup: &Flag) {
             loop {
                 self.idle.enter();
@@ -145,14 +145,14 @@ mod loom_tests {
         });
     }
 
-    /// As `Shared::push_shared` and `WorkerLoop::take_shared` do it: `queue` is the count of shared
-    /// threads. The spawner leaves its thread to the sleeper; whether a stealer is up does not
-    /// matter.
+    /// Follows `Shared::push_shared` and `WorkerLoop::take_shared`: `queue` is the count of shared
+    /// threads. The spawner leaves its thread to the sleeper; whether there is an active stealer
+    /// does not matter.
     #[test]
     fn loom_a_shared_thread_is_taken() {
         loom::model(|| {
             let (world, wakeup) = world();
-            // A stealer that would not look for it.
+            // This stealer would not look for the shared thread.
             assert!(world.idle.try_become_stealer());
             let spawner = world.clone();
             let spawner = thread::spawn(move || {
@@ -166,8 +166,8 @@ mod loom_tests {
         });
     }
 
-    /// Two workers are asleep or about to be, and one that takes a shared thread wakes the other
-    /// for the next one.
+    /// Two workers are asleep or about to sleep, and a worker that takes a shared thread wakes the
+    /// other worker for the next one.
     #[test]
     fn loom_taker_of_a_shared_thread_wakes_the_next_worker() {
         let mut model = loom::model::Builder::new();
@@ -194,7 +194,8 @@ mod loom_tests {
             let workers = [0, 1].map(|index| {
                 let (world, wakeup) = (idle.clone(), wakeups[index].clone());
                 thread::spawn(move || {
-                    // Each takes one, and then computes for good: so each has to be reached.
+                    // Each worker takes one thread and then computes forever, so both workers have
+                    // to be woken.
                     loop {
                         let take = |n: usize| n.checked_sub(1);
                         if let Ok(before) =
@@ -234,8 +235,8 @@ mod loom_tests {
             assert!(world.idle.try_become_stealer());
             let spawner = world.clone();
             let spawner = thread::spawn(move || spawner.spawn());
-            // As `WorkerLoop::rest` and `check_queues` do it: asleep, with the notifier prepared,
-            // when it lies down.
+            // Follows `WorkerLoop::park_worker` and `check_queues`: the stealer stops stealing when
+            // it counts as asleep and its notifier is prepared.
             world.idle.enter();
             world.notifier.prepare();
             world.idle.stop_stealing();

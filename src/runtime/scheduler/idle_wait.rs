@@ -1,9 +1,8 @@
 //! Green threads that wait until their worker has nothing else to run: `wait_idle`.
 //!
-//! I1. All of it belongs to one worker: its own threads line up, it tells them. Nothing here is
-//!     shared.
-//! I2. Whoever lines up leaves by itself, on every way out; being told does not take anybody out of
-//!     the line.
+//! I1. All of it belongs to one worker: its own green threads enqueue themselves, and it notifies
+//!     them. Nothing here is shared.
+//! I2. A waiter removes itself from the queue on every way out; a notification does not remove it.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -11,7 +10,7 @@ use std::panic::Location;
 
 use crate::green::{Reason, ThreadInner, ThreadRef, Wait, park};
 
-/// Those of one worker, the first to come first.
+/// FIFO queue of the idle waiters of one worker.
 pub(super) struct IdleWaiters {
     waiters: RefCell<VecDeque<IdleWaiter>>,
 }
@@ -32,8 +31,8 @@ impl IdleWaiters {
         !self.waiters.borrow().is_empty()
     }
 
-    /// The worker has nothing to run: it is the turn of the first. One at a time, because then
-    /// there is something to run.
+    /// Notifies the first waiter; called when the worker has nothing to run. Only one at a time,
+    /// because the worker then has something to run again.
     pub(super) fn notify(&self) {
         if let Some(waiter) = self.waiters.borrow_mut().front_mut() {
             waiter.notified = true;
@@ -41,9 +40,9 @@ impl IdleWaiters {
         }
     }
 
-    /// Suspends `green`, on which the caller runs, until it is told.
+    /// Suspends `green`, on which the caller runs, until it is notified.
     pub(super) fn wait(&self, green: &ThreadInner, at: &'static Location<'static>) {
-        /// I2.
+        /// Removes the waiter from the queue on every way out (I2).
         struct Leave<'a>(&'a IdleWaiters, &'a ThreadInner);
         impl Drop for Leave<'_> {
             fn drop(&mut self) {

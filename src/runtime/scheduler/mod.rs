@@ -1,5 +1,5 @@
-//! The workers: the loop that runs green threads, the queues of what has not started, sleeping and
-//! waking.
+//! The scheduler: the worker loop that runs green threads, the queues of unstarted threads, and how
+//! workers sleep and are woken.
 
 pub(crate) mod idle;
 mod ring;

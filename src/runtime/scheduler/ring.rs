@@ -2,24 +2,23 @@
     unsafe_code,
     reason = "a buffer that grows while others may read the old one"
 )]
-//! A queue of words with one owner: the owner pushes and pops, anybody takes. First in, first out.
-//! It grows.
+//! A growable FIFO queue of words with one owner: the owner pushes and pops, any thread takes.
 //!
-//! `head` and `tail` count what was ever taken and pushed. A push is a store of the word and a
-//! store of `tail`; whoever wants the oldest reads it, and then moves `head` on by a
-//! compare-and-swap, with which it is theirs. So a push costs no read-modify-write, and an empty
-//! queue costs two loads.
+//! `head` counts the words that were ever taken, `tail` those that were ever pushed. A push is a
+//! store of the word and a store of `tail`; a thread that takes the oldest word reads it, and then
+//! claims it by advancing `head` with a compare-and-swap. So a push costs no read-modify-write, and
+//! the check for an empty queue costs two loads.
 //!
 //! - **RI1** Only the owner, one OS thread at a time, calls `push`, `pop` and `trim`; only these
 //!   change `tail`, `buffer` and `retired`.
 //! - **RI2** The words from `head` up to `tail` are in `buffer`, each at its number modulo the
-//!   places; the owner writes to the place of a word only when it has seen `head` beyond that. Who
-//!   reads a place and then moves `head` has read the right word, even from a buffer that was
-//!   replaced meanwhile: what is in it stays as it was, and a later word is announced by `tail`
-//!   after its buffer.
-//! - **RI3** A buffer that was replaced is freed by the owner when it sees no visitor after the
-//!   replacement. A visitor counts itself and fences before it reads `buffer`; the owner replaces,
-//!   fences and looks: either it sees the visitor, or that one sees the new buffer.
+//!   number of places; the owner writes to the place of a word only when it has seen `head` beyond
+//!   that word. A thread that reads a place and then advances `head` has read the right word, even
+//!   from a buffer that was replaced meanwhile: the contents of a replaced buffer do not change,
+//!   and a later word is announced by `tail` after its buffer.
+//! - **RI3** The owner frees a replaced buffer when it sees no visitor after the replacement. A
+//!   visitor counts itself and fences before it reads `buffer`; the owner replaces, fences and
+//!   reads the count: either the owner sees the visitor, or the visitor sees the new buffer.
 //!
 //! The models are `loom_each_word_is_taken_once`, `loom_the_last_word_has_one_taker` and
 //! `loom_what_a_word_stands_for_is_seen`.
@@ -29,19 +28,19 @@ use std::fmt;
 
 use crate::shim::{AtomicPtr, AtomicUsize, Ordering, fence};
 
-/// A power of two, as are the places of every buffer.
+/// The smallest number of places; a power of two, as for every buffer.
 const MIN_CAPACITY: usize = if cfg!(loom) { 1 } else { 256 };
 
 struct Buffer {
     places: Box<[AtomicUsize]>,
-    /// Read by who reads a place, and written by who frees the buffer: so a model sees who comes
-    /// too late (RI3).
+    /// Read by every access to a place, and written when the buffer is freed, so that a model
+    /// detects an access after the free (RI3).
     #[cfg(loom)]
     life: loom::cell::UnsafeCell<()>,
 }
 
 impl Buffer {
-    /// The place of the word of that number.
+    /// Returns the place of the word with that number.
     #[inline(always)]
     fn place(&self, number: usize) -> &AtomicUsize {
         #[cfg(loom)]
@@ -49,11 +48,14 @@ impl Buffer {
         &self.places[number & (self.places.len() - 1)]
     }
 
+    /// Frees a buffer.
+    ///
     /// # Safety
     ///
-    /// `fresh` made it, and nobody uses it any more.
+    /// `fresh` made it, and no thread uses it any more.
     unsafe fn free(this: *mut Buffer) {
-        // What a model has freed too early is there still, so that it says so and does not crash.
+        // Under loom the memory is kept, so that a buffer freed too early is reported and does not
+        // crash.
         #[cfg(loom)]
         // SAFETY: by the contract.
         unsafe { &*this }.life.with_mut(|_| ());
@@ -63,10 +65,10 @@ impl Buffer {
     }
 }
 
-/// See the module's text.
+/// The queue; see the module's text.
 pub(crate) struct Ring {
     head: AtomicUsize,
-    /// Apart from what others write.
+    /// On a cache line apart from the fields that other threads write.
     owners: Owners,
     visitors: AtomicUsize,
 }
@@ -78,7 +80,7 @@ struct Owners {
     retired: UnsafeCell<Vec<*mut Buffer>>,
 }
 
-// SAFETY: RI1 says who touches `retired`; the rest is atomic.
+// SAFETY: only the owner uses `retired` (RI1); the rest is atomic.
 unsafe impl Send for Ring {}
 // SAFETY: as above.
 unsafe impl Sync for Ring {}
@@ -104,12 +106,12 @@ impl Ring {
         }
     }
 
-    /// How many there are; exact for the owner if nobody takes.
+    /// Returns how many words there are; exact for the owner while no other thread takes.
     #[inline]
     pub(crate) fn len(&self) -> usize {
         let head = self.head.load(Ordering::Acquire);
         let tail = self.owners.tail.load(Ordering::Acquire);
-        // `tail` is the younger reading, and never behind `head`.
+        // `tail` is read after `head`, and is never behind it.
         tail.wrapping_sub(head)
     }
 
@@ -126,7 +128,7 @@ impl Ring {
     #[inline]
     pub(crate) unsafe fn push(&self, word: usize) {
         let tail = self.owners.tail.load(Ordering::Relaxed);
-        // Acquire: what is read from the places before `head` has been read (RI2).
+        // Acquire: other threads have finished reading the places before `head` (RI2).
         let head = self.head.load(Ordering::Acquire);
         let mut buffer = self.owners.buffer.load(Ordering::Relaxed);
         // SAFETY: RI3, the owner frees it.
@@ -138,8 +140,8 @@ impl Ring {
         // SAFETY: RI3.
         let buffer = unsafe { &*buffer };
         buffer.place(tail).store(word, Ordering::Relaxed);
-        // Release: who sees the number sees the word, what it stands for, and the buffer that it is
-        // in.
+        // Release: a thread that sees the number sees the word, what the word stands for, and the
+        // buffer that holds it.
         self.owners
             .tail
             .store(tail.wrapping_add(1), Ordering::Release);
@@ -157,14 +159,14 @@ impl Ring {
             if head == self.owners.tail.load(Ordering::Relaxed) {
                 return None;
             }
-            // The owner's own buffer is there.
+            // The owner alone frees buffers, so the current one is valid here.
             if let Some(word) = self.claim(head) {
                 return Some(word);
             }
         }
     }
 
-    /// Takes the oldest word; for everybody.
+    /// Takes the oldest word; any thread may call this.
     pub(crate) fn take(&self) -> Option<usize> {
         self.visitors.fetch_add(1, Ordering::Relaxed);
         // RI3.
@@ -184,8 +186,8 @@ impl Ring {
         word
     }
 
-    /// Reads word number `head`, which `tail` has announced, and takes it, unless somebody else
-    /// has.
+    /// Reads word number `head`, which `tail` has announced, and takes it, unless another thread
+    /// has taken it.
     #[inline]
     fn claim(&self, head: usize) -> Option<usize> {
         let buffer = self.owners.buffer.load(Ordering::Acquire);
@@ -204,7 +206,7 @@ impl Ring {
             .map(|_| word)
     }
 
-    /// Gives memory back after a crowd has passed.
+    /// Gives memory back after the queue has been long.
     ///
     /// # Safety
     ///
@@ -223,7 +225,8 @@ impl Ring {
         }
     }
 
-    /// A buffer with so many places, which are enough, in the place of the present one.
+    /// Replaces the buffer by one with `places` places, which must be enough, and returns the new
+    /// one.
     ///
     /// # Safety
     ///
@@ -234,7 +237,7 @@ impl Ring {
         let old = self.owners.buffer.load(Ordering::Relaxed);
         // SAFETY: RI3, the owner frees it.
         let from = unsafe { &*old };
-        // SAFETY: just made, and nobody else's yet.
+        // SAFETY: just allocated, and not shared yet.
         let to = unsafe { &*new };
         let tail = self.owners.tail.load(Ordering::Relaxed);
         let mut number = self.head.load(Ordering::Acquire);
@@ -243,7 +246,7 @@ impl Ring {
             to.place(number).store(word, Ordering::Relaxed);
             number = number.wrapping_add(1);
         }
-        // Release: who sees the buffer sees what is in it.
+        // Release: a thread that sees the buffer sees its contents.
         self.owners.buffer.store(new, Ordering::Release);
         // SAFETY: RI1.
         unsafe { &mut *self.owners.retired.get() }.push(old);
@@ -252,6 +255,8 @@ impl Ring {
         new
     }
 
+    /// Frees the retired buffers if there are no visitors.
+    ///
     /// # Safety
     ///
     /// RI1: the caller is the owner.
@@ -277,7 +282,7 @@ impl Drop for Ring {
         let buffer = self.owners.buffer.load(Ordering::Relaxed);
         self.owners.retired.get_mut().push(buffer);
         for old in self.owners.retired.get_mut().drain(..) {
-            // SAFETY: nobody else is there any more; each is in this list once.
+            // SAFETY: no other thread has access any more; each buffer is in this list once.
             unsafe { Buffer::free(old) };
         }
     }
@@ -295,14 +300,15 @@ mod loom_tests {
     use loom::sync::Arc;
     use loom::thread;
 
-    /// So many changes of thread where none has to be find all that more of them found.
+    /// Limits involuntary thread switches to three, which finds everything that a higher limit has
+    /// found.
     fn model(f: impl Fn() + Sync + Send + 'static) {
         let mut builder = loom::model::Builder::new();
         builder.preemption_bound = Some(3);
         builder.check(f);
     }
 
-    /// Two places are needed, so the buffer is replaced, and shrunk again.
+    /// The words need two places, so the buffer is replaced, and shrunk again.
     #[test]
     fn loom_each_word_is_taken_once() {
         model(|| {

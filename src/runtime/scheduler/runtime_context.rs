@@ -1,11 +1,12 @@
 #![allow(unsafe_code, reason = "a pointer from the home to its context")]
-//! What the code that runs on a worker may ask of it: its runtime, its reactor, what waits for it
-//! to be idle.
+//! What code that runs on a worker can reach through it: the runtime, the reactor, and the queue of
+//! idle waiters.
 //!
-//! It stands below the worker's loop, so that whatever asks does not import the loop.
+//! This module does not depend on the worker's loop, so that its users do not have to import the
+//! loop.
 //!
-//! CX1. `cx.context` points to a `RuntimeContext` that outlives the time for which the home is
-//!      entered, or is null.
+//! CX1. `cx.context` is null, or points to a `RuntimeContext` that lives for as long as `cx` is
+//!      entered.
 
 use std::panic::Location;
 use std::sync::Arc;
@@ -15,16 +16,16 @@ use super::shared::Shared;
 use crate::green::WorkerContext;
 use crate::runtime::io::reactor::ReactorHandle;
 
-/// See the module's text.
+/// The runtime, reactor and idle waiters of one worker; see the module's text.
 pub(crate) struct RuntimeContext {
     pub(crate) shared: Arc<Shared>,
     pub(crate) reactor_handle: Arc<ReactorHandle>,
-    /// Those that wait until there is nothing else to run.
+    /// The threads that wait until there is nothing else to run.
     pub(super) idle_waiters: IdleWaiters,
 }
 
 impl RuntimeContext {
-    /// That of the worker whose home this is.
+    /// Returns the context of the worker that `cx` belongs to.
     #[inline(always)]
     pub(crate) fn of(cx: &WorkerContext) -> Option<&RuntimeContext> {
         // SAFETY: CX1.

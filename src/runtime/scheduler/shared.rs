@@ -1,16 +1,16 @@
-//! What the workers of one runtime share: who they are, what waits to be started, who sleeps, and
-//! how far the runtime's life has come.
+//! State that the workers of one runtime share: the list of workers, the unstarted threads, the
+//! sleeping workers, and the runtime's phase.
 //!
-//! Two kinds of queue, two types. What has not started is an [`Unstarted`] in some worker's
-//! `unstarted` queue, where any worker may take it; starting consumes it, and what has started is
-//! known to its own worker's run queue only. So a started thread cannot be stolen.
+//! There are two kinds of queue, with two types. An unstarted thread is an [`Unstarted`] in the
+//! `unstarted` queue of some worker, where any worker may take it. Starting consumes it, and a
+//! started thread is only in the run queue of its own worker. So a started thread cannot be stolen.
 //!
-//! Counting: each worker counts what it spawned and what it finished, each counter written by its
-//! worker alone. Threads that were spawned from outside are counted in `external`.
+//! Counting: each worker counts what it spawned and what it finished, and is the only one that
+//! writes its counters. Threads that were spawned from outside are counted in `external`.
 //!
-//! Q1. [`Shared::is_quiet`] reads all that has finished *before* all that was spawned. A thread is
-//!     counted as spawned before it can end, and what it spawned is counted before it has finished;
-//!     so if the sums are equal, nothing was alive at the moment between the two readings
+//! Q1. [`Shared::is_quiet`] reads all `finished` counters *before* all `spawned` counters. A thread
+//!     is counted as spawned before it can end, and what it spawned is counted before it has
+//!     finished; so if the sums are equal, nothing was alive at the moment between the two readings
 //!     (Mattern's counting argument, "Algorithms for distributed termination detection", 1987).
 
 mod assign;
@@ -31,31 +31,32 @@ use crate::runtime::placement::sites::Sites;
 use crate::shim::lock;
 use crate::sys::clock::{self, NEVER, Tick};
 
-/// What others may know of a worker, and give it.
+/// Worker state that other threads read, and through which they hand threads to the worker.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct WorkerShared {
-    // What placement looks at lies in one cache line.
+    // The fields that placement reads are in one cache line.
     pub(crate) finished: AtomicUsize,
-    /// How many were started here: how the stealer sees that nothing moves.
+    /// How many threads were started here. If it does not change, the stealer sees that the worker
+    /// starts none.
     pub(crate) started: AtomicUsize,
-    /// How many threads were placed here ([`Shared::place`]), and have not ended nor been taken by
-    /// another worker.
+    /// How many threads were placed here ([`Shared::place`]) and have neither ended nor been taken
+    /// by another worker.
     pub(crate) placed: AtomicUsize,
-    /// Those of them that have started.
+    /// How many of the placed threads have started.
     pub(crate) placed_started: AtomicUsize,
     pub(crate) load: Load,
-    /// It has nothing to run and looks for work.
+    /// Whether the worker has nothing to run and looks for work.
     pub(crate) is_searching: AtomicBool,
-    /// Since when its worker holds its shared threads back from others, to see what the first one
-    /// does; 0 if it does not.
+    /// The time since when the worker holds its shared threads back from others, to see what the
+    /// first one does; 0 if it does not.
     pub(crate) held_since: AtomicU64,
     pub(crate) spawned: AtomicUsize,
     pub(crate) unstarted: UnstartedQueue,
     pub(crate) remote: &'static Remote,
-    /// Its worker resumes no thread any more.
+    /// Whether the worker resumes no more threads.
     pub(crate) halted: AtomicBool,
-    /// The system's number of its OS thread; 0 before it has started.
+    /// The kernel's thread ID of the worker's OS thread; 0 before it has started.
     pub(crate) os_thread: AtomicI32,
 }
 
@@ -77,7 +78,7 @@ impl WorkerShared {
         }
     }
 
-    /// How many have started here and not ended.
+    /// Returns how many threads have started here and not ended.
     pub(crate) fn started_live(&self) -> usize {
         let finished = self.finished.load(Ordering::Relaxed);
         self.started
@@ -85,23 +86,23 @@ impl WorkerShared {
             .saturating_sub(finished)
     }
 
-    /// How many live here, or are to stay here when they have started.
+    /// Returns how many threads live here, or have been placed here and will start.
     pub(crate) fn residents(&self) -> usize {
         self.started_live() + self.placed_unstarted()
     }
 
-    /// Whether it sleeps, wakes up, or looks for work.
+    /// Returns whether the worker sleeps, wakes up, or looks for work.
     pub(crate) fn is_idle(&self) -> bool {
         self.load.sleeps() || self.is_searching.load(Ordering::Relaxed)
     }
 
-    /// Whether its worker holds its shared threads back.
+    /// Returns whether the worker holds its shared threads back.
     fn holds_shared(&self) -> bool {
         let since = self.held_since.load(Ordering::Relaxed);
         since != 0 && clock::now().saturating_sub(since) < MAX_HOLD
     }
 
-    /// How many that were placed here have not started.
+    /// Returns how many threads that were placed here have not started.
     pub(crate) fn placed_unstarted(&self) -> usize {
         let placed_started = self.placed_started.load(Ordering::Relaxed);
         self.placed
@@ -109,67 +110,69 @@ impl WorkerShared {
             .saturating_sub(placed_started)
     }
 
-    /// How many green threads live here or will start here.
+    /// Returns how many green threads live here or will start here.
     pub(crate) fn live(&self) -> usize {
         self.started_live() + self.unstarted.len()
     }
 }
 
-/// How far the life of a runtime has come.
+/// The phase of a runtime's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Phase {
     /// Threads run.
     Open,
-    /// Whatever lives is cancelled.
+    /// All live threads are cancelled.
     Closing,
-    /// Workers with nothing left go.
+    /// Workers without live threads exit.
     Ended,
-    /// Workers resume nothing any more. Those with nothing left go; the others stay as they are.
+    /// Workers resume no more threads. Those without live threads exit; the others keep theirs
+    /// suspended.
     Abandoned,
 }
 
-/// The runtimes that there are, for dumps.
+/// The runtimes of the process, for dumps.
 static RUNTIMES: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
 
-/// A dump shows this runtime from now on.
+/// Adds this runtime to those that a dump shows.
 pub(crate) fn enlist(shared: &Arc<Shared>) {
     let mut runtimes = lock(&RUNTIMES);
     runtimes.retain(|runtime| runtime.strong_count() > 0);
     runtimes.push(Arc::downgrade(shared));
 }
 
-/// The runtimes that have not ended, oldest first.
+/// Returns the runtimes that have not ended, oldest first.
 pub(crate) fn runtimes() -> Vec<Arc<Shared>> {
     let runtimes = lock(&RUNTIMES);
     runtimes.iter().filter_map(Weak::upgrade).collect()
 }
 
-/// Shared by the workers, the handles and the runtime itself.
+/// State shared by the workers, the handles and the runtime itself.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) peers: Box<[WorkerShared]>,
     pub(crate) config: Config,
     pub(crate) pool: Arc<Pool>,
-    /// This runtime among those of the process.
+    /// The number of this runtime within the process.
     pub(crate) group: usize,
     pub(crate) external: AtomicUsize,
-    /// Ended unstarted, because the runtime had.
+    /// How many threads were dropped without starting because the runtime had ended.
     discarded: AtomicUsize,
-    /// Alive or reserved, counted only if there is a limit.
+    /// How many threads are alive or reserved; counted only if there is a limit.
     limited: AtomicUsize,
     phase: AtomicU8,
     pub(crate) idle: Idle,
     pub(crate) sites: Sites,
-    /// How many threads in all queues the first idle worker is to start; counted before they are
-    /// pushed.
+    /// How many threads in all queues the first idle worker is to start; each is counted before it
+    /// is pushed.
     waiting_shared: AtomicUsize,
-    /// Somebody waits in `wait_quiet`: workers that fall asleep tell.
+    /// How many callers wait in `wait_quiet`. If there are any, workers that fall asleep notify
+    /// them.
     watched: AtomicUsize,
     quiet: Mutex<()>,
     quieter: Condvar,
     turn: AtomicUsize,
-    /// The deadlock that has ended the runtime.
+    /// The report of the deadlock that has ended the runtime.
     pub(crate) deadlock: OnceLock<Box<str>>,
 }
 
@@ -196,7 +199,7 @@ impl Shared {
         }
     }
 
-    /// The number of the worker that has this mailbox.
+    /// Returns the number of the worker that owns `remote`.
     pub(crate) fn worker_with(&self, remote: *const Remote) -> Option<usize> {
         let is_its = |peer: &WorkerShared| std::ptr::eq(peer.remote, remote);
         self.peers.iter().position(is_its)
@@ -214,7 +217,7 @@ impl Shared {
         }
     }
 
-    /// Goes on to `phase`, and wakes every worker to see it.
+    /// Advances to `phase`, and wakes every worker so that it sees the new phase.
     pub(crate) fn advance(&self, phase: Phase) {
         self.phase.fetch_max(phase as u8, Ordering::AcqRel);
         for peer in &self.peers {
@@ -224,7 +227,7 @@ impl Shared {
         self.quieter.notify_all();
     }
 
-    /// No worker resumes a thread any more.
+    /// Advances to [`Phase::Abandoned`]: no worker resumes a thread any more.
     pub(crate) fn abandon(&self) {
         for peer in &self.peers {
             peer.halted.store(true, Ordering::Relaxed);
@@ -232,7 +235,8 @@ impl Shared {
         self.advance(Phase::Abandoned);
     }
 
-    /// Blocks the calling OS thread for `period`, or until the runtime ends: true.
+    /// Blocks the calling OS thread for `period`, or until the runtime ends; returns whether it has
+    /// ended.
     pub(crate) fn sleep_unless_ended(&self, period: Duration) -> bool {
         let guard = self
             .quiet
@@ -262,23 +266,24 @@ impl Shared {
         inside + self.external.load(Ordering::Acquire)
     }
 
-    /// How many green threads are alive; exact when nothing moves.
+    /// Returns how many green threads are alive; exact while none is spawned and none ends.
     pub(crate) fn live(&self) -> usize {
         let finished = self.finished();
         self.spawned().saturating_sub(finished)
     }
 
-    /// Whether nothing was alive at some moment of this call (Q1).
+    /// Returns whether nothing was alive at some moment of this call (Q1).
     pub(crate) fn is_quiet(&self) -> bool {
         self.live() == 0
     }
 
-    /// Whether no wake-up is on its way to a worker.
+    /// Returns whether no wake-up is on its way to a worker.
     pub(crate) fn has_no_mail(&self) -> bool {
         self.peers.iter().all(|peer| peer.remote.queue.is_empty())
     }
 
-    /// A worker has nothing to do: somebody may want to know.
+    /// Notifies the callers of `wait_quiet` if nothing is alive; called by a worker with nothing to
+    /// run.
     pub(crate) fn notify_quiet(&self) {
         if self.watched.load(Ordering::Relaxed) > 0 && self.is_quiet() {
             drop(lock(&self.quiet));
@@ -287,7 +292,7 @@ impl Shared {
     }
 
     /// Blocks the calling OS thread until nothing is alive, or until nothing has ended for
-    /// `patience`.
+    /// `patience`. Returns whether nothing is alive.
     pub(crate) fn wait_quiet(&self, patience: Duration) -> bool {
         let mut finished = self.finished();
         loop {
@@ -298,16 +303,17 @@ impl Shared {
             if now == finished {
                 return self.is_quiet();
             }
-            // The patience counts from the last one that ended.
+            // The patience counts from the last thread that ended.
             finished = now;
         }
     }
 
-    /// Blocks the calling OS thread until nothing is alive, or until `deadline`.
+    /// Blocks the calling OS thread until nothing is alive, or until `deadline`. Returns whether
+    /// nothing is alive.
     pub(crate) fn wait_quiet_until(&self, deadline: Tick) -> bool {
         self.watched.fetch_add(1, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        // Workers that slept already look again, and tell.
+        // Wakes workers that slept already, so that they look again and notify.
         for peer in &self.peers {
             peer.remote.notifier.wake();
         }
@@ -351,7 +357,7 @@ impl Shared {
         self.config.max_threads == usize::MAX
     }
 
-    /// Counts a thread that is about to be spawned; false: the limit is reached.
+    /// Counts a thread that is about to be spawned; returns false if the limit is reached.
     #[inline]
     pub(crate) fn acquire_slot(&self) -> bool {
         let limit = self.config.max_threads;
@@ -365,7 +371,7 @@ impl Shared {
             .is_ok()
     }
 
-    /// A thread has ended, or was not spawned after all.
+    /// Releases the slot of a thread that has ended, or that was not spawned after all.
     #[inline]
     pub(crate) fn release_slot(&self) {
         if self.config.max_threads != usize::MAX {
@@ -375,7 +381,7 @@ impl Shared {
 
     // --- placement ---
 
-    /// Wakes one sleeping worker other than `except`, if there is one and no stealer is up.
+    /// Wakes one sleeping worker other than `except`, if there is one and no active stealer.
     #[inline]
     pub(crate) fn wake_worker(&self, except: usize) {
         if self.idle.should_wake() {
@@ -393,18 +399,19 @@ impl Shared {
         }
     }
 
-    /// The worker for something that will live long, as a connection does: the one where fewer such
-    /// live, ties by how many threads of any kind. Not the one that has less to do: of many that
-    /// come at once, none has shown what it will cost.
+    /// Returns the worker for a thread that will live long, as that of a connection does: the one
+    /// with fewer placed threads, and if equal, with fewer live threads of any kind. A slightly
+    /// lower load does not decide: of many threads that arrive at once, none has shown what it will
+    /// cost.
     pub(crate) fn place(&self, now: Tick) -> usize {
         self.emptier_of_two(now, |peer| {
             (peer.placed.load(Ordering::Relaxed), peer.live())
         })
     }
 
-    /// The one with fewer, of two workers. If one of them has had clearly more to do of late than
-    /// the other, then the one with fewer for what is left of its core. (Mitzenmacher, "The power
-    /// of two choices in randomized load balancing".)
+    /// Returns the one with the smaller count, of two workers. If one of them has been clearly
+    /// busier of late, the counts are compared in proportion to what is left of each core.
+    /// (Mitzenmacher, "The power of two choices in randomized load balancing".)
     fn emptier_of_two(&self, now: Tick, count: impl Fn(&WorkerShared) -> (usize, usize)) -> usize {
         let workers = self.peers.len();
         if workers == 1 {
@@ -412,7 +419,7 @@ impl Shared {
         }
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let one = turn % workers;
-        // Over `workers - 1` turns of `one`, `other` meets each of the others.
+        // Over `workers - 1` turns of `one`, `other` is each of the other workers.
         let other = (one + 1 + (turn / workers) % (workers - 1)) % workers;
         let (peer, rival) = (&self.peers[one], &self.peers[other]);
         let (has, rival_has) = (count(peer), count(rival));
@@ -425,12 +432,12 @@ impl Shared {
         if is_emptier { one } else { other }
     }
 
-    /// Hands a thread to the worker `index`, and wakes it.
+    /// Hands a thread to the worker `index`, and wakes that worker.
     ///
-    /// If the runtime has ended the worker may be gone; then what is in its queue ends here,
-    /// unstarted. A worker that goes sees the phase, fences, and looks at its queue; here it is a
-    /// push, a fence (in `ring`), and a look at the phase. So a thread that a worker leaves behind
-    /// is seen here.
+    /// If the runtime has ended, the worker may have exited; then the threads in its queue end
+    /// here, unstarted. A worker that exits reads the phase, fences, and looks at its queue; this
+    /// function pushes, fences (in `wake`), and reads the phase. So this function sees any thread
+    /// that a worker leaves behind.
     pub(crate) fn push_to(&self, index: usize, unstarted: Unstarted) {
         let peer = &self.peers[index];
         if self.phase() == Phase::Abandoned {
@@ -443,8 +450,8 @@ impl Shared {
         }
     }
 
-    /// Ends what has not started, when the runtime has ended and workers may be gone, or held up
-    /// for good.
+    /// Ends all unstarted threads. Called when the runtime has ended and workers may have exited,
+    /// or be blocked forever.
     pub(crate) fn discard_all_unstarted(&self) {
         for peer in &self.peers {
             self.discard_unstarted(peer);
@@ -502,7 +509,7 @@ mod tests {
         Shared::new(peers, config)
     }
 
-    /// Places so many one after the other at `now`; gives how many each worker has then.
+    /// Places `count` threads one after the other at `now`; returns how many each worker then has.
     fn placed(shared: &Shared, count: usize, now: Tick) -> Vec<usize> {
         for _ in 0..count {
             shared.peers[shared.place(now)]
@@ -533,8 +540,8 @@ mod tests {
         }
     }
 
-    /// The worker that accepts has all to do while they come, and no more than the others when they
-    /// have come.
+    /// The worker that accepts is fully busy while connections arrive, and no busier than the
+    /// others afterwards.
     #[test]
     fn briefly_busy_workers_get_as_many() {
         let shared = shared(2);
@@ -551,7 +558,7 @@ mod tests {
         assert_eq!(placed(&computing, 40, now + 100_000 * MS), [0, 40]);
         let half = shared(2);
         half.peers[0].load.awakes(now);
-        // Of two seconds the second.
+        // One busy second counts as much as the idle past, so half of the core is left.
         assert_eq!(placed(&half, 300, now + 1000 * MS), [100, 200]);
     }
 

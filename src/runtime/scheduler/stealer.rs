@@ -1,6 +1,6 @@
-//! The stealer: a sleeping worker that looks up from time to time for threads that wait too long to
-//! be started on another worker, so that a spawn need not wake anybody. Who is it, and that
-//! somebody is, `idle.rs` says.
+//! The stealer: a sleeping worker that wakes now and then to take threads that wait too long to be
+//! started on another worker, so that a spawn need not wake a worker each time. See `idle.rs` for
+//! how the stealer is chosen and why one exists whenever it is needed.
 
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::Ordering;
@@ -8,26 +8,28 @@ use std::sync::atomic::Ordering;
 use super::shared::{Shared, WorkerShared};
 use crate::sys::clock::{NEVER, Tick};
 
-/// How long a thread may wait to be started before another worker takes it: about what waking one
-/// costs.
+/// How long a thread may wait to be started before another worker takes it: about what waking a
+/// worker costs.
 const STEAL_AFTER: Tick = 50_000;
-/// The same for one that was placed there: no moving it later, so the count of each worker is worth
-/// a delay. Longer than the system keeps a worker from its core for another process, and than a
-/// burst of connections takes to accept.
+/// How long a thread that was placed on a worker may wait before another worker takes it. A started
+/// thread cannot move later, so keeping the intended count of each worker is worth a delay. The
+/// limit is longer than the system keeps a worker from its core for another process, and longer
+/// than accepting a burst of connections takes.
 const STEAL_PLACED_AFTER: Tick = 10_000_000;
-/// So many unstarted threads are worth a second worker at once.
+/// How many unstarted threads are worth a second worker at once.
 const STEAL_THRESHOLD: usize = 64;
 const MAX_NAP: Tick = 2_000_000;
-/// A stealer that has seen nothing for so long lies down.
+/// A stealer that has seen no queue for this long stops stealing.
 const MAX_QUIET: Tick = 20_000_000;
 
-/// A worker that always has something to run looks this often for workers that do not get to their
-/// threads.
+/// How often a worker that always has something to run looks for workers that do not get to start
+/// their threads.
 const RESCUE_EVERY: Tick = 5_000_000;
 
-/// What a worker remembers while it is the stealer.
+/// State that a worker keeps while it is the stealer.
 struct Observations {
-    /// Per peer with a queue: how many it had started, and when we saw that first.
+    /// Per peer with a queue: how many threads it had started, and when this worker first saw that
+    /// count.
     seen: Box<[Option<(usize, Tick)>]>,
     looked: Tick,
     nap: Tick,
@@ -35,7 +37,7 @@ struct Observations {
     rescued: Tick,
 }
 
-/// A worker's part in it.
+/// The stealer state of one worker.
 pub(super) struct Stealer {
     index: usize,
     is_active: Cell<bool>,
@@ -57,20 +59,19 @@ impl Stealer {
         }
     }
 
-    /// Whether this worker is the stealer.
+    /// Returns whether this worker is the stealer.
     pub(super) fn is_active(&self) -> bool {
         self.is_active.get()
     }
 
-    /// Looks whether threads wait too long to be started elsewhere, and takes half of those that
-    /// do. Gives how long this worker may sleep: `NEVER` unless it is the stealer, 0 if it took
-    /// some.
+    /// Takes half of the threads that wait too long to be started on other workers. Returns how
+    /// long this worker may sleep: `NEVER` unless it is the stealer, 0 if it took some.
     ///
-    /// While one worker is awake and others sleep, the first to be roused by a spawn becomes the
-    /// stealer: it looks up every 50 µs while there are queues, ever more rarely when there are
-    /// none, and lies down after 20 ms without any. A queue is old if its worker has started
-    /// nothing between two looks. That a queue of threads that were placed there is old takes
-    /// longer, and no length of it matters.
+    /// While one worker is awake and others sleep, the first worker that a spawn wakes becomes the
+    /// stealer: it looks every 50 µs while there are queues, ever more rarely when there are none,
+    /// and stops after 20 ms without any. A queue is old if its worker has started no thread
+    /// between two looks. For a queue of placed threads that takes longer, and its length does not
+    /// matter.
     pub(super) fn check_queues(&self, shared: &Shared, now: Tick) -> Tick {
         if shared.peers.len() == 1 {
             return NEVER;
@@ -133,7 +134,7 @@ impl Stealer {
             observed.nap = (observed.nap * 2).min(MAX_NAP);
             if observed.quiet > MAX_QUIET {
                 self.stop_stealing(shared);
-                // A spawner that saw the stealer up has not roused anybody: look once more.
+                // A spawner that saw the active stealer has not woken any worker: look once more.
                 if self.others_have_unstarted(shared) && shared.idle.try_become_stealer() {
                     self.is_active.set(true);
                     observed.quiet = 0;
@@ -146,8 +147,9 @@ impl Stealer {
         observed.nap
     }
 
-    /// What a worker does now and then that always has something to run, because perhaps no worker
-    /// sleeps: takes some of the threads of a worker that has started nothing for long.
+    /// Takes some of the threads of a worker that has started none for long. Called now and then by
+    /// a worker that always has something to run, because perhaps no worker sleeps and could be the
+    /// stealer.
     pub(super) fn rescue(&self, shared: &Shared, now: Tick) {
         let mut observed = self.observed.borrow_mut();
         if now.saturating_sub(observed.rescued) < RESCUE_EVERY || shared.peers.len() == 1 {
@@ -176,7 +178,8 @@ impl Stealer {
         }
     }
 
-    /// The stealer goes to work: if there is more than it took, somebody else has to look.
+    /// Stops stealing because this worker now has work, and wakes another worker if there is more
+    /// than it took.
     pub(super) fn wake_successor(&self, shared: &Shared) {
         self.stop_stealing(shared);
         if self.others_have_unstarted(shared) || shared.peers[self.index].unstarted.stealable() > 1
@@ -206,7 +209,8 @@ impl Stealer {
                         victim.placed.fetch_sub(1, Ordering::Relaxed);
                         peer.placed.fetch_add(1, Ordering::Relaxed);
                     }
-                    // Behind what is pushed here meanwhile, which is nothing: a stealer sleeps.
+                    // The order does not matter: a stealer sleeps, so nothing else is pushed here
+                    // meanwhile.
                     peer.unstarted.push(new);
                 }
                 None => return taken,

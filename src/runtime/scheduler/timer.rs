@@ -1,17 +1,18 @@
 #![allow(unsafe_code, reason = "the heap names green threads by pointer")]
-//! The deadlines of a worker: a 4-ary heap, lazily kept.
+//! The deadlines of a worker, in a 4-ary heap that is corrected lazily.
 //!
 //! A green thread waits for one thing at a time, so it has one deadline, in its control block, and
-//! at most one entry here. An entry may be *early*: when a wait ends, its entry stays; when the
-//! next wait has a later deadline (as the next read of a connection with a read timeout has) the
-//! entry stays as it is, and when it comes up the true deadline is looked at. So a timeout that is
-//! set and cancelled at each read costs two stores, and one entry per timeout period, instead of
-//! two heap operations a read. The idea is old: BSD's and Linux's TCP keep their keepalive timers
-//! so.
+//! at most one entry here. An entry may be *early*: when a wait ends, its entry stays. If the next
+//! wait has a later deadline (as the next read of a connection with a read timeout has), the entry
+//! stays unchanged, and the true deadline is read when the entry expires. So a timeout that is set
+//! and cancelled at each read costs two stores, and one entry per timeout period, instead of two
+//! heap operations a read. The idea is old: TCP in BSD and Linux keeps its keepalive timers this
+//! way.
 //!
-//! T1. An entry's thread is alive: it is removed when the thread ends ([`Timers::forget`]).
+//! T1. The thread of an entry is alive: the entry is removed when the thread ends
+//!     ([`Timers::forget`]).
 //! T2. `green.timer` is the index of its entry, or `NO_TIMER`; only this file changes it.
-//! T3. An entry is never later than its thread's deadline.
+//! T3. An entry is never later than the deadline of its thread.
 
 use std::ptr::NonNull;
 
@@ -26,20 +27,20 @@ struct Entry {
     green: NonNull<ThreadInner>,
 }
 
-/// The heap.
+/// The heap of deadlines.
 #[derive(Default)]
 pub(crate) struct Timers {
     heap: Vec<Entry>,
 }
 
 impl Timers {
-    /// When the next entry comes up; [`NEVER`] if there is none.
+    /// Returns the time of the first entry, which may be early; [`NEVER`] if there is none.
     #[inline]
     pub(crate) fn next(&self) -> Tick {
         self.heap.first().map_or(NEVER, |entry| entry.at)
     }
 
-    /// When the next deadline comes, entries that are early put right; [`NEVER`] if there is none.
+    /// Returns the next true deadline, and corrects early entries; [`NEVER`] if there is none.
     pub(crate) fn next_deadline(&mut self) -> Tick {
         while let Some(&entry) = self.heap.first() {
             // SAFETY: T1.
@@ -55,7 +56,7 @@ impl Timers {
         NEVER
     }
 
-    /// `green` has parked with a deadline.
+    /// Adds the entry of `green`, which has parked with a deadline, or makes it earlier if needed.
     #[inline]
     pub(crate) fn arm(&mut self, green: &ThreadInner) {
         let at = green.deadline.get();
@@ -71,8 +72,7 @@ impl Timers {
         }
     }
 
-    /// Takes the next thread whose deadline has passed at `now`; entries that were early are put
-    /// right.
+    /// Takes the next thread whose deadline has passed at `now`, and corrects early entries.
     pub(crate) fn expire(&mut self, now: Tick) -> Option<&'static ThreadInner> {
         loop {
             let entry = *self.heap.first().filter(|entry| entry.at <= now)?;
@@ -91,7 +91,7 @@ impl Timers {
         }
     }
 
-    /// `green` ends.
+    /// Removes the entry of `green`, which ends.
     #[inline]
     pub(crate) fn forget(&mut self, green: &ThreadInner) {
         let index = green.timer.get();
@@ -124,7 +124,7 @@ impl Timers {
         }
     }
 
-    /// T2 for the entry at `index`.
+    /// Stores the index of the entry at `index` in its thread (T2).
     #[inline]
     fn note(&self, index: usize) {
         // SAFETY: T1.

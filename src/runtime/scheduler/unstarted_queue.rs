@@ -2,19 +2,21 @@
     unsafe_code,
     reason = "references travel as words, and one side has an owner"
 )]
-//! The queue of a worker's unstarted threads: pushed mostly by its worker, taken by any.
+//! The queue of a worker's unstarted threads: mostly its own worker pushes, and any worker takes.
 //!
-//! Two queues: `own` is its worker's, who pushes there with two stores; `remote` is for what comes
-//! from elsewhere. Each is first in, first out, so the threads of one spawner start in the order in
-//! which it spawned them. While both have some, the worker takes from them in turns, so that
-//! neither waits for the other to become empty.
+//! It has two main queues: `own` belongs to the worker, which pushes to it with two stores;
+//! `remote` holds threads that come from elsewhere. Each is first in, first out, so the threads of
+//! one spawner start in the order in which it spawned them. While neither is empty, the worker
+//! takes from them alternately, so that neither waits for the other to become empty.
 //!
-//! Beside them are two queues for which the order of spawns does not hold. `shared` has threads
-//! that the first idle worker is to start (see `placement.rs`); `fixed` has those that were spawned
-//! for this very worker, and only it takes them. `extra` counts both, before they are pushed.
+//! Two more queues do not keep the order of spawns. `shared` holds threads that the first idle
+//! worker is to start (see `runtime/placement/policy.rs`); `fixed` holds threads that were spawned
+//! for this worker, and only this worker takes them. `extra` counts both, before they are pushed.
 //!
-//! SQ1. The worker whose queue it is, on its OS thread, is the owner of `own` (RI1 in `ring.rs`).
-//! SQ2. A word in `own` is a scheduler's reference; who gets the word out has the reference.
+//! SQ1. The worker that the queue belongs to, on its OS thread, is the owner of `own` (RI1 in
+//!      `ring.rs`).
+//! SQ2. A word in `own` is a scheduler's reference; the thread that takes the word owns the
+//!      reference.
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -29,21 +31,23 @@ use crate::green::{ThreadInner, ThreadRef};
 #[derive(Debug)]
 pub(crate) struct Unstarted(pub(crate) ThreadRef);
 
-/// See the module's text.
+/// The unstarted threads of one worker; see the module's text.
 #[derive(Debug)]
 pub(crate) struct UnstartedQueue {
     own: Ring,
     remote: SegQueue<Unstarted>,
-    /// Whether it is the turn of `remote`. Of the worker alone.
+    /// Whether the last turn was that of `remote`. Only the worker uses this.
     turn: AtomicBool,
     extra: AtomicUsize,
     shared: SegQueue<Unstarted>,
     fixed: SegQueue<Unstarted>,
 }
 
+/// Turns a word of the ring back into the reference that it stands for.
+///
 /// # Safety
 ///
-/// SQ2.
+/// SQ2: the caller has taken `word` out of `own`.
 #[inline]
 unsafe fn from_word(word: usize) -> Option<Unstarted> {
     let green = NonNull::new(std::ptr::with_exposed_provenance_mut::<ThreadInner>(word))?;
@@ -63,7 +67,7 @@ impl UnstartedQueue {
         }
     }
 
-    /// The worker's own pushes.
+    /// Pushes a thread; for the worker itself.
     ///
     /// # Safety
     ///
@@ -75,12 +79,12 @@ impl UnstartedQueue {
         unsafe { self.own.push(word) };
     }
 
-    /// Everybody else's.
+    /// Pushes a thread; for all other threads.
     pub(crate) fn push(&self, new: Unstarted) {
         self.remote.push(new);
     }
 
-    /// The next one, for the worker.
+    /// Takes the next thread; for the worker itself.
     ///
     /// # Safety
     ///
@@ -104,26 +108,26 @@ impl UnstartedQueue {
         }
     }
 
-    /// Whether it is the turn of those from elsewhere: every other time.
+    /// Flips the turn between `own` and `remote`, and returns whether it is the turn of `remote`.
     fn takes_turn_of_remote(&self) -> bool {
         let turn = !self.turn.load(Ordering::Relaxed);
         self.turn.store(turn, Ordering::Relaxed);
         turn
     }
 
-    /// How many are in the two queues beside.
+    /// Returns how many threads are in `shared` and `fixed`.
     #[inline]
     pub(crate) fn extra(&self) -> usize {
         self.extra.load(Ordering::Relaxed)
     }
 
-    /// For the first worker that is idle.
+    /// Pushes a thread for the first idle worker.
     pub(crate) fn push_shared(&self, new: Unstarted) {
         self.extra.fetch_add(1, Ordering::Relaxed);
         self.shared.push(new);
     }
 
-    /// The oldest shared one, for everybody.
+    /// Takes the oldest shared thread; for every worker.
     pub(crate) fn take_shared(&self) -> Option<Unstarted> {
         if self.extra() == 0 {
             return None;
@@ -133,7 +137,7 @@ impl UnstartedQueue {
         Some(new)
     }
 
-    /// How many shared ones there are.
+    /// Returns how many shared threads there are.
     #[inline]
     pub(crate) fn shared(&self) -> usize {
         match self.extra() {
@@ -142,14 +146,13 @@ impl UnstartedQueue {
         }
     }
 
-    /// For this worker alone.
+    /// Pushes a thread that only this worker may start.
     pub(crate) fn push_fixed(&self, new: Unstarted) {
         self.extra.fetch_add(1, Ordering::Relaxed);
         self.fixed.push(new);
     }
 
-    /// The oldest of those that nobody else takes: for the worker, or when no worker will start
-    /// them any more.
+    /// Takes the oldest fixed thread: for the worker, or when no worker will start it any more.
     #[cold]
     pub(crate) fn pop_fixed(&self) -> Option<Unstarted> {
         let new = self.fixed.pop()?;
@@ -157,14 +160,14 @@ impl UnstartedQueue {
         Some(new)
     }
 
-    /// Any of them, when no worker will start them any more.
+    /// Takes any thread, when no worker will start it any more.
     pub(crate) fn take_last(&self) -> Option<Unstarted> {
         self.take()
             .or_else(|| self.take_shared())
             .or_else(|| self.pop_fixed())
     }
 
-    /// The oldest, for everybody else.
+    /// Takes the oldest thread; for other workers.
     pub(crate) fn take(&self) -> Option<Unstarted> {
         match self.own.take() {
             // SAFETY: SQ2.
@@ -173,35 +176,35 @@ impl UnstartedQueue {
         }
     }
 
-    /// Whether the worker itself has nothing to start, shared threads aside.
+    /// Returns whether the worker itself has nothing to start, shared threads aside.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.has_none_to_steal() && (self.extra() == 0 || self.fixed.is_empty())
     }
 
-    /// Whether [`UnstartedQueue::take`] has nothing to give.
+    /// Returns whether [`UnstartedQueue::take`] would find nothing.
     #[inline]
     pub(crate) fn has_none_to_steal(&self) -> bool {
         self.own.is_empty() && self.remote.is_empty()
     }
 
-    /// How many [`UnstartedQueue::take`] would give.
+    /// Returns how many threads [`UnstartedQueue::take`] could take.
     pub(crate) fn stealable(&self) -> usize {
         self.own.len() + self.remote.len()
     }
 
-    /// How many the worker has pushed that have not been taken.
+    /// Returns how many threads the worker has pushed that have not been taken.
     #[inline]
     pub(crate) fn own(&self) -> usize {
         self.own.len()
     }
 
-    /// All of them.
+    /// Returns how many threads are in all four queues.
     pub(crate) fn len(&self) -> usize {
         self.stealable() + self.extra()
     }
 
-    /// Gives back memory that a crowd has left.
+    /// Gives back memory that a large number of threads has left.
     ///
     /// # Safety
     ///

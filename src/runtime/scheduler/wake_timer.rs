@@ -1,14 +1,15 @@
-//! How a worker that sleeps is woken at a given time.
+//! Wakes a sleeping worker at a given time.
 //!
 //! A wait with a timeout costs some 0.25 µs more than one without: the kernel arms a timer and
-//! takes it away again. A worker that events wake again and again before its next deadline would
-//! pay that at each sleep. So the second sleep in a row that is to end at the same time sets an
-//! [`TimerFd`], which stays armed, and the sleeps after that need no timeout.
+//! removes it again. A worker that events wake repeatedly before its next deadline would pay that
+//! at each sleep. So the second sleep in a row that is to end at the same time sets a [`TimerFd`],
+//! which stays armed, and the sleeps after that need no timeout.
 //!
-//! The alarm is registered level-triggered, so it ends every wait until [`WakeTimer::expire`] has
-//! seen that its time has come: a wait for other events does not use it up.
+//! The timer descriptor is registered level-triggered, so once its time has passed it ends every
+//! wait until [`WakeTimer::expire`] disarms it: a wait that returns other events does not consume
+//! it.
 //!
-//! The owner's alone.
+//! Only the owning worker uses this.
 
 use std::cell::Cell;
 
@@ -16,13 +17,13 @@ use crate::sys::clock::{NEVER, Tick};
 use crate::sys::poll::timer_fd::TimerFd;
 use crate::sys::poll::timer_slack::TimerSlack;
 
-/// See the module's text.
+/// The timeout or timer descriptor that ends the sleeps of one worker; see the module's text.
 #[derive(Debug)]
 pub(super) struct WakeTimer {
     slack: TimerSlack,
-    /// None: each wait has a timeout.
+    /// `None`: each wait has a timeout.
     alarm: Option<TimerFd>,
-    /// When the last sleep was to end.
+    /// The time at which the last sleep was to end.
     last: Cell<Tick>,
 }
 
@@ -35,8 +36,8 @@ impl WakeTimer {
         }
     }
 
-    /// The timeout of a sleep that begins `now` and ends for a timer's `deadline`, the slack
-    /// included, or at `upkeep`.
+    /// Returns the timeout of a sleep that begins `now` and ends at a timer's `deadline` plus the
+    /// slack, or at `upkeep`.
     pub(super) fn timeout(&self, deadline: Tick, upkeep: Tick, now: Tick) -> Tick {
         let end = self.slack.latest(deadline).min(upkeep);
         let is_repeated = self.last.replace(end) == end;
@@ -56,7 +57,7 @@ impl WakeTimer {
         }
     }
 
-    /// It is `now`: an alarm whose time has come ends no more waits.
+    /// Disarms the alarm if its time has passed at `now`, so that it ends no more waits.
     #[inline]
     pub(super) fn expire(&self, now: Tick) {
         if let Some(alarm) = &self.alarm
@@ -103,7 +104,7 @@ mod tests {
             assert_eq!(timer.timeout(deadline, NEVER, now + MS), NEVER);
             assert_eq!(alarm(&timer), deadline + MS);
         }
-        // An earlier deadline does not rely on it.
+        // An earlier deadline does not rely on the alarm.
         let earlier = timer.timeout(now + 10 * S, NEVER, now + 2 * MS);
         assert!(earlier <= 10 * S, "{earlier}");
     }
@@ -131,7 +132,7 @@ mod tests {
         assert_eq!(alarm(&timer), now + S);
         timer.expire(now + S);
         assert_eq!(alarm(&timer), NEVER);
-        // What is due does not wait.
+        // A sleep whose end has passed already does not wait.
         for _ in 0..2 {
             assert_eq!(timer.timeout(NEVER, now, now), 0);
             assert_eq!(timer.timeout(now, NEVER, now + S), 0);

@@ -4,14 +4,14 @@
 )]
 //! A worker: one OS thread that runs green threads. Its loop is [`WorkerLoop::work`].
 //!
-//! W1. `cx.owner` points to the `WorkerLoop` that contains the home, and `cx.context` to its
-//!     context, for as long as the home is entered.
-//! W2. A thread in state `Ready` of this home is set up or new, and not running: the worker may
-//!     resume it. It is the only one who does.
-//! W3. The scheduler's reference is in the unstarted queue, and from the start on it is the
-//!     worker's, until the thread has finished.
-//! W4. A `WorkerLoop` is neither `Send` nor `Sync`: whoever has a reference to it is on its OS
-//!     thread. So what it does to its own peer's unstarted queue is the owner's doing (SQ1 in
+//! W1. While `cx` is entered, `cx.owner` points to the `WorkerLoop` that contains `cx`, and
+//!     `cx.context` to its context.
+//! W2. A thread in state `Ready` that belongs to `cx` is set up or new, and not running: the worker
+//!     may resume it. Only the worker resumes it.
+//! W3. The scheduler's reference is in the unstarted queue. The worker owns it from the start of
+//!     the thread until the thread has finished.
+//! W4. A `WorkerLoop` is neither `Send` nor `Sync`: code that has a reference to it runs on its OS
+//!     thread. So its operations on its own peer's unstarted queue are the owner's (SQ1 in
 //!     `unstarted_queue.rs`).
 //! W5. `peer` is in a slice of `shared`, which never changes it and lives as long as the worker.
 
@@ -53,25 +53,25 @@ use crate::sys::clock::{self, NEVER, Tick};
 use crate::sys::poll::timer_fd::TimerFd;
 use crate::sys::poll::timer_slack::TimerSlack;
 
-/// After so many steps in a row the worker looks around: messages, timers, the reactor.
+/// After this many steps in a row the worker does maintenance: messages, timers, the reactor.
 const STEPS_PER_BATCH: u32 = 64;
-/// In a round that the ready threads have used up, so many new ones are started all the same.
+/// How many new threads are started after a batch whose steps the ready threads have used up.
 const STARTS_PER_BATCH: u32 = 16;
-/// While there is always something to run, the reactor is asked this often.
+/// How often the reactor is polled while there is always something to run.
 const POLL_EVERY: Tick = 50_000;
-/// Memory that is not needed is given back this often.
+/// How often unneeded memory is given back.
 const TRIM_EVERY: Tick = 1_000_000_000;
-/// A worker that is never idle gives back a little more this often.
+/// How often a worker that is never idle continues an unfinished trim by one step.
 const STEP_EVERY: Tick = 100_000_000;
-/// Without a stack for a new thread, it is tried again this often.
+/// How long a worker that has no stack for a new thread waits before it tries again.
 const SHORT_NAP: Tick = 1_000_000;
 
-/// See the module's text.
+/// A worker's state and loop; see the module's text.
 pub(crate) struct WorkerLoop {
     cx: WorkerContext,
     context: RuntimeContext,
     index: usize,
-    /// This one's among those of `shared` (W5).
+    /// The entry of this worker in `shared.peers` (W5).
     peer: NonNull<WorkerShared>,
     stacks: RefCell<StackPool>,
     timers: RefCell<Timers>,
@@ -80,40 +80,42 @@ pub(crate) struct WorkerLoop {
     stealer: Stealer,
     cancelled: Cell<bool>,
     out_of_stacks: Cell<bool>,
-    /// Since when.
+    /// The time of the last failed attempt to get a stack.
     short_since: Cell<Tick>,
-    /// Those that were ready to start here, and nowhere else, and found none. In state `Ready`, and
-    /// in no queue.
+    /// Threads that were ready to start here, and nowhere else, when there was no stack for them.
+    /// They are in state `Ready`, and in no queue.
     waiting_for_stack: RefCell<VecDeque<&'static ThreadInner>>,
-    /// Threads here have spawned since the queue of the unstarted was last empty.
+    /// Set when a thread is spawned here; cleared when the unstarted queue is found empty.
     has_fresh: Cell<bool>,
-    /// Stepped by its user (`by_hand.rs`), who sees the order: what is spawned is ready at once,
-    /// last in the row.
+    /// Whether a user steps this worker (`by_hand.rs`). The user observes the order, so a spawned
+    /// thread is ready at once, at the end of the run queue.
     by_hand: bool,
-    /// How many rounds in a row ended with nothing to run, but something by the time of a look.
+    /// How many batches in a row ran out of threads, but had work again right after messages were
+    /// drained.
     short_rounds: Cell<u32>,
     polled: Cell<Tick>,
     trimmed: Cell<Tick>,
-    /// There may be memory that nobody has needed for a while: do not sleep through the next trim.
+    /// There may be memory that has not been used for a while: the worker must not sleep past the
+    /// next trim.
     has_spare: Cell<bool>,
-    /// The last trim has not finished: go on in idle moments.
+    /// The last trim has not finished and continues in idle moments.
     is_trimming: Cell<bool>,
     stepped: Cell<Tick>,
     spin: AdaptiveSpin,
-    /// The next thread that the running one spawns goes to this worker.
+    /// The spawner and the worker for its next spawned thread (see [`WorkerLoop::place_next`]).
     destination: Cell<Option<(*const ThreadInner, usize)>>,
-    /// Per spawn site, whose turn it is (`placement.rs`).
+    /// Per spawn site, the cursor of its turns (`runtime/placement/policy.rs`).
     cursors: Box<[Cell<u16>; ENTRIES]>,
-    /// Since when the worker leaves its shared threads to others; 0 if it does not.
+    /// The time since when the worker leaves its shared threads to others; 0 if it does not.
     deferring_since: Cell<Tick>,
     deferring_until: Cell<Tick>,
-    /// Its shared threads, as far as this worker knows them (`placing.rs`).
+    /// Notes on the shared threads of this worker (`placing.rs`).
     sharing: Sharing,
-    /// So many threads of a burst stay here before the other workers are looked at again.
+    /// How many more threads of a burst stay here before the other workers are looked at again.
     keeps: Cell<usize>,
     looks: Looks,
-    /// Per worker, how many it had started, and when (0: not) threads were first seen to wait for
-    /// it since then.
+    /// Per worker, how many threads it had started, and since when threads were seen to wait for it
+    /// with that count unchanged (0: none were).
     seen: Box<[Cell<(usize, Tick)>]>,
 }
 
@@ -167,20 +169,20 @@ impl WorkerLoop {
         }
     }
 
-    /// The worker whose home this is.
+    /// Returns the worker that `cx` belongs to.
     #[inline(always)]
     pub(crate) fn of(cx: &WorkerContext) -> Option<&WorkerLoop> {
         // SAFETY: W1.
         unsafe { cx.owner.get().cast::<WorkerLoop>().as_ref() }
     }
 
-    /// W1 begins.
+    /// Stores the pointers of W1.
     fn publish(&self) {
         self.cx.owner.set(ptr::from_ref(self).cast());
         self.cx.context.set((&raw const self.context).cast());
     }
 
-    /// The worker on whose OS thread the caller is.
+    /// Returns the worker whose OS thread the caller runs on.
     #[inline(always)]
     pub(crate) fn current() -> Option<&'static WorkerLoop> {
         WorkerContext::of_thread().and_then(WorkerLoop::of)
@@ -190,7 +192,7 @@ impl WorkerLoop {
         &self.shared
     }
 
-    /// Its number among the workers of the runtime.
+    /// Returns the number of this worker among the workers of the runtime.
     pub(crate) fn index(&self) -> usize {
         self.index
     }
@@ -227,14 +229,14 @@ impl WorkerLoop {
         self.reactor.borrow().close();
     }
 
-    /// After a round: looks around, or rests for at most `most` if there is nothing to run.
+    /// Ends a batch: does maintenance, or sleeps for at most `most` if there is nothing to run.
     #[inline(always)]
     fn maintain_or_park(&self, budget_exhausted: bool, most: Tick) {
         if budget_exhausted || self.short_rounds.get() >= STEPS_PER_BATCH {
             self.short_rounds.set(0);
             self.maintenance();
         } else if self.has_work() {
-            // A message a round keeps it from ever resting.
+            // With a message in every batch, the worker never sleeps, so these batches are counted.
             self.is_searching(false);
             self.short_rounds.set(self.short_rounds.get() + 1);
         } else {
@@ -243,7 +245,7 @@ impl WorkerLoop {
         }
     }
 
-    /// Runs what is ready, and starts what is new. True: there may be more.
+    /// Runs ready threads and starts new ones. Returns true if there may be more to do.
     #[inline]
     fn run_batch(&self) -> bool {
         for _ in 0..STEPS_PER_BATCH {
@@ -253,7 +255,7 @@ impl WorkerLoop {
             let ready = self.cx.pop_ready();
             if let Some(green) = ready {
                 self.resume_one(green);
-                // What the threads here have spawned takes turns with them.
+                // New threads take turns with the ready threads, which may have spawned them.
                 if !self.has_fresh.get() {
                     continue;
                 }
@@ -281,13 +283,13 @@ impl WorkerLoop {
         true
     }
 
-    /// Whether the runtime was abandoned, so that nothing runs here any more.
+    /// Returns whether the runtime was abandoned, so that nothing runs here any more.
     #[inline(always)]
     fn is_halted(&self) -> bool {
         self.peer().halted.load(Ordering::Relaxed)
     }
 
-    /// The oldest of the new ones, if there is a stack for it.
+    /// Takes the oldest unstarted thread, unless there is no stack for it.
     #[inline(always)]
     fn pop_startable(&self) -> Option<Unstarted> {
         if self.out_of_stacks.get() {
@@ -299,7 +301,7 @@ impl WorkerLoop {
         }
     }
 
-    /// The oldest of the new ones.
+    /// Takes the oldest unstarted thread of this worker's own queue.
     #[inline(always)]
     pub(super) fn pop_unstarted(&self) -> Option<Unstarted> {
         // SAFETY: W4.
@@ -312,7 +314,8 @@ impl WorkerLoop {
         unsafe { self.peer().unstarted.push_own(new) }
     }
 
-    /// One step of a ready thread. False: there is no stack for its first; it waits for one.
+    /// Runs one step of a ready thread. Returns false if the thread needs a stack and there is
+    /// none; the thread then waits for one.
     #[inline(always)]
     fn resume_one(&self, green: &'static ThreadInner) -> bool {
         if !green.has_started() && !self.set_up_local(green) {
@@ -322,7 +325,8 @@ impl WorkerLoop {
         true
     }
 
-    /// One step of a thread that has a stack. True: it has ended, and is gone.
+    /// Runs one step of a thread that has a stack. Returns true if the thread has ended and is
+    /// freed.
     #[inline(always)]
     fn run(&self, green: &'static ThreadInner) -> bool {
         if green.origin.is_sampled() {
@@ -331,7 +335,7 @@ impl WorkerLoop {
         self.run_plain(green)
     }
 
-    /// As [`WorkerLoop::run`], without a look at what placement wants to know.
+    /// Runs one step like [`WorkerLoop::run`], without sampling it for placement.
     #[inline(always)]
     fn run_plain(&self, green: &'static ThreadInner) -> bool {
         self.cx.set_current(green);
@@ -346,7 +350,7 @@ impl WorkerLoop {
         ended
     }
 
-    /// The first step of a thread.
+    /// Starts a thread and runs its first step.
     #[inline(always)]
     fn start(&self, new: Unstarted) {
         // SAFETY: a reference is never null; W3.
@@ -358,22 +362,22 @@ impl WorkerLoop {
         self.run_first(green);
     }
 
-    /// As [`WorkerLoop::start`], where it is not the usual case.
+    /// Calls [`WorkerLoop::start`], out of line because this is not the usual case.
     #[inline(never)]
     fn start_slowly(&self, new: Unstarted) {
         self.start(new);
     }
 
-    /// It cannot be started now.
+    /// Puts back a thread that cannot be started now.
     #[cold]
     fn put_back(&self, green: &'static ThreadInner) {
-        // SAFETY: W3, it goes back to where it came from.
+        // SAFETY: W3, the reference goes back to the queue that it came from.
         self.push_unstarted(Unstarted(unsafe {
             ThreadRef::from_raw(NonNull::from(green))
         }));
     }
 
-    /// It is this worker's from now on.
+    /// Makes a thread belong to this worker.
     #[inline]
     fn attach(&self, green: &ThreadInner) {
         green.attach(self.cx.remote);
@@ -387,8 +391,8 @@ impl WorkerLoop {
         }
     }
 
-    /// Gives a thread its stack. False: there is none now; some will be free when others have
-    /// ended.
+    /// Gives a thread its stack. Returns false if there is none now; stacks become free when other
+    /// threads end.
     #[inline(always)]
     fn set_up(&self, green: &ThreadInner) -> bool {
         let stack = match green.take_own_stack() {
@@ -405,8 +409,8 @@ impl WorkerLoop {
         ready
     }
 
-    /// As [`WorkerLoop::set_up`], for a thread that was ready before it started. Without a stack it
-    /// is ready no more, lest the worker goes round with it.
+    /// Sets up a thread, like [`WorkerLoop::set_up`], that became ready before it had a stack. If
+    /// there is no stack, the thread leaves the run queue, otherwise the worker would busy-loop.
     #[cold]
     fn set_up_local(&self, green: &'static ThreadInner) -> bool {
         let hopeless = self.out_of_stacks.get() && !green.has_own_stack();
@@ -417,7 +421,7 @@ impl WorkerLoop {
         ready
     }
 
-    /// There may be stacks again: for some at least.
+    /// Makes some of the threads ready that wait for a stack, because there may be stacks again.
     #[cold]
     fn try_stacks_again(&self) {
         self.out_of_stacks.set(false);
@@ -428,13 +432,13 @@ impl WorkerLoop {
         }
     }
 
-    /// A thread has ended.
+    /// Frees what a thread that has ended leaves behind.
     #[inline(always)]
     fn reap(&self, green: &'static ThreadInner) {
         if green.timer.get() != NO_TIMER {
             self.timers.borrow_mut().forget(green);
         }
-        // SAFETY: it has, says `resume`.
+        // SAFETY: the thread has ended, as `resume` reported.
         if let Some(stack) = unsafe { green.reap() } {
             self.stacks.borrow_mut().take_back(stack);
             if self.out_of_stacks.get() {
@@ -453,20 +457,20 @@ impl WorkerLoop {
 
     // --- spawning, by green threads of this worker ---
 
-    /// The right to a stack of the usual size for one more thread.
+    /// Reserves a stack of the usual size for one more thread.
     #[inline]
     pub(crate) fn reserve(&self) -> io::Result<()> {
         self.stacks.borrow_mut().reserve()
     }
 
-    /// Gives it back.
+    /// Releases a reservation of [`WorkerLoop::reserve`].
     #[cold]
     pub(crate) fn unreserve(&self) {
         self.stacks.borrow_mut().unreserve();
     }
 
-    /// A block for a thread without wishes that is spawned here at `at`, and the right to its
-    /// stack.
+    /// Allocates a control block for a thread with default settings that is spawned here at `at`,
+    /// and reserves its stack.
     ///
     /// # Errors
     ///
@@ -481,13 +485,13 @@ impl WorkerLoop {
             .inspect_err(|_| self.unreserve())
     }
 
-    /// Takes in a thread that stays here.
+    /// Enqueues a spawned thread that stays on this worker.
     pub(crate) fn push_local(&self, green: ThreadRef) {
         bump(&self.peer().spawned, 1);
         self.enqueue_local(green);
     }
 
-    /// It is this worker's, and ready.
+    /// Attaches a thread to this worker and makes it ready.
     fn enqueue_local(&self, green: ThreadRef) {
         // SAFETY: a reference is never null; W3.
         let green: &'static ThreadInner = unsafe { green.into_raw().as_ref() };
@@ -507,7 +511,7 @@ impl WorkerLoop {
         self.cx.ready() > 0 || (!self.out_of_stacks.get() && has_startable())
     }
 
-    /// Between rounds of a worker that always has something to run.
+    /// Does the periodic work between batches of a worker that always has something to run.
     fn maintenance(&self) {
         let now = self.tick();
         if now.saturating_sub(self.polled.get()) >= POLL_EVERY {
@@ -542,7 +546,7 @@ impl WorkerLoop {
         now
     }
 
-    /// When the worker looks for a stack again; [`NEVER`] while it is not short of them.
+    /// Returns when the worker tries to get a stack again; [`NEVER`] while it is not out of stacks.
     fn next_try(&self) -> Tick {
         if self.out_of_stacks.get() {
             self.short_since.get() + SHORT_NAP
@@ -551,8 +555,8 @@ impl WorkerLoop {
         }
     }
 
-    /// After a nap without a stack for a new thread, it is tried again; and where some have found
-    /// one, the next are.
+    /// Retries the threads that wait for a stack: after a nap if stacks had run out, and else at
+    /// once, because threads before them have found one.
     fn look_for_stacks(&self, now: Tick) {
         let is_time = match self.next_try() {
             NEVER => !self.waiting_for_stack.borrow().is_empty(),

@@ -1,11 +1,11 @@
-//! Hands new threads to workers: to the first that is idle, to a certain one, and those that come
-//! from outside.
+//! Hands new threads to workers: to the first idle one, to a given one, and threads that are
+//! spawned from outside the runtime.
 //!
-//! A thread for the first idle worker lies in the `shared` part of some worker's queue and is
+//! A thread for the first idle worker is in the `shared` part of the queue of some worker, and is
 //! counted in `waiting_shared` before it is pushed. A pusher counts, pushes, fences and then looks
 //! for a worker whose notifier says that it sleeps; a worker that goes to sleep prepares its
-//! notifier, fences and then looks at the count. So either the pusher rings, or the worker takes it
-//! (`loom_a_shared_thread_is_taken` in `idle.rs`).
+//! notifier, fences and then reads the count. So either the pusher wakes the worker, or the worker
+//! takes the thread (`loom_a_shared_thread_is_taken` in `idle.rs`).
 
 use std::sync::atomic::Ordering;
 
@@ -15,14 +15,14 @@ use crate::runtime::placement::policy::Conduct;
 use crate::sys::clock;
 
 impl Shared {
-    /// Queues a thread for the first worker that is idle, in the queue of the worker `index`, and
-    /// wakes one that sleeps.
+    /// Queues a thread for the first idle worker, in the queue of the worker `index`, and wakes a
+    /// sleeping worker.
     pub(crate) fn push_shared(&self, index: usize, unstarted: Unstarted) {
         let peer = &self.peers[index];
         if self.phase() == Phase::Abandoned {
             return self.discard(peer, unstarted);
         }
-        // Counted first: a worker that sees none has not overlooked one.
+        // Counted before the push, so that a worker that reads 0 has not missed a thread.
         self.waiting_shared.fetch_add(1, Ordering::Relaxed);
         peer.unstarted.push_shared(unstarted);
         self.wake_one(index, index);
@@ -31,13 +31,13 @@ impl Shared {
         }
     }
 
-    /// Whether a thread waits for an idle worker, in some queue.
+    /// Returns whether a thread waits for an idle worker, in any queue.
     #[inline]
     pub(crate) fn has_shared(&self) -> bool {
         self.waiting_shared.load(Ordering::Relaxed) > 0
     }
 
-    /// How many such threads there are.
+    /// Returns how many threads wait for an idle worker.
     pub(crate) fn waiting_shared(&self) -> usize {
         self.waiting_shared.load(Ordering::Relaxed)
     }
@@ -49,9 +49,9 @@ impl Shared {
         Some(taken)
     }
 
-    /// Looks once at each thread that waits for an idle worker in the queue of the worker `index`,
-    /// which calls: `settle` gives back those that stay. They stay counted meanwhile, so that a
-    /// worker which finds none does not sleep.
+    /// Passes each thread that waits for an idle worker in the queue of the worker `index`, the
+    /// caller's, to `settle` once; threads that `settle` returns stay in the queue. All stay
+    /// counted meanwhile, so that a worker that finds none in the queue does not sleep.
     pub(crate) fn settle_shared(
         &self,
         index: usize,
@@ -74,8 +74,8 @@ impl Shared {
         }
     }
 
-    /// The same, from the queue of any worker but `index`, which is the one that asks.
-    /// It comes with the number of that worker.
+    /// Takes a thread that waits for an idle worker from the queue of another worker than `index`,
+    /// the caller's. Returns it with the number of the other worker.
     pub(crate) fn steal_shared(&self, index: usize) -> Option<(usize, Unstarted)> {
         if !self.has_shared() {
             return None;
@@ -87,8 +87,8 @@ impl Shared {
         taken.find_map(|(index, new)| Some((index, new?)))
     }
 
-    /// Wakes a sleeping worker that is none of these two, if there is one: of some, the one where
-    /// fewest live.
+    /// Wakes a sleeping worker other than these two, if there is one. Of several it wakes the one
+    /// with the fewest residents.
     #[cold]
     pub(crate) fn wake_one(&self, except: usize, nor: usize) {
         if !self.idle.has_sleepers() {
@@ -103,22 +103,23 @@ impl Shared {
             .filter(|peer| peer.remote.notifier.is_asleep())
             .take(8);
         let best = sleeping.min_by_key(|peer| peer.residents());
-        // If that one has been woken by somebody else meanwhile, it will look.
+        // If another thread has woken that worker meanwhile, the worker will look anyway.
         if let Some(peer) = best {
             peer.remote.notifier.wake();
         }
     }
 
-    /// How many workers other than `except` sleep, wake up or look for work; no more than `most`
-    /// are counted.
+    /// Returns how many workers other than `except` sleep, wake up or look for work, counting up to
+    /// `most`.
     pub(crate) fn idle_workers(&self, except: usize, most: usize) -> usize {
         let others = self.peers.iter().enumerate();
         let idle = others.filter(|&(index, peer)| index != except && peer.is_idle());
         idle.take(most).count()
     }
 
-    /// A thread from outside, of the site `key`. Where it would be the spawner's worker's it goes
-    /// to a sleeping one, if there is one, else where fewer live.
+    /// Queues a thread of the site `key` that is spawned from outside the runtime. If its site's
+    /// threads start on the spawner's worker, it goes to a sleeping worker, or else to one with
+    /// fewer live threads.
     pub(crate) fn push_external(&self, unstarted: Unstarted, key: u64) {
         self.external.fetch_add(1, Ordering::Release);
         let count = self.peers.len();
@@ -138,7 +139,7 @@ impl Shared {
         match record.conduct() {
             Conduct::Short => self.push_to(asleep.unwrap_or_else(fewer), unstarted),
             conduct if conduct == Conduct::Computes || is_first => {
-                // Any queue but that of the worker that is to start it.
+                // Any queue but that of the worker that is expected to start it.
                 let idle = asleep.or_else(|| some().find(|&index| self.peers[index].is_idle()));
                 self.push_shared((idle.unwrap_or(turn) + 1) % count, unstarted);
             }
@@ -151,14 +152,14 @@ impl Shared {
         }
     }
 
-    /// Hands a thread that is to stay there to the worker `index`, and wakes it.
+    /// Hands a thread to the worker `index`, where it is to stay, and wakes that worker.
     pub(crate) fn push_placed(&self, index: usize, unstarted: Unstarted) {
         unstarted.0.origin.set_placed();
         self.peers[index].placed.fetch_add(1, Ordering::Relaxed);
         self.push_to(index, unstarted);
     }
 
-    /// Hands a thread to the worker `index`, which alone may start it.
+    /// Hands a thread to the worker `index`, the only one that may start it.
     pub(crate) fn push_fixed(&self, index: usize, unstarted: Unstarted) {
         let peer = &self.peers[index];
         if self.phase() == Phase::Abandoned {

@@ -1,5 +1,5 @@
-//! What a worker that is stepped by its user does instead of [`WorkerLoop::work`]. H1 to H4 in
-//! `runtime/stepped.rs` are what it rests on.
+//! The operations of a worker that its user steps, which replace [`WorkerLoop::work`]. They rely on
+//! H1 to H4 in `runtime/stepped.rs`.
 
 use std::ptr;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use crate::runtime::io::reactor::Reactor;
 use crate::sys::clock::Tick;
 
 impl WorkerLoop {
-    /// A worker that its user steps.
+    /// Creates a worker that its user steps.
     pub(crate) fn by_hand(shared: Arc<Shared>, reactor: Reactor) -> WorkerLoop {
         let mut worker = WorkerLoop::new(shared, 0, reactor, None);
         worker.by_hand = true;
         worker
     }
 
-    /// Whether `cx` is this worker's.
+    /// Returns whether `cx` is this worker's.
     pub(crate) fn has_home(&self, cx: &WorkerContext) -> bool {
         ptr::eq(cx, &raw const self.cx)
     }
@@ -30,12 +30,12 @@ impl WorkerLoop {
 
     /// Makes the calling OS thread this worker's for the length of `f`.
     pub(crate) fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
-        // W1: it stays where it is meanwhile, being borrowed; H2 says more.
+        // W1: the worker cannot move meanwhile, because it is borrowed. See also H2.
         self.publish();
         self.cx.enter(f)
     }
 
-    /// Takes in what was spawned: from elsewhere, or just now.
+    /// Makes all unstarted threads ready, whether spawned from elsewhere or just now.
     #[cold]
     pub(super) fn drain_remote_spawns(&self) {
         for _ in 0..self.peer().unstarted.len() {
@@ -46,15 +46,16 @@ impl WorkerLoop {
         }
     }
 
-    /// Whatever has happened so far becomes ready: timers, then I/O, then messages.
+    /// Polls timers, then I/O, then messages, and makes ready all threads whose events have
+    /// occurred.
     pub(crate) fn look(&self) {
         self.tick();
         self.poll(0);
         self.drain_remote_spawns();
     }
 
-    /// One step of the thread that has been ready longest. False: there is none, or no stack for
-    /// any.
+    /// Runs one step of the thread that has been ready longest. Returns false if no thread is
+    /// ready, or if there is no stack for any.
     pub(crate) fn step_one(&self) -> bool {
         for _ in 0..self.cx.ready() {
             let Some(green) = self.cx.pop_ready() else {
@@ -67,8 +68,8 @@ impl WorkerLoop {
         false
     }
 
-    /// Runs what is ready for a while, then looks around, or rests for at most `most`, unless all
-    /// have ended.
+    /// Runs a batch of ready threads, then does maintenance, or sleeps for at most `most`, unless
+    /// all threads have ended.
     pub(crate) fn work_on(&self, most: Tick) {
         self.drain_remote_spawns();
         let budget_exhausted = self.run_batch();
@@ -79,7 +80,8 @@ impl WorkerLoop {
         }
     }
 
-    /// When it has to be stepped, unless something happens before; 0 if there is something to do.
+    /// Returns the latest time at which the worker has to be stepped, unless an event occurs
+    /// before; 0 if there is work to do.
     pub(crate) fn due(&self) -> Tick {
         if self.has_work() || !self.cx.remote.queue.is_empty() || self.idle_waiters.has_waiters() {
             return 0;

@@ -1,4 +1,4 @@
-//! How a worker ends.
+//! The end of a worker.
 
 use std::ptr;
 use std::sync::atomic::{Ordering, fence};
@@ -9,8 +9,8 @@ use crate::green::block::slab;
 use crate::sys::exit;
 
 impl WorkerLoop {
-    /// The runtime is abandoned. Threads that live here may have lent what is theirs to others, so
-    /// this OS thread stays.
+    /// Keeps this OS thread forever if threads live here when the runtime is abandoned: they may
+    /// have lent their data to other threads.
     #[cold]
     pub(super) fn stay_if_alive(&self) {
         if self.alive() > 0 {
@@ -23,9 +23,10 @@ impl WorkerLoop {
         self.peer().live()
     }
 
-    /// The runtime closes: cancels what lives here, once. True: this worker may go.
+    /// Cancels the threads that live here, once, when the runtime closes. Returns true if this
+    /// worker may exit.
     pub(crate) fn close(&self) -> bool {
-        // Where nothing can be unwound, what has started goes on.
+        // Where panics abort, no thread can be unwound, so started threads go on.
         if !self.cancelled.replace(true) && cfg!(panic = "unwind") {
             for green in slab::all() {
                 if ptr::eq(green.remote(), self.cx.remote) {
@@ -36,8 +37,8 @@ impl WorkerLoop {
         if self.shared.phase() != Phase::Ended {
             return false;
         }
-        // Pairs with the fence in `Shared::push_to`: it sees the phase, or we see what it has
-        // pushed.
+        // Pairs with the fence in `Shared::push_to`: either `push_to` sees the phase, or this
+        // worker sees the pushed thread.
         fence(Ordering::SeqCst);
         self.alive() == 0 && self.cx.ready() == 0
     }

@@ -1,4 +1,4 @@
-//! When a worker looks for deadlocks (`deadlock.rs`).
+//! Runs the deadlock detection (`runtime/inspect/deadlock.rs`) of a worker.
 
 use super::super::shared::Phase;
 use super::WorkerLoop;
@@ -8,14 +8,15 @@ use crate::runtime::inspect::deadlock::{self, Found};
 use crate::sys::clock::{self, NEVER, Tick};
 
 impl WorkerLoop {
-    /// A thread here has begun to wait for a lock, or for a thread that waits.
+    /// Schedules a look if a thread here has begun to wait for a lock, or for a thread that waits.
     fn note_suspicion(&self, now: Tick) {
         if self.cx.suspicion.replace(false) {
             self.looks.schedule(now);
         }
     }
 
-    /// For how long the worker, which has nothing to run, may sleep before it looks.
+    /// Returns how long the worker, which has nothing to run, may sleep before it looks for
+    /// deadlocks.
     pub(super) fn until_look(&self, now: Tick) -> Tick {
         if !self.looks_for_deadlocks() {
             return NEVER;
@@ -24,7 +25,8 @@ impl WorkerLoop {
         self.looks.left(now)
     }
 
-    /// The worker has slept. `has_news`: something has happened.
+    /// Looks for deadlocks, if it is time, after the worker has slept. `has_news`: an event has
+    /// occurred.
     pub(super) fn look_when_idle(&self, now: Tick, has_news: bool) {
         let looks = &self.looks;
         if has_news {
@@ -38,7 +40,7 @@ impl WorkerLoop {
         }
     }
 
-    /// The worker has always something to run.
+    /// Looks for deadlocks, if it is time, when the worker always has something to run.
     pub(super) fn look_when_busy(&self, now: Tick) {
         if self.cx.suspicion.get() && self.looks_for_deadlocks() {
             self.note_suspicion(now);

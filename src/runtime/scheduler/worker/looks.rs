@@ -1,5 +1,5 @@
-//! When a worker looks for deadlocks: soon after its threads have begun to wait, and ever more
-//! seldom while nothing changes.
+//! Schedules a worker's looks for deadlocks: soon after its threads have begun to wait, and ever
+//! more rarely while nothing changes.
 
 use std::cell::Cell;
 
@@ -9,10 +9,10 @@ use crate::sys::clock::{NEVER, Tick};
 const FIRST_LOOK: Tick = 20_000_000;
 /// The longest time between two looks.
 pub(crate) const RARELY: Tick = 10_000_000_000;
-/// A look is worth one part in so many of the time.
+/// A look may take one part in this many of the time.
 const SHARE: Tick = 100;
 
-/// When to look next.
+/// The schedule of the next look.
 pub(crate) struct Looks {
     pub(crate) at: Cell<Tick>,
     pub(crate) pause: Cell<Tick>,
@@ -38,7 +38,7 @@ impl Looks {
             .min(RARELY)
     }
 
-    /// Looks soon.
+    /// Schedules a look soon.
     pub(crate) fn schedule(&self, now: Tick) {
         let pause = self.first_pause();
         self.pause.set(pause);
@@ -46,7 +46,7 @@ impl Looks {
         self.is_settled.set(false);
     }
 
-    /// For how long a worker with nothing to run may sleep before it looks.
+    /// Returns how long a worker with nothing to run may sleep before it looks.
     pub(crate) fn left(&self, now: Tick) -> Tick {
         if self.at.get() == NEVER {
             if self.is_settled.get() {

@@ -1,6 +1,7 @@
-//! A worker that has nothing to run: it lingers, sleeps, and sees to what waits for that.
+//! A worker that has nothing to run spins, sleeps, and notifies its idle waiters.
 //!
-//! Called on its OS thread, between two rounds, inside its home.
+//! All functions are called on the worker's OS thread, between two batches, while its context is
+//! entered.
 
 use std::sync::atomic::Ordering;
 
@@ -10,8 +11,8 @@ use super::{POLL_EVERY, TRIM_EVERY, WorkerLoop};
 use crate::sys::clock::{self, NEVER, Tick};
 
 impl WorkerLoop {
-    /// Looks for messages for a little while, if that is likely to spare a sleep. True: there is
-    /// something.
+    /// Watches for messages for a moment, if that is likely to avoid a sleep. Returns true if there
+    /// is work.
     fn spin(&self, now: Tick) -> bool {
         if !self.spin.should_spin() || self.timers.borrow().next() <= now + SPIN_BEFORE_PARK {
             return false;
@@ -34,29 +35,30 @@ impl WorkerLoop {
         came
     }
 
-    /// Tells other workers whether a shared thread would be started here at once.
+    /// Publishes whether this worker would start a shared thread at once.
     pub(super) fn is_searching(&self, searches: bool) {
         self.peer().is_searching.store(searches, Ordering::Relaxed);
     }
 
-    /// Threads in the queues of other workers wait for an idle one.
+    /// Returns whether threads in the queues of other workers wait for an idle one.
     fn others_share(&self) -> bool {
         self.shared.has_shared()
             && !self.out_of_stacks.get()
             && self.shared.waiting_shared() > self.peer().unstarted.shared()
     }
 
-    /// There is nothing to run: sleeps until there is. The steps are those of `remote.rs`.
+    /// Sleeps until there is something to run. The numbered steps are those of
+    /// `green/context/remote_queue.rs`.
     pub(super) fn park_worker(&self, most: Tick) {
-        // Until it is known that there is something to run here: other workers leave shared threads
-        // to this one.
+        // Set until this worker is known to have something to run: other workers leave shared
+        // threads to it.
         self.is_searching(true);
         let now = self.tick();
         if now.saturating_sub(self.polled.get()) >= POLL_EVERY
             && (self.has_work() || self.spin.should_spin())
         {
-            // Who always has a timer that is due, or finds a message in time, would never look at
-            // the sockets.
+            // A worker whose timers are always due, or that always finds a message while it spins,
+            // would never poll the sockets.
             self.poll(0);
         }
         if self.has_work() || self.take_shared() || self.spin(now) {
@@ -65,7 +67,7 @@ impl WorkerLoop {
         }
         self.peer().load.falls_asleep(now);
         self.shared.idle.enter();
-        // Step 7; step 3 of `idle.rs` too.
+        // Step 7, and step 3 of `idle.rs`.
         self.cx.remote.notifier.prepare();
         let nap = self.stealer.check_queues(&self.shared, now);
         // Step 8.
@@ -74,14 +76,15 @@ impl WorkerLoop {
             || self.has_work()
             || self.others_share()
             || self.has_news()
-            // Events that have come already are work.
+            // Events that have occurred already are work, so poll without sleeping before
+            // notifying.
             || self.idle_waiters.has_waiters()
         {
             0
         } else {
             self.shared.notify_quiet();
             if self.is_trimming.get() {
-                // About a millisecond's work, and then another look at the world.
+                // A step takes about a millisecond; then the worker checks for work again.
                 self.is_trimming.set(self.stacks.borrow_mut().trim_step());
             }
             let retry = match self.next_try() {
@@ -122,8 +125,8 @@ impl WorkerLoop {
         let has_news = events || rung || self.cx.ready() > 0;
         self.look_when_idle(now, has_news);
         if self.cx.ready() == 0 {
-            // Before what waits in its own queue: somebody else leaves it to this worker, and would
-            // not do so for long.
+            // Before the threads in this worker's own queue: another worker leaves its shared
+            // thread to this one, but only for a short time.
             self.take_shared();
         }
         self.is_searching(!self.has_work());
@@ -132,7 +135,7 @@ impl WorkerLoop {
         }
     }
 
-    /// Asks the reactor, for at most `timeout`.
+    /// Polls the reactor for at most `timeout`; returns whether there were events.
     pub(super) fn poll(&self, timeout: Tick) -> bool {
         let mut reactor = self.reactor.borrow_mut();
         let events = match timeout {
@@ -140,8 +143,8 @@ impl WorkerLoop {
             _ => self.wake_timer.apply(|| reactor.poll(timeout)),
         };
         let events = events.unwrap_or_else(|error| {
-            // The descriptor and the buffer are ours and valid: there is nothing that a caller
-            // could mend.
+            // The descriptor and the buffer are valid and belong to the reactor, so a caller could
+            // not fix the error.
             panic!("rustlet: waiting for events failed: {error}")
         });
         reactor.free_retired();
@@ -151,15 +154,14 @@ impl WorkerLoop {
         events
     }
 
-    /// The worker has looked around: if there is nothing to run, it is the turn of those that wait
-    /// for that.
+    /// Notifies an idle waiter if there is nothing to run. Called after the worker has polled.
     pub(crate) fn notify_idle(&self) {
         if self.idle_waiters.has_waiters() && !self.has_work() {
             self.idle_waiters.notify();
         }
     }
 
-    /// The runtime's phase has changed and this worker has not acted on it.
+    /// Returns whether the runtime's phase has changed and this worker has not acted on it.
     fn has_news(&self) -> bool {
         match self.shared.phase() {
             Phase::Open => false,

@@ -1,8 +1,8 @@
-//! Where the threads that are spawned on a worker start, and what their first steps tell about
+//! Places the threads that are spawned on a worker, and records what their first steps show about
 //! their spawn sites.
 //!
-//! What is decided is in `placement.rs`; here it is asked and done. Called on the worker's OS
-//! thread, by its green threads and by its loop.
+//! The decisions are in `runtime/placement/policy.rs`; this file collects their inputs and carries
+//! them out. Called on the worker's OS thread, by its green threads and by its loop.
 
 use std::ptr;
 use std::sync::atomic::Ordering;
@@ -19,23 +19,23 @@ use crate::runtime::placement::policy::{
 use crate::runtime::placement::sites::{NO_SITE, Site};
 use crate::sys::clock::{self, NEVER, Tick};
 
-/// Of the threads of a site that is known to be short, one of so many is timed all the same; a
-/// power of two.
+/// Of the threads of a site whose conduct is sure, one in this many is timed all the same; a power
+/// of two.
 const TIMED_ONE_IN: usize = 64;
-/// A thread that has waited longer (in nanoseconds) to be started may find that others have done
-/// its work.
+/// A thread that has waited longer than this (in nanoseconds) to be started may find that other
+/// threads have done its work.
 const LATE: Tick = 100_000;
-/// Of the threads that end at once and may be late, one of so many counts; a power of two.
+/// Of the threads that end at once and may be late, one in this many counts; a power of two.
 const LATE_ONE_IN: usize = 16;
-/// A worker that leaves its shared threads to others looks this often (in nanoseconds) whether they
+/// How often (in nanoseconds) a worker that leaves its shared threads to others checks whether they
 /// take them.
 const LOOK_AGAIN: Tick = 100_000;
-/// Between its spawn of a thread and its wait for an answer a spawner does at least as many
-/// operations (it sends, and it receives), and not many more.
+/// How many operations a spawner does between its spawn of a thread and its wait for an answer: at
+/// least a send and a receive, and not many more.
 const ASKS: std::ops::RangeInclusive<i32> = 2..=8;
 
 impl WorkerLoop {
-    /// Takes in a thread of the site `key` that any worker may start.
+    /// Queues a thread of the site `key` that any worker may start.
     #[inline]
     pub(crate) fn push(&self, new: Unstarted, key: u64) {
         super::bump(&self.peer().spawned, 1);
@@ -53,7 +53,7 @@ impl WorkerLoop {
         self.push_by_site(new, key);
     }
 
-    /// Hands a thread of the site `key` to the worker `index`, which alone may start it.
+    /// Hands a thread of the site `key` to the worker `index`, the only one that may start it.
     #[cold]
     pub(crate) fn push_fixed(&self, index: usize, new: Unstarted, key: u64) {
         if self.shared.peers.len() == 1 {
@@ -78,7 +78,7 @@ impl WorkerLoop {
         }
     }
 
-    /// It stays here, unless it waits for long.
+    /// Queues the thread here; another worker may steal it if it waits for long.
     #[inline]
     fn push_here(&self, new: Unstarted) {
         self.push_unstarted(new);
@@ -86,7 +86,7 @@ impl WorkerLoop {
         self.shared.wake_worker(self.index);
     }
 
-    /// A thread of a site whose threads are not short, or of an unknown one.
+    /// Places a thread of a site that is unknown or whose threads are not short.
     #[cold]
     #[inline(never)]
     fn place(&self, new: Unstarted, site: Site, record: Record) {
@@ -107,8 +107,8 @@ impl WorkerLoop {
         cursor.set(turn);
         match place {
             Place::Local => {
-                // In a burst, a few more or less make no difference: others are not looked at each
-                // time.
+                // In a burst, a few threads more or less make no difference, so the other workers
+                // are not looked at for each thread.
                 self.keeps.set(policy::keeps(queued));
                 self.push_here(new);
             }
@@ -130,13 +130,13 @@ impl WorkerLoop {
             }
             Place::At(index) => {
                 shared.push_placed(index, new);
-                // If that worker computes for long, somebody else may take it.
+                // If that worker computes for long, another worker may take the thread.
                 shared.wake_worker(self.index);
             }
         }
     }
 
-    /// What placement sees of the worker `index`.
+    /// Returns what the policy sees of the worker `index`.
     fn view(&self, index: usize, queued: usize) -> View {
         let peer = &self.shared.peers[index];
         let mut live = peer.started_live();
@@ -149,7 +149,7 @@ impl WorkerLoop {
                 is_stuck: false,
             };
         }
-        // Only what was seen twice tells: a worker that leaves a long step at this moment looks as
+        // One reading is not enough: a worker that is just leaving a long step looks the same as
         // one that stays in it.
         let seen = &self.seen[index];
         let started = peer.started.load(Ordering::Relaxed);
@@ -174,7 +174,7 @@ impl WorkerLoop {
         self.peer().placed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The next one after [`WorkerLoop::place_next`].
+    /// Queues the next spawn after [`WorkerLoop::place_next`].
     #[cold]
     fn push_accepted(&self, new: Unstarted, key: u64) {
         if let Some((spawner, index)) = self.destination.take()
@@ -183,7 +183,7 @@ impl WorkerLoop {
         {
             if index != self.index {
                 self.shared.push_placed(index, new);
-                // If that worker computes for long, somebody else may take it.
+                // If that worker computes for long, another worker may take the thread.
                 return self.shared.wake_worker(self.index);
             }
             self.mark_placed(&new);
@@ -192,8 +192,8 @@ impl WorkerLoop {
         self.push_by_site(new, key);
     }
 
-    /// The running thread has accepted a connection: what it spawns next is placed where there is
-    /// room.
+    /// Places the next thread that the running thread spawns on a worker that has room. Called when
+    /// the running thread has accepted a connection.
     pub(crate) fn place_next(&self) {
         if self.shared.peers.len() > 1 {
             let current = self.cx.current_ptr();
@@ -202,7 +202,7 @@ impl WorkerLoop {
         }
     }
 
-    /// A thread whose end is of interest ends.
+    /// Records the end of a thread that was placed or timed.
     #[cold]
     #[inline(never)]
     pub(super) fn note_end(&self, green: &ThreadInner) {
@@ -214,7 +214,7 @@ impl WorkerLoop {
         }
     }
 
-    /// One that was placed here has ended.
+    /// Stops counting a thread that was placed here, when it ends.
     fn leave_place(&self) {
         let WorkerShared {
             placed,
@@ -230,7 +230,7 @@ impl WorkerLoop {
 
     // --- what the threads of a site do ---
 
-    /// The first step of a thread that has a stack and is this worker's.
+    /// Runs the first step of a thread that has a stack and belongs to this worker.
     #[inline(always)]
     pub(super) fn run_first(&self, green: &'static ThreadInner) {
         let site = green.origin.site();
@@ -284,7 +284,7 @@ impl WorkerLoop {
         }
     }
 
-    /// One of the first steps of a thread, its very first aside.
+    /// Runs one of the first steps of a thread, other than its very first, and samples it.
     #[cold]
     #[inline(never)]
     pub(super) fn run_sampled(&self, green: &'static ThreadInner) -> bool {
@@ -307,15 +307,15 @@ impl WorkerLoop {
         false
     }
 
-    /// Returns whether a thread that ended at once changes the record of its site. One of a pool
-    /// that starts when all jobs are done does not show what the others do; many threads of a tree
-    /// that wait long to be started do.
+    /// Returns whether a late thread that ended at once changes the record of its site. A pool
+    /// thread that starts when all jobs are done does not show how the others behave; many threads
+    /// of a tree that wait long to be started do.
     fn counts_as_short(&self, known: Conduct) -> bool {
         let started = self.peer().started.load(Ordering::Relaxed);
         matches!(known, Conduct::Unknown | Conduct::Short) || started.is_multiple_of(LATE_ONE_IN)
     }
 
-    /// Without having been timed, a thread has shown that it does not behave as others of its site.
+    /// Records that a thread, without being timed, did not behave as others of its site.
     #[cold]
     fn note_surprise(&self, site: Site, has_ended: bool) {
         let shown = Conduct::shown(0, has_ended, false);
@@ -327,7 +327,7 @@ impl WorkerLoop {
             .note(site, |record| record.observed(shown));
     }
 
-    /// A timed thread ends.
+    /// Records how long a timed thread lived; called when it ends.
     fn note_life(&self, green: &ThreadInner) {
         let site = green.origin.site();
         if self.shared.sites.record(site).conduct() == Conduct::Waits {
@@ -338,13 +338,13 @@ impl WorkerLoop {
 
     // --- threads that the first idle worker starts ---
 
-    /// Holds the shared threads of this worker back from others, or does so no more.
+    /// Starts or stops holding the shared threads of this worker back from others.
     fn hold_shared(&self, holds: bool) {
         let since = if holds { clock::now() } else { 0 };
         self.peer().held_since.store(since, Ordering::Relaxed);
     }
 
-    /// The running thread spawns one of an unknown site.
+    /// Notes the running thread as the spawner of a thread of an unknown site.
     fn note_spawner(&self) {
         let sharing = &self.sharing;
         if self.peer().started_live() <= 1 {
@@ -363,7 +363,7 @@ impl WorkerLoop {
         });
     }
 
-    /// What waits here, as far as the shared threads matter to it.
+    /// Returns what kind of threads wait here, as far as that matters for the shared threads.
     fn parked(&self) -> Parked {
         let live = self.peer().started_live();
         if live == 0 {
@@ -400,8 +400,8 @@ impl WorkerLoop {
         }
     }
 
-    /// Looks once more at the shared threads of this worker, which has nothing else to run. True:
-    /// some are in its own queue now.
+    /// Decides once more about the shared threads of this worker, which has nothing else to run.
+    /// Returns true if some are in its own queue now.
     #[cold]
     pub(super) fn settle_shared(&self) -> bool {
         let sharing = &self.sharing;
@@ -433,7 +433,8 @@ impl WorkerLoop {
         });
         for new in waiting {
             if left > 0 {
-                // Some of what is left may compute for long: an idle worker is for those.
+                // Some of the threads that stay shared may compute for long, and need the idle
+                // workers.
                 self.mark_placed(&new);
                 self.push_here(new);
             } else {
@@ -441,9 +442,9 @@ impl WorkerLoop {
                 self.place(new, site, self.shared.sites.record(site));
             }
         }
-        // Where one of them starts now, what it does decides about the others.
+        // If one of the threads starts here now, what it does decides about the others.
         self.hold_shared(kept > 0 && unknown > 0);
-        // What was put back is not new, even where `place` has added to it.
+        // The threads in the shared queue are not new, even where `place` has just added some.
         sharing.is_unsettled.set(false);
         sharing.unknown.set(unknown);
         if self.peer().unstarted.shared() == 0 {
@@ -452,15 +453,16 @@ impl WorkerLoop {
         !self.peer().unstarted.is_empty()
     }
 
-    /// Whether this worker, which has nothing else to run, starts a shared thread of its own.
+    /// Returns whether this worker, which has nothing else to run, may start a shared thread of its
+    /// own.
     ///
-    /// It is asked before the worker sleeps and again when it takes the thread, so a "yes" must not
-    /// begin the deferral anew.
+    /// Called before the worker sleeps and again when it takes the thread, so an answer of true
+    /// must not restart the deferral.
     #[cold]
     pub(super) fn may_start_shared(&self) -> bool {
         let shared = self.peer().unstarted.shared();
         let since = self.deferring_since.get();
-        // The time of the worker's last look may be older than the shared thread.
+        // The cached time `cx.now` may be older than the shared thread.
         let now = clock::now();
         let deferral = Deferral {
             shared,
@@ -484,8 +486,8 @@ impl WorkerLoop {
         false
     }
 
-    /// How long this worker may sleep before it looks at its shared threads again; [`NEVER`] if it
-    /// has none.
+    /// Returns how long this worker may sleep before it looks at its shared threads again;
+    /// [`NEVER`] if it has none.
     pub(super) fn deferral_left(&self) -> Tick {
         match self.deferring_since.get() {
             0 => NEVER,
@@ -493,7 +495,8 @@ impl WorkerLoop {
                 self.deferring_since.set(0);
                 NEVER
             }
-            // Whoever takes one of them and stays busy does not wake this worker for the next.
+            // A worker that takes one of them and stays busy does not wake this worker for the
+            // next.
             _ => self
                 .deferring_until
                 .get()
@@ -502,7 +505,7 @@ impl WorkerLoop {
         }
     }
 
-    /// A shared thread of this worker's own queue, if it may start one.
+    /// Takes a shared thread of this worker's own queue, if the worker may start one.
     #[cold]
     #[inline(never)]
     pub(super) fn pop_shared(&self) -> Option<Unstarted> {
@@ -516,8 +519,8 @@ impl WorkerLoop {
         self.shared.take_shared(self.index)
     }
 
-    /// One of those that wait beside the queue, so that a queue which never becomes empty does not
-    /// hold them up for good.
+    /// Takes a fixed or shared thread, so that an own queue that never becomes empty does not delay
+    /// those threads forever.
     #[cold]
     pub(super) fn pop_beside(&self) -> Option<Unstarted> {
         if self.out_of_stacks.get() {
@@ -529,21 +532,21 @@ impl WorkerLoop {
             .or_else(|| (queue.shared() > 0).then(|| self.pop_shared()).flatten())
     }
 
-    /// The worker has nothing to run: takes a thread that waits for an idle worker. True: it has
-    /// one.
+    /// Takes a thread that waits for an idle worker; called when this worker has nothing to run.
+    /// Returns true if it has taken one.
     pub(super) fn take_shared(&self) -> bool {
         if self.out_of_stacks.get() {
             return false;
         }
-        // What others push meanwhile is for the next look.
+        // The loop is bounded: threads that are pushed meanwhile are left for the next look.
         for _ in 0..policy::BURST {
             let Some((owner, new)) = self.shared.steal_shared(self.index) else {
                 return false;
             };
             let conduct = self.shared.sites.record(new.0.origin.site()).conduct();
             let peers = &self.shared.peers;
-            // Another thread of its site has shown meanwhile that it is no computation: it counts,
-            // or belongs to the owner.
+            // Another thread of its site may have shown meanwhile that this one does not compute.
+            // Then it belongs to the owner, or is placed by counts.
             match conduct {
                 Conduct::Talks => self.shared.push_to(owner, new),
                 Conduct::Waits if self.peer().residents() >= peers[owner].residents() => {
@@ -558,11 +561,12 @@ impl WorkerLoop {
         false
     }
 
-    /// This worker starts `new`, which was shared by `owner`.
+    /// Queues `new`, which `owner` had shared, to be started by this worker.
     fn take_in_shared(&self, owner: usize, new: Unstarted, conduct: Conduct) {
         if self.shared.has_shared() {
-            // Whoever takes one sees to it that the next is taken. If this one turns out to be
-            // short, the next may be for this worker, too, so that the owner is not held up by it.
+            // A worker that takes a shared thread makes sure that the next one is taken. If this
+            // thread turns out to be short, the next one may be for this worker, too, so that the
+            // owner is not delayed by it.
             let is_long = conduct == Conduct::Computes;
             let nor = if is_long { self.index } else { owner };
             self.shared.wake_one(self.index, nor);
@@ -574,8 +578,8 @@ impl WorkerLoop {
     }
 }
 
-/// The calling green thread has accepted a connection: what it spawns next will live long, and is
-/// placed on a worker that has room.
+/// Places the next thread that the calling green thread spawns on a worker that has room. Called
+/// after the caller has accepted a connection, because a thread for a connection lives long.
 pub(crate) fn place_next() {
     if let Some(worker) = WorkerContext::get().and_then(WorkerLoop::of) {
         worker.place_next();
