@@ -1,8 +1,7 @@
 //! Programs that stand still say why: cycles of locks and joins, and threads that are all asleep.
 //!
-//! Each runs in a child process, which has no OS threads but the test's own: those of libtest count
-//! as threads that may still do something, so the children of this file leave libtest's main thread
-//! out of account with a `harness = false` twin.
+//! Each runs in a child process. The test has no harness: the OS threads of libtest would count as
+//! threads that may still do something.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -21,6 +20,7 @@ const PROGRAMS: &[(&str, fn())] = &[
     ("write_locks_crossed", write_locks_crossed),
     ("joins_of_each_other", joins_of_each_other),
     ("lock_and_join", lock_and_join),
+    ("joins_beside_others", joins_beside_others),
     (
         "receive_without_sender_that_sends",
         receive_without_sender_that_sends,
@@ -139,6 +139,24 @@ fn write_locks_crossed() {
 
 fn joins_of_each_other() {
     hangs(|| {
+        let (give, take) = channel::bounded::<rustlet::JoinHandle<()>>(1);
+        let one = rustlet::spawn(move || take.recv().unwrap().join().unwrap());
+        let two = rustlet::spawn(move || one.join().unwrap());
+        give.send(two).unwrap();
+        rustlet::sleep(Duration::from_secs(60));
+    });
+}
+
+/// Timers keep the workers busy for moments, all the time.
+fn joins_beside_others() {
+    hangs(|| {
+        for _ in 0..4 {
+            rustlet::spawn(|| {
+                loop {
+                    rustlet::sleep(Duration::from_micros(500));
+                }
+            });
+        }
         let (give, take) = channel::bounded::<rustlet::JoinHandle<()>>(1);
         let one = rustlet::spawn(move || take.recv().unwrap().join().unwrap());
         let two = rustlet::spawn(move || one.join().unwrap());
@@ -502,6 +520,7 @@ fn cycles_are_named(workers: u32) {
     for name in [
         "write_locks_crossed",
         "joins_of_each_other",
+        "joins_beside_others",
         "lock_and_join",
     ] {
         let text = said(name, workers, Some(7));

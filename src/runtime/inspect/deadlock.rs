@@ -37,8 +37,9 @@ pub(crate) enum Found {
     Deadlock,
 }
 
-/// Looks for deadlocks. `is_idle`: the calling worker has nothing to run.
-pub(crate) fn look(shared: &Shared, is_idle: bool) -> Found {
+/// Looks for deadlocks of this runtime. `is_idle`: the calling worker has nothing to run.
+/// `may_be_cycle`: threads of it wait for locks, or have begun a wait that may close a cycle.
+pub(crate) fn look(shared: &Shared, is_idle: bool, may_be_cycle: bool) -> Found {
     let mut looks = match LOOKS.try_lock() {
         Ok(looks) => looks,
         Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -49,31 +50,46 @@ pub(crate) fn look(shared: &Shared, is_idle: bool) -> Found {
         reported: Reported::default(),
         asleep: 0,
     });
-    // Without a descriptor it cannot be known now.
-    let Ok(cycles) = wait_graph::cycles() else {
-        return Found::Doubt;
-    };
-    let mut found = Found::Nothing;
-    for cycle in cycles {
-        found = Found::Deadlock;
-        if looks.reported.is_new(&cycle) {
-            act(shared, &describe_cycle(&cycle));
+    if may_be_cycle {
+        match report_cycles(shared, looks) {
+            Found::Nothing if is_idle => {}
+            found => return found,
         }
     }
-    if found == Found::Deadlock || !is_idle {
-        return found;
+    if !is_idle {
+        return Found::Nothing;
     }
+    // It ends at the first thread that something may wake, so it costs little where many wait.
     match wait_graph::hope(shared.group, || shared.has_no_mail()) {
         Hope::Alive => Found::Nothing,
         Hope::OsThread => Found::Doubt,
         Hope::None { moments } => {
-            if looks.asleep != moments {
+            // A cycle says more.
+            let found = report_cycles(shared, looks);
+            if found == Found::Nothing && looks.asleep != moments {
                 looks.asleep = moments;
                 act(shared, &describe_sleepers(&registry::alive(shared.group)));
             }
             Found::Deadlock
         }
     }
+}
+
+fn report_cycles(shared: &Shared, looks: &mut Looks) -> Found {
+    // Without a descriptor it cannot be known now.
+    let Ok(cycles) = wait_graph::cycles() else {
+        return Found::Doubt;
+    };
+    let mut found = Found::Nothing;
+    // The workers of another runtime report its cycles.
+    let is_own = |cycle: &&Vec<Seen>| cycle.iter().any(|seen| seen.green.group() == shared.group);
+    for cycle in cycles.iter().filter(is_own) {
+        found = Found::Deadlock;
+        if looks.reported.is_new(cycle) {
+            act(shared, &describe_cycle(cycle));
+        }
+    }
+    found
 }
 
 fn act(shared: &Shared, text: &str) {

@@ -11,6 +11,7 @@ impl WorkerLoop {
     /// Schedules a look if a thread here has begun to wait for a lock, or for a thread that waits.
     fn note_suspicion(&self, now: Tick) {
         if self.cx.suspicion.replace(false) {
+            self.looks.is_suspicious.set(true);
             self.looks.schedule(now);
         }
     }
@@ -31,7 +32,7 @@ impl WorkerLoop {
         let looks = &self.looks;
         if has_news {
             looks.is_settled.set(false);
-            if !self.cx.has_lock_waits() {
+            if !self.cx.has_lock_waits() && !looks.is_suspicious.get() {
                 looks.at.set(NEVER);
             }
         }
@@ -56,7 +57,11 @@ impl WorkerLoop {
         if !self.looks_for_deadlocks() {
             return looks.at.set(NEVER);
         }
-        let found = deadlock::look(&self.shared, is_idle);
+        let may_be_cycle = self.cx.has_lock_waits() || looks.is_suspicious.get();
+        let found = deadlock::look(&self.shared, is_idle, may_be_cycle);
+        if found != Found::Doubt {
+            looks.is_suspicious.set(false);
+        }
         let after = clock::now();
         looks.cost.set(after.saturating_sub(now));
         if found == Found::Nothing && !self.cx.has_lock_waits() {

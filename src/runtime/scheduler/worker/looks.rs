@@ -20,6 +20,8 @@ pub(crate) struct Looks {
     pub(crate) cost: Cell<Tick>,
     /// Nothing has happened since a look that found nothing.
     pub(crate) is_settled: Cell<bool>,
+    /// A thread has begun a wait that may close a cycle, and no look has come since.
+    pub(crate) is_suspicious: Cell<bool>,
 }
 
 impl Looks {
@@ -29,6 +31,7 @@ impl Looks {
             pause: Cell::new(FIRST_LOOK),
             cost: Cell::new(0),
             is_settled: Cell::new(false),
+            is_suspicious: Cell::new(false),
         }
     }
 
