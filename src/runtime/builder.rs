@@ -1,4 +1,4 @@
-//! What can be decided about a runtime before it starts.
+//! The settings of a runtime that are fixed before it starts.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -11,7 +11,9 @@ use super::instance::Runtime;
 use super::stepped::Stepped;
 use crate::stack::StackSize;
 
-/// Settings of a [`Runtime`]; each has a default.
+/// Configures and starts a [`Runtime`]; every setting has a default.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::runtime::Builder;
@@ -38,85 +40,99 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// All defaults.
+    /// Creates a builder with default settings.
     pub fn new() -> Builder {
         Builder::default()
     }
 
-    /// How many OS threads run green threads. The default is the environment variable
-    /// `RUSTLET_WORKERS`, else [`available_parallelism`](std::thread::available_parallelism). 0
-    /// counts as 1.
+    /// Sets the number of workers: the OS threads that run green threads.
+    ///
+    /// The default is the environment variable `RUSTLET_WORKERS`, else
+    /// [`available_parallelism`](std::thread::available_parallelism). 0 counts as 1.
     pub fn workers(mut self, count: usize) -> Builder {
         self.workers = Some(count);
         self
     }
 
-    /// How many bytes of stack a green thread can use, at least: rounded up to a workable size. The
-    /// default is the environment variable `RUSTLET_STACK_SIZE`, else 192 KiB (256 KiB of address
-    /// space less a guard of 64 KiB), and 2 MiB, as a thread of std has, for the function that
-    /// [`run`](crate::run) or [`Runtime::run`] is given: there is one of those.
+    /// Sets the minimum number of stack bytes that a green thread can use.
     ///
-    /// Stacks are address space: memory is used for what is touched only.
-    /// `thread::Builder::stack_size` sets it for one thread.
+    /// The size is rounded up to one that the stack allocator supports. The default is the
+    /// environment variable `RUSTLET_STACK_SIZE`, else 192 KiB (256 KiB of address space less a
+    /// guard of 64 KiB). The function that is passed to [`run`](crate::run) or [`Runtime::run`]
+    /// gets 2 MiB by default, as a thread of std does, because there is only one of it.
+    ///
+    /// Stacks are reserved address space: only the pages that are touched use memory.
+    /// [`thread::Builder::stack_size`](crate::thread::Builder::stack_size) sets the size for one
+    /// thread.
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         self.stack_size = Some(bytes);
         self
     }
 
-    /// The workers are called this, a hyphen and a number, the threads for blocking calls this,
-    /// `-pool-` and a number. The default is `rustlet`.
+    /// Sets the prefix of the names of the runtime's OS threads.
+    ///
+    /// Workers are named `prefix-0`, `prefix-1` and so on, and the threads for blocking calls
+    /// `prefix-pool-0` and so on. The default is `rustlet`.
     pub fn name(mut self, prefix: impl Into<String>) -> Builder {
         self.name = Some(prefix.into());
         self
     }
 
-    /// How many green threads may be alive at once; past that,
-    /// [`thread::Builder::spawn`](crate::thread::Builder::spawn) gives an error and
+    /// Limits the number of green threads that are alive at the same time.
+    ///
+    /// At the limit, [`thread::Builder::spawn`](crate::thread::Builder::spawn) returns an error and
     /// [`spawn`](crate::spawn) panics. The default is no limit.
     pub fn max_threads(mut self, count: usize) -> Builder {
         self.max_threads = Some(count);
         self
     }
 
-    /// How many OS threads may run blocking calls ([`unblock`](crate::unblock), files, name
-    /// look-ups) at once. The default is 512.
+    /// Limits the number of OS threads that run blocking calls ([`unblock`](crate::unblock), files,
+    /// name look-ups) at the same time. The default is 512.
     ///
-    /// They are started as calls come and go again when they have been idle for ten seconds. Calls
-    /// past the limit queue: their green threads wait, in order, and a cancelled one takes its call
-    /// back. [`Metrics::blocking_queued`](super::Metrics::blocking_queued) counts them, and a
-    /// [`watchdog`](Builder::watchdog) reports calls that have queued for a period. If they queue
-    /// while the machine has time to spare, raise the limit. At most a quarter of the threads (at
-    /// least one) look names up at once, so that name servers that do not answer leave the others
-    /// to files and `unblock`: with fewer than two threads there are no others.
+    /// Threads are started on demand and exit when they have been idle for ten seconds. Calls
+    /// beyond the limit are queued first in, first out: their green threads wait, and cancelling
+    /// one removes its call from the queue.
+    /// [`Metrics::blocking_queued`](super::Metrics::blocking_queued) counts the queued calls, and a
+    /// [`watchdog`](Builder::watchdog) reports calls that have been queued for a period. If calls
+    /// queue while the machine has CPU time to spare, raise the limit.
+    ///
+    /// At most a quarter of the threads (at least one) look names up at the same time, so name
+    /// servers that do not answer leave the other threads to files and `unblock`. With fewer than
+    /// two threads there are no others.
     pub fn blocking_threads(mut self, max: usize) -> Builder {
         self.blocking_threads = Some(max);
         self
     }
 
-    /// How long the end of a runtime waits for cancelled green threads to unwind, counted from the
-    /// last one that did. What has not ended by then is named on stderr and left behind with its OS
-    /// thread. The default is five seconds.
+    /// Sets how long the end of a runtime waits for cancelled green threads to unwind.
+    ///
+    /// The time is counted from the last thread that ended. Threads that have not ended by then are
+    /// named on stderr and left behind with their OS threads. The default is five seconds.
     pub fn shutdown_timeout(mut self, patience: Duration) -> Builder {
         self.shutdown_timeout = Some(patience);
         self
     }
 
-    /// Sets what becomes of the green threads that are still alive when the runtime ends: when the
-    /// function of [`Runtime::run`] returns, the runtime is dropped, or [`Runtime::shutdown`] is
-    /// called.
+    /// Sets how the runtime treats green threads that are still alive when it ends.
+    ///
+    /// A runtime ends when the runtime is dropped or [`Runtime::shutdown`] is called; the runtime
+    /// of [`run`](crate::run) ends when its function returns.
     ///
     /// With [`AtEnd::Unwind`], the default, they are cancelled, and the end waits until they have
-    /// unwound. A destructor that panics meanwhile aborts the process, as in every unwinding, and
-    /// so does code that takes any unwinding for a bug.
+    /// unwound. A destructor that panics during this unwinding aborts the process, as in every
+    /// unwinding, and so does code that treats any unwinding as a bug.
     ///
-    /// With [`AtEnd::Abandon`] the end does not wait. A thread that runs at that moment goes on
-    /// until its next wait; after that none of them runs again. Their stacks, whatever is on them,
-    /// and the OS threads of their workers stay for the rest of the process, since other threads
-    /// may have borrowed from them. So it fits a program that ends soon after. Who joins such a
-    /// thread from outside of the runtime waits for ever.
+    /// With [`AtEnd::Abandon`] the end does not wait. A thread that is running at that moment
+    /// continues until its next wait; after that, none of them runs again. Their stacks with
+    /// everything on them, and the OS threads of their workers, stay for the rest of the process,
+    /// because other threads may have borrowed from them. This fits a program that exits soon
+    /// afterwards. A thread outside of the runtime that joins an abandoned thread waits forever.
     ///
-    /// A [`WorkerLoop`](crate::Worker), which has no OS thread of its own to leave behind, always
-    /// unwinds.
+    /// A [`Worker`](crate::Worker) always unwinds, because it has no OS thread of its own to leave
+    /// behind.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::runtime::{AtEnd, Builder};
@@ -141,20 +157,21 @@ impl Builder {
         self
     }
 
-    /// Sets what is done about a deadlock. The default is [`OnDeadlock::Report`].
+    /// Sets the reaction to a deadlock. The default is [`OnDeadlock::Report`].
     ///
-    /// Two kinds are noticed, and neither is reported if there is a doubt:
+    /// Two kinds of deadlock are detected, and neither is reported in case of doubt:
     ///
     /// - Green threads wait for each other in a cycle: for a [`Mutex`](crate::sync::Mutex) or an
-    ///   [`RwLock`](crate::sync::RwLock) that the next one holds (for writing), or for its end. A
-    ///   thread that locks a mutex which it holds already is the smallest cycle. The other threads
-    ///   of the program may go on.
+    ///   [`RwLock`](crate::sync::RwLock) that the next thread holds (for writing), or for the end
+    ///   of the next thread. A thread that locks a mutex which it already holds is the smallest
+    ///   cycle. The other threads of the program may still be running.
     /// - All green threads wait, none of them for a time, a descriptor, a call on the blocking pool
-    ///   or a future, and no OS thread runs that could wake one. A program with OS threads of its
-    ///   own, or one that has asked for [signals](crate::signal), is never said to be in this
-    ///   state.
+    ///   or a future, and no OS thread is running that could wake one. This kind is never reported
+    ///   for a program that has OS threads of its own or has asked for [signals](crate::signal).
     ///
-    /// It takes some 20 ms until a deadlock is noticed.
+    /// Detection takes about 20 ms.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::runtime::{Builder, OnDeadlock};
@@ -176,24 +193,30 @@ impl Builder {
         self
     }
 
-    /// Hands what the runtime notices of a program that goes wrong to `hook`, instead of writing it
-    /// to stderr: threads that keep their worker, deadlocks, calls that queue for the blocking
-    /// pool, threads left behind, a server without descriptors.
+    /// Passes the runtime's reports to `hook` instead of writing them to stderr.
     ///
-    /// The hook is called on an OS thread of the library's, also on a worker. It should not wait,
-    /// and it should not take locks that green threads hold. If it panics, the message is printed,
-    /// and the program goes on. See [`Report`](super::Report) for an example.
+    /// The runtime reports threads that keep their worker, deadlocks, calls that queue for the
+    /// blocking pool, threads that are left behind, and a server that is out of descriptors.
+    ///
+    /// The hook is called on one of the library's OS threads, which may be a worker. It should not
+    /// wait, and it should not take locks that green threads hold. If the hook panics, the message
+    /// of the panic is printed, and the program continues. See [`Report`](super::Report) for an
+    /// example.
     pub fn on_report(mut self, hook: impl Fn(&super::Report) + Send + Sync + 'static) -> Builder {
         self.reporter = Reporter::new(hook);
         self
     }
 
-    /// Writes a [dump](crate::dump) to stderr whenever the process gets this signal, also when
-    /// every worker is stuck. The default is the environment variable `RUSTLET_DUMP` (`SIGQUIT`,
-    /// `QUIT` or a number), else none.
+    /// Writes a [dump](crate::dump) to stderr whenever the process receives `signal`.
     ///
-    /// The signal does no longer what it did before: `SIGQUIT` (Ctrl-\\) does not end the process.
-    /// In a container, `kill -QUIT 1` asks for a dump. It stays so for the rest of the process.
+    /// This also works when every worker is stuck. The default is the environment variable
+    /// `RUSTLET_DUMP` (`SIGQUIT`, `QUIT` or a number), else none.
+    ///
+    /// The dump replaces the signal's previous effect: `SIGQUIT` (Ctrl-\\) no longer ends the
+    /// process. This lasts for the rest of the process. In a container, `kill -QUIT 1` requests a
+    /// dump.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::runtime::Builder;
@@ -208,15 +231,17 @@ impl Builder {
         self
     }
 
-    /// Reports on stderr each green thread that has kept its worker for `period` without a wait:
-    /// its name, where it was spawned, where it last waited. Nothing can preempt it. Reports, too,
-    /// when blocking calls have waited for a thread of the pool for that long
-    /// ([`blocking_threads`](Builder::blocking_threads)).
+    /// Reports each green thread that has kept its worker for `period` without a wait.
     ///
-    /// A report says why the worker stands still, as far as the system tells: the thread computes,
-    /// or its OS thread waits in a system call, and for which descriptor. The default is the
-    /// environment variable `RUSTLET_WATCHDOG` (`100ms`, `2s`, `off`), else one second in debug
-    /// builds and none in others.
+    /// The report names the thread, where it was spawned, and where it last waited. The runtime
+    /// cannot preempt such a thread. The watchdog also reports blocking calls that have waited for
+    /// a thread of the pool for `period` ([`blocking_threads`](Builder::blocking_threads)). Reports
+    /// go to stderr unless [`on_report`](Builder::on_report) is set.
+    ///
+    /// As far as the system tells, a report also says why the worker makes no progress: the thread
+    /// computes, or its OS thread waits in a system call, and for which descriptor. The default is
+    /// the environment variable `RUSTLET_WATCHDOG` (`100ms`, `2s`, `off`), else one second in debug
+    /// builds and no watchdog in others.
     pub fn watchdog(mut self, period: Duration) -> Builder {
         self.watchdog = Some(period);
         self
@@ -224,23 +249,25 @@ impl Builder {
 
     /// Sets how long after a deadline an idle worker may wake up for it.
     ///
-    /// Timers that come due within `slack` of each other share one wake-up of their worker. So a
-    /// larger slack saves CPU time where many timers are close together, and every timer may be up
-    /// to `slack` later. No timed wait ends before its deadline, whatever the slack.
+    /// Timers that expire within `slack` of each other share one wake-up of their worker. A larger
+    /// slack saves CPU time where many timers are close together, and every timer may be up to
+    /// `slack` later. No timed wait ends before its deadline, whatever the slack.
     /// [`Duration::ZERO`] wakes the worker for each deadline.
     ///
-    /// It applies to whatever a green thread waits for with a deadline: [`sleep`](crate::sleep),
-    /// [`timeout`](crate::timeout), [`park_timeout`](crate::park_timeout), the `…_timeout` methods
-    /// of locks and channels, [`after`](crate::channel::after), [`tick`](crate::channel::tick),
-    /// [`interval`](crate::time::interval) and the timeouts of sockets. A worker that runs threads
-    /// looks at its timers between them and needs no wake-up. A [`WorkerLoop`](crate::Worker) obeys
-    /// it while it waits itself, not in its descriptor and its `next_deadline`. OS threads that
-    /// wait are not affected.
+    /// The slack applies to every wait of a green thread that has a deadline:
+    /// [`sleep`](crate::sleep), [`timeout`](crate::timeout), [`park_timeout`](crate::park_timeout),
+    /// the `…_timeout` methods of locks and channels, [`after`](crate::channel::after),
+    /// [`tick`](crate::channel::tick), [`interval`](crate::time::interval) and the timeouts of
+    /// sockets. A worker that runs threads checks its timers between them and needs no wake-up. A
+    /// [`Worker`](crate::Worker) uses the slack while it waits itself, but not in its descriptor
+    /// and its `next_deadline`. Waits of OS threads are not affected.
     ///
     /// The default is the timer slack of the workers' OS threads, which is 50 µs on Linux unless
     /// the process has set another (`PR_SET_TIMERSLACK`), and none elsewhere. The time that the
-    /// system takes to wake the OS thread comes on top. The smaller the slack, the more wake-ups: a
-    /// slack that is below that of the OS threads also costs two short system calls each.
+    /// system takes to wake the OS thread is added to it. A smaller slack causes more wake-ups, and
+    /// a slack below that of the OS threads also costs two short system calls per wake-up.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use std::time::{Duration, Instant};
@@ -266,13 +293,17 @@ impl Builder {
         self
     }
 
-    /// Starts the workers.
+    /// Starts the workers and returns the runtime.
     ///
     /// # Errors
     ///
-    /// No OS thread, epoll instance or eventfd can be had (see `ulimit -u` and `ulimit -n`),
-    /// `RUSTLET_WORKERS` or `RUSTLET_STACK_SIZE` is set to something that is not a positive number
-    /// (`InvalidInput`), or the name has a NUL byte in it (the same).
+    /// Returns an error if
+    ///
+    /// - an OS thread, an epoll instance or an eventfd cannot be created (see `ulimit -u` and
+    ///   `ulimit -n`);
+    /// - `RUSTLET_WORKERS` or `RUSTLET_STACK_SIZE` is set to something that is not a positive
+    ///   number, or `RUSTLET_WATCHDOG` or `RUSTLET_DUMP` is malformed (`InvalidInput`);
+    /// - the name contains a NUL byte (`InvalidInput`).
     pub fn build(self) -> io::Result<Runtime> {
         let config = self.config()?;
         let workers = match self.workers {
@@ -329,21 +360,21 @@ impl Builder {
         })
     }
 
-    /// A worker that the calling OS thread steps by hand.
+    /// Creates a worker that the calling OS thread steps by hand.
     pub(crate) fn open_stepped(&self) -> io::Result<Rc<Stepped>> {
         Stepped::open(self.config()?, self.watchdog)
     }
 }
 
-/// What a debug build looks after by default.
+/// The default period of the watchdog, which only debug builds have.
 const DEBUG_WATCHDOG: Option<Duration> = if cfg!(debug_assertions) {
     Some(Duration::from_secs(1))
 } else {
     None
 };
 
-/// `RUSTLET_WATCHDOG`: a number of milliseconds or seconds with its unit, such as `100ms` or `2s`;
-/// `off` for none.
+/// Parses `RUSTLET_WATCHDOG`: a number of milliseconds or seconds with its unit, such as `100ms` or
+/// `2s`; `off` for none.
 fn watchdog_period() -> io::Result<Option<Duration>> {
     const NAME: &str = "RUSTLET_WATCHDOG";
     let Some(value) = std::env::var_os(NAME) else {
@@ -371,7 +402,7 @@ fn watchdog_period() -> io::Result<Option<Duration>> {
     }
 }
 
-/// A signal by its name, with or without `SIG`, or by its number.
+/// Parses a signal: its name, with or without `SIG`, or its number.
 fn signal_from_environment(name: &str) -> io::Result<Option<i32>> {
     let Some(value) = std::env::var_os(name) else {
         return Ok(None);

@@ -1,46 +1,45 @@
-//! What is decided about a runtime before it starts, as plain data.
+//! The configuration of a runtime, as plain data.
 
 use std::time::Duration;
 
 use super::inspect::report::Reporter;
 use crate::stack::StackSize;
 
-/// What becomes of the green threads that are still alive when their runtime ends. See
+/// How a runtime treats green threads that are still alive when it ends. See
 /// [`Builder::at_end`](super::Builder::at_end).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AtEnd {
-    /// They are cancelled: they unwind, and their destructors run. The default.
+    /// Cancels them: they unwind, and their destructors run. The default.
     #[default]
     Unwind,
-    /// They never run again, and nothing of theirs is dropped, as with OS threads at the end of a
+    /// Never runs them again and drops nothing of theirs, as with OS threads at the end of a
     /// program.
     Abandon,
 }
 
-/// What is done about a deadlock. See [`Builder::on_deadlock`](super::Builder::on_deadlock).
+/// How a runtime reacts to a deadlock. See [`Builder::on_deadlock`](super::Builder::on_deadlock).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OnDeadlock {
-    /// It is reported on stderr, once. The default.
+    /// Reports it once, on stderr or to the [hook](super::Builder::on_report). The default.
     #[default]
     Report,
-    /// The green threads of the runtime are cancelled, and [`run`](crate::run) panics with the
-    /// report.
+    /// Cancels the green threads of the runtime; [`run`](crate::run) panics with the report.
     Panic,
-    /// It is reported, and the process is aborted.
+    /// Reports it, and aborts the process.
     Abort,
-    /// Nothing: no worker looks for deadlocks.
+    /// Ignores it: no worker looks for deadlocks.
     Ignore,
 }
 
-/// What the builder decided.
+/// The settings of a runtime, with the builder's defaults filled in.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    /// The OS threads are called after it.
+    /// Prefix of the names of the OS threads.
     pub(crate) name: Box<str>,
     pub(crate) stack: StackSize,
-    /// Of a first green thread.
+    /// The stack size of a first green thread (the function of `run`).
     pub(crate) first_stack: StackSize,
     pub(crate) max_threads: usize,
     pub(crate) blocking_threads: usize,
@@ -48,6 +47,6 @@ pub(crate) struct Config {
     pub(crate) at_end: AtEnd,
     pub(crate) on_deadlock: OnDeadlock,
     pub(crate) reporter: Reporter,
-    /// The system's if none.
+    /// `None`: the system's timer slack.
     pub(crate) timer_slack: Option<Duration>,
 }
