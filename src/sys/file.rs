@@ -116,8 +116,8 @@ pub(crate) fn check_write(fd: BorrowedFd<'_>) -> io::Result<()> {
     refusal(rustix::io::writev(fd, &[IoSlice::new(&[])]))
 }
 
-/// Ignores all but these two errors: others do not predict the next call, because a sandbox may know
-/// no vectored calls.
+/// Ignores all but these two errors. Others do not predict the next call: a sandbox may know no
+/// vectored calls.
 #[cfg(target_os = "linux")]
 fn refusal(result: rustix::io::Result<usize>) -> io::Result<()> {
     use rustix::io::Errno;
