@@ -21,9 +21,9 @@ pub(crate) const ARGUMENT: &str = "--measure";
 /// Precedes the figures of a peer that is one of several, with its name.
 const NAME: &str = "peer ";
 
-/// Pause after a process with this many threads: the machine, and the host of a virtual one, are
-/// busy with the memory that it has left, and an immediate measurement takes up to three times as
-/// long.
+/// Number of threads of a process after which the run pauses: the machine, and the host of a
+/// virtual one, are busy with the memory that it has left, and an immediate measurement takes up to
+/// three times as long.
 const CROWD: usize = 1_000_000;
 const REST: Duration = Duration::from_secs(1);
 

@@ -21,7 +21,7 @@ pub(super) const COLOURS: [RGBColor; 8] = [
     RGBColor(128, 128, 128),
 ];
 
-/// Placeholder colours for text, lines and the background; a dark page changes them.
+/// Colours of text, lines and the background; a dark page replaces them.
 pub(super) const TEXT: RGBColor = RGBColor(30, 30, 30);
 pub(super) const GRID: RGBColor = RGBColor(215, 215, 215);
 pub(super) const ZERO: RGBColor = RGBColor(120, 120, 120);
