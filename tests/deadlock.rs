@@ -1,8 +1,9 @@
-//! Programs that stand still say why: cycles of locks and joins, and threads that are all asleep.
+//! Programs that stop making progress report why: cycles of locks and joins, and threads that are
+//! all asleep.
 //!
 //! Each runs in a child process, which has no OS threads but the test's own: those of libtest count
-//! as threads that may still do something, so the children of this file leave libtest's main thread
-//! out of account with a `harness = false` twin.
+//! as threads that may still act, so the children of this file exclude libtest's main thread with a
+//! `harness = false` twin.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -47,7 +48,7 @@ const PROGRAMS: &[(&str, fn())] = &[
     ("blocking_socket", blocking_socket),
 ];
 
-/// Lets the library look a few times.
+/// Waits until the library has checked a few times.
 fn pause() {
     std::thread::sleep(Duration::from_millis(150));
 }
@@ -56,7 +57,7 @@ fn ends(f: impl FnOnce() + Send) {
     Builder::new().build().unwrap().run(f);
 }
 
-/// Runs `f` and gives up on it when it has been reported: the process ends.
+/// Runs `f` and exits when the deadlock has been reported: the process ends.
 fn hangs(f: impl FnOnce() + Send + 'static) {
     std::process::exit(
         match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -256,7 +257,7 @@ fn a_call_on_the_pool_sends() {
             });
         });
         begun.recv().unwrap();
-        // The call goes on without its caller.
+        // The call continues without its caller.
         caller.cancel();
         receiver.recv().unwrap();
         let _cancelled = caller.join();
@@ -342,8 +343,8 @@ fn a_lock_held_for_long() {
     });
 }
 
-/// A thousand threads wait for a lock whose holder sleeps, on a worker that computes; then it asks
-/// for a dump.
+/// A thousand threads wait for a lock whose holder sleeps, on a worker that computes; then the
+/// program requests a dump.
 fn dumps_itself() {
     ends(|| {
         let mutex = Arc::new(Mutex::new(()));
@@ -451,7 +452,7 @@ fn run(name: &str, workers: u32) -> Output {
     child.wait_with_output().unwrap()
 }
 
-/// What the program wrote to stderr; it must end with this code.
+/// Returns the program's output on stderr; the program must end with this code.
 fn said(name: &str, workers: u32, code: Option<i32>) -> String {
     let output = run(name, workers);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
