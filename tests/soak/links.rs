@@ -33,7 +33,8 @@ fn byte(position: usize) -> u8 {
     (position * 7 + position / 251) as u8
 }
 
-/// Whether this error can end an operation whose thread may or may not unwind.
+/// Returns whether this is the cancellation error used while it is unknown whether the thread
+/// unwinds.
 fn is_cancelled(error: &io::Error) -> bool {
     let inner = error.get_ref();
     inner.is_some_and(|inner| inner.is::<rustlet::Cancelled>())

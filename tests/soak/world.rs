@@ -62,7 +62,7 @@ pub(crate) struct Marked<T> {
     pub(crate) injected: AtomicBool,
 }
 
-/// An initialiser that may fail, and the number of its successes.
+/// An initialiser that may fail, and the number of times that it did not.
 pub(crate) struct Initialised {
     pub(crate) once: Once,
     pub(crate) value: OnceLock<u64>,
