@@ -75,7 +75,7 @@ pub(crate) fn succeeded(output: &Output) -> String {
     said
 }
 
-/// Returns the number of repetitions of the tests that only repeat: `RUSTLET_STRESS` times `count`.
+/// Returns the number of repetitions of the tests that only repeat: `RUSTLET_STRESS` times `times`.
 pub(crate) fn stress(times: usize) -> usize {
     let factor = std::env::var("RUSTLET_STRESS")
         .map_or(1, |text| text.parse().expect("RUSTLET_STRESS is a number"));

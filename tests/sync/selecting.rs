@@ -83,7 +83,7 @@ fn a_oneshot_that_will_have_no_value_is_told_of() {
     });
 }
 
-/// A value that borrows can be awaited too: the receiver does not depend on the value.
+/// The receiver of readiness also works for values that borrow: it does not depend on the value.
 #[test]
 fn a_oneshot_of_what_is_borrowed() {
     let text = String::from("borrowed");
