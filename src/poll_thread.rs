@@ -3,7 +3,6 @@
 //!
 //! It waits in `poll(2)`, starts with the first request and ends with the last, so it costs nothing
 //! while there is none. Any thread may submit a request at any time; nothing here suspends.
-//!
 //! - **AT1** A request is run at most once, on the poll thread, outside of the lock, and is removed
 //!   before.
 //! - **AT2** A request keeps its source open until it is run or cancelled, and for the moment that
@@ -52,13 +51,13 @@ pub(crate) struct RequestId(pub(crate) usize);
 
 const MAX_NUMBER: usize = usize::MAX / 2;
 
-/// Has the poll thread run `callback` when `source` is ready that way; errors and hang-ups count as
-/// ready.
+/// Submits `callback` to the poll thread, which runs it when `source` is ready for the given
+/// direction; errors and hang-ups count as ready.
 ///
 /// # Errors
 ///
-/// There is no poll thread, and no OS thread or descriptor for one. The request stays, for the next
-/// submission, unless it is cancelled.
+/// There is no poll thread, and no OS thread or descriptor to start one. The request stays queued
+/// for the next submission, unless it is cancelled.
 pub(crate) fn submit(
     source: Arc<Source>,
     interest: Interest,
@@ -111,7 +110,7 @@ pub(crate) fn cancel(RequestId(number): RequestId) -> bool {
     request.is_some()
 }
 
-/// A request as the poll thread sees it while it waits.
+/// A request, as the poll thread uses it while it waits.
 type Waited = (usize, Arc<Source>, PollFlags);
 
 /// Groups the requests for the same descriptor.
@@ -134,8 +133,8 @@ fn run_loop(wakeup: &EventFd) {
         }
         let mut told = fds.iter().map(PollFd::revents);
         if told.next().is_some_and(|events| !events.is_empty()) {
-            // Ready, so this does not block; one read takes all signals of an eventfd, and many of
-            // a pipe.
+            // It is ready, so this does not block; one read takes all signals of an eventfd, and
+            // many of a pipe.
             let _drained = rustix::io::read(wakeup, &mut [0; 512]);
         }
         let both = PollFlags::IN | PollFlags::OUT;

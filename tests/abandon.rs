@@ -1,5 +1,5 @@
-//! Threads that are abandoned at the end of their runtime: they never run again, and nobody waits
-//! for them for ever.
+//! Threads that are abandoned at the end of their runtime: they never run again, and no other
+//! thread waits for them forever.
 
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 
@@ -46,7 +46,7 @@ fn abandoned_threads_never_run_again() {
             for _ in 0..20 {
                 begun.recv().unwrap();
             }
-            // One that never starts, if its turn does not come.
+            // One that does not start unless the worker gets to it.
             spawn(|| DROPPED.fetch_add(0, SeqCst));
         });
         // Each worker may have been in the middle of a step.
@@ -99,7 +99,7 @@ fn spawning_on_an_abandoned_runtime_gives_a_cancelled_thread() {
     assert!(Cancelled::is(&handle.spawn(|| ()).join().unwrap_err()));
 }
 
-/// Nothing is left that keeps workers, so they end as with the default.
+/// No abandoned thread keeps the workers busy, so they end as with the default.
 #[test]
 fn a_runtime_with_nothing_to_abandon_ends_as_usual() {
     let runtime = Builder::new().workers(2).at_end(AtEnd::Abandon);

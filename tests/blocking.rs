@@ -109,15 +109,15 @@ fn a_cancelled_caller_unwinds_at_once_and_the_call_runs_on() {
     });
 }
 
-/// Waits for a call to have started.
+/// Waits until a call has started.
 fn until_told(tell: &mpsc::Receiver<()>) {
     while tell.try_recv().is_err() {
         yield_now();
     }
 }
 
-/// What nobody waits for any more is dropped on the pool, and may panic there: the pool must not
-/// shrink by it.
+/// A result without a waiter is dropped on the pool, and may panic there: the pool must not shrink
+/// because of it.
 #[test]
 fn a_result_that_panics_when_dropped_does_not_cost_a_thread() {
     struct Bomb;
@@ -206,14 +206,14 @@ fn runtime_with_pool(threads: usize) -> Runtime {
         .unwrap()
 }
 
-/// Fills the only thread of the pool, and says how to free it.
+/// Fills the only thread of the pool, and returns a way to free it.
 fn occupy(runtime: &Runtime) -> (rustlet::JoinHandle<()>, mpsc::Sender<()>) {
     let (sender, gate) = mpsc::channel::<()>();
     let (told, tell) = mpsc::channel();
     let occupant = spawn_local(move || {
         unblock(move || {
             told.send(()).unwrap();
-            // Also when the sender is gone.
+            // Also returns when the sender is gone.
             gate.recv().ok();
         });
     });
@@ -245,7 +245,7 @@ fn a_call_whose_caller_is_cancelled_while_it_queues_is_not_made() {
         callers[1].cancel();
         let [first, second, third] = callers;
         assert!(second.join().unwrap_err().is::<Cancelled>());
-        // It gave back what it had taken along, and its place.
+        // It has given back its captures and its slot.
         assert_eq!(Arc::strong_count(&held), 3);
         assert_eq!(runtime.metrics().blocking_queued, 2);
         free.send(()).unwrap();
@@ -257,8 +257,7 @@ fn a_call_whose_caller_is_cancelled_while_it_queues_is_not_made() {
     assert_eq!(Arc::strong_count(&held), 1);
 }
 
-/// A pool that stands still, and callers that come, lose patience and go, for ever: nothing may
-/// pile up.
+/// A blocked pool, and callers that keep arriving and giving up: their calls must not pile up.
 #[test]
 fn calls_that_were_given_up_leave_nothing_behind() {
     let runtime = runtime_with_pool(1);
@@ -353,7 +352,7 @@ fn a_run_ends_while_calls_run_and_queue() {
         .shutdown(std::time::Duration::from_secs(60))
         .unwrap();
     drop(told);
-    // The thread of the pool goes on until its call has ended, and makes none of the others.
+    // The thread of the pool continues until its call has ended, and makes none of the others.
     assert!(tell.recv().is_err());
     drop(gate);
 }
@@ -444,7 +443,7 @@ fn a_destructor_of_a_cancelled_thread_may_unblock() {
     assert_eq!(receiver.recv().unwrap(), 7);
 }
 
-/// The child's pool is busy until its standard input ends, which is when it has reported that.
+/// The child's pool is busy until its standard input ends; the parent closes that after the report.
 #[test]
 fn the_watchdog_reports_calls_that_queue_for_long() {
     let name = "the_watchdog_reports_calls_that_queue_for_long";
@@ -482,7 +481,7 @@ fn the_watchdog_reports_calls_that_queue_for_long() {
         .unwrap();
     let reader = std::io::BufReader::new(child.stderr.take().unwrap());
     let mut lines = std::io::BufRead::lines(reader).map(Result::unwrap);
-    // On a slow machine the first one is kept waiting, too: until its thread has started.
+    // On a slow machine the first one is delayed, too: until its thread has started.
     assert!(lines.any(|line| line == "begun"));
     let report = lines.find(|line| line.contains("blocking calls")).unwrap();
     assert!(report.starts_with("rustlet: 1 blocking calls"), "{report}");
@@ -492,7 +491,7 @@ fn the_watchdog_reports_calls_that_queue_for_long() {
     assert!(child.wait().unwrap().success());
 }
 
-/// Where no OS thread can be had, the first call says so, and does not wait for ever.
+/// Without a free OS thread the first call reports it, and does not wait forever.
 #[test]
 #[cfg(target_os = "linux")]
 fn no_thread_for_the_pool_is_an_error() {

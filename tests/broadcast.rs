@@ -1,4 +1,4 @@
-//! `sync::broadcast`: all receivers get all messages, or hear how many they have lost.
+//! `sync::broadcast`: all receivers get all messages, or learn how many they have lost.
 
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 
@@ -75,7 +75,7 @@ fn who_is_slow_hears_of_it() {
     assert_eq!(slow.try_recv(), Err(TryRecvError::Closed));
 }
 
-/// Received and lost ones together are all that were sent.
+/// Received and lost messages together are all messages that were sent.
 #[test]
 fn nothing_is_lost_in_silence() {
     everywhere(|| {

@@ -1,8 +1,7 @@
-//! Cancel scopes: `timeout`, `deadline`, `shield`, `is_cancelled`, and what they mean for
-//! everything that waits.
+//! Cancel scopes: `timeout`, `deadline`, `shield`, `is_cancelled`, and their effect on every wait.
 //!
-//! `cancel/anywhere.rs` runs in four settings, OS threads among them; the other files have what
-//! needs green threads.
+//! `cancel/anywhere.rs` runs in four settings, OS threads among them; the other files contain cases
+//! that need green threads.
 //!
 //! `RUSTLET_STRESS` multiplies the lengths of the tests that only repeat (default 1).
 

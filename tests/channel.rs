@@ -1,9 +1,9 @@
 //! Channels and select: what crossbeam-channel does, `rustlet::channel` does, from green threads
 //! and from OS threads.
 //!
-//! Files that name only what crossbeam-channel has run in several settings, one of them the
-//! original, so that it is the original and not our memory of it that says what is right. What it
-//! does not have is tested in files of their own.
+//! Files that use only crossbeam-channel's API run in several settings, one of them
+//! crossbeam-channel itself, so that the original decides what is right. Features that it does not
+//! have are tested in files of their own.
 //!
 //! `RUSTLET_STRESS` multiplies the lengths of the tests that only repeat (default 1).
 
@@ -59,7 +59,7 @@ setting!(
     std::thread,
     |case: fn()| case()
 );
-// The case itself on an OS thread, what it spawns on the process-wide runtime.
+// The case itself runs on an OS thread, and its spawned threads on the process-wide runtime.
 setting!(mixed, rustlet::channel, rustlet::thread, |case: fn()| case(
 ));
 

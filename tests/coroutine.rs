@@ -1,4 +1,4 @@
-//! `coroutine`: what goes in, what comes out, and what happens when one side goes.
+//! `coroutine`: its input, its output, and the behaviour when one side is dropped.
 
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 #![allow(
@@ -14,14 +14,14 @@ use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(3600);
 
-/// Long enough for whatever is ready to come to its next wait.
+/// Long enough for every ready thread to reach its next wait.
 fn turns() {
     for _ in 0..20 {
         yield_now();
     }
 }
 
-/// Runs `f` on a runtime with one worker, where it is certain who runs when.
+/// Runs `f` on a runtime with one worker, where the order of execution is fixed.
 fn one_worker<T: Send>(f: impl FnOnce() -> T + Send) -> T {
     Builder::new().workers(1).build().unwrap().run(f)
 }
@@ -43,7 +43,7 @@ fn echo() -> Coroutine<i32, i32> {
     })
 }
 
-/// Spool's: a coroutine and its channel, `put`, `get`, `close`, `alive`.
+/// As in Spool: a coroutine and its channel, `put`, `get`, `close`, `alive`.
 #[test]
 fn it_answers() {
     everywhere(|| {
@@ -129,7 +129,7 @@ fn it_is_no_further_ahead_than_two() {
         for _ in 0..20 {
             turns();
         }
-        // One lies there, one is about to be put.
+        // One is in the buffer, one is about to be put.
         assert_eq!(counted.len(), 2);
         assert_eq!(numbers.get(), Ok(0));
         turns();

@@ -1,5 +1,5 @@
-//! How a process dies of what a green thread does: each case in a child, which is this binary told
-//! to run one test.
+//! Crashes of the process caused by a green thread: each case runs in a child, which is this binary
+//! with the name of one test.
 
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 #![allow(unsafe_code, reason = "a child follows a null pointer")]
@@ -14,7 +14,7 @@ mod support;
 const SIGABRT: i32 = 6;
 const SIGSEGV: i32 = 11;
 
-/// Asserts that a child died of `signal`; gives what it said.
+/// Asserts that a child died of `signal`; returns its output.
 #[track_caller]
 fn died_of(signal: i32, output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -62,7 +62,7 @@ fn an_overflow_names_the_thread_and_the_remedy() {
     assert!(said.contains(&place), "{said}");
 }
 
-/// The stack has been used before, and what was set up on it is used again.
+/// The stack has been used before, and the next thread reuses its initialised frame.
 #[test]
 fn an_overflow_on_a_used_stack_names_the_thread() {
     let output = child("an_overflow_on_a_used_stack_names_the_thread", || {
@@ -162,7 +162,7 @@ fn a_null_pointer_ends_as_it_does_in_any_program() {
     let output = child("a_null_pointer_ends_as_it_does_in_any_program", || {
         run(|| {
             let null = std::hint::black_box(std::ptr::without_provenance_mut::<u8>(8));
-            // SAFETY: none: the child is meant to die of it.
+            // SAFETY: none: the child is meant to crash here.
             unsafe { null.write_volatile(1) };
         });
     });
@@ -173,7 +173,7 @@ fn a_null_pointer_ends_as_it_does_in_any_program() {
 #[test]
 fn an_overflow_of_an_os_thread_is_stds_to_report() {
     let output = child("an_overflow_of_an_os_thread_is_stds_to_report", || {
-        // The handler is installed, and green threads are about.
+        // The handler is installed, and green threads exist.
         run(|| {
             let os = std::thread::Builder::new()
                 .name("oscar".into())
@@ -236,7 +236,7 @@ fn a_panic_in_a_destructor_during_unwinding_aborts() {
     );
 }
 
-/// As it would be for a thread that is cancelled in a callback that C code has called.
+/// As for a thread that is cancelled in a callback from C code.
 #[test]
 fn a_cancellation_does_not_unwind_through_foreign_frames() {
     extern "C" fn callback() {
@@ -257,8 +257,8 @@ fn a_cancellation_does_not_unwind_through_foreign_frames() {
     assert!(said.contains("cannot unwind"), "{said}");
 }
 
-/// A panic hook may wait: another thread of the worker that panics meanwhile does not panic in a
-/// hook.
+/// A panic hook may wait: another thread of the worker that panics meanwhile does not count as
+/// panicking in a hook.
 #[test]
 fn a_panic_while_another_threads_hook_waits() {
     let output = child("a_panic_while_another_threads_hook_waits", || {

@@ -1,7 +1,7 @@
-//! The examples: each is run as a user would run it, and asked what its users would ask.
+//! The examples: each runs as a user would run it, and gets requests as from its users.
 //!
 //! `cargo test` builds the examples beside the tests; `cargo test --test examples` alone does not,
-//! and tests what was built last.
+//! and tests the last build.
 
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 

@@ -1,5 +1,5 @@
-//! Nobody starves: a thread that never waits gives way, a select chooses uniformly, and many who
-//! wait for one thing do not slow each other down.
+//! No thread starves: a thread that never waits yields, a select chooses uniformly, and many
+//! waiters of one thing do not slow each other down.
 
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 #![allow(

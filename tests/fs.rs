@@ -1,7 +1,7 @@
-//! Files: what std's do, ours do, from green threads and from OS threads.
+//! Files: `rustlet::fs` behaves as `std::fs`, from green threads and from OS threads.
 //!
-//! `as_std.rs` runs four times, once of them against std itself, so that it is std and not our
-//! memory of it that says what is right. What std does not have is in `ours.rs`.
+//! `as_std.rs` runs four times, once of them against std itself, so that std decides what is right.
+//! Features that std does not have are in `ours.rs`.
 
 #![allow(
     clippy::duplicate_mod,
@@ -56,7 +56,7 @@ fn on_one_worker(case: fn()) {
         .run(case);
 }
 
-/// What only ours have.
+/// Tests of features that std does not have.
 #[path = "fs/ours.rs"]
 mod ours;
 

@@ -1,8 +1,8 @@
-//! Pipes, copies and the standard streams: what std's do, ours do, from green threads and from OS
-//! threads.
+//! Pipes, copies and the standard streams: `rustlet::io` behaves as `std::io`, from green threads
+//! and from OS threads.
 //!
-//! Files that name only what std has run four times, once of them against std itself. The standard
-//! streams are tested in child processes, since a process has one set of them.
+//! Files that use only std's API run four times, once of them against std itself. The standard
+//! streams are tested in child processes, because a process has one set of them.
 
 #![allow(
     clippy::duplicate_mod,
@@ -62,7 +62,7 @@ fn on_one_worker(case: impl FnOnce() + Send) {
         .run(case);
 }
 
-/// What only ours have.
+/// Tests of features that std does not have.
 #[path = "io/ours.rs"]
 mod ours;
 

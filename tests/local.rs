@@ -1,9 +1,9 @@
-//! `thread_local!` of the green thread. What std's keys do on OS threads, ours do on green threads
-//! and on OS threads.
+//! `thread_local!` of the green thread. It behaves on green threads and on OS threads as std's keys
+//! do on OS threads.
 //!
-//! `local/as_std.rs` names only what std has too and runs five times, once of them against std
-//! itself; `local/ours.rs` has what only green threads can do; `local/coroutines.rs` what
-//! coroutines of another crate do with a borrowed value.
+//! `local/as_std.rs` uses only std's API and runs five times, once of them against std itself;
+//! `local/ours.rs` tests features that need green threads; `local/coroutines.rs` tests coroutines
+//! of another crate that hold a borrowed value.
 #![allow(
     clippy::missing_const_for_thread_local,
     reason = "the lazy form is what some tests are about"
@@ -34,7 +34,7 @@ macro_rules! setting {
 
 #[path = "local"]
 mod std_itself {
-    /// std's `thread` module with its macro in it, where ours has it.
+    /// std's `thread` module with its macro in it, where rustlet has it.
     mod thread {
         pub(crate) use std::thread::{AccessError, JoinHandle, LocalKey, spawn, yield_now};
         pub(crate) use std::thread_local;
@@ -47,7 +47,7 @@ mod std_itself {
     mod as_std;
 }
 
-/// Our keys on OS threads, which std starts and ends.
+/// rustlet's keys on OS threads that std starts and ends.
 #[path = "local"]
 mod on_os_threads {
     mod thread {

@@ -1,4 +1,4 @@
-//! `mailbox`: messages by choice, in order, between threads of every kind.
+//! `mailbox`: messages selected by predicates, in order, between threads of every kind.
 
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 #![allow(
@@ -34,14 +34,14 @@ fn rest(mailbox: &Mailbox<i32>) -> Vec<i32> {
     std::iter::from_fn(|| mailbox.try_receive().ok()).collect()
 }
 
-/// Long enough for whatever is ready to come to its next wait.
+/// Long enough for every ready thread to reach its next wait.
 fn turns() {
     for _ in 0..20 {
         yield_now();
     }
 }
 
-/// Runs `f` on a runtime with one worker, where it is certain who runs when.
+/// Runs `f` on a runtime with one worker, where the order of execution is fixed.
 fn one_worker<T: Send>(f: impl FnOnce() -> T + Send) -> T {
     Builder::new().workers(1).build().unwrap().run(f)
 }
@@ -62,7 +62,7 @@ fn messages_come_in_order() {
     assert!(mailbox.is_empty());
 }
 
-/// Kiwi's `WaitForMessages(accept)`: the chosen one comes out, the others stay in order.
+/// As Kiwi's `WaitForMessages(accept)`: the accepted message comes out, the others stay in order.
 #[test]
 fn the_others_stay_in_order() {
     let (mailbox, _address) = filled(0..10);
@@ -155,7 +155,7 @@ fn the_last_address_tells_who_waits() {
     });
 }
 
-/// Each message is asked about once by each question, however many come.
+/// Each predicate checks each message once, however many arrive.
 #[test]
 fn what_was_rejected_is_not_asked_about_again() {
     one_worker(|| {
@@ -211,7 +211,7 @@ fn a_cancelled_receive_has_taken_nothing() {
     }
 }
 
-// --- questions that do something ---
+// --- predicates with side effects ---
 
 #[test]
 fn a_question_that_panics_leaves_the_message() {
@@ -237,7 +237,7 @@ fn a_question_may_use_the_mailbox_and_wait() {
         let found = mailbox.receive_match(|&n| {
             yield_now();
             if n == 1 {
-                // It is in hand, the others are there.
+                // This message is taken out, the others are there.
                 assert_eq!(mailbox.len(), 3);
                 assert_eq!(mailbox.receive(), Ok(0));
                 assert_eq!(mailbox.receive_match(|&n| n == 3), Ok(3));
@@ -264,7 +264,8 @@ fn a_question_that_is_cancelled_leaves_the_message() {
         });
         turns();
         assert_eq!(mailbox.len(), 1);
-        // Who comes meanwhile gets the next, and then waits for the one in hand.
+        // A receiver that arrives meanwhile gets the next, and then waits for the one that is taken
+        // out.
         assert_eq!(mailbox.receive(), Ok(1));
         let theirs = Arc::clone(&mailbox);
         let waiter = spawn(move || theirs.receive());
@@ -331,14 +332,14 @@ fn several_receivers_share_the_messages() {
     let runtime = Builder::new().workers(2).build().unwrap();
     runtime.run(move || {
         let mailbox = Arc::new(Mailbox::new());
-        // Before the first receiver, for whom a mailbox without addresses is at its end.
+        // Before the first receiver, which finds a mailbox without addresses closed.
         let address = mailbox.address();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let receivers: Vec<_> = (0..4)
             .map(|rest| {
                 let (mailbox, seen) = (Arc::clone(&mailbox), Arc::clone(&seen));
                 let receive = move || {
-                    // Two want any, two want theirs.
+                    // Two want any message, two want their own.
                     let accept = |n: &usize| rest % 2 == 0 || n % 4 == rest;
                     while let Ok(number) = mailbox.receive_match(accept) {
                         assert!(accept(&number));

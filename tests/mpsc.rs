@@ -1,4 +1,4 @@
-//! `sync::mpsc`: what std's does, ours does, from green threads and from OS threads.
+//! `sync::mpsc`: it behaves as std's, from green threads and from OS threads.
 //!
 //! All cases run in several settings, one of them std itself. `RUSTLET_STRESS` multiplies the
 //! lengths of the tests that only repeat (default 1).
@@ -56,7 +56,7 @@ setting!(
     std::thread,
     |case: fn()| case()
 );
-// The case itself on an OS thread, what it spawns on the process-wide runtime.
+// The case itself runs on an OS thread, and its spawned threads on the process-wide runtime.
 setting!(
     mixed,
     rustlet::sync::mpsc,

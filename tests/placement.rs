@@ -1,6 +1,6 @@
-//! On which worker new threads start. What is counted here is where threads run, not how long they
-//! take; on a machine that is busy otherwise a worker may be kept from its core for long, so some
-//! repetitions may differ.
+//! The worker on which new threads start. The tests count where threads run, not how long they
+//! take; on a busy machine a worker may be kept from its core for long, so some repetitions may
+//! differ.
 
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 #![allow(
@@ -26,13 +26,13 @@ fn runtime() -> Runtime {
     Builder::new().workers(WORKERS).name("w").build().unwrap()
 }
 
-/// The number of the worker that the caller is on.
+/// Returns the number of the worker that the caller is on.
 fn here() -> usize {
     let name = std::thread::current().name().map(String::from).unwrap();
     name.strip_prefix("w-").unwrap().parse().unwrap()
 }
 
-/// Threads that wait, but end at once, are not worth another worker: those of a pool live longer.
+/// Threads that wait, but end at once, do not justify another worker: those of a pool live longer.
 fn live() {
     sleep(Duration::from_micros(200));
 }
@@ -47,7 +47,7 @@ fn alone() -> impl Drop {
     Turn(TURN.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// How many of these are on each worker.
+/// Counts how many of these are on each worker.
 fn spread(workers: impl IntoIterator<Item = usize>) -> [usize; WORKERS] {
     let mut counts = [0; WORKERS];
     for worker in workers {
@@ -56,8 +56,8 @@ fn spread(workers: impl IntoIterator<Item = usize>) -> [usize; WORKERS] {
     counts
 }
 
-/// Nearly all repetitions have found threads on both workers, and most of them as many on one as on
-/// the other.
+/// Asserts that nearly all repetitions have found threads on both workers, and most of them equally
+/// many on each.
 fn assert_spread(found: &[[usize; WORKERS]]) {
     let on_both = found.iter().filter(|counts| counts.iter().all(|&n| n > 0));
     assert!(on_both.count() * 4 >= found.len() * 3, "{found:?}");
@@ -180,8 +180,8 @@ fn a_scope_and_a_builder_and_a_spawn_from_outside_spread_their_threads() {
     assert_spread(&found);
 }
 
-/// Each of them computes until its spawner, which sleeps, has gone on; so it must not be where the
-/// spawner is.
+/// Each of them computes until its spawner, which sleeps, has continued; so it must not be on the
+/// spawner's worker.
 #[test]
 fn a_spawner_that_sleeps_is_not_held_up_by_a_computation() {
     let _alone = alone();
@@ -191,7 +191,7 @@ fn a_spawner_that_sleeps_is_not_held_up_by_a_computation() {
         let mut held_up = 0;
         for number in 0..count {
             if number % 2 == 1 {
-                // Short, and of another site: it does not take the other worker's place.
+                // Short, and from another site: it does not take the other worker's place.
                 drop(spawn(|| ()));
             }
             let goes_on = Arc::new(AtomicBool::new(false));
@@ -215,8 +215,8 @@ fn a_spawner_that_sleeps_is_not_held_up_by_a_computation() {
     assert!(held_up * 4 <= count, "{held_up} of {count}");
 }
 
-/// Their spawner waits for all of them, and other threads of it sleep: the worker that has left
-/// them to the other one at first starts some of them itself.
+/// Their spawner waits for all of them, and other threads of it sleep: the worker first leaves them
+/// to the other one, and then starts some of them itself.
 #[test]
 fn computations_are_on_both_workers_whatever_their_spawner_waits_for() {
     let _alone = alone();
@@ -248,7 +248,7 @@ fn computations_are_on_both_workers_whatever_their_spawner_waits_for() {
     assert!(found * 4 >= count * 3, "{found} of {count}");
 }
 
-/// One of an unknown site never waits; those that sleep are not started on its worker.
+/// A thread of an unknown site never waits; sleeping threads are not started on its worker.
 #[test]
 fn threads_that_sleep_wake_beside_one_that_never_waits() {
     let _alone = alone();
@@ -315,7 +315,7 @@ fn a_thread_that_answers_its_spawner_is_on_its_worker() {
     assert!(together * 4 >= count, "{together} of {count}");
 }
 
-/// Nobody sleeps: one worker stays in one step, the other one always has something to run.
+/// No thread sleeps: one worker stays in one step, the other one always has something to run.
 #[test]
 fn threads_behind_a_hog_are_started_by_a_worker_that_is_never_idle() {
     let _alone = alone();
@@ -384,7 +384,7 @@ fn a_main_that_sleeps_goes_on_beside_a_thread_that_never_waits_which_the_end_nam
     assert!(err.contains("hog"), "{err}");
 }
 
-// --- a worker of one's own choice ---
+// --- a chosen worker ---
 
 #[test]
 fn a_thread_is_where_it_was_asked_for_from_wherever_it_is_spawned() {
@@ -409,14 +409,15 @@ fn a_thread_is_where_it_was_asked_for_from_wherever_it_is_spawned() {
     }
 }
 
-/// Its worker computes, another one is idle and would take what waits for long; not this.
+/// Its worker computes, and another one is idle and would take threads that wait for long; but not
+/// this one.
 #[test]
 fn a_thread_waits_for_the_worker_that_it_was_asked_for() {
     let _alone = alone();
     let runtime = runtime();
     runtime.run(|| {
         let me = here();
-        // A flag of std's: to ask the handle would let the thread run.
+        // A flag of std's: a query of the handle would let the thread run.
         static RAN: AtomicBool = AtomicBool::new(false);
         let fixed = spawn_on(me, || {
             RAN.store(true, Ordering::SeqCst);
@@ -466,7 +467,7 @@ fn what_waits_for_a_worker_when_its_runtime_ends_is_cancelled() {
     run(|| spawn_on(0, || ()).join().unwrap());
 }
 
-/// The worker's own queue is never empty: what comes from elsewhere has its turn all the same.
+/// The worker's own queue is never empty: threads from elsewhere have their turn all the same.
 #[test]
 fn a_thread_from_outside_starts_beside_threads_that_always_spawn() {
     fn spawns(stop: Arc<AtomicBool>) {

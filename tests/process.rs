@@ -1,8 +1,8 @@
-//! Child processes: what std's own do, ours do, from green threads and from OS threads.
+//! Child processes: `rustlet::process` behaves as `std::process`, from green threads and from OS
+//! threads.
 //!
-//! The file that names only what std has runs five times, once of them against std itself, so that
-//! it is std and not our memory of it that says what is right. What std does not have is tested in
-//! files of their own.
+//! The file that uses only std's API runs five times, once of them against std itself, so that std
+//! decides what is right. Features that std does not have are tested in files of their own.
 
 #![allow(
     clippy::duplicate_mod,
@@ -74,7 +74,7 @@ fn on_one_worker(case: fn()) {
         .run(case);
 }
 
-/// What only ours have.
+/// Tests of features that std does not have.
 #[path = "process"]
 mod ours {
     mod alone;

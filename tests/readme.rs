@@ -1,4 +1,4 @@
-//! What the README and the guide show is what the files hold, and the README is short and fair.
+//! The code in the README and the guide equals the files, and the README is short and fair.
 
 use std::fs;
 use std::path::Path;
@@ -118,7 +118,7 @@ fn figures_that_are_unfairly_bold_are_found() {
     assert_eq!(unfairly_bold("| yield | **14** | 12 |"), ["**14**", "12"]);
 }
 
-/// The figures of a row that are bold and not the lowest, or the lowest and not bold.
+/// Returns the figures of a row that are bold and not the lowest, or the lowest and not bold.
 fn unfairly_bold(row: &str) -> Vec<&str> {
     let cells = row.trim_matches('|').split('|').skip(1).map(str::trim);
     let figures: Vec<(&str, f64)> = cells
@@ -213,10 +213,10 @@ fn the_pages_of_the_guide_are_linked_in_their_order() {
     }
 }
 
-/// The lines that only one of two texts has, in their order.
+/// Returns the lines that only one of two texts has, in their order.
 fn diff(old: &str, new: &str) -> Vec<String> {
     let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
-    // common[i][j]: how many lines the rests of the texts from i and from j have in common.
+    // common[i][j]: how many lines the remainders of the texts from i and from j have in common.
     let mut common = vec![vec![0; new.len() + 1]; old.len() + 1];
     for i in (0..old.len()).rev() {
         for j in (0..new.len()).rev() {

@@ -1,5 +1,5 @@
-//! A kernel that has no memory for further control blocks: a spawn is refused, and what it was
-//! granted is given back, even if the destructor of its closure panics.
+//! A kernel without memory for further control blocks: a spawn is refused, and its grants are given
+//! back, even if the destructor of its closure panics.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 #![allow(
@@ -14,15 +14,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use rustlet::{Builder, JoinHandle, park, thread};
 
-/// The bytes that control blocks come in.
+/// The unit of memory for control blocks, in bytes.
 const CHUNK: usize = 256 << 10;
-/// More than fit into what a worker has at hand.
+/// More than a worker keeps in its cache.
 const LIMIT: usize = 4_000;
 
 static REFUSES: AtomicBool = AtomicBool::new(false);
 static REFUSED: AtomicUsize = AtomicUsize::new(0);
 
-/// In the place of libc's, for this program: as the kernel's, but that it may have no memory for
+/// Replaces libc's function in this program: it behaves as the kernel's, but may have no memory for
 /// control blocks.
 #[unsafe(no_mangle)]
 extern "C" fn mmap(
@@ -47,7 +47,7 @@ extern "C" fn mmap(
     ptr::with_exposed_provenance_mut(start as usize)
 }
 
-/// Goes off if the closure that holds it is dropped and not called.
+/// Panics if the closure that holds it is dropped without being called.
 struct Bomb;
 
 impl Drop for Bomb {

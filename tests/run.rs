@@ -50,8 +50,9 @@ fn os_threads() -> usize {
     std::fs::read_dir("/proc/self/task").unwrap().count()
 }
 
-/// How many OS threads are listed once there are no more than before (or patience ends): one that
-/// was joined may stay listed for a moment, and may have been when those before were counted.
+/// Returns how many OS threads are listed once there are no more than before (or the time limit
+/// elapses): a joined thread may stay listed for a moment, and may have been listed when those
+/// before were counted.
 fn os_threads_left(before: usize) -> usize {
     let patience = std::time::Instant::now() + Duration::from_secs(20);
     while os_threads() > before && std::time::Instant::now() < patience {
@@ -60,7 +61,7 @@ fn os_threads_left(before: usize) -> usize {
     os_threads()
 }
 
-// --- what it gives ---
+// --- the results ---
 
 #[test]
 fn it_borrows_and_returns() {
@@ -148,7 +149,7 @@ fn an_os_thread_of_a_green_one_may_run() {
     assert_eq!(inner, 5);
 }
 
-// --- again and again ---
+// --- repeated runs ---
 
 #[test]
 fn nothing_is_left_behind_by_many_runs() {
@@ -166,7 +167,7 @@ fn nothing_is_left_behind_by_many_runs() {
                         _ => {}
                     }));
                 }
-                // A socket that is registered with a reactor, and left waiting.
+                // A socket that is registered with a reactor, and is still being waited for.
                 let listener = rustlet::net::TcpListener::bind("127.0.0.1:0").unwrap();
                 spawn(move || drop(listener.accept()));
                 turns();
@@ -308,7 +309,7 @@ fn what_has_not_started_never_runs() {
         }
         // One worker, and it is busy with this thread: none of them has started.
     });
-    // The runtime lives on, so they do run: this is no end.
+    // The runtime stays alive, so they do run: this is no end.
     runtime.run(turns);
     assert_eq!(
         (drops.load(Ordering::SeqCst), ran.load(Ordering::SeqCst)),
@@ -362,13 +363,13 @@ fn the_end_is_silent() {
     assert_eq!(succeeded(&output), "");
 }
 
-/// The commonest way to join, and the commonest way to leave threads: no message may come of it.
+/// The most common way to join, and the most common way to leave threads: no message may result.
 #[test]
 fn a_thread_that_unwraps_a_join_ends_in_silence() {
     let output = child("a_thread_that_unwraps_a_join_ends_in_silence", || {
         run(|| {
             for _ in 0..10 {
-                // The joined is older than its joiner in some, and younger in others.
+                // The joined thread is older than its joiner in some cases, and younger in others.
                 let child = spawn_local(park);
                 drop(spawn_local(move || child.join().unwrap()));
                 drop(spawn_local(|| spawn_local(park).join().unwrap()));
@@ -389,7 +390,8 @@ fn a_destructor_may_wait_while_its_thread_is_unwound() {
                 let _guard = OnDrop(|| {
                     log.lock().unwrap().push("begins");
                     sleep(Duration::from_millis(2));
-                    // What is spawned now is cancelled as it starts, and joined all the same.
+                    // A thread that is spawned now is cancelled as it starts, and joined all the
+                    // same.
                     assert!(spawn(|| 5).join().unwrap_err().is::<Cancelled>());
                     yield_now();
                     log.lock().unwrap().push("ends");
@@ -404,8 +406,8 @@ fn a_destructor_may_wait_while_its_thread_is_unwound() {
     assert_eq!(log, ["begins", "begins", "begins", "ends", "ends", "ends"]);
 }
 
-/// Threads of one worker that are unwound, some of them for long: the turn of the others comes all
-/// the same.
+/// Threads of one worker that are unwound, some of them for long: the others get their turn all the
+/// same.
 #[test]
 fn a_long_destructor_does_not_hold_up_the_others() {
     let name = "a_long_destructor_does_not_hold_up_the_others";
@@ -477,7 +479,7 @@ fn a_thread_that_never_ends_is_named_and_left() {
     let output = child("a_thread_that_never_ends_is_named_and_left", || {
         let runtime = Builder::new()
             .workers(2)
-            // Not what this is about: it would report the thread.
+            // Not the subject of this test: it would report the thread.
             .watchdog(Duration::from_secs(3600))
             .shutdown_timeout(Duration::from_secs(3))
             .build()
@@ -523,8 +525,8 @@ fn a_thread_that_never_ends_is_named_and_left() {
     assert_eq!(lines[2], "the end");
 }
 
-/// What never started behind a thread that never ends is ended all the same: its joiner would wait
-/// for ever.
+/// A thread that never started, behind a thread that never ends, is ended all the same: its joiner
+/// would wait forever.
 #[test]
 fn what_never_started_behind_a_busy_thread_is_ended() {
     let name = "what_never_started_behind_a_busy_thread_is_ended";
@@ -687,7 +689,7 @@ fn metrics_count() {
     for thread in parked {
         thread.join().unwrap();
     }
-    // A joiner is told a moment before the thread is buried.
+    // A joiner is woken a moment before the thread is reaped.
     while runtime.metrics().live > 0 {
         std::thread::yield_now();
     }
@@ -771,8 +773,8 @@ fn a_runtime_dropped_in_a_green_thread_ends_in_the_background() {
     );
 }
 
-/// As the documentation of `Handle::spawn` says: the `join` of what is spawned too late gives
-/// `Cancelled`.
+/// As the documentation of `Handle::spawn` states: the `join` of a thread that is spawned too late
+/// returns `Cancelled`.
 #[test]
 fn spawning_on_an_ended_runtime_gives_cancelled() {
     for by_drop in [false, true] {
@@ -788,7 +790,7 @@ fn spawning_on_an_ended_runtime_gives_cancelled() {
             let capture = Counted(drops.clone());
             handle.spawn(move || drop(capture))
         };
-        // Nothing runs any more that could end them later.
+        // No thread runs any more that could end them later.
         let late = spawn(&handle);
         assert!(late.is_finished(), "a join would never end");
         assert_eq!(drops.load(Ordering::SeqCst), 1);
@@ -837,7 +839,7 @@ fn spawning_while_a_runtime_ends_always_comes_to_an_end() {
 }
 
 /// A stream that two runtimes use at once is registered with one of them. When that one ends, the
-/// waits of the other go on.
+/// waits of the other continue.
 #[test]
 fn a_stream_outlives_one_of_its_runtimes() {
     use rustlet::runtime::ThreadState;
@@ -952,9 +954,8 @@ fn a_limit_of_none_refuses_even_the_first() {
 
 // --- panics that a runtime must survive ---
 
-/// std aborts when the payload of a panic that nobody looks at panics as it is dropped. Here a
-/// worker must not die of it, nor may it come out where the handle is dropped, which may be in a
-/// destructor.
+/// std aborts when the payload of an ignored panic panics as it is dropped. Here a worker must not
+/// die of it, nor may it come out where the handle is dropped, which may be in a destructor.
 #[test]
 fn a_payload_that_panics_when_dropped() {
     struct Bomb(u32);

@@ -1,4 +1,4 @@
-//! The scheduler: who runs where, that nothing starves, timers, limits, and the list of threads.
+//! The scheduler: where threads run, that none starves, timers, limits, and the list of threads.
 
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 #![allow(
@@ -33,7 +33,7 @@ fn turns() {
     }
 }
 
-/// A small generator of numbers that look random (splitmix64), so that a failure can be run again.
+/// A small generator of pseudo-random numbers (splitmix64), so that a failure can be repeated.
 struct Random(u64);
 
 impl Random {
@@ -46,7 +46,7 @@ impl Random {
     }
 }
 
-// --- who runs where ---
+// --- where threads run ---
 
 #[test]
 fn a_started_thread_never_changes_its_os_thread() {
@@ -96,7 +96,7 @@ fn a_started_thread_never_changes_its_os_thread() {
     assert!((2..=4).contains(&used), "{used} workers took part");
 }
 
-/// The spawner computes and never gives way: whoever is idle has to take its threads.
+/// The spawner computes and never yields: the idle workers have to take its threads.
 #[test]
 fn a_computing_spawner_has_its_threads_started_by_others() {
     for count in [2, 3, 4] {
@@ -136,7 +136,7 @@ fn a_computing_spawner_has_its_threads_started_by_others() {
     }
 }
 
-/// As before, but the spawner is a thread that another one started, and each starts the next.
+/// As before, but another thread started the spawner, and each starts the next.
 #[test]
 fn a_chain_of_computing_spawners_spreads() {
     fn link(left: usize, running: &Arc<AtomicUsize>, all: usize, deadline: Instant) -> bool {
@@ -163,8 +163,8 @@ fn a_chain_of_computing_spawners_spreads() {
     }
 }
 
-/// A worker that looked out for others' queues gets work of its own: somebody else has to look out
-/// then.
+/// A searching worker that has watched the queues of others gets work of its own: another worker
+/// has to search then.
 #[test]
 fn one_that_watched_and_was_called_away_is_replaced() {
     let runtime = workers(3);
@@ -182,7 +182,7 @@ fn one_that_watched_and_was_called_away_is_replaced() {
                     spawn(move || {
                         here.lock().unwrap().insert(os_thread());
                         // Until each of the three has a worker of its own, or it is clear that they
-                        // will not.
+                        // will not get one.
                         while here.lock().unwrap().len() < 2 && Instant::now() < deadline {
                             std::hint::spin_loop();
                         }
@@ -194,8 +194,8 @@ fn one_that_watched_and_was_called_away_is_replaced() {
                 })
                 .collect();
             turns();
-            // Somebody is roused by this, finds that it was started already, and looks out for a
-            // while.
+            // A worker is woken by this, finds that the thread was started already, and searches
+            // for a while.
             for _ in 0..3 {
                 drop(spawn(|| ()));
                 let start = Instant::now();
@@ -204,7 +204,7 @@ fn one_that_watched_and_was_called_away_is_replaced() {
                 }
                 turns();
             }
-            // Those of other workers are called away to compute, all but one worker's.
+            // The threads of other workers are told to compute, except those of one worker.
             let mine = os_thread();
             settlers[0].thread().unpark();
             let last = {
@@ -245,7 +245,7 @@ fn a_great_many_are_spread() {
                 });
             }
             used.lock().unwrap().remove(&spawner);
-            // The spawner computes until the others have got all of its threads.
+            // The spawner computes until the others have taken all of its threads.
             while met.load(Ordering::Relaxed) < stress(2_000) {
                 std::hint::spin_loop();
             }
@@ -348,10 +348,11 @@ fn yielding_threads_take_turns() {
     });
 }
 
-// --- nothing starves ---
+// --- no thread starves ---
 
-/// What must go on on the worker of the caller, whatever else runs there: new threads, timers,
-/// wake-ups from elsewhere, and sockets. Gives true when all of it has happened.
+/// Checks the activities that must continue on the worker of the caller, whatever else runs there:
+/// new threads, timers, wake-ups from other threads, and sockets. Returns true when all of them
+/// have happened.
 fn watch() -> impl Fn() -> bool {
     let started = spawn(|| ());
     let local = spawn_local(|| ());
@@ -384,7 +385,7 @@ fn watch() -> impl Fn() -> bool {
     }
 }
 
-/// A busy loop gives up after so long: a test that starves has failed, and must end.
+/// Time limit of a busy loop: a test that starves has failed, and must end.
 fn patience() -> Instant {
     Instant::now() + Duration::from_secs(20)
 }
@@ -401,7 +402,7 @@ fn beside_a_thread_that_yields_all_the_time() {
     });
 }
 
-/// Whenever the worker has nothing to run, a timer is due: it never gets to sleep.
+/// Whenever the worker has nothing to run, a timer is due: it never sleeps.
 #[test]
 fn beside_a_timer_that_is_always_due() {
     workers(1).run(|| {
@@ -468,16 +469,16 @@ fn beside_a_crowd_that_spawns_and_ends() {
     });
 }
 
-/// Wake-ups from an OS thread that come faster than the worker can look elsewhere: each time it has
-/// nothing to run, one has come. (Two threads take turns; each, while it runs, waits for the
-/// message to the other to be posted.)
+/// Wake-ups from an OS thread that arrive faster than the worker can look elsewhere: each time it
+/// has nothing to run, one has arrived. (Two threads take turns; each, while it runs, waits until
+/// the message to the other is posted.)
 #[test]
 fn beside_a_stream_of_wake_ups_from_elsewhere() {
     let runtime = workers(1);
     runtime.run(|| {
         let done = Rc::new(watch());
         let patience = patience();
-        // Whose turn it is to be woken: 2 * n + number.
+        // The thread whose turn it is to be woken: 2 * n + number.
         let posted = Arc::new(AtomicUsize::new(0));
         let asked = Arc::new(AtomicUsize::new(0));
         let stop = Arc::new(AtomicBool::new(false));
@@ -491,7 +492,7 @@ fn beside_a_stream_of_wake_ups_from_elsewhere() {
                         if done() || Instant::now() > patience {
                             stop.store(true, Ordering::SeqCst);
                         }
-                        // Ask for the other to be woken, and go on only when it has been.
+                        // Requests the wake-up of the other, and continues only when it was sent.
                         let number = asked.fetch_add(1, Ordering::SeqCst) + 1;
                         while posted.load(Ordering::SeqCst) < number {
                             std::hint::spin_loop();
@@ -527,7 +528,8 @@ fn beside_a_stream_of_wake_ups_from_elsewhere() {
         let mut pair = pair.into_iter();
         let first = pair.next().unwrap();
         let second = pair.next().unwrap();
-        // The one that stops asked once more, and the other one may wait for its wake-up.
+        // The one that stops has requested a wake-up once more, and the other one may wait for its
+        // own.
         while !first.is_finished() || !second.is_finished() {
             sleep(Duration::from_millis(1));
             if stop.load(Ordering::SeqCst) {
@@ -543,7 +545,7 @@ fn beside_a_stream_of_wake_ups_from_elsewhere() {
     });
 }
 
-/// What returns without having waited gives way from time to time all the same.
+/// A call that returns without having waited still yields from time to time.
 #[test]
 fn beside_waits_that_never_have_to_wait() {
     let waits: [(&str, fn()); 6] = [
@@ -561,7 +563,7 @@ fn beside_waits_that_never_have_to_wait() {
     for (name, wait) in waits {
         let moved = workers(1).run(|| {
             let other = spawn_local(|| ());
-            // So often, and so long: a stop of the whole machine is not enough.
+            // This often, and for this long: a stop of the whole machine does not suffice.
             let patience = Instant::now() + Duration::from_secs(1);
             let mut waits = 0;
             while !other.is_finished() && (waits < 100_000 || Instant::now() < patience) {
@@ -647,7 +649,7 @@ fn a_timeout_that_is_set_and_not_needed() {
         let start = Instant::now();
         let asked = Duration::from_millis(5);
         let timed = spawn_local(move || {
-            // Each leaves an early entry behind; the last one is the one that counts.
+            // Each leaves an early entry behind; only the last one counts.
             for _ in 0..1_000 {
                 current().unpark();
                 thread::park_timeout(Duration::from_micros(500));
@@ -660,7 +662,7 @@ fn a_timeout_that_is_set_and_not_needed() {
             let begun = Instant::now();
             thread::park_timeout(asked);
             assert!(begun.elapsed() >= asked);
-            // A shorter one after a longer one, and one that never comes.
+            // A shorter one after a longer one, and one that never expires.
             let this = current();
             let _waker = spawn_local(move || {
                 sleep(Duration::from_millis(1));
@@ -697,12 +699,12 @@ fn a_limit_refuses_and_recovers() {
                 let error = thread::Builder::new().spawn_local(|| ()).unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::WouldBlock);
             }
-            // One goes: there is room for one.
+            // One ends: there is room for one.
             let one = parked.pop().unwrap();
             one.thread().unpark();
             one.join().unwrap();
             let next = loop {
-                // A joiner is told a moment before the thread is counted as gone.
+                // A joiner is woken a moment before the thread is counted as ended.
                 match thread::Builder::new().stack_size(1 << 20).spawn(park) {
                     Ok(next) => break next,
                     Err(_) => yield_now(),
@@ -819,7 +821,7 @@ fn the_list_can_be_asked_for_while_all_move() {
         let stopped = stop.clone();
         let lister = std::thread::spawn(move || {
             let mut most = 0;
-            // At least once, while the one that waits for this is there.
+            // At least once, while the thread that waits for this exists.
             loop {
                 let last = stopped.load(Ordering::SeqCst);
                 let list = threads();
@@ -864,8 +866,8 @@ fn compute(span: Duration) {
     }
 }
 
-/// The child listens to what it says itself, so that the one that never waits goes on until it has
-/// been named.
+/// The child reads its own reports, so that the thread that never waits continues until it has been
+/// named.
 #[test]
 fn the_watchdog_names_one_that_never_waits() {
     let output = child("the_watchdog_names_one_that_never_waits", || {
@@ -904,7 +906,7 @@ fn the_watchdog_names_one_that_never_waits() {
     assert_eq!(said.matches("'hog'").count(), 1, "once is enough: {said}");
 }
 
-/// It computes all the time, but gives way often enough.
+/// It computes all the time, but yields often enough.
 #[test]
 fn the_watchdog_does_not_name_one_that_yields() {
     const PERIOD: &str = "RUSTLET_TEST_PERIOD";
@@ -923,8 +925,8 @@ fn the_watchdog_does_not_name_one_that_yields() {
         });
         succeeded(&output)
     };
-    // One whose processor is taken away for a whole period is named, and rightly so: once more,
-    // with a longer one.
+    // A thread whose processor is taken away for a whole period is named, correctly: so retry with
+    // a longer period.
     if !named(250).is_empty() {
         assert_eq!(named(4_000), "");
     }
@@ -974,12 +976,12 @@ fn a_crowd_does_everything() {
     });
 }
 
-/// What is set up on a stack is used again: by the next thread there, whatever became of the one
-/// before.
+/// A stack's initialised frame is reused by the next thread there, however the former one ended.
 #[test]
 fn ends_of_every_kind_leave_a_stack_that_serves() {
     for round in 0..3 {
-        // Each has more at once than a worker keeps stacks, so that some go from hand to hand.
+        // Each has more threads at once than a worker keeps stacks, so that some stacks move
+        // between workers.
         workers(1 + round % 2).run(|| {
             for number in 0..20_u64 {
                 let threads: Vec<_> = (0..200_u64)

@@ -1,8 +1,8 @@
-//! Scopes: green threads that borrow. What std's scopes do, ours do, from green threads and from OS
+//! Scopes: green threads that borrow. They behave as std's scopes, from green threads and from OS
 //! threads.
 //!
-//! `scope/as_std.rs` names only what std has too and runs four times, once of them against std
-//! itself; `scope/ours.rs` has what only green threads can do.
+//! `scope/as_std.rs` uses only std's API and runs four times, once of them against std itself;
+//! `scope/ours.rs` tests features that need green threads.
 
 #![allow(
     clippy::duplicate_mod,

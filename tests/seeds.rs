@@ -1,6 +1,6 @@
-//! What the predecessors could do, each ability under the predecessor's name: Spool's channels,
-//! Bluelet's threads and sockets, Clockwork's workers, Kiwi's tasklets. The details are tested
-//! where each thing is tested; here stands that nothing is missing.
+//! The abilities of the predecessors, each under the predecessor's name: Spool's channels,
+//! Bluelet's threads and sockets, Clockwork's workers, Kiwi's tasklets. Other tests cover the
+//! details; this file shows that nothing is missing.
 
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 
@@ -57,7 +57,7 @@ mod spool {
                 })
             };
             assert_eq!(count(5).into_iter().collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
-            // Both, as they come.
+            // Both, in the order of arrival.
             let (a, b) = (count(3), count(4));
             let (mut from_a, mut from_b) = (a.receiver(), b.receiver());
             let (mut of_a, mut of_b) = (Vec::new(), Vec::new());
@@ -202,7 +202,7 @@ mod clockwork {
                 });
                 has_enough.recv().unwrap();
                 repeated.cancel();
-                // A result that somebody else gives.
+                // A result that another thread provides.
                 let (gives, result) = oneshot::channel();
                 spawn(move || gives.send(7).unwrap());
                 let output = Command::new("echo").arg("said").output().unwrap();
@@ -238,7 +238,8 @@ mod kiwi {
             done.recv().unwrap();
             assert!(tasklet.is_finished());
 
-            // Kiwi's signals are those of its objects: what one says, all who listen hear.
+            // Kiwi's signals belong to its objects: a message of one object reaches all its
+            // listeners.
             let (says, mut hears) = broadcast::channel(4);
             let mut hears_too = says.subscribe();
             assert_eq!(says.send("clicked").unwrap(), 2);
@@ -256,7 +257,7 @@ mod kiwi {
         });
     }
 
-    /// `Message`, `WaitForMessages(accept)`: those that are not accepted wait, in their order.
+    /// `Message`, `WaitForMessages(accept)`: messages that are not accepted wait, in their order.
     #[test]
     fn messages_by_choice() {
         run(|| {
@@ -276,7 +277,7 @@ mod kiwi {
         });
     }
 
-    /// Several conditions at once, and `get_event`: which of them came.
+    /// Several conditions at once, and `get_event`: which of them occurred.
     #[test]
     fn several_conditions_at_once() {
         fn event(io: &Receiver<()>, tasklet: &Receiver<()>, limit: Duration) -> &'static str {

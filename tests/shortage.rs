@@ -1,4 +1,4 @@
-//! A kernel that has no guards to give for a while: new threads wait for their stacks, and get them
+//! A kernel that temporarily has no guards: new threads wait for their stacks, and get them
 //! afterwards.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
@@ -26,7 +26,7 @@ static REFUSED: AtomicUsize = AtomicUsize::new(0);
 /// One test at a time.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// In the place of libc's, for this program: as the kernel's, but that it may have no memory for
+/// Replaces libc's function in this program: it behaves as the kernel's, but may have no memory for
 /// guards.
 #[unsafe(no_mangle)]
 extern "C" fn madvise(
@@ -47,8 +47,8 @@ extern "C" fn madvise(
     unsafe { libc::syscall(libc::SYS_madvise, address, length, advice) as libc::c_int }
 }
 
-/// So many threads come while there are no guards; their worker always has something to run, or
-/// rests. All have run in the end.
+/// This many threads arrive while there are no guards; their worker either always has something to
+/// run, or sleeps. All have run in the end.
 fn all_run(threads: usize, busy: bool) {
     let runtime = Builder::new().workers(1).build().unwrap();
     runtime.run(move || {
@@ -63,7 +63,7 @@ fn all_run(threads: usize, busy: bool) {
                 })
             })
             .collect();
-        // Those for whom there are stacks left take them; the others find none.
+        // The threads for which stacks are left take them; the others find none.
         for _ in 0..threads {
             rustlet::yield_now();
         }
@@ -89,18 +89,18 @@ fn all_run(threads: usize, busy: bool) {
 #[test]
 fn threads_start_when_there_are_guards_again() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    // A second pool in the process, so that guards are asked for one by one, through the function
+    // A second pool in the process, so that guards are installed one by one, through the function
     // above.
     let other = Builder::new().workers(1).build().unwrap();
     other.run(|| spawn(|| ()).join().unwrap());
     all_run(400, true);
-    // More, because what was guarded once is at hand.
+    // More of them, because stacks that were guarded once are kept.
     all_run(2000, false);
     drop(other);
 }
 
-/// Threads that stay on their worker come while there are no guards. It sleeps, and tries again
-/// about once a millisecond.
+/// Threads that stay on their worker arrive while there are no guards. It sleeps, and retries about
+/// once a millisecond.
 fn wait_in_peace() {
     const THREADS: usize = 300;
     let ran = Rc::new(Cell::new(0));
@@ -120,9 +120,9 @@ fn wait_in_peace() {
     }
     let (tries, took) = (REFUSED.load(SeqCst) - before, begun.elapsed());
     REFUSES.store(false, SeqCst);
-    // Some find stacks that were there already.
+    // Some find stacks that already existed.
     assert!(ran.get() < THREADS);
-    // However slow the machine is.
+    // Even if the machine is slow.
     assert!(
         tries as u128 <= 10 * (took.as_millis() + 10),
         "{tries} in {took:?}"
@@ -136,8 +136,8 @@ fn wait_in_peace() {
 
 #[test]
 fn a_worker_sleeps_while_its_threads_wait_for_stacks() {
-    // No guards of this kind there: those by `mprotect` come with the spawn, which can say that
-    // there are none.
+    // There are no guards of this kind: those by `mprotect` are installed at spawn, which can
+    // report that there are none.
     if support::is_emulated() {
         return;
     }
@@ -145,7 +145,7 @@ fn a_worker_sleeps_while_its_threads_wait_for_stacks() {
     // As above.
     let other = Builder::new().workers(1).build().unwrap();
     other.run(|| spawn(|| ()).join().unwrap());
-    // Sizes of which nobody has left stacks behind.
+    // Sizes of which no stacks are left.
     let runtime = Builder::new().workers(1).stack_size(320 << 10);
     runtime.build().unwrap().run(wait_in_peace);
     let stepped = Builder::new().stack_size(576 << 10);

@@ -1,4 +1,4 @@
-//! Signals as messages. Each case runs in a process of its own, since signals and what they do
+//! Signals as messages. Each case runs in a process of its own, because signals and their actions
 //! belong to the process.
 
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
@@ -34,7 +34,7 @@ fn one_worker(body: impl FnOnce() + Send) {
         .run(body);
 }
 
-/// Whether this process was started so that it ignores the signal, which children inherit.
+/// Returns whether this process was started with the signal ignored, which children inherit.
 fn ignores(signal: Signal) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -100,25 +100,24 @@ fn a_slow_subscriber_loses_no_kind_of_signal() {
         rustlet::run(|| {
             let slow = signal::notify(&[SIGUSR1, SIGUSR2, SIGALRM]).unwrap();
             let quick = signal::notify(&[SIGUSR1, SIGUSR2]).unwrap();
-            // Each arrives at the quick one before the next is sent, so at the slow one they pile
-            // up.
+            // Each reaches the quick one before the next is sent, so at the slow one they pile up.
             for signal in [SIGUSR1, SIGUSR2, SIGUSR1, SIGUSR2, SIGUSR1] {
                 send(signal);
                 assert_eq!(quick.recv(), Ok(signal));
             }
             send(SIGALRM);
             let all = [slow.recv(), slow.recv(), slow.recv()].map(Result::unwrap);
-            // In order, and those of one kind are one.
+            // In order, and signals of one kind are merged.
             assert_eq!(all, [SIGUSR1, SIGUSR2, SIGALRM]);
             assert!(slow.recv_timeout(Duration::from_millis(1)).is_err());
-            // Received, it is remembered again.
+            // After it was received, it is remembered again.
             send(SIGUSR1);
             assert_eq!(slow.recv(), Ok(SIGUSR1));
         });
     });
 }
 
-/// After every signal something is received after it was sent, however they fall together.
+/// After every signal a value is received after it was sent, however they coincide.
 #[test]
 fn none_is_lost_in_a_storm() {
     alone("none_is_lost_in_a_storm", || {
@@ -177,7 +176,7 @@ fn without_subscribers_a_signal_does_what_it_did_before() {
             send(SIGTERM);
             assert_eq!(clone.recv(), Ok(SIGTERM));
             drop(clone);
-            // What does nothing by default does nothing.
+            // A signal that has no effect by default has none.
             send(SIGWINCH);
             send(SIGCHLD);
             rustlet::sleep(Duration::from_millis(5));
@@ -185,7 +184,7 @@ fn without_subscribers_a_signal_does_what_it_did_before() {
             let signals = signal::notify(&[SIGTERM]).unwrap();
             send(SIGTERM);
             assert_eq!(signals.recv(), Ok(SIGTERM));
-            // It has not received this one, and does not any more.
+            // It has not received this one, and never will.
             send(SIGTERM);
             drop(signals);
             rustlet::sleep(Duration::from_millis(5));
@@ -200,7 +199,7 @@ fn without_subscribers_a_signal_does_what_it_did_before() {
 fn a_signal_that_was_ignored_is_ignored_again() {
     alone("a_signal_that_was_ignored_is_ignored_again", || {
         // As `nohup` does.
-        // SAFETY: no code of ours runs for a signal that is ignored.
+        // SAFETY: no handler runs for a signal that is ignored.
         #[allow(unsafe_code, reason = "it can be ignored in no other way")]
         unsafe {
             libc::signal(libc::SIGHUP, libc::SIG_IGN)
@@ -210,7 +209,7 @@ fn a_signal_that_was_ignored_is_ignored_again() {
         assert_eq!(signals.recv(), Ok(SIGHUP));
         drop(signals);
         send(SIGHUP);
-        // Another one has been through the dispatcher since.
+        // Another signal has passed through the dispatcher since.
         let other = signal::notify(&[SIGUSR1]).unwrap();
         send(SIGUSR1);
         assert_eq!(other.recv(), Ok(SIGUSR1));

@@ -1,16 +1,16 @@
-//! The soak: crowds of threads that do everything at once, cancelled and timed out at random, until
-//! nothing is left; then it is counted whether everything was given back.
+//! The soak test: many threads that use everything at once, cancelled and timed out at random,
+//! until none is left; then the test counts whether everything was given back.
 //!
 //! Each round has a runtime, a [`World`](world::World) of locks, channels and sockets that all
 //! share, and a few hundred threads. Some of them end by themselves, others only if they are
 //! cancelled, and some of the cancelled hold things while they unwind. The rounds go through one
 //! worker and two, with and without OS threads that do the same, and through the three ends that a
-//! round may have. What must hold at the end of each: no item is lost or doubled, no lock is held,
-//! none is poisoned unless somebody has panicked with it, every thread, stack, descriptor and child
-//! process is gone, and so is everything that closures have captured.
+//! round may have. At the end of each round: no item is lost or doubled, no lock is held, none is
+//! poisoned unless a thread has panicked with it, every thread, stack, descriptor and child process
+//! is gone, and so is everything that closures have captured.
 //!
 //! It runs in a child process, alone. `RUSTLET_STRESS` multiplies the rounds (default 1: a second
-//! or two), `RUSTLET_SEED` begins elsewhere. What fails says with which seed.
+//! or two), `RUSTLET_SEED` sets another start. A failure reports its seed.
 
 #![allow(
     dropping_copy_types,
@@ -51,7 +51,7 @@ const ROUNDS: usize = round::SETTINGS;
 #[test]
 fn everything_at_once_cancelled_at_random() {
     if is_emulated() {
-        // The limits of time that it sets are those of a processor.
+        // The time limits that it sets are made for a real processor.
         return;
     }
     let output = child("everything_at_once_cancelled_at_random", || {

@@ -1,7 +1,7 @@
-//! What `arch-notes/soundness.md` has to say, as programs: what stays the user's to know, because
-//! green threads of one worker share an OS thread, and std's own types take that for one thread.
-//! None of these is undefined behaviour as it stands here; where a step further would be, the
-//! comment says so.
+//! The statements of `arch-notes/soundness.md`, as programs: the rules that the user has to know,
+//! because green threads of one worker share an OS thread, and std's own types take that for one
+//! thread. None of these programs has undefined behaviour as it is; where one step further would,
+//! the comment says so.
 
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 
@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, TryLockError};
 
-/// Everything here is about threads of one worker.
+/// All tests here are about threads of one worker.
 fn on_one_worker(case: impl FnOnce() + Send) {
     rustlet::Builder::new()
         .workers(1)
@@ -64,7 +64,7 @@ fn stds_thread_locals_belong_to_the_worker() {
 }
 
 /// `scoped-tls` keeps a pointer to a stack frame in a thread-local for the length of a callback,
-/// and puts the one before back when the callback returns. Callbacks that wait do not nest as calls
+/// and restores the former one when the callback returns. Callbacks that wait do not nest as calls
 /// do. (Here a number stands for the pointer. With the crate, `with` would follow the pointer of a
 /// frame that is gone: so never wait in such a callback, or use a key of `rustlet::thread_local!`.)
 #[test]
@@ -90,8 +90,8 @@ fn a_scoped_thread_local_is_left_dangling() {
     });
 }
 
-/// The OS lock is held by the OS thread, as it were: a second `lock` would block the worker, and
-/// with it the thread that would unlock. `try_lock` shows it without hanging.
+/// The OS thread holds the OS lock: a second `lock` would block the worker, and with it the thread
+/// that would unlock. `try_lock` shows it without hanging.
 #[test]
 fn an_os_lock_held_across_a_wait() {
     on_one_worker(|| {
@@ -108,8 +108,8 @@ fn an_os_lock_held_across_a_wait() {
     });
 }
 
-/// std's reentrant locks (those of stdout and stderr) ask which OS thread calls: another green
-/// thread of the worker is let in. Nothing breaks but the order of lines.
+/// std's reentrant locks (those of stdout and stderr) check which OS thread calls: another green
+/// thread of the worker can enter. Only the order of lines is affected.
 #[test]
 fn a_reentrant_os_lock_does_not_exclude() {
     on_one_worker(|| {
@@ -122,7 +122,7 @@ fn a_reentrant_os_lock_does_not_exclude() {
     });
 }
 
-/// A borrow that is held across a wait is seen by the others: a panic at worst, as in one thread.
+/// Other threads see a borrow that is held across a wait: at worst a panic, as in one thread.
 #[test]
 fn a_ref_cell_borrowed_across_a_wait() {
     on_one_worker(|| {
@@ -184,7 +184,7 @@ fn a_std_lock_is_poisoned_by_its_holder_only() {
     });
 }
 
-/// The panics of two threads of a worker do not get mixed up, in whatever order they unwind.
+/// The panics of two threads of a worker are kept apart, in whatever order they unwind.
 #[test]
 fn unwindings_of_one_worker_cross() {
     on_one_worker(|| {
@@ -213,8 +213,8 @@ fn unwindings_of_one_worker_cross() {
 
 /// A `std::thread_local!` initialiser that waits: another thread of the worker initialises the key
 /// meanwhile, and uses it; when the first initialiser returns, std drops that value and puts the
-/// new one in its place. (The reference of the other thread is not used here after that. Used, it
-/// would be a use after free, from safe code.)
+/// new one in its place. (The other thread does not use its reference after that. Using it would be
+/// a use after free, from safe code.)
 #[test]
 fn a_std_initialiser_that_waits_drops_a_value_in_use() {
     static DROPPED: AtomicUsize = AtomicUsize::new(0);
@@ -253,7 +253,7 @@ fn a_std_initialiser_that_waits_drops_a_value_in_use() {
     });
 }
 
-/// The same with ours: each thread has its own value.
+/// The same with rustlet's macro: each thread has its own value.
 #[test]
 fn our_initialiser_that_waits_is_harmless() {
     static DROPS: AtomicUsize = AtomicUsize::new(0);
@@ -306,8 +306,8 @@ fn a_cancelled_thread_poisons_the_std_locks_it_holds() {
     });
 }
 
-/// A started thread keeps its OS thread, so what is not `Send` may live across waits, and what
-/// spawned it may end first.
+/// A started thread keeps its OS thread, so a value that is not `Send` may live across waits, and
+/// the spawning thread may end first.
 #[test]
 fn what_is_not_send_outlives_its_spawner() {
     on_one_worker(|| {
@@ -330,7 +330,7 @@ fn what_is_not_send_outlives_its_spawner() {
 }
 
 /// A reference into the stack of a waiting thread, shared with threads of its scope on other
-/// workers, stays good: stacks do not move, and a scope does not end before its threads.
+/// workers, stays valid: stacks do not move, and a scope does not end before its threads.
 #[test]
 fn references_into_a_waiting_stack() {
     let runtime = rustlet::Builder::new().workers(4).build().unwrap();

@@ -1,9 +1,9 @@
-//! The shape of the source: which folder imports from which, that no files import each other in a
-//! ring, which file alone may name what, how long a file and how full a folder may be, how wide a
-//! line of prose.
+//! The structure of the source: which folder imports from which, that no files import each other in
+//! a cycle, which file alone may use a name, the length of a file, the number of files in a folder,
+//! and the width of a line of prose.
 //!
-//! The sources are read as text, without their comments and literals. Each rule is also shown to a
-//! small source that breaks it, so that a checker which has gone blind is noticed.
+//! The sources are read as text, without their comments and literals. Each rule is also applied to
+//! a small source that breaks it, so that a checker that no longer detects anything is noticed.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,11 +20,11 @@ use imports::Modules;
 use unwrapped::UNWRAPPED;
 use width::{WIDEST, too_wide};
 
-/// The rooms of `src`, and the layer of each; a room imports from its own layer and from lower
+/// The modules of `src`, and the layer of each; a module imports from its own layer and from lower
 /// ones.
 const LAYERS: [(&str, u32); 30] = [
     ("shim", 0),
-    // Runs a test again in a child process; leans on nothing.
+    // Runs a test again in a child process; depends on nothing.
     ("test_child", 0),
     ("stack", 1),
     ("sys", 1),
@@ -35,7 +35,7 @@ const LAYERS: [(&str, u32); 30] = [
     ("mailbox", 4),
     ("ready_source", 4),
     ("retry", 4),
-    // Macros, which lie at the root of the crate.
+    // Macros, which are at the root of the crate.
     ("__rustlet_select", 4),
     ("select", 4),
     ("select_biased", 4),
@@ -49,7 +49,7 @@ const LAYERS: [(&str, u32); 30] = [
     ("process", 5),
     ("signal", 5),
     ("thread", 5),
-    // The macro: it lies at the root of the crate, as std's does.
+    // The macro: it is at the root of the crate, as std's is.
     ("thread_local", 5),
     ("time", 5),
     ("coroutine", 6),
@@ -68,7 +68,7 @@ const HOMES: [(&str, &str); 5] = [
     ("SystemTime::now", "src/sys/clock.rs"),
 ];
 
-/// Lines of `///` are not counted: each public item has its sections and an example there.
+/// Lines of `///` are not counted, because each public item has its sections and an example there.
 const LONGEST: usize = 600;
 
 /// Files of Rust in one folder.
@@ -77,7 +77,7 @@ const FULLEST: usize = 12;
 /// Folders whose files are one package each.
 const PACKAGES: [&str; 2] = ["src/", "benches/peers/src/"];
 
-/// Where prose is checked for its width.
+/// Files whose prose is checked for its width.
 const PROSE: [&str; 8] = [
     "src",
     "tests",
@@ -156,7 +156,7 @@ fn the_homes_are_lived_in() {
     for (name, home) in HOMES {
         let lives =
             |source: &Source| source.path.starts_with(home) && source.names(name).next().is_some();
-        // A time of day is nothing that the library needs; the rule is there to keep it so.
+        // The library needs no time of day; the rule keeps it so.
         if name != "SystemTime::now" {
             assert!(
                 sources.iter().any(lives),
@@ -182,7 +182,8 @@ impl Source {
         }
     }
 
-    /// Where a path such as `libc` or `Instant::now` stands in the code, as whole names.
+    /// Returns the positions of a path such as `libc` or `Instant::now` in the code, as whole
+    /// names.
     fn names<'a>(&'a self, name: &'a str) -> impl Iterator<Item = usize> + 'a {
         let in_a_name = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
         self.code
@@ -198,8 +199,8 @@ impl Source {
         self.code[..at].matches('\n').count() + 1
     }
 
-    /// The names that stand directly under the crate's root wherever one is used, with their
-    /// places.
+    /// Returns the names that are directly under the crate's root wherever one is used, with their
+    /// positions.
     fn root_names(&self) -> Vec<(usize, &str)> {
         let under_crate = self
             .names("crate")
@@ -226,7 +227,7 @@ impl Source {
         under_crate.chain(under_super).collect()
     }
 
-    /// How many `super` lead from this file to the root of the crate.
+    /// Returns how many `super` lead from this file to the root of the crate.
     fn depth(&self) -> usize {
         let parts = self.path.trim_start_matches("src/").split('/').count();
         if self.path.ends_with("/mod.rs") {
@@ -242,7 +243,7 @@ impl Source {
     }
 }
 
-/// What a file does that it should not, one sentence each.
+/// Returns the violations of a file, one sentence each.
 fn violations(source: &Source) -> Vec<String> {
     let Source { path, text, .. } = source;
     let mut broken = Vec::new();
@@ -266,7 +267,7 @@ fn violations(source: &Source) -> Vec<String> {
             }));
         }
     }
-    // The root hangs the rooms up, and so names them all.
+    // The root declares the modules, and so names them all.
     if path == "src/lib.rs" {
         return broken;
     }
@@ -297,7 +298,7 @@ fn violations(source: &Source) -> Vec<String> {
     broken
 }
 
-/// Whether the file's first words, after attributes for the whole of it, say what it is for.
+/// Returns whether the file begins, after attributes for the whole of it, with its purpose.
 fn opens_with_its_purpose(text: &str) -> bool {
     let mut rest = text.trim_start();
     while rest.starts_with("#![") {
@@ -313,8 +314,8 @@ fn opens_with_its_purpose(text: &str) -> bool {
     })
 }
 
-/// The names that follow a `crate` or `super` which ends at `at`: one after `::`, or several in
-/// braces.
+/// Returns the names that follow a `crate` or `super` which ends at `at`: one after `::`, or
+/// several in braces.
 fn leading_names<'a>(code: &'a str, at: usize) -> Vec<(usize, &'a str)> {
     let Some(rest) = code[at..].trim_start().strip_prefix("::") else {
         return Vec::new();
@@ -352,12 +353,12 @@ fn leading_names<'a>(code: &'a str, at: usize) -> Vec<(usize, &'a str)> {
     found
 }
 
-/// How many `mod name { … }` are open at `at`.
+/// Returns how many `mod name { … }` are open at `at`.
 fn inline_modules(code: &str, at: usize) -> usize {
     inline_modules_at(code, at).len()
 }
 
-/// The names of the `mod name { … }` that are open at `at`.
+/// Returns the names of the `mod name { … }` that are open at `at`.
 fn inline_modules_at(code: &str, at: usize) -> Vec<String> {
     let (mut open, mut words): (Vec<Option<&str>>, [&str; 2]) = (Vec::new(), ["", ""]);
     let mut start = None;
@@ -381,8 +382,8 @@ fn inline_modules_at(code: &str, at: usize) -> Vec<String> {
     open.into_iter().flatten().map(str::to_owned).collect()
 }
 
-/// The text with comments, strings and characters turned into blanks; lines and places stay as they
-/// are.
+/// Returns the text with comments, strings and characters turned into blanks; lines and positions
+/// do not change.
 fn blank(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut blanked = bytes.to_vec();
@@ -399,7 +400,7 @@ fn blank(text: &str) -> String {
     String::from_utf8(blanked).expect("only whole literals were blanked")
 }
 
-/// Where what begins at `at` ends, if it is a comment or a literal; else `at`.
+/// Returns the end of the comment or literal that begins at `at`; else `at`.
 fn literal_or_comment(bytes: &[u8], at: usize) -> usize {
     let rest = &bytes[at..];
     let until = |found: Option<usize>| found.map_or(bytes.len(), |length| at + length);
@@ -459,7 +460,7 @@ fn literal_or_comment(bytes: &[u8], at: usize) -> usize {
     }
 }
 
-/// A sentence for each folder with too many files.
+/// Returns a sentence for each folder with too many files.
 fn full_folders(sources: &[Source]) -> Vec<String> {
     let mut files: BTreeMap<&str, usize> = BTreeMap::new();
     for source in sources {
@@ -478,7 +479,7 @@ fn sources() -> Vec<Source> {
     below("src", "rs")
 }
 
-/// The files with this extension at or below a place of the repository.
+/// Returns the files with this extension at or below a path of the repository.
 fn below(place: &str, extension: &str) -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
@@ -496,7 +497,7 @@ fn collect(root: &Path, path: &Path, extension: &str, found: &mut Vec<Source>) -
     };
     for path in folder {
         if path.is_dir() {
-            // What a build has left there is not ours.
+            // Skips the output of builds.
             if !path.ends_with("target") {
                 collect(root, &path, extension, found)?;
             }
@@ -512,7 +513,7 @@ fn collect(root: &Path, path: &Path, extension: &str, found: &mut Vec<Source>) -
     Ok(())
 }
 
-/// What the checker says about a file with this path and, after a line of purpose, this text.
+/// Returns the checker's result for a file with this path and, after a line of purpose, this text.
 fn said(path: &str, text: &str) -> String {
     violations(&Source::new(path, &format!("//! Purpose.\n{text}"))).join("\n")
 }
@@ -606,7 +607,7 @@ fn sees_long_files_and_files_without_a_purpose() {
     );
 }
 
-/// The rings that are found among files with these texts.
+/// Returns the cycles among files with these texts.
 fn rings(files: &[(&str, &str)]) -> Vec<String> {
     let root = ("src/lib.rs", "");
     let sources: Vec<Source> = files
@@ -643,7 +644,7 @@ fn sees_rings_of_imports() {
         let ring = "src/pond/duck.rs -> src/pond/frog.rs (Frog) -> src/pond/duck.rs";
         assert!(found[0].contains(ring), "{found:?}");
     }
-    // Through a name that is handed on.
+    // Through a re-exported name.
     let frog = "use super::duck::Duck; pub(crate) struct Frog;";
     assert_eq!(
         one("use super::Jumper; pub(crate) struct Duck;", frog).len(),

@@ -1,8 +1,7 @@
-//! Locks: what `std::sync` does, `rustlet::sync` does, from green threads and from OS threads.
+//! Locks: `rustlet::sync` behaves as `std::sync`, from green threads and from OS threads.
 //!
-//! Files that name only what std has run in several settings, one of them std itself, so that it is
-//! std and not our memory of it that says what is right. What std does not have is tested in files
-//! of their own.
+//! Files that use only std's API run in several settings, one of them std itself, so that std
+//! decides what is right. Features that std does not have are tested in files of their own.
 //!
 //! `RUSTLET_STRESS` multiplies the lengths of the tests that only repeat (default 1).
 
@@ -75,7 +74,7 @@ fn on_workers<T: Send>(workers: usize, case: impl FnOnce() -> T + Send) -> T {
         .run(case)
 }
 
-/// On one worker: lets the others run until each that can has come to a wait of its own.
+/// On one worker: lets the others run until each ready thread has reached a wait of its own.
 fn settle() {
     for _ in 0..8 {
         rustlet::yield_now();

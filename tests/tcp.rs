@@ -1,8 +1,7 @@
-//! TCP: what std's own sockets do, ours do, from green threads and from OS threads.
+//! TCP: rustlet's sockets behave as std's, from green threads and from OS threads.
 //!
-//! Files that name only what std has run five times, once of them against std itself, so that it is
-//! std and not our memory of it that says what is right. What std does not have is tested in files
-//! of their own.
+//! Files that use only std's API run five times, once of them against std itself, so that std
+//! decides what is right. Features that std does not have are tested in files of their own.
 
 #![allow(
     clippy::duplicate_mod,
@@ -57,7 +56,7 @@ fn on_one_worker(case: fn()) {
         .run(case);
 }
 
-/// What only ours have.
+/// Tests of features that std does not have.
 mod tcp {
     use rustlet::{net, thread};
 

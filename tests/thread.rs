@@ -1,9 +1,8 @@
-//! Threads: what `std::thread` does, `rustlet::thread` does, from green threads and from OS
-//! threads.
+//! Threads: `rustlet::thread` behaves as `std::thread`, from green threads and from OS threads.
 //!
-//! `thread/as_std.rs` names only what std has too and runs four times, once of them against std
-//! itself, so that it is std and not our memory of it that says what is right. What std does not
-//! have is in `thread/ours.rs`, cancellation in `thread/cancelling.rs`.
+//! `thread/as_std.rs` uses only std's API and runs four times, once of them against std itself, so
+//! that std decides what is right. Features that std does not have are in `thread/ours.rs`,
+//! cancellation in `thread/cancelling.rs`.
 //!
 //! `RUSTLET_STRESS` multiplies the lengths of the tests that only repeat (default 1).
 

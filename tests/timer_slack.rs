@@ -1,4 +1,4 @@
-//! Timer slack: no timed wait ends early, whatever the slack, and those that are close share a
+//! Timer slack: no timed wait ends early, whatever the slack, and deadlines that are close share a
 //! wake-up.
 
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
@@ -29,7 +29,7 @@ fn with_slack(slack: Duration) -> Runtime {
 /// A wait that ends after the given time.
 type TimedWait = (&'static str, fn(Duration));
 
-/// One of each kind of timed wait.
+/// Returns one of each kind of timed wait.
 const WAITS: [TimedWait; 11] = [
     ("sleep", rustlet::sleep),
     ("sleep_until", |limit| {
@@ -57,7 +57,7 @@ const WAITS: [TimedWait; 11] = [
     }),
     ("interval", |limit| {
         let mut interval = rustlet::time::interval(limit);
-        // The first comes at once.
+        // The first tick comes at once.
         interval.tick();
         interval.tick();
     }),
@@ -108,8 +108,8 @@ fn no_timed_wait_ends_early_under_any_slack() {
     }
 }
 
-/// Under a slack of an hour a deadline does not wake the worker. What does is the end of the wait
-/// of another thread.
+/// Under a slack of an hour a deadline does not wake the worker. The end of another thread's wait
+/// does.
 #[test]
 fn every_kind_of_timed_wait_obeys_the_slack() {
     let limit = Duration::from_millis(250);
@@ -135,7 +135,7 @@ fn every_kind_of_timed_wait_obeys_the_slack() {
     while begun.load(Ordering::Relaxed) < WAITS.len() {
         std::thread::yield_now();
     }
-    // All of them come to their wait, and all deadlines pass.
+    // All of them reach their wait, and all deadlines pass.
     std::thread::sleep(limit + Duration::from_millis(50));
     assert_eq!(ended.load(Ordering::Relaxed), 0);
     spawner.thread().unpark();
@@ -143,7 +143,7 @@ fn every_kind_of_timed_wait_obeys_the_slack() {
     assert_eq!(ended.load(Ordering::Relaxed), WAITS.len());
 }
 
-/// How often the calling OS thread has gone to sleep.
+/// Returns how often the calling OS thread has gone to sleep.
 #[cfg(target_os = "linux")]
 fn sleeps() -> usize {
     let status = fs::read_to_string("/proc/thread-self/status").unwrap();
@@ -153,7 +153,7 @@ fn sleeps() -> usize {
     line.unwrap().trim().parse().unwrap()
 }
 
-/// 50 timers, 400 µs apart. Gives how often their worker slept meanwhile.
+/// Runs 50 timers, 400 µs apart. Returns how often their worker slept meanwhile.
 #[cfg(target_os = "linux")]
 fn sleeps_of_timers(slack: Duration) -> usize {
     with_slack(slack).run(|| {
@@ -176,7 +176,7 @@ fn timers_within_the_slack_share_a_wake_up() {
     assert!((1..=5).contains(&sleeps), "{sleeps}");
 }
 
-/// Messages wake the worker before the deadline, and nothing but the alarm when it comes.
+/// Messages wake the worker before the deadline; at the deadline only the timer does.
 #[test]
 fn a_deadline_is_kept_by_a_worker_that_messages_have_woken_before() {
     let (sender, receiver) = channel::bounded::<()>(1);

@@ -1,7 +1,7 @@
-//! UDP: what std's own sockets do, ours do, from green threads and from OS threads.
+//! UDP: rustlet's sockets behave as std's, from green threads and from OS threads.
 //!
-//! Files that name only what std has run five times (`settings`). What std does not have is tested
-//! in files of their own.
+//! Files that use only std's API run five times (`settings`). Features that std does not have are
+//! tested in files of their own.
 
 #![allow(
     clippy::duplicate_mod,
@@ -17,7 +17,7 @@ mod support;
 
 settings!("udp", [ends, options, sharing, transferring]);
 
-/// What only ours have.
+/// Tests of features that std does not have.
 mod udp {
     use rustlet::{net, thread};
 

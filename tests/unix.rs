@@ -1,7 +1,7 @@
-//! Unix sockets: what std's own do, ours do, from green threads and from OS threads.
+//! Unix sockets: rustlet's behave as std's, from green threads and from OS threads.
 //!
-//! Files that name only what std has run five times (`settings`). What std does not have is tested
-//! in files of their own.
+//! Files that use only std's API run five times (`settings`). Features that std does not have are
+//! tested in files of their own.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -20,7 +20,7 @@ mod settings;
 
 settings!("unix", [connecting, datagrams, full, streams]);
 
-/// What only ours have.
+/// Tests of features that std does not have.
 mod unix {
     use rustlet::{net, os, thread};
 

@@ -1,5 +1,5 @@
-//! A system that has no OS thread, or no memory, for what makes `panicking()` exact: nothing hangs
-//! or aborts, limits come late at most, and all is exact once there is enough again.
+//! A system that has no OS thread, or no memory, for the exact `panicking()`: no operation hangs or
+//! aborts, limits are late at most, and everything is exact once there are enough resources again.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 #![allow(
@@ -29,7 +29,7 @@ type Create = unsafe extern "C" fn(
     *mut c_void,
 ) -> libc::c_int;
 
-/// In the place of libc's, for this program: as libc's, but that there may be no OS thread.
+/// Replaces libc's function in this program: it behaves as libc's, but there may be no OS thread.
 #[unsafe(no_mangle)]
 extern "C" fn pthread_create(
     thread: *mut libc::pthread_t,
@@ -49,7 +49,8 @@ extern "C" fn pthread_create(
     unsafe { create(thread, attributes, start, argument) }
 }
 
-/// In the place of libc's, for this program: as the kernel's, but that there may be no memory.
+/// Replaces libc's function in this program: it behaves as the kernel's, but there may be no
+/// memory.
 #[unsafe(no_mangle)]
 extern "C" fn mmap(
     address: *mut c_void,
@@ -81,8 +82,8 @@ impl<F: FnMut()> Drop for OnDrop<F> {
     }
 }
 
-/// A thread waits in a destructor while it unwinds. Beside it another one, which does not unwind,
-/// is limited: its limit comes once the first has gone on.
+/// A thread waits in a destructor while it unwinds. Another thread, which does not unwind, has a
+/// time limit: it is raised once the first has continued.
 fn one_unwinds_beside_one_with_a_limit() {
     let (go, gone) = bounded::<()>(1);
     let unwinds = spawn(move || {
@@ -119,7 +120,7 @@ fn one_unwinds_beside_one_with_a_limit() {
     assert!(!panicking());
 }
 
-/// One after the other: what is refused is refused to the whole process.
+/// One after the other, because a refusal applies to the whole process.
 #[test]
 fn without_threads_or_memory_limits_come_late_and_all_is_exact_afterwards() {
     for workers in [1, 3] {
@@ -137,7 +138,7 @@ fn without_threads_or_memory_limits_come_late_and_all_is_exact_afterwards() {
 
 fn run_refused(runtime: &Runtime, refuses: &AtomicBool, what: &str) {
     runtime.run(|| {
-        // The workers have all they need.
+        // The workers have all that they need.
         let ready: Vec<_> = (0..20).map(|_| spawn(yield_now)).collect();
         ready.into_iter().for_each(|thread| thread.join().unwrap());
         refuses.store(true, SeqCst);
@@ -145,7 +146,7 @@ fn run_refused(runtime: &Runtime, refuses: &AtomicBool, what: &str) {
             one_unwinds_beside_one_with_a_limit();
         }
         refuses.store(false, SeqCst);
-        // Enough again, and nobody is left who was suspended meanwhile: exact.
+        // There is enough again, and no thread is left that was suspended meanwhile: exact.
         let (go, gone) = bounded::<()>(0);
         let unwinds = spawn(move || {
             let _waits = OnDrop(|| {

@@ -1,5 +1,5 @@
-//! Threads that wait while they unwind: what they and the others of their worker see, and that
-//! every destructor ends.
+//! Threads that wait while they unwind: the state that they and the others of their worker see, and
+//! that every destructor ends.
 
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 
@@ -208,7 +208,7 @@ fn a_slow_destructor_does_not_delay_the_limits_of_others() {
     });
 }
 
-// --- destructors come to their end ---
+// --- destructors complete ---
 
 #[test]
 fn every_destructor_of_a_cancelled_thread_ends() {
@@ -230,7 +230,7 @@ fn every_destructor_of_a_cancelled_thread_ends() {
         OTHER.set(Some(Slow));
     };
     on_workers(1, || {
-        // Thread-locals, and what lies on the stack.
+        // Thread-locals, and values on the stack.
         let (ready, begun) = bounded(0);
         let parked = spawn(move || {
             use_locals();
@@ -244,13 +244,13 @@ fn every_destructor_of_a_cancelled_thread_ends() {
         while ENDED.load(SeqCst) < 3 {
             yield_now();
         }
-        // What a thread has captured that never ran.
+        // The captures of a thread that never ran.
         let slow = Slow;
         let unstarted = spawn_local(move || drop(slow));
         unstarted.cancel();
         unstarted.join().unwrap_err();
         assert_eq!(ENDED.load(SeqCst), 4);
-        // A result that nobody takes, of a thread that was cancelled too late.
+        // A result that is never taken, of a thread that was cancelled too late.
         let (sender, receiver) = bounded::<JoinHandle<Slow>>(1);
         sender
             .send(spawn_local(move || {
@@ -263,11 +263,11 @@ fn every_destructor_of_a_cancelled_thread_ends() {
         while ENDED.load(SeqCst) < 5 {
             yield_now();
         }
-        // The payload of a panic that nobody takes.
+        // The payload of a panic that is never taken.
         drop(spawn_local(|| -> () {
             resume_unwind(Box::new(Slow));
         }));
-        // A result that the owner of the handle drops, who is cancelled.
+        // A result that is dropped by the owner of the handle, which is cancelled.
         let owner = spawn_local(|| {
             let thread = spawn_local(|| Slow);
             shield(|| {
@@ -356,7 +356,7 @@ fn a_panic_poisons_whatever_became_of_a_caught_cancellation() {
     }
 }
 
-/// A cancellation that is caught, logged and thrown on is still one, also if the log has a lock.
+/// A cancellation that is caught, logged and rethrown is still one, even if the log has a lock.
 #[test]
 fn a_cancellation_that_is_logged_and_thrown_on_poisons_nothing() {
     for is_green in [true, false] {
@@ -371,7 +371,7 @@ fn a_cancellation_that_is_logged_and_thrown_on_poisons_nothing() {
             });
             assert_eq!(elapsed, Err(Elapsed));
             assert!(!mutex.is_poisoned() && !log.is_poisoned());
-            // And one that comes later than a kept one does not either.
+            // A cancellation that comes after a kept one hides no panic either.
             let mut kept = Vec::new();
             let elapsed = timeout(Duration::from_millis(1), || {
                 kept.push(catch_unwind(park).unwrap_err());
@@ -389,7 +389,7 @@ fn a_cancellation_that_is_logged_and_thrown_on_poisons_nothing() {
     }
 }
 
-/// A panic after the `timeout` that a caught cancellation was for: no hook is needed to tell.
+/// A panic after the `timeout` of a caught cancellation: it is recognised without a hook.
 #[test]
 fn a_panic_after_the_timeout_poisons_a_lock_that_was_held_all_the_time() {
     on_workers(1, || {
@@ -423,7 +423,7 @@ fn a_panic_poisons_a_lock_that_was_held_when_a_cancellation_was_caught() {
                     panic!("with the lock held");
                 }));
                 assert!(panicked.is_err() && mutex.is_poisoned());
-                // A panic inside of a cancellation does not make one of it.
+                // A panic during a cancellation does not become one.
                 let other = Mutex::new(0);
                 let elapsed = timeout(Duration::from_millis(1), || {
                     let _held = other.lock().unwrap();

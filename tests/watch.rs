@@ -1,4 +1,4 @@
-//! Waiting for descriptors that are not ours, and for ends of threads: the functions, `Watch`,
+//! Waiting for descriptors of other libraries, and for ends of threads: the functions, `Watch`,
 //! `done`, alone and in `select!`.
 
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
@@ -31,7 +31,7 @@ fn pipe() -> (PipeReader, PipeWriter) {
     io::pipe().unwrap()
 }
 
-/// Writes a byte, from another thread of the kind that the caller is, after some turns.
+/// Writes a byte, from another thread of the caller's kind, after some yields.
 fn write_later(mut writer: PipeWriter) -> rustlet::JoinHandle<PipeWriter> {
     rustlet::spawn(move || {
         (0..3).for_each(|_| rustlet::yield_now());
@@ -47,7 +47,7 @@ fn readable_means_that_a_read_does_not_wait() {
         let flags = fcntl_getfl(&reader).unwrap();
         let writer = write_later(writer);
         wait_readable(&reader).unwrap();
-        // Nothing was taken, and nothing changed.
+        // The wait took nothing, and changed nothing.
         wait_readable(reader.as_fd()).unwrap();
         assert!(wait_readable_timeout(&reader, Duration::ZERO).unwrap());
         assert_eq!(fcntl_getfl(&reader).unwrap(), flags);
@@ -78,7 +78,7 @@ fn writable_means_that_there_is_room() {
         let reader = drain.join().unwrap();
         fill(&writer);
         drop(reader);
-        // So does an error.
+        // An error counts as ready, too.
         assert!(wait_writable_timeout(&writer, Duration::MAX).unwrap());
         assert_eq!(
             (&writer).write(b"x").unwrap_err().kind(),
@@ -87,7 +87,7 @@ fn writable_means_that_there_is_room() {
     });
 }
 
-/// Until there is no room.
+/// Writes until there is no room.
 fn fill(writer: &PipeWriter) {
     rustix::io::ioctl_fionbio(writer, true).unwrap();
     while rustix::io::write(writer, &[0; 4096]).is_ok() {}
@@ -106,8 +106,7 @@ fn files_are_always_ready_and_closed_descriptors_are_not() {
         watch.writable().recv().unwrap();
         wait_readable(std::fs::File::open("/").unwrap()).unwrap();
 
-        // SAFETY: nothing of ours is open under this number, and nothing is done with it but
-        // asking.
+        // SAFETY: no descriptor of this test is open under this number, and it is only polled.
         #[allow(unsafe_code, reason = "a descriptor that is closed")]
         let closed = unsafe { BorrowedFd::borrow_raw(900_000) };
         let bad = |error: io::Error| assert_eq!(error.raw_os_error(), Some(9), "{error}");
@@ -133,7 +132,7 @@ fn a_fifo() {
     .unwrap();
     let open = path.clone();
     rustlet::run(move || {
-        // Both ways, so that neither the opening waits nor the end comes.
+        // For both directions, so that neither the opening waits nor the end arrives.
         let fifo = std::fs::File::options()
             .read(true)
             .write(true)
@@ -204,7 +203,7 @@ fn several_wait_for_one_descriptor() {
             .collect();
         let writer = write_later(writer).join().unwrap();
         for (green, os) in waiters {
-            // All of them: nobody takes the byte.
+            // All of them, because none takes the byte.
             green.into_iter().for_each(|thread| thread.join().unwrap());
             os.into_iter().for_each(|thread| thread.join().unwrap());
         }
@@ -214,8 +213,8 @@ fn several_wait_for_one_descriptor() {
     });
 }
 
-/// Readers that race for each byte: those that come too late are woken for nothing, and must be
-/// told of the next one.
+/// Readers that race for each byte: the late ones wake up for nothing, and must be notified of the
+/// next one.
 #[test]
 fn who_was_woken_for_nothing_is_told_again() {
     let rounds = support::stress(300);
@@ -379,8 +378,7 @@ fn a_watch_moves_between_runtimes_and_threads() {
     let runtime = rustlet::Builder::new().workers(1).build().unwrap();
     assert_eq!(runtime.run(move || receiver.recv()), Ok(()));
     drop(reader);
-    // That was the last of the pipe, but for who waits in the place of OS threads, and may be a
-    // moment behind.
+    // That was the last handle of the pipe, except for the poll thread, which may be a moment late.
     let error = loop {
         if let Err(error) = writer.write(b"x") {
             break error;
@@ -513,7 +511,7 @@ fn joining_a_watched_thread_waits_for_it() {
         assert_eq!(thread.join().unwrap(), 5);
         assert_eq!(done.try_recv(), Ok(()));
     });
-    // A joiner that is cancelled goes away, and the watched thread is as before.
+    // A cancelled joiner leaves, and the watched thread is not affected.
     let runtime = rustlet::Builder::new().workers(1).build().unwrap();
     runtime.run(|| {
         let thread = rustlet::spawn(rustlet::park);
@@ -580,9 +578,8 @@ fn a_select_that_is_cancelled_forgets_what_it_waited_for() {
     });
 }
 
-/// An OS thread has somebody else wait for a descriptor; where that one cannot begin, it looks
-/// again and again, and leaves nothing behind: what was watched is closed with the last who watches
-/// it.
+/// An OS thread has the poll thread wait for a descriptor; where that thread cannot start, it polls
+/// by itself, and leaves nothing behind: the watched descriptor is closed with the last watcher.
 #[test]
 fn a_select_without_a_free_descriptor_leaves_nothing_behind() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

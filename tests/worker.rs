@@ -1,4 +1,4 @@
-//! `Worker`: the order of its steps, what works on it, how it is embedded, and how it ends.
+//! `Worker`: the order of its steps, the operations on it, its embedding, and its end.
 
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 #![allow(
@@ -23,7 +23,7 @@ mod order;
 #[path = "worker/waiting.rs"]
 mod waiting;
 
-/// What threads have said, in order.
+/// The messages of the threads, in order.
 #[derive(Clone, Default)]
 struct Said(Rc<RefCell<Vec<String>>>);
 
@@ -32,13 +32,13 @@ impl Said {
         self.0.borrow_mut().push(what.to_string());
     }
 
-    /// What was said since the last call.
+    /// Returns the messages since the last call.
     fn take(&self) -> String {
         self.0.take().join(" ")
     }
 }
 
-/// Runs as many steps as there are, and says how many.
+/// Runs as many steps as there are, and returns their number.
 fn tick_all(worker: &Worker) -> usize {
     std::iter::repeat_with(|| worker.tick())
         .take_while(|&ticked| ticked)

@@ -1,9 +1,9 @@
 //! An echo over loopback: rustlet against std's threads and against a raw epoll loop.
 //!
-//! Each server is a process of its own on one core, the load driver is on another. The servers take
-//! turns within a round, so that a machine that changes its speed does so for all of them. The
-//! driver costs more than the server it loads, so the figure that tells servers apart is not the
-//! answers per second but the CPU time that the server used for each.
+//! Each server is a process of its own on one core, and the load driver runs on another. The
+//! servers take turns within a round, so that a change of the machine's speed affects all of them.
+//! The driver costs more than the server it loads, so the figure that tells servers apart is not
+//! the answers per second but the CPU time that the server used for each.
 //!
 //! `cargo bench --manifest-path benches/Cargo.toml --bench echo`, or with `-- --quick`; `-- --help`
 //! shows the options.
@@ -44,7 +44,7 @@ SERVER             rustlet, threads, epoll; all if none is given
 --hostile          only the crowd of which half behaves badly
 --help             print this text";
 
-/// Connections, messages in flight on each.
+/// Number of connections, and messages in flight on each.
 const SHAPES: [(usize, usize); 5] = [(1, 1), (100, 1), (1_000, 1), (10_000, 1), (100, 16)];
 const MESSAGE: usize = 64;
 
@@ -130,7 +130,7 @@ fn shapes(options: &Options, files: u64) -> io::Result<()> {
         let mut samples: Vec<(Server, Vec<Sample>)> =
             options.servers.iter().map(|&s| (s, Vec::new())).collect();
         for round in 0..options.rounds {
-            // Who begins changes from round to round.
+            // The server that begins changes from round to round.
             for turn in 0..samples.len() {
                 let place = (round + turn) % options.servers.len();
                 let (server, measured) = &mut samples[place];
@@ -227,7 +227,7 @@ fn measure(
     Ok(Sample { outcome, cpu })
 }
 
-/// Reads a server's CPU clock where the part that counts begins and ends.
+/// Reads a server's CPU clock where the measured part begins and ends.
 struct Clock {
     pid: u32,
     readings: Vec<io::Result<CpuTime>>,
@@ -254,7 +254,8 @@ impl Clock {
     }
 }
 
-/// Half a crowd behaves badly; how even is what the other half gets, and does anything leak?
+/// Makes half of the connections behave badly: how evenly is the other half served, and does
+/// anything leak?
 fn hostile(options: &Options, files: u64) -> io::Result<()> {
     let largest = options
         .shapes
@@ -345,7 +346,7 @@ fn options(args: Vec<String>) -> Result<Options, String> {
                 println!("{HELP}");
                 exit(0);
             }
-            // Cargo says so to every benchmark.
+            // Cargo passes this argument to every benchmark.
             "--bench" => {}
             "--quick" => quick = true,
             "--hostile" => options.hostile_only = true,

@@ -1,4 +1,4 @@
-//! A thread for each connection; whose threads, the module that includes this file decides.
+//! A thread for each connection; the module that includes this file decides which kind of thread.
 
 use super::net::{TcpListener, TcpStream};
 use super::thread;

@@ -1,5 +1,5 @@
-//! The limit: one OS thread, one edge-triggered epoll, one buffer, and no more system calls than it
-//! takes.
+//! The limit: one OS thread, one edge-triggered epoll, one buffer, and no more system calls than
+//! necessary.
 
 use crate::support::connection::Connection;
 
@@ -21,7 +21,7 @@ pub(crate) fn serve(listener: &TcpListener) -> io::Result<()> {
         epoll::EventData::new_u64(LISTENER),
         EventFlags::IN,
     )?;
-    // By descriptor.
+    // Indexed by descriptor.
     let mut connections: Vec<Option<Connection>> = Vec::new();
     let mut buffer = [0; 4096];
     let mut events = Vec::with_capacity(1024);

@@ -5,7 +5,7 @@ use crate::{green, os, raw_epoll};
 use std::io;
 use std::net::TcpListener;
 
-/// Who answers.
+/// A server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Server {
     Rustlet,
@@ -28,7 +28,7 @@ impl Server {
         Server::ALL.into_iter().find(|server| server.name() == name)
     }
 
-    /// Serves for ever, on the core that the calling thread is pinned to.
+    /// Serves forever, on the core that the calling thread is pinned to.
     pub(crate) fn run(self, listener: TcpListener) -> io::Result<()> {
         match self {
             Server::Rustlet => {

@@ -12,11 +12,11 @@ use std::{env, thread};
 /// Followed by a server's name and the number of a core, makes this program that server.
 pub(crate) const ARGUMENT: &str = "--serve";
 
-/// A server that runs; dropping it ends the process.
+/// A running server; dropping it ends the process.
 pub(crate) struct Serving {
     child: Child,
     address: SocketAddr,
-    /// Open as long as we are interested.
+    /// Open as long as the server is needed.
     _output: BufReader<ChildStdout>,
 }
 
@@ -52,15 +52,15 @@ impl Serving {
         self.child.id()
     }
 
-    /// Descriptors and resident bytes once the first are down to what they were, or ten seconds
-    /// have gone by.
+    /// Returns the descriptors and resident bytes once the descriptors are down to the former
+    /// number, or after ten seconds.
     pub(crate) fn settled(&self, descriptors: usize) -> Option<(usize, u64)> {
         let begin = Instant::now();
         loop {
             thread::sleep(Duration::from_millis(100));
             let open = machine::open_files(self.pid()).ok()?;
             if open <= descriptors || begin.elapsed() > Duration::from_secs(10) {
-                // Pools give memory back in their own time.
+                // Pools release memory with a delay.
                 thread::sleep(Duration::from_secs(3));
                 return Some((
                     machine::open_files(self.pid()).ok()?,
@@ -73,13 +73,13 @@ impl Serving {
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        // It may have ended by itself, which is what we want.
+        // It may have ended by itself, which is the aim.
         drop(self.child.kill());
         drop(self.child.wait());
     }
 }
 
-/// What the child does: serves until the other end of its standard input is gone.
+/// Runs the child: serves until the other end of its standard input is gone.
 pub(crate) fn serve(name: &str, core: &str) -> io::Result<()> {
     let server = Server::named(name).ok_or(io::ErrorKind::InvalidInput)?;
     machine::raise_open_files()?;

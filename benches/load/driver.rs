@@ -4,9 +4,9 @@
 //! come back, so the server is never without work, and a latency is the time from handing a message
 //! to the kernel to reading the last byte of its echo. That is a closed loop: with n messages in
 //! flight over all connections and r answers a second the mean latency is n / r, and a server that
-//! stalls is asked less meanwhile.
+//! stalls receives fewer messages meanwhile.
 //!
-//! It talks to loopback only, for a bounded time, and checks every byte that it gets back.
+//! It connects to loopback only, for a bounded time, and checks every byte that it gets back.
 
 use hdrhistogram::Histogram;
 use rustix::event::{Timespec, epoll};
@@ -19,39 +19,39 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-/// What to do to a server.
+/// The load to put on a server.
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
     pub(crate) address: SocketAddr,
     pub(crate) connections: usize,
-    /// Messages under way on each connection.
+    /// Messages in flight on each connection.
     pub(crate) in_flight: usize,
     /// The size of a message in bytes.
     pub(crate) message: usize,
-    /// Load that is not counted, before the part that is.
+    /// Duration of the load before the measured part.
     pub(crate) warm_up: Duration,
     pub(crate) duration: Duration,
-    /// Ends the counted part early, after this many answers.
+    /// Ends the measured part early, after this many answers.
     pub(crate) requests: u64,
 }
 
-/// The edges of the part that counts; for reading the server's clocks there.
+/// The start and end of the measured part; for reading the server's clocks there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Edge {
     Begin,
     End,
 }
 
-/// What the clients saw in the part that counts.
+/// The clients' observations in the measured part.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     pub(crate) answers: u64,
     pub(crate) elapsed: Duration,
     /// In nanoseconds.
     pub(crate) latency: Histogram<u64>,
-    /// Connections that the server ended, or answered with what it was not sent.
+    /// Connections that the server ended, or on which it sent wrong bytes.
     pub(crate) failed: usize,
-    /// Answers on the connection that got fewest of them, and most.
+    /// Answers on the connection that got the fewest, and on the one that got the most.
     pub(crate) fewest: u64,
     pub(crate) most: u64,
 }
@@ -61,13 +61,13 @@ impl Outcome {
         self.answers as f64 / self.elapsed.as_secs_f64()
     }
 
-    /// The latency, in microseconds, that this part of the answers did not exceed.
+    /// Returns the latency, in microseconds, that this part of the answers did not exceed.
     pub(crate) fn quantile(&self, part: f64) -> f64 {
         self.latency.value_at_quantile(part) as f64 / 1000.0
     }
 }
 
-/// Refuses what is not on this machine: the driver is a load, and not to be let loose on others.
+/// Refuses addresses that are not on this machine: the driver is a load and must not hit others.
 pub(crate) fn loopback_only(address: SocketAddr) -> io::Result<SocketAddr> {
     if address.ip().is_loopback() {
         return Ok(address);
@@ -76,11 +76,11 @@ pub(crate) fn loopback_only(address: SocketAddr) -> io::Result<SocketAddr> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, text))
 }
 
-/// How long each connection may take to its first answer.
+/// Time limit of each connection for its first answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Connects, loads the server, and says how it did; calls `edge` at both ends of the part that
-/// counts.
+/// Connects, loads the server, and returns the results; calls `edge` at both ends of the measured
+/// part.
 pub(crate) fn run(load: &Load, mut edge: impl FnMut(Edge)) -> io::Result<Outcome> {
     let mut clients = Clients::new(load.message, load.in_flight)?;
     for _ in 0..load.connections {
@@ -95,7 +95,7 @@ pub(crate) fn run(load: &Load, mut edge: impl FnMut(Edge)) -> io::Result<Outcome
     Ok(clients.outcome(elapsed))
 }
 
-/// Connections of one load, and what they have seen.
+/// The connections of one load, and their results.
 pub(crate) struct Clients {
     epoll: OwnedFd,
     connections: Vec<Option<Connection>>,
@@ -107,9 +107,9 @@ pub(crate) struct Clients {
     latency: Histogram<u64>,
     answers: u64,
     failed: usize,
-    /// Whether answers count now.
+    /// Whether answers count at present.
     counts: bool,
-    /// The latency of what was sent before is not one of the server's.
+    /// Start of the counting: a message sent before does not count towards the server's latency.
     began: Instant,
     /// How long to wait for events.
     pause: Timespec,
@@ -117,16 +117,16 @@ pub(crate) struct Clients {
 
 struct Connection {
     stream: TcpStream,
-    /// Bytes that are to be sent, and did not fit into the socket's buffer.
+    /// Bytes still to be sent, because they did not fit into the socket's buffer.
     unsent: usize,
-    /// Bytes of the message that is coming back which are here already.
+    /// Bytes already received of the message that is coming back.
     received: usize,
     /// When each message in flight was handed over, oldest first.
     sent: VecDeque<Instant>,
     answers: u64,
 }
 
-/// Tags are told apart by one byte; a prime number of them keeps neighbours apart.
+/// Tags differ in one byte; a prime number of them keeps neighbours apart.
 const TAGS: usize = 251;
 
 /// Latencies from 100 ns to a minute, to three digits.
@@ -161,8 +161,8 @@ impl Clients {
         })
     }
 
-    /// From now on it looks for answers without a wait, so that no server pays for waking it: on a
-    /// core of its own, which a load from another machine would have, too.
+    /// Makes the driver poll for answers without waiting from now on, so that no server pays for
+    /// waking it: on a core of its own, which a load from another machine would have, too.
     pub(crate) fn stay_awake(&mut self) {
         self.pause.tv_nsec = 0;
     }
@@ -174,7 +174,7 @@ impl Clients {
         stream.set_nonblocking(true)?;
         let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
         let key = epoll::EventData::new_u64(self.connections.len() as u64);
-        // A socket is writable at once, so that its first turn comes without our doing.
+        // A socket is writable at once, so its first event comes without further action.
         epoll::add(&self.epoll, &stream, key, flags)?;
         self.connections.push(Some(Connection {
             stream,
@@ -219,11 +219,11 @@ impl Clients {
         }
     }
 
-    /// Drives for so long that each connection has had an answer, and forgets it.
+    /// Drives until each connection has had an answer, and discards these answers.
     pub(crate) fn settle(&mut self, warm_up: Duration) -> io::Result<()> {
         let begin = Instant::now();
         self.drive(begin + warm_up, u64::MAX, |_| Ok(()))?;
-        // Many connections on a slow server take longer than that to get going.
+        // Many connections on a slow server take longer than that to start.
         while self.unanswered() && begin.elapsed() < PATIENCE {
             self.drive(Instant::now() + warm_up / 4, u64::MAX, |_| Ok(()))?;
         }
@@ -231,9 +231,9 @@ impl Clients {
         Ok(())
     }
 
-    /// Drives after a pause in which other servers were driven: `lead` does not count, what follows
-    /// does, on top of what counted before. Says how long that took. The messages in flight are
-    /// kept for the next time.
+    /// Drives after a pause in which other servers were driven: `lead` does not count; the time
+    /// after it does, on top of the former counts. Returns how long that took. The messages in
+    /// flight are kept for the next time.
     pub(crate) fn slice(
         &mut self,
         lead: Duration,
@@ -252,17 +252,17 @@ impl Clients {
         Ok(elapsed)
     }
 
-    /// How many answers counted.
+    /// Returns how many answers counted.
     pub(crate) fn answers(&self) -> u64 {
         self.answers
     }
 
-    /// How many connections broke.
+    /// Returns how many connections broke.
     pub(crate) fn failed(&self) -> usize {
         self.failed
     }
 
-    /// Reads what has come for a connection, and sends what may now be sent.
+    /// Reads the bytes that have arrived for a connection, and sends what may now be sent.
     fn turn(&mut self, number: usize) {
         let Some(connection) = self.connections[number].as_mut() else {
             return;
@@ -294,7 +294,7 @@ impl Clients {
         }
     }
 
-    /// Whether there are connections without an answer since the counting started.
+    /// Returns whether there are connections without an answer since the counting started.
     fn unanswered(&self) -> bool {
         self.connections
             .iter()
@@ -302,7 +302,7 @@ impl Clients {
             .any(|connection| connection.answers == 0)
     }
 
-    /// Starts counting anew.
+    /// Restarts the counting.
     pub(crate) fn forget(&mut self) {
         self.latency.reset();
         self.answers = 0;
@@ -311,7 +311,7 @@ impl Clients {
         }
     }
 
-    /// Closes all connections and says what they have seen.
+    /// Closes all connections and returns their results.
     pub(crate) fn outcome(self, elapsed: Duration) -> Outcome {
         let alive = || {
             self.connections
@@ -331,7 +331,7 @@ impl Clients {
 }
 
 impl Connection {
-    /// Reads until nothing is left; says when, and how many messages that completed.
+    /// Reads until nothing is left; returns when, and how many messages that completed.
     fn receive(
         &mut self,
         buffer: &mut [u8],

@@ -1,9 +1,9 @@
-//! A crowd of which half behaves badly: does the other half notice?
+//! A load of which half of the connections behave badly: does the other half notice?
 //!
 //! Half of the connections are healthy and each sends a message when the last one has come back. Of
 //! the others, some are silent, some send a byte now and then, some send much and never read, some
-//! send half a message and close, some send half a message and reset. The last two are opened anew
-//! all the time.
+//! send half a message and close, some send half a message and reset. The last two kinds are
+//! reopened all the time.
 
 use crate::driver::{Clients, Edge, Outcome, loopback_only};
 
@@ -18,18 +18,18 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
-/// The size of a message in bytes; half of it is half a message.
+/// The size of a message in bytes; half a message is half of it.
 const MESSAGE: usize = 64;
-/// Between two rounds of bad behaviour.
+/// Time between two rounds of bad behaviour.
 const TICK: Duration = Duration::from_millis(10);
 /// A slow client sends a byte each time this many ticks have passed.
 const SLOWNESS: usize = 20;
-/// Connections that are closed in a tick, and as many that are reset.
+/// Connections that are closed in a tick; as many are reset.
 const BROKEN: usize = 5;
-/// What a client that never reads sends before it stops, in bytes.
+/// Bytes that a client that never reads sends before it stops.
 const UNREAD: usize = 256 * 1024;
 
-/// How many connections of each kind there were.
+/// Number of connections of each kind.
 #[derive(Clone, Debug)]
 pub(crate) struct Crowd {
     pub(crate) healthy: usize,
@@ -54,7 +54,8 @@ impl fmt::Display for Crowd {
     }
 }
 
-/// Runs the crowd against a server and says how the healthy ones fared; `edge` as in the driver.
+/// Runs the hostile load against a server and returns the results of the healthy connections;
+/// `edge` as in the driver.
 pub(crate) fn run(
     address: SocketAddr,
     connections: usize,
@@ -166,14 +167,14 @@ impl Bad {
                 self.reset += 1;
             }
             drop(stream);
-            // It has a whole round through the queue to get established.
+            // It has a whole round in the queue to be established.
             self.breaking.push_back(open(self.address)?);
         }
         Ok(())
     }
 }
 
-/// Begins to connect, and does not wait for it.
+/// Starts to connect, without waiting.
 fn open(address: SocketAddr) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() {
         AddressFamily::INET
@@ -182,7 +183,8 @@ fn open(address: SocketAddr) -> io::Result<OwnedFd> {
     };
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = socket_with(family, SocketType::STREAM, flags, None)?;
-    // Little room on our side: who never reads shall fill it, and the server's side after it.
+    // A small buffer on this side: a client that never reads must fill it, and then the server's
+    // side.
     set_socket_recv_buffer_size(&socket, 4096)?;
     match connect(&socket, &address) {
         Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
@@ -201,7 +203,7 @@ fn established(socket: OwnedFd) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Sends what fits; the server may have ended the connection, and that is its good right.
+/// Sends as much as fits; the server may have ended the connection, which it is allowed to do.
 fn offer(stream: &OwnedFd, bytes: &[u8]) -> io::Result<usize> {
     match send(stream, bytes, SendFlags::NOSIGNAL) {
         Ok(length) => Ok(length),
@@ -210,7 +212,7 @@ fn offer(stream: &OwnedFd, bytes: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// Sends much, until it does not fit any more.
+/// Sends until the buffer is full.
 fn flood(stream: &OwnedFd) -> io::Result<()> {
     let chunk = [3; 16 * 1024];
     for _ in 0..UNREAD / chunk.len() {

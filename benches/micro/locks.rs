@@ -1,7 +1,7 @@
-//! What locks cost under the hands of several threads; on whose threads and with whose locks, the
-//! module that includes this file decides.
+//! The cost of locks under several threads; the module that includes this file decides which kind
+//! of threads and locks.
 //!
-//! Each function does the operation about `count` times and says what `count` of them took.
+//! Each function does the operation about `count` times and returns the time for `count` of them.
 
 use super::{sync, thread};
 
@@ -30,7 +30,7 @@ pub(crate) fn rwlock(threads: usize, once_in: u64, count: u64) -> Duration {
     })
 }
 
-/// `threads` threads that call `operation` concurrently.
+/// Runs `threads` threads that call `operation` concurrently.
 fn contend(
     threads: usize,
     count: u64,
@@ -43,7 +43,7 @@ fn contend(
         .map(|_| {
             let (operation, ready) = (Arc::clone(&operation), Arc::clone(&ready));
             thread::spawn(move || {
-                // The main thread is one of those that are waited for, and starts the clock.
+                // The main thread also waits at the barrier, and starts the clock.
                 ready.fetch_add(1, SeqCst);
                 while ready.load(SeqCst) <= threads {
                     thread::yield_now();

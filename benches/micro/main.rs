@@ -1,8 +1,8 @@
-//! What a yield, a spawn, a wake-up, a timer and a lock cost: green threads against std's.
+//! The cost of a yield, a spawn, a wake-up, a timer and a lock: green threads against std's.
 //!
-//! Criterion takes the samples. The contenders of a row follow each other, and the whole is done
-//! several times over, so that a machine which changes its speed does so for all of them; each
-//! round is compared with the same round of the last run. At the end stands one table, with ratios.
+//! Criterion takes the samples. The contenders of a row follow each other, and everything is
+//! repeated several times, so that a change of the machine's speed affects all of them; each round
+//! is compared with the same round of the last run. The run ends with one table, with ratios.
 //!
 //! `cargo bench --manifest-path benches/Cargo.toml --bench micro`, or with `-- --quick`, or with a
 //! part of a row's name; all of Criterion's options work.
@@ -27,7 +27,7 @@ type Operation = fn(u64) -> Duration;
 struct Row {
     name: &'static str,
     green: Operation,
-    /// None where the system has not as many threads to give.
+    /// `None` where the system does not provide as many threads.
     os: Option<Operation>,
 }
 
@@ -102,7 +102,7 @@ const ROWS: [Row; 13] = [
 /// A column of the table.
 struct Contender {
     name: &'static str,
-    /// How many of the machine's cores it may use.
+    /// Number of the machine's cores that it may use.
     cores: usize,
     green: bool,
 }
@@ -135,7 +135,7 @@ type Samples = Vec<[Vec<f64>; CONTENDERS.len()]>;
 
 fn main() -> io::Result<()> {
     let quick = env::args().any(|arg| arg == "--quick");
-    // With these, Criterion measures nothing.
+    // With these options, Criterion measures nothing.
     let measures = !env::args().any(|arg| arg == "--test" || arg == "--list");
     let rounds = if quick || !measures { 1 } else { 3 };
     println!("machine: {}", machine::describe());
@@ -151,7 +151,7 @@ fn main() -> io::Result<()> {
                 }
                 machine::pin(&cores[..contender.cores])?;
                 let id = BenchmarkId::from_parameter(contender.name);
-                // The runtime's OS threads inherit the cores of the one that makes them.
+                // The runtime's OS threads inherit the cores of the thread that starts them.
                 if contender.green {
                     let runtime = rustlet::Builder::new().workers(contender.cores).build()?;
                     let mut measured = Measured::new(quick, samples);
@@ -193,10 +193,10 @@ fn criterion(round: usize, quick: bool) -> Criterion {
         .output_directory(&directory.join("criterion").join(format!("round-{round}")))
 }
 
-/// Takes down what Criterion measures, because it keeps its rounds apart.
+/// Records Criterion's measurements, because Criterion keeps its rounds apart.
 struct Measured<'a> {
     figures: &'a mut Vec<f64>,
-    /// How many of the last calls are the sample; the ones before them are warming up.
+    /// Number of the last calls that are the sample; the ones before them are warming up.
     sample: usize,
     before: usize,
 }

@@ -1,6 +1,6 @@
-//! What is measured; on whose threads, the module that includes this file decides.
+//! The measured operations; the module that includes this file decides which kind of threads.
 //!
-//! Each function does the operation about `count` times and says what `count` of them took.
+//! Each function does the operation about `count` times and returns the time for `count` of them.
 
 use super::{channel, thread};
 
@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-/// `threads` threads that only yield.
+/// Measures `threads` threads that only yield.
 pub(crate) fn yield_now(threads: usize, count: u64) -> Duration {
-    // Few yields each would measure the way in and out.
+    // A few yields each would measure mostly the start and the end.
     let each = count.div_ceil(threads as u64).max(8);
     let crowd = Arc::new(Crowd::default());
     let main = thread::current();
@@ -27,7 +27,7 @@ pub(crate) fn yield_now(threads: usize, count: u64) -> Duration {
             if crowd.done.fetch_add(1, SeqCst) + 1 == threads {
                 main.unpark();
             }
-            // Ending costs more than a yield, and is for after the measurement.
+            // Ending a thread costs more than a yield, and must happen after the measurement.
             while !crowd.leave.load(SeqCst) {
                 thread::park();
             }
@@ -51,7 +51,7 @@ pub(crate) fn yield_now(threads: usize, count: u64) -> Duration {
     scaled(elapsed, count, each * threads as u64)
 }
 
-/// How far the threads of a measurement have come.
+/// The progress of the threads of a measurement.
 #[derive(Default)]
 struct Crowd {
     ready: AtomicUsize,
@@ -60,7 +60,7 @@ struct Crowd {
     leave: AtomicBool,
 }
 
-/// One thread after the other.
+/// Spawns and joins one thread after the other.
 pub(crate) fn spawn_and_join(count: u64) -> Duration {
     let begin = Instant::now();
     for _ in 0..count {
@@ -83,12 +83,12 @@ pub(crate) fn spawn_all_then_join(threads: usize, count: u64) -> Duration {
     scaled(begin.elapsed(), count, rounds * threads as u64)
 }
 
-/// Two threads that wake each other by turns: one round trip, two wake-ups.
+/// Measures two threads that wake each other in turn: one round trip, two wake-ups.
 pub(crate) fn ping_pong(count: u64) -> Duration {
     turns(count, thread::park)
 }
 
-/// The same, and each sets a timer as it parks, which is cancelled by the wake-up.
+/// Does the same, but each sets a timer as it parks, which the wake-up cancels.
 pub(crate) fn ping_pong_with_timeout(count: u64) -> Duration {
     turns(count, || thread::park_timeout(Duration::from_secs(60)))
 }
@@ -108,7 +108,7 @@ fn turns(count: u64, wait: impl Fn() + Copy + Send + 'static) -> Duration {
             }
         }
     });
-    // The other one is surely started before the clock is.
+    // The other thread has certainly started before the clock does.
     thread::yield_now();
     let begin = Instant::now();
     for _ in 0..count {
@@ -123,7 +123,7 @@ fn turns(count: u64, wait: impl Fn() + Copy + Send + 'static) -> Duration {
     elapsed
 }
 
-/// Two threads that send each other the same message by turns: one round trip.
+/// Measures two threads that send each other the same message in turn: one round trip.
 pub(crate) fn channel_ping_pong(count: u64) -> Duration {
     let (there, stones) = channel::bounded(1);
     let (back, returned) = channel::bounded(1);
@@ -134,7 +134,7 @@ pub(crate) fn channel_ping_pong(count: u64) -> Duration {
             }
         }
     });
-    // The other one is surely started before the clock is.
+    // The other thread has certainly started before the clock does.
     thread::yield_now();
     let begin = Instant::now();
     for n in 0..count {
@@ -147,7 +147,7 @@ pub(crate) fn channel_ping_pong(count: u64) -> Duration {
     elapsed
 }
 
-/// Several senders and receivers on one channel: one message.
+/// Measures several senders and receivers on one channel: one message.
 pub(crate) fn channel_crowd(
     senders: u64,
     receivers: u64,
@@ -181,7 +181,7 @@ pub(crate) fn channel_crowd(
     scaled(begin.elapsed(), count, each * senders)
 }
 
-/// `elapsed` for `done` operations, as it would be for `wanted`.
+/// Scales `elapsed`, the time for `done` operations, to `wanted` operations.
 fn scaled(elapsed: Duration, wanted: u64, done: u64) -> Duration {
     elapsed.mul_f64(wanted as f64 / done as f64)
 }

@@ -1,4 +1,4 @@
-//! Tells the program which compiler built it.
+//! Passes the version of the compiler to the program.
 
 use std::env;
 use std::process::Command;
@@ -9,7 +9,7 @@ fn main() {
     let version = output.map_or(String::new(), |output| {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     });
-    // "rustc 1.2.3 (hash date)": the number will do.
+    // "rustc 1.2.3 (hash date)": the number is enough.
     let version = version.split(" (").next().unwrap_or_default();
     println!("cargo::rustc-env=PEERS_RUSTC={version}");
     println!("cargo::rerun-if-changed=build.rs");

@@ -1,13 +1,14 @@
 //! A model of placement on machines of 2 to 256 workers:
 //! `cargo bench --manifest-path benches/Cargo.toml --bench placement`.
 //!
-//! Virtual workers, a clock that jumps from event to event, and the policy's own source. What is
-//! modelled is what decides where a thread starts: records of sites, queues, sleeping and waking,
-//! stealing, and that a started thread stays. What is not: locks, caches, the cost of a spawn. The
-//! times that a wake-up (30 µs) and a look of a worker for work (1 µs) take are given.
+//! Virtual workers, a clock that jumps from event to event, and the policy's own source. The model
+//! contains everything that decides where a thread starts: records of sites, queues, sleeping and
+//! waking, stealing, and that a started thread stays. It omits locks, caches, and the cost of a
+//! spawn. The times of a wake-up (30 µs) and of a worker's search for work (1 µs) are fixed.
 //!
 //! Policies: `sites` is the one in use; `local` starts each thread on the spawner's worker unless
-//! it has waited there for 50 µs, as before; `counts` starts each thread where fewest live.
+//! it has waited there for 50 µs, as before; `counts` starts each thread on the worker with the
+//! fewest live threads.
 
 #[allow(
     dead_code,
@@ -24,38 +25,38 @@ const US: u64 = 1_000;
 const MS: u64 = 1_000_000;
 const WAKE_UP: u64 = 30 * US;
 const LOOK: u64 = US;
-/// How long a message takes to a thread of the same worker, and to one of another.
+/// Time of a message to a thread of the same worker, and to one of another.
 const MESSAGE: u64 = 100;
 const MESSAGE_ACROSS: u64 = US;
-/// A thread that nobody has started for this long is taken by an idle worker.
+/// A thread that has not started for this long is taken by an idle worker.
 const STEAL_AFTER: u64 = 50 * US;
-/// The same for one that was placed.
+/// The same for a thread that was placed.
 const PLACED_STEAL_AFTER: u64 = 10 * MS;
 
-/// What a thread does, step by step.
+/// One step of a thread.
 #[derive(Clone, Debug)]
 enum Act {
-    /// It computes for so long.
+    /// It computes for this time.
     Compute(u64),
     /// It spawns threads of this kind.
     Spawn(usize),
     /// It waits until this moment.
     Until(u64),
     /// It sends a message to the others of its group (the kinds of this number), and waits for
-    /// theirs: the time that a message takes, which is longer if one of them is on another worker.
+    /// theirs: the time of a message, which is longer if one of them is on another worker.
     Exchange(usize),
-    /// It waits until all that it has spawned have ended.
+    /// It waits until all threads that it has spawned have ended.
     Join,
 }
 
-/// A kind of thread: its spawn site, and what it does.
+/// A kind of thread: its spawn site, and its steps.
 #[derive(Clone, Debug)]
 struct Kind {
     site: usize,
     acts: Vec<Act>,
 }
 
-/// What a thread waits for at this moment.
+/// The present wait of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wait {
     Nothing,
@@ -90,7 +91,7 @@ struct Worker {
     ready: VecDeque<usize>,
     own: VecDeque<usize>,
     shared: VecDeque<usize>,
-    /// Busy until its next event; `None`: it sleeps.
+    /// Whether it is awake: false while it sleeps.
     awake: bool,
     waking: bool,
     deferring: Option<u64>,
@@ -100,8 +101,8 @@ struct Worker {
     got: usize,
     looks_at: u64,
     cursors: HashMap<usize, u16>,
-    /// Who spawned the last shared thread, how many of the shared ones were of unknown sites, and
-    /// whether that is to be seen.
+    /// The spawner of the last shared thread, how many of the shared ones were of unknown sites,
+    /// and whether they must be looked at again.
     spawner: usize,
     unknown: usize,
     unsettled: bool,
@@ -110,7 +111,7 @@ struct Worker {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    /// The worker goes on.
+    /// The worker continues.
     Worker(usize),
     /// The thread is woken.
     Thread(usize),
@@ -184,7 +185,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Wakes the sleeping worker where fewest live, neither of these.
+    /// Wakes the sleeping worker with the fewest live threads, except these two.
     fn wake_one(&mut self, except: usize, nor: usize) {
         let count = self.workers.len();
         let sleeping = (1..count)
@@ -244,7 +245,7 @@ impl<'a> World<'a> {
         match place {
             Place::Local => {
                 self.workers[own].own.push_back(thread);
-                // Somebody looks whether it grows old.
+                // A worker checks whether it gets old.
                 self.wake_one(own, own);
             }
             Place::Shared => {
@@ -263,7 +264,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Runs one thread until it waits or ends; gives how long it computes.
+    /// Runs one thread until it waits or ends; returns how long it computes.
     fn step(&mut self, index: usize, thread: usize) -> u64 {
         let first = self.threads[thread].started.is_none();
         if first {
@@ -350,7 +351,7 @@ impl<'a> World<'a> {
         took
     }
 
-    /// What waits on the worker, as far as its shared threads matter to it.
+    /// Returns which threads wait on the worker, as far as that matters to its shared threads.
     fn parked(&self, index: usize) -> Parked {
         let worker = &self.workers[index];
         let spawner = &self.threads[worker.spawner];
@@ -361,7 +362,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// The worker has nothing else to run, and looks at its shared threads once more.
+    /// Decides again about the worker's shared threads when it has nothing else to run.
     fn settle(&mut self, index: usize) {
         if !std::mem::take(&mut self.workers[index].unsettled) {
             return;
@@ -374,7 +375,7 @@ impl<'a> World<'a> {
             let site = self.kinds[self.threads[thread].kind].site;
             let record = *self.records.entry(site).or_insert(Record::NEW);
             let live = self.workers[index].live;
-            // The first of its spawner's is joined first.
+            // The first shared thread of its spawner is joined first.
             match placement::settle(record, parked, number == 0, is_only, live) {
                 Settled::Here => self.workers[index].own.push_back(thread),
                 Settled::Anew => waiting.push((thread, record, site)),
@@ -402,9 +403,9 @@ impl<'a> World<'a> {
         self.workers[index].unknown = unknown;
     }
 
-    /// What the worker starts or steals next.
+    /// Returns the thread that the worker starts or steals next.
     fn next(&mut self, index: usize) -> Option<usize> {
-        // What was spawned takes turns with what is ready.
+        // Spawned threads take turns with ready ones.
         let is_turn = std::mem::take(&mut self.workers[index].starts_next);
         let has_new = !self.workers[index].own.is_empty();
         if !(is_turn && has_new)
@@ -445,7 +446,7 @@ impl<'a> World<'a> {
                     self.workers[index].deferring = Some(self.now);
                     self.wake_one(index, index);
                 }
-                // It looks now and then whether others take them.
+                // It checks now and then whether other workers take them.
                 self.at(self.now + left.min(100 * US), Event::Worker(index));
             }
             if let Some(other) = others().find(|&other| !self.workers[other].shared.is_empty()) {
@@ -456,7 +457,7 @@ impl<'a> World<'a> {
                 return taken;
             }
         }
-        // What has waited too long elsewhere; half of it.
+        // Takes half of the threads that have waited too long elsewhere.
         let mut soonest = u64::MAX;
         for other in others() {
             let Some(&oldest) = self.workers[other].own.front() else {
@@ -561,7 +562,7 @@ fn traces(workers: usize) -> Vec<(&'static str, Vec<Kind>)> {
             .flat_map(|_| [Act::Compute(50), Act::Exchange(group)])
             .collect::<Vec<_>>()
     };
-    // Every second connection of one site turns hot, long after its start.
+    // Every second connection of one site becomes busy, long after its start.
     let mixed = (0..workers * 16).map(|n| Act::Spawn(1 + n % 2));
     let mixed = then_join(mixed.collect());
     let tree = |times: usize| {

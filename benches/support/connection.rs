@@ -1,5 +1,5 @@
-//! A connection of a loop around an edge-triggered epoll: it answers what is here, and keeps what
-//! does not fit.
+//! A connection of a loop around an edge-triggered epoll: it answers the bytes that have arrived,
+//! and keeps the rest of an answer that does not fit into the socket's buffer.
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
@@ -7,7 +7,7 @@ use std::net::TcpStream;
 
 pub(crate) struct Connection {
     stream: TcpStream,
-    /// What did not fit into its socket's buffer.
+    /// The bytes that did not fit into its socket's buffer.
     unsent: Vec<u8>,
 }
 
@@ -19,7 +19,7 @@ impl Connection {
         }
     }
 
-    /// Answers what is here; false when the connection is at its end.
+    /// Answers the bytes that have arrived; returns false when the connection has ended.
     #[inline]
     pub(crate) fn turn(
         &mut self,
@@ -50,11 +50,11 @@ impl Connection {
                 }
             };
             if sent < out.len() {
-                // The rest goes when there is room again, and more is read after that.
+                // The rest is sent when there is room again, and more is read after that.
                 self.unsent.extend_from_slice(&out[sent..]);
                 return true;
             }
-            // A short read leaves nothing behind, unless the end comes with it.
+            // After a short read no bytes are left, unless the end comes with it.
             if length < buffer.len() && !ending {
                 return true;
             }

@@ -1,4 +1,5 @@
-//! The machine: which cores we run on, how many files we may open, what another process has used.
+//! The machine: its cores, the limit on open files, and the resources that another process has
+//! used.
 
 #![allow(
     unsafe_code,
@@ -11,7 +12,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::time::Duration;
 use std::{fs, io};
 
-/// The cores of this process as it was started, in order.
+/// Returns the cores of this process as it was started, in order.
 pub(crate) fn cores() -> io::Result<Vec<usize>> {
     let set = sched_getaffinity(None)?;
     Ok((0..CpuSet::MAX_CPU)
@@ -19,7 +20,7 @@ pub(crate) fn cores() -> io::Result<Vec<usize>> {
         .collect())
 }
 
-/// Keeps the calling OS thread, and the ones that it starts from now on, on these cores.
+/// Pins the calling OS thread, and the ones that it starts from now on, to these cores.
 pub(crate) fn pin(cores: &[usize]) -> io::Result<()> {
     let mut set = CpuSet::new();
     for &core in cores {
@@ -28,7 +29,8 @@ pub(crate) fn pin(cores: &[usize]) -> io::Result<()> {
     Ok(sched_setaffinity(None, &set)?)
 }
 
-/// Allows as many open files as an unprivileged process may ask for, and says how many.
+/// Raises the limit on open files to the most that an unprivileged process may have, and returns
+/// it.
 pub(crate) fn raise_open_files() -> io::Result<u64> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(
@@ -46,22 +48,23 @@ pub(crate) fn raise_open_files() -> io::Result<u64> {
 pub(crate) struct CpuTime {
     /// Exact, as the scheduler accounts it.
     pub(crate) total: Duration,
-    /// Which part of `total` was spent in user mode; sampled by the kernel's tick, so only good
-    /// over seconds.
+    /// The part of `total` that was spent in user mode; sampled by the kernel's tick, so only
+    /// reliable over seconds.
     pub(crate) user_ticks: u64,
     pub(crate) system_ticks: u64,
 }
 
-/// Reads the CPU clock of `pid`, which must be one of our children that has not been waited for.
+/// Reads the CPU clock of `pid`, which must be a child of this process that has not been waited
+/// for.
 pub(crate) fn cpu_time(pid: u32) -> io::Result<CpuTime> {
-    // clock_getcpuclockid(3) computes just this: the process's number, inverted, and 2 for the
+    // clock_getcpuclockid(3) computes the same: the process's number, inverted, and 2 for the
     // scheduler's clock.
     let clock = (!pid.cast_signed() << 3) | 2;
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    // SAFETY: the call writes one timespec, to one that lives on this stack.
+    // SAFETY: the call writes one timespec, which lives on this stack.
     if unsafe { libc::clock_gettime(clock, &raw mut time) } != 0 {
         return Err(io::Error::last_os_error());
     }
@@ -75,7 +78,7 @@ pub(crate) fn cpu_time(pid: u32) -> io::Result<CpuTime> {
 
 fn ticks(pid: u32) -> io::Result<(u64, u64)> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The second field is the program's name in parentheses and may itself hold spaces and
+    // The second field is the program's name in parentheses, which may itself contain spaces and
     // parentheses.
     let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     let mut fields = fields
@@ -85,7 +88,7 @@ fn ticks(pid: u32) -> io::Result<(u64, u64)> {
     Ok((fields.next().unwrap_or(0), fields.next().unwrap_or(0)))
 }
 
-/// How many bytes of memory a process has resident, page tables left out.
+/// Returns the resident memory of a process in bytes, without page tables.
 pub(crate) fn resident(pid: u32) -> io::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -93,12 +96,12 @@ pub(crate) fn resident(pid: u32) -> io::Result<u64> {
     Ok(kibibytes.unwrap_or(0) * 1024)
 }
 
-/// How many descriptors a process has open.
+/// Returns how many descriptors a process has open.
 pub(crate) fn open_files(pid: u32) -> io::Result<usize> {
     Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
 }
 
-/// One line that says what the figures were taken on.
+/// Returns one line that describes the machine of the measurements.
 pub(crate) fn describe() -> String {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let cpuinfo = read("/proc/cpuinfo");

@@ -1,4 +1,4 @@
-//! The table that a benchmark ends with, and the figures that go into it.
+//! The table at the end of a benchmark, and its figures.
 
 /// Rows of text, aligned in columns: the first to the left, the others to the right.
 pub(crate) struct Table {
@@ -15,7 +15,7 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// Markdown, so that what the terminal shows can go into a document as it is.
+    /// Markdown, so that the terminal's output can go into a document unchanged.
     pub(crate) fn print(&self) {
         let columns = self.rows[0].len();
         let cells = |column: usize| self.rows.iter().map(move |row| row[column].chars().count());
@@ -37,20 +37,20 @@ impl Table {
     }
 }
 
-/// The middle of some figures and how far they spread.
+/// The median of some figures and their spread.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Summary {
     pub(crate) median: f64,
-    /// Half the distance between the quartiles, as a part of the median.
+    /// Half the distance between the quartiles, as a fraction of the median.
     pub(crate) spread: f64,
 }
 
 impl Summary {
-    /// None where there are no figures.
+    /// Returns `None` if there are no figures.
     pub(crate) fn of(figures: &[f64]) -> Option<Summary> {
         let mut sorted = figures.to_vec();
         sorted.sort_by(f64::total_cmp);
-        // Between two neighbours we interpolate, so that few figures do not make the result jump.
+        // Interpolates between two neighbours, so that few figures do not make the result jump.
         let at = |part: f64| {
             let place = part * (sorted.len() - 1) as f64;
             let (low, high) = (
@@ -74,19 +74,19 @@ impl Summary {
     }
 }
 
-/// The middle of some figures, or the dash where there are none.
+/// Formats the median of some figures, or a dash if there are none.
 pub(crate) fn median(figures: &[f64]) -> Option<f64> {
     Summary::of(figures).map(|summary| summary.median)
 }
 
-/// `1234.5 ± 3 %`, or a dash where nothing was measured.
+/// Formats as `1234.5 ± 3 %`, or a dash if nothing was measured.
 pub(crate) fn with_spread(summary: Option<Summary>) -> String {
     summary.map_or("–".into(), |s| {
         format!("{} ±{:.0}%", significant(s.median), s.spread * 100.0)
     })
 }
 
-/// Three digits, and thousands set apart.
+/// Formats with three digits and a thousands separator.
 pub(crate) fn significant(figure: f64) -> String {
     match figure.abs() {
         a if a < 9.995 => format!("{figure:.2}"),
@@ -95,7 +95,7 @@ pub(crate) fn significant(figure: f64) -> String {
     }
 }
 
-/// `a / b` as `1.23×`, or a dash where one is missing.
+/// Formats `a / b` as `1.23×`, or a dash if one is missing.
 pub(crate) fn ratio(a: Option<f64>, b: Option<f64>) -> String {
     match (a, b) {
         (Some(a), Some(b)) if b != 0.0 => format!("{}×", significant(a / b)),
@@ -103,7 +103,7 @@ pub(crate) fn ratio(a: Option<f64>, b: Option<f64>) -> String {
     }
 }
 
-/// 1234567 as `1,234,567`.
+/// Formats 1234567 as `1,234,567`.
 pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

@@ -1,11 +1,10 @@
-//! The account of one size of stack: which slabs there are, and how many of their slots are where.
+//! The accounting of one size of stack: its slabs, and how many of their slots are where.
 //!
 //! Owned by the reserve and touched under its mutex.
 
 use super::size::StackSize;
 
-/// Credits that a pool may have beside those of green threads: for its list, and for spawns to
-/// come.
+/// Credits that a pool may hold beside those of green threads: for its list, and for future spawns.
 pub(super) const OWN_CREDITS: usize = 256;
 
 /// All slabs of one size of stack.
@@ -20,13 +19,12 @@ pub(super) struct Class {
     pub(super) first_free: usize,
     pub(super) slots: usize,
     pub(super) promised: usize,
-    /// Slots that are not here: in use, or in the lists of pools.
+    /// Slots that have left the slabs: in use, or in the lists of pools.
     pub(super) out: usize,
     pub(super) warm: usize,
     pub(super) fewest_warm: usize,
     pub(super) fewest_unpromised: usize,
-    /// Warm slots that are still to be released, and slots that may still be unmapped, in this
-    /// period.
+    /// Warm slots still to be released in this period, and slots that may still be unmapped in it.
     pub(super) release: usize,
     pub(super) unmap: usize,
 }
@@ -58,8 +56,8 @@ impl Class {
         self.fewest_unpromised = self.fewest_unpromised.min(self.unpromised());
     }
 
-    /// Whether what was just taken from here will be used at once: as many green threads, at least,
-    /// wait for a stack. True only where one pool is all there is.
+    /// Returns whether the slots just taken will be used at once, because at least as many green
+    /// threads wait for a stack. True only where one pool is all there is.
     pub(super) fn is_waited_for(&self) -> bool {
         self.promised >= self.out + OWN_CREDITS
     }

@@ -1,13 +1,14 @@
-//! How slots are guarded: by lightweight guard markers, or by protection bits where there are none.
+//! Chooses how slots are guarded: by lightweight guard markers, or by protection bits where the
+//! kernel has no markers.
 //!
-//! Owns the process's answer to that question. May be called from any thread.
+//! Owns the process's choice. May be called from any thread.
 //!
 //! - **G1** [`Guarding::Light`] is chosen only after a marker was seen to fault: kernels before
 //!   6.13 refuse the advice, but user-mode emulators accept it and do nothing.
-//! - **G2** The choice falls from `Light` to `Protected` at most once and never rises. It says how
-//!   the *next* slab is guarded; a slab keeps the way it was made with.
-//! - **G3** Markers are installed for many slots at once only after one that came so was seen to
-//!   fault, too.
+//! - **G2** The choice falls from `Light` to `Protected` at most once and never rises. It applies
+//!   to the *next* slab; a slab keeps the way it was made with.
+//! - **G3** Markers are installed for many slots in one call only after a marker installed by that
+//!   call was seen to fault, too.
 #![allow(unsafe_code, reason = "installs guards in memory that stacks own")]
 
 use std::io;
@@ -19,10 +20,10 @@ use crate::sys::mem;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Guarding {
-    /// `MADV_GUARD_INSTALL` on each slot at its first use: no mapping of its own.
+    /// `MADV_GUARD_INSTALL` on each slot at its first use: needs no mapping of its own.
     Light,
-    /// `mprotect` on all slots when a slab is made: two mappings a slot, so that running out of
-    /// them shows when a slab is made, which is at spawn.
+    /// `mprotect` on all slots when a slab is made: two mappings a slot. A shortage of mappings
+    /// therefore shows when a slab is made, which is at spawn.
     Protected,
 }
 
@@ -32,7 +33,7 @@ const PROTECTED: u8 = 2;
 
 static CHOICE: AtomicU8 = AtomicU8::new(UNKNOWN);
 
-/// How to guard the next slab. The first call probes.
+/// Returns how to guard the next slab. The first call probes.
 pub(super) fn choice() -> Guarding {
     // Relaxed: the value stands alone, and a stale `Light` only means one refused advice more.
     match CHOICE.load(Ordering::Relaxed) {
@@ -58,26 +59,25 @@ pub(super) fn choice() -> Guarding {
     }
 }
 
-/// Whether a marker that is installed in this way really makes the kernel's own access fail (G1,
-/// G3).
+/// Returns whether a marker that `install` installs makes the kernel's own access fail (G1, G3).
 ///
-/// `install` gets a page that nobody else knows of, and its length.
+/// `install` gets a page that no other code uses, and its length.
 fn probe(install: impl FnOnce(usize, usize) -> io::Result<()>) -> bool {
     let page = mem::page_size();
     let Ok(start) = mem::reserve(page) else {
         return false;
     };
     let verdict = install(start, page).and_then(|()| mem::faults(start));
-    // SAFETY: the page was mapped for this probe, and nobody else knows of it.
+    // SAFETY: the page was mapped for this probe, and no other code uses it.
     let _unmapped = unsafe { mem::unmap(start, page) };
     verdict.unwrap_or(false)
 }
 
 static IN_BULK: AtomicU8 = AtomicU8::new(UNKNOWN);
 
-/// Whether to ask for many markers at once (G3). The first call probes.
+/// Returns whether to install many markers in one call (G3). The first call probes.
 fn in_bulk() -> bool {
-    // Relaxed: as in `choice`; whoever asks twice finds the same.
+    // Relaxed: as in `choice`; a thread that probes again finds the same.
     if IN_BULK.load(Ordering::Relaxed) == UNKNOWN {
         let faults = probe(|page, bytes| {
             // SAFETY: the contract of `probe`.
@@ -92,10 +92,11 @@ fn in_bulk() -> bool {
 }
 
 /// Guards `count` slots of a slab that was made with [`Guarding::Light`]: one starts at `limit`,
-/// each further one `stride` above the one before. Says how many it did, from the first on, and why
-/// those were not all.
+/// each further one `stride` above the one before. Returns how many slots it guarded, from the
+/// first on, and the error that stopped it.
 ///
-/// If `at_once`, it keeps the rest of the process from changing its mappings for some 20 µs.
+/// With `at_once`, the call keeps the rest of the process from changing its mappings for some 20
+/// µs.
 ///
 /// # Safety
 ///
@@ -112,8 +113,8 @@ pub(super) unsafe fn install_all(
         // SAFETY: the caller's promise.
         guarded = unsafe { mem::install_guards(limits, GUARD) };
         if guarded < count {
-            // It may be forbidden from now on, or this one did not succeed: which, the single calls
-            // tell.
+            // Either the call is forbidden from now on, or only this one failed: the single calls
+            // tell which.
             IN_BULK.store(PROTECTED, Ordering::Relaxed);
         }
     }
@@ -131,12 +132,12 @@ pub(super) unsafe fn install_all(
 ///
 /// # Safety
 ///
-/// The caller owns the slot (S1) and nothing of value lies in its lowest [`GUARD`] bytes.
+/// The caller owns the slot (S1), and its lowest [`GUARD`] bytes hold nothing of value.
 unsafe fn install(limit: usize) -> io::Result<()> {
     // SAFETY: the caller's promise.
     let installed = unsafe { mem::install_guard(limit, GUARD) };
     match &installed {
-        // EINVAL, as locked memory (mlockall) answers, and kernels without markers.
+        // EINVAL: returned for locked memory (mlockall), and by kernels without markers.
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
         _ => return installed,
     }

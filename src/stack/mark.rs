@@ -17,7 +17,7 @@ use crate::sys::mem;
 pub(super) type Mark = [u64; 4];
 pub(super) const MARK: Mark = [0x5AFE_57AC_0000_5AFE; 4];
 
-/// Cleans up a stack that goes to the reserve without a pool.
+/// Cleans up a stack that goes to the reserve without passing through a pool.
 pub(super) fn release_unpooled(slot: Slot) {
     if !is_marked(slot) {
         release_deep(slot);
@@ -35,7 +35,7 @@ pub(super) fn read_mark(slot: Slot) -> Mark {
     unsafe { mark_of(slot).read() }
 }
 
-/// Without a branch for each word, and without a call.
+/// Compares without a branch for each word, and without a call.
 #[inline]
 pub(super) fn is_marked(slot: Slot) -> bool {
     let differing = |all: u64, (one, other): (u64, u64)| all | (one ^ other);

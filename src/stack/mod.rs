@@ -3,7 +3,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `size.rs`, `slot.rs` | [`StackSize`]; where a slot is |
-//! | `stack.rs` | [`Stack`]: one slot and the right to use it |
+//! | `owned.rs` | [`Stack`]: one slot and the right to use it |
 //! | `pool.rs` | [`StackPool`]: the free stacks and the credits of one worker |
 //! | `mark.rs` | how a free stack shows that it was deep |
 //! | `reserve.rs` | the process-wide reserve: slabs, free slots, credits, behind one mutex |
@@ -18,7 +18,7 @@
 //! other at a power of two, which the caches and the TLB punish. The stack's **top** lies some
 //! cache lines below the slot's end.
 //!
-//! The invariants of this room:
+//! The invariants of this module:
 //!
 //! - **S1** A slot has exactly one owner at a time: a free list of its slab, the list of a pool, or
 //!   a [`Stack`]. Only the owner touches its memory.
@@ -26,17 +26,16 @@
 //!   every access until its slab is unmapped. Releasing pages does not lift a guard.
 //! - **S3** A slab is unmapped only when all its slots are in its own free lists, and it has left
 //!   the reserve and the table before.
-//! - **S4** For each size, the slots of all slabs are at least as many as were promised: credits in
-//!   the hands of green threads and pools, and room in the lists of pools. So whoever has a credit
-//!   finds a slot without a new mapping.
-//! - **S5** The usable bytes of a slot are private, readable and writable. What they hold is
+//! - **S4** For each size, the slots of all slabs are at least as many as were promised: credits
+//!   held by green threads and pools, and room in the lists of pools. The holder of a credit
+//!   therefore finds a slot without a new mapping.
+//! - **S5** The usable bytes of a slot are private, readable and writable. Their content is
 //!   unspecified.
-//! - **S6** A top is aligned to 16 bytes, lies in the slot's highest page, and leaves at least
-//!   a page less `STAGGER` bytes of that page below it.
-//!
-//! - **S7** Of a slot in a list or a [`Stack`] that is marked as inhabited, nobody else changes
-//!   what is between the mark of the pool (P2) and the top. What comes out of the reserve is not
-//!   inhabited.
+//! - **S6** A top is aligned to 16 bytes, lies in the slot's highest page, and leaves at least a
+//!   page less `STAGGER` bytes of that page below it.
+//! - **S7** While a slot in a list or a [`Stack`] is marked as inhabited, no other code changes the
+//!   bytes between the mark of the pool (P2) and the top. A slot that comes out of the reserve is
+//!   not inhabited.
 //!
 //! Everything may be called from any thread, but a [`StackPool`] belongs to one worker. Only
 //! [`overflow`] is called from a signal handler. Reasons and measurements: `arch-notes/stacks.md`.

@@ -1,14 +1,15 @@
 //! What happens when a green thread overflows its stack: a report that names it, then an abort.
 //!
-//! Owns the hook that describes. [`install`] and [`prepare_thread`] may be called from any thread;
-//! the rest runs in a signal handler on the alternate stack of the faulting thread.
+//! Owns the hook that describes the running thread. [`install`] and [`prepare_thread`] may be
+//! called from any thread; the rest runs in a signal handler on the alternate stack of the faulting
+//! thread.
 //!
-//! - **O1** What runs in the handler takes no lock and allocates nothing: the table of slabs, a
-//!   buffer on the alternate stack, `write` to standard error, `abort`. The hook that describes
-//!   promises the same.
-//! - **O2** The address decides, not the signal's code: lightweight guards say `SEGV_MAPERR`,
-//!   protected ones `SEGV_ACCERR`. A fault outside our guards is none of our business and goes to
-//!   the handler that was there before us, so that a null dereference ends as in any Rust program.
+//! - **O1** Code that runs in the handler takes no lock and allocates nothing: it uses the table of
+//!   slabs, a buffer on the alternate stack, `write` to standard error, and `abort`. The hook that
+//!   describes promises the same.
+//! - **O2** The address decides, not the signal's code: lightweight guards report `SEGV_MAPERR`,
+//!   protected ones `SEGV_ACCERR`. A fault outside the library's guards goes to the handler that
+//!   was installed before, so that a null dereference ends as in any Rust program.
 
 use std::fmt;
 use std::io;
@@ -18,17 +19,17 @@ use super::size::GUARD;
 use super::slab;
 use crate::sys::{mem, segv};
 
-/// The stack in whose guard an access fell.
+/// The stack whose guard was accessed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Overflowed {
-    /// [`super::Stack::limit`] of that stack. When it is not the running green thread's, that
-    /// thread has not overflowed, but follows a wild pointer into the guard of another.
+    /// [`super::Stack::limit`] of that stack. If it is not the running green thread's stack, then
+    /// that thread has not overflowed, but followed a wild pointer into the guard of another.
     pub(crate) limit: usize,
     /// Usable bytes of that stack.
     pub(crate) usable: usize,
 }
 
-/// Writes who it is that runs on the stack, such as
+/// Writes the name of the green thread that runs on the stack, such as
 /// `green thread 'worker' (id 7, spawned at src/main.rs:3:5)`.
 ///
 /// Called in a signal handler: it takes no lock, allocates nothing and does not panic.
@@ -36,7 +37,8 @@ pub(crate) type Describe = fn(&mut SignalWriter, Overflowed);
 
 static DESCRIBE: OnceLock<Describe> = OnceLock::new();
 
-/// Makes overflows of green stacks end in a report. Once a process; later calls change nothing.
+/// Installs the handler that reports overflows of green stacks. Acts once per process; later calls
+/// change nothing.
 ///
 /// # Errors
 ///

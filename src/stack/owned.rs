@@ -1,4 +1,4 @@
-//! One stack, owned, and the way to the reserve for those who are on no worker.
+//! One owned stack, and the access to the reserve for callers that are on no worker.
 
 use std::fmt;
 use std::io;
@@ -8,7 +8,7 @@ use super::size::StackSize;
 use super::slot::{INHABITED, Slot};
 use super::{mark, reserve};
 
-/// One stack, owned: guarded (S2) and nobody else's (S1).
+/// One owned stack: guarded (S2), and exclusive to its owner (S1).
 ///
 /// Dropping it gives it back to the process-wide reserve under a lock; a worker gives it to its
 /// `StackPool` instead.
@@ -18,32 +18,34 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    /// The address to start at: stacks grow downwards from it. Aligned to 16 bytes (S6).
+    /// Returns the address to start at: stacks grow downwards from it. Aligned to 16 bytes (S6).
     #[inline]
     pub(crate) fn top(&self) -> usize {
         self.slot.top.get()
     }
 
-    /// The lowest address, which is the lowest of the guard. Identifies the stack in reports.
+    /// Returns the lowest address, which is the lowest of the guard. Identifies the stack in
+    /// reports.
     #[inline]
     pub(crate) fn limit(&self) -> usize {
         self.slot.limit()
     }
 
-    /// The size it was taken with.
+    /// Returns the size that the stack was taken with.
     #[inline]
     pub(crate) fn size(&self) -> StackSize {
         self.slot.size()
     }
 
-    /// Whether somebody has left there what the next one may use (S7): see `green/fiber/mod.rs`.
+    /// Returns whether a former thread has left data there that the next one may use (S7): see
+    /// `green/fiber/mod.rs`.
     #[inline]
     pub(crate) fn is_inhabited(&self) -> bool {
         self.slot.tag & INHABITED != 0
     }
 
-    /// From now on it is, until it goes to the reserve. For `green/fiber/mod.rs` only, which trusts
-    /// the mark (F6 there).
+    /// Marks the stack as inhabited, until it goes to the reserve. For `green/fiber/mod.rs` only,
+    /// which trusts the mark (F6 there).
     #[inline]
     pub(crate) fn mark_inhabited(&mut self) {
         self.slot.tag |= INHABITED;
@@ -84,7 +86,7 @@ pub(crate) fn reserve_shared(size: StackSize) -> io::Result<()> {
     reserve::lock(&reserve::RESERVE).grant(size, 1).map(drop)
 }
 
-/// Gives a credit back, when its stack has gone back to a pool or to the reserve.
+/// Gives a credit back. The caller has already returned its stack to a pool or to the reserve.
 pub(crate) fn unreserve_shared(size: StackSize) {
     reserve::lock(&reserve::RESERVE).ungrant(size, 1);
 }

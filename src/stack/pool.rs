@@ -3,7 +3,8 @@
 //! A [`StackPool`] belongs to one worker and is called on its thread only.
 //!
 //! - **P1** A pool has as many credits as its list may have slots ([`StackPool::room`]), beside
-//!   those in `credits`. So what waits in a list is never promised to somebody else (S4).
+//!   those in `credits`. A slot that waits in a list is therefore never promised to another holder
+//!   (S4).
 //! - **P2** is in `mark.rs`.
 //!
 //! Taking is popping, giving is pushing, last in first out, so that a steady stream of short green
@@ -11,11 +12,11 @@
 //!
 //! 1. [`StackPool::give`] looks at the mark. When the stack was deep, the pages below its highest
 //!    are released, but no more than [`MAX_CLEANINGS`] times between two trims. While deep threads
-//!    are rare, each is cleaned up after; when many are deep, releasing would only make the next
-//!    one fault the same pages in again, and what that costs stays about a hundredth of the time.
-//! 2. [`StackPool::trim`] passes on what the list held all the time since the last trim.
+//!    are rare, each one's stack is cleaned up; when many are deep, releasing would only make the
+//!    next one fault the same pages in again, and the cost stays about a hundredth of the time.
+//! 2. [`StackPool::trim`] passes on the stacks that the list held all the time since the last trim.
 //! 3. It then releases blindly below the highest page of the few stacks at the end of the list,
-//!    which are the busy ones, in case that a mark was stepped over.
+//!    which are the busy ones, in case a frame stepped over a mark.
 #![allow(
     unsafe_code,
     reason = "reads and writes the marks of free stacks, releases their pages"
@@ -33,14 +34,14 @@ use super::reserve::{self, RESERVE, Reserve};
 use super::size::StackSize;
 use super::slot::Slot;
 
-/// How many deep stacks are cleaned up after between two trims. Each costs some microseconds, most
-/// of them in the faults of whoever goes deep on it next.
+/// How many deep stacks are cleaned up between two trims. Each costs some microseconds, most of
+/// them in the page faults of the next thread that goes deep on it.
 const MAX_CLEANINGS: u32 = 256;
 
 /// Stacks at the end of the list that each trim releases below the highest page.
 const BLIND_RELEASES: usize = 32;
 
-/// Slots in the list and slots fetched at once, with lightweight guards.
+/// Slots in the list, and slots fetched at once, with lightweight guards.
 const POOL_CAPACITY: usize = 128;
 const BATCH: usize = 64;
 /// The same where a slot costs two mappings, of which there are few.
@@ -53,13 +54,13 @@ const _: () = assert!(POOL_CAPACITY + 2 * BATCH <= OWN_CREDITS);
 pub(crate) struct StackPool {
     list: Vec<Slot>,
     size: StackSize,
-    /// How long `list` may be; 0 until the pool has got the credits for it (P1).
+    /// Maximum length of `list`; 0 until the pool has got the credits for it (P1).
     room: usize,
     /// Whether the reserve counts it among its pools.
     joined: bool,
     credits: usize,
     cleanings_left: u32,
-    /// The shortest that `list` was since the last trim.
+    /// The shortest length of `list` since the last trim.
     fewest: usize,
     /// The period of the reserve that the last trim saw.
     period: u64,
@@ -68,7 +69,7 @@ pub(crate) struct StackPool {
 }
 
 impl StackPool {
-    /// An empty pool for stacks of `size`. Costs nothing until the first green thread.
+    /// Creates an empty pool for stacks of `size`. Costs nothing until the first green thread.
     pub(crate) fn new(size: StackSize) -> StackPool {
         StackPool::with_reserve(size, &RESERVE)
     }
@@ -105,7 +106,8 @@ impl StackPool {
         }
     }
 
-    /// Gives a stack back on which nothing runs any more. One of another size goes to the reserve.
+    /// Gives a stack back that nothing runs on any more. A stack of another size goes to the
+    /// reserve.
     #[inline]
     pub(crate) fn give(&mut self, stack: Stack) {
         if stack.size() != self.size {
@@ -136,7 +138,7 @@ impl StackPool {
         Ok(())
     }
 
-    /// Gives a credit back, at the end of a green thread, when its stack has been given back.
+    /// Gives a credit back at the end of a green thread, after its stack.
     #[inline]
     pub(crate) fn unreserve(&mut self) {
         self.credits += 1;
@@ -145,8 +147,8 @@ impl StackPool {
         }
     }
 
-    /// Takes the stack of a green thread that has ended, and its credit, if it is of this pool's
-    /// size. One of another goes to the reserve; its credit is not the pool's.
+    /// Takes back the stack of a green thread that has ended, and its credit, if it is of this
+    /// pool's size. A stack of another size goes to the reserve; its credit is not the pool's.
     #[inline]
     pub(crate) fn take_back(&mut self, stack: Stack) {
         let ours = stack.size() == self.size;
@@ -156,7 +158,7 @@ impl StackPool {
         }
     }
 
-    /// Begins to give back what was not needed in the recent past, and does a first
+    /// Begins to give back stacks that were not needed in the recent past, and does a first
     /// [`StackPool::trim_step`]. The worker calls it about once a second.
     pub(crate) fn trim(&mut self) -> bool {
         self.period = reserve::lock(self.reserve).begin_period(self.period);
@@ -172,8 +174,8 @@ impl StackPool {
         self.trim_step()
     }
 
-    /// Gives back a little more, for about a millisecond. True when there may be more to do:
-    /// call it again at an idle moment, and between green threads some times a second.
+    /// Gives back a little more, for about a millisecond. Returns true when there may be more to
+    /// do: call it again at an idle moment, and between green threads some times a second.
     pub(crate) fn trim_step(&mut self) -> bool {
         reserve::trim_step(self.reserve)
     }
@@ -190,7 +192,7 @@ impl StackPool {
         }
     }
 
-    /// Gets the credits for a list (P1). Without them the pool works, but keeps nothing.
+    /// Gets the credits for a list (P1). Without them the pool works, but keeps no stacks.
     fn join(&mut self) {
         if self.room > 0 {
             return;
@@ -221,7 +223,7 @@ impl StackPool {
         reserve::lock(self.reserve).ungrant(self.size, count);
     }
 
-    /// The list is full: the older half goes to the reserve.
+    /// Passes the older half of a full list on to the reserve.
     #[cold]
     fn spill(&mut self, slot: Slot) {
         self.pass_on(self.list.len().div_ceil(2));
@@ -241,13 +243,13 @@ impl StackPool {
         }
     }
 
-    /// The mark of a stack in our hands is not there: it is new, or it was deep.
+    /// Handles a stack whose mark is missing: the stack is new, or it was deep.
     #[cold]
     fn unmarked(&mut self, slot: Slot) {
         let deep = read_mark(slot) != [0; 4];
         if deep {
             if self.cleanings_left == 0 {
-                // Left as it is, it will be found again.
+                // The mark stays spoilt, so a later call finds this stack again.
                 return;
             }
             self.cleanings_left -= 1;
@@ -303,7 +305,7 @@ mod tests {
         }
     }
 
-    /// Writes over the mark, as a frame does that reaches below the highest page.
+    /// Overwrites the mark, as a frame does that reaches below the highest page.
     fn spoil(stack: &Stack) {
         // SAFETY: the stack is the test's own.
         unsafe { mark_of(stack.slot).write([7; 4]) };
@@ -431,7 +433,7 @@ mod tests {
             stacks.into_iter().partition(|stack| stack.slot == survivor);
         give_all(&mut pool, ended);
 
-        // The first two only learn that nobody needs them.
+        // The first two only learn that the stacks are not needed.
         for _ in 0..12 {
             pool.trim();
             while pool.trim_step() {}

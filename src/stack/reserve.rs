@@ -1,18 +1,18 @@
 //! The process-wide reserve: all slabs, their free slots, and the credits that promise slots.
 //!
-//! Owns everything that is not in a pool or in use. Guards are installed and slabs unmapped without
+//! Owns every slot that is not in a pool or in use. Guards are installed and slabs unmapped without
 //! the lock. A slab is mapped under it, so that two threads do not map one each, and the pages of a
 //! few slots at a time are released under it, so that no promised slot is out of reach meanwhile.
 //!
-//! A credit is a promise of one slot. Green threads hold one each; a pool holds some for the spawns
-//! to come and one for each place in its list, since a slot that waits there serves nobody else.
-//! S4 is the sum.
+//! A credit is a promise of one slot. Each green thread holds one; a pool holds some for future
+//! spawns and one for each slot that its list has room for, because a slot that waits there is out
+//! of reach of other pools. S4 is the sum.
 //!
-//! What goes back to the system is decided by **low-water marks**: the fewest warm free slots, and
-//! the fewest unpromised slots, since the last period. That many were not needed by anyone. Of the
+//! **Low-water marks** decide how much goes back to the system: the fewest warm free slots, and the
+//! fewest unpromised slots, since the last period. That many were not needed by any thread. Of the
 //! warm ones, three quarters are released in the period that follows, so that a burst that repeats
-//! finds something; of the slots, all whose slab is wholly free and not warmer than that are
-//! unmapped. Slots come from the oldest slab that has any, slabs are given back youngest first.
+//! finds some; of the slots, all whose slab is wholly free and not warmer than that are unmapped.
+//! Slots come from the oldest slab that has any, and slabs are given back youngest first.
 #![allow(unsafe_code, reason = "guards, releases and unmaps slots")]
 
 use std::io;
@@ -30,7 +30,7 @@ use crate::sys::mem;
 /// The reserve of the process.
 pub(super) static RESERVE: Mutex<Reserve> = Mutex::new(Reserve::new(None));
 
-/// Locks a reserve. Nothing under the lock panics half way, so a poisoned one is as good.
+/// Locks a reserve. Nothing under the lock panics half way, so a poisoned one is as good as any.
 pub(super) fn lock(reserve: &Mutex<Reserve>) -> MutexGuard<'_, Reserve> {
     reserve.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -48,15 +48,15 @@ const LARGEST_PROTECTED_SLAB: usize = 64 * MIB;
 /// When a large slab is refused, smaller ones are tried, down to this many slots.
 const FEWEST_SLOTS: u32 = 8;
 
-/// Mappings that protected slabs leave to the rest of the process, so that it does not die of
-/// a failed allocation because there are many green threads.
+/// Mappings that protected slabs leave to the rest of the process, so that many green threads do
+/// not make an allocation elsewhere fail and end the process.
 const SPARE_MAPPINGS: u64 = 1_000;
 
 /// How many slots a trim releases while it has the lock: some 20 µs.
 const RELEASE_AT_ONCE: usize = 64;
-/// How often one step of a trim does that.
+/// How many times one step of a trim does that.
 const RELEASES_A_STEP: usize = 8;
-/// How many bytes one step of a trim unmaps: about as many slots of the usual size.
+/// Bytes that one step of a trim unmaps: about as many slots of the usual size.
 const UNMAP_STEP: usize = 128 * MIB;
 
 pub(super) struct Reserve {
@@ -65,17 +65,17 @@ pub(super) struct Reserve {
     /// Counts the periods; see [`Reserve::begin_period`].
     period: u64,
     protected_slots: u64,
-    /// What is still to be unmapped of a slab that has left: start and bytes.
+    /// The rest of a retired slab that is still to be unmapped: start and bytes.
     retired: Option<(usize, usize)>,
-    /// The pools that have been used. One that is alone installs its guards many at a time: more
-    /// would wait for each other longer than that saves, for the lock that the kernel has on the
-    /// mappings of a process.
+    /// Number of pools that have been used. A single pool installs its guards many at a time:
+    /// several would wait for each other, on the kernel's lock of the process's mappings, longer
+    /// than that saves.
     pub(super) pools: usize,
-    /// For tests: guard in this way, whatever the kernel can do.
+    /// For tests: guards in this way, whatever the kernel supports.
     guarding: Option<Guarding>,
 }
 
-/// What [`Reserve::work`] found to do.
+/// The result of [`Reserve::work`].
 enum Work {
     Nothing,
     Released,
@@ -221,7 +221,7 @@ impl Reserve {
         (0, Taken::Nothing)
     }
 
-    /// Takes back slots that were in use, so they count as warm.
+    /// Takes back slots that were in use; they count as warm.
     pub(super) fn put(&mut self, slots: &[Slot]) {
         for slot in slots {
             let Some(slab) = self.slab(slot.slab()) else {
@@ -242,10 +242,11 @@ impl Reserve {
         self.slabs.get_mut(number as usize)?.as_mut()
     }
 
-    /// Starts a period if `seen` is the present one: then its pool has called a second time since.
+    /// Starts a period if `seen` is the present one, because then its pool has called a second time
+    /// in it.
     ///
-    /// Every pool calls about once a second; in this way the quickest of them sets the pace,
-    /// however many there are. Returns the present period.
+    /// Every pool calls about once a second; the quickest of them sets the pace, however many there
+    /// are. Returns the present period.
     pub(super) fn begin_period(&mut self, seen: u64) -> u64 {
         if seen == self.period {
             self.period += 1;
@@ -259,7 +260,7 @@ impl Reserve {
         self.period
     }
 
-    /// Does a little of this period's work; what is to be unmapped is left to the caller.
+    /// Does a little of this period's work, but leaves the unmapping to the caller.
     fn work(&mut self) -> Work {
         for at in 0..self.classes.len() {
             if self.retired.is_none() {
@@ -275,7 +276,8 @@ impl Reserve {
         Work::Nothing
     }
 
-    /// From the end, so that the mapping only shrinks: a hole in it would make it two.
+    /// Returns the next piece to unmap, from the end of the slab: the mapping only shrinks, where a
+    /// hole in it would split it in two.
     fn next_unmap(&mut self) -> Option<Work> {
         let (start, bytes) = self.retired.take()?;
         let step = bytes.min(UNMAP_STEP);
@@ -317,7 +319,7 @@ impl Reserve {
                 slab.position -= 1;
             }
         }
-        // Where the searches began may have moved by one.
+        // The position where a search starts may have moved by one.
         class.first_warm = class.first_warm.saturating_sub(1);
         class.first_free = class.first_free.saturating_sub(1);
         class.slots -= slab.slots();
@@ -385,14 +387,15 @@ pub(super) struct Counts {
     pub(super) slabs: usize,
 }
 
-/// What is given back of `unneeded` slots in one period.
+/// Returns how many of `unneeded` slots are given back in one period.
 fn most_of(unneeded: usize) -> usize {
     unneeded - unneeded / 4
 }
 
 /// Takes between 1 and `want` slots that are guarded (S2) and appends them to `out`.
 ///
-/// The caller has as many credits, so one is there (S4); without a credit, a slab may be mapped.
+/// The caller holds as many credits, so a slot is there (S4); without a credit, a slab may be
+/// mapped.
 pub(super) fn take(
     reserve: &Mutex<Reserve>,
     size: StackSize,
@@ -426,8 +429,8 @@ pub(super) fn take(
     installed
 }
 
-/// Guards slots that were never used and appends them to `out`. An error only if it was not even
-/// one.
+/// Guards slots that were never used and appends them to `out`. Fails only if not even one could be
+/// guarded.
 fn install(
     reserve: &Mutex<Reserve>,
     size: StackSize,
@@ -438,7 +441,7 @@ fn install(
     out: &mut Vec<Slot>,
 ) -> io::Result<()> {
     let stride = size.stride();
-    // SAFETY: the slots were never used, and they are in our hands (S1).
+    // SAFETY: the slots were never used, and this caller owns them (S1).
     let (guarded, result) = unsafe { guard::install_all(limit, stride, slots.len(), at_once) };
     let all = slots.start..slots.start + guarded as u32;
     // Backwards, because a pool takes from the end of its list: neighbours are used in order.
@@ -455,10 +458,10 @@ fn install(
     Ok(())
 }
 
-/// Does one step of the work of this period, a millisecond at most. False when there is none.
+/// Does one step of this period's work, a millisecond at most. Returns false when there is none.
 pub(super) fn trim_step(reserve: &Mutex<Reserve>) -> bool {
     for _ in 0..RELEASES_A_STEP {
-        // The lock is let go each time, so that nobody waits for a stack for long.
+        // The lock is released after each piece, so that no thread waits for a stack for long.
         let work = lock(reserve).work();
         match work {
             Work::Nothing => return false,
@@ -489,7 +492,7 @@ mod tests {
                 let limit = used + (300 << 20);
                 limits::set_address_space(limit);
                 if limits::address_space() != Some(limit) {
-                    // User-mode emulators leave the limit alone.
+                    // User-mode emulators ignore the limit.
                     return;
                 }
                 let mut reserve = Reserve::new(None);
@@ -511,7 +514,7 @@ mod tests {
                     text.contains(&named) && text.contains("ulimit -v"),
                     "{text}"
                 );
-                // What was granted is still there to be taken.
+                // The granted slots can still be taken.
                 let reserve = Mutex::new(reserve);
                 let mut slots = Vec::new();
                 while slots.len() < granted {

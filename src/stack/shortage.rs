@@ -1,7 +1,7 @@
-//! What to say when there is no room for more stacks: what was tried, what the system answered,
+//! The error text when there is no room for more stacks: what was tried, what the system answered,
 //! which limit it probably was, and how to raise it.
 //!
-//! Owns nothing. May be called from any thread; reads `/proc`, so only after a failure.
+//! May be called from any thread; reads `/proc`, so only after a failure.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use super::guard::Guarding;
 use super::size::StackSize;
 use crate::sys::limits;
 
-/// Beyond this no user address space reaches, on either architecture, in the usual set-up.
+/// Upper end of user address space, on either architecture, in the usual set-up.
 const ADDRESS_SPACE: u64 = 1 << 47;
 
 /// Explains why a slab of `slots` stacks could not be mapped. Keeps the kind of the error.

@@ -23,16 +23,15 @@ impl StackSize {
     /// 256 KiB, of which 64 KiB are guard.
     pub(crate) const DEFAULT: StackSize = StackSize { units: 4 };
 
-    /// For a thread of which a runtime has one: 2 MiB usable, what a thread of std has.
+    /// For the one main thread of a runtime: 2 MiB usable, as a thread of std has.
     pub(crate) const FIRST: StackSize = StackSize::from_usable(2 << 20);
 
-    /// Room for a panic with its message and its backtrace on top of some frames of the program's
-    /// own.
+    /// Room for a panic with its message and its backtrace on top of some frames of the program.
     const MIN_USABLE: usize = UNIT;
 
-    /// The smallest size with at least `bytes` usable bytes; never less than 64 KiB usable.
+    /// Returns the smallest size with at least `bytes` usable bytes; never less than 64 KiB usable.
     ///
-    /// A size that no machine has room for is not refused here but by the reserve.
+    /// The reserve, not this function, refuses a size that no machine has room for.
     pub(crate) const fn from_usable(bytes: usize) -> StackSize {
         let usable = if bytes < Self::MIN_USABLE {
             Self::MIN_USABLE
@@ -49,18 +48,18 @@ impl StackSize {
         }
     }
 
-    /// Bytes between the guard and the slot's end.
+    /// Returns the bytes between the guard and the slot's end.
     #[cfg(test)]
     pub(super) const fn usable(self) -> usize {
         self.bytes() - GUARD
     }
 
-    /// Bytes of address space, guard included.
+    /// Returns the bytes of address space, guard included.
     pub(super) const fn bytes(self) -> usize {
         self.units as usize * UNIT
     }
 
-    /// From one slot to the next: a page more.
+    /// Returns the distance from one slot to the next: one page more than the size.
     pub(super) fn stride(self) -> usize {
         self.bytes() + mem::page_size()
     }

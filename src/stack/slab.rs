@@ -30,7 +30,7 @@ pub(super) struct Slab {
     guarding: Guarding,
     /// Slots `[0, begun)` have been taken at least once.
     begun: u32,
-    /// Where the reserve's list for this size has it.
+    /// Index of this slab in the reserve's list for its size.
     pub(super) position: usize,
     pub(super) warm: Vec<u32>,
     pub(super) cold: Vec<u32>,
@@ -38,14 +38,14 @@ pub(super) struct Slab {
     entry: &'static Entry,
 }
 
-/// What [`Slab::take`] found.
+/// The result of [`Slab::take`].
 pub(super) enum Taken {
     Nothing,
-    /// Slots that are ready, appended to the caller's list; this many of them were warm.
+    /// The slots are ready and appended to the caller's list; this many of them were warm.
     Ready {
         warm: usize,
     },
-    /// Slots that still need their guards; the first one is at `limit`.
+    /// The slots still need their guards; the first one is at `limit`.
     Bare {
         limit: usize,
         slots: Range<u32>,
@@ -61,10 +61,11 @@ impl Slab {
         let start = mem::reserve(bytes)?;
         if guarding == Guarding::Protected {
             for index in 0..slots {
-                // SAFETY: the mapping was made above, and nobody else knows of it.
+                // SAFETY: the mapping was made above, and no other code uses it.
                 let protected = unsafe { guard::protect(start + index as usize * size.stride()) };
                 if let Err(error) = protected {
-                    // SAFETY: as above. All of it goes: the process needs some mappings for itself.
+                    // SAFETY: as above. All of it is unmapped: the process needs some mappings for
+                    // itself.
                     let _unmapped = unsafe { mem::unmap(start, bytes) };
                     return Err(error);
                 }
@@ -146,13 +147,13 @@ impl Slab {
         }
     }
 
-    /// Releases the pages of up to `most` warm slots, those that have been free for the longest
-    /// time.
+    /// Releases the pages of up to `most` warm slots, those that have been free longest.
     pub(super) fn release(&mut self, most: usize) -> usize {
         let count = most.min(self.warm.len());
         let mut slots: Vec<u32> = self.warm.drain(..count).collect();
         slots.sort_unstable();
-        // Neighbours go in one call: the guards between them stay (S2), and it costs a third.
+        // Neighbours are released in one call: the guards between them stay (S2), and it costs a
+        // third.
         for run in slots.chunk_by(|one, next| one + 1 == *next) {
             let start = self.limit(run.first().copied().unwrap_or_default()) + GUARD;
             let bytes = run.len() * self.size.stride() - GUARD;
@@ -171,10 +172,10 @@ impl Slab {
         }
     }
 
-    /// Leaves the table (T2) and says what to unmap. All slots are free (S3).
+    /// Leaves the table (T2) and returns the range to unmap. All slots are free (S3).
     pub(super) fn retire(self) -> (usize, usize) {
         debug_assert_eq!(self.free(), self.slots());
-        // Release: pairs with the loads of `find`; what follows is the unmapping.
+        // Release: pairs with the loads of `find`; the caller unmaps afterwards.
         self.entry.start.store(0, Ordering::Release);
         (self.start, self.slots() * self.size.stride())
     }
@@ -214,7 +215,7 @@ impl Chunk {
     fn next(&self) -> Option<&'static Chunk> {
         // Acquire: pairs with the exchange in `following`, which publishes the chunk's content.
         let next = self.next.load(Ordering::Acquire);
-        // SAFETY: null, or a chunk that was leaked, so it lives for ever.
+        // SAFETY: null, or a chunk that was leaked, so it lives forever.
         unsafe { next.as_ref() }
     }
 
@@ -263,7 +264,7 @@ fn enter(start: usize, slot: usize, slots: usize) -> &'static Entry {
     }
 }
 
-/// The slot that an address lies in.
+/// The slot that contains an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) limit: usize,
@@ -272,7 +273,7 @@ pub(super) struct Found {
     pub(super) in_guard: bool,
 }
 
-/// Finds the slot that `address` lies in. Async-signal-safe.
+/// Finds the slot that contains `address`. Async-signal-safe.
 ///
 /// The slab of a stack in use cannot retire meanwhile (S3), so its own entry is stable; others may
 /// change under the reader, which is why `start` is read again.

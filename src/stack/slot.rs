@@ -1,4 +1,4 @@
-//! Where one slot of a slab is.
+//! The location of one slot of a slab.
 
 use std::num::NonZeroUsize;
 
@@ -7,27 +7,26 @@ use super::size::{GUARD, StackSize};
 /// Tops of neighbouring slots differ by this many bytes …
 const CACHE_LINE: usize = 64;
 
-/// … up to this: it spreads the busy lines of the stacks over half of a cache way, and half of a
-/// small page is left.
+/// … up to this. The stagger spreads the busy lines of the stacks over half of a cache way, and
+/// leaves half of a small page.
 const STAGGER: usize = 2048;
 
 /// The smallest page of any supported system.
 const MIN_PAGE: usize = 4096;
 
-/// Where one slot is: plain data that says nothing of who owns it.
+/// The location of one slot: plain data, independent of the slot's owner.
 ///
-/// Two whole words, since a pool's list writes and reads them back to back: a word that is read
-/// whole after it was written in halves waits for the write to leave the processor (6 ns instead of
-/// 1).
+/// Two whole words, because a pool's list writes and reads them back to back: reading a word whole
+/// after it was written in halves waits for the write to leave the processor (6 ns instead of 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slot {
     pub(super) top: NonZeroUsize,
-    /// The number of the slab, and in the lower half the units of the size; the highest bit is
+    /// The number of the slab and, in the lower half, the units of the size; the highest bit is
     /// [`INHABITED`].
     pub(super) tag: u64,
 }
 
-/// In a tag: see S7.
+/// The bit of a tag that marks an inhabited slot (S7).
 pub(super) const INHABITED: u64 = 1 << 63;
 
 impl Slot {
@@ -54,7 +53,7 @@ impl Slot {
         }
     }
 
-    /// The end of the slot. The top was lowered by less than the least page (S6).
+    /// Returns the end of the slot. The top was lowered by less than the least page (S6).
     #[inline]
     pub(super) fn end(self) -> usize {
         self.top.get().next_multiple_of(MIN_PAGE)
@@ -65,7 +64,7 @@ impl Slot {
         self.end() - self.size().stride()
     }
 
-    /// The lowest address that can be read and written.
+    /// Returns the lowest address that can be read and written.
     #[inline]
     pub(super) fn usable_from(self) -> usize {
         self.limit() + GUARD

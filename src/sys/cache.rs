@@ -2,10 +2,11 @@
 //! Hints to the processor's cache.
 //!
 //! A round of many green threads touches each one's control block and the top of its stack: lines
-//! that have been pushed out since its last turn. Asking for them some turns ahead hides most of
-//! that wait.
+//! that were evicted since the thread last ran. Prefetching them some threads ahead hides most of
+//! that latency.
 
-/// Asks for the cache line at `address`, which may be any number: nothing is read, nothing faults.
+/// Prefetches the cache line at `address`, which may be any number: nothing is read, nothing
+/// faults.
 #[inline(always)]
 pub(crate) fn prefetch(address: usize) {
     #[cfg(target_arch = "x86_64")]

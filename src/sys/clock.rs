@@ -6,7 +6,7 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// Nanoseconds since the process first asked.
+/// Nanoseconds since the first use in this process.
 pub(crate) type Tick = u64;
 
 /// The deadline that never comes.
@@ -17,37 +17,37 @@ fn epoch() -> Instant {
     *EPOCH.get_or_init(instant)
 }
 
-/// The time, as std tells it.
+/// Returns the current time as std's instant.
 #[inline]
 #[allow(clippy::disallowed_methods, reason = "this is the one place")]
 pub(crate) fn instant() -> Instant {
     Instant::now()
 }
 
-/// The time in ticks.
+/// Returns the current time in ticks.
 #[inline]
 pub(crate) fn now() -> Tick {
     ticks(instant())
 }
 
-/// When `at` is, in ticks; what lies before the epoch has passed, what lies past the range never
-/// comes.
+/// Converts `at` to ticks: an instant before the epoch becomes a deadline that has passed, one
+/// beyond the range becomes [`NEVER`].
 pub(crate) fn ticks(at: Instant) -> Tick {
     span(at.saturating_duration_since(epoch()))
 }
 
-/// The tick `at` as std's instant; none for [`NEVER`].
+/// Converts the tick `at` to std's instant; `None` for [`NEVER`].
 pub(crate) fn instant_at(at: Tick) -> Option<Instant> {
     let at = (at != NEVER).then_some(Duration::from_nanos(at))?;
     epoch().checked_add(at)
 }
 
-/// How many ticks `span` lasts.
+/// Converts `span` to a number of ticks.
 pub(crate) fn span(span: Duration) -> Tick {
     Tick::try_from(span.as_nanos()).unwrap_or(NEVER)
 }
 
-/// The deadline that comes when `wait` has passed from now.
+/// Returns the deadline that is `wait` from now.
 #[inline]
 pub(crate) fn after(wait: Duration) -> Tick {
     now().saturating_add(span(wait))

@@ -1,13 +1,13 @@
 #![allow(unsafe_code, reason = "calls of C's")]
-//! What is done when the process ends, how it ends at once, and how it ends from a thread that must
-//! not run C's `exit`.
+//! The end of the process: hooks that run then, an immediate end, and an exit from a thread that
+//! must not run C's `exit`.
 //!
 //! C's `exit` destroys the thread-locals of the OS thread that calls it, on the stack of the
 //! caller. On the OS thread of a worker they may be borrowed by suspended green threads, and a
-//! destructor that waits would let those go on. So [`exit_elsewhere`] has another OS thread call
+//! destructor that waits would let those continue. So [`exit_elsewhere`] has another OS thread call
 //! it, and blocks its own for good.
 //!
-//! Any thread may call.
+//! Any thread may call these functions.
 
 use std::fmt;
 use std::io::{self, Write as _};
@@ -23,7 +23,7 @@ use crate::shim::lock;
 /// wait for one.
 const MAX_LOCK_WAIT: Duration = Duration::from_millis(50);
 
-/// Says why on stderr, which may be closed, and aborts.
+/// Prints the reason to stderr, which may be closed, and aborts.
 #[cold]
 pub(crate) fn abort(why: fmt::Arguments<'_>) -> ! {
     let _unheard = writeln!(io::stderr(), "rustlet: {why}; aborting");
@@ -44,14 +44,15 @@ pub(crate) fn stay_for_ever() -> ! {
 
 static HOOKS: Mutex<Vec<fn()>> = Mutex::new(Vec::new());
 
-/// Lets `f` be called when `main` returns or the process exits. It must not unwind, nor wait for
-/// another thread. It may be called twice: by [`exit_elsewhere`] on the thread that exits, and then
-/// on the one that calls C's `exit`.
+/// Registers `f` to be called when `main` returns or the process exits. It must not unwind, nor
+/// wait for another thread. It may be called twice: by [`exit_elsewhere`] on the thread that exits,
+/// and then on the one that calls C's `exit`.
 pub(crate) fn at_exit(f: fn()) {
     let mut hooks = lock(&HOOKS);
     if hooks.is_empty() {
-        // SAFETY: a function that takes nothing and stays for ever. There is always room for a few
-        // of them; if there is none, then nothing is called, which the caller can do nothing about.
+        // SAFETY: a function that takes nothing and stays forever. There is always room for a few
+        // registrations; if there is none, then the hook is not called, and the caller cannot help
+        // it.
         let _refused = unsafe { libc::atexit(run_hooks) };
     }
     hooks.push(f);
@@ -65,14 +66,14 @@ extern "C" fn run_hooks() {
 }
 
 /// Ends the process with `code`: as `std::process::exit`, but C's `exit` is called by an OS thread
-/// that has no thread-locals of the user's. The calling OS thread never goes on, nor does a later
+/// that has no thread-locals of the user's. The calling OS thread never continues, nor does a later
 /// caller's.
 ///
-/// If there is no OS thread to be had, the process ends without the handlers that C's `atexit` has.
+/// If no OS thread can be started, the process ends without running the handlers of C's `atexit`.
 pub(crate) fn exit_elsewhere(code: i32) -> ! {
     static EXITS: AtomicBool = AtomicBool::new(false);
     if !EXITS.swap(true, Ordering::Relaxed) {
-        // What this thread has locked, no other can write.
+        // Runs here, because no other thread could write the output that this thread has locked.
         run_hooks();
         let (progress, watched) = channel();
         let exiting = std::thread::Builder::new().name("rustlet-exit".into());
@@ -91,9 +92,9 @@ pub(crate) fn exit_elsewhere(code: i32) -> ! {
     stay_for_ever()
 }
 
-/// Writes what std's stdout has buffered, which std's own exit does unless another thread has it
-/// locked: here the caller may be that other thread. Says when it has the lock; `progress` goes
-/// away when it has written.
+/// Writes the data that std's stdout has buffered. std's own exit does so unless another thread has
+/// locked stdout: here the caller may be that other thread. Reports through `progress` when it has
+/// the lock, and drops `progress` when it has written.
 fn flush_stds_stdout(progress: Sender<()>) {
     let flush = move || {
         let mut stdout = io::stdout().lock();

@@ -1,13 +1,13 @@
 //! System calls on files, typed, each a single call.
 //!
-//! Owns nothing; any thread may call any of these.
+//! Any thread may call any of these functions.
 //!
 //! - **FI1** [`read_now`] and [`write_now`] do not wait: not for a disk, not for the other end of a
-//!   pipe. They do not need `O_NONBLOCK`, which belongs to the open file and would be seen by
-//!   everybody who shares it. Where the system or the kind of file has no such call they say so
-//!   ([`NonblockingResult::Unknown`]) and have done nothing.
+//!   pipe. They do not need `O_NONBLOCK`, which belongs to the open file and would affect every
+//!   holder of it. Where the system or the kind of file has no such call, they return
+//!   [`NonblockingResult::Unknown`] and have done nothing.
 //! - **FI2** [`check_read`] and [`check_write`] transfer nothing and do not wait. Linux looks at
-//!   the mode and the kind of the file first, and asks the file for nothing when the buffers are
+//!   the mode and the kind of the file first, and does not call into the file when the buffers are
 //!   empty.
 
 use std::io::{self, IoSlice, IoSliceMut};
@@ -15,23 +15,23 @@ use std::os::fd::BorrowedFd;
 
 use rustix::fs::FileType;
 
-/// What a call that does not wait has found.
+/// The result of a call that does not wait.
 #[derive(Debug)]
 pub(crate) enum NonblockingResult {
     Done(usize),
-    /// It would have to wait.
+    /// The call would have to wait.
     WouldWait,
-    /// There is no such call for this file.
+    /// This file has no such call.
     Unknown,
-    /// The file calls the request invalid. The plain call does too, most likely, and gives the true
-    /// error.
+    /// The file rejects the request as invalid. The plain call most likely does too, and returns
+    /// the true error.
     Invalid,
 }
 
-/// Where a transfer starts: what stands for "where the file is".
+/// The position of a transfer that means the file's own current position.
 pub(crate) const CURRENT_POS: u64 = u64::MAX;
 
-/// Reads what can be had without waiting.
+/// Reads the data that is available without waiting.
 ///
 /// # Errors
 ///
@@ -45,7 +45,7 @@ pub(crate) fn read_now(
     judge(|| rustix::io::preadv2(fd, bufs, at, rustix::io::ReadWriteFlags::NOWAIT))
 }
 
-/// Writes what can be taken without waiting.
+/// Writes as much as the file accepts without waiting.
 ///
 /// # Errors
 ///
@@ -67,8 +67,8 @@ fn judge(mut call: impl FnMut() -> rustix::io::Result<usize>) -> io::Result<Nonb
             Ok(count) => Ok(NonblockingResult::Done(count)),
             Err(Errno::INTR) => continue,
             Err(Errno::AGAIN) => Ok(NonblockingResult::WouldWait),
-            // Some kinds of file call the flag, or an offset, invalid; others have nothing to read,
-            // or refuse the size.
+            // Some kinds of file reject the flag, or an offset, as invalid; others have nothing to
+            // read, or refuse the size.
             Err(Errno::INVAL) => Ok(NonblockingResult::Invalid),
             // Seccomp filters that were written before the call existed answer EPERM.
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM) => Ok(NonblockingResult::Unknown),
@@ -116,7 +116,8 @@ pub(crate) fn check_write(fd: BorrowedFd<'_>) -> io::Result<()> {
     refusal(rustix::io::writev(fd, &[IoSlice::new(&[])]))
 }
 
-/// Other errors say nothing about the next call: a sandbox may know no vectored calls.
+/// Ignores all but these two errors. Others do not predict the next call: a sandbox may know no
+/// vectored calls.
 #[cfg(target_os = "linux")]
 fn refusal(result: rustix::io::Result<usize>) -> io::Result<()> {
     use rustix::io::Errno;
@@ -126,7 +127,7 @@ fn refusal(result: rustix::io::Result<usize>) -> io::Result<()> {
     }
 }
 
-/// Elsewhere a call with empty buffers may wait.
+/// Reports success: on other systems a call with empty buffers may wait.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn check_read(_: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
@@ -137,23 +138,24 @@ pub(crate) fn check_write(_: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// What it takes to wait for a file.
+/// The kind of a file, by how its operations wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FileKind {
-    /// Its operations may block, and end soon: regular files, directories, block devices.
+    /// Its operations may block, but end soon: regular files, directories, block devices.
     Disk,
     /// Its operations never block: `/dev/null` and the like.
     Memory,
-    /// Its operations wait for somebody else, for ever perhaps: pipes and sockets. It has no
+    /// Its operations wait for the other end, possibly forever: pipes and sockets. It has no
     /// position.
     Stream,
-    /// Its operations may wait for ever, too: character devices (terminals), what the system calls
-    /// an anonymous inode (inotify, eventfd, timerfd, signalfd, …), regular files without a
-    /// position (`trace_pipe`).
+    /// Its operations may wait forever, too: character devices (terminals), anonymous inodes
+    /// (inotify, eventfd, timerfd, signalfd, …), and regular files without a position
+    /// (`trace_pipe`).
     Device,
 }
 
-/// What `fd` is. What cannot be asked is taken for a disk's: its operations give the error.
+/// Returns the kind of `fd`. A file that cannot be examined counts as a disk's: its operations
+/// return the error.
 pub(crate) fn file_kind(fd: BorrowedFd<'_>) -> FileKind {
     let Ok(stat) = rustix::fs::fstat(fd) else {
         return FileKind::Disk;
@@ -198,7 +200,7 @@ mod tests {
         let errno =
             |result: io::Result<()>| result.map_err(|error| Errno::from_io_error(&error).unwrap());
         for (fd, read, write) in [
-            // It is empty: a read would wait.
+            // The pipe is empty: a read would wait.
             (reader.as_fd(), Ok(()), Err(Errno::BADF)),
             (writer.as_fd(), Err(Errno::BADF), Ok(())),
             (set.as_fd(), Err(Errno::INVAL), Err(Errno::INVAL)),

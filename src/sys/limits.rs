@@ -1,42 +1,45 @@
-//! What the system allows this process: read only when something has failed, to say why.
+//! The limits that the system puts on this process: read only when something has failed, to explain
+//! it.
 //!
-//! Owns nothing. May be called from any thread, but not from a signal handler.
+//! May be called from any thread, but not from a signal handler.
 #![allow(unsafe_code, reason = "wraps getrlimit")]
 
 use std::fs;
 use std::mem::MaybeUninit;
 
-/// The soft limit on the address space of the process in bytes (`ulimit -v`), if there is one.
+/// Returns the soft limit on the address space of the process in bytes (`ulimit -v`), if there is
+/// one.
 pub(crate) fn address_space() -> Option<u64> {
     limit(libc::RLIMIT_AS)
 }
 
-/// The soft limit on private writable memory in bytes (`ulimit -d`), if there is one.
+/// Returns the soft limit on private writable memory in bytes (`ulimit -d`), if there is one.
 pub(crate) fn data() -> Option<u64> {
     limit(libc::RLIMIT_DATA)
 }
 
-/// The soft limit on locked memory in bytes (`ulimit -l`), if there is one.
+/// Returns the soft limit on locked memory in bytes (`ulimit -l`), if there is one.
 pub(crate) fn locked() -> Option<u64> {
     limit(libc::RLIMIT_MEMLOCK)
 }
 
-/// The soft limit on open descriptors (`ulimit -n`), if there is one.
+/// Returns the soft limit on open descriptors (`ulimit -n`), if there is one.
 pub(crate) fn descriptors() -> Option<u64> {
     limit(libc::RLIMIT_NOFILE)
 }
 
-/// `vm.max_map_count`: how many memory mappings a process may have.
+/// Returns `vm.max_map_count`: how many memory mappings a process may have.
 pub(crate) fn max_map_count() -> Option<u64> {
     number("/proc/sys/vm/max_map_count")
 }
 
-/// Whether `vm.overcommit_memory` is 2: reserved address space then counts as used memory.
+/// Returns whether `vm.overcommit_memory` is 2: reserved address space then counts as used memory.
 pub(crate) fn strict_overcommit() -> bool {
     number("/proc/sys/vm/overcommit_memory") == Some(2)
 }
 
-/// Bytes of address space in use, and those of them that count as private writable memory.
+/// Returns the bytes of address space in use, and those of them that count as private writable
+/// memory.
 pub(crate) fn address_space_in_use() -> Option<(u64, u64)> {
     let statm = fs::read_to_string("/proc/self/statm").ok()?;
     let mut fields = statm.split_ascii_whitespace().map(str::parse::<u64>);
@@ -53,12 +56,12 @@ type Resource = libc::c_int;
 
 fn limit(resource: Resource) -> Option<u64> {
     let mut limits = MaybeUninit::<libc::rlimit>::uninit();
-    // SAFETY: the pointer is to a struct that the call fills when it answers 0.
+    // SAFETY: the pointer is to a struct that the call fills when it returns 0.
     let answer = unsafe { libc::getrlimit(resource, limits.as_mut_ptr()) };
     if answer != 0 {
         return None;
     }
-    // SAFETY: getrlimit answered 0, so it has filled the struct.
+    // SAFETY: getrlimit returned 0, so it has filled the struct.
     let limits = unsafe { limits.assume_init() };
     (limits.rlim_cur != libc::RLIM_INFINITY).then_some(limits.rlim_cur)
 }
@@ -70,7 +73,7 @@ pub(crate) fn set_address_space(bytes: u64) {
         rlim_cur: bytes,
         rlim_max: libc::RLIM_INFINITY,
     };
-    // SAFETY: reads a struct of the right type; only the process of the test is concerned.
+    // SAFETY: reads a struct of the right type; only the process of the test is affected.
     let _answer = unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limits) };
 }
 

@@ -3,11 +3,11 @@
 //! Owns no state but the page size. Everything here may be called from any thread.
 //!
 //! - **M1** An address that [`reserve`] returned is the start of a private, zeroed, readable and
-//!   writable mapping of the length asked for, which nothing else in the process knows of, until
+//!   writable mapping of the requested length, which no other code in the process uses, until
 //!   [`unmap`].
 //! - **M2** The kernel checks addresses itself: a call on a range that is not mapped gives an error
-//!   and changes nothing. The danger of these calls is to take memory from someone who still uses
-//!   it, and the caller rules that out.
+//!   and changes nothing. The danger of these calls is to take away memory that is still in use,
+//!   and the caller rules that out.
 #![allow(unsafe_code, reason = "wraps mmap, madvise, mprotect and munmap")]
 
 use std::ffi::c_void;
@@ -32,7 +32,7 @@ const MAP_FLAGS: libc::c_int = libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_ST
 )))]
 const MAP_FLAGS: libc::c_int = libc::MAP_PRIVATE | libc::MAP_ANON;
 
-/// Bytes of a page of memory: 4 KiB on x86_64; 4, 16 or 64 KiB on aarch64.
+/// Returns the bytes of a page of memory: 4 KiB on x86_64; 4, 16 or 64 KiB on aarch64.
 pub(crate) fn page_size() -> usize {
     static PAGE: AtomicUsize = AtomicUsize::new(0);
     // Relaxed: every thread computes the same value, and nothing else is published with it.
@@ -87,12 +87,12 @@ pub(crate) unsafe fn unmap(address: usize, bytes: usize) -> io::Result<()> {
     check(unsafe { libc::munmap(at(address), bytes) })
 }
 
-/// Lets the pages of `[address, address + bytes)` go. The range stays mapped; lightweight guards in
-/// it stay too. What is read from it afterwards is unspecified (zeros on Linux).
+/// Releases the pages of `[address, address + bytes)`. The range stays mapped, and lightweight
+/// guards in it stay too. Reads return unspecified values afterwards (zeros on Linux).
 ///
 /// # Safety
 ///
-/// The range lies within one mapping made by [`reserve`], and nobody needs what it holds.
+/// The range lies within one mapping made by [`reserve`], and its content is no longer needed.
 pub(crate) unsafe fn release(address: usize, bytes: usize) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     const ADVICE: libc::c_int = libc::MADV_DONTNEED;
@@ -104,8 +104,9 @@ pub(crate) unsafe fn release(address: usize, bytes: usize) -> io::Result<()> {
 
 /// Makes `[address, address + bytes)` fault on every access, without splitting the mapping.
 ///
-/// Success proves nothing: user-mode emulators answer 0 to advice that they do not know. [`faults`]
-/// tells. On systems without lightweight guards the error is `EINVAL`, as from an old Linux.
+/// Success proves nothing: user-mode emulators return 0 for advice that they do not know.
+/// [`faults`] checks whether the guard works. On systems without lightweight guards the error is
+/// `EINVAL`, as from an old Linux.
 ///
 /// # Safety
 ///
@@ -123,9 +124,9 @@ pub(crate) unsafe fn install_guard(address: usize, bytes: usize) -> io::Result<(
     }
 }
 
-/// [`install_guard`] for `bytes` at each of the addresses, in few calls. Says for how many, from
-/// the first on, it succeeded: for none where the kernel (before Linux 6.14) or a filter of system
-/// calls refuses. As there, success proves nothing.
+/// Does [`install_guard`] for `bytes` at each of the addresses, in few calls. Returns for how many,
+/// from the first on, it succeeded: for none where the kernel (before Linux 6.14) or a filter of
+/// system calls refuses. As there, success proves nothing.
 ///
 /// # Safety
 ///
@@ -144,13 +145,13 @@ pub(crate) unsafe fn install_guards(addresses: impl Iterator<Item = usize>, byte
     }
 }
 
-/// Puts memory behind `bytes` at each of the addresses, as writing there would one after the other,
-/// but in few calls. Nothing changes that can be read. Only a try: where the kernel refuses, the
-/// memory comes when it is written to.
+/// Populates `bytes` at each of the addresses with memory, as writing there one after the other
+/// would, but in few calls. The readable content does not change. It is only an attempt: where the
+/// kernel refuses, the memory is allocated when it is written to.
 pub(crate) fn populate(addresses: impl Iterator<Item = usize>, bytes: usize) -> usize {
     #[cfg(target_os = "linux")]
     {
-        // SAFETY: M2; this takes nothing from anybody.
+        // SAFETY: M2; this takes no memory away.
         let call = |ranges: &[libc::iovec]| unsafe { advise(ranges, libc::MADV_POPULATE_WRITE) };
         vectored(addresses, bytes, call)
     }
@@ -161,7 +162,7 @@ pub(crate) fn populate(addresses: impl Iterator<Item = usize>, bytes: usize) -> 
     }
 }
 
-/// `madvise` for many ranges of this process. The answer is the number of bytes, or -1.
+/// Calls `madvise` for many ranges of this process. Returns the number of bytes, or -1.
 ///
 /// # Safety
 ///
@@ -170,7 +171,7 @@ pub(crate) fn populate(addresses: impl Iterator<Item = usize>, bytes: usize) -> 
 unsafe fn advise(ranges: &[libc::iovec], advice: libc::c_int) -> libc::c_long {
     /// The process of the calling thread.
     const PIDFD_SELF_THREAD: libc::c_int = -10_000;
-    // SAFETY: the caller's promise; the vector is as long as is said.
+    // SAFETY: the caller's promise; the length of the vector is passed correctly.
     unsafe {
         libc::syscall(
             libc::SYS_process_madvise,
@@ -183,9 +184,9 @@ unsafe fn advise(ranges: &[libc::iovec], advice: libc::c_int) -> libc::c_long {
     }
 }
 
-/// Makes calls with as many ranges as one takes without keeping others of the process waiting, who
-/// want to map something. A call answers with the bytes that it did. Says how many ranges were done
-/// before one was not.
+/// Makes each call with as many ranges as it can take without delaying other threads that map
+/// memory. A call returns the number of bytes that it advised. Returns how many ranges were done
+/// before one failed.
 #[cfg(target_os = "linux")]
 fn vectored(
     mut addresses: impl Iterator<Item = usize>,
@@ -226,12 +227,12 @@ pub(crate) unsafe fn deny(address: usize, bytes: usize) -> io::Result<()> {
     check(unsafe { libc::mprotect(at(address), bytes, libc::PROT_NONE) })
 }
 
-/// Whether the byte at `address` faults when the kernel reads it.
+/// Returns whether the byte at `address` faults when the kernel reads it.
 ///
 /// The byte is written into a pipe, which must copy it; `/dev/null` would accept it unread.
 pub(crate) fn faults(address: usize) -> io::Result<bool> {
     let (_reader, writer) = io::pipe()?;
-    // SAFETY: the kernel copies one byte, or says EFAULT if the address cannot be read (M2).
+    // SAFETY: the kernel copies one byte, or returns EFAULT if the address cannot be read (M2).
     let written = unsafe { libc::write(writer.as_raw_fd(), at(address), 1) };
     if written == 1 {
         return Ok(false);
@@ -244,8 +245,8 @@ pub(crate) fn faults(address: usize) -> io::Result<bool> {
     }
 }
 
-/// Reads words of this process that may be unmapped at any moment: the kernel copies them, and says
-/// `EFAULT` if it cannot.
+/// Reads words of this process that may be unmapped at any moment: the kernel copies them, and
+/// returns `EFAULT` if it cannot.
 #[derive(Debug)]
 pub(crate) struct Peek {
     reader: io::PipeReader,
@@ -255,18 +256,18 @@ pub(crate) struct Peek {
 impl Peek {
     /// # Errors
     ///
-    /// There is no descriptor left.
+    /// There is no free descriptor.
     pub(crate) fn new() -> io::Result<Peek> {
         let (reader, writer) = io::pipe()?;
         Ok(Peek { reader, writer })
     }
 
-    /// The words from `address` on; none if they cannot be read. What they mean, the caller has to
-    /// find out.
+    /// Returns the words from `address` on; `None` if they cannot be read. Their meaning is up to
+    /// the caller.
     pub(crate) fn words<const N: usize>(&mut self, address: usize) -> Option<[usize; N]> {
         const WORD: usize = size_of::<usize>();
-        // SAFETY: the kernel copies from the address, or says EFAULT (M2). The pipe is empty, so
-        // nothing blocks.
+        // SAFETY: the kernel copies from the address, or returns EFAULT (M2). The pipe is empty, so
+        // the call does not block.
         let written = unsafe { libc::write(self.writer.as_raw_fd(), at(address), N * WORD) };
         let mut words = [0; N];
         let mut left = usize::try_from(written).ok()?;
@@ -282,12 +283,12 @@ impl Peek {
     }
 }
 
-/// How many pages of `[address, address + bytes)` are in memory.
+/// Returns how many pages of `[address, address + bytes)` are in memory.
 #[cfg(test)]
 pub(crate) fn resident_pages(address: usize, bytes: usize) -> usize {
     let mut pages = vec![0_u8; bytes.div_ceil(page_size())];
-    // SAFETY: the vector has one byte for each page of the range; the range itself is only asked
-    // about.
+    // SAFETY: the vector has one byte for each page of the range; the range itself is only
+    // examined.
     let answer = unsafe { libc::mincore(at(address), bytes, pages.as_mut_ptr().cast()) };
     check(answer).expect("mincore of a mapped range");
     pages.iter().filter(|page| **page & 1 == 1).count()
@@ -314,7 +315,7 @@ mod tests {
         let page = page_size();
         let start = reserve(2 * page).unwrap();
         assert!(!faults(start).unwrap());
-        // SAFETY: the mapping is this test's own.
+        // SAFETY: only this test uses the mapping.
         unsafe { deny(start, page) }.unwrap();
         assert!(faults(start).unwrap());
         assert!(!faults(start + page).unwrap());

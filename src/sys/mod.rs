@@ -1,4 +1,4 @@
-//! The operating system: all that is named `libc` is below here.
+//! The operating system: the only module that uses `libc`.
 
 pub(crate) mod cache;
 pub(crate) mod clock;

@@ -1,12 +1,12 @@
-//! How many OS threads the process has, and how many of them are the library's own.
+//! Counts the OS threads of the process, and how many of them are the library's own.
 //!
-//! Any thread may call.
+//! Any thread may call these functions.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 static OWN: AtomicUsize = AtomicUsize::new(0);
 
-/// The calling OS thread is one of the library's, as long as this lives.
+/// Counts the calling OS thread as one of the library's, as long as this value lives.
 #[derive(Debug)]
 pub(crate) struct OwnThread(());
 
@@ -23,34 +23,34 @@ impl Drop for OwnThread {
     }
 }
 
-/// How many OS threads are not the library's; none if the system does not tell.
+/// Returns how many OS threads are not the library's; `None` if the system does not report it.
 pub(crate) fn foreign() -> Option<usize> {
     let all = std::fs::read_dir("/proc/self/task").ok()?.count();
     Some(all.saturating_sub(OWN.load(Ordering::SeqCst)))
 }
 
-/// What an OS thread of this process does at this moment, as the system sees it.
+/// The present activity of an OS thread of this process, as the system sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Doing {
     /// It runs, or waits for a core.
     Computing,
     /// It waits in the kernel.
     Waiting {
-        /// In this system call, if it is one that has a name here.
+        /// The system call that it waits in, if it is one that has a name here.
         call: Option<&'static str>,
-        /// For this descriptor.
+        /// The descriptor that it waits for.
         fd: Option<i32>,
-        /// For a disk.
+        /// Whether it waits for a disk.
         disk: bool,
     },
 }
 
-/// Asks what the OS thread `number` does; none if the system does not tell.
+/// Returns what the OS thread `number` does; `None` if the system does not report it.
 pub(crate) fn doing(number: i32) -> Option<Doing> {
     let read =
         |name: &str| std::fs::read_to_string(format!("/proc/self/task/{number}/{name}")).ok();
     let stat = read("stat")?;
-    // The name before it may hold anything, closing brackets too.
+    // The name before it may contain anything, closing brackets too.
     let state = stat
         .rsplit(')')
         .next()?
@@ -79,8 +79,8 @@ pub(crate) fn doing(number: i32) -> Option<Doing> {
     })
 }
 
-/// The calls that a program is most likely to block in, and whether the first argument is a
-/// descriptor.
+/// Returns the name of a call that a program is likely to block in, and whether its first argument
+/// is a descriptor.
 fn name_of(number: i64) -> Option<(&'static str, bool)> {
     let calls: [(libc::c_long, &'static str, bool); 18] = [
         (libc::SYS_futex, "futex", false),

@@ -4,8 +4,8 @@
 //! [`prepare_thread`] acts on the calling one; [`write_stderr`] and [`abort`] may be called from a
 //! handler.
 //!
-//! - **V1** The previous action of each signal is recorded before ours is installed, so the handler
-//!   always finds it, and neither is ever changed again by us but to restore the default.
+//! - **V1** The previous action of each signal is recorded before this module's is installed, so
+//!   the handler always finds it. This module changes neither again except to restore the default.
 //! - **V2** The handler calls only what is async-signal-safe: loads of initialised `OnceLock`s,
 //!   `sigaction`, `raise`, `write`, `abort`, the hook (which promises the same) and the previous
 //!   handler.
@@ -21,7 +21,7 @@ use std::sync::OnceLock;
 
 use super::mem as memory;
 
-/// Gets the address that an access faulted at; returns if it knows nothing of it.
+/// Receives the address that an access faulted at; returns if it does not recognise the address.
 pub(crate) type Hook = fn(address: usize);
 
 static HOOK: OnceLock<Hook> = OnceLock::new();
@@ -31,10 +31,10 @@ const SIGNALS: [c_int; 2] = [libc::SIGSEGV, libc::SIGBUS];
 /// Room on the alternate stack beside what the kernel itself pushes there (up to 11 KiB on x86_64).
 const ALTERNATE_ROOM: usize = 64 << 10;
 
-/// Has `hook` asked about each fault before the handler that was there (std's own, as a rule) sees
-/// it.
+/// Installs a handler that calls `hook` on each fault before the previous handler (usually std's
+/// own) sees it.
 ///
-/// Once a process: later calls change nothing.
+/// Acts once per process: later calls change nothing.
 pub(crate) fn install(hook: Hook) -> io::Result<()> {
     static INSTALLED: OnceLock<Result<(), i32>> = OnceLock::new();
     let done = INSTALLED.get_or_init(|| {
@@ -49,7 +49,7 @@ fn install_handlers() -> io::Result<()> {
         let mut old = MaybeUninit::<libc::sigaction>::uninit();
         // SAFETY: only reads the present action, into a struct of the right type.
         check(unsafe { libc::sigaction(signal, ptr::null(), old.as_mut_ptr()) })?;
-        // SAFETY: sigaction answered 0, so it has filled the struct.
+        // SAFETY: sigaction returned 0, so it has filled the struct.
         let _first = previous.set(unsafe { old.assume_init() });
 
         let handler: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) = on_fault;
@@ -84,7 +84,7 @@ extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut 
     match previous.sa_sigaction {
         libc::SIG_DFL | libc::SIG_IGN => restore_default(signal, sent_by_kernel),
         handler if previous.sa_flags & libc::SA_SIGINFO != 0 => {
-            // SAFETY: whoever installed it promised this signature by SA_SIGINFO (V1).
+            // SAFETY: the installer of this handler promised this signature by SA_SIGINFO (V1).
             let handler = unsafe {
                 mem::transmute::<usize, extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void)>(
                     handler,
@@ -100,8 +100,9 @@ extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut 
     }
 }
 
-/// The access faults again when the handler returns, and then kills as it does without us;
-/// a signal that somebody sent has to be sent once more.
+/// Restores the default action. A faulting access faults again when the handler returns, and then
+/// ends the process as it would without this handler; a signal sent by a process has to be sent
+/// once more.
 fn restore_default(signal: c_int, sent_by_kernel: bool) {
     let action = default_action();
     // SAFETY: restores the default action, which is always allowed for these signals.
@@ -112,7 +113,8 @@ fn restore_default(signal: c_int, sent_by_kernel: bool) {
     }
 }
 
-/// Writes to standard error. Async-signal-safe; errors are dropped, there is nobody to tell.
+/// Writes to standard error. Async-signal-safe; errors are dropped, because nothing could report
+/// them.
 pub(crate) fn write_stderr(mut bytes: &[u8]) {
     while !bytes.is_empty() {
         // SAFETY: the pointer and the length are those of a live slice.
@@ -134,8 +136,8 @@ pub(crate) fn abort() -> ! {
 
 /// Makes sure that this thread has an alternate signal stack with room for a report.
 ///
-/// std gives its threads one of 8 KiB as a rule, of which the kernel's own frame takes a large
-/// part. A larger one that is already there is kept.
+/// std usually gives its threads one of 8 KiB, of which the kernel's own frame takes a large part.
+/// A larger one that is already there is kept.
 pub(crate) fn prepare_thread() -> io::Result<()> {
     thread_local! {
         static ALTERNATE: OnceCell<Alternate> = const { OnceCell::new() };
@@ -148,8 +150,8 @@ pub(crate) fn prepare_thread() -> io::Result<()> {
         }
         Ok(())
     });
-    // The thread is in its last destructors, and nothing would take another one away: it goes
-    // without, and dies of an overflow unreported.
+    // The thread runs its last destructors, and nothing would free another stack: the thread gets
+    // none, and an overflow of it is not reported.
     prepared.unwrap_or(Ok(()))
 }
 
@@ -166,7 +168,7 @@ impl Alternate {
         let mut present = MaybeUninit::<libc::stack_t>::uninit();
         // SAFETY: only reads the present setting, into a struct of the right type.
         check(unsafe { libc::sigaltstack(ptr::null(), present.as_mut_ptr()) })?;
-        // SAFETY: sigaltstack answered 0, so it has filled the struct.
+        // SAFETY: sigaltstack returned 0, so it has filled the struct.
         let present = unsafe { present.assume_init() };
         if present.ss_flags & libc::SS_DISABLE == 0 && present.ss_size >= room {
             return Ok(None);
@@ -177,7 +179,7 @@ impl Alternate {
             start: memory::reserve(bytes)?,
             bytes,
         };
-        // SAFETY: the mapping is ours and nobody uses it yet.
+        // SAFETY: the mapping is ours and is not in use yet.
         unsafe { memory::deny(alternate.start, page) }?;
         let setting = libc::stack_t {
             ss_sp: ptr::with_exposed_provenance_mut(alternate.start + page),
@@ -203,7 +205,7 @@ impl Drop for Alternate {
         if answer != 0 {
             return;
         }
-        // SAFETY: sigaltstack answered 0, so it has filled the struct.
+        // SAFETY: sigaltstack returned 0, so it has filled the struct.
         let present = unsafe { present.assume_init() };
         let ours = self.start..self.start + self.bytes;
         if present.ss_flags & libc::SS_DISABLE == 0 && ours.contains(&present.ss_sp.addr()) {
@@ -213,17 +215,18 @@ impl Drop for Alternate {
                 return;
             }
         }
-        // SAFETY: the thread does not use the mapping any more (V3), and nobody else ever did.
+        // SAFETY: the thread does not use the mapping any more (V3), and no other thread ever did.
         let _answer = unsafe { memory::unmap(self.start, self.bytes) };
     }
 }
 
-/// Bytes that the kernel pushes when it delivers a signal; the vector registers make it large.
+/// Returns the bytes that the kernel pushes when it delivers a signal; the vector registers make it
+/// large.
 fn kernel_frame() -> usize {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
         const AT_MINSIGSTKSZ: libc::c_ulong = 51;
-        // SAFETY: getauxval has no precondition; 0 means that the kernel does not say.
+        // SAFETY: getauxval has no precondition; 0 means that the kernel does not report the value.
         let said = unsafe { libc::getauxval(AT_MINSIGSTKSZ) };
         usize::try_from(said).unwrap_or(0)
     }

@@ -2,17 +2,17 @@
     unsafe_code,
     reason = "what a signal does is asked for by a raw system call"
 )]
-//! What signals do, and a timer whose signal interrupts a system call that blocks.
+//! The dispositions of signals, and a timer whose signal interrupts a system call that blocks.
 //!
-//! Any thread may call any of these. [`interrupted_soon`] owns the action of one signal of the
-//! process, which it chooses among those that nothing handles, when it is first called.
+//! Any thread may call any of these functions. [`interrupted_soon`] owns the action of one signal
+//! of the process, which it chooses at its first call among those that have no handler.
 //!
 //! - **G1** The handler of [`interrupted_soon`] does nothing, so it may run at any point of any
 //!   thread. It runs on the alternate stack, if the thread has one (`SA_ONSTACK`): the frame of a
 //!   signal may be larger than a green thread's stack has room for.
 //! - **G2** A [`Timer`] is made, armed and deleted on one thread, which is the one that it signals;
 //!   it is a local variable of a function that neither switches stacks nor returns before.
-//! - **G3** What the kernel is to fill is a local variable of the right type, and is read only
+//! - **G3** A value that the kernel fills is a local variable of the right type, and is read only
 //!   after the call has succeeded.
 //! - **G4** A `sigaction`, a `sigevent` and a `sigset_t` of zeros are valid: no handler and no
 //!   flags, no signal, an empty set.
@@ -22,24 +22,24 @@ pub(crate) use interrupting::interrupted_soon;
 use std::io;
 use std::mem::MaybeUninit;
 
-/// Whether a signal does what it does by default: it is neither handled nor ignored.
+/// Returns whether a signal has its default action: it is neither handled nor ignored.
 ///
 /// # Errors
 ///
 /// `EINVAL`: there is no such signal.
 pub(crate) fn is_default(number: i32) -> io::Result<bool> {
     let mut action = MaybeUninit::<libc::sigaction>::uninit();
-    // SAFETY: nothing is set, and there is room for what is told.
+    // SAFETY: nothing is set, and there is room for the result.
     let result = unsafe { libc::sigaction(number, std::ptr::null(), action.as_mut_ptr()) };
     if result != 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the call has succeeded, and written all of it.
+    // SAFETY: the call has succeeded, and has written all of it.
     let action = unsafe { action.assume_init() };
     Ok(action.sa_sigaction == libc::SIG_DFL)
 }
 
-/// As on Linux, but for the interruption: there is no timer that signals one thread.
+/// As on Linux, but without the interruption: there is no timer that signals one thread.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn interrupted_soon<T>(call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     call()
@@ -55,8 +55,8 @@ mod interrupting {
 
     use crate::shim::lock;
 
-    /// The time after which a call is interrupted. The timer repeats, because its signal may come
-    /// before the thread has entered the call.
+    /// The time after which a call is interrupted. The timer repeats, because its first signal may
+    /// arrive before the thread has entered the call.
     const PERIOD_NS: libc::c_long = 50_000;
 
     /// The signal whose action is [`on_signal`]; 0 before the first call. Changed under `CHOOSING`.
@@ -68,7 +68,7 @@ mod interrupting {
     /// Makes a system call that may block, and interrupts it with `EINTR` when it does for some 50
     /// µs.
     ///
-    /// Only a call that waits is interrupted: one that finds what it waits for completes. Where the
+    /// Only a call that waits is interrupted; a call that can complete at once completes. Where the
     /// process can have no timer (`RLIMIT_SIGPENDING`, a sandbox), the call is not interrupted.
     pub(crate) fn interrupted_soon<T>(call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         let Some(signal) = signal() else {
@@ -80,22 +80,22 @@ mod interrupting {
         let unblocked = Unblocked::new(signal);
         timer.arm();
         let result = call();
-        // The timer goes first: what it has sent is delivered before the signal may be blocked
-        // again.
+        // The timer is deleted first: a signal that it has sent is delivered before the signal may
+        // be blocked again.
         drop(timer);
         drop(unblocked);
         result
     }
 
-    /// The signal, with its handler in place. The program may have replaced the handler since the
-    /// last call.
+    /// Returns the signal, with its handler in place. The program may have replaced the handler
+    /// since the last call.
     fn signal() -> Option<i32> {
         let signal = SIGNAL.load(Ordering::Relaxed);
         if signal != 0 && is_ours(signal) {
             return Some(signal);
         }
         let _choosing = lock(&CHOOSING);
-        // SIGURG first, as Go does it: ignored by default, and allowed to come at any time.
+        // SIGURG first, as in Go: ignored by default, and allowed to arrive at any time.
         let candidates =
             std::iter::once(libc::SIGURG).chain((libc::SIGRTMIN()..=libc::SIGRTMAX()).rev());
         let chosen = candidates
@@ -109,12 +109,12 @@ mod interrupting {
         on_signal as extern "C" fn(libc::c_int) as usize
     }
 
-    /// Installs the handler. True: it is in place.
+    /// Installs the handler. Returns true if it is in place.
     fn handle(signal: i32) -> bool {
         // SAFETY: G4.
         let mut action: libc::sigaction = unsafe { mem::zeroed() };
         action.sa_sigaction = handler();
-        // Not SA_RESTART: the call is to end.
+        // Without SA_RESTART: the call must end.
         action.sa_flags = libc::SA_ONSTACK;
         // SAFETY: G1: the handler has the signature for these flags, and does nothing.
         unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) == 0 }
@@ -140,7 +140,7 @@ mod interrupting {
             let mut event: libc::sigevent = unsafe { mem::zeroed() };
             event.sigev_notify = libc::SIGEV_THREAD_ID;
             event.sigev_signo = signal;
-            // SAFETY: it only asks who calls (G2).
+            // SAFETY: it only returns the number of the calling thread (G2).
             event.sigev_notify_thread_id = unsafe { libc::gettid() };
             let mut timer = MaybeUninit::<libc::timer_t>::uninit();
             let (clock, to) = (libc::CLOCK_MONOTONIC, timer.as_mut_ptr());
@@ -174,7 +174,7 @@ mod interrupting {
         }
     }
 
-    /// The signal is not blocked in this thread, as long as this lives.
+    /// Keeps the signal unblocked in this thread, as long as this value lives.
     struct Unblocked {
         before: Option<libc::sigset_t>,
     }
@@ -209,7 +209,7 @@ mod interrupting {
         unsafe { libc::sigismember(set, signal) == 1 }
     }
 
-    /// Changes what the calling thread blocks. What it has blocked before comes back.
+    /// Changes which signals the calling thread blocks. Returns the former mask.
     fn change_mask(how: libc::c_int, set: &libc::sigset_t) -> Option<libc::sigset_t> {
         let mut before = MaybeUninit::<libc::sigset_t>::uninit();
         // SAFETY: G3; the set is valid (G4), and is only read.
@@ -226,7 +226,7 @@ mod interrupting {
         use rustix::net::{RecvFlags, recv};
         use std::os::unix::net::UnixStream;
 
-        /// A read that would block for ever: it has no time limit of its own.
+        /// A read that would block forever: it has no time limit of its own.
         fn read_nothing() -> io::ErrorKind {
             let (one, _other) = UnixStream::pair().unwrap();
             let read = || Ok(recv(&one, &mut [0], RecvFlags::empty())?);

@@ -4,17 +4,17 @@
 )]
 //! System calls on sockets, typed, each a single call (or the fewest that the platform allows).
 //!
-//! Owns nothing; any thread may call any of these.
+//! Any thread may call any of these functions.
 //!
-//! - **K1** No call here waits: transfers carry `MSG_DONTWAIT`, and sockets that we open or accept
-//!   are `O_NONBLOCK` from birth. A transfer therefore never blocks a worker, even when somebody
-//!   else has cleared `O_NONBLOCK`, which belongs to the open file and not to our descriptor.
-//!   `accept` has no such flag: `accept` is for sockets of which nobody else has a handle,
+//! - **K1** No call here waits: transfers carry `MSG_DONTWAIT`, and sockets that this module opens
+//!   or accepts are created with `O_NONBLOCK`. A transfer therefore never blocks a worker, even
+//!   when another holder has cleared `O_NONBLOCK`, which belongs to the open file and not to our
+//!   descriptor. `accept` has no such flag: `accept` is for sockets without other handles,
 //!   `accept_shared` for all others.
 //! - **K2** No call here raises `SIGPIPE`: `MSG_NOSIGNAL`, or `SO_NOSIGPIPE` where there is no such
 //!   flag.
-//! - **K3** Descriptors are close-on-exec from birth (on Apple systems: right after it, there is no
-//!   such call).
+//! - **K3** Descriptors are created close-on-exec (on Apple systems: made so right afterwards,
+//!   because there is no such call).
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Shutdown, SocketAddr};
@@ -34,7 +34,7 @@ const SEND: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 #[cfg(target_vendor = "apple")]
 const SEND: SendFlags = SendFlags::DONTWAIT;
 
-/// Opens a socket of the family of `addr`.
+/// Opens a socket of the address family of `addr`.
 pub(crate) fn open(addr: &SocketAddr, kind: SocketType) -> io::Result<OwnedFd> {
     let family = if addr.is_ipv4() {
         AddressFamily::INET
@@ -57,7 +57,7 @@ pub(crate) fn open_of(family: AddressFamily, kind: SocketType) -> io::Result<Own
     }
 }
 
-/// Two Unix sockets, connected to each other.
+/// Opens two Unix sockets that are connected to each other.
 pub(crate) fn open_pair(kind: SocketType) -> io::Result<(OwnedFd, OwnedFd)> {
     use rustix::net::SocketFlags;
     #[cfg(not(target_vendor = "apple"))]
@@ -93,12 +93,12 @@ pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<SocketAd
     }
 }
 
-/// As [`accept`], of a socket whose open file may be in blocking mode at any moment: others have
-/// handles to it.
+/// Does what [`accept`] does for a socket whose open file may be in blocking mode at any moment,
+/// because others have handles to it.
 ///
-/// No flag keeps `accept4` from waiting: only `O_NONBLOCK` does, which is everybody's. So the queue
-/// is asked first. A call that finds it empty all the same, because somebody else was faster,
-/// blocks for some 50 µs and is interrupted.
+/// No flag keeps `accept4` from waiting: only `O_NONBLOCK` does, which all holders share. The queue
+/// is therefore polled first. A call that finds it empty all the same, because another thread was
+/// faster, blocks for some 50 µs and is interrupted.
 ///
 /// # Errors
 ///
@@ -108,13 +108,13 @@ pub(crate) fn accept_shared(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<S
         return Err(io::ErrorKind::WouldBlock.into());
     }
     super::signal::interrupted_soon(|| accept(fd)).map_err(|error| match error.kind() {
-        // It has waited: the queue was empty. What comes from now on is announced.
+        // It has waited: the queue was empty. Later connections are reported as events.
         io::ErrorKind::Interrupted => io::ErrorKind::WouldBlock.into(),
         _ => error,
     })
 }
 
-/// What the calls without flags leave to do: K1, K2, K3.
+/// Sets the options that calls without flags could not: K1, K2, K3.
 #[cfg(target_vendor = "apple")]
 fn prepare(fd: OwnedFd) -> io::Result<OwnedFd> {
     rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC)?;
@@ -123,19 +123,21 @@ fn prepare(fd: OwnedFd) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// Starts to connect: `true` when the connection already stands, `false` when it is under way.
+/// Starts to connect. Returns `true` when the connection is established, `false` when it is under
+/// way.
 pub(crate) fn connect(fd: BorrowedFd<'_>, addr: &SocketAddr) -> io::Result<bool> {
     use rustix::io::Errno;
     match rustix::net::connect(fd, addr) {
         Ok(()) | Err(Errno::ISCONN) => Ok(true),
         Err(Errno::INPROGRESS | Errno::INTR) => Ok(false),
-        // Here it means that something has run out, and nothing would wake us.
+        // Here it means that a resource has run out, and no event would wake the caller.
         Err(Errno::AGAIN) => Err(Errno::ADDRNOTAVAIL.into()),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Whether the connection that [`connect`] started stands by now; the reason when it failed.
+/// Returns whether the connection that [`connect`] started is established; the error when it
+/// failed.
 pub(crate) fn connected(fd: BorrowedFd<'_>) -> io::Result<bool> {
     sockopt::socket_error(fd)??;
     match rustix::net::getpeername(fd) {
@@ -154,7 +156,7 @@ pub(crate) fn listen(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(rustix::net::listen(fd, i32::MAX)?)
 }
 
-/// Names the peer of a datagram socket, which does not wait.
+/// Sets the peer of a datagram socket, which does not wait.
 pub(crate) fn associate(fd: BorrowedFd<'_>, addr: &impl SocketAddrArg) -> io::Result<()> {
     loop {
         match rustix::net::connect(fd, addr) {
@@ -174,7 +176,7 @@ pub(crate) fn peek(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
     Ok(received)
 }
 
-/// A datagram with the address of its sender, which may have none.
+/// Receives a datagram and the address of its sender, which may have none.
 pub(crate) fn recv_from(
     fd: BorrowedFd<'_>,
     buf: &mut [u8],
@@ -192,7 +194,7 @@ pub(crate) fn peek_from(
     Ok((received, sender))
 }
 
-/// `bufs` holds at most [`MAX_BUFFERS`].
+/// Receives into `bufs`, which holds at most [`MAX_BUFFERS`].
 pub(crate) fn recv_vectored(fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
     let mut control = rustix::net::RecvAncillaryBuffer::default();
     let message = rustix::net::recvmsg(fd, bufs, &mut control, RecvFlags::DONTWAIT)?;
@@ -211,7 +213,7 @@ pub(crate) fn send_to(
     Ok(rustix::net::sendto(fd, buf, SEND, addr)?)
 }
 
-/// `bufs` holds at most [`MAX_BUFFERS`].
+/// Sends from `bufs`, which holds at most [`MAX_BUFFERS`].
 pub(crate) fn send_vectored(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
     let mut control = rustix::net::SendAncillaryBuffer::default();
     Ok(rustix::net::sendmsg(fd, bufs, &mut control, SEND)?)
@@ -234,7 +236,7 @@ pub(crate) fn peer_addr(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
     internet(rustix::net::getpeername(fd)?)
 }
 
-/// A second descriptor of the same open socket; like std's, never 0, 1 or 2.
+/// Returns a second descriptor of the same open socket; like std's, never 0, 1 or 2.
 pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(rustix::io::fcntl_dupfd_cloexec(fd, 3)?)
 }
@@ -247,7 +249,7 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Resu
     Ok(rustix::io::ioctl_fionbio(fd, nonblocking)?)
 }
 
-/// Whether a call of [`accept`] would find a connection, or an error, right now.
+/// Returns whether a call of [`accept`] would find a connection, or an error, right now.
 pub(crate) fn is_readable(fd: BorrowedFd<'_>) -> io::Result<bool> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
@@ -260,16 +262,17 @@ pub(crate) fn is_readable(fd: BorrowedFd<'_>) -> io::Result<bool> {
     )? > 0)
 }
 
-/// Whether an error is pending on the connection, or both of its halves are closed. The error stays
-/// pending.
+/// Returns whether an error is pending on the connection, or both of its halves are closed. The
+/// error stays pending.
 pub(crate) fn has_failed(fd: BorrowedFd<'_>) -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    // Errors and hang-ups are told without being asked for.
+    // Errors and hang-ups are reported without being requested.
     let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::empty())];
     poll(&mut fds, Some(&Timespec::default())).is_ok_and(|count| count > 0)
 }
 
-/// Whether the receiving half was shut down, as far as the system tells without receiving.
+/// Returns whether the receiving half was shut down, as far as the system reports it without
+/// receiving.
 pub(crate) fn is_shut(fd: BorrowedFd<'_>) -> bool {
     #[cfg(target_os = "linux")]
     {
@@ -285,12 +288,13 @@ pub(crate) fn is_shut(fd: BorrowedFd<'_>) -> bool {
     }
 }
 
-/// Standard input, output and error: other programs share their open files, flags included.
+/// Returns whether this is standard input, output or error: other programs share their open files,
+/// flags included.
 pub(crate) fn is_standard(fd: BorrowedFd<'_>) -> bool {
     (0..=2).contains(&fd.as_raw_fd())
 }
 
-/// Whether this is TCP for certain. A raw descriptor may be anything.
+/// Returns whether this is TCP for certain. A raw descriptor may be anything.
 pub(crate) fn is_tcp(fd: BorrowedFd<'_>) -> bool {
     #[cfg(target_os = "linux")]
     {
@@ -306,7 +310,8 @@ pub(crate) fn is_tcp(fd: BorrowedFd<'_>) -> bool {
     }
 }
 
-/// `SO_RCVTIMEO` and `SO_SNDTIMEO`, which std's streams use; ours keep timeouts themselves.
+/// Returns `SO_RCVTIMEO` and `SO_SNDTIMEO`, which std's streams use; rustlet's streams keep
+/// timeouts themselves.
 pub(crate) fn timeouts(fd: BorrowedFd<'_>) -> io::Result<[Option<Duration>; 2]> {
     Ok([
         timeout(fd, libc::SO_RCVTIMEO)?,
@@ -314,8 +319,8 @@ pub(crate) fn timeouts(fd: BorrowedFd<'_>) -> io::Result<[Option<Duration>; 2]> 
     ])
 }
 
-/// Not rustix's call, which panics when the answer has another size, as user-mode emulators give
-/// it: none, then.
+/// Reads one timeout without rustix's call, which panics when the answer has another size, as with
+/// user-mode emulators; then this returns none.
 fn timeout(fd: BorrowedFd<'_>, option: libc::c_int) -> io::Result<Option<Duration>> {
     let mut value = libc::timeval {
         tv_sec: 0,
@@ -323,7 +328,7 @@ fn timeout(fd: BorrowedFd<'_>, option: libc::c_int) -> io::Result<Option<Duratio
     };
     let size = size_of::<libc::timeval>() as libc::socklen_t;
     let mut length = size;
-    // SAFETY: the descriptor is open, and the kernel is told how large the value is.
+    // SAFETY: the descriptor is open, and the kernel gets the size of the value.
     let result = unsafe {
         libc::getsockopt(
             fd.as_raw_fd(),
@@ -349,19 +354,19 @@ pub(crate) fn set_timeouts(
     Ok(sockopt::set_socket_timeout(fd, Timeout::Send, write)?)
 }
 
-/// The pending error of the socket, cleared.
+/// Returns the pending error of the socket, and clears it.
 pub(crate) fn take_error(fd: BorrowedFd<'_>) -> io::Result<Option<io::Error>> {
     Ok(sockopt::socket_error(fd)?.err().map(io::Error::from))
 }
 
-/// An address of the internet; the error of std for any other.
+/// Converts to an internet address; std's error for any other.
 pub(crate) fn internet(addr: Option<SocketAddrAny>) -> io::Result<SocketAddr> {
     addr.and_then(|addr| SocketAddr::try_from(addr).ok())
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "invalid argument"))
 }
 
-/// What the system says of the descriptor `fd`, which may be closed at any moment: a path, a pipe,
-/// the addresses of a socket.
+/// Describes the descriptor `fd`, which may be closed at any moment: a path, a pipe, or the
+/// addresses of a socket.
 #[cfg(target_os = "linux")]
 pub(crate) fn describe(fd: i32) -> Option<String> {
     let link = std::fs::read_link(format!("/proc/self/fd/{fd}")).ok()?;
@@ -369,8 +374,8 @@ pub(crate) fn describe(fd: i32) -> Option<String> {
     if !link.starts_with("socket:") {
         return Some(link.into_owned());
     }
-    // SAFETY: it is only asked for its addresses. If it is closed, or another one by now, the
-    // answer is an error or that of the other one, and nothing else happens.
+    // SAFETY: it is only used to read its addresses. If it is closed, or refers to another file by
+    // now, the result is an error or that of the other file, and nothing else happens.
     let fd = unsafe { BorrowedFd::borrow_raw(fd) };
     let local = rustix::net::getsockname(fd).ok();
     let peer = rustix::net::getpeername(fd).ok().flatten();
@@ -385,7 +390,7 @@ pub(crate) fn describe(fd: i32) -> Option<String> {
     }
 }
 
-/// As on Linux, where the system tells.
+/// As on Linux, where the system reports it.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn describe(_fd: i32) -> Option<String> {
     None

@@ -2,13 +2,13 @@
     unsafe_code,
     reason = "names of Unix sockets, which std and rustix each keep to themselves"
 )]
-//! Addresses of Unix sockets: between std's `SocketAddr`, which the public signatures have, and
-//! what system calls take and give. Owns nothing; any thread may call any of these.
+//! Converts addresses of Unix sockets between std's `SocketAddr`, which the public signatures have,
+//! and the form that system calls take and return. Any thread may call any of these functions.
 //!
 //! - **UA1** A [`SocketAddrAny`] is initialised for `addr_len` bytes, and has room for more than a
 //!   `sockaddr_un`.
-//! - **UA2** A descriptor that is lent as std's socket is open meanwhile, and not closed by it
-//!   afterwards.
+//! - **UA2** A descriptor that is lent as std's socket stays open meanwhile, and that socket does
+//!   not close it.
 
 use std::io;
 use std::mem::{ManuallyDrop, offset_of};
@@ -21,10 +21,10 @@ use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix, SocketType};
 
 use super::sock;
 
-/// Where the name begins in the system's address.
+/// Offset of the name in the system's address.
 const NAME: usize = offset_of!(libc::sockaddr_un, sun_path);
 
-/// The system's form of `addr`.
+/// Converts `addr` to the system's form.
 pub(crate) fn to_system(addr: &SocketAddr) -> io::Result<SocketAddrUnix> {
     if let Some(path) = addr.as_pathname() {
         return Ok(SocketAddrUnix::new(path)?);
@@ -47,16 +47,16 @@ pub(crate) fn to_system(addr: &SocketAddr) -> io::Result<SocketAddrUnix> {
     }
 }
 
-/// The system's form of `path`, with std's errors for what is no path of a socket.
+/// Converts `path` to the system's form, with std's errors for a path that no socket can have.
 pub(crate) fn of_path(path: &Path) -> io::Result<SocketAddrUnix> {
     to_system(&SocketAddr::from_pathname(path)?)
 }
 
-/// std's form of what a system call gave.
+/// Converts an address that a system call returned to std's form.
 ///
 /// Not by rustix's conversion, which asserts that a path ends with a zero: Linux has paths without
-/// one, if they fill the whole address, and whoever sends from such a path would make us panic. std
-/// can name such a path, but makes a `SocketAddr` of it for the asking of a socket only: `longest`
+/// one, if they fill the whole address, and a peer that sends from one of them would make us panic.
+/// std can name such a path, but makes a `SocketAddr` of it only when it asks a socket: `longest`
 /// does that.
 pub(crate) fn from_system(
     addr: Option<SocketAddrAny>,
@@ -98,7 +98,7 @@ fn from_abstract_name(name: &[u8]) -> io::Result<SocketAddr> {
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
     return SocketAddr::from_abstract_name(name);
-    // Elsewhere zeros are what is left of no name.
+    // On other systems an absent name may be returned as zeros.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     {
         let _ = name;
@@ -106,8 +106,8 @@ fn from_abstract_name(name: &[u8]) -> io::Result<SocketAddr> {
     }
 }
 
-/// The path of a datagram's sender that fills the whole address: asked of a socket that takes it as
-/// its peer. If the sender is gone by now, it stays unnamed.
+/// Returns the path of a datagram's sender when it fills the whole address: reads it from a socket
+/// that connects to the sender. If the sender is gone by now, it stays unnamed.
 #[cold]
 pub(crate) fn from_longest_path(path: &Path) -> io::Result<SocketAddr> {
     let ask = || {
@@ -118,28 +118,27 @@ pub(crate) fn from_longest_path(path: &Path) -> io::Result<SocketAddr> {
     ask().or_else(|_| unnamed())
 }
 
-/// The name of the socket, as std tells it.
+/// Returns the name of the socket, as std reports it.
 pub(crate) fn local_addr(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
     lent::<UnixDatagram>(fd).local_addr()
 }
 
-/// The name of its peer, as std tells it.
+/// Returns the name of its peer, as std reports it.
 pub(crate) fn peer_addr(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
     lent::<UnixDatagram>(fd).peer_addr()
 }
 
-/// std's socket around `fd`, for `Debug` and questions about names only: it may block in everything
-/// else.
+/// Lends `fd` as std's socket, only for `Debug` and for reading names: any other use may block.
 pub(crate) fn lent<T: FromRawFd>(fd: BorrowedFd<'_>) -> ManuallyDrop<T> {
     // SAFETY: UA2.
     ManuallyDrop::new(unsafe { T::from_raw_fd(fd.as_raw_fd()) })
 }
 
-/// Asks for a connection; `WouldBlock` when the listener's queue is full.
+/// Requests a connection; `WouldBlock` when the listener's queue is full.
 pub(crate) fn connect(fd: BorrowedFd<'_>, addr: &SocketAddrUnix) -> io::Result<()> {
     use rustix::io::Errno;
     match rustix::net::connect(fd, addr) {
-        // Where it is under way meanwhile (not on Linux), a later call says that it stands.
+        // If it is under way (not on Linux), a later call reports that it is established.
         Ok(()) | Err(Errno::ISCONN) => Ok(()),
         Err(Errno::INPROGRESS | Errno::ALREADY) => Err(Errno::AGAIN.into()),
         Err(error) => Err(error.into()),

@@ -1,4 +1,4 @@
-//! What holds on green threads and on OS threads alike.
+//! Rules that hold on green threads and on OS threads alike.
 
 use super::enter;
 use rustlet::channel::bounded;
@@ -23,7 +23,7 @@ fn what_is_done_in_time_is_given() {
         assert_eq!(deadline(Instant::now() + LONG, || 5), Ok(5));
         assert_eq!(timeout(LONG, || sleep(SOON)), Ok(()));
         assert_eq!(timeout(Duration::MAX, || sleep(SOON)), Ok(()));
-        // It borrows, and what it gives may borrow.
+        // The closure borrows, and its result may borrow.
         let mut text = String::from("text");
         let part = timeout(LONG, || {
             text.push('!');
@@ -114,7 +114,7 @@ fn work_that_ends_late_without_a_wait_is_ok() {
             5
         });
         assert_eq!(result, Ok(5));
-        // What was there already is taken.
+        // The value that was already there is taken.
         let thread = spawn(|| 6);
         while !thread.is_finished() {
             yield_now();
@@ -160,7 +160,7 @@ fn of_several_that_have_elapsed_the_outermost_counts() {
             unreachable!("the outermost ends it");
         });
         assert_eq!(result, Err::<(), _>(Elapsed));
-        // Unless it elapses while the inner one unwinds: then it is told at the next wait.
+        // Unless it elapses while the inner one unwinds: then it is raised at the next wait.
         let result = timeout(Duration::from_millis(5), || {
             let inner = timeout(Duration::ZERO, || {
                 let _guard = crate::OnDrop(|| {
@@ -219,7 +219,7 @@ fn a_panic_passes_through() {
         let payload = catch_unwind(nested).unwrap_err();
         assert_eq!(payload.downcast_ref::<&str>(), Some(&"mine"));
         assert!(!Cancelled::is(&payload));
-        // Also if the time is up.
+        // Also if the deadline has passed.
         let late = || timeout(Duration::ZERO, throw);
         let payload = catch_unwind(late).unwrap_err();
         assert_eq!(payload.downcast_ref::<&str>(), Some(&"mine"));
@@ -233,7 +233,7 @@ fn what_is_caught_is_raised_again() {
     enter(|| {
         let mut caught = 0;
         let result = timeout(Duration::ZERO, || {
-            // Past the number from which on each raise is preceded by a turn.
+            // Past the number from which on each raise is preceded by a yield.
             for _ in 0..150 {
                 let payload = catch_unwind(park).unwrap_err();
                 assert!(Cancelled::is(&payload) && Cancelled::is(&*payload));
@@ -242,13 +242,13 @@ fn what_is_caught_is_raised_again() {
             yield_now();
         });
         assert_eq!((result, caught), (Err(Elapsed), 150));
-        // Caught for good: then the value counts.
+        // Caught and kept: then the value counts.
         let result = timeout(Duration::ZERO, || {
             drop(catch_unwind(park));
             5
         });
         assert_eq!(result, Ok(5));
-        // Resumed, as it should be.
+        // Resumed, as required.
         let result = timeout(Duration::ZERO, || {
             let payload = catch_unwind(park).unwrap_err();
             resume_unwind(payload)
@@ -257,7 +257,7 @@ fn what_is_caught_is_raised_again() {
     });
 }
 
-/// A payload is for one boundary. Elsewhere, and later, it is nobody's.
+/// A payload belongs to one boundary. Elsewhere, and later, no boundary accepts it.
 #[test]
 fn a_payload_that_was_kept_finds_no_other_boundary() {
     enter(|| {
@@ -267,7 +267,7 @@ fn a_payload_that_was_kept_finds_no_other_boundary() {
         });
         assert_eq!(result, Ok(()));
         let kept = kept.unwrap();
-        // The scopes are at the same place of the stack, or around it, or have been named
+        // The scopes are at the same depth of the stack, or around it, or have been named
         // themselves.
         let mut payload = Some(kept);
         for times in 0..4 {
@@ -295,7 +295,7 @@ fn a_payload_that_was_kept_finds_no_other_boundary() {
     });
 }
 
-/// The payload of a joined thread that was cancelled is no business of the joiner's scopes.
+/// The payload of a joined thread that was cancelled does not concern the joiner's scopes.
 #[test]
 fn the_cancellation_of_another_thread_passes_through() {
     enter(|| {
@@ -323,7 +323,8 @@ fn while_unwinding_it_waits_or_reports() {
                 log.borrow_mut().push("slept");
                 assert_eq!(spawn(|| 5).join().unwrap(), 5);
                 log.borrow_mut().push("joined");
-                // What need not wait succeeds, what would have to says why not.
+                // Operations that need not wait succeed; operations that would wait return the
+                // reason.
                 (&stream).write_all(b"x").unwrap();
                 let error = (&stream).read(&mut [0]).unwrap_err();
                 assert!(error.get_ref().unwrap().is::<Cancelled>(), "{error}");
@@ -337,8 +338,7 @@ fn while_unwinding_it_waits_or_reports() {
     });
 }
 
-/// A time limit of its own holds in a destructor too, as far as anything can: nothing is raised
-/// there.
+/// A time limit inside a destructor holds as far as possible: nothing is raised there.
 #[test]
 fn in_a_destructor_that_unwinds_nothing_is_raised() {
     enter(|| {
@@ -351,7 +351,7 @@ fn in_a_destructor_that_unwinds_nothing_is_raised() {
         });
         assert_eq!(result, Err(Elapsed));
         assert_eq!(inner, Some((Ok(()), 5)));
-        // In one that runs in a normal state it is.
+        // In a destructor that runs in a normal state it is raised.
         let result = timeout(LONG, || {
             let guard = crate::OnDrop(|| assert_eq!(timeout(SOON, park), Err(Elapsed)));
             drop(guard);
@@ -503,7 +503,7 @@ fn the_error_is_an_error() {
     assert!(error.get_ref().unwrap().is::<Elapsed>());
 }
 
-/// Nothing that is held across a wait is poisoned by the end of that wait, and no initialiser is.
+/// The end of a wait poisons no lock that is held across it, and no initialiser.
 #[test]
 fn nothing_is_poisoned() {
     use rustlet::sync::{Condvar, Mutex, Once, OnceLock, RwLock};
@@ -528,12 +528,12 @@ fn nothing_is_poisoned() {
         once.call_once(|| ());
         assert_eq!(cell.set(()), Ok(()));
 
-        // A wait for a lock is ended, and does not hold it.
+        // A cancelled wait for a lock does not hold it.
         let held = mutex.lock().unwrap();
         assert!(timeout(SOON, || mutex.lock().map(drop)).is_err());
         drop(held);
         drop(mutex.try_lock().unwrap());
-        // A condition is, and holds it while it unwinds.
+        // A cancelled wait for a condition does, while it unwinds.
         let condvar = Condvar::new();
         let result = timeout(SOON, || {
             let guard = mutex.lock().unwrap();
@@ -542,7 +542,7 @@ fn nothing_is_poisoned() {
         assert_eq!(result, Err(Elapsed));
         drop(mutex.try_lock().unwrap());
 
-        // A panic poisons still, also after a limit and within one.
+        // A panic still poisons, also after a limit and within one.
         let panics = || {
             timeout(LONG, || {
                 let _guard = mutex.lock();
@@ -554,7 +554,7 @@ fn nothing_is_poisoned() {
     });
 }
 
-/// What was received, was received: no item is lost to a limit, none comes twice.
+/// A received item stays received: no item is lost to a limit, none comes twice.
 #[test]
 fn no_item_is_lost_to_a_limit() {
     use rustlet::channel::{bounded, unbounded};
@@ -565,7 +565,7 @@ fn no_item_is_lost_to_a_limit() {
         let sending = spawn(move || {
             let mut next = 0;
             while next < count {
-                // An item that was not sent in time is sent again: it was not sent.
+                // An item that was not sent in time is sent again, because it was not sent.
                 match timeout(Duration::from_micros(next as u64 % 30), || sender.send(next)) {
                     Ok(sent) => {
                         sent.unwrap();

@@ -1,4 +1,4 @@
-//! `scope_cancelling`: one that fails takes the others with it.
+//! `scope_cancelling`: a failing thread cancels the others.
 
 use super::support::is_emulated;
 use super::{OnDrop, on_workers, stress, turns};
@@ -17,7 +17,7 @@ fn fail(with: &'static str) {
     resume_unwind(Box::new(with));
 }
 
-/// What it panics with.
+/// The payload of its panic.
 #[track_caller]
 fn panics<T>(f: impl FnOnce() -> T) -> String {
     let Err(payload) = catch_unwind(AssertUnwindSafe(f)) else {
@@ -79,7 +79,7 @@ fn the_others_are_cancelled() {
         assert_eq!(text, "first");
         let drops = drops.into_inner();
         assert!(drops <= 20, "{drops}");
-        // It is over: nothing of it is left to be raised.
+        // The cancellation is over: nothing of it is left to be raised.
         yield_now();
     });
 }
@@ -135,7 +135,7 @@ fn a_panic_of_the_closure_ends_the_threads() {
 fn who_joins_a_failure_deals_with_it() {
     everywhere(|| {
         let mut value = 0;
-        // The closure has the result before it can be told; what it makes of that counts.
+        // The closure has the result before it can be cancelled; its own result counts.
         let five = catch_unwind(AssertUnwindSafe(|| {
             scope_cancelling(|s| {
                 let failing = s.spawn(|| fail("joined"));
@@ -186,7 +186,7 @@ fn what_is_spawned_too_late_never_runs() {
             scope_cancelling(|s| {
                 let failing = s.spawn(|| fail("early"));
                 drop(catch_unwind(AssertUnwindSafe(|| failing.join())));
-                // The flag comes a moment after the result.
+                // The flag is set a moment after the result.
                 while catch_unwind(AssertUnwindSafe(yield_now)).is_ok() {}
                 let late = s.spawn(|| ran.fetch_add(1, Ordering::SeqCst));
                 let result = shield(|| late.join());
@@ -235,7 +235,7 @@ fn a_limit_around_it_ends_the_threads() {
             });
         });
         assert_eq!(result, Err(Elapsed));
-        // One within it is not its business.
+        // A scope within it does not affect it.
         let result = scope_cancelling(|s| {
             s.spawn(|| assert_eq!(timeout(SOON, park), Err(Elapsed)));
             timeout(SOON, park)
@@ -270,7 +270,7 @@ fn a_shielded_thread_takes_its_time() {
 #[test]
 fn one_in_the_other() {
     everywhere(|| {
-        // The inner one fails and is caught: the outer one goes on.
+        // The inner one fails and is caught: the outer one continues.
         let result = scope_cancelling(|outer| {
             let outside = outer.spawn(|| {
                 sleep(SOON * 3);
@@ -348,7 +348,7 @@ fn many_threads_come_and_go() {
 
 #[test]
 fn a_failure_races_with_spawning_and_ending() {
-    // One for each place of the failing one, at least: an emulator takes its time.
+    // At least one for each position of the failing one: an emulator is slow.
     let rounds = stress(if is_emulated() { 20 } else { 100 });
     for workers in [1, 2, 3] {
         on_workers(workers, || {

@@ -1,5 +1,5 @@
-//! What goes by scopes or beside them: `join_timeout`, `JoinError`, `repeat`, `interval`,
-//! `wait_idle`, `block_on`.
+//! Functions that use scopes or work beside them: `join_timeout`, `JoinError`, `repeat`,
+//! `interval`, `wait_idle`, `block_on`.
 
 use super::{OnDrop, on_workers, turns};
 use rustlet::thread::JoinError;
@@ -84,7 +84,7 @@ fn join_timeout_is_ended_like_join() {
         });
         let waker = thread.thread().clone();
         assert!(timeout(SOON, || thread.join_timeout(LONG)).is_err());
-        // It was detached by that, and goes on.
+        // It was detached by that, and continues.
         assert_eq!(drops.load(Ordering::SeqCst), 0);
         waker.unpark();
         while drops.load(Ordering::SeqCst) == 0 {
@@ -133,8 +133,8 @@ fn repeat_begins_at_once_and_keeps_to_its_grid() {
         let heart = repeat(period, move || {
             theirs.lock().unwrap().push(Instant::now());
             if theirs.lock().unwrap().len() == 2 {
-                // Longer than a period: of what passes meanwhile the first is late, the others are
-                // missed.
+                // Longer than a period: the first tick that passes meanwhile is late, the others
+                // are missed.
                 sleep(period * 3);
             }
         });
@@ -196,11 +196,11 @@ fn intervals_tick_on_their_grid() {
             assert!(span.as_nanos().is_multiple_of(period.as_nanos()));
             span.as_nanos() / period.as_nanos()
         };
-        // One that has passed is late, the ones after it are missed.
+        // A tick that has passed is late, the ones after it are missed.
         assert!(periods(second - first, SOON) >= 1);
         assert!(periods(third - first, SOON) >= 4);
         assert_eq!(ticks.take(3).count(), 3);
-        // Ended in the middle of one, it is still to come.
+        // Ended in the middle of a period, so the tick is still to come.
         let mut slow = interval(LONG);
         slow.tick();
         let before = format!("{slow:?}");
@@ -230,7 +230,7 @@ fn wait_idle_lets_everybody_else_go_first() {
         };
         let _a = worker("a", 200);
         let _b = worker("b", 100);
-        // Spawned the other way: not started yet.
+        // Spawned in the other way: not started yet.
         let started = Arc::new(AtomicBool::new(false));
         let theirs = started.clone();
         drop(spawn(move || {
@@ -240,7 +240,7 @@ fn wait_idle_lets_everybody_else_go_first() {
         wait_idle();
         assert_eq!(log.borrow().len(), 300);
         assert!(started.load(Ordering::SeqCst));
-        // At once, if there is nobody. Those that wait do not count.
+        // Returns at once if there is no other thread. Waiting threads do not count.
         let parked = spawn_local(park);
         wait_idle();
         wait_idle();
@@ -258,7 +258,7 @@ fn those_that_wait_for_idleness_take_turns() {
                 spawn_local(move || {
                     for _ in 0..3 {
                         wait_idle();
-                        // Alone, for as many turns as it likes.
+                        // Alone, for any number of its turns.
                         let before = log.borrow().len();
                         turns();
                         assert_eq!(log.borrow().len(), before);
@@ -300,13 +300,13 @@ fn wait_idle_is_ended_like_every_wait() {
     );
 }
 
-/// An event that has come is work, a timer that has not is none.
+/// An event that has arrived is work, a timer that has not expired is not.
 #[test]
 fn what_is_idle() {
     use rustlet::os::unix::net::UnixStream;
     use std::io::{Read, Write};
     on_workers(1, || {
-        // What is written is there at once, which no network promises.
+        // A write arrives at once here, which no network promises.
         let (mut sender, mut receiver) = UnixStream::pair().unwrap();
         let reader = spawn_local(move || receiver.read_exact(&mut [0; 3]).unwrap());
         let sleeper = spawn_local(|| sleep(LONG));
@@ -318,7 +318,7 @@ fn what_is_idle() {
     });
 }
 
-/// A worker stepped by hand: each step is taken by somebody else, as long as there is one.
+/// A worker stepped by hand: another thread takes each step, as long as there is one.
 #[test]
 fn wait_idle_on_a_worker_that_is_stepped() {
     rustlet::Worker::scope(|worker| {
@@ -340,7 +340,7 @@ fn wait_idle_on_a_worker_that_is_stepped() {
         let limited = worker.assign(|| timeout(SOON, park));
         worker.work();
         assert_eq!(limited.join().unwrap(), Err(Elapsed));
-        // A limit of the OS thread's own is not that of the worker's threads.
+        // A limit of the OS thread itself does not apply to the worker's threads.
         let free = worker.assign(|| sleep(SOON * 2));
         assert_eq!(timeout(Duration::ZERO, || worker.work()), Err(Elapsed));
         worker.work();
@@ -348,7 +348,7 @@ fn wait_idle_on_a_worker_that_is_stepped() {
     });
 }
 
-/// A thread whose end others watch is joined by another way.
+/// A thread with completion receivers is joined in another way.
 #[test]
 fn join_timeout_of_a_watched_end() {
     everywhere(|| {
@@ -367,7 +367,7 @@ fn join_timeout_of_a_watched_end() {
 
 // --- block_on ---
 
-/// Ready when it was told, by whoever holds the other end.
+/// Becomes ready when the holder of the other end sends.
 #[derive(Clone, Default)]
 struct Gate(Arc<Mutex<(bool, Option<Waker>)>>);
 
@@ -456,7 +456,7 @@ fn block_on_lets_the_others_go_on() {
     });
 }
 
-/// A future that waits as a green thread does uses wake-ups up that were meant for its own.
+/// A future that waits as a green thread does uses up wake-ups that were meant for its own task.
 #[test]
 fn a_wake_up_during_a_wait_of_the_future_is_not_lost() {
     everywhere(|| {
@@ -504,7 +504,7 @@ fn wakers_outlive_what_they_wake() {
     run(|| {
         let gate = Gate::default();
         assert!(timeout(SOON, || block_on(gate.clone())).is_err());
-        // Its waker is still in there.
+        // The future still holds its waker.
         let theirs = gate.clone();
         spawn(move || theirs.open()).join().unwrap();
         block_on(gate);

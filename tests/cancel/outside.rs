@@ -1,5 +1,5 @@
-//! Limits around what OS threads wait in that green threads do not: a whole run, a worker that they
-//! step, plain calls.
+//! Limits around waits of OS threads that green threads do not have: a whole run, a worker that
+//! they step, plain calls.
 
 use super::turns;
 use rustlet::thread::scope_cancelling;
@@ -24,8 +24,8 @@ impl Drop for Counts<'_> {
 
 #[test]
 fn a_run_of_all_is_ended() {
-    // How many begin in time is up to the machine, and one that has not begun never runs: so once
-    // more, with more time.
+    // The machine decides how many begin in time, and one that has not begun never runs: so it
+    // retries with more time.
     static BEGUN: AtomicUsize = AtomicUsize::new(0);
     static ENDED: AtomicUsize = AtomicUsize::new(0);
     let mut limit = SOON;
@@ -48,7 +48,7 @@ fn a_run_of_all_is_ended() {
         limit *= 2;
     }
     assert_eq!(ENDED.load(Ordering::SeqCst), 3);
-    // One that ends in time, though some of it is late to do so.
+    // One that ends in time, though a part of it is late.
     let value = timeout(LONG, || {
         run_all(|| {
             spawn(|| sleep(SOON));
@@ -56,7 +56,7 @@ fn a_run_of_all_is_ended() {
         })
     });
     assert_eq!(value, Ok(5));
-    // Its panic tells more, if it comes as far as that.
+    // Its panic is more specific, if it gets that far.
     let (mut limit, panics) = (SOON, AtomicUsize::new(0));
     let payload = loop {
         let result = catch_unwind(|| {
@@ -109,14 +109,14 @@ fn stepping_is_ended_and_the_threads_are_not() {
         thread.thread().unpark();
         assert_eq!(timeout(LONG, || worker.work()), Ok(()));
         assert_eq!(steps.get(), 1);
-        // One that never waits is no reason to go on.
+        // A thread that never waits does not prolong the run.
         worker.assign(|| {
             loop {
                 rustlet::yield_now();
             }
         });
         assert_eq!(timeout(SOON, || worker.work()), Err(Elapsed));
-        // Nor is a scope that fails, which only sets a flag.
+        // A failing scope does not either; it only sets a flag.
         let result = catch_unwind(AssertUnwindSafe(|| {
             scope_cancelling(|s| {
                 s.spawn(|| {
@@ -135,7 +135,7 @@ fn plain_calls_on_pipes_are_ended() {
     let result = timeout(SOON, || reader.read(&mut [0]));
     assert!(matches!(result, Err(Elapsed)));
     assert_eq!(timeout(LONG, || reader.read(&mut [])).unwrap().unwrap(), 0);
-    // Until it is full; all that has been written can be read.
+    // Until the pipe is full; everything that was written can be read.
     let written = Cell::new(0);
     let result = timeout(Duration::from_millis(20), || {
         loop {
@@ -150,7 +150,7 @@ fn plain_calls_on_pipes_are_ended() {
         .unwrap()
         .unwrap();
     assert_eq!(all, vec![7; written.get()]);
-    // At the end of it nothing waits.
+    // At the end of it no thread waits.
     assert_eq!(timeout(LONG, || reader.read(&mut [0])).unwrap().unwrap(), 0);
 }
 
@@ -170,7 +170,7 @@ fn the_wait_for_a_file_lock_is_ended() {
 
 #[test]
 fn a_payload_is_told_from_a_result() {
-    // A run within a limit that is not up: the cancellation is its own thread's.
+    // A run within a limit that has not elapsed: the cancellation is its own thread's.
     let thread = std::thread::spawn(|| {
         timeout(LONG, || {
             run_all(|| resume_unwind(spawn_cancelled()));

@@ -1,4 +1,5 @@
-//! Races: a limit or a cancellation against what ends by itself, on several workers.
+//! Races of a limit or a cancellation against operations that complete by themselves, on several
+//! workers.
 
 use super::{OnDrop, on_workers, stress, turns};
 use rustlet::net::{TcpListener, TcpStream};
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Numbers that look random, the same at each run.
+/// Pseudo-random numbers, the same at each run.
 struct Dice(u64);
 
 impl Dice {
@@ -55,7 +56,7 @@ fn a_wake_up_and_a_limit_at_the_same_time() {
                 let result = timeout(Duration::from_micros(20), park);
                 shield(|| waker.join().unwrap());
                 if result.is_err() {
-                    // The token was not taken by a wait that was ended.
+                    // The wait that was ended did not take the token.
                     assert_eq!(timeout(Duration::from_secs(60), park), Ok(()));
                 }
             }
@@ -121,7 +122,7 @@ fn cancelled_from_outside_in_every_state() {
     }
 }
 
-/// Scopes in scopes, at random; each gives what it should, whatever ended it.
+/// Random nested scopes; each returns the right result, whichever limit ended it.
 fn work(dice: &mut Dice, depth: u32) {
     let limit = Duration::from_micros(dice.roll(100));
     match dice.roll(if depth < 4 { 9 } else { 4 }) {
@@ -155,7 +156,7 @@ fn work(dice: &mut Dice, depth: u32) {
     }
 }
 
-/// What was read is not lost to a limit: it is there at the next read.
+/// A limit does not lose bytes of a read: they are there at the next read.
 #[test]
 fn no_byte_is_lost_to_a_limit() {
     on_workers(2, || {
@@ -176,7 +177,7 @@ fn no_byte_is_lost_to_a_limit() {
         let mut received = 0;
         let mut buffer = [0; 16];
         while received < count {
-            // One read a limit: what it returned, it returned.
+            // The result of a read under a limit counts if it returned.
             let Ok(read) = timeout(Duration::from_micros(20), || receiver.read(&mut buffer)) else {
                 continue;
             };

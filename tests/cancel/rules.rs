@@ -1,4 +1,4 @@
-//! Rules that need green threads: `cancel`, shields, workers, who is left at the end.
+//! Rules that need green threads: `cancel`, shields, workers, and threads left at the end.
 
 use super::support::{child, succeeded};
 use super::{OnDrop, on_workers, stress, turns};
@@ -36,12 +36,12 @@ fn cancel_unwinds_through_every_scope() {
     });
 }
 
-/// The end of the thread outranks what has elapsed within it.
+/// The cancellation of the thread outranks a limit that has elapsed within it.
 #[test]
 fn cancel_outranks_an_elapsed_scope() {
     run(|| {
         let thread = spawn_local(|| {
-            // Not a wait that raises: it is cancelled meanwhile.
+            // A wait that does not raise: the thread is cancelled meanwhile.
             shield(park);
             let _never = timeout(Duration::ZERO, park);
             unreachable!("the cancellation of the thread passes");
@@ -83,7 +83,7 @@ fn a_shield_holds_cancel_off() {
     });
 }
 
-/// The end of a run cancels; a shield still ends what it is at, within the grace period.
+/// The end of a run cancels; a shield still completes its operation, within the grace period.
 #[test]
 fn a_shield_at_the_end_of_a_run() {
     let name = "rules::a_shield_at_the_end_of_a_run";
@@ -96,7 +96,7 @@ fn a_shield_at_the_end_of_a_run() {
                 drop(spawn(|| {
                     begun.fetch_add(1, Ordering::SeqCst);
                     let _guard = OnDrop(|| {
-                        // A destructor that runs because of the cancellation says goodbye.
+                        // A destructor that runs because of the cancellation sends a farewell.
                         shield(|| timeout(LONG, || sleep(SOON))).unwrap();
                         count.fetch_add(1, Ordering::SeqCst);
                     });
@@ -150,7 +150,7 @@ fn one_that_never_leaves_its_shield_is_reported() {
     assert_eq!(succeeded(&output), "");
 }
 
-/// Each thread has its own scopes, whatever the others of its worker do in between.
+/// Each thread has its own scopes, whatever other threads of its worker do in between.
 #[test]
 fn threads_do_not_share_scopes() {
     on_workers(1, || {
@@ -181,7 +181,7 @@ fn threads_do_not_share_scopes() {
     });
 }
 
-/// A block of a thread that used scopes is used again by one that does not.
+/// A thread that uses no scopes reuses the control block of one that did.
 #[test]
 fn a_recycled_thread_has_no_scopes() {
     on_workers(1, || {
@@ -206,8 +206,8 @@ fn a_recycled_thread_has_no_scopes() {
     });
 }
 
-/// A scope that joins nobody, in a cancelled thread: every so often it gives way, and that must not
-/// raise.
+/// A scope without threads to join, in a cancelled thread: it yields occasionally, and that yield
+/// must not raise.
 #[test]
 fn a_scope_in_a_cancelled_thread_waits_for_its_threads_each_time() {
     on_workers(2, || {
@@ -216,7 +216,8 @@ fn a_scope_in_a_cancelled_thread_waits_for_its_threads_each_time() {
             for _ in 0..stress(1_000) {
                 let mut done = false;
                 let mut borrowed = false;
-                // Its threads borrow both. The one in the shield is to run, cancelled scope or not.
+                // Its threads borrow both. The one in the shield must run, even if the scope is
+                // cancelled.
                 let whole = catch_unwind(AssertUnwindSafe(|| {
                     shield(|| {
                         rustlet::scope(|s| {
@@ -228,7 +229,7 @@ fn a_scope_in_a_cancelled_thread_waits_for_its_threads_each_time() {
                     });
                 }));
                 assert!(done);
-                // It ended before its first wait; or it was waited for, and the wait is what
+                // Either it ended before its first wait, or it was waited for, and that wait
                 // unwinds.
                 assert!(whole.is_err() || borrowed);
             }
@@ -242,8 +243,8 @@ fn a_scope_in_a_cancelled_thread_waits_for_its_threads_each_time() {
 #[test]
 fn a_thread_that_computes_is_told_by_the_clock() {
     on_workers(1, || {
-        // One worker that is never idle: it looks at its timers every so many turns, `yield_now` at
-        // each.
+        // One worker that is never idle: it checks its timers every few switches, and each
+        // `yield_now` is a switch.
         let rounds = Cell::new(0);
         let result = timeout(SOON, || {
             loop {
@@ -260,7 +261,7 @@ fn a_thread_that_computes_is_told_by_the_clock() {
     });
 }
 
-/// Threads that wait in a destructor while they unwind hold nobody up.
+/// Threads that wait in a destructor while they unwind delay no other thread.
 #[test]
 fn it_comes_while_others_unwind() {
     on_workers(1, || {
@@ -273,7 +274,7 @@ fn it_comes_while_others_unwind() {
             thread
         };
         let unwinding = [unwind(), unwind()];
-        // Their waits begin while the others unwind: one before it has elapsed, one after.
+        // Their waits begin while the others unwind: one before its limit has elapsed, one after.
         let early = spawn_local(|| timeout(Duration::from_millis(3), park));
         let late = spawn_local(|| timeout(Duration::ZERO, park));
         assert_eq!(early.join().unwrap(), Err(Elapsed));
@@ -286,7 +287,7 @@ fn it_comes_while_others_unwind() {
     });
 }
 
-/// A worker that suspends a scope in the middle of an unwinding, and other scopes beside it.
+/// A worker that suspends a scope in the middle of an unwinding, beside other scopes.
 #[test]
 fn destructors_that_wait_in_scopes_beside_others() {
     on_workers(1, || {
@@ -322,8 +323,8 @@ fn the_end_of_a_limit_is_silent() {
     assert_eq!(succeeded(&output), "");
 }
 
-/// A crowd of threads, each with a limit that never passes: no timer is left behind to keep a
-/// worker awake.
+/// Many threads, each with a limit that never elapses: no timer is left behind to keep a worker
+/// awake.
 #[test]
 fn thousands_of_limits_at_once() {
     on_workers(2, || {
@@ -355,7 +356,7 @@ fn thousands_of_limits_at_once() {
 /// `run` inside a scope of an OS thread.
 #[test]
 fn a_limit_around_a_run() {
-    // One that has not started when the time is up never runs.
+    // A thread that has not started when the limit elapses never runs.
     let (starts, drops) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let result = timeout(SOON * 10, || {
         run(|| {

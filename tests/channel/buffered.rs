@@ -1,4 +1,4 @@
-//! Channels with a buffer, limited or not.
+//! Channels with a buffer, bounded or unbounded.
 
 use super::channel::{
     RecvTimeoutError, SendTimeoutError, Sender, TryRecvError, TrySendError, bounded, unbounded,
@@ -48,7 +48,7 @@ fn each_goes_to_one() {
             let mut all = Vec::new();
             for thread in receivers {
                 let some = thread.join().unwrap();
-                // What one sender sent is in order for each receiver.
+                // Each receiver gets the messages of one sender in order.
                 for of in 0..4 {
                     let mut last = None;
                     for n in some.iter().filter(|&n| n / each == of) {
@@ -128,7 +128,7 @@ fn time_is_up() {
         sender.send(1).unwrap();
         assert_eq!(sender.send_timeout(2, short), Err(SendTimeoutError::Timeout(2)));
         assert_eq!(sender.send_deadline(3, past), Err(SendTimeoutError::Timeout(3)));
-        // What needs no wait is done, whatever the time.
+        // An operation that needs no wait completes, whatever the time limit.
         assert_eq!(receiver.recv_deadline(past), Ok(1));
         assert_eq!(sender.send_deadline(4, past), Ok(()));
         assert_eq!(receiver.recv_timeout(Duration::MAX), Ok(4));
@@ -212,7 +212,7 @@ fn is_send_and_sync_as_its_messages() {
     let (sender, receiver) = unbounded::<std::cell::Cell<i32>>();
     both(&sender);
     both(&receiver);
-    // Those of messages that are not `Send` still work on one thread.
+    // The receivers of messages that are not `Send` still work on one thread.
     let (sender, receiver): (Sender<Rc<i32>>, _) = unbounded();
     sender.send(Rc::new(1)).unwrap();
     assert_eq!(*receiver.recv().unwrap(), 1);

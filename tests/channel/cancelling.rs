@@ -11,7 +11,7 @@ fn everywhere(case: fn()) {
     case();
 }
 
-/// Cancels a thread that waits, or will.
+/// Cancels a thread that waits, or is about to.
 fn cancelled<T: std::fmt::Debug>(thread: JoinHandle<T>) {
     for _ in 0..3 {
         yield_now();
@@ -87,7 +87,7 @@ fn what_is_there_is_received_by_a_cancelled_thread() {
         while sender.try_send(1).is_err() {
             yield_now();
         }
-        // It has not run since, and hears of both at once.
+        // It has not run since, and learns of both at once.
         thread.cancel();
         assert_eq!(told.recv(), Ok(Ok(1)));
         drop(thread.join());

@@ -1,5 +1,5 @@
-//! Every message is received once, or given back, or dropped by the wait that was cancelled:
-//! whatever is done, in whatever order, by whichever kind of thread.
+//! Every message is received once, or given back, or dropped by the wait that was cancelled, for
+//! all operations, in any order, by any kind of thread.
 
 use crate::on_workers;
 use crate::support::stress;
@@ -22,14 +22,14 @@ impl Chance {
     }
 }
 
-/// How often each message has ended, and how.
+/// How often each message has ended in each way.
 struct Ledger {
     received: Vec<AtomicUsize>,
     dropped: Vec<AtomicUsize>,
     next: AtomicUsize,
 }
 
-/// Notes its end in the ledger.
+/// Records the message's end in the ledger.
 struct Message {
     number: usize,
     received: bool,
@@ -64,7 +64,7 @@ impl Drop for Message {
 
 type Ends = Vec<(Sender<Message>, Receiver<Message>)>;
 
-/// Does one thing by chance. False: there are no messages any more.
+/// Does one random operation. Returns false when there are no messages any more.
 fn step(chance: &mut Chance, channels: &Ends, ledger: &Arc<Ledger>) -> bool {
     let count = channels.len() as u64;
     let (sender, receiver) = &channels[chance.below(count) as usize];
@@ -126,7 +126,7 @@ fn step(chance: &mut Chance, channels: &Ends, ledger: &Arc<Ledger>) -> bool {
             }
         }
         11 => {
-            // The message's expression leaves: the right to send is given back.
+            // The message's expression leaves: the reservation is released.
             let fails = chance.below(2) == 0;
             let mut message = Some(message);
             let _left = (|| {
@@ -177,7 +177,7 @@ fn run(seed: u64, workers: usize, messages: usize) {
         let green: Vec<_> = (0..8)
             .map(|_| rustlet::spawn(actor(chance.below(u64::MAX) | 1)))
             .collect();
-        // Some of them die on the way.
+        // Some of them are dropped on the way.
         for thread in &green[..3] {
             for _ in 0..chance.below(200) {
                 yield_now();

@@ -1,4 +1,4 @@
-//! Where rights to send, destructors, and threads that nobody steps meet.
+//! Interactions of reservations, destructors, and threads that are not stepped.
 
 use crate::on_workers;
 use rustlet::channel::{RecvTimeoutError, Select, TryRecvError, bounded, select, unbounded};
@@ -8,8 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{ThreadId, current};
 use std::time::Duration;
 
-/// A place was pledged, and the message went past it to a receiver that waited: so there is room
-/// again, and who asks for that is told.
+/// A slot was reserved, and the message bypassed it to a waiting receiver: there is room again, and
+/// a sender that asks finds it.
 #[test]
 fn room_that_a_pledge_leaves_is_told_of() {
     on_workers(1, || {
@@ -18,7 +18,7 @@ fn room_that_a_pledge_leaves_is_told_of() {
         let others;
         select! {
             send(sender, {
-                // While the only place is pledged:
+                // While the only slot is reserved:
                 let watcher = spawn(move || {
                     let mut list = Select::new();
                     list.send(&watched);
@@ -45,7 +45,7 @@ fn room_that_a_pledge_leaves_is_told_of() {
     });
 }
 
-/// What is dropped by the thread that made it, or not at all.
+/// The thread that made it drops it, or no thread does.
 struct Local(ThreadId, PhantomData<*const ()>);
 
 impl Drop for Local {
@@ -57,7 +57,7 @@ impl Drop for Local {
     }
 }
 
-/// A list of operations may go to another thread, also if its messages may not.
+/// A list of operations may move to another thread, even if its messages may not.
 #[test]
 fn a_message_that_may_not_leave_its_thread_is_not_dropped_elsewhere() {
     let (sender, receiver) = unbounded();
@@ -76,8 +76,8 @@ fn a_message_that_may_not_leave_its_thread_is_not_dropped_elsewhere() {
     assert_eq!(receiver.try_iter().count(), 1);
 }
 
-/// A select that is to send works its message out when it has been chosen; if the one who asks is
-/// the one who would step it, that never comes.
+/// A chosen select computes its message after it was chosen; if the thread that asks is also the
+/// one that would step it, the message never comes.
 #[test]
 fn who_steps_a_worker_may_ask_it() {
     Worker::scope(|worker| {

@@ -1,4 +1,4 @@
-//! What happens when one side goes.
+//! Behaviour when one side is dropped.
 
 use super::channel::{
     RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError, bounded,

@@ -1,4 +1,4 @@
-//! How things print, and what converts into what.
+//! Formatting, and conversions between types.
 
 use super::channel::{
     RecvError, RecvTimeoutError, Select, SelectTimeoutError, SendError, SendTimeoutError,

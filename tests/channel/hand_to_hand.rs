@@ -100,7 +100,7 @@ fn a_crowd_on_both_sides() {
     });
 }
 
-/// All pairs of: a plain operation, an arm of the macro, one of a list.
+/// All pairs of a plain operation, an arm of the macro, and an entry of a list.
 #[test]
 fn every_kind_meets_every_kind() {
     const KINDS: usize = 4;
@@ -147,7 +147,7 @@ fn every_kind_meets_every_kind() {
                     assert_eq!(chosen.index(), 1);
                     chosen.recv(&receiver).unwrap()
                 }
-                // Two that only try never meet.
+                // Two that do not wait never meet.
                 _ if send_as == 3 => receiver.recv_timeout(Duration::MAX).unwrap(),
                 _ => loop {
                     match receiver.try_recv() {

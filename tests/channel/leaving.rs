@@ -1,5 +1,5 @@
-//! Messages of a `select!` whose expression leaves, or panics. The original would lose the place,
-//! or abort.
+//! Messages of a `select!` whose expression leaves or panics. The original would lose the slot, or
+//! abort.
 #![allow(
     unreachable_code,
     clippy::diverging_sub_expression,
@@ -18,7 +18,7 @@ fn enter(case: fn()) {
     case();
 }
 
-/// The right to send is given back, and others have it.
+/// The reservation is released, and others can use the slot.
 #[test]
 fn a_message_that_leaves() {
     enter(|| {
@@ -51,7 +51,7 @@ fn panics_leave_no_trace() {
     });
 }
 
-/// At capacity 0 the partner that was chosen goes on waiting, and gets another message.
+/// At capacity 0 the chosen partner continues to wait, and gets another message.
 #[test]
 fn a_message_that_panics_does_not_strand_the_partner() {
     enter(|| {

@@ -1,4 +1,4 @@
-//! What is particular to green threads, and to these channels.
+//! Behaviour particular to green threads, and to these channels.
 
 use crate::on_workers;
 use crate::support::stress;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-/// One worker: while one thread does it again and again, another gets its turns.
+/// One worker: while one thread repeats the operation, another gets its turns.
 fn leaves_room(operation: impl Fn() + Send + 'static) {
     on_workers(1, move || {
         let steps = Arc::new(AtomicUsize::new(0));
@@ -140,7 +140,7 @@ fn a_huge_capacity_costs_nothing() {
     assert_eq!(big.1.recv(), Ok([1; 100]));
 }
 
-/// Who waits first is served first, and is not overtaken by one who comes later.
+/// The first waiter is served first, and no later one overtakes it.
 #[test]
 fn in_the_order_of_coming() {
     on_workers(1, || {
@@ -174,14 +174,14 @@ fn a_select_that_lost_an_arm_leaves_no_trace() {
                 recv(quiet) -> _ => unreachable!(),
                 recv(receiver) -> message => assert_eq!(message, Ok(n)),
             }
-            // Nobody stands there any more.
+            // No receiver waits there any more.
             assert!(quiet_sender.try_send(()).is_err());
             thread.join().unwrap();
         }
     });
 }
 
-/// More than the original takes.
+/// Larger sizes than the original accepts.
 #[test]
 fn many_arms() {
     on_workers(1, || {
@@ -204,7 +204,7 @@ fn many_arms() {
     });
 }
 
-/// Where the original would make others spin, or lose the place.
+/// Situations where the original would make other threads spin, or lose the slot.
 #[test]
 fn a_chosen_send_keeps_its_room() {
     let (sender, receiver) = bounded(1);
@@ -227,7 +227,7 @@ fn a_chosen_send_keeps_its_room() {
     assert_eq!(chosen.send(&sender, "late"), Err(SendError("late")));
 }
 
-/// A place that is given back goes to whoever waits for one.
+/// A slot that is given back goes to a waiter.
 #[test]
 fn room_that_is_given_back_is_used() {
     on_workers(1, || {
@@ -266,8 +266,8 @@ fn room_that_is_given_back_is_used() {
     });
 }
 
-/// A receiver that came while all room was promised gets the message, and the room goes on to the
-/// next.
+/// A receiver that arrived while all room was reserved gets the message, and the room goes to the
+/// next sender.
 #[test]
 fn promised_messages_go_to_those_who_wait() {
     on_workers(1, || {
@@ -306,12 +306,12 @@ fn what_is_left_is_dropped_with_the_last_receiver() {
     assert!(sender.is_empty());
 }
 
-/// A message moves to and fro between two channels, always there before it is no longer here:
-/// "nothing is ready" would be wrong at any moment. (The original, which looks a few times over,
-/// can be caught.)
+/// A message moves to and fro between two channels, and is always in one before it leaves the
+/// other: "nothing is ready" would be wrong at any moment. (The original, which checks a few times,
+/// can report it.)
 #[test]
 fn nothing_is_ready_is_said_of_one_moment() {
-    // One of the two on an OS thread, or none: the case is about true simultaneity.
+    // One of the two runs on an OS thread, or none: the case is about true simultaneity.
     let case = || {
         let channels = [unbounded(), unbounded()];
         let (stop, stopped) = bounded::<()>(0);
@@ -321,7 +321,7 @@ fn nothing_is_ready_is_said_of_one_moment() {
             let mut to = 1;
             while stopped.try_recv() == Err(TryRecvError::Empty) {
                 ends[to].0.send(()).unwrap();
-                // The one that looks may hold the other.
+                // The thread that checks may delay the other.
                 while ends[1 - to].1.try_recv().is_err() && ends[to].1.try_recv().is_err() {
                     yield_now();
                 }

@@ -171,7 +171,7 @@ fn ready_and_then_try() {
             }
         }
         threads.into_iter().for_each(|thread| thread.join().unwrap());
-        // And to send.
+        // And sending.
         let (sender, receiver) = bounded(0);
         let thread = thread::spawn(move || receiver.iter().count());
         let mut sent = 0;
@@ -186,7 +186,7 @@ fn ready_and_then_try() {
     });
 }
 
-/// Each of two threads waits for the other, with all it has.
+/// Each of two threads waits for the other with all operations.
 #[test]
 fn two_that_look_for_each_other() {
     enter(|| {

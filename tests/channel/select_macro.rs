@@ -1,4 +1,4 @@
-//! `select!` and `select_biased!`: what can be written, and what it does.
+//! `select!` and `select_biased!`: their syntax and their behaviour.
 #![allow(
     unreachable_code,
     clippy::diverging_sub_expression,

@@ -8,7 +8,7 @@ use std::net::TcpStream;
 struct Client(BufReader<TcpStream>);
 
 impl Client {
-    /// One that has been welcomed, as `guestN`.
+    /// A client that has been welcomed, as `guestN`.
     fn new(server: &Server, number: u32) -> Client {
         let mut client = Client(BufReader::new(server.connect()));
         client.hears(&format!(
@@ -78,7 +78,7 @@ fn people_talk_in_rooms() {
     carla.say("/join kitchen");
     carla.hears("* this is kitchen");
     anna.hears("* guest3 has joined");
-    // Without a word, and in the middle of one.
+    // Before sending anything, and in the middle of a line.
     carla.0.get_mut().write_all(b"good").unwrap();
     drop(carla);
     anna.hears("<guest3> good");
@@ -105,14 +105,14 @@ fn a_slow_reader_blocks_no_other_and_is_told() {
     let text = "x".repeat(990);
     for number in 0..LINES {
         speaker.say(&format!("{number} {text}"));
-        // In step, so that the fast one misses nothing.
+        // In step, so that the fast client misses nothing.
         fast.hears(&format!("<guest3> {number} {text}"));
     }
     speaker.say("/quit");
     speaker.hears("");
     fast.hears("* guest3 has left");
 
-    // Now it reads, and what it heard and what it was told that it missed is all there was.
+    // Now it reads: the received messages and the reported number of missed ones add up to all.
     set_socket_recv_buffer_size(slow.0.get_ref(), 1 << 20).unwrap();
     let (mut heard, mut missed, mut next) = (0, 0, 0);
     while heard + missed < LINES + 1 {

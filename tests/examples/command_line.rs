@@ -44,7 +44,7 @@ fn misused(name: &str, args: &[&str]) -> Option<String> {
 #[test]
 fn help_is_an_answer() {
     for name in names() {
-        // Also behind other arguments, right or wrong.
+        // Also after other arguments, right or wrong.
         for args in [&["--help"][..], &["-h"], &["--wrong", "--help"]] {
             let Some(output) = run(&name, args) else {
                 continue;
@@ -193,7 +193,7 @@ fn the_echo_servers_echo() {
         let mut echoed = String::new();
         client.read_to_string(&mut echoed).unwrap();
         assert_eq!(echoed, "hello", "{name}");
-        // The statistics say so within a line or two.
+        // The statistics show it within a line or two.
         let mut server = server;
         while server.line() != "accepted 1 connections, echoed 5 bytes" {}
     }

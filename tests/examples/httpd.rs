@@ -1,5 +1,5 @@
-//! `httpd`: files, listings, what must not get out, conditions, ranges, pipelining, limits, the
-//! end.
+//! `httpd`: files, listings, files that must stay private, conditions, ranges, pipelining, limits,
+//! and shutdown.
 
 use super::program::{Folder, Server};
 use std::fs;
@@ -9,11 +9,11 @@ use std::os::unix::fs::symlink;
 use std::time::{Duration, UNIX_EPOCH};
 
 const TEXT: &str = "0123456789";
-/// When `digits.txt` was changed: with a fraction of a second, as files have.
+/// Modification time of `digits.txt`: with a fraction of a second, as files have.
 const CHANGED: Duration = Duration::from_millis(784_111_777_250);
 const CHANGED_TEXT: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
-/// A folder with something of everything, and a secret beside it.
+/// A folder with files of each kind, and a secret beside it.
 struct Site {
     server: Server,
     folder: Folder,
@@ -51,7 +51,7 @@ impl Site {
         Client(BufReader::new(self.server.connect()))
     }
 
-    /// One request, with header lines such as `Range: bytes=0-4`.
+    /// Sends one request, with header lines such as `Range: bytes=0-4`.
     fn get(&self, path: &str, headers: &[&str]) -> Reply {
         self.connect().get(path, headers)
     }
@@ -161,7 +161,7 @@ fn serves_files_and_listings() {
         (head.status, head.header("content-length")),
         (200, Some("10"))
     );
-    // Had the HEAD brought a body, this would not be the next reply.
+    // If the HEAD had a body, this would not be the next reply.
     assert_eq!(client.get("/nothing", &[]).status, 404);
     assert_eq!(client.get("/digits.txt/", &[]).status, 404);
 }
@@ -172,7 +172,7 @@ fn redirects_to_directories() {
     for (path, location) in [
         ("/sub%20dir", "/sub%20dir/"),
         ("/sub%20dir?a=b", "/sub%20dir/?a=b"),
-        // Never to an address that begins with two slashes: those name another host.
+        // Never to an address that begins with two slashes, which names another host.
         ("//sub%20dir", "/sub%20dir/"),
         ("/%2Fsub%20dir%2Fdeep", "/sub%20dir/deep/"),
     ] {
@@ -299,7 +299,7 @@ fn what_a_client_has_is_not_sent_again() {
     let before = "Sun, 06 Nov 1994 08:49:36 GMT";
     assert_eq!(status_with(format!("If-Modified-Since: {before}")), 200);
     assert_eq!(status_with("If-Modified-Since: yesterday".into()), 200);
-    // The tag says more than the date.
+    // The tag takes precedence over the date.
     let both = [
         &*format!("If-Modified-Since: {CHANGED_TEXT}"),
         "If-None-Match: \"x\"",
@@ -390,7 +390,7 @@ fn many_requests_at_once_and_in_pieces() {
     let mut client = site.connect();
     let one = request("GET", "/digits.txt", &[]);
     let other = request("GET", "/nothing", &[]);
-    // The half request at the end holds up none of the answers before it.
+    // The half request at the end delays none of the answers before it.
     let (half, rest) = one.split_at(20);
     client.send(&format!("{one}\r\n{other}{one}{half}"));
     let statuses = [(); 3].map(|()| client.reply(true).status);
@@ -441,7 +441,7 @@ fn what_is_no_request_is_refused() {
         (431, request("GET", "/", &["X: y"; 100])),
         (505, "GET / HTTP/3.0\r\n\r\n".to_owned()),
     ] {
-        // The answer arrives although there is more to be read than the server wants, and the
+        // The answer arrives although the client sends more than the server reads, and the
         // connection ends.
         let answer = site.server.ask(text + "\r\n");
         let begin = format!("HTTP/1.1 {status} ");
@@ -454,7 +454,7 @@ fn what_is_no_request_is_refused() {
 
 #[test]
 fn slow_clients_are_cut_off() {
-    // A request that comes whole is in time, and who is slow to begin with one only idles.
+    // A request that arrives whole is in time, and a client that begins late only idles.
     let limits = ["--head-timeout", "50", "--idle-timeout", "60000"];
     let Some(site) = Site::start(&limits) else {
         return;
@@ -465,7 +465,7 @@ fn slow_clients_are_cut_off() {
     }
     let mut client = site.connect();
     assert_eq!(client.get("/digits.txt", &[]).text(), TEXT);
-    // Who says nothing is told nothing.
+    // A client that sends nothing gets no answer.
     let limits = ["--head-timeout", "60000", "--idle-timeout", "50"];
     let Some(site) = Site::start(&limits) else {
         return;
@@ -491,7 +491,7 @@ fn a_byte_now_and_then_is_too_slow_too() {
         answer
     });
     client.send("GET /");
-    // Each byte comes well within the limit, the request does not.
+    // Each byte arrives well within the limit, the request does not.
     for _ in 0..10_000 {
         if told.is_finished() || client.0.get_mut().write_all(b"X").is_err() {
             break;
@@ -526,8 +526,7 @@ fn what_is_being_sent_is_sent_to_the_end() {
         .header("content-length")
         .map(str::to_owned);
     assert_eq!(length, Some(SIZE.to_string()));
-    // More than the system takes off the server's hands: it is in the middle when it is told to
-    // end.
+    // More than the system buffers: the server is in the middle of it when it is asked to stop.
     let Site { server, folder } = site;
     let ended = std::thread::spawn(move || server.interrupt());
     let mut body = vec![0; SIZE];

@@ -1,4 +1,4 @@
-//! An example as a child process, which is gone when its test is, however that ends.
+//! An example as a child process, which ends with its test, however that ends.
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-/// Only a broken example takes so long.
+/// Only a broken example takes this long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The example `name`. None under emulation when it was not built for that processor, which says
-/// so.
+/// Returns the path of the example `name`. `None` under emulation when it was not built for that
+/// processor, with a message.
 pub(crate) fn example(name: &str) -> Option<Command> {
     // target/debug/deps/examples-0123456789abcdef and target/debug/examples/NAME.
     let test = std::env::current_exe().unwrap();
@@ -33,7 +33,7 @@ pub(crate) fn example(name: &str) -> Option<Command> {
     Some(command)
 }
 
-/// Runs an example that ends by itself. One that does not is killed after `PATIENCE`.
+/// Runs an example that ends by itself, and kills it after `PATIENCE`.
 pub(crate) fn run(name: &str, args: &[&str]) -> Option<Output> {
     let mut command = example(name)?;
     command.args(args);
@@ -65,7 +65,7 @@ pub(crate) fn output_of(name: &str, args: &[&str]) -> Option<String> {
     Some(said)
 }
 
-/// An example that listens.
+/// A running example that listens.
 pub(crate) struct Server {
     child: Child,
     said: BufReader<ChildStdout>,
@@ -73,7 +73,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it, and waits until it says where it listens.
+    /// Starts it, and waits until it prints its address.
     pub(crate) fn start(name: &str, args: &[&str]) -> Option<Server> {
         let mut command = example(name)?;
         command.args(args).stdout(Stdio::piped());
@@ -95,7 +95,7 @@ impl Server {
 
     pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
-        // Tests send small pieces, and what answers them does so elsewhere: no waiting for
+        // Tests send small pieces, and the answers come from another process: do not wait for
         // acknowledgements.
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -103,7 +103,7 @@ impl Server {
         stream
     }
 
-    /// What comes back for `bytes` until the server ends the connection.
+    /// Returns the answer to `bytes` until the server ends the connection.
     pub(crate) fn ask(&self, bytes: impl AsRef<[u8]>) -> String {
         let mut stream = self.connect();
         stream.write_all(bytes.as_ref()).unwrap();
@@ -112,7 +112,7 @@ impl Server {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
-    /// The next line that the server prints.
+    /// Returns the next line that the server prints.
     pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
         let length = self.said.read_line(&mut line).unwrap();
@@ -120,7 +120,7 @@ impl Server {
         line.trim_end().to_owned()
     }
 
-    /// Ctrl-C. Gives what the server still had to say.
+    /// Sends Ctrl-C. Returns the remaining output of the server.
     pub(crate) fn interrupt(mut self) -> String {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, Signal::INT).unwrap();
@@ -138,7 +138,7 @@ impl Drop for Server {
     }
 }
 
-/// A child that is ended unless it was taken out.
+/// A child that is killed on drop, unless it was taken out.
 struct Guarded(Option<Child>);
 
 impl Drop for Guarded {
@@ -149,13 +149,13 @@ impl Drop for Guarded {
     }
 }
 
-/// Also for a child that has ended, or was waited for: then both calls do nothing.
+/// Also for a child that has ended, or was waited for: then both calls have no effect.
 fn end(child: &mut Child) {
     drop(child.kill());
     drop(child.wait());
 }
 
-/// A folder of a test's own, removed at its end.
+/// A temporary folder of one test, removed at its end.
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {

@@ -1,4 +1,4 @@
-//! `proxy`: both directions, half-close, time-outs, the limit, the statistics.
+//! `proxy`: both directions, half-close, timeouts, the limit, the statistics.
 
 use super::program::Server;
 use std::io::{Read, Write};
@@ -11,7 +11,7 @@ fn proxy(target: SocketAddr, options: &[&str]) -> Option<Server> {
     Server::start("proxy", &args)
 }
 
-/// A client, and what the proxy has connected it to.
+/// A client, and the server that the proxy has connected it to.
 fn pair(proxy: &Server, target: &TcpListener) -> (TcpStream, TcpStream) {
     let client = proxy.connect();
     let (server, _) = target.accept().unwrap();
@@ -42,7 +42,7 @@ fn passes_both_directions_and_their_ends() {
     pass(&client, &server, "there");
     pass(&server, &client, "and back");
 
-    // The end of one direction arrives, and the other goes on.
+    // The end of one direction arrives, and the other direction continues.
     client.shutdown(Shutdown::Write).unwrap();
     assert!(has_ended(&server));
     pass(&server, &client, "still here");
@@ -83,7 +83,7 @@ fn a_lot_at_once() {
         (&client).read_to_end(&mut received).unwrap();
         received
     });
-    // The echo ends when it sees the end of what it sends back.
+    // The echo ends when it sees the end of its input.
     drop(client);
     assert_eq!(echo.join().unwrap(), SIZE as u64);
     assert!(received == sent);

@@ -1,10 +1,10 @@
-//! `resp`: the protocol, the commands, expiry, pipelining, what is refused.
+//! `resp`: the protocol, the commands, expiry, pipelining, rejected input.
 
 use super::program::Server;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
-/// Sends commands typed as lines, and checks what comes back, line by line.
+/// Sends commands typed as lines, and checks the replies, line by line.
 struct Client(BufReader<TcpStream>);
 
 impl Client {
@@ -148,7 +148,7 @@ fn keys_expire() {
     ] {
         client.ask(command, reply);
     }
-    // Whether it was asked for or not, in the end it is gone.
+    // It disappears in the end, whether it was read or not.
     client.send("set c 1 px 1\r\n");
     assert_eq!(client.line(), "+OK");
     loop {
@@ -168,7 +168,7 @@ fn bytes_and_pipelines() {
     let mut client = Client::new(&server);
     client.send(b"*3\r\n$3\r\nSET\r\n$3\r\n\0\r\n\r\n$4\r\n\r\n\xFF\0\r\n");
     assert_eq!(client.line(), "+OK");
-    // A half command at the end does not hold up the replies before it.
+    // A half command at the end does not delay the replies before it.
     client.send(b"*2\r\n$3\r\nget\r\n$3\r\n\0\r\n\r\nincr n\r\n*0\r\n*2\r\n$4\r\nincr");
     let mut value = [0; 10];
     client.0.read_exact(&mut value).unwrap();
@@ -214,7 +214,7 @@ fn what_is_no_command_ends_the_connection() {
         let said = server.ask(sent);
         assert_eq!(said, format!("-ERR Protocol error: {complaint}\r\n"));
     }
-    // What came before is answered.
+    // Earlier commands are answered.
     let said = server.ask("ping\r\n*1\r\n$x\r\n");
     assert_eq!(
         said,
@@ -253,11 +253,11 @@ fn a_huge_pipeline_is_answered() {
         assert_eq!(client.line(), "$10000");
         assert!(client.line() == text);
     }
-    // It goes on as before.
+    // It continues as before.
     client.ask("ping", "+PONG");
 }
 
-/// As before, but the client never reads: it is cut off, and others do not notice.
+/// As before, but the client never reads: it is disconnected, and others are not affected.
 #[test]
 fn an_endless_pipeline_is_cut_off() {
     let Some(server) = Server::start("resp", &["127.0.0.1:0", "--workers", "1"]) else {

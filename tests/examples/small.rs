@@ -1,4 +1,4 @@
-//! The examples that run once and say what they did: `crawler`, `pulse`, `pingpong`, `sleepy`,
+//! The examples that run once and print their results: `crawler`, `pulse`, `pingpong`, `sleepy`,
 //! `delegation`, `ipc`.
 
 use super::program::output_of;

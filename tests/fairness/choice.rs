@@ -1,12 +1,12 @@
-//! Of several operations that are ready a select chooses each as often as any other, whatever lies
-//! around them.
+//! A select chooses each of several ready operations equally often, whatever operations are around
+//! them.
 
 use std::time::Duration;
 
 use rustlet::channel::{Receiver, Select, Sender, select, select_biased, unbounded};
 
-/// How often each of `hot` among `arms` channels is chosen in `rounds`, by `choose`, which names
-/// the chosen one.
+/// Counts how often each of `hot` among `arms` channels is chosen in `rounds`, by `choose`, which
+/// returns the chosen one.
 fn chosen(
     arms: usize,
     hot: &[usize],
@@ -48,7 +48,7 @@ fn list(receivers: &[Receiver<()>]) -> Select<'_> {
     list
 }
 
-/// Few arms, the most that are kept without an allocation, one more, many. Neighbours, neighbours
+/// A few arms, the most that fit without an allocation, one more, many. Neighbours, neighbours
 /// across the end, and others.
 const SETTINGS: [(usize, &[usize]); 7] = [
     (2, &[0, 1]),
@@ -135,7 +135,7 @@ fn the_macro_chooses_uniformly() {
     assert_uniform(&counts[1..4]);
 }
 
-/// Sending arms, and both kinds of one thread's select.
+/// Sending arms, and both kinds in one thread's select.
 #[test]
 fn sending_arms_are_chosen_as_often_as_receiving_ones() {
     let (sender, _kept) = unbounded();
@@ -157,7 +157,7 @@ fn sending_arms_are_chosen_as_often_as_receiving_ones() {
     assert_uniform(&counts);
 }
 
-/// What came while the thread slept is one of those that are ready when it looks.
+/// A message that arrived while the thread slept counts among those that are ready when it looks.
 #[test]
 fn what_is_ready_after_a_wait_is_chosen_uniformly() {
     crate::on_workers(1, || {
@@ -166,7 +166,7 @@ fn what_is_ready_after_a_wait_is_chosen_uniformly() {
         for _ in 0..3_000 {
             let theirs: Vec<_> = senders.clone();
             rustlet::thread::spawn_local(move || {
-                // The first wakes the select, which does not run before all have come.
+                // The first message wakes the select, which does not run before all have arrived.
                 for at in [0, 3, 4, 5] {
                     theirs[at].send(()).unwrap();
                 }
@@ -207,7 +207,7 @@ fn a_biased_select_keeps_its_order() {
     }
 }
 
-/// One receiver twice: a message that comes chooses either place.
+/// The same receiver twice: a message may choose either entry.
 #[test]
 fn two_arms_of_one_channel_are_chosen_alike() {
     crate::on_workers(1, || {

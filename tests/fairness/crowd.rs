@@ -1,4 +1,5 @@
-//! Many threads that wait for one thing beside another of their own: none is lost, whichever comes.
+//! Many threads that wait for one common thing and for another of their own: no wake-up is lost,
+//! whichever comes.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -7,7 +8,7 @@ use rustlet::channel::{Receiver, select, unbounded};
 use rustlet::sync::{Callback, broadcast, oneshot};
 use rustlet::{park, spawn, thread};
 
-/// What is common, and what makes it come.
+/// The common thing, and a way to make it ready.
 type Source = (Receiver<()>, Box<dyn FnOnce()>);
 
 thread_local! {
@@ -16,8 +17,8 @@ thread_local! {
 
 const THREADS: usize = 300;
 
-/// Every third thread leaves by its own channel and comes back; then the common thing comes for
-/// all.
+/// Every third thread leaves by its own channel and comes back; then the common thing becomes ready
+/// for all.
 fn all_are_told(make: fn() -> Source) {
     crate::on_workers(1, move || {
         let (common, come) = make();

@@ -1,4 +1,4 @@
-//! Items of the user do not change what `select!` means, whatever they are called.
+//! The user's items do not change the meaning of `select!`, whatever their names.
 
 /// Names that a binding in the macro could have: each would make a pattern of it, or another value.
 mod constants {
@@ -171,8 +171,7 @@ mod methods {
     }
 }
 
-/// The user's own variables, of the names that the macro's were, are seen by its expressions and
-/// bodies.
+/// The user's own variables with the macro's names are visible to its expressions and bodies.
 mod variables {
     #[test]
     fn a_variable_of_any_name() {

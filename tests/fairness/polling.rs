@@ -1,6 +1,6 @@
-//! Each public operation that a loop can be made of lets the other threads of the worker run, and a
-//! cancelled thread's loop of it ends. What is not here because it gives no way is listed in
-//! `arch-notes/scheduler.md`.
+//! Each public operation that can be called in a loop lets the other threads of the worker run, and
+//! a cancelled thread's loop of it ends. Operations that do not yield are missing here;
+//! `arch-notes/scheduler.md` lists them.
 
 use std::cell::Cell;
 use std::io::{Read as _, Write as _};
@@ -22,23 +22,24 @@ use rustlet::sync::{
 };
 use rustlet::{Cancelled, Runtime, coroutine, fs, park, spawn, thread, time};
 
-/// Whether a cancelled thread is unwound from the operation.
+/// Whether the operation unwinds a cancelled thread.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     /// It waits when it has to, so it may unwind at any time.
     Waits,
-    /// It only asks or tells, so it unwinds only when the thread has done little else for long.
+    /// It only queries or notifies, so it unwinds only when the thread has done little else for
+    /// long.
     Quiet,
 }
 use Kind::{Quiet, Waits};
 
-/// A case: its name, its kind, and what makes the operation.
+/// A case: its name, its kind, and a constructor of the operation.
 struct Case(&'static str, Kind, fn() -> Box<dyn FnMut()>);
 
 const HOUR: Duration = Duration::from_secs(3600);
 const ZERO: Duration = Duration::ZERO;
 
-/// A runtime of which other runtimes' threads ask.
+/// A runtime that threads of other runtimes query.
 fn other() -> &'static Runtime {
     static OTHER: StdOnceLock<Runtime> = StdOnceLock::new();
     OTHER.get_or_init(|| rustlet::Builder::new().workers(1).build().unwrap())
@@ -56,7 +57,7 @@ macro_rules! cases {
 }
 
 const THREADS: &[Case] = cases! {
-    // First: it takes longer the more threads there were.
+    // First, because it takes longer the more threads there were.
     Quiet "runtime::threads": {} rustlet::runtime::threads();
     Quiet "spawn": {} spawn(|| ());
     Quiet "spawn_local": {} thread::spawn_local(|| ());
@@ -293,7 +294,7 @@ const IO: &[Case] = cases! {
 };
 
 /// Runs `f` for each case on a worker of its own, and ends the process, with the name of the case,
-/// if one takes for ever.
+/// if one takes forever.
 fn for_each(cases: &[Case], f: impl Fn(&Case) + Sync) {
     let (now, is_now) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
@@ -316,7 +317,7 @@ fn for_each(cases: &[Case], f: impl Fn(&Case) + Sync) {
     }
 }
 
-/// Another thread of the worker, which has only to be run, runs.
+/// Another ready thread of the worker runs.
 fn lets_another_run(&Case(_, _, make): &Case) {
     let mut op = make();
     let has_run = Rc::new(Cell::new(false));
@@ -327,7 +328,7 @@ fn lets_another_run(&Case(_, _, make): &Case) {
     }
 }
 
-/// So many operations of a cancelled thread are unwound by none that is quiet.
+/// A quiet operation does not unwind a cancelled thread within this many calls.
 const SURELY_QUIET: usize = 2_000;
 
 /// A cancelled thread that does nothing else ends.
@@ -413,7 +414,7 @@ fn a_loop_that_asks_a_scoped_thread_gives_way() {
     });
 }
 
-/// A question is asked in destructors, too, where an unwinding would abort.
+/// A query is made in destructors, too, where an unwinding would abort.
 #[test]
 fn a_question_in_a_destructor_gives_way_and_does_not_unwind() {
     struct Asks(Mutex<u32>);
@@ -436,7 +437,7 @@ fn a_question_in_a_destructor_gives_way_and_does_not_unwind() {
     });
 }
 
-/// A loop under a time limit is ended by it.
+/// A time limit ends a loop of it.
 #[test]
 fn a_loop_of_questions_is_ended_by_a_time_limit() {
     crate::on_workers(1, || {
@@ -446,7 +447,7 @@ fn a_loop_of_questions_is_ended_by_a_time_limit() {
     });
 }
 
-/// A loop within one of our operations: neither end waits.
+/// A loop within one of the library's operations: neither end waits.
 #[test]
 fn an_endless_copy_gives_way() {
     struct Until(Rc<Cell<bool>>);

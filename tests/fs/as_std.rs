@@ -1,4 +1,4 @@
-//! What std's documentation promises of files and directories.
+//! The promises of std's documentation about files and directories.
 
 use super::fs::{self, DirBuilder, File, OpenOptions};
 use super::{enter, thread};
@@ -95,7 +95,7 @@ fn seeking() {
         assert_eq!(file.stream_position().unwrap(), 1);
         assert_eq!(number(file.seek(SeekFrom::Current(-2))), EINVAL);
         assert_eq!(number(file.seek(SeekFrom::Start(u64::MAX))), EINVAL);
-        // Past the end is fine; what lies between is zeros.
+        // Past the end is fine; the gap is zeros.
         assert_eq!(file.seek(SeekFrom::End(5)).unwrap(), 15);
         file.write_all(b"x").unwrap();
         file.rewind().unwrap();
@@ -281,7 +281,7 @@ fn several_threads_read_one_file() {
     enter(|| {
         let place = Place::new();
         let path = place.at("file");
-        // A call for each, which takes an emulator long.
+        // One call for each, which is slow in an emulator.
         let count = if crate::support::is_emulated() { 10_000 } else { 100_000 };
         let data: Vec<u8> = (0..count).flat_map(u32::to_le_bytes).collect();
         fs::write(&path, &data).unwrap();
@@ -390,7 +390,7 @@ fn listing_a_directory() {
     enter(|| {
         let place = Place::new();
         assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
-        // More than are read at once.
+        // More entries than one read returns.
         for number in 0..300 {
             std::fs::write(place.at(number.to_string()), "x").unwrap();
         }
@@ -475,10 +475,10 @@ fn files_that_the_system_makes_up() {
     });
 }
 
-/// What is closed behind its back says so.
+/// A file that was closed without its knowledge returns an error.
 #[test]
 fn a_closed_descriptor() {
-    // A number that nothing else in the process gets.
+    // A number that no other code in the process gets.
     const FAR: i32 = 900;
     enter(|| {
         // SAFETY: nothing has this number, and nothing gets it while the file has it.
@@ -506,7 +506,7 @@ fn conversions() {
         file.write_all(b"still").unwrap();
         let raw = file.into_raw_fd();
         assert_eq!(raw, number);
-        // SAFETY: it was given up a line ago.
+        // SAFETY: it was given up in the line above.
         let mut file = unsafe { File::from_raw_fd(raw) };
         file.rewind().unwrap();
         let mut text = String::new();
@@ -573,7 +573,7 @@ fn a_fifo_without_readers() {
         let place = Place::new();
         let path = place.at("fifo");
         crate::ours::make_fifo(&path);
-        // Opened for both, nobody waits.
+        // Opened for both, so that no end waits.
         let both = OpenOptions::new().read(true).write(true).open(&path).unwrap();
         let mut writer = OpenOptions::new().write(true).open(&path).unwrap();
         writer.write_all(b"z").unwrap();
@@ -589,7 +589,7 @@ fn a_fifo_without_readers() {
     });
 }
 
-/// An open file that is `O_NONBLOCK` does not wait.
+/// An open file with `O_NONBLOCK` does not wait.
 #[test]
 fn a_fifo_that_does_not_block() {
     enter(|| {
@@ -598,7 +598,7 @@ fn a_fifo_that_does_not_block() {
         crate::ours::make_fifo(&path);
         let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
         let mut reader = OpenOptions::new().read(true).custom_flags(flags).open(&path).unwrap();
-        // No writer yet: the end.
+        // No writer yet: end of file.
         assert_eq!(reader.read(&mut [0]).unwrap(), 0);
         let mut writer = OpenOptions::new().write(true).custom_flags(flags).open(&path).unwrap();
         assert_eq!(reader.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
@@ -611,7 +611,8 @@ fn a_fifo_that_does_not_block() {
         };
         assert_eq!(error.kind(), ErrorKind::WouldBlock);
         assert!(written > 0);
-        // Not to the end: a child that another test has just forked may have the other end, too.
+        // Does not read to the end: a child that another test has just forked may have the other
+        // end, too.
         reader.read_exact(&mut vec![0; written]).unwrap();
     });
 }

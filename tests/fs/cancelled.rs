@@ -1,4 +1,4 @@
-//! What a cancelled call leaves: nothing has happened, or it has come to its end and its caller
+//! The effect of a cancelled call: either it has had no effect, or it has completed and its caller
 //! knows.
 
 use crate::ours::make_fifo;
@@ -17,8 +17,8 @@ fn small() -> Runtime {
     builder.build().unwrap()
 }
 
-/// Calls `f` while the pool is busy, until a time limit has elapsed in its queue; then the pool
-/// goes on.
+/// Calls `f` while the pool is busy, until a time limit has elapsed in its queue; then frees the
+/// pool.
 fn given_up_in_the_queue<T: std::fmt::Debug>(runtime: &Runtime, f: impl FnOnce() -> T) {
     let (open, gate) = mpsc::channel::<()>();
     let (tell, told) = rustlet::channel::bounded(1);
@@ -52,7 +52,7 @@ fn reads_skip_nothing() {
         let mut file = File::open(&path).unwrap();
         let mut all = Vec::new();
         for round in 0.. {
-            // What is not in the page cache is read on the pool.
+            // Data outside the page cache is read on the pool.
             let _hint = rustix::fs::fadvise(&cached, 0, None, rustix::fs::Advice::DontNeed);
             let mut piece = [0; 4096];
             match timeout(limit(round), || file.read(&mut piece)) {
@@ -84,7 +84,7 @@ fn all_that_was_read_is_in_the_vector() {
     });
 }
 
-/// Limits that elapse between, or in, the trips that a long file takes.
+/// Limits that elapse between, or in, the calls that a long file takes.
 #[test]
 fn a_long_file_is_read_on_where_it_was_left() {
     let place = Place::new();
@@ -106,7 +106,7 @@ fn a_long_file_is_read_on_where_it_was_left() {
         let mut file = File::open(&path).unwrap();
         let mut all = String::new();
         for round in 1.. {
-            // It begins anew each time, so each time it has longer.
+            // It restarts each time, so each time it gets longer.
             if let Ok(result) = timeout(limit(round) * round as u32, || {
                 file.read_to_string(&mut all)
             }) {
@@ -135,8 +135,8 @@ fn a_directory_is_listed_whole() {
     });
 }
 
-/// What changes something is made whole or not at all, and the caller knows which: a limit that has
-/// elapsed means that it was not made.
+/// A call that changes something completes or has no effect, and the caller knows which: a limit
+/// that has elapsed means that it had no effect.
 #[test]
 fn what_has_elapsed_has_not_happened() {
     type Call = fn(&Path) -> std::io::Result<()>;
@@ -192,7 +192,7 @@ fn what_has_elapsed_has_not_happened() {
                 std::fs::write(&path, "content").unwrap();
                 std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
                 let result = timeout(limit(round), || call(&path));
-                // The pool has one thread: it has ended what it had begun.
+                // The pool has one thread: it has completed its started call.
                 unblock(|| ());
                 match result {
                     Ok(result) => assert!(result.is_ok() && !is_untouched(&path), "{what}"),
@@ -228,7 +228,7 @@ fn what_has_elapsed_has_not_changed_the_open_file() {
     });
 }
 
-/// A lock that a handle has is not lost to a question for a stronger one that was given up.
+/// A handle keeps its lock when it gives up a request for a stronger one.
 #[test]
 fn a_lock_stays_what_it_was() {
     let place = Place::new();
@@ -248,8 +248,8 @@ fn a_lock_stays_what_it_was() {
     });
 }
 
-/// Opens of FIFOs are given up: nobody is left that a writer could take for a reader, and no thread
-/// of the pool is held.
+/// Opens of FIFOs are given up: no open end remains that a writer could take for a reader, and no
+/// thread of the pool is held.
 #[test]
 fn an_open_of_a_fifo_leaves_nobody_behind() {
     let place = Place::new();
@@ -290,8 +290,8 @@ fn an_open_of_a_fifo_leaves_nobody_behind() {
     });
 }
 
-/// Both ends are opened by green threads, in either order, and what the writer wrote and closed is
-/// read.
+/// Green threads open both ends, in either order, and the data that the writer wrote before closing
+/// is read.
 #[test]
 fn the_ends_of_a_fifo_meet() {
     let place = Place::new();
@@ -317,7 +317,7 @@ fn the_ends_of_a_fifo_meet() {
             assert_eq!(reader.join().unwrap(), "through");
             writer.join().unwrap();
         }
-        // A writer that says nothing is enough for a reader to be opened.
+        // A writer that sends nothing is enough for opening a reader.
         let theirs = path.clone();
         let reader = spawn_local(move || File::open(theirs).unwrap());
         let writer = File::create(&path).unwrap();
@@ -327,7 +327,8 @@ fn the_ends_of_a_fifo_meet() {
     });
 }
 
-/// A pipe that takes a part of a write: its caller is cancelled, and knows how much.
+/// A pipe that takes a part of a write: its caller is cancelled, and knows how many bytes were
+/// written.
 #[test]
 fn a_cancelled_write_tells_what_was_written() {
     small().run(|| {

@@ -1,4 +1,4 @@
-//! Files that are on no disk: terminals, and what Linux calls anonymous inodes.
+//! Files that are on no disk: terminals, and Linux's anonymous inodes.
 
 use crate::place::Place;
 use rustlet::fs::{self, File};
@@ -13,7 +13,7 @@ fn small() -> Runtime {
     builder.build().unwrap()
 }
 
-/// Reads are given up, and hold nothing; what comes then is read.
+/// Reads are given up without holding anything; later data is read.
 #[cfg(target_os = "linux")]
 fn given_up_reads_take_nothing(fd: OwnedFd, mut trigger: impl FnMut()) {
     let mut file = File::from(fd);
@@ -59,7 +59,7 @@ fn events_that_are_read_as_files() {
     });
 }
 
-/// It knows no read that does not wait.
+/// It has no read that does not wait.
 #[cfg(target_os = "linux")]
 #[test]
 fn changes_of_a_directory() {
@@ -75,7 +75,7 @@ fn changes_of_a_directory() {
         };
         given_up_reads_take_nothing(changes.try_clone().unwrap(), &mut make);
 
-        // Two handles wait for one event. The other one waits on, and blocks nobody.
+        // Two handles wait for one event. The other one continues to wait, and blocks no thread.
         let one = File::from(changes);
         let other = one.try_clone().unwrap();
         let mut threads = [one, other].map(|mut file| {
@@ -112,7 +112,7 @@ fn changes_of_a_directory() {
     });
 }
 
-/// What cannot be read says so at once, as with std.
+/// A file that cannot be read returns the error at once, as with std.
 #[cfg(target_os = "linux")]
 #[test]
 fn what_has_nothing_to_read() {
@@ -130,7 +130,7 @@ fn what_has_nothing_to_read() {
             let error = File::from(fd).read(&mut [0; 8]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
         }
-        // Too little room; the next read is as if nothing had been.
+        // Too little room; the next read is not affected.
         let mut event = File::from(eventfd(5, EventfdFlags::CLOEXEC).unwrap());
         let error = event.read(&mut [0; 4]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
@@ -138,7 +138,7 @@ fn what_has_nothing_to_read() {
         assert_eq!(event.read(&mut number).unwrap(), 8);
         assert_eq!(u64::from_ne_bytes(number), 5);
         timeout(Duration::from_millis(1), || event.read(&mut number)).unwrap_err();
-        // And one that does not block.
+        // And a file that does not block.
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
         let mut event = File::from(eventfd(0, flags).unwrap());
         let error = event.read(&mut number).unwrap_err();
@@ -147,7 +147,7 @@ fn what_has_nothing_to_read() {
 }
 
 /// With a limit around it, a call may wait for its file first: on an OS thread always, on a green
-/// thread where the system knows no `preadv2` and `pwritev2`. A file that refuses the call is never
+/// thread where the system has no `preadv2` and `pwritev2`. A file that refuses the call is never
 /// ready for it.
 #[cfg(target_os = "linux")]
 #[test]
@@ -186,7 +186,7 @@ fn what_can_never_be_read_or_written_fails_at_once_under_a_limit() {
     }
 }
 
-/// A terminal without echo, and who types at it.
+/// A terminal without echo, and its typing end.
 pub(crate) fn terminal() -> (std::fs::File, OwnedFd) {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
@@ -195,8 +195,8 @@ pub(crate) fn terminal() -> (std::fs::File, OwnedFd) {
     let name = ptsname(&master, Vec::new()).unwrap();
     let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY | rustix::fs::OFlags::CLOEXEC;
     let slave = rustix::fs::open(name, flags, rustix::fs::Mode::empty()).unwrap();
-    // Not `rustix::termios`, which asks with the ioctl `TCGETS2` and takes no `ENOSYS` for an
-    // answer: QEMU's user mode (7.2) does not know it.
+    // Not `rustix::termios`, which uses the ioctl `TCGETS2` and does not handle `ENOSYS`: QEMU's
+    // user mode (7.2) does not implement it.
     let stdin = slave.try_clone().unwrap();
     let status = Command::new("stty").arg("-echo").stdin(stdin).status();
     assert!(status.unwrap().success());
@@ -227,7 +227,7 @@ fn lines_of_a_terminal_come_once() {
                 break;
             }
             if number == 250 {
-                // What one handle was too late for is there for its clone.
+                // Bytes that one handle missed are there for its clone.
                 file = file.try_clone().unwrap();
             }
         }
@@ -235,8 +235,7 @@ fn lines_of_a_terminal_come_once() {
     });
 }
 
-/// Nobody reads what is written to a terminal. A limit holds all the same, and each byte comes
-/// once.
+/// The output of a terminal is not read. A limit holds all the same, and each byte arrives once.
 #[test]
 fn a_terminal_that_takes_nothing() {
     let (mut master, slave) = terminal();

@@ -1,5 +1,5 @@
-//! What std's files do not have: workers that go on, cancellation, locks in the oldest Rust that we
-//! support.
+//! Features beyond std's files: workers that continue, cancellation, locks with the oldest
+//! supported Rust.
 
 use crate::place::Place;
 use rustlet::fs::{self, File, OpenOptions, TryLockError};
@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 
-/// std has no call for it that is stable.
+/// std has no stable call for it.
 pub(crate) fn make_fifo(path: &Path) {
     #[cfg(not(target_vendor = "apple"))]
     {
@@ -27,8 +27,8 @@ pub(crate) fn make_fifo(path: &Path) {
 }
 
 /// Runs `f` on the only worker, with a second green thread that counts steps: it must be able to
-/// count to `steps` before `f` has ended, and `release` then lets `f` end; what it gives lives
-/// until then.
+/// count to `steps` before `f` has ended, and `release` then lets `f` end; the result of `release`
+/// lives until then.
 fn while_others_step<R: Send>(
     f: impl FnOnce() + Send + 'static,
     release: impl FnOnce() -> R + Send,
@@ -49,7 +49,7 @@ fn a_reader_of_a_fifo_holds_up_nobody() {
     let place = Place::new();
     let path = place.at("fifo");
     make_fifo(&path);
-    // Neither end waits in `open`, because this one is both.
+    // Neither end waits in `open`, because this handle is both.
     let mut end = std::fs::File::options()
         .read(true)
         .write(true)
@@ -89,7 +89,7 @@ fn a_writer_of_a_full_fifo_holds_up_nobody() {
                 .unwrap()
         },
         move || {
-            // From an OS thread, since it blocks until all has been written.
+            // From an OS thread, because it blocks until all has been written.
             drop(std::thread::spawn(move || {
                 end.read_exact(&mut [0; SIZE]).unwrap()
             }));
@@ -141,7 +141,7 @@ fn many_fifos_wait_with_a_pool_of_one() {
         while runtime.metrics().blocking_queued > 0 {
             yield_now();
         }
-        // The pool serves others meanwhile.
+        // Meanwhile the pool serves other calls.
         fs::write(place.at("file"), "x").unwrap();
         for (number, end) in ends.iter_mut().enumerate() {
             end.write_all(&[number as u8]).unwrap();
@@ -173,7 +173,7 @@ fn a_cancelled_reader_of_a_fifo_unwinds() {
     });
 }
 
-/// A buffered writer that is dropped because its thread is cancelled still gets its data onto the
+/// A buffered writer that is dropped because its thread is cancelled still writes its data to the
 /// disk.
 #[test]
 fn a_cancelled_threads_buffer_is_flushed() {
@@ -198,7 +198,7 @@ fn a_cancelled_threads_buffer_is_flushed() {
     assert_eq!(std::fs::read(path).unwrap(), b"saved");
 }
 
-/// A file that is used by several at once, and let go in the middle.
+/// A file that several threads use at once, some of which are cancelled.
 #[test]
 fn cancelled_operations_leave_files_whole() {
     let place = Place::new();
@@ -222,7 +222,7 @@ fn cancelled_operations_leave_files_whole() {
             }
             threads.iter().for_each(rustlet::JoinHandle::cancel);
             threads.into_iter().for_each(|thread| drop(thread.join()));
-            // Where the position is, nobody knows: one of them may still be at it.
+            // The position is unknown: one of them may still be using it.
             let mut all = vec![0; 100_000];
             second.read_exact_at(&mut all, 0).unwrap();
             assert!(all.len() >= 100_000 && all.iter().all(|byte| *byte == b'x'));
@@ -320,7 +320,7 @@ fn they_describe_themselves_as_std_does() {
     assert!(text.ends_with(&format!("{reader:?}")), "{text}");
 }
 
-/// The pool has one thread, which the owner of the lock needs: who waits must not have it.
+/// The pool has one thread, which the owner of the lock needs: a waiter must not occupy it.
 #[test]
 fn waiting_for_a_lock_leaves_the_pool_to_its_owner() {
     let place = Place::new();
@@ -373,7 +373,7 @@ fn a_lock_that_is_waited_for_in_vain_is_not_taken() {
             if waiter.join().is_ok() {
                 other.unlock().unwrap();
             }
-            // At last: what was got for him is given back, on the pool.
+            // Finally the lock that was acquired for the cancelled waiter is released, on the pool.
             owner.lock().unwrap();
             owner.unlock().unwrap();
         }
@@ -410,7 +410,7 @@ fn a_full_disk() {
 
 #[test]
 fn a_terminal() {
-    // `script` gives the child a terminal; what it writes there comes back to us.
+    // `script` gives the child a terminal; its output there comes back to this test.
     let name = "ours::a_terminal";
     if std::env::var_os("RUSTLET_TEST_CHILD").is_some_and(|test| test == name) {
         Builder::new().workers(1).build().unwrap().run(|| {
@@ -465,7 +465,7 @@ fn a_terminal() {
     assert!(child.wait().unwrap().success());
 }
 
-/// Threads that do whatever files can do, and are cancelled wherever they are.
+/// Threads that use all operations on files, and are cancelled at any point.
 #[test]
 fn random_operations_and_cancellations() {
     let place = Place::new();
@@ -531,7 +531,7 @@ fn random_operations_and_cancellations() {
                     yield_now();
                 }
             }
-            // Readers of the FIFO may wait for ever. The others end with the runtime.
+            // Readers of the FIFO may wait forever. The others end with the runtime.
             let half = threads.len() / 2;
             for thread in threads.drain(..half) {
                 thread.cancel();

@@ -1,9 +1,9 @@
-//! A fresh directory for one test, removed with all that is in it when the test ends.
+//! A temporary directory for one test, removed with its content when the test ends.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The directory. Not of the module under test: std makes and removes it.
+/// The directory. It does not use the module under test: std makes and removes it.
 pub(crate) struct Place(PathBuf);
 
 impl Place {
@@ -16,7 +16,7 @@ impl Place {
         Place(path)
     }
 
-    /// The path of something in it.
+    /// Returns the path of an entry in it.
     pub(crate) fn at(&self, name: impl AsRef<Path>) -> PathBuf {
         self.0.join(name)
     }

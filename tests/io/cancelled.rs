@@ -1,5 +1,4 @@
-//! What cancelled threads leave on the standard streams, and what there is to wait with when no
-//! descriptor is left.
+//! The state of the standard streams after cancelled threads, and waits when no descriptor is left.
 
 use crate::child::{MARK, command, finish, is_child, start};
 use crate::support::{on_one_worker, until_one_waits_in};
@@ -105,7 +104,7 @@ fn a_long_line_comes_whole() {
     }
 }
 
-/// The process ends although nobody reads what a cancelled thread has left.
+/// The process ends although the remaining output of a cancelled thread is never read.
 #[test]
 fn the_end_of_the_process_does_not_wait_for_what_is_left() {
     let name = "cancelled::the_end_of_the_process_does_not_wait_for_what_is_left";
@@ -127,7 +126,7 @@ fn the_end_of_the_process_does_not_wait_for_what_is_left() {
     assert!(child.wait().unwrap().success());
 }
 
-/// What a cancelled reader of standard input was given by then is there for the next.
+/// The bytes that a cancelled reader of standard input had received are there for the next reader.
 #[test]
 fn a_piece_of_a_line_is_kept() {
     let name = "cancelled::a_piece_of_a_line_is_kept";
@@ -192,7 +191,7 @@ fn a_piece_of_a_line_is_kept() {
     assert_eq!(begun, 6);
 }
 
-/// At the limit of open files everything that waits for a descriptor waits as before.
+/// At the limit of open files every wait for a descriptor works as before.
 #[test]
 fn no_descriptor_is_needed_to_wait() {
     use rustix::process::{Resource, Rlimit, setrlimit};
@@ -240,7 +239,7 @@ fn no_descriptor_is_needed_to_wait() {
                 line
             });
             until_one_waits_in("readiness of a descriptor");
-            // More than fits into the pipe; the parent reads it when it hears of it.
+            // More than fits into the pipe; the parent reads it when it is notified.
             let printer = spawn_local(|| {
                 for _ in 0..300 {
                     writeln!(stdout(), "{MARK}{}", "x".repeat(1000)).unwrap();

@@ -3,15 +3,15 @@
 use std::process::{Child, Command, Stdio};
 
 const IN_CHILD: &str = "RUSTLET_TEST_CHILD";
-/// What the child writes begins with this, to tell it from what the test harness writes.
+/// Prefix of the child's output, to tell it from that of the test harness.
 pub(crate) const MARK: &str = "> ";
 
-/// In the child: true.
+/// Returns true in the child.
 pub(crate) fn is_child(name: &str) -> bool {
     std::env::var_os(IN_CHILD).is_some_and(|test| test == name)
 }
 
-/// The child, not started yet.
+/// Builds the child, without starting it.
 pub(crate) fn command(name: &str) -> Command {
     let mut command = crate::support::this_program();
     command
@@ -28,14 +28,14 @@ pub(crate) fn start(name: &str) -> Child {
     command(name).spawn().expect("a child process")
 }
 
-/// What the child has written, line by line, without what is not its own.
+/// Returns the child's output, line by line, without that of the harness.
 pub(crate) fn lines(output: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(output);
     let own = text.lines().filter_map(|line| line.split_once(MARK));
     own.map(|(_, line)| line.to_owned()).collect()
 }
 
-/// Waits for the child, which must end well.
+/// Waits for the child, which must succeed.
 #[track_caller]
 pub(crate) fn finish(child: Child) -> Vec<String> {
     let output = child.wait_with_output().expect("a child process");

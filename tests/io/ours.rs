@@ -1,4 +1,4 @@
-//! What std's streams do not have: workers that go on, cancellation, flags that stay as they are.
+//! Features beyond std's streams: workers that continue, cancellation, flags that stay unchanged.
 
 use crate::child::{command, finish, is_child, start};
 use crate::support::competing::is_nonblocking;
@@ -78,7 +78,7 @@ fn waiting_for_standard_input_holds_up_nobody() {
                 line
             });
             until_one_waits_in("read");
-            // A second one waits for the lock, and is let go.
+            // A second one waits for the lock, and is released.
             let second = spawn_local(|| drop(stdin().lock()));
             until_one_waits_in("Mutex::lock");
             second.cancel();
@@ -127,7 +127,7 @@ fn a_cancelled_reader_of_standard_input_gives_the_lock_back() {
     finish(child);
 }
 
-/// Nobody reads the child's output until it says, on stderr, that its other threads go on.
+/// The child's output is not read until it reports, on stderr, that its other threads continue.
 #[test]
 fn output_that_nobody_reads_holds_up_nobody() {
     let name = "ours::output_that_nobody_reads_holds_up_nobody";
@@ -152,8 +152,8 @@ fn output_that_nobody_reads_holds_up_nobody() {
     assert_eq!(finish(child).len(), 5000);
 }
 
-/// A green thread is cancelled in the middle of a line that the pipe does not take; what is in the
-/// buffer stays in order.
+/// A green thread is cancelled in the middle of a line that the pipe does not take; the buffered
+/// bytes stay in order.
 #[test]
 fn a_cancelled_writer_leaves_the_buffer_whole() {
     let name = "ours::a_cancelled_writer_leaves_the_buffer_whole";
@@ -184,7 +184,7 @@ fn a_cancelled_writer_leaves_the_buffer_whole() {
     );
 }
 
-/// The child's input is made `O_NONBLOCK` by another program that shares it, as some do.
+/// Another program that shares the child's input makes it `O_NONBLOCK`, as some do.
 #[test]
 fn a_shared_descriptor_that_others_change() {
     let name = "ours::a_shared_descriptor_that_others_change";
@@ -211,7 +211,7 @@ fn a_shared_descriptor_that_others_change() {
     finish(child);
 }
 
-/// What `print!` and ours write comes out line by line, in order.
+/// The output of std's `print!` and of rustlet's comes out line by line, in order.
 #[test]
 fn lines_of_both_crates_keep_their_order() {
     let name = "ours::lines_of_both_crates_keep_their_order";

@@ -54,7 +54,7 @@ fn more_than_fits() {
         let data: Vec<u8> = (0..3_000_000u32).map(|n| (n % 253) as u8).collect();
         let expected = data.clone();
         let other = thread::spawn(move || {
-            // One call takes it all, as it does for std.
+            // One call takes everything, as in std.
             assert_eq!(writer.write(&data[..1_000_000]).unwrap(), 1_000_000);
             let halves = [&data[1_000_000..1_000_001], &data[1_000_001..]].map(IoSlice::new);
             assert_eq!(writer.write_vectored(&halves).unwrap(), 2_000_000);
@@ -79,8 +79,8 @@ fn several_buffers() {
     });
 }
 
-/// What writing fails with in the end: a child that another test has just forked may have the other
-/// end, for a moment.
+/// Returns the error that writing ends with: a child that another test has just forked may have the
+/// other end, for a moment.
 fn until_error(writer: &mut impl Write) -> ErrorKind {
     loop {
         if let Err(error) = writer.write(b"x") {
@@ -106,7 +106,7 @@ fn ends_that_are_gone() {
     });
 }
 
-/// A writer that waits is told when the last reader goes, and a reader when the last writer does.
+/// A waiting writer is woken when the last reader is dropped, and a reader when the last writer is.
 #[test]
 fn ends_that_go_while_the_other_waits() {
     enter(|| {
@@ -192,10 +192,10 @@ fn copying() {
     });
 }
 
-/// std's `copy` does without a buffer of its own where an end has one.
+/// std's `copy` needs no buffer of its own where an end has one.
 #[test]
 fn copying_uses_the_memory_of_an_end() {
-    /// Notes the largest piece.
+    /// Records the largest piece.
     struct Largest(usize);
     impl Write for Largest {
         fn write(&mut self, buf: &[u8]) -> io::Result<usize> {

@@ -1,4 +1,4 @@
-//! The standard streams, in children: what std's do.
+//! The standard streams, in children: they behave as std's.
 
 use super::io::{self, BufRead, IsTerminal, Read, Write, stderr, stdin, stdout};
 use super::{NAME, enter, thread};
@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::process::Stdio;
 
-/// The name of the test `test` here.
+/// Returns the name of the test `test` here.
 fn named(test: &str) -> String {
     format!("{NAME}::standard::{test}")
 }
@@ -44,7 +44,7 @@ fn lines_go_through() {
             drop(locked);
             for line in stdin().lines() {
                 write!(out, "> line ").unwrap();
-                // The lock is this thread's already.
+                // This thread already holds the lock.
                 writeln!(stdout(), "{}", line.unwrap()).unwrap();
             }
             drop(out);
@@ -62,7 +62,7 @@ fn lines_go_through() {
     );
 }
 
-/// Questions and answers: each side waits for the other.
+/// Requests and answers: each side waits for the other.
 #[test]
 fn a_dialogue() {
     let name = named("a_dialogue");
@@ -100,7 +100,7 @@ fn what_is_buffered_is_written_at_the_end() {
     assert_eq!(finish(start(&name)), ["no line yet"]);
 }
 
-/// The process ends in the middle of a green thread, which holds the lock.
+/// The process ends in the middle of a green thread that holds the lock.
 #[test]
 fn exit_inside_with_the_lock_held() {
     let name = named("exit_inside_with_the_lock_held");
@@ -173,7 +173,7 @@ fn several_buffers_at_once() {
     assert_eq!(finish(start(&name)), ["one", "two", "three"]);
 }
 
-/// Lines of several threads are not mixed, and all arrive, however slowly they are read.
+/// Lines of several threads are not mixed, and all arrive, however slow the reader is.
 #[test]
 fn many_writers() {
     let name = named("many_writers");
@@ -224,7 +224,7 @@ fn streams_that_are_files() {
     let written = std::fs::File::create(&out).unwrap();
     assert!(command(&name).stdin(file()).stdout(written).status().unwrap().success());
     assert_eq!(lines(&std::fs::read(&out).unwrap()), ["from a file", "end"]);
-    // And nothing at all.
+    // And without any input.
     assert!(command(&name).stdin(Stdio::null()).stdout(Stdio::null()).status().unwrap().success());
     std::fs::remove_file(path).unwrap();
     std::fs::remove_file(out).unwrap();
@@ -235,8 +235,9 @@ fn streams_that_are_closed() {
     let name = named("streams_that_are_closed");
     if is_child(&name) {
         return enter(|| {
-            // Its own doing, since std's start puts `/dev/null` where nothing is.
-            // SAFETY: nothing else in this process uses them from here on but what is tested.
+            // Closed by the child itself, because std's start-up puts `/dev/null` where a stream is
+            // missing.
+            // SAFETY: from here on only the tested code uses them in this process.
             unsafe { close_both() };
             assert_eq!(stdin().read(&mut [0]).unwrap(), 0);
             stdout().write_all(b"nobody hears\n").unwrap();
@@ -252,15 +253,15 @@ fn streams_that_are_closed() {
 ///
 /// # Safety
 ///
-/// Nobody relies on them.
+/// No other code relies on them.
 unsafe fn close_both() {
     for number in [0, 1] {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller's promise.
         drop(unsafe { <std::os::fd::OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(number) });
     }
 }
 
-/// A reader that goes away is an error, not a signal.
+/// A reader that disappears is an error, not a signal.
 #[test]
 fn a_reader_that_goes_away() {
     let name = named("a_reader_that_goes_away");

@@ -1,4 +1,4 @@
-//! What std has: the same source against std's keys and ours.
+//! std's API: the same source against std's keys and rustlet's.
 
 use super::{enter, thread};
 use std::cell::{Cell, RefCell};
@@ -127,7 +127,7 @@ fn a_destructor_may_use_other_keys() {
     }
     impl Drop for User {
         fn drop(&mut self) {
-            // One that exists already may have been destroyed before this; a new one is made.
+            // An existing one may have been destroyed before this; a new one is made.
             let older = OLDER.try_with(|other| other.0.take()).unwrap_or_default();
             let younger = YOUNGER.with(|other| other.0.take());
             if let Some(sender) = self.0.take() {
@@ -172,7 +172,8 @@ fn what_a_destructor_makes_is_destroyed() {
     });
 }
 
-/// As std says: `try_with` gives an error while the key's own destructor runs, and afterwards.
+/// As std documents: `try_with` returns an error while the key's own destructor runs, and
+/// afterwards.
 #[test]
 fn a_key_in_its_own_destructor_is_an_error() {
     struct Own(RefCell<Option<Sender<Result<(), thread::AccessError>>>>);
@@ -198,7 +199,7 @@ fn a_key_in_its_own_destructor_is_an_error() {
     });
 }
 
-/// Two keys whose destructors use each other: whichever is destroyed first is an error for the
+/// Two keys whose destructors use each other: the one that is destroyed first is an error for the
 /// other.
 #[test]
 fn a_key_that_was_destroyed_stays_destroyed() {
@@ -384,7 +385,7 @@ mod forms {
     use super::thread;
 
     thread::thread_local! {
-        /// Documented, and seen elsewhere.
+        /// Documented, and visible elsewhere.
         pub(super) static SEEN: u8 = 1;
         #[allow(dead_code, reason = "an attribute of a key")]
         static UNSEEN: u8 = const { 2 };
@@ -444,8 +445,9 @@ fn traits_are_those_of_std() {
     });
 }
 
-/// In the order in which std destroys them: a value is registered when its initialiser has
-/// returned, and goes before those that were registered earlier. What a destructor makes goes next.
+/// Values are destroyed in the order in which std destroys them: a value is registered when its
+/// initialiser has returned, and is destroyed before those that were registered earlier. A value
+/// that a destructor makes is destroyed next.
 #[test]
 fn the_order_of_destruction() {
     struct Note(&'static str, Sender<&'static str>);
@@ -456,7 +458,7 @@ fn the_order_of_destruction() {
                 let late = Note("late", self.1.clone());
                 assert!(LATE.try_with(|key| *key.borrow_mut() = Some(late)).is_ok());
             }
-            // Those that have gone stay gone.
+            // Destroyed ones stay destroyed.
             assert_eq!(OUTER.try_with(|_| ()).is_err(), self.0 != "first");
         }
     }

@@ -1,5 +1,5 @@
-//! A value that is borrowed by a coroutine of another crate, which may outlive the thread whose
-//! value it is: the value is leaked.
+//! A value that is borrowed by a coroutine of another crate, which may outlive the thread that owns
+//! the value: the value is leaked.
 
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 use rustlet::{spawn_local, yield_now};
@@ -11,12 +11,12 @@ type Co = Coroutine<(), (), u64>;
 type Pause = Yielder<(), ()>;
 
 thread_local! {
-    /// A coroutine is not `Send`, but its OS thread stays: so it goes from one green thread to the
-    /// next.
+    /// A coroutine is not `Send`, but its OS thread stays the same: so it moves from one green
+    /// thread to the next.
     static KEPT: RefCell<Option<Co>> = const { RefCell::new(None) };
 }
 
-/// Overwritten when it is dropped, so that a use after that shows without a sanitizer, too.
+/// Overwritten when it is dropped, so that a later use shows without a sanitizer, too.
 struct Data {
     numbers: Vec<u64>,
     drops: &'static AtomicUsize,
@@ -42,14 +42,14 @@ impl Drop for Data {
     }
 }
 
-/// Runs the coroutine up to its pause, and keeps it.
+/// Runs the coroutine up to its pause, and stores it.
 fn begin(f: impl FnOnce(&Pause) -> u64 + 'static) {
     let mut co = Co::new(|pause, ()| f(pause));
     assert!(matches!(co.resume(()), CoroutineResult::Yield(())));
     KEPT.set(Some(co));
 }
 
-/// Runs the one that was kept to its end.
+/// Runs the stored coroutine to its end.
 fn end() -> u64 {
     let mut co = KEPT.take().unwrap();
     match co.resume(()) {
@@ -81,7 +81,7 @@ fn the_borrower_ends_in_another_green_thread() {
         assert_eq!(DROPS.load(Ordering::SeqCst), 0);
         assert_eq!(in_a_green_thread(end), SUM);
         assert_eq!(DROPS.load(Ordering::SeqCst), 0);
-        // One that is borrowed no more is dropped.
+        // A value that is no longer borrowed is dropped.
         in_a_green_thread(|| {
             begin(|pause| {
                 DATA.with(Data::sum);
@@ -133,7 +133,7 @@ fn borrows_are_counted() {
     });
 }
 
-/// The coroutine begins to make the value in one green thread, and has made it in another: there it
+/// The coroutine begins to make the value in one green thread, and has made it in another, where it
 /// is kept.
 #[test]
 fn the_initialiser_pauses() {
@@ -168,7 +168,7 @@ fn the_initialiser_pauses() {
         });
         in_a_green_thread(|| {
             DATA.with(|before| {
-                // Takes the place of a value that is borrowed.
+                // Replaces a value that is borrowed.
                 assert_eq!(end(), SUM);
                 assert_eq!(DATA.with(Data::sum), SUM);
                 yield_now();
@@ -179,7 +179,7 @@ fn the_initialiser_pauses() {
     });
 }
 
-/// The same on an OS thread, whose own destructors of `std::thread_local!` end the coroutine.
+/// The same on an OS thread, whose `std::thread_local!` destructors end the coroutine.
 #[test]
 fn the_borrower_outlives_its_os_thread_s_value() {
     static DROPS: AtomicUsize = AtomicUsize::new(0);

@@ -1,4 +1,4 @@
-//! Keys and what only green threads can do: waits in initialisers and destructors, many threads on
+//! Keys with operations of green threads: waits in initialisers and destructors, many threads on
 //! one OS thread.
 
 use rustlet::thread::ThreadId;
@@ -58,8 +58,8 @@ fn an_initialiser_that_waits_keeps_to_its_thread() {
                 spawn(|| {
                     KEY.with(|value| {
                         let number = **value;
-                        // The others initialise theirs meanwhile; std would drop this value under
-                        // our reference.
+                        // The others initialise theirs meanwhile; std would drop this value while
+                        // it is referenced.
                         turns();
                         sleep(Duration::from_micros(100));
                         assert_eq!(**value, number);
@@ -90,7 +90,7 @@ fn an_initialiser_that_uses_its_own_key() {
         };
     }
     super::on_one_worker(|| {
-        // One value wins and stays; a reference to it may be out while the others come.
+        // One value wins and stays; a reference to it may exist while the others arrive.
         let first = KEY.with(|value| **value);
         assert_eq!(KEY.with(|value| **value), first);
     });
@@ -198,14 +198,13 @@ fn destructors_of_cancelled_threads_run() {
     assert_eq!(DROPS.load(SeqCst), 2);
 }
 
-/// A value made so late that nobody destroys it must not turn up in another thread: it need not be
-/// `Send`.
+/// A value made too late to be destroyed must not appear in another thread: it need not be `Send`.
 #[test]
 fn nothing_is_left_to_the_next_user_of_the_block() {
     struct Again(Rc<ThreadId>);
     impl Drop for Again {
         fn drop(&mut self) {
-            // Makes a new value whenever one is destroyed, if the key lets it.
+            // Makes a new value whenever one is destroyed, if the key permits it.
             let _new = KEY.try_with(|again| *again.0);
         }
     }
@@ -295,8 +294,7 @@ fn values_travel_with_a_crowd() {
     assert_eq!(wrong.into_inner(), 0);
 }
 
-/// Items of the program's own in an initialiser mean what they mean elsewhere, whatever they are
-/// called.
+/// The program's own items in an initialiser keep their meaning, whatever their names.
 #[test]
 fn an_initialiser_calls_the_programs_own_items() {
     fn init() -> u32 {
@@ -311,8 +309,8 @@ fn an_initialiser_calls_the_programs_own_items() {
     assert_eq!(run(|| ANSWER.get()), 42);
 }
 
-/// The destructors of a cancelled thread's locals are not cancelled: they wait, and what panics in
-/// them panics.
+/// The destructors of a cancelled thread's locals are not cancelled: they wait, and a panic in them
+/// is a panic.
 #[test]
 fn destructors_of_a_cancelled_thread_wait_and_panic() {
     static WAITED: AtomicBool = AtomicBool::new(false);
@@ -339,7 +337,7 @@ fn destructors_of_a_cancelled_thread_wait_and_panic() {
         let theirs = Arc::clone(&mutex);
         let thread = spawn(move || {
             PANICS.set(Some(Panics(theirs)));
-            // Made last, so it goes first.
+            // Made last, so it is destroyed first.
             WAITS.set(Some(Waits));
             park();
         });

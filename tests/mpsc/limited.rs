@@ -21,7 +21,7 @@ fn of_every_bound() {
                 }
             });
             for n in 0..count {
-                // No more than fit, and the one that is handed over.
+                // No more than fit, plus the one that is handed over.
                 assert!(sent.load(SeqCst) <= n + bound);
                 assert_eq!(receiver.recv(), Ok(n));
             }

@@ -1,4 +1,4 @@
-//! The receiver's ways of waiting.
+//! The receiver's ways to wait.
 
 use super::mpsc::{RecvTimeoutError, channel, sync_channel};
 use super::{enter, thread};

@@ -59,12 +59,13 @@ fn exit_ends_the_process_from_a_green_thread() {
     assert_eq!(output.status.code(), Some(23));
 }
 
-/// As under a parent that has it so: the system reaps, and nobody learns how a child ended.
+/// As under a parent that ignores SIGCHLD: the system reaps, and no process learns how a child
+/// ended.
 #[test]
 fn where_the_ends_of_children_are_ignored_a_wait_is_an_error() {
     let test = name("where_the_ends_of_children_are_ignored_a_wait_is_an_error");
     let output = support::child(&test, || {
-        // SAFETY: no code of ours runs for a signal that is ignored.
+        // SAFETY: no handler runs for a signal that is ignored.
         #[allow(unsafe_code, reason = "it can be ignored in no other way")]
         unsafe {
             libc::signal(libc::SIGCHLD, libc::SIG_IGN)
@@ -89,7 +90,7 @@ fn where_the_ends_of_children_are_ignored_a_wait_is_an_error() {
     support::succeeded(&output);
 }
 
-/// In a process of its own, because a failed one leaves changes behind: `SIGPIPE`, for one.
+/// In a process of its own, because a failed one leaves changes behind, for example to `SIGPIPE`.
 #[test]
 fn exec_takes_the_place_or_says_why_not() {
     let test = name("exec_takes_the_place_or_says_why_not");
@@ -97,7 +98,7 @@ fn exec_takes_the_place_or_says_why_not() {
         let error = Command::new("/no/such/program").exec();
         assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
         rustlet::run(|| {
-            // What `output` sets by default is not what this is given.
+            // This setting differs from the default of `output`.
             let mut command = Command::new("sh");
             command.args(["-c", "echo replaced >&2"]);
             assert_eq!(command.output().unwrap().stderr, b"replaced\n");
@@ -116,7 +117,7 @@ fn standard_descriptors_keep_their_flags_and_work() {
     const IN_CHILD: &str = "RUSTLET_TEST_STANDARD";
     if std::env::var_os(IN_CHILD).is_some() {
         rustlet::run(|| {
-            // SAFETY: 0 is open, and nothing else in this process uses it.
+            // SAFETY: 0 is open, and no other code in this process uses it.
             #[allow(unsafe_code, reason = "a descriptor by its number")]
             let stdin = unsafe { OwnedFd::from_raw_fd(0) };
             let mut stdin = rustlet::process::ChildStdout::from(stdin);

@@ -1,4 +1,4 @@
-//! What the documentation of `std::process` says, with names that std has too.
+//! The promises of the documentation of `std::process`, with names that std has too.
 
 use std::ffi::OsStr;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
@@ -9,8 +9,8 @@ use super::os::{CommandExt, ExitStatusExt};
 use super::process::{self, Child, Command, Output, Stdio};
 use super::thread;
 
-/// An emulator makes a plain fork of `vfork`, so that the parent goes on before the child has got
-/// to its `exec`, and does not learn that it has failed. std sees the same there.
+/// An emulator makes a plain fork of `vfork`, so that the parent continues before the child has
+/// reached its `exec`, and does not learn that it has failed. std behaves the same there.
 fn starts_are_seen() -> bool {
     !crate::support::is_emulated()
 }
@@ -69,7 +69,7 @@ fn a_program_that_cannot_be_run_is_an_error() {
             let error = start(sh("true").current_dir("/no/such/folder")).unwrap_err();
             assert_eq!(error.raw_os_error(), Some(2));
         }
-        // The command is good as before.
+        // The command can be used as before.
         let mut command = Command::new("/no/such/program");
         command.arg("x").env("A", "b");
         assert!(command.spawn().is_err());
@@ -155,7 +155,7 @@ fn pipes_carry_what_is_written() {
         let (mut out, mut err) = ([0; 4], String::new());
         child.stdout.as_mut().unwrap().read_exact(&mut out).unwrap();
         assert_eq!(&out, b"foo\n");
-        // Through a shared reference too.
+        // Also through a shared reference.
         (&stdin).write_all(b"bar\n").unwrap();
         stdin.flush().unwrap();
         let stderr = child.stderr.as_mut().unwrap();
@@ -289,7 +289,7 @@ fn a_pipe_is_handed_from_child_to_child() {
         assert_eq!(third.stdout, b"abc");
         assert!(first.wait().unwrap().success() && second.wait().unwrap().success());
 
-        // The other way round: what one child writes goes into the input of another.
+        // The other way round: the output of one child becomes the input of another.
         let mut last = Command::new("cat");
         last.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut last = last.spawn().unwrap();
@@ -397,7 +397,7 @@ fn what_std_can_do_with_the_types() {
 fn closures_run_in_the_child_before_the_program() {
     enter(|| {
         let mut command = sh("true");
-        // SAFETY: it only makes an error of a number.
+        // SAFETY: it only converts a number to an error.
         #[allow(unsafe_code, reason = "std's are unsafe too")]
         unsafe {
             command.pre_exec(|| Err(io::Error::from_raw_os_error(42)))
@@ -443,7 +443,7 @@ fn groups_users_and_names() {
             assert_eq!(rustix::process::getpgid(pid).unwrap(), pid.unwrap());
         }
         child.wait().unwrap();
-        // One's own user and group may always be set.
+        // The own user and group may always be set.
         let user = rustix::process::getuid().as_raw();
         let group = rustix::process::getgid().as_raw();
         let output = Command::new("id").arg("-u").uid(user).gid(group).output();

@@ -1,4 +1,4 @@
-//! What std does not have or cannot: timeouts, no worker blocked, no zombies, cancelled waits,
+//! Features that std does not have: timeouts, no blocked worker, no zombies, cancelled waits,
 //! conversions.
 
 use std::io::{Read, Write};
@@ -49,7 +49,7 @@ fn waits_with_a_limit() {
         child.kill().unwrap();
         let status = child.wait_timeout(Duration::MAX).unwrap();
         assert!(status.is_some_and(|status| !status.success()));
-        // Once it is known, the time does not matter.
+        // Once the status is known, the time does not matter.
         assert_eq!(child.wait_timeout(Duration::ZERO).unwrap(), status);
     };
     case();
@@ -57,7 +57,7 @@ fn waits_with_a_limit() {
     rustlet::run(case);
 }
 
-/// As with std's: also when it is known that the pipe is empty.
+/// As std's: also when it is known that the pipe is empty.
 #[test]
 fn reading_nothing_waits_for_nothing() {
     let case = || {
@@ -90,7 +90,7 @@ fn the_exit_is_ready_for_ever_and_does_not_reap() {
         let (one, two) = (child.exited(), child.exited().clone());
         assert!(one.try_recv().is_err());
         assert!(one.recv_timeout(Duration::from_millis(1)).is_err());
-        // It has left the standard input open.
+        // The standard input stays open.
         let mut stdin = child.stdin.take().unwrap();
         select! {
             recv(two) -> _ => panic!("it has not ended"),
@@ -111,7 +111,7 @@ fn the_exit_is_ready_for_ever_and_does_not_reap() {
         drop(child);
         assert_eq!((one.recv(), two.recv()), (Ok(()), Ok(())));
 
-        // Asked for the first time when it has been reaped.
+        // Queried for the first time when it has been reaped.
         let mut child = sh("true").spawn().unwrap();
         child.wait().unwrap();
         assert_eq!(child.exited().recv(), Ok(()));
@@ -152,7 +152,7 @@ fn a_select_over_many_children_gets_each_once() {
         let mut children: Vec<_> = (0..count).map(|_| waiting()).collect();
         let mut left: Vec<usize> = (0..count).collect();
         while !left.is_empty() {
-            // One of those that are left ends.
+            // One of the remaining children ends.
             drop(children[left[left.len() / 2]].stdin.take());
             let exits: Vec<_> = left.iter().map(|&n| children[n].exited()).collect();
             let mut choice = Select::new();
@@ -169,8 +169,8 @@ fn a_select_over_many_children_gets_each_once() {
 }
 
 /// Counts steps on the only worker until `work`, in another green thread, is done: there must be
-/// some. It is told how many seconds its child shall sleep, since a machine that is busy may do
-/// nothing else for as long as that.
+/// some. `work` gets the number of seconds that its child must sleep, because a busy machine may do
+/// nothing else for that long.
 fn others_go_on(work: fn(&str)) {
     let mut spans = ["0.1", "1", "10"].into_iter();
     assert!(spans.any(|seconds| steps_beside(work, seconds) > 10));
@@ -204,7 +204,7 @@ fn on_one_worker_with(case: impl FnOnce() + Send) {
 
 #[test]
 fn no_call_blocks_the_worker() {
-    // One after the other: they share a counter.
+    // One after the other, because they share a counter.
     for work in [
         |time: &str| assert!(sh(&format!("sleep {time}")).status().unwrap().success()),
         |time: &str| drop(sh(&format!("sleep {time}; echo x")).output().unwrap()),
@@ -249,13 +249,13 @@ fn a_child_that_is_let_go_goes_on_and_leaves_no_zombie() {
             let mut child = waiting();
             let (pid, stdin) = (pid(&child), child.stdin.take().unwrap());
             drop(child);
-            // It lives, and its pipe with it.
+            // It is alive, and its pipe is open.
             test_kill_process(pid).unwrap();
             drop(stdin);
             wait_until_gone(pid);
         });
     }
-    // Ended already when it is dropped.
+    // It has already ended when it is dropped.
     let mut child = sh("echo x").stdout(Stdio::piped()).spawn().unwrap();
     let pid = pid(&child);
     child
@@ -268,7 +268,7 @@ fn a_child_that_is_let_go_goes_on_and_leaves_no_zombie() {
     wait_until_gone(pid);
 }
 
-/// A zombie still has its number; who is reaped has none.
+/// A zombie still has its number; a reaped child has none.
 fn wait_until_gone(pid: Pid) {
     while test_kill_process(pid).is_ok() {
         rustlet::yield_now();
@@ -287,7 +287,7 @@ fn many_that_were_let_go_are_all_reaped() {
                 .unwrap();
         }
     });
-    // The runtime they were started in has ended; they have not.
+    // Their runtime has ended; they have not.
     let children: Vec<_> = receiver.iter().collect();
     assert!(
         children
@@ -311,7 +311,7 @@ fn a_thousand_children_at_once() {
                     child.stdin(Stdio::piped()).stdout(Stdio::piped());
                     let mut child = child.spawn().unwrap();
                     alive.fetch_add(1, Ordering::Relaxed);
-                    // Not before all of them are there.
+                    // Not before all of them are present.
                     while alive.load(Ordering::Relaxed) < count {
                         rustlet::sleep(Duration::from_millis(5));
                     }
@@ -363,7 +363,7 @@ fn a_cancelled_output_lets_go_of_the_pipes() {
         let (mut reader, writer) = std::io::pipe().unwrap();
         let input = reader.try_clone().unwrap();
         let collector = rustlet::spawn_local(move || {
-            // It ends when `writer` is dropped, or when its output is gone.
+            // It ends when `writer` is dropped, or when its output is closed.
             sh("read a; echo x; echo y").stdin(input).output()
         });
         // Until it waits for the rest.
@@ -380,7 +380,7 @@ fn a_cancelled_output_lets_go_of_the_pipes() {
     });
 }
 
-/// It is cancelled before a thread of the pool has begun with it, or is not torn.
+/// It is cancelled before a thread of the pool has begun with it, or it completes.
 #[test]
 fn a_spawn_is_not_torn_by_a_cancellation() {
     on_one_worker(|| {
@@ -401,7 +401,7 @@ fn a_spawn_is_not_torn_by_a_cancellation() {
             }
             spawner.cancel();
             let spawned = spawner.join();
-            // It is all there: the command, and the child if there is one.
+            // It is complete: the command, and the child if there is one.
             assert_eq!(command.borrow().get_program(), "/bin/sh");
             assert_eq!(command.borrow().get_envs().count(), 1);
             drop((command, writer));
@@ -414,7 +414,7 @@ fn a_spawn_is_not_torn_by_a_cancellation() {
 }
 
 /// All threads of the pool are busy: a limit around the start of a child holds, and the command can
-/// be used again.
+/// be reused.
 #[test]
 fn a_start_that_waits_for_the_pool_is_given_up() {
     let runtime = rustlet::Builder::new()
@@ -438,7 +438,8 @@ fn a_start_that_waits_for_the_pool_is_given_up() {
     });
 }
 
-/// The pipe takes a part of a write: its caller is cancelled, and knows how much.
+/// The pipe takes a part of a write: its caller is cancelled, and knows how many bytes were
+/// written.
 #[test]
 fn a_cancelled_write_to_a_child_tells_what_was_written() {
     on_one_worker(|| {
@@ -484,7 +485,7 @@ fn a_destructor_that_waits_is_told_that_it_cannot() {
     impl Drop for Killer {
         fn drop(&mut self) {
             self.0.kill().unwrap();
-            // Unwinding, so an error that says why; or it has ended in time.
+            // Unwinding, so an error that gives the reason; or it has ended in time.
             match self.0.wait() {
                 Ok(status) => assert!(!status.success()),
                 Err(error) => assert!(
@@ -582,7 +583,7 @@ fn readers_of_one_pipe_in_several_runtimes() {
     );
     let (a, b) = (a.build().unwrap(), b.build().unwrap());
     let mut stdout = a.run(move || {
-        // Registered with the first runtime, whose worker then goes.
+        // Registered with the first runtime, whose worker then ends.
         let reader = rustlet::spawn_local(move || {
             let mut stdout = stdout;
             let outcome = catch_unwind(AssertUnwindSafe(|| stdout.read(&mut [0; 1])));

@@ -19,7 +19,7 @@ fn on_workers<T: Send>(workers: usize, case: impl FnOnce() -> T + Send) -> T {
     runtime.run(case)
 }
 
-/// Ends with `code` by an exit in `case`; gives what was written to stdout and stderr.
+/// Exits with `code` in `case`; returns the output on stdout and stderr.
 #[track_caller]
 fn exits(test: &str, code: i32, case: impl FnOnce()) -> (String, String) {
     let output = support::child(&name(test), case);
@@ -29,7 +29,7 @@ fn exits(test: &str, code: i32, case: impl FnOnce()) -> (String, String) {
     (said, errors)
 }
 
-/// Says that it was destroyed, and waits, which would let the others run.
+/// Reports its destruction, and waits, which would let the others run.
 struct Data(Vec<u64>);
 
 impl Drop for Data {
@@ -44,7 +44,7 @@ thread_local! {
     static DATA: Data = Data(vec![7; 64]);
 }
 
-/// A neighbour that goes on using what the exiting thread's OS thread owns.
+/// A neighbour that continues to use data that the exiting thread's OS thread owns.
 fn borrow_beside() {
     DATA.with(|_| ());
     spawn_local(|| {
@@ -93,7 +93,7 @@ fn thread_locals_of_a_stepped_worker_stay() {
     assert_eq!(errors, "");
 }
 
-/// Its green threads are suspended meanwhile, and may have lent what they have borrowed.
+/// Its green threads are suspended meanwhile, and may have lent values that they have borrowed.
 #[test]
 fn beside_a_stepped_worker() {
     let (_, errors) = exits("beside_a_stepped_worker", 9, || {
@@ -180,7 +180,7 @@ fn while_the_thread_ends() {
     });
 }
 
-/// The first one's code counts, whichever that is.
+/// The first caller's code counts, whichever that is.
 #[test]
 fn from_many_threads_at_once() {
     let output = support::child(&name("from_many_threads_at_once"), || {

@@ -1,4 +1,4 @@
-//! What std has: the same source against std's scopes and ours.
+//! std's API: the same source against std's scopes and rustlet's.
 
 use super::{enter, thread};
 use std::cell::Cell;
@@ -173,7 +173,7 @@ fn a_panic_of_the_closure_waits_for_the_threads() {
                     });
                 }
                 // Unlike the others, this one panics as well: the closure's panic is the one that
-                // comes out.
+                // is resumed.
                 s.spawn(|| resume_unwind(Box::new("theirs")));
                 go.store(true, Ordering::SeqCst);
                 if !thread::panicking() {
@@ -192,7 +192,7 @@ fn results_may_borrow_and_are_dropped_before_the_scope_ends() {
     enter(|| {
         let drops = AtomicUsize::new(0);
         thread::scope(|s| {
-            // The handle is gone before the end, after the end, and joined.
+            // The handle is dropped before the end, dropped after the end, and joined.
             s.spawn(|| Counted(&drops));
             let late = s.spawn(|| Counted(&drops));
             while !late.is_finished() {

@@ -1,4 +1,4 @@
-//! Scopes and what only green threads have: waits that suspend, cancellation, several runtimes.
+//! Scopes with operations of green threads: waits that suspend, cancellation, several runtimes.
 
 use super::stress;
 use super::support::{child, succeeded};
@@ -35,7 +35,7 @@ fn the_others_of_the_worker_go_on_while_a_scope_waits() {
             });
         });
         assert!(other.is_finished());
-        // The token was not taken by the scope.
+        // The scope did not take the token.
         park();
     });
 }
@@ -277,7 +277,7 @@ fn a_handle_that_is_forgotten_leaks_and_no_more() {
                 let handle = s.spawn(|| {
                     yield_now();
                     ended.fetch_add(1, Ordering::SeqCst);
-                    // A result that borrows, and that nobody ever drops.
+                    // A result that borrows, and is never dropped.
                     &text
                 });
                 #[allow(clippy::mem_forget, reason = "the point of the test")]
@@ -342,7 +342,7 @@ fn a_crowd_in_a_scope() {
     });
 }
 
-/// The first of several that borrow; the receiver of a thread outlives its scope.
+/// The first of several that borrow; the completion receiver of a thread outlives its scope.
 #[test]
 fn the_ends_of_scoped_threads_are_received() {
     let case = || {
@@ -370,7 +370,7 @@ fn the_ends_of_scoped_threads_are_received() {
             assert!(slow.is_finished());
             assert_eq!(slow.join().unwrap(), "slow");
 
-            // Of one that is cancelled, and whose handle is gone.
+            // From a thread that is cancelled, and whose handle is dropped.
             let parked = s.spawn(park);
             parked.cancel();
             let gone = parked.done();
@@ -385,8 +385,8 @@ fn the_ends_of_scoped_threads_are_received() {
     case();
 }
 
-/// Threads on all workers spawn into the scope while its owner is cancelled: none of theirs is
-/// overlooked.
+/// Threads on all workers spawn into the scope while its owner is cancelled: none of the spawned
+/// threads is missed.
 #[test]
 fn what_is_spawned_while_a_scope_is_cancelled_is_cancelled_too() {
     for _ in 0..stress(20) {

@@ -1,6 +1,6 @@
 #![allow(unsafe_code, reason = "an allocator that counts")]
-//! How much of the heap is in use, to the byte: what the kernel says of memory also counts what the
-//! allocator keeps.
+//! Counts how much of the heap is in use, to the byte: the kernel's numbers also include the memory
+//! that the allocator keeps.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
@@ -16,7 +16,7 @@ pub(crate) fn in_use() -> isize {
     IN_USE.load(Relaxed)
 }
 
-// SAFETY: it is the system's, and a counter.
+// SAFETY: it is the system's allocator, with a counter.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         IN_USE.fetch_add(layout.size() as isize, Relaxed);

@@ -1,20 +1,20 @@
-//! What became of each item that was ever sent: received once, or given back, or dropped by the
-//! send that was ended.
+//! The outcome of each item that was ever sent: received once, or given back, or dropped by the
+//! cancelled send.
 
 use crate::watch::wrong;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::SeqCst};
 
-/// The send has said that it is sent.
+/// The send has reported success.
 const SENT: u8 = 1;
-/// The send has given it back.
+/// The send has returned it.
 const BACK: u8 = 2;
-/// The send was ended by an unwinding.
+/// The send was unwound.
 const ENDED: u8 = 4;
-/// Somebody has it.
+/// A receiver has it.
 const RECEIVED: u8 = 8;
 const DROPPED: u8 = 16;
-/// It may be dropped with its channel, which dies with whoever has it.
+/// It may be dropped with its channel, which ends with its owner.
 const LOOSE: u8 = 32;
 
 pub(crate) struct Ledger {
@@ -22,7 +22,7 @@ pub(crate) struct Ledger {
     next: AtomicUsize,
 }
 
-/// What is sent.
+/// An item to send.
 pub(crate) struct Token {
     pub(crate) number: usize,
     ledger: Arc<Ledger>,
@@ -35,13 +35,13 @@ impl Drop for Token {
 }
 
 impl Token {
-    /// It has arrived.
+    /// Records its arrival.
     pub(crate) fn receive(self) {
         self.ledger.note(self.number, RECEIVED);
     }
 }
 
-/// What was counted at the end of a round.
+/// The counts at the end of a round.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Count {
     pub(crate) received: usize,
@@ -65,12 +65,12 @@ impl Ledger {
         }
     }
 
-    /// Sends one that arrives somewhere, or is left in the channel until it is emptied.
+    /// Sends one that arrives, or is left in the channel until it is emptied.
     pub(crate) fn send(self: &Arc<Ledger>, send: impl FnOnce(Token) -> Result<(), Token>) {
         self.send_as(0, send);
     }
 
-    /// Sends one through a channel that may die with it.
+    /// Sends one through a channel that may end with it in the buffer.
     pub(crate) fn send_loose(self: &Arc<Ledger>, send: impl FnOnce(Token) -> Result<(), Token>) {
         self.send_as(LOOSE, send);
     }
@@ -103,7 +103,8 @@ impl Ledger {
         };
     }
 
-    /// Nobody sends or receives any more, and the channels that last were emptied.
+    /// Checks the counts. No thread sends or receives any more, and the remaining channels were
+    /// emptied.
     pub(crate) fn settle(&self) -> Count {
         let mut count = Count::default();
         let made = self.next.load(SeqCst).min(self.items.len());

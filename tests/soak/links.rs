@@ -1,5 +1,5 @@
-//! The things that a thread may do with descriptors: sockets, pipes, files, child processes. What
-//! arrives is what was sent, in its order.
+//! The operations of a thread on descriptors: sockets, pipes, files, child processes. The data
+//! arrives as it was sent, in order.
 
 use crate::dice::Dice;
 use crate::steps::{Actor, check_end};
@@ -28,19 +28,20 @@ pub(crate) fn step(actor: &mut Actor) {
     }
 }
 
-/// The byte at `position` of every stream.
+/// Returns the byte at `position` of every stream.
 fn byte(position: usize) -> u8 {
     (position * 7 + position / 251) as u8
 }
 
-/// Whether it is how an operation is ended of which it is not known whether its thread unwinds.
+/// Returns whether this is the cancellation error used while it is unknown whether the thread
+/// unwinds.
 fn is_cancelled(error: &io::Error) -> bool {
     let inner = error.get_ref();
     inner.is_some_and(|inner| inner.is::<rustlet::Cancelled>())
 }
 
-/// Reads to the end, or to the first error: it must be the beginning of what is always sent. Gives
-/// how much it was.
+/// Reads to the end, or to the first error: the data must be the beginning of the fixed stream.
+/// Returns its length.
 fn read_all(mut from: impl Read, dice: &mut Dice) -> io::Result<usize> {
     let mut position = 0;
     let mut buffer = [0; 700];
@@ -72,7 +73,7 @@ fn write_all(mut to: impl Write, count: usize, dice: &mut Dice) -> io::Result<()
     Ok(())
 }
 
-/// Until it is cancelled, or the listener fails.
+/// Accepts until it is cancelled, or the listener fails.
 pub(crate) fn serve(world: &Arc<World>) {
     while let Ok((stream, _)) = world.listener.accept() {
         let alive = Alive::new(world);
@@ -92,12 +93,12 @@ fn echo(mut stream: &TcpStream) {
     }
 }
 
-/// A client of whoever accepts: what comes back is what was sent.
+/// A client of any accepting thread: it gets back the data that it sent.
 fn tcp(actor: &mut Actor) {
     let Actor { world, dice, .. } = actor;
     let count = dice.below(3000) as usize;
     let inner = &mut dice.split();
-    // Never without a limit: perhaps nobody accepts.
+    // Never without a limit: perhaps no thread accepts.
     drop(timeout(dice.span() * 3, || {
         let mut stream = match inner.one_in(3) {
             true => TcpStream::connect_timeout(&world.address, Duration::from_millis(1))?,
@@ -113,12 +114,14 @@ fn tcp(actor: &mut Actor) {
     }));
 }
 
-/// One of those who accept. A connection that a cancelled `accept` has left is there for the next.
+/// One of the accepting threads. A connection that a cancelled `accept` has left is there for the
+/// next.
 fn accept(actor: &mut Actor) {
     let patience = actor.patience;
     let Actor { world, dice, .. } = actor;
     if dice.one_in(4) {
-        // Alone with a listener of its own: the connection is there, whoever was cancelled.
+        // Alone with a listener of its own: the connection is there, whichever thread was
+        // cancelled.
         drop(timeout(dice.span(), || {
             let listener = TcpListener::bind("127.0.0.1:0")?;
             let client = TcpStream::connect(listener.local_addr()?)?;
@@ -144,7 +147,7 @@ fn unix(actor: &mut Actor) {
         wrong("no pair of sockets");
     };
     let mut theirs = dice.split();
-    // More than the buffers take, sometimes.
+    // Sometimes more than the buffers hold.
     let count = *dice.pick(&[10, 1000, 300_000]);
     let writer = spawn(move || {
         let _alive = alive;
@@ -183,11 +186,11 @@ fn udp(actor: &mut Actor) {
             match one.recv_from(&mut buffer) {
                 Ok((count, _)) if buffer[..count] != [number; 20] => wrong("another datagram"),
                 Ok(_) => {}
-                // From here on what comes is of earlier numbers.
+                // From here on the arriving datagrams have earlier numbers.
                 Err(_) => break,
             }
         }
-        // Nobody sends: it ends by one limit or the other.
+        // No thread sends: it ends by one limit or the other.
         drop(one.recv(&mut [0; 10]));
         io::Result::Ok(())
     }));
@@ -235,7 +238,7 @@ fn pipe(actor: &mut Actor) {
     actor.end(helper);
 }
 
-/// A file of its own: whole if nobody was cancelled, a part of it otherwise.
+/// A file of its own: whole if no thread was cancelled, a part of it otherwise.
 fn files(actor: &mut Actor) {
     let Actor { world, dice, .. } = actor;
     let path = world
@@ -307,7 +310,7 @@ fn readiness(actor: &mut Actor) {
     drop(other);
 }
 
-/// Children are dear.
+/// Children are expensive.
 fn process(actor: &mut Actor) {
     let dice = &mut actor.dice;
     if !dice.one_in(8) {

@@ -1,9 +1,9 @@
-//! What the process has: descriptors, OS threads, children, memory.
+//! The resources of the process: descriptors, OS threads, children, memory.
 
 use std::fs;
 
 pub(crate) fn descriptors() -> usize {
-    // The one that reads the directory is one of them, always.
+    // The descriptor that reads the directory is always one of them.
     fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
 }
 
@@ -19,7 +19,7 @@ pub(crate) fn descriptor_names() -> Vec<String> {
     names
 }
 
-/// Child processes, zombies too.
+/// Counts child processes, zombies included.
 pub(crate) fn children() -> usize {
     let tasks = fs::read_dir("/proc/self/task")
         .into_iter()
@@ -42,7 +42,7 @@ pub(crate) fn os_threads() -> usize {
     status("Threads:")
 }
 
-/// KiB of memory in use.
+/// Returns the KiB of memory in use.
 pub(crate) fn resident() -> usize {
     status("VmRSS:")
 }

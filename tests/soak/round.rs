@@ -1,4 +1,4 @@
-//! Rounds: who is there, who is cancelled when, how it ends, and what must be left.
+//! Rounds: their threads, the cancellations, the end, and the state that must remain.
 
 use crate::dice::{Dice, Patience};
 use crate::heap;
@@ -13,33 +13,33 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-/// How a round ends.
+/// The end of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// Those that would not end are cancelled, and all are joined.
+    /// The threads that would not end are cancelled, and all are joined.
     Joined,
-    /// The runtime is shut down while they are at it.
+    /// The runtime is shut down while they run.
     ShutDown,
-    /// So it is, and nobody was cancelled before.
+    /// The same, and no thread was cancelled before.
     Dropped,
 }
 
 const ENDS: [End; 3] = [End::Joined, End::ShutDown, End::Dropped];
 
-/// Workers, and OS threads that do the same beside.
+/// Number of workers, and of OS threads beside them that do the same.
 const CROWDS: [(usize, usize); 4] = [(1, 0), (2, 0), (2, 2), (1, 1)];
 
-/// Rounds until each crowd has come to each end.
+/// Number of rounds until each setting has had each end.
 pub(crate) const SETTINGS: usize = ENDS.len() * CROWDS.len();
 
-/// From so many rounds on it can be told whether memory grows.
+/// Minimum number of rounds from which a growth of memory can be detected.
 const MANY: usize = 100;
 
 const THREADS: u64 = 250;
 const STEPS_EACH: u64 = 12;
 const ITEMS: usize = 20_000;
 
-/// What the process had at the end of a round.
+/// The resources of the process at the end of a round.
 struct Left {
     descriptors: usize,
     os_threads: usize,
@@ -52,7 +52,7 @@ pub(crate) fn soak(seed: u64, rounds: usize) {
     let mut total = Count::default();
     let (mut first, mut most) = (None, 0);
     let mut early = 0;
-    // The least of the heap in each quarter: when nobody has anything for a moment.
+    // The minimum of the heap in each quarter: at a moment when no thread holds anything.
     let mut least = [isize::MAX; 4];
     let mut said = Instant::now();
     for number in 0..rounds {
@@ -62,8 +62,8 @@ pub(crate) fn soak(seed: u64, rounds: usize) {
         total.back += count.back;
         total.ended += count.ended;
         total.loose += count.loose;
-        // What lives as long as the process has come by then: the process-wide runtime, the thread
-        // that reaps children.
+        // Resources that live as long as the process exist by then: the process-wide runtime, the
+        // thread that reaps children.
         if number + 1 < CROWDS.len() {
             continue;
         }
@@ -92,7 +92,7 @@ pub(crate) fn soak(seed: u64, rounds: usize) {
         }
     }
     let Some(base) = first else { return };
-    // The first rounds fill the caches, and grow the heap to what a round needs at most.
+    // The first rounds fill the caches, and grow the heap to the maximum of a round.
     if early > 0 && rounds >= MANY && most > early + early / 4 + 16 * 1024 {
         wrong(&format!(
             "memory grows: {early} KiB at most in the first quarter, then {most}"
@@ -117,8 +117,8 @@ pub(crate) fn soak(seed: u64, rounds: usize) {
     );
 }
 
-/// What must be gone is: at once, or as soon as pool threads and reapers have seen that there is
-/// nothing to do.
+/// Checks that everything is released: at once, or as soon as pool threads and reapers have seen
+/// that there is nothing to do.
 fn after_round(base: &Left) -> Left {
     let deadline = Instant::now() + Duration::from_secs(60);
     while state::descriptors() > base.descriptors {
@@ -133,7 +133,7 @@ fn after_round(base: &Left) -> Left {
         std::thread::sleep(Duration::from_micros(200));
     }
     until("a child process is left", || state::children() == 0);
-    // The pool of the process-wide runtime keeps some for a while.
+    // The pool of the process-wide runtime keeps some threads for a while.
     until("OS threads are left", || {
         state::os_threads() <= base.os_threads + 40
     });
@@ -205,7 +205,7 @@ fn crowd(runtime: &Runtime, world: &Arc<World>, dice: &mut Dice, end: End) {
             if dice.one_in(4) {
                 yield_now();
             }
-            // Some while they have hardly begun, some before.
+            // Some when they have hardly begun, some before.
             if dice.one_in(8) {
                 dice.pick(&handles).cancel();
             }
@@ -214,7 +214,7 @@ fn crowd(runtime: &Runtime, world: &Arc<World>, dice: &mut Dice, end: End) {
     });
     std::thread::scope(|s| {
         let handles = &handles;
-        // From outside, at any moment of theirs.
+        // From outside, at any moment.
         s.spawn(move || {
             while reaping.load(SeqCst) {
                 std::thread::sleep(knife.span());
@@ -234,7 +234,7 @@ fn crowd(runtime: &Runtime, world: &Arc<World>, dice: &mut Dice, end: End) {
             handles.iter().step_by(2).for_each(JoinHandle::cancel);
         }
         if end == End::Joined {
-            // Those that end by themselves do, the others have to be told.
+            // Some end by themselves, the others have to be cancelled.
             for (index, handle) in handles.iter().enumerate() {
                 if index < 2 || (index - 2) % 3 == 0 {
                     handle.cancel();

@@ -1,5 +1,5 @@
-//! The things that a thread may do: locks, channels, threads, scopes, limits. (What goes through
-//! descriptors is in `links.rs`.)
+//! The operations of a thread: locks, channels, threads, scopes, limits. (Operations on descriptors
+//! are in `links.rs`.)
 
 use crate::dice::{Dice, Patience};
 use crate::ledger::Token;
@@ -18,13 +18,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-/// One of those who are there.
+/// One of the threads of a round.
 pub(crate) struct Actor {
     pub(crate) world: Arc<World>,
     pub(crate) dice: Dice,
     pub(crate) patience: Patience,
     pub(crate) is_green: bool,
-    /// How many of its ancestors are actors, and how many steps it is in.
+    /// How many of its ancestors are actors, and how many nested steps it is in.
     pub(crate) depth: u32,
     _alive: Alive,
 }
@@ -34,7 +34,7 @@ struct Counted(Arc<World>);
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.locals.fetch_sub(1, SeqCst);
-        // It is a place where cancelled threads may not be unwound.
+        // It is in a place where cancelled threads may not be unwound.
         drop(locked(self.0.mutexes[0].lock.lock()));
     }
 }
@@ -43,8 +43,8 @@ rustlet::thread_local! {
     static LOCAL: std::cell::RefCell<Vec<Counted>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
-/// Asserts that a thread has ended in a way that it may: by itself, cancelled, or with the panic
-/// that was wanted.
+/// Asserts that a thread has ended in a permitted way: by itself, cancelled, or with the intended
+/// panic.
 pub(crate) fn check_end<T>(result: Result<T, Box<dyn Any + Send>>) {
     if let Err(payload) = result
         && !Cancelled::is(&payload)
@@ -58,11 +58,11 @@ fn fail() -> ! {
     panic_any(Injected)
 }
 
-/// Does something when it is dropped, which often is while its thread unwinds.
+/// Runs an operation when it is dropped, often while its thread unwinds.
 struct Leaving<'a> {
     world: &'a World,
     dice: Dice,
-    /// It may lock a mutex: the caller has none.
+    /// It may lock a mutex, because the caller holds none.
     may_lock: bool,
 }
 
@@ -100,7 +100,7 @@ impl Drop for Leaving<'_> {
                 drop(receiver.recv_timeout(dice.span()).map(Token::receive));
             }
             5 => sleep(dice.span()),
-            // Nothing of it may come out of a destructor.
+            // No panic of it may leave a destructor.
             6 => drop(timeout(dice.span(), || sleep(Duration::from_micros(50)))),
             _ => {}
         }
@@ -126,7 +126,7 @@ impl Actor {
         }
     }
 
-    /// One for a thread that this one starts. It is of those that end by themselves.
+    /// Creates an actor for a thread that this one starts. That thread ends by itself.
     fn child(&mut self) -> Actor {
         Actor {
             depth: self.depth + 1,
@@ -140,11 +140,11 @@ impl Actor {
         }
     }
 
-    /// Until somebody cancels it.
+    /// Runs until another thread cancels it.
     pub(crate) fn steps_for_ever(mut self) {
         loop {
             self.step();
-            // Some steps may come to their ends without a wait.
+            // Some steps may complete without a wait.
             yield_now();
         }
     }
@@ -241,7 +241,7 @@ impl Actor {
         }));
     }
 
-    /// A condition variable, and what it protects: nobody takes what is not there.
+    /// A condition variable and its data: no thread takes an item that is not there.
     fn consume(&mut self) {
         let Actor { world, dice, .. } = self;
         if dice.one_in(2) {
@@ -310,7 +310,7 @@ impl Actor {
         }));
     }
 
-    /// What is initialised once, by somebody whom nobody ends meanwhile.
+    /// Data that is initialised once, by a thread that is not cancelled meanwhile.
     fn initialise(&mut self) {
         struct Inside<'a>(&'a crate::world::Initialised);
         impl Drop for Inside<'_> {
@@ -343,7 +343,7 @@ impl Actor {
                 }
                 one.done.fetch_add(1, SeqCst);
             };
-            // By force: somebody may have panicked in it.
+            // Ignores the poison: a thread may have panicked in it.
             let result = catch_unwind(AssertUnwindSafe(|| one.once.call_once_force(|_| body())));
             if let Err(payload) = result
                 && !payload.is::<Injected>()
@@ -487,7 +487,7 @@ impl Actor {
         }));
     }
 
-    /// Those for a single use.
+    /// Channels for a single use.
     fn small_ones(&mut self) {
         let mut child = self.child();
         let Actor { world, dice, .. } = self;
@@ -552,7 +552,7 @@ impl Actor {
         }
     }
 
-    /// What may become of a helper.
+    /// The possible ends of a helper.
     pub(crate) fn end<T>(&mut self, helper: JoinHandle<T>) {
         let dice = &mut self.dice;
         match dice.below(6) {
@@ -607,7 +607,7 @@ impl Actor {
         self.end(helper);
     }
 
-    /// Threads that borrow: none of them is alive when the scope has ended, however it did.
+    /// Threads that borrow: none of them is alive when the scope has ended, however it ended.
     fn scope(&mut self) {
         if self.depth > 3 {
             return;
@@ -707,7 +707,7 @@ impl Actor {
                 let _leaving = Leaving::new(&world, &mut dice, true);
                 self.step();
             })),
-            // What is shielded must end by itself.
+            // The shielded part must end by itself.
             _ => {
                 let patience = std::mem::replace(&mut self.patience, Patience::Limited);
                 shield(|| self.step());
@@ -751,7 +751,8 @@ impl Actor {
         }
     }
 
-    /// A job on the pool, which goes on when its caller has ended: what it holds is dropped there.
+    /// A job on the pool, which continues when its caller has ended: its captures are dropped
+    /// there.
     fn unblock(&mut self) {
         let alive = Alive::new(&self.world);
         let Actor { world, dice, .. } = self;
@@ -789,7 +790,7 @@ impl Actor {
         });
     }
 
-    /// Code that catches what it should let pass: it is told again.
+    /// Code that catches a cancellation that it should let pass: it is raised again.
     fn swallow(&mut self) {
         let span = self.dice.span();
         for _ in 0..3 {
@@ -798,7 +799,7 @@ impl Actor {
                 _ => {}
             }
         }
-        // Within a scope that has caught it, it is no longer due.
+        // Within a scope that has caught it, it is no longer pending.
         let (sender, receiver) = mpsc::channel::<()>();
         let result = timeout(Duration::from_micros(20), || receiver.recv());
         drop(sender);
@@ -807,7 +808,7 @@ impl Actor {
         }
     }
 
-    /// A cancellation or a panic that goes through destructors that wait.
+    /// A cancellation or a panic that passes through destructors that wait.
     fn leave(&mut self) {
         let mut dice = self.dice.split();
         let world = Arc::clone(&self.world);
@@ -829,7 +830,7 @@ impl Actor {
     }
 }
 
-/// Panics while it has something, and catches it.
+/// Panics while it holds something, and catches the panic.
 fn fail_with<T>(held: T) {
     let result = catch_unwind(AssertUnwindSafe(move || {
         let _held = held;

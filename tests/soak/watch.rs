@@ -1,21 +1,21 @@
-//! Who sees that it hangs, and says with which seed it went wrong.
+//! Detects hangs, and reports the seed of a failure.
 
 use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-/// A real panic that the soak has wanted.
+/// A real panic that the soak test intends.
 #[derive(Debug)]
 pub(crate) struct Injected;
 
-/// A round takes less than a second; machines are busy, and slower ones exist.
+/// A round takes less than a second; but machines may be busy or slow.
 const PATIENCE: Duration = Duration::from_secs(100);
 
 static SEED: AtomicU64 = AtomicU64::new(0);
 static ROUND: AtomicUsize = AtomicUsize::new(0);
 pub(crate) static STEPS: AtomicUsize = AtomicUsize::new(0);
 
-/// Says what is wrong, and who is alive where, and ends the process.
+/// Reports the failure and the threads that are alive, and ends the process.
 pub(crate) fn wrong(what: &str) -> ! {
     let threads = rustlet::runtime::threads();
     eprintln!(
@@ -35,12 +35,12 @@ pub(crate) fn begin_round(round: usize) {
     ROUND.store(round, SeqCst);
 }
 
-/// Starts watching: for panics that nobody has wanted, and for rounds that do not end.
+/// Starts watching: for unintended panics, and for rounds that do not end.
 pub(crate) fn begin(seed: u64) {
     SEED.store(seed, SeqCst);
     let loud = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
-        // The second is how a scope tells of the first.
+        // The second is how a scope reports the first.
         let scoped = info.payload().downcast_ref() == Some(&"a scoped thread panicked");
         if !info.payload().is::<Injected>() && !scoped {
             loud(info);
@@ -61,7 +61,7 @@ pub(crate) fn begin(seed: u64) {
     });
 }
 
-/// Waits until it holds. Whoever waits for ever is seen by the watchdog.
+/// Waits until the condition holds. The watchdog detects a wait that never ends.
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {

@@ -1,4 +1,4 @@
-//! What all threads of a round share, and what must be true of it when they are gone.
+//! The state that all threads of a round share, and the conditions that it must meet at the end.
 
 use crate::dice::Dice;
 use crate::ledger::{Count, Ledger, Token};
@@ -19,17 +19,17 @@ use std::time::Duration;
 
 /// Permits of the semaphore.
 pub(crate) const PERMITS: usize = 3;
-/// How many meet at the barrier.
+/// Number of threads that meet at the barrier.
 pub(crate) const MEETING: usize = 3;
 
-/// What a lock protects: it sees whether it does.
+/// Data under a lock: it detects whether the lock excludes others.
 #[derive(Default)]
 pub(crate) struct Guarded {
     writers: AtomicIsize,
     readers: AtomicIsize,
 }
 
-/// Inside, until it is dropped.
+/// Inside the lock, until it is dropped.
 pub(crate) struct Inside<'a>(&'a AtomicIsize);
 
 impl Drop for Inside<'_> {
@@ -55,14 +55,14 @@ impl Guarded {
     }
 }
 
-/// A lock, and whether somebody has panicked with it.
+/// A lock, and whether a thread has panicked with it.
 #[derive(Default)]
 pub(crate) struct Marked<T> {
     pub(crate) lock: T,
     pub(crate) injected: AtomicBool,
 }
 
-/// An initialiser that may fail, and how often it has not.
+/// An initialiser that may fail, and the number of times that it did not.
 pub(crate) struct Initialised {
     pub(crate) once: Once,
     pub(crate) value: OnceLock<u64>,
@@ -87,7 +87,7 @@ pub(crate) struct World {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) mutexes: [Marked<Mutex<Guarded>>; 3],
     pub(crate) rwlocks: [Marked<RwLock<Guarded>>; 2],
-    /// Something to consume, and who tells of it.
+    /// An item to consume, and its notifications.
     pub(crate) stock: Marked<Mutex<u64>>,
     pub(crate) stocked: Condvar,
     pub(crate) semaphore: Arc<Semaphore>,
@@ -103,13 +103,13 @@ pub(crate) struct World {
     pub(crate) address: SocketAddr,
     pub(crate) place: PathBuf,
     pub(crate) files: AtomicUsize,
-    /// Values of thread-locals that are alive.
+    /// Number of live values of thread-locals.
     pub(crate) locals: AtomicIsize,
-    /// Guards of threads, scopes and jobs that are alive.
+    /// Number of live guards of threads, scopes and jobs.
     pub(crate) alive: AtomicIsize,
 }
 
-/// Counts what is alive.
+/// Counts live instances.
 pub(crate) struct Alive(Arc<World>);
 
 impl Alive {
@@ -173,7 +173,7 @@ impl World {
         })
     }
 
-    /// Everybody who used it has ended: it must be as if nobody had been there.
+    /// Checks the state after all its users have ended: it must be as if no thread had used it.
     pub(crate) fn settle(world: Arc<World>) -> Count {
         let Some(world) = Arc::into_inner(world) else {
             wrong("somebody still has the world: a closure, or a stack, has not been dropped");
@@ -187,7 +187,7 @@ impl World {
         world.settle_meetings();
         world.empty_channels();
         let count = world.ledger.settle();
-        // A call on the pool whose caller was ended goes on, and may make a file now.
+        // A call on the pool whose caller was cancelled continues, and may create a file now.
         until("the directory cannot be removed", || {
             std::fs::remove_dir_all(&world.place).is_ok()
         });
@@ -234,7 +234,7 @@ impl World {
             if one.once.is_completed() != (one.done.load(SeqCst) == 1) {
                 wrong("an initialiser, and whether it has run");
             }
-            // Nobody is inside, so this runs at once: unless somebody has panicked there.
+            // No thread is inside, so this runs at once, unless a thread has panicked there.
             if !one.injected.load(SeqCst) {
                 one.once.call_once(|| ());
             }
@@ -242,8 +242,8 @@ impl World {
         }
     }
 
-    /// Those who have left the barrier before the others came are not counted, and it still lets
-    /// through as many as it says.
+    /// Threads that have left the barrier before the others arrived are not counted, and it still
+    /// lets through as many as it reports.
     fn settle_meetings(&self) {
         rustlet::run(|| {
             rustlet::scope(|s| {

@@ -1,9 +1,9 @@
-//! Which file of a package names an item of which other file, and the rings among them.
+//! Finds which file of a package names an item of which other file, and the cycles among them.
 //!
-//! A path is followed to the file that defines its last name: through modules, and through
-//! `pub use`, which hands a name on and is no import itself. Paths are read in `use` declarations
-//! and in code, from `crate`, `self`, `super`, a child module, or a module that the file has
-//! imported. A call of a method names no file, and is not seen.
+//! A path is followed to the file that defines its last name: through modules, and through `pub
+//! use`, which re-exports a name and is no import itself. Paths are read in `use` declarations and
+//! in code, from `crate`, `self`, `super`, a child module, or a module that the file has imported.
+//! A call of a method names no file, and is not seen.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use crate::{Source, inline_modules_at};
 
 type Path = Vec<String>;
 
-/// A name that a file takes with `use`, and whether it hands it on.
+/// A name that a file imports with `use`, and whether it re-exports it.
 struct Taken {
     /// The `mod` blocks of the file that the declaration is in.
     inside: Path,
@@ -29,7 +29,7 @@ pub(crate) struct Modules<'a> {
 }
 
 impl<'a> Modules<'a> {
-    /// Those below `root`, a folder with a slash at its end.
+    /// Reads the files below `root`, a folder with a slash at its end.
     pub(crate) fn of(root: &str, sources: &'a [Source]) -> Modules<'a> {
         let sources = sources
             .iter()
@@ -46,11 +46,11 @@ impl<'a> Modules<'a> {
         }
     }
 
-    /// What each file imports from others: the number of a file, and the name.
+    /// Returns the imports of each file from others: the number of a file, and the name.
     fn imports(&self, file: usize) -> BTreeSet<(usize, String)> {
         let base = &self.paths[file];
         let mut found = BTreeSet::new();
-        // The root hangs modules up and hands names on, and so names them all.
+        // The root declares modules and re-exports names, and so names them all.
         if base.is_empty() {
             return found;
         }
@@ -83,7 +83,7 @@ impl<'a> Modules<'a> {
         for (at, path) in paths_in(&code) {
             let path = match near.get(path[0].as_str()) {
                 Some(start) => start.iter().chain(&path[1..]).cloned().collect(),
-                // A child of a `mod` block is none of ours.
+                // A child of a `mod` block is not a child of this file.
                 None if !matches!(path[0].as_str(), "crate" | "self" | "super") => continue,
                 None => match self.absolute(&from(at), &path) {
                     Some(path) => path,
@@ -96,7 +96,8 @@ impl<'a> Modules<'a> {
         found
     }
 
-    /// The path from the root. None: it leads out of the package, or is no path that this looks at.
+    /// Returns the path from the root. `None`: it leads out of the package, or is no path that is
+    /// checked.
     fn absolute(&self, from: &[String], path: &[String]) -> Option<Path> {
         let supers = path.iter().take_while(|name| *name == "super").count();
         let (keep, rest) = match path[0].as_str() {
@@ -113,7 +114,7 @@ impl<'a> Modules<'a> {
         Some(from[..keep].iter().chain(rest).cloned().collect())
     }
 
-    /// The file that a path leads to, and the name that it has there.
+    /// Returns the file that a path leads to, and the name that it has there.
     fn resolve(&self, path: Path, handed_on: u32) -> Option<(usize, String)> {
         let is_module = |length: &usize| self.modules.contains_key(&path[..*length]);
         let length = (0..=path.len()).take_while(is_module).last()?;
@@ -146,7 +147,7 @@ impl<'a> Modules<'a> {
         ))
     }
 
-    /// One sentence for each ring of files that import each other.
+    /// Returns one sentence for each cycle of files that import each other.
     pub(crate) fn rings(&self) -> Vec<String> {
         let imports: Vec<_> = (0..self.sources.len())
             .map(|file| self.imports(file))
@@ -170,7 +171,7 @@ impl<'a> Modules<'a> {
     }
 }
 
-/// The shortest way from a file back to itself.
+/// Returns the shortest way from a file back to itself.
 fn ring(imports: &[BTreeSet<(usize, String)>], start: usize) -> Option<Vec<(usize, String)>> {
     let mut ways: Vec<Vec<(usize, String)>> = vec![vec![]];
     let mut seen = BTreeSet::new();
@@ -194,7 +195,7 @@ fn ring(imports: &[BTreeSet<(usize, String)>], start: usize) -> Option<Vec<(usiz
     None
 }
 
-/// The path of the module that a file is.
+/// Returns the module path of a file.
 fn module(root: &str, source: &Source) -> Path {
     let path = source.path.trim_start_matches(root).trim_end_matches(".rs");
     let mut path: Path = path.split('/').map(str::to_owned).collect();
@@ -207,8 +208,8 @@ fn module(root: &str, source: &Source) -> Path {
     path
 }
 
-/// Where `use` declarations are: their begin, their end, and what is between `use` and the
-/// semicolon.
+/// Returns the positions of `use` declarations: their start, their end, and the text between `use`
+/// and the semicolon.
 fn declarations(code: &str) -> impl Iterator<Item = (usize, usize, &str)> {
     let in_a_name = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
     code.match_indices("use ").filter_map(move |(at, word)| {
@@ -237,7 +238,7 @@ fn taken(code: &str) -> Vec<Taken> {
     found
 }
 
-/// Each path of a tree such as `a::{b, c::{self, d as e}}`, with the name that it gets.
+/// Returns each path of a tree such as `a::{b, c::{self, d as e}}`, with the name that it gets.
 fn leaves(prefix: &[String], tree: &str, found: &mut impl FnMut(Path, String)) {
     let tree = tree.trim();
     let names = |text: &str| -> Path {
@@ -280,7 +281,8 @@ fn leaves(prefix: &[String], tree: &str, found: &mut impl FnMut(Path, String)) {
     }
 }
 
-/// The code without `use` declarations and `pub(in path)`, which are no use of what they name.
+/// Returns the code without `use` declarations and `pub(in path)`, which do not use the items that
+/// they name.
 fn without_declarations(code: &str) -> String {
     let mut blanked = code.to_owned().into_bytes();
     let restricted = code
@@ -295,7 +297,7 @@ fn without_declarations(code: &str) -> String {
     String::from_utf8(blanked).expect("whole declarations were blanked")
 }
 
-/// Paths of two or more names, with their places.
+/// Returns paths of two or more names, with their positions.
 fn paths_in(code: &str) -> Vec<(usize, Path)> {
     let is_name = |c: char| c.is_alphanumeric() || c == '_';
     let mut found = Vec::new();

@@ -1,10 +1,10 @@
-//! How wide lines of prose are: comments of Rust files, and Markdown.
+//! Checks how wide lines of prose are: comments of Rust files, and Markdown.
 
-/// Characters of a line of prose.
+/// Maximum number of characters of a line of prose.
 pub(crate) const WIDEST: usize = 100;
 
-/// The numbers of the lines that are wider, without what cannot be broken: tables, code, a single
-/// long word.
+/// Returns the numbers of the lines that are wider, except those that cannot be broken: tables,
+/// code, a single long word.
 pub(crate) fn too_wide(path: &str, text: &str) -> Vec<usize> {
     let is_markdown = path.ends_with(".md");
     let mut in_code = false;

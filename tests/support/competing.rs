@@ -1,21 +1,21 @@
-//! A listening socket that std and rustlet both have a handle of.
+//! A listening socket that both std and rustlet have a handle of.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-/// Whether the open file is in non-blocking mode.
+/// Returns whether the open file is in non-blocking mode.
 pub(crate) fn is_nonblocking(fd: impl AsFd) -> bool {
     let flags = rustix::fs::fcntl_getfl(fd).expect("an open file");
     flags.contains(rustix::fs::OFlags::NONBLOCK)
 }
 
-/// Clients come one after the other, each when a green thread of the single worker has let it, so
-/// that a worker that is kept in `accept` stops them all. `ours` and `theirs` accept from one
-/// socket and compete for each of them: the worker is idle when a client comes, and is woken
-/// together with the OS thread that blocks in std's call. No call of that one may fail. `connect`
-/// is std's, `connect_green` ours.
+/// Connects clients one after the other, each when a green thread of the single worker allows it,
+/// so that a worker blocked in `accept` stops them all. `ours` and `theirs` accept from one socket
+/// and compete for each client: the worker is idle when a client connects, and is woken together
+/// with the OS thread that blocks in std's call. No call of that thread may fail. `connect` is
+/// std's, `connect_green` is rustlet's.
 pub(crate) fn accept_in_competition<A: Write, B: Write, C: Read, D: Read>(
     ours: impl Fn() -> io::Result<A> + Send + 'static,
     theirs: impl Fn() -> io::Result<B> + Send + 'static,
@@ -53,7 +53,7 @@ pub(crate) fn accept_in_competition<A: Write, B: Write, C: Read, D: Read>(
         rustlet::unblock(|| clients.join().unwrap());
         accepting.cancel();
         assert!(accepting.join().is_err());
-        // Nobody of ours waits for it any more: std's handle gets it.
+        // No green thread waits for it any more: std's handle gets it.
         let mut last = [0];
         connect_green().read_exact(&mut last).unwrap();
         assert_eq!(&last, b"s");

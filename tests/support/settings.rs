@@ -1,7 +1,7 @@
-//! Runs the same cases several times, once of them against std itself, so that it is std and not
-//! our memory of it that says what is right.
+//! Runs the same cases several times, once of them against std itself, so that std decides what is
+//! right.
 
-/// Declares the settings for the `files` of a folder, which see `net`, `os`, `thread` and `enter`.
+/// Declares the settings for the `files` of a folder, which use `net`, `os`, `thread` and `enter`.
 macro_rules! settings {
     ($folder:literal, $files:tt) => {
         settings!(@one $folder, std_itself, std, std, |case: fn()| case(), $files);

@@ -21,7 +21,7 @@ fn settings(case: fn(start: fn(Job))) {
     case(|job| {
         std::thread::spawn(job);
     });
-    // One side on each.
+    // One side on each kind of thread.
     case(|job| {
         spawn(job);
     });
@@ -76,7 +76,7 @@ fn a_large_wish_is_not_starved() {
         let large = Arc::clone(&places);
         let large = spawn(move || drop(large.acquire_many(2).unwrap()));
         settle();
-        // There is one left, but somebody came before.
+        // One permit is left, but another thread came first.
         assert!(places.try_acquire().is_err());
         assert_eq!(
             places.acquire_timeout(SHORT).unwrap_err(),
@@ -218,7 +218,7 @@ fn a_oneshot_carries_one_value() {
             Err(oneshot::RecvTimeoutError::Disconnected)
         );
 
-        // Closed: what was sent before is there.
+        // Closed: the messages that were sent before are there.
         let (sender, receiver) = oneshot::channel();
         sender.send(1).unwrap();
         receiver.close();
@@ -288,7 +288,7 @@ fn a_parker_has_one_token() {
             "Parker { .. } Unparker { .. }"
         );
         let raw = Parker::into_raw(parker);
-        // SAFETY: it came from there, and comes back once.
+        // SAFETY: it comes from `into_raw` above, and is converted back once.
         let parker = unsafe { Parker::from_raw(raw) };
         parker.unparker().unpark();
         parker.park_timeout(Duration::MAX);

@@ -1,4 +1,4 @@
-//! Every wait can be cancelled: the thread unwinds from it, and nothing is lost with it.
+//! Every wait can be cancelled: the thread unwinds from it, and no item or wake-up is lost.
 
 use crate::{on_workers, settle};
 use rustlet::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -37,8 +37,7 @@ fn a_lock() {
         let fourth = Arc::clone(&mutex);
         let fourth = spawn(move || *fourth.lock().unwrap() += 100);
         settle();
-        // Cancelled when it was woken already, or about to be: whoever comes after it is not
-        // forgotten.
+        // Cancelled when it was woken already, or is about to be: the next waiter is not forgotten.
         drop(guard);
         third.cancel();
         fourth.join().unwrap();
@@ -58,7 +57,7 @@ fn a_lock_for_reading_or_writing() {
         let other = Arc::clone(&lock);
         cancels(move || assert_eq!(*other.read().unwrap(), 0));
         drop(writes);
-        // A writer that waits holds up readers; when it goes, they get in.
+        // A waiting writer holds up readers; when it is cancelled, they get in.
         let reads = lock.read().unwrap();
         let writer = Arc::clone(&lock);
         let writer = spawn(move || *writer.write().unwrap() += 1);
@@ -91,7 +90,7 @@ fn a_condvar() {
         // It held the mutex as it unwound, and has released it.
         assert!(!pair.0.is_poisoned() && pair.0.try_lock().is_ok());
 
-        // Notified and then cancelled: the notification has come first, and it goes on.
+        // Notified and then cancelled: the notification came first, and it continues.
         let other = Arc::clone(&pair);
         let notified = spawn(move || wait(&other));
         settle();
@@ -128,7 +127,7 @@ fn a_condvar_takes_the_mutex_before_it_unwinds() {
         }
         let (other, seen) = (Arc::clone(&pair), Arc::clone(&held));
         let waits = spawn(move || {
-            // Dropped before the guard that `wait` has taken: it is inside the condition.
+            // Dropped before the guard that `wait` has taken, because it is inside the condition.
             let guard = other.0.lock().unwrap();
             let pair = Arc::clone(&other);
             drop(other.1.wait_while(guard, move |()| {
@@ -158,14 +157,14 @@ fn a_barrier() {
         cancels(move || {
             barrier_wait(&other);
         });
-        // The one that was cancelled does not count.
+        // The cancelled thread does not count.
         let other = Arc::clone(&barrier);
         let second = spawn(move || barrier_wait(&other));
         settle();
         assert!(!second.is_finished());
         assert!(barrier_wait(&barrier));
         second.join().unwrap();
-        // Complete and then cancelled: it goes on.
+        // Complete and then cancelled: it continues.
         let other = Arc::clone(&barrier);
         let third = spawn(move || barrier_wait(&other));
         settle();
@@ -199,7 +198,7 @@ fn an_initialiser() {
         });
         settle();
         assert!(!next.is_finished());
-        // The `Once` is as if it had not been called, and the one that waits runs its own.
+        // The `Once` is as if it had not been called, and the waiter runs its own closure.
         end(running);
         next.join().unwrap();
         assert!(once.is_completed());
@@ -220,7 +219,7 @@ fn the_initialiser_of_a_value() {
         });
         assert_eq!(place.set(2), Ok(()));
 
-        // The closure of a `LazyLock` is used up.
+        // The closure of a `LazyLock` is consumed.
         let lazy = Arc::new(LazyLock::new(|| {
             rustlet::park();
             1
@@ -250,10 +249,10 @@ fn a_semaphore() {
         settle();
         assert!(!small.is_finished());
         end(large);
-        // What it wanted it has not taken, and whoever stood behind it is served.
+        // It has not taken its permits, and the next waiter is served.
         small.join().unwrap();
         assert_eq!(places.available_permits(), 0);
-        // Given and then cancelled: it has it.
+        // Granted and then cancelled: it has it.
         let other = Arc::clone(&places);
         let given = spawn(move || other.acquire().unwrap().num_permits());
         settle();
@@ -274,7 +273,7 @@ fn the_rest() {
         let group = WaitGroup::new();
         let part = group.clone();
         cancels(move || part.wait());
-        // Its part is done.
+        // Its handle is dropped.
         group.wait();
 
         let (sender, receiver) = oneshot::channel::<u8>();
@@ -317,7 +316,7 @@ fn with_a_timeout_it_is_the_same() {
     });
 }
 
-/// A cancelled thread that is unwinding already waits for locks as any other does.
+/// A cancelled thread that is already unwinding waits for locks as any other does.
 #[test]
 fn destructors_may_lock() {
     on_workers(1, || {
@@ -326,7 +325,7 @@ fn destructors_may_lock() {
             fn drop(&mut self) {
                 let mut guard = self.0.0.lock().unwrap();
                 *guard += 1;
-                // Waits until the other one has answered, or the test hangs.
+                // Waits until the other one has answered; otherwise the test hangs.
                 while *guard < 2 {
                     guard = self.0.1.wait(guard).unwrap();
                 }
@@ -362,7 +361,8 @@ fn destructors_may_lock() {
     });
 }
 
-/// Threads are cancelled at random among others that go on: the count is right, and nobody hangs.
+/// Threads are cancelled at random among others that continue: the count is right, and no thread
+/// hangs.
 #[test]
 fn at_random() {
     for workers in [1, 2] {

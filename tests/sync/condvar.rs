@@ -121,7 +121,7 @@ fn time_runs_out() {
                 let begin = Instant::now();
                 let guard = mutex.lock().unwrap();
                 let (_guard, result) = never.wait_timeout(guard, wait).unwrap();
-                // It may wake up too early.
+                // It may wake up spuriously.
                 if result.timed_out() {
                     assert!(begin.elapsed() >= wait);
                     break;

@@ -101,7 +101,8 @@ fn those_who_wait_see_the_poison() {
     });
 }
 
-/// They come back to wait for the next one, each once, while the first is still waking the others.
+/// The waiters return to wait for the next one, each once, while the first is still waking the
+/// others.
 #[test]
 fn those_who_do_not_mind_the_poison_wait_on() {
     enter(|| {

@@ -1,4 +1,4 @@
-//! Who poisons a lock, and who does not, when several green threads of a worker unwind.
+//! Which threads poison a lock, and which do not, when several green threads of a worker unwind.
 
 use crate::{on_workers, settle};
 use rustlet::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -42,7 +42,7 @@ fn a_panic_after_a_caught_cancellation_does() {
         let mutex = Arc::new(Mutex::new(0));
         let other = Arc::clone(&mutex);
         let thread = spawn(move || {
-            // Swallowed, and dropped.
+            // Caught, and dropped.
             assert!(catch_unwind(rustlet::park).is_err());
             let _guard = other.lock().unwrap();
             quiet_panic();
@@ -99,7 +99,7 @@ fn the_payload_of_another_thread_changes_nothing() {
 }
 
 /// One thread is suspended in a destructor because it panics. Others, which do not panic, lock and
-/// unlock meanwhile, and release what they have locked before.
+/// unlock meanwhile, and release locks that they acquired before.
 #[test]
 fn nobody_else_does() {
     on_workers(1, || {
@@ -137,8 +137,8 @@ fn nobody_else_does() {
     });
 }
 
-/// A thread that panics holding a lock poisons it, even if it waits in a destructor before it comes
-/// to the guard.
+/// A thread that panics holding a lock poisons it, even if it waits in a destructor before it drops
+/// the guard.
 #[test]
 fn a_panic_does_though_it_waits_on_the_way() {
     on_workers(1, || {
@@ -164,7 +164,7 @@ fn a_panic_does_though_it_waits_on_the_way() {
 fn on_another_worker_it_is_told_exactly() {
     on_workers(2, || {
         // The first thread is suspended while it unwinds; wherever the others run, those that panic
-        // poison unless they share its worker at that moment, and those that do not never do.
+        // poison unless they share its worker at that moment, and those that do not panic never do.
         let done = Arc::new(Event::new());
         let waits = WaitsInDrop(Arc::clone(&done));
         let first = spawn(move || {
@@ -216,8 +216,8 @@ fn the_end_of_a_run_does_not() {
     assert!(!mutex.is_poisoned() && mutex.try_lock().is_ok());
 }
 
-/// Of two that unwind and wait, one has ended: others that release what they hold have still not
-/// panicked.
+/// One of two threads that unwind and wait has ended: other threads that release their locks still
+/// have not panicked.
 #[test]
 fn nobody_else_does_while_a_second_one_unwinds() {
     on_workers(1, || {
@@ -253,7 +253,7 @@ fn nobody_else_does_while_a_second_one_unwinds() {
     });
 }
 
-/// A thread panics that began to wait while another one unwound.
+/// A thread that began to wait while another one unwound panics.
 #[test]
 fn a_panic_does_when_the_others_have_done_with_theirs() {
     on_workers(1, || {

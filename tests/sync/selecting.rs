@@ -1,4 +1,4 @@
-//! `oneshot` and `Callback` among other things that are waited for: from green threads, from OS
+//! `oneshot` and `Callback` in `select!` among other operations: from green threads, from OS
 //! threads, and across.
 
 use super::on_workers;
@@ -47,7 +47,7 @@ fn the_value_of_a_oneshot_is_told_of() {
         arrives(&second);
         arrives(&receiver.receiver());
         assert_eq!(receiver.recv(), Ok("value"));
-        // `recv` has nothing to wait for now, nor will it have.
+        // `recv` has nothing to wait for, now or later.
         arrives(&first);
         assert!(receiver.recv().is_err());
         drop(receiver);
@@ -83,7 +83,7 @@ fn a_oneshot_that_will_have_no_value_is_told_of() {
     });
 }
 
-/// What borrows can be told of too: the receiver knows nothing of the value.
+/// The receiver of readiness also works for values that borrow: it does not depend on the value.
 #[test]
 fn a_oneshot_of_what_is_borrowed() {
     let text = String::from("borrowed");
@@ -96,7 +96,7 @@ fn a_oneshot_of_what_is_borrowed() {
     assert_eq!(receiver.try_recv(), Ok("borrowed"));
 }
 
-/// The sender sends while the receiver begins to ask.
+/// The sender sends while the receiver begins to query.
 #[test]
 fn a_oneshot_is_not_missed() {
     let count = stress(2_000);
@@ -139,14 +139,14 @@ fn the_calls_of_a_callback_are_told_of() {
         arrives(&told.clone());
         assert_eq!(callback.try_wait(), Some(2));
         is_silent(&told);
-        // It keeps what it asks about.
+        // It keeps its source alive.
         callback.call(3);
         drop(callback);
         arrives(&told);
     });
 }
 
-/// Some select, some wait: each call is had by one of them.
+/// Some select, some wait: exactly one of them receives each call.
 #[test]
 fn a_callback_loses_no_call() {
     const ASKING: usize = 3;
@@ -192,7 +192,7 @@ fn a_callback_loses_no_call() {
     });
 }
 
-/// The only one who could be told is told: no timer helps.
+/// The only waiter that can be notified is notified: no timer helps.
 #[test]
 fn a_callback_is_not_missed() {
     let count = stress(2_000);

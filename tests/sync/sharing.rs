@@ -1,5 +1,5 @@
-//! One lock between green threads of several workers, of several runtimes, and OS threads; and that
-//! nobody is left behind.
+//! One lock between green threads of several workers, of several runtimes, and OS threads: no
+//! waiter is left behind.
 
 use crate::support::stress;
 use crate::{on_workers, settle};
@@ -112,8 +112,7 @@ fn a_semaphore_is_kept() {
     assert_eq!(places.available_permits(), 3);
 }
 
-/// One thread takes the mutex again as soon as it has released it; another gets its turn all the
-/// same.
+/// One thread takes the mutex again as soon as it has released it; another still gets its turn.
 #[test]
 fn nobody_is_overtaken_for_ever() {
     for workers in [1, 2] {
@@ -185,7 +184,7 @@ fn neither_readers_nor_writers_starve() {
     }
 }
 
-/// While one thread waits for a lock, another one of the worker runs.
+/// While one thread waits for a lock, another thread of the worker runs.
 #[test]
 fn waiting_blocks_no_worker() {
     on_workers(1, || {
@@ -251,8 +250,8 @@ fn a_dump_says_who_waits() {
     });
 }
 
-/// A thread that asks again and again for what is not there yet does not keep its worker from
-/// whoever is to bring it.
+/// A thread that polls for an item that is not there yet does not keep its worker from the thread
+/// that provides the item.
 #[test]
 fn asking_in_vain_blocks_no_worker() {
     on_workers(1, || {

@@ -1,7 +1,7 @@
-//! What a connection that fails says, call by call: std's stream and ours tell the same story.
+//! The results of a failing connection, call by call: std's stream and rustlet's return the same.
 //!
-//! Each script runs four times: with std's stream, and with ours on an OS thread, on a green
-//! thread, and on the green thread of a single worker. The peer is std's all along.
+//! Each script runs four times: with std's stream, and with rustlet's on an OS thread, on a green
+//! thread, and on the green thread of a single worker. The peer is always std's.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fmt::Debug;
@@ -13,7 +13,7 @@ use std::time::Duration;
 /// More than the buffers of a connection hold.
 const MUCH: usize = 30_000_000;
 
-/// What std's stream and ours have in common.
+/// The common interface of std's stream and rustlet's.
 trait Stream: Read + Write + AsFd + Send + Sized {
     fn connect(addr: SocketAddr) -> io::Result<Self>;
     fn peek(&self, buf: &mut [u8]) -> io::Result<usize>;
@@ -50,7 +50,7 @@ macro_rules! stream {
 stream!(std::net::TcpStream);
 stream!(super::net::TcpStream);
 
-/// Calls, a letter each, and what came of them.
+/// Calls, a letter each, and their results.
 fn calls<S: Stream>(stream: &mut S, letters: &str) -> Vec<String> {
     let tell = |result: io::Result<usize>| match result {
         Ok(count) => count.to_string(),
@@ -102,7 +102,7 @@ fn pair<S: Stream>() -> (S, Peer) {
     (client, listener.accept().unwrap().0)
 }
 
-/// Closing with this set resets the connection.
+/// With this option set, closing resets the connection.
 fn reset(peer: Peer) {
     rustix::net::sockopt::set_socket_linger(&peer, Some(Duration::ZERO)).unwrap();
 }
@@ -181,8 +181,8 @@ fn an_early_answer_to_a_clone<S: Stream>(letters: &str) -> Vec<String> {
 
 #[test]
 fn the_answer_reaches_a_clone() {
-    // std's blocking calls would stop the worker: the scope's threads are green where the script
-    // is.
+    // std's blocking calls would stop the worker, so the scope's threads are green only if the
+    // script's thread is.
     for letters in ["rrw", "wrr", "er"] {
         let expected = ["r: 13".to_owned()]
             .into_iter()
@@ -211,7 +211,7 @@ fn a_reset_is_told_once() {
     );
 }
 
-/// The reset comes behind data that nobody has read yet.
+/// The reset arrives behind unread data.
 fn a_reset_after_data<S: Stream>(letters: &str) -> Vec<String> {
     let (mut client, mut peer) = pair::<S>();
     peer.write_all(b"some data").unwrap();
@@ -230,7 +230,7 @@ fn a_reset_is_told_after_the_data() {
     );
 }
 
-/// The reset comes while a read waits, or before it.
+/// The reset arrives while a read waits, or before it.
 fn a_reset_of_a_reader<S: Stream>(letters: &str) -> Vec<String> {
     let (mut client, mut peer) = pair::<S>();
     let server = std::thread::spawn(move || {
@@ -248,8 +248,8 @@ fn a_reset_reaches_a_reader() {
     compare!(a_reset_of_a_reader, ["rrw", "pr", "vr", "a"]);
 }
 
-/// The reset comes while a read into no room waits. One that comes before it is its error, so the
-/// peer tries again and waits longer.
+/// The reset arrives while a read with an empty buffer waits. A reset that arrives before the read
+/// is its error, so the peer tries again and waits longer.
 #[allow(
     clippy::disallowed_methods,
     reason = "the peer is an OS thread of the test"
@@ -278,7 +278,7 @@ fn a_reset_reaches_a_reader_into_no_room() {
     compare!(a_reset_of_a_reader_into_no_room, ["0r"]);
 }
 
-/// The peer has ended its half, with data before it, and reads on.
+/// The peer has ended its half, with data before it, and continues to read.
 fn a_half_close<S: Stream>(letters: &str) -> Vec<String> {
     let (mut client, mut peer) = pair::<S>();
     peer.write_all(b"some data").unwrap();
@@ -295,7 +295,7 @@ fn after_a_half_close_writes_go_on() {
     compare!(a_half_close, ["rrwrwW", "pra", "wvre", "aaw", "rwsr"]);
 }
 
-/// The peer has ended its half, and then resets: std's reads say the end, its writes say the
+/// The peer has ended its half, and then resets: std's reads return the end, its writes return the
 /// failure.
 fn a_reset_after_a_half_close<S: Stream>(letters: &str) -> Vec<String> {
     let (mut client, mut peer) = pair::<S>();
@@ -317,7 +317,7 @@ fn a_reset_after_a_half_close_is_told_to_writers() {
     );
 }
 
-/// A peer that ended its half before it left the request unread.
+/// A peer that ended its half before leaves the request unread.
 fn an_early_answer_and_end<S: Stream>(letters: &str) -> Vec<String> {
     let (mut client, mut peer) = pair::<S>();
     let server = std::thread::spawn(move || {
@@ -337,8 +337,8 @@ fn the_answer_and_the_end_come_before_the_reset() {
     compare!(an_early_answer_and_end, ["rrrww", "wwrr", "erwe", "ae"]);
 }
 
-/// The client ends its own half while a large write waits: that write is cut short, and reads go
-/// on.
+/// The client ends its own half while a large write waits: that write is cut short, and reads
+/// continue.
 #[test]
 fn a_write_that_is_shut_down_does_not_end_reads() {
     fn script<S: Stream + 'static>() -> Vec<String> {

@@ -1,5 +1,5 @@
-//! What std does not have, or not stably: many connections at once, reusing a port, lingering,
-//! owning iterators.
+//! Features that std does not have, or not stably: many connections at once, reusing a port,
+//! lingering, owning iterators.
 
 use super::net::{TcpListener, TcpStream};
 use super::pair::{LOCAL, echo, listen, pair};
@@ -12,7 +12,7 @@ fn a_thousand_connections() {
     enter(|| {
         const COUNT: usize = 1_000;
         let (listener, addr) = listen();
-        // All before the first is accepted: the queue is as long as the system allows.
+        // All connect before the first is accepted: the queue is as long as the system allows.
         let allowed = std::fs::read_to_string("/proc/sys/net/core/somaxconn")
             .ok()
             .and_then(|text| text.trim().parse().ok())
@@ -128,7 +128,7 @@ fn timeouts_are_exact() {
     });
 }
 
-/// Waits on `stream` in vain, so that whatever watches it has been told to.
+/// Waits on `stream` until the time limit, so that its source is registered.
 fn wait_a_little(stream: &TcpStream) {
     stream
         .set_read_timeout(Some(Duration::from_micros(100)))
@@ -252,7 +252,7 @@ fn streams_come_and_go_on_many_workers() {
                     for round in 0..200 {
                         let client = TcpStream::connect(addr).unwrap();
                         let (server, _) = listener.accept().unwrap();
-                        // Not the other end of `client`, most often.
+                        // Usually not the other end of `client`.
                         (&client).write_all(b"x").unwrap();
                         (&server).read_exact(&mut [0]).unwrap();
                         if round % 3 == 0 {
@@ -273,7 +273,7 @@ fn the_end_of_a_runtime_closes_what_waits_in_it() {
             (&reader).write_all(b"r").unwrap();
             (&reader).read(&mut [0]).map(drop)
         });
-        // It gets stuck, and tries to write the rest when it is dropped.
+        // It cannot write everything, and tries to write the rest when it is dropped.
         let (writer, writing) = pair();
         thread::spawn(move || {
             let mut writer = BufWriter::new(writer);

@@ -31,7 +31,7 @@ fn child(test: &str) -> Child {
 }
 
 /// In a child: an echo server that may have `limit` descriptors. It ends with its standard input,
-/// which its parent holds.
+/// which its parent holds open.
 fn serve_with(limit: u64) {
     let hard = getrlimit(Resource::Nofile).maximum;
     setrlimit(
@@ -60,8 +60,8 @@ fn port(child: &mut Child) -> u16 {
         .expect("the child's port")
 }
 
-/// A line for each of two episodes. There are more when it takes longer than a second to serve the
-/// clients that waited: two are accepted in a row, and then there is no room again.
+/// Returns a line for each of two episodes. There are more when serving the waiting clients takes
+/// longer than a second: two are accepted in a row, and then there is no room again.
 #[test]
 #[allow(
     clippy::disallowed_methods,
@@ -117,7 +117,7 @@ fn serve_goes_on_when_descriptors_run_out() {
     let mut child = child("serve_goes_on_when_descriptors_run_out");
     let port = port(&mut child);
     let connect = || std::net::TcpStream::connect(("127.0.0.1", port));
-    // More than the child can hold at once. They are served in the order in which they came.
+    // More than the child can hold at once. They are served in the order of their arrival.
     let clients: Vec<_> = (0..CLIENTS).map(|_| connect().unwrap()).collect();
     for mut client in clients {
         client.write_all(b"?").unwrap();
@@ -133,7 +133,7 @@ fn serve_goes_on_when_descriptors_run_out() {
 #[test]
 fn a_closed_peer_does_not_kill_a_program_that_reset_sigpipe() {
     if is_child() {
-        // SAFETY: setting a signal to its default runs no code of ours.
+        // SAFETY: setting a signal to its default installs no handler.
         unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
         rustlet::run(|| {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -157,18 +157,18 @@ fn a_closed_peer_does_not_kill_a_program_that_reset_sigpipe() {
     assert!(status.success(), "{status}");
 }
 
-/// As a server that inetd starts: the connection is its standard input.
+/// As for a server that inetd starts: the connection is its standard input.
 #[test]
 fn the_standard_descriptors_keep_their_flags() {
     use rustix::fs::{OFlags, fcntl_getfl};
     use std::os::fd::FromRawFd;
 
     if is_child() {
-        // SAFETY: 0 is open, and nothing else in this child uses standard input.
+        // SAFETY: 0 is open, and no other code in this child uses standard input.
         let mut stream = unsafe { TcpStream::from_raw_fd(0) };
         assert!(!fcntl_getfl(&stream).unwrap().contains(OFlags::NONBLOCK));
         rustlet::run(move || {
-            // A second green thread on the same worker goes on while this one waits.
+            // A second green thread on the same worker continues while this one waits.
             let other = rustlet::spawn(|| 5);
             stream.read_exact(&mut [0]).unwrap();
             assert_eq!(other.join().unwrap(), 5);

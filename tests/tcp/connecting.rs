@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-/// A port that nobody listens on, and that nobody else can get while the descriptor lives.
+/// A port without a listener, which no other process can get while the descriptor lives.
 fn deaf_port() -> (OwnedFd, SocketAddr) {
     let fd = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     rustix::net::bind(&fd, &"127.0.0.1:0".parse::<SocketAddr>().unwrap()).unwrap();
@@ -97,7 +97,7 @@ fn a_port_can_be_bound_again_at_once() {
         let (listener, addr) = listen();
         let client = TcpStream::connect(addr).unwrap();
         let (server, _) = listener.accept().unwrap();
-        // The side that closes first keeps the port busy for a while, but for SO_REUSEADDR.
+        // The side that closes first keeps the port busy for a while, unless SO_REUSEADDR is set.
         drop(server);
         drop(listener);
         assert_eq!((&client).read(&mut [0]).unwrap(), 0);
@@ -121,7 +121,7 @@ fn peer_addr_without_a_peer() {
         drop(server);
         assert_eq!((&client).read(&mut [0]).unwrap(), 0);
         client.shutdown(Shutdown::Both).unwrap();
-        // The other side's word that it has heard of that may be a moment behind.
+        // The other side's acknowledgement may be a moment late.
         let error = loop {
             match client.peer_addr() {
                 Ok(_) => thread::yield_now(),
@@ -239,10 +239,10 @@ fn several_threads_accept_from_one_listener() {
     enter(|| {
         let (listener, addr) = listen();
         thread::scope(|scope| {
-            // Each leaves with its share when it is told to by a connection that sends nothing.
+            // Each returns its count when a connection that sends nothing asks it to.
             let acceptors: Vec<_> = (0..4)
                 .map(|number| {
-                    // One of them through a second handle.
+                    // One of them uses a second handle.
                     let clone = (number == 0).then(|| listener.try_clone().unwrap());
                     let listener = &listener;
                     scope.spawn(move || {
@@ -280,7 +280,7 @@ fn a_nonblocking_listener_does_not_wait() {
         assert_eq!(clone.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
 
         let client = TcpStream::connect(addr).unwrap();
-        // The flag does not pass on to the connection: this read waits.
+        // The connection does not inherit the flag: this read waits.
         let (stream, _) = until_there(|| listener.accept());
         thread::scope(|scope| {
             scope.spawn(|| (&client).write_all(b"x").unwrap());

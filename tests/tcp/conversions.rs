@@ -1,4 +1,5 @@
-//! From std's types and descriptors to ours and back, with the state that std would have.
+//! Conversions between std's types, descriptors and rustlet's types, with the state that std would
+//! have.
 
 use super::enter;
 use super::net::{TcpListener, TcpStream};
@@ -35,7 +36,7 @@ fn a_stream_becomes_stds_and_comes_back() {
             .set_write_timeout(Some(Duration::from_secs(8)))
             .unwrap();
 
-        // The open file may have other owners, who find it as it was.
+        // The open file may have other owners, who find it unchanged.
         let mut client = TcpStream::from(client);
         assert!(!is_nonblocking(&client));
         assert_eq!(client.read_timeout().unwrap(), None);
@@ -98,7 +99,7 @@ fn descriptors() {
         let client = TcpStream::from(fd);
         assert_eq!(client.as_fd().as_raw_fd(), number);
         let raw = client.into_raw_fd();
-        // SAFETY: `into_raw_fd` has just given it away.
+        // SAFETY: `into_raw_fd` has just released it.
         #[allow(unsafe_code, reason = "what is tested is unsafe")]
         let mut client = unsafe { TcpStream::from_raw_fd(raw) };
         client.write_all(b"x").unwrap();
@@ -112,8 +113,8 @@ fn a_clone_outlives_the_conversion_of_the_other() {
         let (client, mut server) = pair();
         let mut clone = client.try_clone().unwrap();
         let _theirs = theirs::TcpStream::from(client);
-        // The open file is in blocking mode now, and the clone works on: it waits without blocking
-        // its worker.
+        // The open file is in blocking mode now, and the clone still works: it waits without
+        // blocking its worker.
         assert!(!is_nonblocking(&clone));
         let reader = super::thread::spawn(move || {
             clone.write_all(b"r").unwrap();
@@ -147,7 +148,7 @@ fn stds_listener_with_a_timeout() {
         assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
         let listener = TcpListener::from(listener);
         assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
-        // Linux: what is accepted takes it over.
+        // Linux: an accepted socket inherits it.
         let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         listener.set_nonblocking(true).unwrap();
         let (stream, _) = until_there(|| listener.accept());

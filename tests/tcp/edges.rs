@@ -1,5 +1,4 @@
-//! What happens at the edges of accepting, and to those who wait while something is taken from
-//! under them.
+//! Corner cases of accepting, and of waiting threads whose socket is changed meanwhile.
 
 use super::net::{TcpListener, TcpStream};
 use super::pair::{LOCAL, listen, pair};
@@ -8,8 +7,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// A client that resets before it is accepted is accepted all the same (Linux), and says so when it
-/// is read.
+/// A client that resets before it is accepted is accepted all the same (Linux), and the first read
+/// returns the reset.
 #[test]
 fn a_client_that_is_gone_before_it_is_accepted() {
     enter(|| {
@@ -23,7 +22,7 @@ fn a_client_that_is_gone_before_it_is_accepted() {
         let error = server.read_to_end(&mut text).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
         assert_eq!(server.read(&mut [0]).unwrap(), 0);
-        // The listener stays good.
+        // The listener can still be used.
         let _client = TcpStream::connect(addr).unwrap();
         listener.accept().unwrap();
     });
@@ -65,7 +64,7 @@ fn a_listener_that_is_shut_down() {
     });
 }
 
-/// A handle that goes leaves those who wait through another one as they are.
+/// A handle that is dropped does not affect threads that wait through another one.
 #[test]
 fn a_clone_of_a_listener_goes_while_others_accept() {
     enter(|| {

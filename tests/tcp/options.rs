@@ -71,10 +71,10 @@ fn a_read_timeout_elapses() {
             assert_eq!((&client).read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
         }
         assert_eq!(client.peek(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
-        // Who asks for nothing waits too, and then has it.
+        // A read with an empty buffer waits too, and then returns 0.
         assert_eq!((&client).read(&mut []).unwrap(), 0);
         assert_eq!(client.peek(&mut []).unwrap(), 0);
-        // The stream is as good as before.
+        // The stream can still be used.
         (&server).write_all(b"x").unwrap();
         client.set_read_timeout(None).unwrap();
         assert_eq!((&client).read(&mut [0; 2]).unwrap(), 1);
@@ -86,7 +86,7 @@ fn a_write_timeout_elapses() {
     enter(|| {
         let (client, _server) = pair();
         client.set_write_timeout(Some(SHORT)).unwrap();
-        // What fits counts as written; then nothing does.
+        // Bytes that fit count as written; then none do.
         let size = 64 << 20;
         let count = (&client).write(&vec![0; size]).unwrap();
         assert!(0 < count && count < size);
@@ -169,7 +169,7 @@ fn take_error_takes() {
         let (client, server) = pair();
         assert!(client.take_error().unwrap().is_none());
         assert!(listen().0.take_error().unwrap().is_none());
-        // A reset, without anyone reading or writing.
+        // A reset, without a read or a write.
         (&client).write_all(b"unread").unwrap();
         assert_eq!(server.peek(&mut [0; 8]).unwrap(), 6);
         drop(server);

@@ -1,4 +1,4 @@
-//! Two ends of one connection, and other things that most cases begin with.
+//! Two ends of one connection, and other helpers that most cases begin with.
 
 use super::net::{SocketAddr, TcpListener, TcpStream};
 use super::thread;
@@ -20,8 +20,8 @@ pub(super) fn pair() -> (TcpStream, TcpStream) {
     (client, server)
 }
 
-/// What does not wait, again until there is something: a network may be a moment behind what has
-/// been sent.
+/// Repeats a call that does not wait until it returns a result: a network may deliver sent data a
+/// moment later.
 pub(super) fn until_there<T>(mut try_it: impl FnMut() -> io::Result<T>) -> T {
     loop {
         match try_it() {
@@ -31,7 +31,7 @@ pub(super) fn until_there<T>(mut try_it: impl FnMut() -> io::Result<T>) -> T {
     }
 }
 
-/// Sends back what comes in, until the other end stops.
+/// Sends back all input, until the other end stops.
 pub(super) fn echo(stream: &TcpStream) {
     let mut buf = [0; 4096];
     loop {

@@ -44,7 +44,7 @@ fn each_connection_has_its_own_thread() {
         let (server, addr) = bind();
         let handle = server.handle();
         let serving = thread::spawn(move || server.serve(|stream| echo(&stream)));
-        // All open at once, asked in turns.
+        // All are open at once, and get requests in turn.
         let mut clients: Vec<_> = (0..50).map(|_| TcpStream::connect(addr).unwrap()).collect();
         for _ in 0..3 {
             clients.iter_mut().for_each(ask);
@@ -57,8 +57,8 @@ fn each_connection_has_its_own_thread() {
     });
 }
 
-/// Who was unparked before the server was at its limit, and waited for room there, finds that after
-/// `serve` all the same.
+/// A thread that was unparked before the server was at its limit, and waited for room there, still
+/// finds its token after `serve`.
 #[test]
 fn the_token_of_the_serving_thread_is_its_users() {
     enter(|| {
@@ -84,8 +84,8 @@ fn the_token_of_the_serving_thread_is_its_users() {
     });
 }
 
-/// Connects so many at once to a server with two workers, asks each, and counts how many each
-/// worker has got.
+/// Connects this many clients at once to a server with two workers, sends each a request, and
+/// counts how many each worker has got.
 fn spread(count: usize) -> Vec<usize> {
     let runtime = rustlet::Builder::new().workers(2).build().unwrap();
     let (server, addr) = bind();
@@ -111,7 +111,7 @@ fn spread(count: usize) -> Vec<usize> {
     seen.lock().unwrap().values().copied().collect()
 }
 
-/// Exactly half of them each, unless the system keeps a worker from running for long.
+/// Exactly half of them for each worker, unless the system keeps a worker from running for long.
 #[test]
 fn connections_that_come_at_once_are_spread() {
     let counts = spread(200);
@@ -298,7 +298,7 @@ fn a_graceful_end_waits_for_the_connections() {
         while !handle.is_shutting_down() {
             thread::yield_now();
         }
-        // It accepts no more, and serves what is open.
+        // It accepts no more, and serves open connections.
         ask(&mut open);
         while TcpStream::connect(addr).is_ok() {
             thread::yield_now();
@@ -326,7 +326,7 @@ fn what_does_not_end_in_time_is_cancelled_and_counted() {
         });
         let mut clients: Vec<_> = (0..10).map(|_| TcpStream::connect(addr).unwrap()).collect();
         clients.iter_mut().for_each(ask);
-        // Some leave in time.
+        // Some end in time.
         clients.truncate(7);
         while handle.connections() > 7 {
             thread::yield_now();
@@ -339,7 +339,7 @@ fn what_does_not_end_in_time_is_cancelled_and_counted() {
         for client in &mut clients {
             assert!(matches!(client.read(&mut [0]), Ok(0) | Err(_)));
         }
-        // Again, and too late: nobody is left.
+        // Again, and too late: no connection is left.
         assert_eq!(handle.shutdown_timeout(LONG), 0);
     });
 
@@ -373,7 +373,7 @@ fn a_graceful_end_from_an_os_thread_and_within_a_limit() {
     let serving = std::thread::spawn(move || server.serve(|stream| echo(&stream)));
     let mut open = TcpStream::connect(addr).unwrap();
     ask(&mut open);
-    // The limit ends the waiting only: nobody is cancelled.
+    // The limit ends only the waiting: no thread is cancelled.
     let result = rustlet::timeout(Duration::from_millis(2), || handle.shutdown_timeout(LONG));
     assert!(result.is_err());
     ask(&mut open);
@@ -381,7 +381,8 @@ fn a_graceful_end_from_an_os_thread_and_within_a_limit() {
     serving.join().unwrap().unwrap();
 }
 
-/// Connections that come and go while it is cut off: each handler ends, and the server returns.
+/// Connections that come and go while the server cancels them: each handler ends, and the server
+/// returns.
 #[test]
 fn a_cut_races_with_connections() {
     for _ in 0..20 {
@@ -431,7 +432,7 @@ fn a_cut_races_with_connections() {
     }
 }
 
-/// Nobody accepts any more, though there is a handle.
+/// No thread accepts any more, although a handle exists.
 #[test]
 fn a_server_that_is_ended_refuses() {
     enter(|| {
@@ -443,7 +444,7 @@ fn a_server_that_is_ended_refuses() {
         serving.cancel();
         assert!(serving.join().is_err());
         assert!(TcpStream::connect(addr).is_err());
-        // Who is there is served.
+        // Existing connections are served.
         ask(&mut client);
         assert_eq!(
             (handle.connections(), handle.is_shutting_down()),

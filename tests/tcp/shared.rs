@@ -1,5 +1,5 @@
-//! An open socket that std has a handle to as well: std's handle behaves as std's, and ours never
-//! keeps its worker.
+//! An open socket of which std has a handle as well: std's handle behaves as std's, and rustlet's
+//! never blocks its worker.
 
 use super::net::{TcpListener, TcpStream};
 use crate::support::competing::{self, is_nonblocking};
@@ -35,13 +35,13 @@ fn a_clone_of_stds_that_became_ours_competes() {
 
     let theirs = theirs::TcpListener::bind("127.0.0.1:0").unwrap();
     let raw = theirs.try_clone().unwrap().into_raw_fd();
-    // SAFETY: `into_raw_fd` has just given it away.
+    // SAFETY: `into_raw_fd` has just released it.
     #[allow(unsafe_code, reason = "what is tested is unsafe")]
     let ours = unsafe { TcpListener::from_raw_fd(raw) };
     accept_in_competition(ours, theirs);
 }
 
-/// The descriptor was only lent, and its borrower has taken the flag away.
+/// The descriptor was only lent, and its borrower has cleared the flag.
 #[test]
 fn a_duplicate_of_the_descriptor_competes() {
     let ours = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -50,7 +50,7 @@ fn a_duplicate_of_the_descriptor_competes() {
     accept_in_competition(ours, theirs);
 }
 
-/// What std's and ours want of `set_nonblocking` is kept apart, in both orders.
+/// The `set_nonblocking` of std's handle and of rustlet's are kept apart, in both orders.
 #[test]
 fn a_nonblocking_handle_of_ours_does_not_change_stds() {
     enter(|| {
@@ -67,7 +67,8 @@ fn a_nonblocking_handle_of_ours_does_not_change_stds() {
         theirs.accept().unwrap();
         let _client = TcpStream::connect(addr).unwrap();
         super::pair::until_there(|| ours.accept());
-        // Ours goes out as it was set, and std's clone follows, because they are one open file.
+        // rustlet's handle is converted as it was set, and std's clone follows, because they are
+        // one open file.
         let ours = theirs::TcpListener::from(ours);
         assert!(is_nonblocking(&theirs));
         assert_eq!(
@@ -77,8 +78,8 @@ fn a_nonblocking_handle_of_ours_does_not_change_stds() {
     });
 }
 
-/// std's handle waits in a read, on an OS thread, and so does ours: each of the bytes reaches one
-/// of them.
+/// std's handle waits in a read, on an OS thread, and so does rustlet's: each byte reaches one of
+/// them.
 #[test]
 fn a_stream_is_read_by_both() {
     let listener = theirs::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -77,7 +77,7 @@ fn shutdown_wakes_a_writer_in_another_thread() {
         let (client, server) = pair();
         thread::scope(|scope| {
             let writer = scope.spawn(|| (&client).write_all(&vec![0; 64 << 20]).unwrap_err().kind());
-            // The writer has begun, and cannot end: nobody reads on.
+            // The writer has begun, and cannot end: the other side does not read.
             (&server).read_exact(&mut [0; 1]).unwrap();
             client.shutdown(Shutdown::Write).unwrap();
             assert_eq!(writer.join().unwrap(), ErrorKind::BrokenPipe);
@@ -93,7 +93,7 @@ fn a_stream_moves_to_another_thread_half_way() {
         for _ in 0..20 {
             server.write_all(b"here").unwrap();
             server.read_exact(&mut [0; 4]).unwrap();
-            // It has been waited on here; from now on somewhere else.
+            // A thread has waited on it here; from now on it is used elsewhere.
             server = thread::spawn(move || {
                 server.write_all(b"there").unwrap();
                 server.read_exact(&mut [0; 5]).unwrap();
@@ -207,8 +207,8 @@ fn dropping_a_stream_that_was_waited_on() {
             assert_eq!(server.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
             assert_eq!((&clone).read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
             drop(server);
-            // The open socket lives on in the clone, and the number of the descriptor is free for
-            // the next one: events of the first must not disturb it.
+            // The open socket stays alive in the clone, and the number of the descriptor is free
+            // for the next one: events of the first must not disturb it.
             (&client).write_all(b"late").unwrap();
             drop(client);
             let mut text = String::new();

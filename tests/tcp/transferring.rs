@@ -44,7 +44,7 @@ fn write_to_a_closed_peer_is_a_broken_pipe() {
     enter(|| {
         let (client, server) = pair();
         drop(server);
-        // The first writes may succeed: the peer's answer, a reset, has to come back.
+        // The first writes may succeed: the peer's answer, a reset, has to arrive first.
         let first = loop {
             if let Err(error) = (&client).write(b"x") {
                 break error.kind();
@@ -76,7 +76,7 @@ fn a_reset_that_interrupts_a_write_is_not_lost() {
         let (client, server) = pair();
         thread::scope(|scope| {
             let writer = scope.spawn(|| {
-                // More than fits: it is stopped half way, and the next call says why.
+                // More than fits: it is stopped half way, and the next call returns the reason.
                 let count = (&client).write(&vec![0; 64 * MEGABYTE]).unwrap();
                 assert!(count < 64 * MEGABYTE);
                 (&client).write(b"x").unwrap_err().kind()
@@ -146,7 +146,7 @@ fn peek_leaves_the_data() {
         thread::scope(|scope| {
             scope.spawn(move || client.write_all(b"abc").unwrap());
             let mut buf = [0; 8];
-            // Waits for the first byte, then for the rest by looking again.
+            // Waits for the first byte, then polls for the rest.
             while server.peek(&mut buf).unwrap() < 3 {
                 thread::yield_now();
             }
@@ -203,7 +203,7 @@ fn vectored_writes_keep_the_order() {
         let (mut client, mut server) = pair();
         let bufs = [IoSlice::new(b"ab"), IoSlice::new(b""), IoSlice::new(b"c")];
         assert_eq!(client.write_vectored(&bufs).unwrap(), 3);
-        // No call takes more buffers than the system does: the others are left over.
+        // No call takes more buffers than the system does: the others remain.
         let many = vec![IoSlice::new(b"x"); 2000];
         assert_eq!(client.write_vectored(&many).unwrap(), 1024);
         drop(client);

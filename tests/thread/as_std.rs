@@ -1,4 +1,4 @@
-//! What std has: the same source against std's threads and ours.
+//! std's API: the same source against std's threads and rustlet's.
 
 use super::{enter, thread};
 use std::cell::Cell;
@@ -208,7 +208,7 @@ fn one_that_borrows_without_a_scope() {
     enter(|| {
         let words = [String::from("one"), String::from("two")];
         let builder = thread::Builder::new().name("borrows".into());
-        // SAFETY: it is joined, whatever comes of it, before the words and the result go.
+        // SAFETY: it is joined, whatever its result, before the words and the result are dropped.
         let thread = unsafe {
             builder.spawn_unchecked(|| {
                 thread::yield_now();
@@ -238,7 +238,7 @@ fn names_and_ids() {
         let (name, own_id) = named.join().unwrap();
         assert_eq!(name.as_deref(), Some("amber"));
         assert_eq!(id, own_id);
-        // A handle to a thread that has ended still tells.
+        // A handle to a thread that has ended still answers.
         assert_eq!((handle.name(), handle.id()), (Some("amber"), id));
         handle.unpark();
 
@@ -300,8 +300,8 @@ fn tokens_do_not_add_up() {
             wait_until(|| going.load(Ordering::Acquire));
             thread::park();
             theirs.store(1, Ordering::SeqCst);
-            // Three tokens were given before the first park: they are one, so this waits (std may
-            // wake without cause, so it waits for the flag as well).
+            // Three tokens were given before the first park: they count as one, so this waits (std
+            // may wake spuriously, so it waits for the flag as well).
             while theirs.load(Ordering::SeqCst) < 2 {
                 thread::park();
             }
@@ -504,7 +504,7 @@ fn a_builder_sets_the_stack_size() {
                 assert_eq!(thread.join().unwrap(), 500);
             }
         }
-        // Too small a size is rounded up.
+        // A size that is too small is rounded up.
         let small = thread::Builder::new().stack_size(1);
         assert_eq!(small.spawn(|| format!("{:?}", 1.5)).unwrap().join().unwrap(), "1.5");
     });
@@ -574,7 +574,7 @@ fn closures_and_results_of_any_size() {
     struct Nothing;
 
     enter(|| {
-        // Around the size that fits into a control block, and far beyond it.
+        // Sizes around the one that fits into a control block, and far beyond it.
         let one = [1_u64; 1];
         let seven = [7_u64; 7];
         let eight = [8_u64; 8];
@@ -648,7 +648,7 @@ fn traits_are_those_of_std() {
     fn is<T: Send + Sync + 'static>() {}
     fn is_debug<T: std::fmt::Debug>() {}
     is::<thread::JoinHandle<()>>();
-    // A cell may go to whoever joins.
+    // The joining thread may receive a cell.
     is::<thread::JoinHandle<Cell<u8>>>();
     is::<thread::Thread>();
     is::<thread::ThreadId>();

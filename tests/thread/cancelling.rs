@@ -25,7 +25,7 @@ fn turns() {
     }
 }
 
-/// Enough for the worker to look around.
+/// Enough for the worker to poll its timers and I/O.
 fn many_turns() {
     for _ in 0..1_000 {
         yield_now();
@@ -96,7 +96,7 @@ fn one_that_never_waits_ends_by_itself() {
         let theirs = go.clone();
         let thread = spawn_local(move || {
             yield_now();
-            // Told when it enters a wait, not when it comes out of one.
+            // Raised when it enters a wait, not when it returns from one.
             yield_now();
             theirs.store(true, Ordering::SeqCst);
             6
@@ -114,7 +114,7 @@ fn it_is_raised_again_until_the_thread_ends() {
     run(|| {
         let caught = Arc::new(AtomicUsize::new(0));
         let theirs = caught.clone();
-        // Well past the number from which on each raise is preceded by a turn for the others.
+        // Well past the number from which on each raise is preceded by a yield to the others.
         let thread = spawn_local(move || {
             for _ in 0..300 {
                 let payload = catch_unwind(park).unwrap_err();
@@ -205,7 +205,7 @@ fn a_panic_is_not_replaced() {
 fn a_condition_that_came_true_is_not_lost() {
     run(|| {
         for _ in 0..stress(100) {
-            // The thread has ended before the cancellation is looked at: its result is taken.
+            // The thread has ended before the cancellation is checked: its result is taken.
             let inner = spawn_local(|| 5);
             let outer = spawn_local(move || inner.join().unwrap());
             turns();
@@ -219,8 +219,7 @@ fn a_condition_that_came_true_is_not_lost() {
         turns();
         thread.thread().unpark();
         thread.cancel();
-        // The first park returns, the second raises; which of the two it is cannot be seen but by
-        // the end.
+        // The first park returns, the second raises; only the end shows which of the two it is.
         assert!(is_cancelled(thread));
     });
 }
@@ -333,7 +332,7 @@ fn the_text_of_the_payload() {
     });
 }
 
-/// A raise is held off by the unwinding of the thread itself, not by that of another thread on its
+/// Only the unwinding of the thread itself defers a raise, not that of another thread on its
 /// worker.
 #[test]
 fn another_threads_unwinding_does_not_hold_it_off() {
@@ -356,7 +355,7 @@ fn another_threads_unwinding_does_not_hold_it_off() {
         go.store(true, Ordering::SeqCst);
         unwinding.thread().unpark();
         unwinding.join().unwrap_err();
-        // Now nobody unwinds any more, if it was held off until now.
+        // Now no thread unwinds any more, if the raise was deferred until now.
         many_turns();
         assert!(parked.is_finished(), "the cancellation was lost");
         assert!(is_cancelled(parked));
@@ -370,8 +369,8 @@ fn a_poisoned_looking_state_is_not_left_behind() {
         let theirs = lock.clone();
         let thread = spawn_local(move || {
             let caught = catch_unwind(AssertUnwindSafe(park));
-            // Caught: the thread is in a normal state, and its locks are not poisoned by what came
-            // before.
+            // Caught: the thread is in a normal state, and its locks are not poisoned by the former
+            // unwinding.
             *theirs.lock().unwrap() += 1;
             drop(caught);
         });
@@ -382,8 +381,8 @@ fn a_poisoned_looking_state_is_not_left_behind() {
     });
 }
 
-/// Two threads of the worker wait in destructors while they unwind; a third is cancelled at once
-/// all the same.
+/// Two threads of the worker wait in destructors while they unwind; a third is still cancelled at
+/// once.
 #[test]
 fn it_comes_while_several_others_unwind() {
     let runtime = rustlet::Builder::new().workers(1).build().unwrap();
@@ -413,7 +412,7 @@ fn it_comes_while_several_others_unwind() {
     });
 }
 
-/// The same, but those that unwind catch their panics and go on.
+/// The same, but the unwinding threads catch their panics and continue.
 #[test]
 fn it_comes_when_a_panic_was_caught() {
     let runtime = rustlet::Builder::new().workers(1).build().unwrap();

@@ -1,4 +1,4 @@
-//! What std's threads do not have, or what its documentation leaves open.
+//! Features that std's threads do not have, or that std's documentation leaves open.
 
 use super::stress;
 use rustlet::channel::{Receiver, bounded};
@@ -91,7 +91,7 @@ fn os_threads_join_green_ones() {
                 std::thread::spawn(move || green.join().unwrap())
             })
             .collect();
-        // Their results come by way of a channel: std's join would block the worker.
+        // Their results come through a channel: std's join would block the worker.
         let (sender, joined) = mpsc::channel();
         let collector = std::thread::spawn(move || {
             for thread in threads {
@@ -184,8 +184,8 @@ fn park_never_returns_without_a_token() {
         let theirs = parks.clone();
         let parked = spawn(move || {
             for _ in 0..100 {
-                // What leaves stale wake-ups behind: a join, a sleep, a timeout that ends with an
-                // unpark.
+                // Operations that leave stale wake-ups behind: a join, a sleep, a timeout that ends
+                // with an unpark.
                 spawn(|| ()).join().unwrap();
                 thread::sleep(Duration::from_nanos(1));
                 park();
@@ -309,7 +309,7 @@ fn a_runtime_sets_the_usual_stack_size() {
     assert_eq!(depth, 2_000);
 }
 
-/// What ports to `run` as it is has been written for a stack of the size that std gives a thread.
+/// Code ported to `run` unchanged was written for a stack of the size that std gives a thread.
 #[test]
 fn the_first_thread_has_the_stack_that_std_would_give_it() {
     fn large() -> u8 {
@@ -501,8 +501,8 @@ fn on_an_os_thread_waits_block() {
     );
 }
 
-/// A handle of `spawn_local` may be sent only if the result may: `join` gives it to whoever has the
-/// handle.
+/// A handle of `spawn_local` may be sent only if the result may: `join` gives the result to the
+/// thread that has the handle.
 #[test]
 fn a_handle_is_send_if_its_result_is() {
     struct Probe<T>(std::marker::PhantomData<T>);
@@ -524,8 +524,8 @@ fn a_handle_is_send_if_its_result_is() {
     }
 }
 
-/// The thread-locals of an OS thread go in the reverse order of their making: the first ones when
-/// what the library keeps of the thread has gone. Their destructors may wait all the same.
+/// The thread-locals of an OS thread are destroyed in the reverse order of their creation: the
+/// first ones after the library's own data of the thread. Their destructors may still wait.
 #[test]
 fn the_last_destructors_of_an_os_thread_wait() {
     struct Last(Receiver<()>);
@@ -546,14 +546,14 @@ fn the_last_destructors_of_an_os_thread_wait() {
         LAST.set(Some(Last(receiver)));
         assert!(!thread::current().name().is_some_and(str::is_empty));
     });
-    // Taken by somebody who waits for it, and by nobody else.
+    // Taken by a thread that waits for it, and by no other.
     while sender.try_send(()).is_err() {
         std::thread::yield_now();
     }
     thread.join().unwrap();
 }
 
-/// Who has the handle of an OS thread can unpark it for as long as it waits.
+/// A handle of an OS thread can unpark it for as long as it waits.
 #[test]
 fn an_os_thread_is_unparked_in_its_last_destructors() {
     struct Last(mpsc::Sender<thread::ThreadId>);

@@ -1,4 +1,5 @@
-//! From std's type and descriptors to ours and back, with the state that std would have.
+//! Conversions between std's type, descriptors and rustlet's type, with the state that std would
+//! have.
 
 use super::ends::{bound, pair};
 use super::net::UdpSocket;
@@ -27,7 +28,7 @@ fn a_socket_becomes_stds_and_comes_back() {
         one.set_read_timeout(None).unwrap();
         one.set_write_timeout(Some(Duration::from_secs(8))).unwrap();
 
-        // The open file may have other owners, who find it as it was.
+        // The open file may have other owners, who find it unchanged.
         let one = UdpSocket::from(one);
         assert!(!is_nonblocking(&one));
         assert_eq!(one.read_timeout().unwrap(), None);
@@ -56,7 +57,7 @@ fn descriptors() {
         let fd = OwnedFd::from(one);
         assert!(!is_nonblocking(&fd));
         let raw = UdpSocket::from(fd).into_raw_fd();
-        // SAFETY: `into_raw_fd` has just given it away.
+        // SAFETY: `into_raw_fd` has just released it.
         #[allow(unsafe_code, reason = "what is tested is unsafe")]
         let one = unsafe { UdpSocket::from_raw_fd(raw) };
         let receiver = thread::spawn(move || one.recv(&mut [0; 4]).unwrap());

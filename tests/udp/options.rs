@@ -84,7 +84,7 @@ fn a_nonblocking_socket_does_not_wait() {
         assert_eq!(one.recv(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
         assert_eq!(clone.recv_from(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
         other.send(b"x").unwrap();
-        // A network may be a moment behind.
+        // A network may deliver a moment later.
         let received = loop {
             match clone.recv(&mut [0]) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => thread::yield_now(),

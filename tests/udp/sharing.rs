@@ -60,7 +60,7 @@ fn many_receivers_share_what_comes() {
                 let mut buf = [0; 8];
                 let (size, from) = socket.recv_from(&mut buf).unwrap();
                 if size == 0 {
-                    // Told to stop: the next receiver is told, too.
+                    // Asked to stop: it passes the request on to the next receiver.
                     socket.send_to(&[], addr).unwrap();
                     return count;
                 }
@@ -104,7 +104,7 @@ fn both_ways_at_once() {
     enter(|| {
         let (one, other) = pair();
         let play = |socket: &UdpSocket| {
-            // Two datagrams are in the air in each direction, sent by one thread and received by
+            // Two datagrams are in flight in each direction, sent by one thread and received by
             // another.
             for number in 0..200u8 {
                 let mut buf = [0];

@@ -1,4 +1,4 @@
-//! Binding, naming a peer, sending, receiving, peeking, and what the network reports.
+//! Binding, setting a peer, sending, receiving, peeking, and errors that the network reports.
 
 use super::ends::{LOCAL, bound, pair};
 use super::net::{SocketAddr, UdpSocket};
@@ -10,7 +10,7 @@ use std::time::Duration;
 /// clocks.
 const SHORT: Duration = Duration::from_millis(20);
 
-/// One whose peer does not exist: nobody is at that address, and nobody else gets it for now.
+/// A socket whose peer does not exist: the address is unused, and no other process gets it for now.
 fn lonely() -> UdpSocket {
     let (one, other) = pair();
     drop(other);
@@ -86,7 +86,7 @@ fn what_does_not_fit_is_lost() {
         assert_eq!(&buf, b"fir");
         assert_eq!(other.recv_from(&mut buf).unwrap().0, 3);
         assert_eq!(&buf, b"sec");
-        // No room at all, and yet it takes one.
+        // An empty buffer, and yet it takes one datagram.
         assert_eq!(other.recv(&mut []).unwrap(), 0);
         assert_eq!(other.recv_from(&mut []).unwrap().0, 0);
         assert_eq!(other.recv(&mut buf).unwrap(), 3);
@@ -174,7 +174,7 @@ fn what_cannot_be_sent() {
         socket.connect(addr).unwrap();
         let error = socket.send(&long).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(Errno::MSGSIZE.raw_os_error()));
-        // The longest that there is.
+        // The longest datagram that is possible.
         assert_eq!(socket.send(&long[1..]).unwrap(), 65_507);
         let mut buf = vec![1; 70_000];
         assert_eq!(socket.recv(&mut buf).unwrap(), 65_507);
@@ -190,7 +190,7 @@ fn a_refusal_is_told_once() {
 
     enter(|| {
         let socket = lonely();
-        // Sends, and is told nothing until the answer is there, which a network may bring a moment
+        // Sends, and gets no error until the answer is there, which a network may deliver a moment
         // later.
         let send = |text: &[u8]| {
             socket.send(text).unwrap();
@@ -201,7 +201,7 @@ fn a_refusal_is_told_once() {
         assert_eq!(socket.recv(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionRefused);
         socket.set_read_timeout(Some(SHORT)).unwrap();
         assert_eq!(socket.recv(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
-        // Whichever call comes next is told.
+        // The next call returns the error, whichever it is.
         send(b"anybody?");
         assert_eq!(socket.send(b"really?").unwrap_err().kind(), ErrorKind::ConnectionRefused);
         send(b"anybody?");

@@ -1,4 +1,4 @@
-//! Waits of green threads: nobody else is held up, and they end when they should.
+//! Waits of green threads: they delay no other thread, and end when they should.
 
 use super::ends::{bound, pair};
 use super::net::UdpSocket;
@@ -14,7 +14,7 @@ fn a_receiver_does_not_hold_up_its_worker() {
     on_one_worker(|| {
         let (one, other) = pair();
         let receiver = thread::spawn(move || one.recv(&mut [0; 4]).unwrap());
-        // If the worker stood still, nobody would count, and nobody would send.
+        // If the worker were blocked, no thread would count, and none would send.
         for _ in 0..1000 {
             thread::yield_now();
         }
@@ -31,7 +31,7 @@ fn a_blocking_descriptor_does_not_hold_up_its_worker() {
         let addr = socket.local_addr().unwrap();
         let clone = socket.try_clone().unwrap();
         let ours = UdpSocket::from(socket);
-        // The flag belongs to the open file, which somebody else has, too.
+        // The flag belongs to the open file, which has another owner, too.
         clone.set_nonblocking(false).unwrap();
         let receiver = thread::spawn(move || ours.recv_from(&mut [0; 4]).unwrap().0);
         for _ in 0..100 {
@@ -92,7 +92,7 @@ fn a_receive_while_unwinding_reports_the_cancellation() {
     assert!(SEEN.load(Ordering::SeqCst));
 }
 
-/// Not by any method of `UdpSocket`, but it is how programs end a wait.
+/// Not a method of `UdpSocket`, but programs end a wait in this way.
 #[test]
 fn a_socket_that_is_shut_down_wakes_its_receivers() {
     fn case() {
@@ -101,7 +101,7 @@ fn a_socket_that_is_shut_down_wakes_its_receivers() {
         other.send(b"early").unwrap();
         one.peek(&mut [0]).unwrap();
         thread::scope(|scope| {
-            // Whoever gets the early one waits for another.
+            // The thread that gets the early one waits for another.
             let receivers = [&one, &one, &clone].map(|socket| {
                 scope.spawn(|| {
                     let mut buf = [0; 8];
@@ -179,10 +179,10 @@ fn a_panic_of_one_receiver_leaves_the_socket_good() {
     });
 }
 
-/// Timeouts that elapse as datagrams come, on several handles: none is lost.
+/// Timeouts that elapse as datagrams arrive, on several handles: none is lost.
 #[test]
 fn timeouts_race_with_datagrams() {
-    // An emulator hardly gets round to anything else within so short a time.
+    // An emulator hardly does anything else within so short a time.
     let messages = if crate::support::is_emulated() {
         20
     } else {

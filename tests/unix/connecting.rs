@@ -58,7 +58,7 @@ fn abstract_names() {
     });
 }
 
-/// What zeros in and around abstract names do, and the longest of them.
+/// The effect of zeros in and around abstract names, and the longest of them.
 #[test]
 fn odd_abstract_names() {
     enter(|| {
@@ -78,7 +78,7 @@ fn odd_abstract_names() {
     });
 }
 
-/// A socket that is bound to no name at all gets one from the system.
+/// A socket that is bound to an empty name gets one from the system.
 #[test]
 fn names_that_the_system_gives() {
     enter(|| {
@@ -90,7 +90,7 @@ fn names_that_the_system_gives() {
         let stream = UnixStream::connect_addr(&addr).unwrap();
         listener.accept().unwrap();
         drop(stream);
-        // Nobody can be reached by it, with either call.
+        // No socket can be reached by it, with either call.
         assert_eq!(
             UnixStream::connect_addr(&unnamed).unwrap_err().kind(),
             ErrorKind::InvalidInput
@@ -118,7 +118,7 @@ fn errors_of_paths() {
         }
         let error = UnixStream::connect(&long).unwrap_err();
         assert_eq!(error.to_string(), "path must be shorter than SUN_LEN");
-        // The longest that will do.
+        // The longest valid one.
         let longest = dir.join_to(107);
         let listener = UnixListener::bind(&longest).unwrap();
         UnixStream::connect(&longest).unwrap();
@@ -130,7 +130,7 @@ fn errors_of_paths() {
         let listener = UnixListener::bind(&path).unwrap();
         assert_eq!(UnixListener::bind(&path).unwrap_err().kind(), ErrorKind::AddrInUse);
         drop(listener);
-        // The file stays, and nobody listens.
+        // The file stays, without a listener.
         assert_eq!(UnixListener::bind(&path).unwrap_err().kind(), ErrorKind::AddrInUse);
         assert_eq!(UnixStream::connect(&path).unwrap_err().kind(), ErrorKind::ConnectionRefused);
     });
@@ -209,7 +209,7 @@ fn a_nonblocking_listener_does_not_wait() {
         assert_eq!(clone.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
         assert!(listener.take_error().unwrap().is_none());
         let client = UnixStream::connect_addr(addr).unwrap();
-        // The flag does not pass on to the connection: this read waits.
+        // The connection does not inherit the flag: this read waits.
         let (stream, _) = listener.accept().unwrap();
         thread::scope(|scope| {
             scope.spawn(|| (&client).write_all(b"x").unwrap());

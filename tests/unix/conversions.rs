@@ -1,5 +1,5 @@
-//! From std's types and descriptors to ours and back; what is ours by std's unstable signature; the
-//! traits of `os`.
+//! Conversions between std's types, descriptors and rustlet's types; methods with std's unstable
+//! signatures; the traits of `os`.
 
 use super::net::{TcpListener, TcpStream};
 use super::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
@@ -48,7 +48,7 @@ fn listeners_and_datagrams_do_too() {
     rustlet::run(|| {
         let addr = abstract_name();
         let listener = theirs::UnixListener::bind_addr(&addr).unwrap();
-        // The open file may have other owners, who find it as it was.
+        // The open file may have other owners, who find it unchanged.
         let listener = UnixListener::from(listener);
         assert!(!is_nonblocking(&listener));
         let acceptor = thread::spawn(move || {
@@ -60,7 +60,7 @@ fn listeners_and_datagrams_do_too() {
         assert!(nonblocking);
         let listener = theirs::UnixListener::from(listener);
         assert!(!is_nonblocking(&listener));
-        // SAFETY: `into_raw_fd` has just given it away.
+        // SAFETY: `into_raw_fd` has just released it.
         #[allow(unsafe_code, reason = "what is tested is unsafe")]
         let _listener = unsafe { UnixListener::from_raw_fd(listener.into_raw_fd()) };
 

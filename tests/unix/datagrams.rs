@@ -1,4 +1,4 @@
-//! Datagrams: names, peers, peeking, what is cut off, what ends.
+//! Datagrams: names, peers, peeking, truncation, ends.
 
 use super::net::Shutdown;
 use super::os::linux::net::SocketAddrExt;
@@ -24,7 +24,7 @@ fn by_path() {
             let mut buf = [0; 16];
             let (count, from) = other.recv_from(&mut buf).unwrap();
             assert_eq!(from.as_pathname(), Some(&*one_path));
-            // To whom it came from, in both ways.
+            // To its sender, in both ways.
             other.send_to_addr(&buf[..count], &from).unwrap();
             other.connect_addr(&from).unwrap();
             assert_eq!(other.peer_addr().unwrap().as_pathname(), Some(&*one_path));
@@ -59,7 +59,7 @@ fn by_abstract_name_and_without_any() {
             nobody.send(b"hello there").unwrap();
             let (count, from) = socket.recv_from(&mut [0; 16]).unwrap();
             assert!(count == 11 && from.is_unnamed());
-            // There is no way back.
+            // There is no address to answer to.
             assert_eq!(
                 socket.send_to_addr(b"x", &from).unwrap_err().kind(),
                 ErrorKind::InvalidInput
@@ -99,7 +99,7 @@ fn lengths() {
         assert!(count == 0 && from.is_unnamed());
         assert_eq!(other.recv(&mut buf).unwrap(), 3);
         assert_eq!(&buf, b"sec");
-        // No room at all, and yet it takes one.
+        // An empty buffer, and yet it takes one datagram.
         assert_eq!(other.recv(&mut []).unwrap(), 0);
         assert_eq!(other.recv(&mut buf).unwrap(), 0);
         assert_eq!(other.recv_from(&mut buf).unwrap().0, 3);
@@ -128,7 +128,7 @@ fn timeouts() {
         assert_eq!(clone.read_timeout().unwrap(), Some(SHORT));
         assert_eq!(clone.recv(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
         assert_eq!(clone.recv_from(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
-        // The sender's own room is used up.
+        // The sender's own buffer is full.
         let error = loop {
             if let Err(error) = one.send(&[0; 4096]) {
                 break error;
@@ -167,7 +167,7 @@ fn errors_of_peers() {
         assert_eq!(socket.connect(&path).unwrap_err().kind(), ErrorKind::NotFound);
         let other = UnixDatagram::bind(&path).unwrap();
         socket.connect(&path).unwrap();
-        // Who has a peer hears nobody else.
+        // A socket with a peer receives from no other.
         let (one, _peer) = UnixDatagram::pair().unwrap();
         assert_eq!(one.send_to(b"x", &path).unwrap(), 1);
         other.connect(&path).unwrap();
@@ -199,7 +199,7 @@ fn clones_receive_one_each() {
     });
 }
 
-/// A sender whose path fills the whole address, without a zero at its end: Linux has that.
+/// A sender whose path fills the whole address, without a zero at its end, which Linux permits.
 #[test]
 fn the_longest_path_that_others_can_bind() {
     use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};

@@ -1,4 +1,4 @@
-//! A folder of a test's own, and names that no other test has.
+//! A temporary folder of one test, and unique names.
 
 use std::os::unix::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ fn unique() -> String {
     format!("rustlet-unix-{}-{number}", std::process::id())
 }
 
-/// Removed, with what is in it, when it is dropped.
+/// Removed, with its content, when it is dropped.
 pub(crate) struct Dir(PathBuf);
 
 impl Dir {
@@ -25,7 +25,7 @@ impl Dir {
         self.0.join(name)
     }
 
-    /// A path in it that is so many bytes long.
+    /// Returns a path in it that is this many bytes long.
     pub(crate) fn join_to(&self, length: usize) -> PathBuf {
         let rest = length - self.0.as_os_str().len() - 1;
         self.0.join("a".repeat(rest))
@@ -38,7 +38,7 @@ impl Drop for Dir {
     }
 }
 
-/// An abstract name that nobody else has.
+/// Returns an abstract name that no other socket has.
 pub(crate) fn abstract_name() -> SocketAddr {
     use std::os::linux::net::SocketAddrExt;
     SocketAddr::from_abstract_name(unique()).unwrap()

@@ -1,4 +1,5 @@
-//! Queues that are full: those who want in wait, and go on when there is room, or nobody any more.
+//! Full queues: senders and clients wait, and continue when there is room, or when the other side
+//! is gone.
 
 use super::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use super::{enter, thread};
@@ -13,7 +14,7 @@ use std::time::Duration;
 /// clocks.
 const SHORT: Duration = Duration::from_millis(20);
 
-/// A listener whose queue is as short as can be, and full of the connections that come with it.
+/// Returns a listener whose queue is as short as possible and full, and the connections in it.
 fn full_listener() -> (UnixListener, SocketAddr, Vec<OwnedFd>) {
     let addr = abstract_name();
     let name = SocketAddrUnix::new_abstract_name(addr.as_abstract_name().unwrap()).unwrap();
@@ -36,7 +37,7 @@ fn full_listener() -> (UnixListener, SocketAddr, Vec<OwnedFd>) {
     }
 }
 
-/// A receiver whose queue is full of what a stranger has sent; and how many that is.
+/// Returns a receiver whose queue is full of datagrams from a stranger, and their number.
 fn full_receiver() -> (UnixDatagram, SocketAddr, usize) {
     let addr = abstract_name();
     let receiver = UnixDatagram::bind_addr(&addr).unwrap();
@@ -151,7 +152,7 @@ fn sending_to_a_receiver_that_goes() {
         }
         drop(receiver);
         let [connected, unconnected] = senders.map(|sender| sender.join().unwrap());
-        // Linux forgets the peer while it waits, and says so in either way.
+        // Linux forgets the peer while it waits, and returns an error in either case.
         assert!(matches!(connected, ErrorKind::ConnectionRefused | ErrorKind::NotConnected));
         assert_eq!(unconnected, ErrorKind::ConnectionRefused);
     });

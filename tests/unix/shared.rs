@@ -1,5 +1,5 @@
-//! An open socket that std has a handle to as well: std's handle behaves as std's, and ours never
-//! keeps its worker.
+//! An open socket of which std has a handle as well: std's handle behaves as std's, and rustlet's
+//! never blocks its worker.
 
 use super::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use crate::dir::abstract_name;
@@ -37,8 +37,8 @@ fn a_listener_of_stds_competes() {
     accept_in_competition(ours, theirs);
 }
 
-/// std's handle waits in a call on an OS thread, ours on a green thread: each message reaches one
-/// of them.
+/// std's handle waits in a call on an OS thread, rustlet's on a green thread: each message reaches
+/// one of them.
 #[test]
 fn datagrams_and_streams_are_read_by_both() {
     fn share(
@@ -84,7 +84,8 @@ fn datagrams_and_streams_are_read_by_both() {
     let (one, other) = UnixDatagram::pair().unwrap();
     let theirs = theirs::UnixDatagram::from(one.try_clone().unwrap());
     assert!(!is_nonblocking(&theirs));
-    // The end of the sender is nothing to a datagram socket: an empty message, for each of both.
+    // A datagram socket does not notice the end of the sender: it gets an empty message for each of
+    // the two.
     struct Sender(UnixDatagram);
     impl Sender {
         fn send(&self, message: &[u8]) {

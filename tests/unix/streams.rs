@@ -1,4 +1,4 @@
-//! What goes over a connection, and how it ends.
+//! The data of a connection, and its end.
 
 use super::net::Shutdown;
 use super::os::unix::net::UnixStream;
@@ -89,7 +89,7 @@ fn nothing_is_lost_on_the_way() {
             assert_eq!(bytes.len(), 2 * SIZE);
             assert!((0..2 * SIZE).all(|at| bytes[at] == pattern(at % SIZE)));
         };
-        // Both ways at once, by two threads each.
+        // Both directions at once, by two threads each.
         thread::scope(|scope| {
             scope.spawn(|| send(&one, Shutdown::Write));
             scope.spawn(|| send(&other, Shutdown::Write));
@@ -104,7 +104,7 @@ fn shutting_down() {
     enter(|| {
         let (one, other) = UnixStream::pair().unwrap();
         thread::scope(|scope| {
-            // Whoever waits goes on at once.
+            // Waiting threads continue at once.
             let reader = scope.spawn(|| (&one).read(&mut [0]).unwrap());
             thread::yield_now();
             one.shutdown(Shutdown::Read).unwrap();
@@ -142,7 +142,7 @@ fn a_writer_that_waits_hears_of_the_end() {
             assert_eq!(kind, ErrorKind::BrokenPipe);
         });
     }
-    // Of neither does Linux tell `epoll`.
+    // Linux reports neither of them to `epoll`.
     enter(|| {
         ends(|_, other| other.shutdown(Shutdown::Read).unwrap());
         ends(|one, _| one.try_clone().unwrap().shutdown(Shutdown::Write).unwrap());
@@ -156,7 +156,7 @@ fn a_peer_that_leaves_things_unread() {
         (&one).write_all(b"unread").unwrap();
         (&other).write_all(b"before").unwrap();
         drop(other);
-        // The failure comes first, once, and what was sent before it is still there.
+        // The failure is returned first, once, and the data sent before it is still there.
         let kinds = [(&one).read(&mut [0; 6]), (&one).read(&mut [0; 6]), (&one).read(&mut [0; 6])]
             .map(|result| result.map_err(|error| error.kind()));
         assert_eq!(kinds, [Ok(6), Err(ErrorKind::ConnectionReset), Ok(0)]);
@@ -172,7 +172,7 @@ fn a_peer_that_leaves_things_unread() {
     });
 }
 
-/// A write that fails half way returns what it has sent.
+/// A write that fails half way returns the number of bytes that it has sent.
 #[test]
 fn a_failure_half_way_through_a_write() {
     enter(|| {
@@ -186,8 +186,8 @@ fn a_failure_half_way_through_a_write() {
             assert!((50_000..10_000_000).contains(&sent));
         });
         assert_eq!((&one).read(&mut [0; 20]).unwrap(), 9);
-        // Unless the writer was in the middle of waiting and was told, that it was a reset is still
-        // to be said.
+        // Unless the writer was in the middle of waiting and got the error, the reset is still to
+        // be reported.
         match (&one).read(&mut [0; 20]) {
             Ok(count) => assert_eq!(count, 0),
             Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
@@ -214,7 +214,7 @@ fn timeouts() {
         assert_eq!(clone.read_timeout().unwrap(), Some(long));
         one.set_read_timeout(Some(SHORT)).unwrap();
         assert_eq!((&clone).read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
-        // What fits counts as written; then nothing does.
+        // Bytes that fit count as written; then none do.
         one.set_write_timeout(Some(SHORT)).unwrap();
         let count = (&one).write(&vec![0; 64 << 20]).unwrap();
         assert!(0 < count && count < 64 << 20);
@@ -224,7 +224,7 @@ fn timeouts() {
             }
         };
         assert_eq!(error.kind(), ErrorKind::WouldBlock);
-        // The stream is as good as before.
+        // The stream can still be used.
         other.write_all(b"x").unwrap();
         one.set_read_timeout(Some(Duration::MAX)).unwrap();
         assert_eq!((&one).read(&mut [0; 2]).unwrap(), 1);

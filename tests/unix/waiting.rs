@@ -1,4 +1,4 @@
-//! Waits of green threads: nobody else is held up, and they end when they should.
+//! Waits of green threads: they delay no other thread, and end when they should.
 
 use super::net::Shutdown;
 use super::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
@@ -23,7 +23,7 @@ fn while_another_counts<T: Send + 'static>(
     working.join().unwrap()
 }
 
-/// One that listens, with a queue of one, which is taken.
+/// Returns a listener with a queue of one, which is full.
 fn full_listener() -> (UnixListener, std::os::unix::net::SocketAddr, UnixStream) {
     let addr = abstract_name();
     let listener = UnixListener::bind_addr(&addr).unwrap();
@@ -114,7 +114,7 @@ fn cancelled_waits_end_and_leave_all_good() {
                     drop(UnixStream::connect_addr(&again))
                 }));
                 listener.accept().unwrap();
-                // Nothing is left of the one that was cancelled.
+                // The cancelled one has left nothing behind.
                 listener.set_nonblocking(true).unwrap();
                 assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
                 UnixStream::connect_addr(&addr).unwrap();
@@ -177,7 +177,7 @@ fn the_end_of_a_runtime_closes_what_waits_in_it() {
             (&reader).write_all(b"r").unwrap();
             (&reader).read(&mut [0]).map(drop)
         });
-        // It gets stuck, and tries to write the rest when it is dropped.
+        // It cannot write everything, and tries to write the rest when it is dropped.
         let (writer, writing) = UnixStream::pair().unwrap();
         thread::spawn(move || {
             let mut writer = BufWriter::new(writer);
@@ -238,7 +238,7 @@ fn streams_come_and_go_on_many_workers() {
                     for round in 0..100 {
                         let client = UnixStream::connect_addr(addr).unwrap();
                         let (server, _) = listener.accept().unwrap();
-                        // Not the other end of `client`, most often.
+                        // Usually not the other end of `client`.
                         (&client).write_all(b"x").unwrap();
                         (&server).read_exact(&mut [0]).unwrap();
                         if round % 3 == 0 {
@@ -251,7 +251,7 @@ fn streams_come_and_go_on_many_workers() {
     });
 }
 
-/// Descriptors that are shared with somebody who has put them into blocking mode.
+/// Descriptors that are shared with an owner that has put them into blocking mode.
 #[test]
 fn blocking_descriptors_do_not_block() {
     on_one_worker(|| {
@@ -265,7 +265,7 @@ fn blocking_descriptors_do_not_block() {
             2
         );
 
-        // `accept` has no flag of its own, and asks first.
+        // `accept` has no flag of its own, and polls first.
         let addr = abstract_name();
         let listener = UnixListener::bind_addr(&addr).unwrap();
         let clone = listener.try_clone().unwrap();
@@ -275,8 +275,8 @@ fn blocking_descriptors_do_not_block() {
     });
 }
 
-/// Senders to a short queue, some of which are cancelled: what the others have sent arrives, and
-/// nobody stays behind.
+/// Senders to a short queue, some of which are cancelled: the messages of the others arrive, and no
+/// sender is left waiting.
 #[test]
 fn cancelled_and_uncancelled_senders() {
     for workers in [1, 2] {

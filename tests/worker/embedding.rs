@@ -1,4 +1,4 @@
-//! The descriptor and the deadline, as a loop of somebody else's uses them.
+//! The descriptor and the deadline, as the event loop of another library uses them.
 
 use super::tick_all;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 const LONG: Duration = Duration::from_secs(3600);
 
-/// Whether the descriptor is readable, now or at last.
+/// Returns whether the descriptor is readable, now or after a short wait.
 fn is_readable(worker: &impl AsFd, patience: Duration) -> bool {
     let patience = rustix::time::Timespec {
         tv_sec: patience.as_secs() as i64,
@@ -22,10 +22,10 @@ fn is_readable(worker: &impl AsFd, patience: Duration) -> bool {
 
 const NOW: Duration = Duration::ZERO;
 
-/// Far longer than anything takes.
+/// Far longer than any operation takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Ticks, and does not look away, until the descriptor says that there is nothing.
+/// Ticks, without polling elsewhere, until the descriptor reports that there is no work.
 fn until_still(worker: &Worker) {
     while is_readable(worker, NOW) {
         worker.tick();
@@ -46,12 +46,12 @@ fn it_is_readable_while_something_is_ready() {
         until_still(worker);
         handle.join().unwrap();
     });
-    // First asked for when there is something already.
+    // First queried when there is already work.
     Worker::scope(|worker| {
         worker.assign(park);
         assert!(is_readable(worker, NOW));
         until_still(worker);
-        // What the rest of the loop does on this OS thread shows, too.
+        // Actions of the rest of the loop on this OS thread are visible, too.
         let parked = worker.assign(park);
         until_still(worker);
         parked.thread().unpark();
@@ -113,8 +113,8 @@ fn it_becomes_readable_for_io() {
     });
 }
 
-/// One that sleeps when nothing else is to be done: since when, for how long, and who. A machine
-/// that is busy may need a longer nap for that.
+/// A thread that sleeps when there is no other work: since when, for how long, and which thread. A
+/// busy machine may need a longer sleep.
 fn asleep(worker: &Worker) -> (Instant, Duration, rustlet::JoinHandle<()>) {
     let mut nap = Duration::from_millis(5);
     loop {
@@ -170,7 +170,7 @@ fn it_sits_in_another_epoll() {
 #[test]
 fn work_between_polls() {
     Worker::scope(|worker| {
-        // How much work there is besides is up to the machine: so once more, with a longer nap.
+        // The machine decides how much other work there is: so retry with a longer sleep.
         let mut nap = Duration::from_millis(3);
         loop {
             let napping = worker.assign(move || sleep(nap));
@@ -190,7 +190,7 @@ fn work_between_polls() {
     });
 }
 
-/// Of this OS thread.
+/// The CPU time of this OS thread.
 fn cpu_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
@@ -216,14 +216,14 @@ fn deadlines() {
         assert!(worker.next_deadline().unwrap() <= Instant::now());
         tick_all(worker);
         assert_eq!(worker.next_deadline(), None);
-        // A sleep without end has none.
+        // A sleep without end has no deadline.
         worker.assign(|| sleep(Duration::MAX));
         tick_all(worker);
         assert_eq!(worker.next_deadline(), None);
     });
 }
 
-/// A deadline that was given up leaves no trace: a read timeout, after the read.
+/// A deadline that was cancelled leaves no trace: a read timeout, after the read.
 #[test]
 fn a_deadline_that_was_met_is_gone() {
     Worker::scope(|worker| {

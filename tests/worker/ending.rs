@@ -1,4 +1,4 @@
-//! The end of a worker: whoever is left is unwound, whoever refuses is named.
+//! The end of a worker: the remaining threads are unwound, and those that refuse are named.
 
 use super::support::{child, succeeded};
 use super::{Said, tick_all};
@@ -8,7 +8,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
-/// Says so when it is dropped.
+/// Reports when it is dropped.
 struct Dropped(Said, &'static str);
 
 impl Drop for Dropped {
@@ -59,7 +59,7 @@ fn what_they_do_while_they_unwind() {
     Worker::scope(|worker| {
         worker.assign(move || {
             let _waits = Waits(ours.clone());
-            // Swallowed, and told again.
+            // Caught, and raised again.
             for _ in 0..3 {
                 let _cancelled = catch_unwind(AssertUnwindSafe(park));
                 ours.say("caught");
@@ -234,7 +234,7 @@ fn whether_they_see_an_unwinding_at_the_end() {
     fn one_is_left(said: &Said, then: impl FnOnce()) {
         let captured = Sees(said.clone());
         Worker::scope(|worker| {
-            // Never run: so it is no unwinding of its own that it sees.
+            // It never ran, so the unwinding that it sees is not its own.
             worker.assign(move || drop(captured));
             then();
         });
@@ -259,7 +259,7 @@ fn whether_they_see_an_unwinding_at_the_end() {
 }
 
 /// A thread of one worker is suspended in the middle of an unwinding: those of another, on the same
-/// OS thread, are cancelled all the same.
+/// OS thread, are still cancelled.
 #[test]
 fn a_suspended_unwinding_of_another_worker() {
     struct Parks;
@@ -296,8 +296,7 @@ fn unwind_beside<P: 'static>(one: &Worker, other: &Worker, parks: impl FnOnce() 
 
 // --- where the scope is ---
 
-/// Those thread-locals go last that are oldest: when what the library keeps for the OS thread has
-/// gone.
+/// The oldest thread-locals are destroyed last, after the library's own data of the OS thread.
 #[test]
 fn workers_in_the_last_destructors_of_their_os_thread() {
     struct Last;

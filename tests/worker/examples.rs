@@ -1,9 +1,9 @@
-//! The examples check themselves; here they are run. `cargo test` builds them beside the tests.
+//! Runs the examples, which check themselves. `cargo test` builds them beside the tests.
 
 use super::support::{is_emulated, succeeded};
 use std::process::Command;
 
-/// What the example `name` has printed.
+/// Returns the output of the example `name`.
 fn said_by(name: &str) -> String {
     // target/debug/deps/worker-0123456789abcdef and target/debug/examples/NAME.
     let test = std::env::current_exe().unwrap();

@@ -1,4 +1,4 @@
-//! The order of the steps, to the last one.
+//! The exact order of the steps.
 
 use super::{Said, tick_all};
 use rustlet::{Worker, park, scope, spawn, spawn_local, thread, yield_now};
@@ -63,7 +63,7 @@ fn what_is_spawned_goes_to_the_end_of_the_row() {
         let ours = said.clone();
         worker.assign(move || {
             ours.say("first");
-            // Both kinds alike, and before the spawner itself, which goes to the end by its yield.
+            // Both kinds alike, and before the spawner itself, which moves to the end by its yield.
             let _first = spawn(|| yield_now());
             let theirs = ours.clone();
             spawn_local(move || theirs.say("local"));
@@ -134,7 +134,7 @@ fn a_thousand_take_turns() {
     });
 }
 
-/// Work may look around more rarely, but the order of what is ready is the same.
+/// The worker may poll more rarely, but the order of ready threads is the same.
 #[test]
 fn work_keeps_the_order_of_ticks() {
     let said_by = |go: &dyn Fn(&Worker)| {

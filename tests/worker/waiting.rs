@@ -1,4 +1,4 @@
-//! Everything that waits works on a worker, and with threads elsewhere.
+//! All waits work on a worker, and with threads elsewhere.
 
 use super::{Said, tick_all};
 use rustlet::net::{TcpListener, TcpStream};
@@ -378,7 +378,7 @@ fn a_green_thread_steps_no_worker() {
         inside.join().unwrap();
     });
     rustlet::run(opens);
-    // What a green thread hands to an OS thread is outside.
+    // A value that a green thread passes to an OS thread is outside.
     rustlet::run(|| unblock(|| Worker::scope(Worker::work)));
 }
 
@@ -388,13 +388,13 @@ fn the_stepper_does_not_wait_for_its_own() {
         let parked = worker.assign(park);
         let text = refused(|| parked.join());
         assert!(text.contains("would wait for itself"), "{text}");
-        // Another worker's, of the same OS thread, is no better.
+        // The handle of another worker on the same OS thread is refused as well.
         Worker::scope(|other| {
             let theirs = other.assign(park);
             assert!(other.tick());
             refused(|| theirs.join());
         });
-        // Nor is one that was spawned from outside, and has not been taken in.
+        // So is one of a thread that was spawned from outside, and has not been taken over.
         let outside = worker.handle().spawn(park);
         refused(|| outside.join());
         // One that has ended can be joined.

@@ -12,7 +12,7 @@ pub(crate) mod threads;
 
 /// A runtime.
 pub(crate) trait Threads: 'static {
-    /// Threads of the system: a hundred times dearer.
+    /// Threads of the system: a hundred times more expensive.
     const HEAVY: bool = false;
     type Handle<T: Send + 'static>: Send;
     type Sender<T: Send + 'static>: Clone + Send + 'static;
@@ -28,7 +28,7 @@ pub(crate) trait Threads: 'static {
     fn park_timeout(limit: Duration);
     fn unpark<T: Send + 'static>(handle: &Self::Handle<T>);
     fn sleep(time: Duration);
-    /// A channel of this capacity, unbounded if none.
+    /// Creates a channel of this capacity, unbounded if `None`.
     fn channel<T: Send + 'static>(capacity: Option<usize>) -> (Self::Sender<T>, Self::Receiver<T>);
     fn send<T: Send + 'static>(sender: &Self::Sender<T>, value: T);
     fn recv<T: Send + 'static>(receiver: &Self::Receiver<T>) -> Option<T>;
@@ -39,7 +39,7 @@ pub(crate) trait Threads: 'static {
     fn write(lock: &Self::RwLock);
 }
 
-/// Starts its clock when all have begun, and stops it when the last has finished.
+/// Starts its clock when all threads have begun, and stops it when the last has finished.
 pub(crate) struct Race {
     threads: usize,
     began: AtomicUsize,
@@ -59,7 +59,7 @@ impl Race {
         })
     }
 
-    /// True: all are there.
+    /// Returns true when all threads have arrived.
     pub(crate) fn begin(&self) -> bool {
         let last = self.began.fetch_add(1, Ordering::Relaxed) + 1 == self.threads;
         if last {
@@ -86,15 +86,15 @@ impl Race {
     }
 }
 
-/// Of stacks of may and of OS threads: as large as those of rustlet.
+/// Stack size of may and of OS threads: as large as that of rustlet.
 pub(crate) const STACK: usize = 256 * 1024;
 /// A limit that no wait here reaches.
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
-/// A loop that takes longer than this is not done to its end: some peers are a hundred times slower
-/// than others.
+/// Time limit of a loop, which is then cut short: some peers are a hundred times slower than
+/// others.
 pub(crate) const ENOUGH: Duration = Duration::from_secs(2);
 
-/// Yields from behind so many frames, and comes back through all of them.
+/// Yields below this many frames, and returns through all of them.
 #[inline(never)]
 fn yield_deep<R: Threads>(frames: u32) {
     if frames == 0 {
@@ -164,8 +164,8 @@ pub(crate) fn spawn_all<R: Threads>(workers: usize, threads: usize, rounds: u64)
     })
 }
 
-/// So many threads wait, each by itself; one wakes them in turn and waits until all have been
-/// awake, again and again. With `limited`, each wait has a time limit, which is set and taken back
+/// Measures this many waiting threads; one thread wakes them in turn and waits until all have been
+/// awake, again and again. With `limited`, each wait has a time limit, which is set and cancelled
 /// each time.
 pub(crate) fn wake<R: Threads>(
     workers: usize,
@@ -188,7 +188,7 @@ pub(crate) fn wake<R: Threads>(
                                 R::park();
                             }
                         }
-                        // Asking again and again by `yield_now` would starve new coroutines of may.
+                        // Polling with `yield_now` would starve new coroutines of may.
                         if awake.fetch_add(1, Ordering::AcqRel) + 1 == n * threads as u64 {
                             R::send(&last, ());
                         }
@@ -196,7 +196,7 @@ pub(crate) fn wake<R: Threads>(
                 })
             })
             .collect();
-        // The first round is for all to have started.
+        // The first round waits until all have started.
         let mut start = Instant::now();
         for n in 1..=rounds + 1 {
             round.store(n, Ordering::Release);
@@ -237,7 +237,7 @@ pub(crate) fn ping_pong<R: Threads>(workers: usize, count: u64) -> Figures {
     })
 }
 
-/// The two ends on two cores: a runtime of one worker each.
+/// Measures with the two ends on two cores: a runtime of one worker each.
 pub(crate) fn ping_pong_across<R: Threads>(cores: &[usize], count: u64) -> Figures {
     let (to, there) = R::channel::<u64>(Some(1));
     let (back, here) = R::channel::<u64>(Some(1));
@@ -373,7 +373,7 @@ fn timers_here<R: Threads>(threads: u64) -> Figures {
     let lateness = Lateness::start();
     let handles: Vec<_> = (0..threads)
         .map(|n| {
-            // Spread over a second, in no order.
+            // Spread over a second, unordered.
             let time = Duration::from_micros(200_000 + n.wrapping_mul(7_919_773) % 1_000_000);
             R::spawn(move || {
                 let due = Instant::now() + time;
@@ -400,7 +400,7 @@ pub(crate) fn skynet<R: Threads>(workers: usize, leaves: u64) -> Figures {
         let start = Instant::now();
         let sum = node::<R>(0, leaves);
         assert_eq!(sum, leaves * (leaves - 1) / 2);
-        // All nodes of the tree, the root left out.
+        // All nodes of the tree, without the root.
         per(start.elapsed(), leaves * 10 / 9)
     })
 }
@@ -433,8 +433,8 @@ pub(crate) fn chain<R: Threads>(workers: usize, links: u64, rounds: u64) -> Figu
     })
 }
 
-/// Computes for so long on a quiet machine: a count of turns, because a clock would also count what
-/// others compute meanwhile.
+/// Computes for this time on a quiet machine: by a count of iterations, because a clock would also
+/// count the time that others compute meanwhile.
 pub(crate) fn compute(time: Duration) {
     static TURNS_PER_MS: OnceLock<u64> = OnceLock::new();
     fn turns(count: u64) {
@@ -456,7 +456,7 @@ pub(crate) fn compute(time: Duration) {
     turns(per_ms * time.as_nanos() as u64 / 1_000_000);
 }
 
-/// Of the jobs of a pool, and of those behind a barrier.
+/// Duration of the jobs of a pool, and of those behind a barrier.
 pub(crate) const JOB: Duration = Duration::from_millis(5);
 pub(crate) const JOBS: u64 = 80;
 pub(crate) const MEETING: usize = 10;
@@ -467,7 +467,7 @@ pub(crate) fn millis(time: Duration) -> Figures {
     vec![("ms", time.as_secs_f64() * 1e3)]
 }
 
-/// 8 threads receive jobs from one channel.
+/// Measures 8 threads that receive jobs from one channel.
 pub(crate) fn pool<R: Threads>(workers: usize) -> Figures {
     compute(Duration::ZERO);
     R::run(workers, move || {
@@ -495,7 +495,7 @@ pub(crate) fn pool<R: Threads>(workers: usize) -> Figures {
     })
 }
 
-/// Ten threads wait until all are there, and then compute.
+/// Measures ten threads that wait until all have arrived, and then compute.
 pub(crate) fn meeting<R: Threads>(workers: usize) -> Figures {
     compute(Duration::ZERO);
     R::run(workers, move || {
@@ -518,7 +518,7 @@ pub(crate) fn meeting<R: Threads>(workers: usize) -> Figures {
     })
 }
 
-/// Spawns 8 threads that compute for so many nanoseconds, and joins them.
+/// Spawns 8 threads that compute for this many nanoseconds, and joins them.
 pub(crate) fn fork_join<R: Threads>(workers: usize, each: u64, count: u64) -> Figures {
     compute(Duration::ZERO);
     R::run(workers, move || {
@@ -535,7 +535,8 @@ pub(crate) fn fork_join<R: Threads>(workers: usize, each: u64, count: u64) -> Fi
     })
 }
 
-/// A thread spawns one that computes for 200 ms, and sleeps for 10: how late it wakes.
+/// Measures a thread that spawns one that computes for 200 ms, and sleeps for 10: how late it
+/// wakes.
 pub(crate) fn beside_hog<R: Threads>(workers: usize) -> Figures {
     compute(Duration::ZERO);
     R::run(workers, move || {

@@ -1,6 +1,7 @@
-//! The charts, as SVG: curves for how costs grow, bars for what one thing costs on each runtime.
+//! The charts, as SVG: curves for how costs grow, bars for the cost of one operation on each
+//! runtime.
 //!
-//! They stand in documents that are read on white and on black: they bring their own background,
+//! They appear in documents that are read on white and on black: they have their own background,
 //! and a style that makes it dark where the reader prefers that.
 
 use std::path::Path;
@@ -21,7 +22,7 @@ use catalogue::{CHARTS, Chart};
 use panel::Kind::{Bars, Curves, Ratios};
 use panel::{COLOURS, Drawn, style};
 
-/// Draws those charts for which there are figures.
+/// Draws the charts that have figures.
 pub(crate) fn draw(report: &Report, directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     for chart in &CHARTS {
@@ -34,7 +35,7 @@ pub(crate) fn draw(report: &Report, directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Draws a chart, if there are figures for it.
+/// Draws a chart, if it has figures.
 fn one(report: &Report, chart: &Chart, path: &Path) -> Result<bool, Box<dyn std::error::Error>> {
     let present = |peer: &str| {
         let mut panels = chart.panels.iter();
@@ -50,7 +51,7 @@ fn one(report: &Report, chart: &Chart, path: &Path) -> Result<bool, Box<dyn std:
     let root = SVGBackend::new(path, chart.size).into_drawing_area();
     root.fill(&WHITE)?;
     root.draw(&Text::new(chart.title, (16, 12), style(23)))?;
-    // The legend is a line under the title, where no curve can be in its way.
+    // The legend is a line under the title, where no curve overlaps it.
     let mut left = 18;
     for number in &peers {
         let colour = COLOURS[*number].filled();
@@ -76,7 +77,7 @@ fn one(report: &Report, chart: &Chart, path: &Path) -> Result<bool, Box<dyn std:
     Ok(true)
 }
 
-/// The chart with a style for dark pages. The colours are those of `panel.rs`.
+/// Returns the chart with a style for dark pages. The colours are those of `panel.rs`.
 fn themed(svg: &str) -> String {
     const DARK: &str = "\n<style>@media (prefers-color-scheme: dark) {\n\
         rect[fill=\"#FFFFFF\"] { fill: #0D1117 }\n\

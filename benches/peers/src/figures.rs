@@ -1,19 +1,19 @@
-//! What a measurement gives: named figures. And how memory and lateness are taken.
+//! The result of a measurement: named figures. And how memory and lateness are measured.
 
 use std::fs;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Metric and value, in the order in which they are shown. The first is the row's own.
+/// Metric and value, in the order of display. The first is the row's own.
 pub(crate) type Figures = Vec<(&'static str, f64)>;
 
-/// Nanoseconds for each of so many operations.
+/// Returns nanoseconds per operation.
 pub(crate) fn per(time: Duration, count: u64) -> Figures {
     vec![("ns", time.as_nanos() as f64 / count as f64)]
 }
 
-/// What the process holds.
+/// Returns the memory of the process.
 pub(crate) struct Memory {
     resident: f64,
     page_tables: f64,
@@ -54,13 +54,13 @@ impl Memory {
     }
 }
 
-/// The CPU time of this process.
+/// Returns the CPU time of this process.
 pub(crate) fn cpu() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// How late timers are, and what they cost.
+/// Measures how late timers are, and their cost.
 pub(crate) struct Lateness {
     cpu: Duration,
 }
@@ -82,7 +82,7 @@ impl Lateness {
     }
 }
 
-/// Figures; or why there are none, in words, empty where there is nothing to say.
+/// Figures; or the reason why there are none, empty where there is nothing to report.
 pub(crate) type Measured = Result<Figures, String>;
 
 pub(crate) fn nothing(words: &str) -> Measured {

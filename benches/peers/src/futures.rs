@@ -1,4 +1,4 @@
-//! The operations, for runtimes of futures: tokio and smol. As `blocking.rs`, line by line.
+//! The operations, for runtimes of futures: tokio and smol. Mirrors `blocking.rs` line by line.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ pub(crate) trait Tasks: 'static {
     type Sender<T: Send + 'static>: Clone + Send + Sync + 'static;
     type Receiver<T: Send + 'static>: Send + Sync + 'static;
     type Gate: Clone + Send + Sync + 'static;
-    /// What one task waits on and another rings.
+    /// A notification: one task waits for it and another sends it.
     type Bell: Send + Sync + 'static;
     type Mutex: Send + Sync + 'static;
     type RwLock: Send + Sync + 'static;
@@ -35,7 +35,7 @@ pub(crate) trait Tasks: 'static {
     fn recv<T: Send + 'static>(
         receiver: &mut Self::Receiver<T>,
     ) -> impl Future<Output = Option<T>> + Send;
-    /// None if a channel has one receiver only.
+    /// Returns `None` if a channel can have only one receiver.
     fn another<T: Send + 'static>(receiver: &Self::Receiver<T>) -> Option<Self::Receiver<T>>;
     fn gate() -> Self::Gate;
     fn wait(gate: &Self::Gate) -> impl Future<Output = ()> + Send;
@@ -43,7 +43,7 @@ pub(crate) trait Tasks: 'static {
     fn bell() -> Self::Bell;
     fn ring(bell: &Self::Bell);
     fn listen(bell: &Self::Bell) -> impl Future<Output = ()> + Send;
-    /// No longer than that.
+    /// Waits no longer than this limit.
     fn listen_timeout(bell: &Self::Bell, limit: Duration) -> impl Future<Output = ()> + Send;
     fn mutex() -> Self::Mutex;
     fn add(mutex: &Self::Mutex) -> impl Future<Output = ()> + Send;
@@ -52,7 +52,7 @@ pub(crate) trait Tasks: 'static {
     fn write(lock: &Self::RwLock) -> impl Future<Output = ()> + Send;
 }
 
-/// Yields from behind four frames.
+/// Yields below four frames.
 async fn yield_deep<R: Tasks>() {
     async fn third<R: Tasks>() {
         R::yield_now().await;
@@ -123,7 +123,7 @@ pub(crate) fn spawn_all<R: Tasks>(workers: usize, threads: usize, rounds: u64) -
     })
 }
 
-/// As the one in `blocking.rs`.
+/// See the function of that name in `blocking.rs`.
 pub(crate) fn wake<R: Tasks>(
     workers: usize,
     threads: usize,
@@ -174,7 +174,7 @@ pub(crate) fn wake<R: Tasks>(
 
 pub(crate) fn ping_pong<R: Tasks>(workers: usize, count: u64) -> Figures {
     R::run(workers, async move {
-        // A task of its own: the future that a runtime blocks on is slower in some.
+        // A separate task: in some runtimes the future passed to `block_on` is slower.
         R::spawn(async move {
             let (to, mut there) = R::channel::<u64>(Some(1));
             let (back, mut here) = R::channel::<u64>(Some(1));

@@ -1,4 +1,4 @@
-//! Go, where there is a toolchain: `go/peers.go` holds the same operations and servers.
+//! Go, if there is a toolchain: `go/peers.go` holds the same operations and servers.
 
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use crate::rows::Row;
 
 const MISSING: &str = "no Go toolchain here";
 
-/// Builds the program; false where there is no `go`.
+/// Builds the program; returns false where there is no `go`.
 pub(crate) fn build() -> io::Result<bool> {
     let program = program()?;
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/go/peers.go");
@@ -27,18 +27,19 @@ pub(crate) fn build() -> io::Result<bool> {
     }
 }
 
-/// Beside this program.
+/// Returns the path of the Go program, beside this program.
 fn program() -> io::Result<PathBuf> {
     Ok(env::current_exe()?.with_file_name("peers-go"))
 }
 
-/// What built it; None where it is not there.
+/// Returns the version of Go that built it; `None` if there is no such program.
 pub(crate) fn version() -> Option<String> {
     let output = Command::new(program().ok()?).arg("version").output().ok()?;
     Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
 }
 
-/// Becomes that program, so that who kills this one kills it; comes back only where that fails.
+/// Replaces this process by that program, so that killing this process kills it; returns only on
+/// failure.
 fn become_it(args: &[&str], workers: usize) -> io::Error {
     match program() {
         Ok(program) => Command::new(program)
@@ -54,7 +55,7 @@ pub(crate) fn measure(row: &Row, scale: u64) -> io::Result<Measured> {
         return Ok(nothing(MISSING));
     }
     let threads = match row.operation {
-        // What it has to know instead.
+        // This operation passes its duration instead.
         crate::rows::Operation::ForkJoin(each) => each.to_string(),
         operation => operation.threads().to_string(),
     };
@@ -73,7 +74,7 @@ pub(crate) fn is_there() -> bool {
     program().is_ok_and(|program| program.exists())
 }
 
-/// Lines of metric, tab, value; or of an exclamation mark, tab, words.
+/// Parses lines of metric, tab, value; or of an exclamation mark, tab, words.
 pub(crate) fn parse(text: &str) -> Measured {
     let mut figures = Figures::new();
     for (metric, value) in text.lines().filter_map(|line| line.split_once('\t')) {

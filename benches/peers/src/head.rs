@@ -1,4 +1,4 @@
-//! What the figures were taken on and with: the machine, the compilers, the crates, the day.
+//! The conditions of the measurements: the machine, the compilers, the crates, the day.
 
 use std::fs;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use crate::{golang, machine};
 
-/// Those crates that a reader of the table asks about.
+/// The crates whose versions matter to a reader of the table.
 const CRATES: [&str; 6] = [
     "rustlet",
     "tokio",
@@ -42,7 +42,7 @@ pub(crate) fn describe() -> String {
     )
 }
 
-/// Name and version, out of the lock file with which this was built.
+/// Returns name and version, from the lock file of this build.
 fn version(name: &str) -> Option<String> {
     let lock = include_str!("../Cargo.lock");
     let (_, rest) = lock.split_once(&format!("name = \"{name}\"\nversion = \""))?;
@@ -50,7 +50,7 @@ fn version(name: &str) -> Option<String> {
     Some(format!("{name} {version}"))
 }
 
-/// The date in UTC, as the calendar has counted since 1970 began.
+/// Returns the date in UTC, counted by the calendar since 1970 began.
 fn today() -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let mut days = now.map_or(0, |time| time.as_secs() / 86_400);

@@ -1,4 +1,4 @@
-//! What there is to reach: bare coroutines with a plain queue, no scheduler around them.
+//! The lower limit of cost: bare coroutines with a plain queue, without a scheduler.
 
 #![allow(unsafe_code, reason = "stacks out of one mapping")]
 
@@ -13,35 +13,35 @@ use corosensei::{Coroutine, CoroutineResult};
 
 use crate::figures::{Figures, Memory, per};
 
-/// Address space of each, as much as the stacks of a green thread have; a page of it is used.
+/// Address space of each, as much as the stacks of a green thread have; one page of it is used.
 const SIZE: usize = 256 * 1024;
 
-/// A piece of one large mapping: the kernel allows some 65,000 mappings, and a million stacks are
-/// wanted.
+/// A piece of one large mapping, because the kernel allows some 65,000 mappings, and the benchmark
+/// needs a million stacks.
 struct Piece {
     top: usize,
 }
 
 impl Piece {
-    /// So many, which stay for the rest of the process.
+    /// Maps `count` pieces, which stay for the rest of the process.
     fn map(count: usize) -> io::Result<impl Iterator<Item = Piece>> {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
         let rights = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: a new mapping, where the kernel likes it.
+        // SAFETY: a new mapping, at an address of the kernel's choice.
         let start = unsafe { libc::mmap(null_mut(), count * SIZE, rights, flags, -1, 0) };
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
         let start = start as usize;
-        // Tops at the same place of each page would fall into the same sets of the cache.
+        // Tops at the same offset of each page would fall into the same sets of the cache.
         Ok((0..count).map(move |n| Piece {
             top: start + (n + 1) * SIZE - n % 24 * 64,
         }))
     }
 }
 
-// SAFETY: memory that nobody else has. The guard page is wanting: below a piece is another one;
-// what runs on them here does nothing but suspend.
+// SAFETY: memory that no other code uses. There is no guard page: below a piece is another one; the
+// code that runs on them here only suspends.
 unsafe impl Stack for Piece {
     fn base(&self) -> StackPointer {
         NonZeroUsize::new(self.top).expect("a mapping is not at zero")
@@ -53,7 +53,7 @@ unsafe impl Stack for Piece {
 
 type Plain = Coroutine<(), (), (), Piece>;
 
-/// Coroutines that suspend so many times, and have done it once.
+/// Returns coroutines that suspend this many times, and have done so once.
 fn started(threads: usize, each: u64) -> io::Result<VecDeque<Plain>> {
     let mut queue = VecDeque::with_capacity(threads);
     for stack in Piece::map(threads)? {
@@ -76,7 +76,7 @@ fn finish(mut queue: VecDeque<Plain>) {
     }
 }
 
-/// Round robin over so many coroutines.
+/// Measures round robin over this many coroutines.
 pub(crate) fn yields(threads: usize, total: u64) -> io::Result<Figures> {
     let each = (total / threads as u64).max(10);
     let queue = started(threads, each)?;
@@ -85,7 +85,7 @@ pub(crate) fn yields(threads: usize, total: u64) -> io::Result<Figures> {
     Ok(per(start.elapsed(), each * threads as u64))
 }
 
-/// Memory of coroutines that have suspended.
+/// Measures the memory of coroutines that have suspended.
 pub(crate) fn parked(threads: usize) -> io::Result<Figures> {
     let memory = Memory::now();
     let start = Instant::now();
@@ -97,7 +97,7 @@ pub(crate) fn parked(threads: usize) -> io::Result<Figures> {
     Ok(memory.figures(&held, threads, spawned, start.elapsed()))
 }
 
-/// Start and end, the stack used again.
+/// Measures start and end, with the stack reused.
 pub(crate) fn spawn_one(count: u64) -> io::Result<Figures> {
     let mut stack = DefaultStack::new(SIZE)?;
     let start = Instant::now();

@@ -1,8 +1,8 @@
 //! rustlet beside other runtimes, in one run.
 //!
 //! `cargo run --release --manifest-path benches/peers/Cargo.toml -- --help` shows the options. Each
-//! measurement is a process of its own; the peers of a row follow each other, and the whole is done
-//! several times over, so that a machine which changes its speed does so for all of them. Echo
+//! measurement is a process of its own; the peers of a row follow each other, and everything is
+//! repeated several times, so that a change of the machine's speed affects all of them. Echo
 //! servers take turns of a tenth of a second (`slices.rs`).
 
 #![allow(

@@ -1,4 +1,4 @@
-//! One row of one peer, measured in this process: what needs no load from outside.
+//! Measures one row of one peer in this process, for rows that need no external load.
 
 use std::io;
 use std::time::Duration;
@@ -10,8 +10,7 @@ use crate::rows::Operation::*;
 use crate::rows::Row;
 use crate::{golang, limits, machine};
 
-/// Beyond so many the OS threads are not asked: it is for the kernel to say how many there may be,
-/// and it says it by falling over.
+/// Maximum number of OS threads to try: the kernel sets the real limit, and crashes at it.
 const MAX_OS_THREADS: usize = 10_000;
 
 pub(crate) fn measure(row: &Row, peer: &str, scale: u64) -> io::Result<Measured> {
@@ -57,7 +56,7 @@ pub(crate) fn measure(row: &Row, peer: &str, scale: u64) -> io::Result<Measured>
 
 fn threads<R: Threads>(row: &Row, cores: &[usize], scale: u64) -> Measured {
     let (workers, operation) = (row.workers, row.operation);
-    // OS threads are a hundred times slower: less of the same.
+    // OS threads are a hundred times slower, so they do less of the same.
     let count = operation
         .count(scale)
         .div_ceil(if R::HEAVY { 20 } else { 1 });

@@ -1,4 +1,4 @@
-//! What all rounds gave: the TSV, and the tables.
+//! The results of all rounds: the TSV, and the tables.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,9 +14,9 @@ pub(crate) mod readme;
 #[derive(Default)]
 pub(crate) struct Report {
     values: BTreeMap<(String, String, String), Vec<f64>>,
-    /// Row and metric, in the order in which they came.
+    /// Row and metric, in the order of their arrival.
     metrics: Vec<(String, String)>,
-    /// Row, peer, and why it has no figures.
+    /// Row, peer, and the reason why it has no figures.
     notes: Vec<(String, String, String)>,
     /// Some lines.
     pub(crate) machine: String,
@@ -50,7 +50,7 @@ impl Report {
         Some(Summary::of(self.values(row, metric, peer)?)?.median)
     }
 
-    /// The rows that have figures, and their metrics.
+    /// Returns the rows that have figures, and their metrics.
     fn lines(&self) -> impl Iterator<Item = (&'static Row, &str)> {
         ROWS.iter().flat_map(|row| {
             let own = self.metrics.iter().filter(|(key, _)| key == row.key);
@@ -58,7 +58,7 @@ impl Report {
         })
     }
 
-    /// A line for each row, metric and peer.
+    /// Writes a line for each row, metric and peer.
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
         let mut text = String::new();
         for line in self.machine.lines() {
@@ -91,7 +91,7 @@ impl Report {
         fs::write(path, text)
     }
 
-    /// What [`write`](Report::write) has written, of one run or of several together.
+    /// Reads the output of [`write`](Report::write), of one run or of several together.
     pub(crate) fn read(paths: &[String]) -> io::Result<Report> {
         let mut report = Report::default();
         for path in paths {
@@ -116,8 +116,8 @@ impl Report {
         Ok(report)
     }
 
-    /// For a terminal: medians with their spread, which is half of what lies between the lowest and
-    /// the highest.
+    /// Formats for a terminal: medians with their spread, which is half of the distance between the
+    /// lowest and the highest.
     pub(crate) fn print(&self) {
         println!("{}\n", self.machine);
         let mut head = vec!["", "in"];
@@ -142,8 +142,8 @@ impl Report {
         self.remarks("");
     }
 
-    /// For a document: a table for each part, the best figures in bold, and how much more the best
-    /// of the others takes than ours.
+    /// Formats for a document: a table for each part, the best figures in bold, and how much more
+    /// than rustlet the best of the others takes.
     pub(crate) fn print_markdown(&self) {
         for line in self.machine.lines() {
             println!("{line}  ");
@@ -180,7 +180,8 @@ impl Report {
         self.remarks("- ");
     }
 
-    /// The best of the others as a multiple of ours, the other way round where more is better.
+    /// Returns the best of the others as a multiple of rustlet's, or the inverse where more is
+    /// better.
     fn lead(&self, row: &str, metric: &str) -> String {
         let more_is_better = more_is_better(metric);
         match (
@@ -199,7 +200,7 @@ impl Report {
         }
     }
 
-    /// The best figure of the runtimes from this one on. A bare loop is no runtime.
+    /// Returns the best figure of the runtimes from this one on. A bare loop is no runtime.
     fn best(&self, row: &str, metric: &str, first: usize) -> Option<f64> {
         let peers = PEERS[first..PEERS.len() - 1].iter();
         let figures = peers.filter_map(|peer| self.median(row, metric, peer));
@@ -210,7 +211,7 @@ impl Report {
         }
     }
 
-    /// Whether a peer has no figure because it could not do it.
+    /// Returns whether a peer has no figure because it could not run the row.
     fn has_failed(&self, row: &str, peer: &str) -> bool {
         let mut notes = self.notes.iter();
         notes.any(|(key, name, words)| {
@@ -219,7 +220,7 @@ impl Report {
         })
     }
 
-    /// What stands where there is no figure.
+    /// Returns the text of a cell without a figure.
     fn absent(&self, row: &Row, peer: &str) -> &'static str {
         if self.has_failed(row.key, peer) {
             "fails"
@@ -228,7 +229,7 @@ impl Report {
         }
     }
 
-    /// How far rounds are apart.
+    /// Returns how far rounds are apart.
     fn noise(&self) -> String {
         let mut spreads: Vec<f64> = self
             .values
@@ -246,7 +247,7 @@ impl Report {
         }
     }
 
-    /// Why figures are missing.
+    /// Lists why figures are missing.
     fn remarks(&self, bullet: &str) {
         let mut remarks: Vec<(String, Vec<&str>)> = Vec::new();
         for (row, peer, words) in &self.notes {

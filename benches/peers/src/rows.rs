@@ -1,4 +1,4 @@
-//! What is measured: the rows of the table, in the order in which they run.
+//! The measured rows of the table, in the order in which they run.
 
 use crate::serve::service::Service;
 
@@ -7,7 +7,7 @@ pub(crate) const PEERS: [&str; 8] = [
     "rustlet", "tokio-mt", "tokio-ct", "smol", "may", "go", "threads", "limit",
 ];
 
-/// The name of a peer, as tables and charts show it.
+/// Returns the name of a peer, as tables and charts show it.
 pub(crate) fn shown(peer: &'static str) -> &'static str {
     match peer {
         "tokio-mt" => "tokio multi-thread",
@@ -19,17 +19,17 @@ pub(crate) fn shown(peer: &'static str) -> &'static str {
     }
 }
 
-/// An operation, and how large.
+/// An operation and its size.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Operation {
     Yield(usize),
-    /// From behind a few frames, each iteration anew.
+    /// Below a few frames, which each iteration enters anew.
     YieldDeep(usize),
     SpawnOne,
     SpawnAll(usize),
-    /// So many parked threads, woken one after the other.
+    /// This many parked threads, woken one after the other.
     Wake(usize),
-    /// The same, each wait with a limit that it does not reach.
+    /// The same, but each wait has a time limit that it does not reach.
     Timer(usize),
     PingPong,
     PingPongAcross,
@@ -39,7 +39,7 @@ pub(crate) enum Operation {
     RwLock,
     Parked(usize),
     Timers(usize),
-    /// The same with a timer slack of so many microseconds, which only rustlet has.
+    /// The same with a timer slack of this many microseconds, which only rustlet has.
     TimersWithSlack(usize, u64),
     Skynet(usize),
     Chain(usize),
@@ -47,7 +47,7 @@ pub(crate) enum Operation {
     Pool,
     /// Threads wait for each other, and then compute.
     Meeting,
-    /// 8 threads that compute for so many nanoseconds each.
+    /// 8 threads that compute for this many nanoseconds each.
     ForkJoin(usize),
     /// A thread spawns one that computes, and sleeps.
     BesideHog,
@@ -56,9 +56,9 @@ pub(crate) enum Operation {
         connections: usize,
         in_flight: usize,
     },
-    /// Connections on which nothing happens.
+    /// Idle connections.
     Idle(usize),
-    /// Connect, one request, close; so many at a time.
+    /// Connect, one request, close; this many at a time.
     Churn(usize),
     Wrk(usize),
 }
@@ -66,7 +66,7 @@ pub(crate) enum Operation {
 use Operation::*;
 
 impl Operation {
-    /// The name under which `go/peers.go` knows it.
+    /// Returns the name of the operation in `go/peers.go`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Yield(_) => "yield",
@@ -93,7 +93,7 @@ impl Operation {
         }
     }
 
-    /// How many threads take part.
+    /// Returns how many threads take part.
     pub(crate) fn threads(self) -> usize {
         match self {
             Yield(n)
@@ -115,8 +115,8 @@ impl Operation {
         }
     }
 
-    /// How often it is done: what all threads do together, what each does, or rounds, as the
-    /// operation has it.
+    /// Returns the number of repetitions: of all threads together, of each thread, or of rounds,
+    /// depending on the operation.
     pub(crate) fn count(self, scale: u64) -> u64 {
         let rounds = |total: u64| (total * scale).div_ceil(self.threads() as u64);
         match self {
@@ -135,12 +135,12 @@ impl Operation {
         }
     }
 
-    /// Whether one process measures all peers, in turns.
+    /// Returns whether one process measures all peers, in turns.
     pub(crate) fn is_sliced(self) -> bool {
         matches!(self, Serve { .. })
     }
 
-    /// Whether a load from outside measures it.
+    /// Returns whether an external load measures it.
     pub(crate) fn is_served(self) -> bool {
         matches!(self, Serve { .. } | Idle(_) | Churn(_) | Wrk(_))
     }
@@ -166,13 +166,13 @@ impl Group {
     ];
 }
 
-/// When a row is measured.
+/// The condition for measuring a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum When {
     Always,
     /// Not in the quick form.
     Full,
-    /// Not in the quick form, and in the full one not in each round: it takes long.
+    /// Not in the quick form, and in the full one not in each round, because it takes long.
     Seldom,
 }
 
@@ -307,7 +307,7 @@ pub(crate) const ROWS: &[Row] = &[
     row(Servers, "http-100", "HTTP under wrk, 100 connections", 1, Wrk(100)),
 ];
 
-/// The rows whose key this is, or begins so if it is none.
+/// Returns the rows whose key this is, or, if there are none, those whose key begins with it.
 pub(crate) fn named(name: &str) -> impl Iterator<Item = &'static Row> {
     let exact = ROWS.iter().any(|row| row.key == name);
     ROWS.iter().filter(move |row| {

@@ -18,11 +18,12 @@ use crate::{Options, golang, head, machine, measure};
 /// The argument that makes this program measure one row, of one peer or of several in turns.
 pub(crate) const ARGUMENT: &str = "--measure";
 
-/// Before the figures of a peer that is one of several: this and its name.
+/// Precedes the figures of a peer that is one of several, with its name.
 const NAME: &str = "peer ";
 
-/// After a process with so many threads the machine, and the host of a virtual one, are busy with
-/// the memory that it has left: what is measured at once takes up to three times as long.
+/// Number of threads of a process after which the run pauses: the machine, and the host of a
+/// virtual one, are busy with the memory that it has left, and an immediate measurement takes up to
+/// three times as long.
 const CROWD: usize = 1_000_000;
 const REST: Duration = Duration::from_secs(1);
 
@@ -35,7 +36,7 @@ pub(crate) fn all(options: &Options) -> io::Result<Report> {
     println!("{}\n", report.machine);
     let rounds = options.rounds.unwrap_or(if options.quick { 1 } else { 3 });
     let mut progress = Progress::new(options, rounds);
-    // A peer that could not do it once is not asked again.
+    // A peer that failed once is not run again.
     let mut silent = Vec::new();
     for round in 1..=rounds {
         for row in options.rows_of(round) {
@@ -86,7 +87,7 @@ pub(crate) fn all(options: &Options) -> io::Result<Report> {
                         }
                     }
                 }
-                // Whoever breaks off a long run keeps what there is.
+                // A user who interrupts a long run keeps the results so far.
                 report.write(&options.tsv)?;
             }
         }
@@ -94,8 +95,8 @@ pub(crate) fn all(options: &Options) -> io::Result<Report> {
     Ok(report)
 }
 
-/// How far it is, and how long it will take: in the first round as the mean of what was measured,
-/// then as the last round did.
+/// The progress and the remaining time: estimated in the first round from the mean of the
+/// measurements so far, later from the last round.
 struct Progress {
     start: Instant,
     cells: usize,
@@ -119,7 +120,7 @@ impl Progress {
         }
     }
 
-    /// What to print before the figures of a cell that took so long.
+    /// Returns the text to print before the figures of a cell that took this long.
     fn end(&mut self, cell: (&'static str, &str), took: Duration) -> String {
         self.done += 1;
         if let Some(peer) = PEERS.into_iter().find(|peer| *peer == cell.1) {
@@ -131,8 +132,7 @@ impl Progress {
         let left = if self.done < each_round {
             elapsed * (self.cells - self.done) as u32 / self.done as u32
         } else {
-            // Some cells are known to have nothing to give, so this is less than what a round took
-            // at first.
+            // Some cells are known to have no figures, so this is less than a round took at first.
             round * (self.cells - self.done) as u32 / each_round as u32
         };
         let clock = |time: Duration| format!("{}:{:02}", time.as_secs() / 60, time.as_secs() % 60);
@@ -146,18 +146,18 @@ impl Progress {
     }
 }
 
-/// Where a child writes what it complains about.
+/// Returns the path of the file for a child's error messages.
 fn complaints() -> PathBuf {
     env::temp_dir().join(format!("rustlet-peers-{}", process::id()))
 }
 
-/// Has a child measure one peer, or several in turns. Where that fails as a whole, each has one of
-/// its own, to see which it was.
+/// Makes a child measure one peer, or several in turns. If that fails as a whole, each peer has a
+/// child of its own, to find the one that failed.
 fn cells<'a>(row: &Row, peers: &[&'a str], quick: bool) -> io::Result<Vec<(&'a str, Measured)>> {
     let words = match child_measures(row, peers, quick)? {
         Ok(output) => {
             let mut sections = sections(&output);
-            // Who prints no name has only one to measure.
+            // A child that prints no name has only one peer to measure.
             let mut of = |peer: &str| sections.remove(peer).or_else(|| sections.remove(""));
             return Ok(peers
                 .iter()
@@ -176,7 +176,8 @@ fn cells<'a>(row: &Row, peers: &[&'a str], quick: bool) -> io::Result<Vec<(&'a s
     Ok(all)
 }
 
-/// What stands behind each line that names a peer, and under no name what stands before the first.
+/// Splits the output into the text after each line that names a peer; the text before the first
+/// such line has no name.
 fn sections(output: &str) -> HashMap<&str, String> {
     let mut sections: HashMap<&str, String> = HashMap::new();
     let mut peer = "";
@@ -189,7 +190,7 @@ fn sections(output: &str) -> HashMap<&str, String> {
     sections
 }
 
-/// What it printed; or what went wrong, in words.
+/// Returns the output of the child, or the reason of its failure.
 fn child_measures(row: &Row, peers: &[&str], quick: bool) -> io::Result<Result<String, String>> {
     let patience = Duration::from_secs(if quick { 30 } else { 60 }) * peers.len() as u32;
     let path = complaints();
@@ -226,7 +227,7 @@ fn child_measures(row: &Row, peers: &[&str], quick: bool) -> io::Result<Result<S
     Ok(Err(format!("fails: {status}{words}")))
 }
 
-/// What a panic said, or else the last line.
+/// Returns the message of a panic, or else the last line.
 fn message(complaint: &str) -> Option<String> {
     let mut lines = complaint.lines().filter(|line| !line.trim().is_empty());
     let panic = lines
@@ -237,7 +238,7 @@ fn message(complaint: &str) -> Option<String> {
     Some(format!(", \"{short}\""))
 }
 
-/// The child's side: prints the figures.
+/// Runs the child's side: prints the figures.
 pub(crate) fn child(args: &[String]) -> io::Result<()> {
     let [key, peers, options @ ..] = args else {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -257,7 +258,7 @@ pub(crate) fn child(args: &[String]) -> io::Result<()> {
     } else {
         print(measure::measure(row, peers, if quick { 1 } else { 2 })?);
     }
-    // Without waiting for what the runtimes have left behind.
+    // Exits without waiting for the remains of the runtimes.
     exit(0)
 }
 

@@ -4,13 +4,13 @@
 )]
 //! The two calls on polling's epoll descriptor that polling does not make itself (Linux).
 //!
-//! `Poller::wait` spends five system calls to wait with a timeout, even zero; here it is one. And
-//! polling does not ask for `EPOLLRDHUP`, without which a short read cannot be told from the last
-//! one.
+//! `Poller::wait` spends five system calls to wait with a timeout, even zero; this module spends
+//! one. And polling does not request `EPOLLRDHUP`, without which a short read cannot be told from
+//! the last one.
 //!
-//! P1. `Events` hands the kernel a buffer of its own with its true length, and reads back only the
-//!     entries that the kernel says it has written.
-//! P2. Descriptors come in as `BorrowedFd`, so they are open for the length of the call.
+//! P1. `Events` passes the kernel its own buffer with its true length, and reads back only the
+//!     entries that the kernel reports as written.
+//! P2. Descriptors are passed as `BorrowedFd`, so they are open for the length of the call.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -19,18 +19,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::sys::clock::{NEVER, Tick};
 
-/// What happened to a source.
+/// The events of one source.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Event {
     pub(crate) key: usize,
     pub(crate) readable: bool,
     pub(crate) writable: bool,
-    /// The peer has closed its side, an error is pending, or urgent data came: a short read proves
-    /// nothing.
+    /// The peer has closed its side, an error is pending, or urgent data arrived: a short read
+    /// proves nothing.
     pub(crate) ended: bool,
 }
 
-/// Room for the events of one wait.
+/// Buffer for the events of one wait.
 pub(crate) struct Events {
     buffer: Box<[MaybeUninit<libc::epoll_event>]>,
     filled: usize,
@@ -63,7 +63,7 @@ impl Events {
         })
     }
 
-    /// Waits for at most `timeout` nanoseconds ([`NEVER`]: without end) and keeps what happened.
+    /// Waits for at most `timeout` nanoseconds ([`NEVER`]: without limit) and stores the events.
     pub(crate) fn wait(&mut self, epoll: BorrowedFd<'_>, timeout: Tick) -> io::Result<()> {
         self.filled = 0;
         let count = match timeout {
@@ -84,7 +84,7 @@ impl Events {
     }
 
     fn wait_nanos(&mut self, epoll: BorrowedFd<'_>, timeout: Tick) -> libc::c_int {
-        // Linux 5.11; emulators and old kernels answer ENOSYS, once.
+        // Linux 5.11; emulators and old kernels return ENOSYS, once.
         static MISSING: AtomicBool = AtomicBool::new(false);
         if !MISSING.load(Ordering::Relaxed) {
             let timeout = libc::timespec {

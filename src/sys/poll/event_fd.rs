@@ -34,7 +34,7 @@ impl EventFd {
         }
     }
 
-    /// Makes an edge. Never blocks.
+    /// Signals the descriptor, with an edge. Never blocks.
     pub(crate) fn signal(&self) {
         let end = self.write.as_ref().unwrap_or(&self.read);
         // E1: an error means that the descriptor is full, and so readable, already.

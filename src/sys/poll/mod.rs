@@ -1,4 +1,4 @@
-//! What a poller waits with: epoll, an event, an alarm.
+//! The descriptors that a poller waits with: epoll, an event, a timer.
 
 #[cfg(target_os = "linux")]
 pub(crate) mod epoll;

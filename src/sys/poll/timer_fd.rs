@@ -1,8 +1,8 @@
-//! A descriptor that is readable from a given time on, for those who poll a worker's descriptor
-//! from a loop of their own.
+//! A descriptor that is readable from a given time on, for programs that poll a worker's descriptor
+//! from an event loop of their own.
 //!
-//! A timerfd on Linux. Elsewhere a pipe with a byte in it, which can say "now" or nothing: a timer
-//! that comes due does not make it readable.
+//! A timerfd on Linux. On other systems a pipe with a byte in it, which can report "now" or
+//! nothing: a timer that comes due does not make it readable.
 //!
 //! Owned by one worker, and called on its OS thread.
 
@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::sys::clock::{NEVER, Tick};
 
-/// See the module's text.
+/// A descriptor that is readable from a given time on. See the module's text.
 #[derive(Debug)]
 pub(crate) struct TimerFd {
     fd: OwnedFd,
@@ -28,14 +28,15 @@ impl AsFd for TimerFd {
 }
 
 impl TimerFd {
-    /// When it becomes readable; 0 if it is, [`NEVER`] if it is not set.
+    /// Returns when it becomes readable; 0 if it is, [`NEVER`] if it is not set.
     pub(crate) fn at(&self) -> Tick {
         self.set.get()
     }
 
-    /// Makes it readable from `at` on, with 0 at once, with [`NEVER`] not at all. It is `now`.
+    /// Makes it readable from `at` on: at once for 0, not at all for [`NEVER`]. The current time is
+    /// `now`.
     pub(crate) fn set(&self, at: Tick, now: Tick) {
-        // Readable since a time that has passed is as good as since another.
+        // For a time that has passed, it does not matter which: the descriptor is readable.
         let at = if at <= now { 0 } else { at };
         if self.set.replace(at) != at {
             self.arm(at, now);
@@ -45,10 +46,10 @@ impl TimerFd {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 impl TimerFd {
-    /// It becomes readable when its time comes.
+    /// Whether it becomes readable when its time comes.
     pub(crate) const KEEPS_TIME: bool = true;
 
-    /// One that is not set.
+    /// Creates one that is not set.
     pub(crate) fn new() -> io::Result<TimerFd> {
         use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
@@ -78,18 +79,19 @@ impl TimerFd {
             it_interval: interval,
             it_value: value,
         };
-        // Setting it also takes away that it is readable. It fails for a descriptor or numbers that
-        // are wrong only.
+        // Setting it also clears its readiness. It fails only for a wrong descriptor or wrong
+        // numbers.
         let _former = timerfd_settime(&self.fd, TimerfdTimerFlags::empty(), &setting);
     }
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 impl TimerFd {
-    /// It becomes readable when it is set to a time that has passed.
+    /// Whether it becomes readable when its time comes: only if it is set to a time that has
+    /// passed.
     pub(crate) const KEEPS_TIME: bool = false;
 
-    /// One that is not set.
+    /// Creates one that is not set.
     pub(crate) fn new() -> io::Result<TimerFd> {
         let (read, write) = io::pipe()?;
         let (fd, write) = (OwnedFd::from(read), OwnedFd::from(write));
@@ -102,7 +104,7 @@ impl TimerFd {
     }
 
     fn arm(&self, at: Tick, _now: Tick) {
-        // What was written is taken out first, so the pipe holds one byte at most.
+        // The former byte is read first, so the pipe holds one byte at most.
         let _none = rustix::io::read(&self.fd, &mut [0_u8; 8]);
         if at == 0 {
             let _one = rustix::io::write(&self.write, &[1]);

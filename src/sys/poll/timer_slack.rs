@@ -1,11 +1,11 @@
-//! Timer slack: how much later than asked the system may end a wait, so that timers that are close
-//! share a wake-up.
+//! Timer slack: how much later than requested the system may end a wait, so that timers that are
+//! close share a wake-up.
 //!
 //! Linux adds a slack to each timed wait: 50 µs unless the thread has set another, and in
 //! `epoll_wait` a thousandth of the timeout if that is more (at most 100 ms). A wait for ten
-//! seconds is so up to 10 ms late. [`TimerSlack`] computes the timeout with which a wait ends at
-//! most the wanted slack after its deadline. It may end before the deadline if the deadline is far
-//! away; the caller looks at the clock and waits for the rest.
+//! seconds is therefore up to 10 ms late. [`TimerSlack`] computes the timeout with which a wait
+//! ends at most the wanted slack after its deadline. It may end before the deadline if the deadline
+//! is far away; the caller checks the clock and waits for the rest.
 //!
 //! Owned by one worker, and called on its OS thread.
 
@@ -13,21 +13,21 @@ use std::time::Duration;
 
 use crate::sys::clock::{self, NEVER, Tick};
 
-/// The part of a timeout that `epoll_wait` adds to it.
+/// The fraction of a timeout that `epoll_wait` adds to it: one part in this many.
 const PART: Tick = 1_000;
-/// The most that it adds because of that part.
+/// The most that it adds because of that fraction.
 const MAX_PART: Tick = 100_000_000;
 
-/// See the module's text.
+/// The slack of the waits of one worker. See the module's text.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TimerSlack {
     wanted: Tick,
-    /// The system's, for this OS thread.
+    /// The system's slack for this OS thread.
     system: Tick,
 }
 
 impl TimerSlack {
-    /// A slack of `wanted`; of the calling OS thread's own if that is none.
+    /// Creates a slack of `wanted`; the calling OS thread's own if that is `None`.
     pub(crate) fn new(wanted: Option<Duration>) -> TimerSlack {
         let system = by_platform::get();
         TimerSlack {
@@ -36,12 +36,12 @@ impl TimerSlack {
         }
     }
 
-    /// When a wait for `deadline` is to end at the latest.
+    /// Returns when a wait for `deadline` must end at the latest.
     pub(crate) fn latest(&self, deadline: Tick) -> Tick {
         deadline.saturating_add(self.wanted)
     }
 
-    /// The timeout of a wait for a deadline that is `left` away.
+    /// Returns the timeout of a wait for a deadline that is `left` away.
     pub(crate) fn timeout(&self, left: Tick) -> Tick {
         if left == 0 || left == NEVER {
             return left;
@@ -51,7 +51,7 @@ impl TimerSlack {
         latest - added.max(self.system.min(self.wanted))
     }
 
-    /// Calls `wait`, which waits with such a timeout, under a slack of the system's that is not
+    /// Calls `wait`, which waits with a timeout from this type, while the system's slack is not
     /// larger than the wanted one.
     #[inline]
     pub(crate) fn apply<R>(&self, wait: impl FnOnce() -> R) -> R {
@@ -72,14 +72,14 @@ mod by_platform {
     use rustix::thread::{current_timer_slack, set_current_timer_slack};
     use std::num::NonZeroU64;
 
-    /// The calling thread's. 0 where there is none to ask for.
+    /// Returns the calling thread's slack. 0 on systems that have none.
     pub(super) fn get() -> Tick {
         current_timer_slack().unwrap_or(0)
     }
 
     pub(super) fn set(slack: Tick) {
         // 0 would mean the default. It fails where a filter of system calls forbids it: waits are
-        // as late as before.
+        // then as late as before.
         let _refused = set_current_timer_slack(NonZeroU64::new(slack.max(1)));
     }
 }
@@ -102,7 +102,7 @@ mod tests {
     const US: Tick = 1_000;
     const S: Tick = 1_000_000_000;
 
-    /// When a wait with the timeout of a deadline that is `left` away ends at the latest.
+    /// Returns when a wait with the timeout of a deadline that is `left` away ends at the latest.
     fn latest(slack: TimerSlack, left: Tick) -> Tick {
         let timeout = slack.timeout(left);
         let own = slack.system.min(slack.wanted);
@@ -116,7 +116,7 @@ mod tests {
                 let slack = TimerSlack { wanted, system };
                 for left in [1, US, 100 * US, 10_000 * US, S, 10 * S, 1_000 * S] {
                     let latest = latest(slack, left);
-                    // The nanosecond is that of two divisions.
+                    // The nanosecond comes from two divisions.
                     assert!(latest <= left + wanted + 1, "{slack:?} {left}: {latest}");
                 }
             }
@@ -169,7 +169,7 @@ mod tests {
             wanted: 0,
             system: own,
         };
-        // Emulators know no slack.
+        // Emulators have no slack.
         let expected = if own == 0 { 0 } else { 1 };
         assert_eq!(inside.apply(by_platform::get), expected);
         assert_eq!(by_platform::get(), own);

@@ -1,7 +1,8 @@
-//! What goes on without unwinding, and what says that it cannot.
+//! A program with `panic = "abort"`: features that work without unwinding, and those that report
+//! that they cannot.
 //!
-//! Each case runs in a process of its own, which is this program again, told its name: most of
-//! those that refuse end it.
+//! Each case runs in a process of its own, which is this program again with the case's name as its
+//! argument: most of the cases that are refused end it.
 
 #![allow(
     clippy::disallowed_methods,
@@ -25,11 +26,11 @@ const SHORT: Duration = Duration::from_millis(1);
 const LONG: Duration = Duration::from_secs(3600);
 const SIGABRT: i32 = 6;
 
-/// How a case ends.
+/// The expected end of a case.
 enum End {
-    /// By itself; nothing is said on stderr.
+    /// Ends by itself, with nothing on stderr.
     Well,
-    /// Aborted, and these words are said on stderr.
+    /// Aborts, with these words on stderr.
     Aborted(&'static [&'static str]),
 }
 use End::{Aborted, Well};
@@ -102,7 +103,7 @@ const CASES: &[(&str, End, fn())] = &[
     ),
 ];
 
-/// What each of those says that would have to unwind.
+/// The message of each operation that would have to unwind.
 const TEXT: &str = "which a program that is built with panic = \"abort\" cannot do";
 
 fn main() -> ExitCode {
@@ -171,7 +172,7 @@ fn everything() {
             drop(sender);
             assert_eq!(receiver.iter().sum::<i32>(), 6);
         });
-        // None of them fails: nobody is ended.
+        // None of them fails, so no thread is cancelled.
         thread::scope_cancelling(|s| s.spawn(|| rustlet::sleep(SHORT)).join().unwrap());
 
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -248,7 +249,7 @@ fn left_behind() {
         receiver.recv().unwrap();
     });
     assert!(!DROPPED.load(Ordering::SeqCst));
-    // The next run is none the worse for it.
+    // The next run is not affected.
     assert_eq!(rustlet::run(|| rustlet::spawn(|| 5).join().unwrap()), 5);
 }
 
@@ -282,7 +283,7 @@ fn names_who_is_left() {
     assert!(text.contains("'stays'") && text.contains("park"), "{text}");
 }
 
-/// A client, and a server with this handle that serves it.
+/// Runs a client, and a server with this handle that serves it.
 fn serve_one(with: impl FnOnce(TcpStream, rustlet::net::ServerHandle) + Send) {
     rustlet::run(|| {
         let server = Server::bind("127.0.0.1:0").unwrap();

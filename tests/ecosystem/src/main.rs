@@ -1,4 +1,5 @@
-//! What the guide's page on HTTP and TLS shows, whole: each module serves and asks on loopback.
+//! The complete programs of the guide's page on HTTP and TLS: each module is server and client on
+//! loopback.
 
 mod http;
 mod tls;

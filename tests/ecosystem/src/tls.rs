@@ -44,7 +44,7 @@ pub fn exchange() -> Result<()> {
     serving.join().expect("the server does not panic")
 }
 
-/// A certificate that was made just now, and a client that trusts it.
+/// A new certificate, and a client that trusts it.
 fn configs() -> Result<(Arc<ServerConfig>, Arc<ClientConfig>)> {
     let own = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
     let key = PrivateKeyDer::try_from(own.signing_key.serialize_der())?;

@@ -8,7 +8,7 @@ use super::{STACK, Threads};
 
 pub(crate) struct May;
 
-/// Its stack size is in words.
+/// may's stack size is in words.
 pub(crate) fn configure(workers: usize) {
     may::config()
         .set_workers(workers)
@@ -24,11 +24,11 @@ impl Threads for May {
 
     fn run<T: Send + 'static>(workers: usize, f: impl FnOnce() -> T + Send + 'static) -> T {
         configure(workers);
-        // From outside, so that the measured thread is a coroutine as the others are.
+        // Spawned from outside, so that the measured thread is a coroutine as the others are.
         Self::join(Self::spawn(f))
     }
     fn spawn<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Self::Handle<T> {
-        // SAFETY: nothing here touches a thread-local, nor comes near the end of its stack.
+        // SAFETY: this code touches no thread-local, and stays far from the end of its stack.
         unsafe { may::coroutine::spawn(f) }
     }
     fn join<T: Send + 'static>(handle: Self::Handle<T>) -> T {

@@ -1,4 +1,4 @@
-//! rustlet, as a peer of its peers.
+//! rustlet, as one of the peers.
 
 use std::time::Duration;
 
@@ -31,8 +31,8 @@ impl Threads for Rustlet {
     fn spawn<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Self::Handle<T> {
         rustlet::spawn(f)
     }
-    // What is inlined into the caller's code there, where the function is called by its own name,
-    // is so here.
+    // A function that is inlined into the caller there, where it is called by its own name, is
+    // inlined here too.
     #[inline(always)]
     fn join<T: Send + 'static>(handle: Self::Handle<T>) -> T {
         handle.join().expect("no panic")

@@ -1,12 +1,11 @@
-//! Axes, drawn by hand: round figures, many where decades are few, powers of ten where they are
-//! many.
+//! Axes, drawn by hand: many round figures over few decades, powers of ten over many.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::panel::{Area, Drawn, GRID, LEFT, TOP, style, tick};
 
-/// Values onto pixels.
+/// Maps values to pixels.
 pub(super) struct Axis {
     pub(super) low: f64,
     pub(super) high: f64,
@@ -26,7 +25,7 @@ impl Axis {
         from + ((to - from) as f64 * part).round() as i32
     }
 
-    /// Round values on it.
+    /// Returns round values on the axis.
     fn ticks(&self) -> Vec<f64> {
         let inside = |value: &f64| (self.low * 0.999..=self.high * 1.001).contains(value);
         if !self.logarithmic {
@@ -50,7 +49,7 @@ impl Axis {
         all.filter(inside).collect()
     }
 
-    /// Lines across and labels at the left, with a unit.
+    /// Draws horizontal lines, and labels with a unit at the left.
     pub(super) fn draw_upright(&self, area: &Area<'_>, right: i32, unit: &str) -> Drawn {
         let text = style(17).pos(Pos::new(HPos::Right, VPos::Center));
         for value in self.ticks() {
@@ -62,7 +61,7 @@ impl Axis {
         Ok(())
     }
 
-    /// Lines upwards and labels below, and what it is of.
+    /// Draws vertical lines, labels below, and the name of the axis.
     pub(super) fn draw_level(&self, area: &Area<'_>, bottom: i32, name: &str) -> Drawn {
         let text = style(17).pos(Pos::new(HPos::Center, VPos::Top));
         for value in self.ticks() {

@@ -9,10 +9,11 @@ use crate::report::Report;
 use crate::rows::PEERS;
 use crate::table::significant;
 
-/// A bar that is more than so many times as long as ours is cut off, and its figure written on it.
+/// A bar more than this many times as long as rustlet's is cut off, and its figure is written on
+/// it.
 const CUT: f64 = 8.0;
 
-/// `ratios`: each group as multiples of ours.
+/// Draws the bars. With `ratios`, each group is drawn in multiples of rustlet's bar.
 pub(super) fn draw(
     report: &Report,
     panel: &Panel,
@@ -50,7 +51,7 @@ pub(super) fn draw(
     }
     let room = (right - LEFT) / groups.len() as i32;
     for (place, group) in groups.into_iter().enumerate() {
-        // A peer without a figure takes no room.
+        // A peer without a figure takes no space.
         let bars: Vec<_> = peers
             .iter()
             .filter_map(|peer| Some((*peer, value(*peer, group)?)))
@@ -58,7 +59,7 @@ pub(super) fn draw(
         let middle = LEFT + room * place as i32 + room / 2;
         let bar = ((room - 20) / bars.len() as i32).min(46);
         let first = middle - bar * bars.len() as i32 / 2;
-        // Figures of bars that are cut and near to each other stand at two heights.
+        // Figures of cut bars that are close to each other are drawn at two heights.
         let mut last: Option<(usize, bool)> = None;
         for (n, (peer, value)) in bars.iter().enumerate() {
             let left = first + bar * n as i32;
@@ -99,13 +100,13 @@ pub(super) fn draw(
     Ok(())
 }
 
-/// A gap near the upper end of a bar.
+/// Draws a gap near the upper end of a bar.
 fn mark_as_cut(area: &Area<'_>, left: i32, bar: i32, top: i32) -> Drawn {
     let gap = [(left - 1, top + 10), (left + bar - 1, top + 14)];
     Ok(area.draw(&Rectangle::new(gap, WHITE.filled()))?)
 }
 
-/// Two digits.
+/// Formats with two digits.
 fn shortly(value: f64) -> String {
     if value < 10.0 {
         format!("{value:.1}")

@@ -1,4 +1,4 @@
-//! The charts: what each of them shows.
+//! The charts and their content.
 
 use super::panel::Kind::{Bars, Curves, Ratios};
 use super::panel::{Panel, Point, at, bars};
@@ -6,10 +6,11 @@ use super::panel::{Panel, Point, at, bars};
 pub(super) struct Chart {
     pub(super) file: &'static str,
     pub(super) title: &'static str,
-    /// What `limit` is here, if it is shown: no runtime, but a bare loop without a scheduler.
+    /// Meaning of `limit` in this chart, if it is shown: no runtime, but a bare loop without a
+    /// scheduler.
     pub(super) bare: Option<&'static str>,
     pub(super) size: (u32, u32),
-    /// Of panels: rows and columns.
+    /// Number of rows and columns of panels.
     pub(super) grid: (usize, usize),
     pub(super) panels: &'static [Panel],
 }

@@ -35,7 +35,7 @@ pub(super) fn draw(
     caption(area, panel.title)?;
     level.draw_level(area, bottom, across)?;
     upright.draw_upright(area, right, "")?;
-    // Ours last, so that it lies above the others.
+    // rustlet is last, so that its curve lies above the others.
     for &number in peers.iter().rev() {
         let values = panel.values(report, PEERS[number]).into_iter();
         let points: Vec<_> = values

@@ -1,4 +1,4 @@
-//! One coordinate system: what it shows, and what all of them look like.
+//! One coordinate system: its content, and the style that all of them share.
 
 use std::error::Error;
 
@@ -8,7 +8,7 @@ use plotters::prelude::*;
 use crate::report::Report;
 use crate::rows::PEERS;
 
-/// A colour for each peer, the same in all charts, readable on white and on black; ours is the
+/// A colour for each peer, the same in all charts, readable on white and on black; rustlet's is the
 /// strong one.
 pub(super) const COLOURS: [RGBColor; 8] = [
     RGBColor(214, 39, 40),
@@ -21,7 +21,7 @@ pub(super) const COLOURS: [RGBColor; 8] = [
     RGBColor(128, 128, 128),
 ];
 
-/// What stands for text, lines and the background; a dark page changes them.
+/// Colours of text, lines and the background; a dark page replaces them.
 pub(super) const TEXT: RGBColor = RGBColor(30, 30, 30);
 pub(super) const GRID: RGBColor = RGBColor(215, 215, 215);
 pub(super) const ZERO: RGBColor = RGBColor(120, 120, 120);
@@ -33,31 +33,31 @@ pub(super) struct Panel {
     pub(super) kind: Kind,
 }
 
-/// A group of bars, or a place on the axis of curves.
+/// A group of bars, or a position on the axis of curves.
 pub(super) struct Point {
     /// The key of a row.
     pub(super) row: &'static str,
-    /// The metrics of that row, which are added.
+    /// The metrics of that row, which are summed.
     pub(super) metrics: &'static [&'static str],
-    /// What stands under the bars.
+    /// The label under the bars.
     pub(super) label: &'static str,
-    /// Where it is on the axis, for curves.
+    /// The position on the axis, for curves.
     pub(super) at: f64,
 }
 
 pub(super) enum Kind {
-    /// Over a logarithmic axis of this name.
+    /// Curves over a logarithmic axis of this name.
     Curves(&'static str),
-    /// From zero up, as multiples of ours, which is given in this unit.
+    /// Bars from zero up, in multiples of rustlet's, which is shown in its unit.
     Ratios,
-    /// From zero up.
+    /// Bars from zero up.
     Bars,
 }
 
 pub(super) type Drawn = Result<(), Box<dyn Error>>;
 pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// What a panel leaves around its coordinates.
+/// Margins of a panel around its coordinates.
 pub(super) const LEFT: i32 = 72;
 pub(super) const TOP: i32 = 40;
 
@@ -83,19 +83,19 @@ pub(super) const fn at(row: &'static str, metrics: &'static [&'static str], at: 
     }
 }
 
-/// Letters of this size.
+/// Returns a text style of this size.
 pub(super) fn style(size: i32) -> TextStyle<'static> {
     let font = ("sans-serif", size).into_font();
     font.color(&TEXT)
 }
 
-/// The title of a panel.
+/// Draws the title of a panel.
 pub(super) fn caption(area: &Area<'_>, title: &str) -> Drawn {
     Ok(area.draw(&Text::new(title.to_owned(), (LEFT, 8), style(19)))?)
 }
 
 impl Point {
-    /// The value of a peer: of all its metrics, or none.
+    /// Returns the value of a peer: the sum of all its metrics, or none.
     pub(super) fn value(&self, report: &Report, peer: &str) -> Option<f64> {
         let metrics = self.metrics.iter();
         let sum: f64 = metrics
@@ -104,7 +104,7 @@ impl Point {
         (sum > 0.0).then_some(sum)
     }
 
-    /// The unit of the metric: its first word that is one.
+    /// Returns the unit of the metric: its first word that is a unit.
     pub(super) fn unit(&self) -> &'static str {
         let words = self.metrics[0].split(' ');
         let mut units = words.filter(|word| ["ns", "µs", "ms", "bytes"].contains(word));
@@ -113,7 +113,7 @@ impl Point {
 }
 
 impl Panel {
-    /// The values of a peer, with the number of the point.
+    /// Returns the values of a peer, with the number of the point.
     pub(super) fn values(&self, report: &Report, peer: &str) -> Vec<(usize, f64)> {
         let points = self.points.iter().enumerate();
         points
@@ -121,7 +121,7 @@ impl Panel {
             .collect()
     }
 
-    /// The lowest and the highest of these peers.
+    /// Returns the lowest and the highest value of these peers.
     pub(super) fn bounds(&self, report: &Report, peers: &[usize]) -> Option<(f64, f64)> {
         let values = peers
             .iter()
@@ -133,7 +133,7 @@ impl Panel {
     }
 }
 
-/// A figure at an axis: no more digits than it needs.
+/// Formats a figure at an axis with no more digits than it needs.
 pub(super) fn tick(value: f64) -> String {
     if value >= 1e6 {
         format!("{}M", (value / 1e6 * 10.0).round() / 10.0)

@@ -21,13 +21,13 @@ impl Tasks for Smol {
     type Sender<T: Send + 'static> = Sender<T>;
     type Receiver<T: Send + 'static> = Receiver<T>;
     type Gate = (Sender<()>, Receiver<()>);
-    /// A permit that is there or not.
+    /// A permit, present or absent.
     type Bell = (Sender<()>, Receiver<()>);
     type Mutex = Mutex<u64>;
     type RwLock = RwLock<u64>;
 
     fn run<T: Send + 'static>(workers: usize, f: impl Future<Output = T> + Send + 'static) -> T {
-        // They stay for the rest of the process, which measures one thing.
+        // The OS threads stay for the rest of the process, which measures one thing.
         for _ in 1..workers {
             std::thread::spawn(|| smol::block_on(executor().run(std::future::pending::<()>())));
         }

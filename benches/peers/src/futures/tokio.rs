@@ -1,5 +1,5 @@
 //! tokio, both flavours: one worker is `current_thread`, more are `multi_thread`; `MultiThread` is
-//! the latter always.
+//! always the latter.
 
 use std::future::Future;
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use super::Report;
 use crate::rows::{PEERS, shown};
 use crate::table::thousands;
 
-/// What a row is called there, its key, and the metrics that are added.
+/// The title of a row, its key, and the metrics that are summed.
 const LINES: [(&str, &str, &[&str]); 9] = [
     ("yield, 1,000 threads, ns", "yield-1k", &["ns"]),
     ("spawn and join one thread, ns", "spawn-1", &["ns"]),

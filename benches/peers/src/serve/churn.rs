@@ -1,19 +1,19 @@
-//! Loads that are not an echo over standing connections: connections that come and go, and wrk.
+//! Loads other than an echo over lasting connections: connections that come and go, and wrk.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// So many clients at a time connect, send one message, read it back and close. How many did, and
-/// their p99 in microseconds.
+/// Runs this many clients at a time that connect, send one message, read it back and close. Returns
+/// how many completed, and their p99 in microseconds.
 pub(crate) fn run(
     address: SocketAddr,
     clients: usize,
     duration: Duration,
 ) -> io::Result<(u64, f64)> {
     let end = Instant::now() + duration;
-    // Green threads do as clients too; each of the servers gets the same ones.
+    // Green threads are good enough as clients; each of the servers gets the same ones.
     let runtime = rustlet::Builder::new().workers(1).build()?;
     let mut latencies = runtime.run(|| -> io::Result<Vec<Duration>> {
         let threads: Vec<_> = (0..clients)
@@ -40,14 +40,15 @@ fn green_client(address: SocketAddr, end: Instant) -> io::Result<Vec<Duration>> 
         stream.set_nodelay(true)?;
         stream.write_all(&[7; 64])?;
         stream.read_exact(&mut buffer)?;
-        // Reset instead of TIME_WAIT: ports would run out.
+        // Reset instead of TIME_WAIT, because ports would run out.
         rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
         latencies.push(start.elapsed());
     }
     Ok(latencies)
 }
 
-/// How many requests wrk saw answered, and how many a second. None: there is no wrk here.
+/// Returns the requests that wrk saw answered, and the rate per second. `None` if wrk is not
+/// installed.
 pub(crate) fn wrk(
     address: SocketAddr,
     connections: usize,

@@ -1,6 +1,6 @@
 //! The limit among the servers: one loop for each worker, each with an edge-triggered epoll and a
-//! buffer, and no more system calls than it takes. With one loop it accepts by itself; with more, a
-//! thread of its own deals connections in turn.
+//! buffer, and no more system calls than necessary. A single loop accepts by itself; with several,
+//! a separate thread distributes connections in turn.
 
 use std::io;
 use std::net::{TcpListener, TcpStream};
@@ -20,21 +20,21 @@ const LISTENER: u64 = u64::MAX;
 
 struct Known {
     connection: Connection,
-    /// When it was last heard of, where that matters.
+    /// Time of the last activity, where that matters.
     heard: Instant,
 }
 
-/// What the dealer and a loop share.
+/// The state shared by the accepting thread and a loop.
 struct Shared {
     epoll: OwnedFd,
-    /// Connections that the loop has not seen yet.
+    /// Connections that the loop has not yet handled.
     dealt: Mutex<Vec<TcpStream>>,
 }
 
 struct Loop {
     shared: Arc<Shared>,
     service: Service,
-    /// By descriptor.
+    /// Indexed by descriptor.
     connections: Vec<Option<Known>>,
 }
 
@@ -61,7 +61,7 @@ pub(crate) fn serve(listener: &TcpListener, workers: usize, service: Service) ->
         stream.set_nodelay(true)?;
         let twin = stream.as_raw_fd();
         let mut dealt = shared.dealt.lock().unwrap_or_else(PoisonError::into_inner);
-        // Under the lock, since the loop owns the stream as soon as it sees it.
+        // Under the lock, because the loop owns the stream as soon as it sees it.
         register(&shared.epoll, &stream, twin as u64)?;
         dealt.push(stream);
     }

@@ -15,7 +15,7 @@ use crate::blocking::{STACK, may::configure};
 use crate::futures::tokio::runtime;
 use crate::{golang, machine};
 
-/// For runtimes whose streams read and write like std's.
+/// Serves on runtimes whose streams read and write like std's.
 fn talk(mut stream: impl Read + Write, service: Service) {
     let mut buffer = [0; BUFFER];
     while let Ok(count @ 1..) = stream.read(&mut buffer) {
@@ -41,7 +41,7 @@ fn serve_rustlet(listener: TcpListener, workers: usize, service: Service) -> io:
     })
 }
 
-/// Its listeners cannot be made of std's, so this one is announced from here.
+/// Its listeners cannot be made from std's, so this one is announced here.
 fn serve_may(workers: usize, service: Service) -> io::Result<()> {
     configure(workers);
     let listener = may::net::TcpListener::bind("127.0.0.1:0")?;
@@ -55,7 +55,7 @@ fn serve_may(workers: usize, service: Service) -> io::Result<()> {
         if service.is_limited() {
             stream.set_read_timeout(Some(LIMIT))?;
         }
-        // SAFETY: nothing in it touches a thread-local, nor comes near the end of its stack.
+        // SAFETY: this code touches no thread-local, and stays far from the end of its stack.
         unsafe { may::coroutine::spawn(move || talk(stream, service)) };
     }
     Ok(())
@@ -155,16 +155,16 @@ fn serve_smol(listener: TcpListener, workers: usize, service: Service) -> io::Re
     }))
 }
 
-/// All get the same, long queue; Go takes the longest that the system allows, which is as long.
+/// All get the same long queue; Go takes the longest that the system allows, which is as long.
 const BACKLOG: i32 = 4096;
 
-/// Tells the parent where the server is.
+/// Sends the server's address to the parent.
 fn announce(address: SocketAddr) -> io::Result<()> {
     println!("{address}");
     io::stdout().flush()
 }
 
-/// Serves for ever.
+/// Serves forever.
 fn serve(peer: &str, workers: usize, service: Service) -> io::Result<()> {
     if peer == "may" {
         return serve_may(workers, service);
@@ -187,7 +187,7 @@ fn serve(peer: &str, workers: usize, service: Service) -> io::Result<()> {
 /// program that server.
 pub(crate) const ARGUMENT: &str = "--serve";
 
-/// The child's side.
+/// Runs the child's side.
 pub(crate) fn child(args: &[String]) -> io::Result<()> {
     let [peer, workers, service, cores] = args else {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -203,7 +203,7 @@ pub(crate) fn child(args: &[String]) -> io::Result<()> {
     if peer == "go" {
         return Err(golang::serve(service.name(), workers));
     }
-    // The parent's end goes when the parent does.
+    // The parent's end closes when the parent ends.
     thread::spawn(|| {
         let _ = io::stdin().read(&mut [0]);
         exit(0);
@@ -211,7 +211,7 @@ pub(crate) fn child(args: &[String]) -> io::Result<()> {
     serve(peer, workers, service)
 }
 
-/// A server that runs; dropping it ends the process.
+/// A running server; dropping it ends the process.
 pub(crate) struct Serving {
     child: Child,
     pub(crate) address: SocketAddr,

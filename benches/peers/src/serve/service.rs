@@ -1,12 +1,12 @@
-//! What the servers serve.
+//! The services of the servers.
 
 use std::time::Duration;
 
-/// What is served.
+/// A service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
     Echo,
-    /// Each read with a limit of a minute.
+    /// Each read has a time limit of a minute.
     Limited,
     Http,
 }
@@ -38,8 +38,8 @@ pub(crate) const BUFFER: usize = 4096;
 const HELLO: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 13\r\n\r\nHello, world!";
 
-/// What goes out for what came in. Of a request only its end is looked for, the same way on each
-/// runtime.
+/// Returns the answer to the received bytes. Only the end of a request is searched for, the same
+/// way on each runtime.
 pub(crate) fn answer(service: Service, input: &[u8]) -> &[u8] {
     match service {
         Service::Echo | Service::Limited => input,

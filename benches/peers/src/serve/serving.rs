@@ -1,5 +1,5 @@
-//! One row of one peer that a load from outside measures, and is not measured in slices
-//! (`slices.rs`): the server on the first cores, the load on the last one.
+//! Measures one row of one peer under an external load, without slices (`slices.rs`): the server on
+//! the first cores, the load on the last one.
 
 use std::io;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::rows::Operation::*;
 use crate::rows::Row;
 use crate::{golang, machine};
 
-/// The most connections for which OS threads are asked.
+/// The maximum number of connections to try with OS threads.
 const MAX_OS_THREADS: usize = 1_000;
 
 pub(crate) fn measure(row: &Row, peer: &str, quick: bool) -> io::Result<Measured> {
@@ -58,7 +58,7 @@ pub(crate) fn measure(row: &Row, peer: &str, quick: bool) -> io::Result<Measured
     }
 }
 
-/// The server on the first of the cores; or why not, in words.
+/// Starts the server on the first of the cores; or returns the reason of its failure.
 pub(crate) fn start(
     row: &Row,
     peer: &str,
@@ -75,8 +75,8 @@ pub(crate) fn start(
     Ok(Err(words.to_owned()))
 }
 
-/// Keeps the load, which is this process, on the last core; where the servers have that, too, on
-/// all of them.
+/// Keeps the load, which is this process, on the last core, or on all cores if the servers use the
+/// last one, too.
 pub(crate) fn make_room(row: &Row, cores: &[usize]) -> io::Result<()> {
     let last = cores.len() - 1;
     machine::pin(&cores[if row.workers > last { 0 } else { last }..])
@@ -86,7 +86,7 @@ pub(crate) fn cpu(serving: &Serving) -> io::Result<f64> {
     machine::cpu_time(serving.pid()).map(|time| time.total.as_secs_f64())
 }
 
-/// Connections that have each had one answer, and then nothing.
+/// Measures connections that have each had one answer, and then nothing.
 fn idle(serving: &Serving, connections: usize, duration: Duration) -> io::Result<Measured> {
     let mut clients = Clients::new(64, 1)?;
     for _ in 0..connections {
@@ -95,7 +95,7 @@ fn idle(serving: &Serving, connections: usize, duration: Duration) -> io::Result
     clients.drive(std::time::Instant::now() + duration / 4, u64::MAX, |_| {
         Ok(())
     })?;
-    // What is on its way arrives, and nobody answers it.
+    // Messages that are on their way arrive, and are not answered.
     std::thread::sleep(Duration::from_millis(200));
     let before = cpu(serving)?;
     std::thread::sleep(duration);

@@ -1,8 +1,8 @@
-//! Echo servers of all peers, alive at once and loaded in turns of a tenth of a second: what the
-//! machine does to one of them, it does to all. One process after the other would measure its
-//! moods: its speed changes by a third within seconds.
+//! Echo servers of all peers, alive at once and loaded in turns of a tenth of a second, so that a
+//! change of the machine's speed affects all of them. Measuring one process after the other would
+//! measure the machine: its speed changes by a third within seconds.
 //!
-//! A server that is not loaded waits and costs nothing. A turn's beginning does not count: the
+//! A server that is not loaded waits and costs nothing. The beginning of a turn does not count: the
 //! messages in flight since the turn before come back, and the caches fill.
 
 use std::collections::HashMap;
@@ -21,7 +21,7 @@ use crate::table::Summary;
 /// The size of a message in bytes.
 const MESSAGE: usize = 64;
 
-/// A server, its clients, and what its turns gave.
+/// A server, its clients, and the results of its turns.
 struct Contender {
     serving: Serving,
     clients: Clients,
@@ -29,11 +29,11 @@ struct Contender {
     elapsed: f64,
     /// CPU time for each answer, of each turn, in seconds.
     costs: Vec<f64>,
-    /// What each of its OS threads used of a core, in nanoseconds, by its number.
+    /// The time that each of its OS threads used of a core, in nanoseconds, by thread number.
     used: HashMap<u32, f64>,
 }
 
-/// The length of what does not count of a turn, of what does, and how many turns there are.
+/// Length of the part of a turn that does not count, of the part that does, and number of turns.
 fn plan(connections: usize, quick: bool) -> (Duration, Duration, u32) {
     let all = if quick { 1_200 } else { 2_400 };
     // A turn must be longer than an answer takes.
@@ -45,8 +45,8 @@ fn plan(connections: usize, quick: bool) -> (Duration, Duration, u32) {
     )
 }
 
-/// What each peer gave, in their order. `files` may be open at once: where that is not enough for
-/// all, some go after the others.
+/// Measures the peers and returns the results in their order. `files` may be open at once: if that
+/// is not enough for all, some run after the others.
 pub(crate) fn measure<'a>(
     row: &Row,
     peers: &[&'a str],
@@ -54,7 +54,7 @@ pub(crate) fn measure<'a>(
     quick: bool,
 ) -> io::Result<Vec<(&'a str, Measured)>> {
     let cores = machine::cores()?;
-    // Some for this program's other needs, and two for each server.
+    // Some for the other needs of this program, and two for each server.
     let at_once = files.saturating_sub(64) / (row.operation.threads() as u64 + 2);
     let mut all = Vec::new();
     for peers in peers.chunks(at_once.max(1) as usize) {
@@ -104,7 +104,7 @@ fn together<'a>(
     }
     for turn in 0..turns {
         for number in 0..contenders.len() {
-            // To and fro, so that nobody always follows the same one.
+            // In alternating direction, so that no peer always follows the same one.
             let number = if turn % 2 == 0 {
                 number
             } else {
@@ -122,7 +122,7 @@ fn together<'a>(
         .collect())
 }
 
-/// Does it to a contender that is still in the race; who breaks leaves it.
+/// Applies it to each contender still in the race; a contender that fails leaves it.
 fn attempt(
     contender: &mut Result<Contender, String>,
     act: impl FnOnce(&mut Contender) -> io::Result<()>,
@@ -192,7 +192,8 @@ impl Contender {
     }
 }
 
-/// What each OS thread of a process has used of a core, in nanoseconds, by its number.
+/// Returns the time that each OS thread of a process used of a core, in nanoseconds, by thread
+/// number.
 fn by_thread(pid: u32) -> Vec<(u32, f64)> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task"));
     let entries = tasks.into_iter().flatten().flatten();
@@ -205,8 +206,8 @@ fn by_thread(pid: u32) -> Vec<(u32, f64)> {
         .collect()
 }
 
-/// By how much the load of the workers, which are the busiest threads, differs, as a part of their
-/// mean.
+/// Returns how far the load of the workers, which are the busiest threads, differs, as a fraction
+/// of their mean.
 fn apart(mut used: Vec<f64>, workers: usize) -> f64 {
     used.sort_by(f64::total_cmp);
     let used = &used[used.len().saturating_sub(workers)..];
