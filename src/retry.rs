@@ -187,8 +187,8 @@ impl Announced {
     }
 }
 
-/// Performs a [`write`] whose end only blocking calls are told of: they sleep in queues that
-/// `epoll` and `poll` do not look at. So the operation is retried after pauses that double; an
+/// Performs a [`write`] whose end the system reports only to blocking calls: they sleep in queues
+/// that `epoll` and `poll` do not look at. So the operation is retried after pauses that double; an
 /// event cuts a pause short.
 ///
 /// # Errors
@@ -291,7 +291,7 @@ fn io_wait(reason: Reason, mode: Mode, at: &'static Location<'static>) -> Wait {
         .on_cancel(OnCancel::Report)
 }
 
-/// What a wait for `fd` names.
+/// Returns the resource that a wait for `fd` names in reports.
 fn descriptor(fd: BorrowedFd<'_>) -> usize {
     fd.as_raw_fd() as usize + 1
 }
@@ -502,7 +502,7 @@ fn poll(fds: &mut [PollFd<'_>], wait: &Wait) -> io::Result<Wake> {
                     continue;
                 }
                 if limit.is_flagged {
-                    // Nothing interrupts `poll(2)`.
+                    // Nothing interrupts `poll(2)`, so it polls again after a while.
                     left = left.min(LOOK_EVERY);
                 }
                 Some(Timespec {

@@ -204,7 +204,7 @@ fn one_that_watched_and_was_called_away_is_replaced() {
                 }
                 turns();
             }
-            // The threads of other workers are told to compute, except those of one worker.
+            // Has the threads of other workers compute, except those of one worker.
             let mine = os_thread();
             settlers[0].thread().unpark();
             let last = {

@@ -139,8 +139,8 @@ fn a_ref_cell_borrowed_across_a_wait() {
     });
 }
 
-/// While a thread waits in a destructor during its unwinding, `std::thread::panicking` is about the
-/// running thread …
+/// While a thread waits in a destructor during its unwinding, `std::thread::panicking` reports the
+/// state of the running thread …
 #[test]
 fn panicking_is_exact_while_one_waits_in_its_unwinding() {
     on_one_worker(|| {

@@ -317,7 +317,7 @@ fn a_reset_after_a_half_close_is_told_to_writers() {
     );
 }
 
-/// A peer that ended its half before leaves the request unread.
+/// The peer ends its half, and then closes with the rest of the request unread.
 fn an_early_answer_and_end<S: Stream>(letters: &str) -> Vec<String> {
     let (mut client, mut peer) = pair::<S>();
     let server = std::thread::spawn(move || {

@@ -84,8 +84,8 @@ fn datagrams_and_streams_are_read_by_both() {
     let (one, other) = UnixDatagram::pair().unwrap();
     let theirs = theirs::UnixDatagram::from(one.try_clone().unwrap());
     assert!(!is_nonblocking(&theirs));
-    // A datagram socket does not notice the end of the sender: it gets an empty message for each of
-    // the two.
+    // A datagram socket does not notice the end of the sender, which therefore sends an empty
+    // message to each of the two receivers.
     struct Sender(UnixDatagram);
     impl Sender {
         fn send(&self, message: &[u8]) {

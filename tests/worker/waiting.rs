@@ -378,7 +378,7 @@ fn a_green_thread_steps_no_worker() {
         inside.join().unwrap();
     });
     rustlet::run(opens);
-    // A value that a green thread passes to an OS thread is outside.
+    // A closure that a green thread passes to an OS thread runs outside of the worker.
     rustlet::run(|| unblock(|| Worker::scope(Worker::work)));
 }
 
@@ -394,7 +394,8 @@ fn the_stepper_does_not_wait_for_its_own() {
             assert!(other.tick());
             refused(|| theirs.join());
         });
-        // So is one of a thread that was spawned from outside, and has not been taken over.
+        // So is the handle of a thread that was spawned from outside, and that the worker has not
+        // taken over.
         let outside = worker.handle().spawn(park);
         refused(|| outside.join());
         // One that has ended can be joined.
