@@ -260,10 +260,12 @@ impl<T> Drop for Joiner<T> {
     }
 }
 
-/// The right to join a green thread: to wait for its end, and to have its result.
+/// Owned permission to join a green thread: to wait for its end and to take its result.
 ///
-/// As [`std::thread::JoinHandle`]. Dropping it detaches the thread, which goes on until it ends or
-/// its runtime does.
+/// It mirrors [`std::thread::JoinHandle`]. Dropping it detaches the thread, which continues until
+/// it ends or its runtime does.
+///
+/// # Examples
 ///
 /// ```
 /// rustlet::run(|| {
@@ -282,21 +284,29 @@ impl<T> JoinHandle<T> {
         JoinHandle(unsafe { Joiner::new(green) })
     }
 
-    /// The thread.
+    /// Returns the thread.
     #[must_use]
     pub fn thread(&self) -> &Thread {
         self.0.thread()
     }
 
-    /// Waits until the thread has ended, and gives its result. Suspends the calling green thread,
-    /// or blocks the calling OS thread.
-    ///
-    /// Cancelled meanwhile, the caller unwinds and the thread is detached.
+    /// Waits until the thread has ended, and returns its result.
     ///
     /// # Errors
     ///
-    /// The payload of its panic, if it panicked; [`Cancelled`](crate::Cancelled), if it was
-    /// cancelled.
+    /// Returns the payload of the panic if the thread panicked, or [`Cancelled`](crate::Cancelled)
+    /// if it was cancelled.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread, or blocks the calling OS thread, until the thread has
+    /// ended.
+    ///
+    /// # Cancellation
+    ///
+    /// If the caller is cancelled while it waits, it unwinds and the thread is detached.
+    ///
+    /// # Examples
     ///
     /// ```
     /// rustlet::run(|| {
@@ -313,13 +323,20 @@ impl<T> JoinHandle<T> {
         self.0.join(&Wait::new(Reason::Join))
     }
 
-    /// As [`join`](JoinHandle::join), for at most `duration`. A duration of zero gives the other
-    /// threads a turn.
+    /// Waits like [`join`](JoinHandle::join), for at most `duration`.
+    ///
+    /// A duration of zero yields to the other threads.
     ///
     /// # Errors
     ///
-    /// The handle itself, if the time is up and the thread has not ended: to wait again, to cancel,
-    /// to drop.
+    /// Returns the handle if the thread has not ended in time, so that the caller can wait again,
+    /// cancel the thread, or drop the handle.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread, or blocks the calling OS thread.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use std::time::Duration;
@@ -337,7 +354,9 @@ impl<T> JoinHandle<T> {
         self.0.join_until(&wait).map_err(JoinHandle)
     }
 
-    /// Whether the thread has ended. Does not wait.
+    /// Returns whether the thread has ended. Does not wait.
+    ///
+    /// # Examples
     ///
     /// ```
     /// rustlet::run(|| {
@@ -355,17 +374,20 @@ impl<T> JoinHandle<T> {
         self.0.is_finished()
     }
 
-    /// Cancels the thread: it unwinds from its present wait or its next one, running destructors,
-    /// and its `join` gives [`Cancelled`](crate::Cancelled). If it has not started, it never runs.
-    /// Does not wait; `join` waits for the end.
+    /// Cancels the thread, and does not wait for its end.
     ///
-    /// Level-triggered: each wait raises it, until the thread has ended. [`shield`](crate::shield)
-    /// holds it off. What happens in destructors, with `catch_unwind`, in scopes and in C callbacks
-    /// is told at [`timeout`](crate::timeout).
+    /// The thread unwinds from its present wait or its next one, running destructors, and its
+    /// `join` returns [`Cancelled`](crate::Cancelled). If it has not started, it never runs.
+    ///
+    /// Cancellation is level-triggered: each wait unwinds again until the thread has ended.
+    /// [`shield`](crate::shield) defers it. The behaviour in destructors, with `catch_unwind`, in
+    /// scopes and in C callbacks is described at [`timeout`](crate::timeout).
     ///
     /// # Panics
     ///
-    /// In a program that is built with `panic = "abort"`, which cannot unwind.
+    /// Panics in a program that is built with `panic = "abort"`, which cannot unwind.
+    ///
+    /// # Examples
     ///
     /// ```
     /// rustlet::run(|| {
