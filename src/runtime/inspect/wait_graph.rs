@@ -25,7 +25,7 @@ use crate::green::{Reason, State, ThreadInner, ThreadRef};
 use crate::sys::mem::Peek;
 use crate::sys::os_threads;
 
-/// Who has what a thread waits for.
+/// The holder of the object that a thread waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Holder {
     /// The green thread with this control block holds the lock.
@@ -36,7 +36,7 @@ pub(super) enum Holder {
     OsThread,
     /// The wait is for the end of the thread with this number.
     EndOf(u64),
-    /// Nobody, or that is not known.
+    /// No thread, or the holder is not known.
     Unknown,
 }
 
@@ -45,7 +45,8 @@ const ADDRESS: usize = (1 << ADDRESS_BITS) - 1;
 /// Of the word of a mutex.
 const MUTEX_FLAGS: usize = 15;
 
-/// Who has what `green` waits for, as far as can be read right now (WG2).
+/// Returns the holder of the object that `green` waits for, as far as it can be read right now
+/// (WG2).
 pub(super) fn holder(peek: &mut Peek, green: &ThreadInner) -> Holder {
     let subject = green.subject();
     if subject == 0 {

@@ -1,4 +1,5 @@
-//! Reports green threads that hold up their worker. It cannot preempt them; it says who and where.
+//! Reports green threads that hold up their worker: which threads, and where. It cannot preempt
+//! them.
 //!
 //! An OS thread looks at the registry every so often. A thread that is running at two looks, and
 //! has noted no wait in between (its reason, place and time are the same), has kept its worker for
