@@ -30,8 +30,8 @@ use crate::sys::clock;
 /// What [`JoinHandle`] and [`ScopedJoinHandle`](crate::thread::ScopedJoinHandle) have in common.
 pub(crate) struct Joiner<T> {
     thread: Thread,
-    // `Send` if `T` is: the result goes to whoever joins, and a thread of `spawn_local` may leave
-    // one that is not.
+    // `Send` if `T` is: the result goes to the joining thread, and a thread of `spawn_local` may
+    // leave one that is not.
     result: PhantomData<T>,
 }
 
@@ -61,7 +61,7 @@ impl<T> Joiner<T> {
         }
     }
 
-    /// The caller, who is about to wait for the end.
+    /// Returns the unparker of the caller, which is about to wait for the end.
     #[inline(always)]
     fn waiter(&self) -> Unparker {
         let waiter = Unparker::current();
@@ -156,7 +156,7 @@ impl<T> Joiner<T> {
     /// Waits for the end (then it is [`Wake::Event`]), as `wait` says. Unwinding out of it leaves
     /// the handle as it was.
     pub(crate) fn wait_done(&self, wait: &Wait) -> Wake {
-        /// Nobody waits any more.
+        /// Removes the waiter from the completion.
         struct Leave<'a>(&'a Completion);
         impl Drop for Leave<'_> {
             fn drop(&mut self) {
@@ -191,7 +191,8 @@ impl<T> Joiner<T> {
     }
 }
 
-/// A thread of a worker that is stepped by hand never ends while the one who steps it waits.
+/// Panics if the caller would wait for itself: a thread of a stepped worker never ends while the OS
+/// thread that steps it waits.
 #[cold]
 #[track_caller]
 fn assert_not_self_join(green: &ThreadInner) {
@@ -203,7 +204,7 @@ fn assert_not_self_join(green: &ThreadInner) {
     }
 }
 
-/// A joiner of a thread whose end others watch: one more of them.
+/// A joiner of a thread whose end has hooks: one more hook.
 struct DoneWaiter(Unparker);
 
 impl OnDone for DoneWaiter {
@@ -213,7 +214,8 @@ impl OnDone for DoneWaiter {
 }
 
 impl<T> Joiner<T> {
-    /// The end has come, or is watched (C4 in `completion.rs`).
+    /// Waits through a hook, if the thread has not ended: its end has hooks already (C4 in
+    /// `completion.rs`).
     #[cold]
     fn wait_hooked(&self, wait: &Wait) -> Wake {
         struct Forget<'a>(&'a ThreadInner, Arc<dyn OnDone>);
@@ -232,8 +234,8 @@ impl<T> Joiner<T> {
         self.park_until_done(wait)
     }
 
-    /// The watcher of this kind, which is told when the thread has ended, at once if it has. The
-    /// result stays the handle's.
+    /// Adds a completion hook of this type unless there is one, and returns it. It is called when
+    /// the thread has ended, at once if it has already. The handle keeps the result.
     pub(crate) fn add_hook_once<W: OnDone>(&self, make: impl FnOnce() -> W) -> Arc<W> {
         completion_hooks::add_hook_once(self.green(), make)
     }
@@ -245,7 +247,7 @@ fn unwind_with_runtime(wait: &Wait) {
         && RuntimeContext::of(cx).is_some_and(|context| context.shared.phase() != Phase::Open)
         && wait.on_cancel != OnCancel::Shield
     {
-        // Its turn to be cancelled may not have come yet.
+        // The runtime is ending but may not have cancelled this thread yet.
         if cfg!(panic = "unwind") {
             cx.current().cancel();
             unwind_if_cancelled();

@@ -90,7 +90,7 @@ fn call<T: Send + 'static>(
             return Err(io::Error::other(Cancelled::new()));
         }
         if once_claimed == OnceClaimed::Detach {
-            // It may have come to its end meanwhile.
+            // The call may have ended meanwhile.
             return caller
                 .job
                 .take()
@@ -130,11 +130,11 @@ pub(crate) fn run<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> 
 /// lost.
 ///
 /// Cancelled while the call is queued, the green thread unwinds, and `f` is dropped here. Once it
-/// has been claimed, a cancellation waits until it has come to its end.
+/// has been claimed, a cancellation waits until it has ended.
 ///
 /// # Errors
 ///
-/// No OS thread can be had.
+/// No OS thread is available.
 #[track_caller]
 pub(crate) fn run_shielded<T: Send + 'static>(
     f: impl FnOnce() -> T + Send + 'static,
@@ -151,7 +151,7 @@ pub(crate) fn run_shielded<T: Send + 'static>(
 ///
 /// # Errors
 ///
-/// Those of `f`, or no OS thread can be had.
+/// Those of `f`, or no OS thread is available.
 #[track_caller]
 pub(crate) fn on_file<T: Send + 'static>(
     f: impl FnOnce() -> io::Result<T> + Send + 'static,
@@ -169,7 +169,7 @@ pub(crate) fn on_file<T: Send + 'static>(
 ///
 /// # Errors
 ///
-/// Those of `f`, or no OS thread can be had.
+/// Those of `f`, or no OS thread is available.
 #[track_caller]
 pub(crate) fn on_file_shielded<T: Send + 'static>(
     f: impl FnOnce() -> io::Result<T> + Send + 'static,
@@ -191,7 +191,7 @@ pub(crate) fn on_file_shielded<T: Send + 'static>(
 ///
 /// # Errors
 ///
-/// No OS thread can be had.
+/// No OS thread is available.
 #[track_caller]
 pub(crate) fn on_stream<T: Send + 'static>(
     f: impl FnOnce() -> T + Send + 'static,
@@ -204,7 +204,7 @@ pub(crate) fn on_stream<T: Send + 'static>(
 ///
 /// # Errors
 ///
-/// Those of `f`, or no OS thread can be had.
+/// Those of `f`, or no OS thread is available.
 #[track_caller]
 pub(crate) fn look_up<T: Send + 'static>(
     f: impl FnOnce() -> io::Result<T> + Send + 'static,

@@ -2,8 +2,8 @@
 //!
 //! A thread that waits for a lock or for the end of another thread has at most one edge: to the
 //! holder, or to the other thread. A cycle of such edges, in which no wait has a limit, can only be
-//! ended by a cancellation. And where every green thread waits without a limit for what only
-//! another thread can do, and no OS thread is there to do it, none ever goes on.
+//! ended by a cancellation. If every green thread waits without a limit for an action of another
+//! thread, and no OS thread is there to act, none of them ever continues.
 //!
 //! Nothing here stops a thread. What is said of several threads is true of one moment all the same:
 //!
@@ -11,8 +11,8 @@
 //!   of a worker. A thread that is seen to wait twice, with the same moment, waited all the time in
 //!   between.
 //! - **WG2** Everything is read between two looks at the waits, and counts only if they are the
-//!   same in both looks. Whoever waits for a lock has borrowed it, so its words were there in
-//!   between.
+//!   same in both looks. A thread that waits for a lock has borrowed it, so the words of the lock
+//!   existed in between.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

@@ -15,9 +15,8 @@
 //! waiter.
 //!
 //! N1. No event is lost: `set_ready` leaves `READY` behind, and only `take`, which comes before the
-//!     system call of its caller, removes it. An event of something that this call did not see
-//!     comes after it in the order of the kernel's own locks, so whoever delivers the event sees
-//!     the `take`.
+//!     system call of its caller, removes it. An event that this call did not see comes after it in
+//!     the order of the kernel's own locks, so the thread that delivers the event sees the `take`.
 //! N2. A waiter in the word carries its reference; the thread that takes it out owns it.
 //! N3. While a waiter has the turn, other waiters queue in `others`. A thread that gives up the
 //!     turn, for whatever reason, wakes the first of them *after* that
@@ -267,7 +266,7 @@ mod loom_tests {
     }
 
     /// A socket: bytes in the kernel, under its lock, and an edge for each arrival, delivered by
-    /// who sent it.
+    /// the sending thread.
     struct World {
         bytes: LoomMutex<usize>,
         read: Readiness<Sleeper>,
@@ -362,7 +361,7 @@ mod loom_tests {
         });
     }
 
-    /// The one with the turn and one in line go, in any order, and another one stays.
+    /// The waiter with the turn and a queued waiter leave, in any order, and another one stays.
     #[test]
     fn loom_third_waiter_goes_on_after_two_cancelled() {
         let mut model = loom::model::Builder::new();
@@ -432,7 +431,7 @@ mod tests {
         let wakes = || waiters.each_ref().map(Counter::wakes);
         direction.leave(waiters[3].word());
         assert_eq!(wakes(), [0; 6]);
-        // The turn is free: the first in line gets it, and nobody else.
+        // The turn is free: only the first queued waiter is woken for it.
         direction.leave(waiters[0].word());
         assert_eq!(wakes(), [0, 1, 0, 0, 0, 0]);
         // It goes without having taken it.

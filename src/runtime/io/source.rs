@@ -58,7 +58,7 @@ pub(crate) struct Source {
 #[derive(Debug)]
 struct Registration {
     reactor_handle: Arc<ReactorHandle>,
-    /// The port knows that threads of other workers wait there.
+    /// Whether the reactor handle has recorded that threads of other workers wait there.
     has_foreign: bool,
 }
 
@@ -138,8 +138,8 @@ impl Source {
         }
     }
 
-    /// As [`Source::wait`], without the wait: the calling green thread is woken by an event until
-    /// it drops what it gets. None: an event has come already, try again.
+    /// Registers the calling green thread without waiting: an event wakes it until it drops the
+    /// guard. Returns `None` if an event has already arrived; then the caller tries again.
     ///
     /// # Errors
     ///
