@@ -1,6 +1,6 @@
 #![allow(unsafe_code, reason = "spawns what may borrow")]
-//! The runtime of the caller, and spawning on it: that of the green thread or of the blocking call,
-//! else the process-wide one.
+//! Finds the runtime of the caller and spawns on it: the runtime of the green thread or of the
+//! blocking call, else the process-wide one.
 
 use std::io;
 use std::panic::Location;
@@ -16,8 +16,8 @@ use super::scheduler::worker::WorkerLoop;
 use super::spawn::{SpawnRequest, key, spawn};
 use crate::green::{ThreadInner, ThreadRef};
 
-/// Spawns what borrows nothing, on the runtime of the caller (green, or a blocking call), else on
-/// the process-wide one.
+/// Spawns a closure that borrows nothing, on the runtime of the caller (a green thread or a
+/// blocking call), else on the process-wide one.
 ///
 /// # Errors
 ///
@@ -32,7 +32,7 @@ where
     unsafe { spawn_unchecked(request, f) }
 }
 
-/// As [`spawn_static`], for what may borrow.
+/// Spawns like [`spawn_static`], for a closure that may borrow.
 ///
 /// # Errors
 ///
@@ -53,7 +53,7 @@ where
     Ok(unsafe { JoinHandle::new(handle) })
 }
 
-/// As [`spawn_unchecked`], and gives the handle's reference.
+/// Spawns like [`spawn_unchecked`], and returns the handle's reference.
 ///
 /// # Errors
 ///
@@ -75,7 +75,8 @@ where
     }
 }
 
-/// As [`spawn_static`] for a thread without any wishes: the short way, which nearly all spawns go.
+/// Spawns like [`spawn_static`], with default settings: the fast path, which nearly all spawns
+/// take.
 ///
 /// # Errors
 ///
@@ -104,8 +105,8 @@ where
     Ok(unsafe { JoinHandle::new(handle) })
 }
 
-/// On an OS thread that is no worker: the runtime whose blocking call this is, else the
-/// process-wide one.
+/// Returns the runtime for an OS thread that is no worker: the one whose blocking call this is,
+/// else the process-wide one.
 #[cold]
 fn elsewhere() -> io::Result<Arc<Shared>> {
     match runtime_of_thread() {
@@ -114,7 +115,7 @@ fn elsewhere() -> io::Result<Arc<Shared>> {
     }
 }
 
-/// Where the reports of the runtime go on whose worker the caller is.
+/// Returns the reporter of the runtime on whose worker the caller runs.
 pub(crate) fn reporter_of_caller() -> Option<Reporter> {
     WorkerLoop::current().map(|worker| worker.shared().config.reporter.clone())
 }

@@ -1,11 +1,11 @@
 #![allow(unsafe_code, reason = "the first thread of a run may borrow")]
-//! The life of a runtime: started by a builder, ended by `run`, `shutdown` or a drop.
+//! The life cycle of a runtime: a builder starts it; `shutdown` or a drop ends it.
 //!
-//! The end, in steps: the phase goes to `Closing`, and each worker cancels what lives on it; what
-//! is spawned from then on is cancelled as it starts. When nothing is alive, or nothing has ended
-//! for as long as the patience lasts, the phase goes to `Ended`, and workers on which nothing lives
-//! go. One on which something lives stays, with its threads and their stacks: others may have
-//! borrowed from them.
+//! The end proceeds in steps. The phase becomes `Closing`, and each worker cancels the threads that
+//! live on it; threads that are spawned from then on are cancelled as they start. When no thread is
+//! alive, or none has ended for the duration of the patience, the phase becomes `Ended`, and
+//! workers without live threads exit. A worker with live threads stays, with those threads and
+//! their stacks, because other threads may have borrowed from them.
 //!
 //! L1. The first thread of `run` may borrow: `run` does not return before that thread has ended and
 //!     its result was taken.
@@ -35,10 +35,12 @@ use crate::shim::lock;
 use crate::sys::exit;
 use crate::sys::os_threads::OwnThread;
 
-/// Workers, and the green threads on them.
+/// A set of workers and the green threads that run on them.
 ///
-/// Dropping it cancels the green threads that are still alive and waits for them, as
+/// Dropping a runtime cancels the green threads that are still alive and waits for them, as
 /// [`shutdown`](Runtime::shutdown) with the builder's `shutdown_timeout` does.
+///
+/// # Examples
 ///
 /// ```
 /// let runtime = rustlet::runtime::Builder::new().workers(1).build()?;
@@ -59,7 +61,11 @@ impl fmt::Debug for Runtime {
     }
 }
 
-/// Spawns on a runtime from anywhere, without keeping it alive.
+/// A cloneable handle that spawns onto a runtime from any thread.
+///
+/// A handle does not keep its runtime alive.
+///
+/// # Examples
 ///
 /// ```
 /// let runtime = rustlet::runtime::Builder::new().workers(1).build()?;
@@ -86,13 +92,15 @@ impl Handle {
         Handle { shared }
     }
 
-    /// Spawns a green thread on the runtime. On one that has ended, its `join` gives
+    /// Spawns a green thread on the runtime.
+    ///
+    /// On a runtime that has ended, the `join` of the new thread returns
     /// [`Cancelled`](crate::Cancelled).
     ///
     /// # Panics
     ///
-    /// A limit is reached; [`thread::Builder::spawn`](crate::thread::Builder::spawn) gives an error
-    /// instead.
+    /// Panics if a limit of threads, memory or mappings is reached;
+    /// [`thread::Builder::spawn`](crate::thread::Builder::spawn) returns an error instead.
     #[track_caller]
     pub fn spawn<F, T>(&self, f: F) -> JoinHandle<T>
     where
@@ -116,7 +124,11 @@ where
     }
 }
 
-/// Numbers about a runtime, each read at a slightly different moment.
+/// A snapshot of a runtime's metrics, returned by [`Runtime::metrics`].
+///
+/// Each number is read at a slightly different moment.
+///
+/// # Examples
 ///
 /// ```
 /// let runtime = rustlet::runtime::Builder::new().workers(2).build()?;
@@ -126,32 +138,38 @@ where
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Metrics {
-    /// Workers.
+    /// Number of workers.
     pub workers: usize,
-    /// Green threads that are alive: spawned and not ended.
+    /// Number of green threads that are alive: spawned and not ended.
     pub live: usize,
-    /// Green threads that have ended.
+    /// Number of green threads that have ended.
     pub ended: usize,
-    /// Per worker, how many green threads live there or wait there to be started.
+    /// For each worker, the number of green threads that live on it or are queued there to start.
     pub live_per_worker: Vec<usize>,
-    /// OS threads that the pool for blocking calls has now.
+    /// Number of OS threads in the pool for blocking calls.
     pub blocking_threads: usize,
-    /// How many of those wait for a call.
+    /// Number of pool threads that are idle.
     pub blocking_idle: usize,
-    /// Blocking calls that wait for a thread: more than
-    /// [`Builder::blocking_threads`](super::Builder::blocking_threads) are wanted at once, or more
-    /// names are to be looked up than its quarter.
+    /// Number of blocking calls that wait for a thread of the pool.
+    ///
+    /// Calls wait when more than [`Builder::blocking_threads`](super::Builder::blocking_threads) of
+    /// them are made at once, or more name look-ups than a quarter of that.
     pub blocking_queued: usize,
-    /// Name look-ups under way.
+    /// Number of name look-ups in progress.
     pub looking_up: usize,
 }
 
 impl Metrics {
-    /// Returns the numbers in the text format of
+    /// Formats the metrics in the text format of
     /// [OpenMetrics](https://prometheus.io/docs/specs/om/open_metrics_spec/), which Prometheus
-    /// scrapes. Every name begins with `rustlet_`.
+    /// scrapes.
     ///
-    /// Serve it with the content type `application/openmetrics-text; version=1.0.0; charset=utf-8`.
+    /// Every name begins with `rustlet_`.
+    ///
+    /// Serve the text with the content type
+    /// `application/openmetrics-text; version=1.0.0; charset=utf-8`.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let runtime = rustlet::Builder::new().workers(2).build()?;
@@ -248,8 +266,8 @@ impl Runtime {
     pub(super) fn start(workers: usize, config: Config) -> io::Result<Runtime> {
         crate::stack::overflow::install(registry::describe_overflow)?;
         panic_hook::install();
-        // Grows with the descriptors that there are: the number may be a slip that no memory would
-        // hold.
+        // Without a capacity up front: `workers` may be a mistyped number that exceeds all memory,
+        // and descriptors run out first.
         let mut peers = Vec::new();
         for index in 0..workers {
             match Remote::open() {
@@ -299,7 +317,8 @@ impl Runtime {
                     "rustlet: no alternate signal stack, so overflows will not be reported: {error}"
                 ));
             }
-            // A panic in here is a bug of ours; the green threads of this worker could never go on.
+            // A panic here is a bug of this library; the green threads of this worker could never
+            // continue.
             let guard = AbortOnPanic;
             let number = rustix::thread::gettid().as_raw_nonzero().get();
             shared.peers[index]
@@ -313,13 +332,24 @@ impl Runtime {
         })
     }
 
-    /// Runs `f` as a green thread and blocks the calling OS thread until it ends; gives its value,
-    /// or resumes its panic. `f` may borrow. Other green threads of the runtime go on.
+    /// Runs `f` as a green thread, blocks the calling OS thread until it ends, and returns its
+    /// value.
+    ///
+    /// `f` may borrow from the caller. Other green threads of the runtime continue.
     ///
     /// # Panics
     ///
-    /// The caller is a green thread (call `f` instead, or spawn it), `f` panics, or the runtime has
-    /// been shut down.
+    /// Panics with the panic of `f`. Also panics if the caller is a green thread (call `f` directly
+    /// or spawn it instead), if no stack or memory is available for the thread, or if the runtime
+    /// has been shut down.
+    ///
+    /// # Suspends
+    ///
+    /// Blocks the calling OS thread.
+    ///
+    /// # Cancellation
+    ///
+    /// A [`timeout`](crate::timeout) around the call cancels `f`; `run` unwinds when `f` has ended.
     #[track_caller]
     pub fn run<F, T>(&self, f: F) -> T
     where
@@ -334,12 +364,12 @@ impl Runtime {
         })
     }
 
-    /// Spawns a green thread.
+    /// Spawns a green thread on the runtime.
     ///
     /// # Panics
     ///
-    /// A limit is reached; [`thread::Builder::spawn`](crate::thread::Builder::spawn) gives an error
-    /// instead.
+    /// Panics if a limit of threads, memory or mappings is reached;
+    /// [`thread::Builder::spawn`](crate::thread::Builder::spawn) returns an error instead.
     #[track_caller]
     pub fn spawn<F, T>(&self, f: F) -> JoinHandle<T>
     where
@@ -349,7 +379,7 @@ impl Runtime {
         spawn_or_panic(&self.shared, f)
     }
 
-    /// Something to spawn with from elsewhere.
+    /// Returns a cloneable handle that spawns onto this runtime from any thread.
     #[must_use]
     pub fn handle(&self) -> Handle {
         Handle {
@@ -357,7 +387,7 @@ impl Runtime {
         }
     }
 
-    /// Numbers about it.
+    /// Returns a snapshot of the runtime's metrics.
     #[must_use]
     #[track_caller]
     pub fn metrics(&self) -> Metrics {
@@ -365,9 +395,11 @@ impl Runtime {
         metrics(&self.shared)
     }
 
-    /// Cancels what is alive and waits until it has unwound, for at most `patience` after the last
-    /// one that did. What has not ended by then is left behind with its OS thread: a thread that
-    /// computes without a wait, or stays in a [`shield`](crate::shield) or a destructor.
+    /// Cancels the green threads that are alive and waits until they have unwound.
+    ///
+    /// The wait lasts for at most `patience` after the last thread that ended. A thread that has
+    /// not ended by then is left behind with its OS thread: it computes without a wait, or stays in
+    /// a [`shield`](crate::shield) or a destructor.
     ///
     /// To let threads finish by themselves first, wait for them: see
     /// [`Server`](crate::net::ServerHandle::shutdown_timeout) for connections, and
@@ -375,12 +407,18 @@ impl Runtime {
     ///
     /// # Errors
     ///
-    /// Who is left: their names, and where they wait. Its text is what a dropped runtime writes to
-    /// stderr.
+    /// Returns an error if threads are left behind. It lists their names and where they wait; its
+    /// text is the one that a dropped runtime reports.
     ///
     /// # Panics
     ///
-    /// The caller is a green thread: it would wait for itself.
+    /// Panics if the caller is a green thread, which would wait for itself.
+    ///
+    /// # Suspends
+    ///
+    /// Blocks the calling OS thread.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use std::time::Duration;
@@ -396,8 +434,8 @@ impl Runtime {
         self.end(patience)
     }
 
-    /// Blocks the calling OS thread until every green thread has ended. False: a time limit around
-    /// it came first.
+    /// Blocks the calling OS thread until every green thread has ended. Returns false if a time
+    /// limit around the call expired first.
     pub(super) fn wait_all(&self) -> bool {
         let wait = Wait::new(Reason::Join).on_cancel(OnCancel::Defer);
         loop {
@@ -414,7 +452,7 @@ impl Runtime {
         if self.shared.config.at_end == AtEnd::Abandon && !self.shared.is_quiet() {
             self.shared.abandon();
             self.shared.pool.close();
-            // Those on which something lives stay; the others see the phase, and go.
+            // Workers with live threads stay; the others see the phase and exit.
             lock(&self.threads).clear();
             return Ok(());
         }
@@ -430,16 +468,16 @@ impl Runtime {
         }
         self.shared.pool.close();
         for thread in lock(&self.threads).drain(..) {
-            // Those on which something lives are left alone. The others see the phase, and go.
+            // Workers with live threads are not joined. The others see the phase and exit.
             if quiet {
-                // A worker does not unwind: a panic in it is a bug that it has reported.
+                // A worker does not unwind: a panic in it is a bug that aborts the process.
                 let _ended = thread.join();
             }
         }
         ended
     }
 
-    /// Whether the caller is one of its own green threads.
+    /// Returns whether the caller is one of the runtime's own green threads.
     fn is_around(&self) -> bool {
         WorkerContext::get()
             .and_then(RuntimeContext::of)
@@ -454,7 +492,7 @@ impl Drop for Runtime {
                 self.shared.abandon();
                 return self.shared.pool.close();
             }
-            // Waiting here would wait for the caller. The workers end by themselves.
+            // Waiting here would wait for the caller. The workers end on their own.
             self.shared.advance(Phase::Closing);
             self.shared.advance(Phase::Ended);
             self.shared.pool.close();
@@ -472,7 +510,7 @@ impl Drop for Runtime {
         if self.shared.phase() >= Phase::Ended {
             return;
         }
-        // What cannot be unwound is left to go on, as OS threads are at the end of a program.
+        // Without unwinding, threads are left running, as OS threads are at the end of a program.
         let patience = match cfg!(panic = "unwind") {
             true => self.shared.config.shutdown_timeout,
             false => Duration::ZERO,
@@ -499,7 +537,7 @@ pub(super) fn refuse_inside() {
     );
 }
 
-/// Runs `f` on `shared` and blocks the calling OS thread until it has ended.
+/// Runs `f` as a green thread of `shared` and blocks the calling OS thread until it has ended.
 #[track_caller]
 pub(super) fn spawn_main<F, T>(shared: &Arc<Shared>, f: F) -> Outcome<T>
 where
@@ -521,14 +559,15 @@ where
     let wait = Wait::new(Reason::Join);
     let deferring = Wait::new(Reason::Join).on_cancel(OnCancel::Defer);
     if joiner.wait_done(&deferring) == Wake::Cancelled {
-        // A time limit around the run: it ends the function, and is raised when that has ended
-        // (`give`).
+        // A time limit around the run expired: it cancels the function, and unwinds the caller when
+        // that has ended (`return_or_resume`).
         joiner.cancel();
     }
     joiner.join(&wait.on_cancel(OnCancel::Shield))
 }
 
-/// A deadlock has ended the runtime, because its builder has asked for that.
+/// Panics with the report if a deadlock has ended the runtime
+/// ([`OnDeadlock::Panic`](super::OnDeadlock::Panic)).
 #[track_caller]
 pub(super) fn panic_if_deadlocked(shared: &Shared) {
     if let Some(text) = shared.deadlock.get() {
@@ -536,8 +575,8 @@ pub(super) fn panic_if_deadlocked(shared: &Shared) {
     }
 }
 
-/// What the caller of a run gets of it. `cancelled`: if its first thread was, by nobody around the
-/// caller.
+/// Turns the outcome of the first thread into the result of a run. `cancelled` is called if that
+/// thread was cancelled, but not because of a cancellation around the caller.
 #[track_caller]
 pub(super) fn return_or_resume<T>(outcome: Outcome<T>, cancelled: impl FnOnce() -> T) -> T {
     match outcome {

@@ -30,8 +30,8 @@ use crate::sys::clock;
 /// What [`JoinHandle`] and [`ScopedJoinHandle`](crate::thread::ScopedJoinHandle) have in common.
 pub(crate) struct Joiner<T> {
     thread: Thread,
-    // `Send` if `T` is: the result goes to whoever joins, and a thread of `spawn_local` may leave
-    // one that is not.
+    // `Send` if `T` is: the result goes to the joining thread, and a thread of `spawn_local` may
+    // leave one that is not.
     result: PhantomData<T>,
 }
 
@@ -61,7 +61,7 @@ impl<T> Joiner<T> {
         }
     }
 
-    /// The caller, who is about to wait for the end.
+    /// Returns the unparker of the caller, which is about to wait for the end.
     #[inline(always)]
     fn waiter(&self) -> Unparker {
         let waiter = Unparker::current();
@@ -156,7 +156,7 @@ impl<T> Joiner<T> {
     /// Waits for the end (then it is [`Wake::Event`]), as `wait` says. Unwinding out of it leaves
     /// the handle as it was.
     pub(crate) fn wait_done(&self, wait: &Wait) -> Wake {
-        /// Nobody waits any more.
+        /// Removes the waiter from the completion.
         struct Leave<'a>(&'a Completion);
         impl Drop for Leave<'_> {
             fn drop(&mut self) {
@@ -191,7 +191,8 @@ impl<T> Joiner<T> {
     }
 }
 
-/// A thread of a worker that is stepped by hand never ends while the one who steps it waits.
+/// Panics if the caller would wait for itself: a thread of a stepped worker never ends while the OS
+/// thread that steps it waits.
 #[cold]
 #[track_caller]
 fn assert_not_self_join(green: &ThreadInner) {
@@ -203,7 +204,7 @@ fn assert_not_self_join(green: &ThreadInner) {
     }
 }
 
-/// A joiner of a thread whose end others watch: one more of them.
+/// A joiner of a thread whose end has hooks: one more hook.
 struct DoneWaiter(Unparker);
 
 impl OnDone for DoneWaiter {
@@ -213,7 +214,8 @@ impl OnDone for DoneWaiter {
 }
 
 impl<T> Joiner<T> {
-    /// The end has come, or is watched (C4 in `completion.rs`).
+    /// Waits through a hook, if the thread has not ended: its end has hooks already (C4 in
+    /// `completion.rs`).
     #[cold]
     fn wait_hooked(&self, wait: &Wait) -> Wake {
         struct Forget<'a>(&'a ThreadInner, Arc<dyn OnDone>);
@@ -232,8 +234,8 @@ impl<T> Joiner<T> {
         self.park_until_done(wait)
     }
 
-    /// The watcher of this kind, which is told when the thread has ended, at once if it has. The
-    /// result stays the handle's.
+    /// Adds a completion hook of this type unless there is one, and returns it. It is called when
+    /// the thread has ended, at once if it has already. The handle keeps the result.
     pub(crate) fn add_hook_once<W: OnDone>(&self, make: impl FnOnce() -> W) -> Arc<W> {
         completion_hooks::add_hook_once(self.green(), make)
     }
@@ -245,7 +247,7 @@ fn unwind_with_runtime(wait: &Wait) {
         && RuntimeContext::of(cx).is_some_and(|context| context.shared.phase() != Phase::Open)
         && wait.on_cancel != OnCancel::Shield
     {
-        // Its turn to be cancelled may not have come yet.
+        // The runtime is ending but may not have cancelled this thread yet.
         if cfg!(panic = "unwind") {
             cx.current().cancel();
             unwind_if_cancelled();
@@ -260,10 +262,12 @@ impl<T> Drop for Joiner<T> {
     }
 }
 
-/// The right to join a green thread: to wait for its end, and to have its result.
+/// Owned permission to join a green thread: to wait for its end and to take its result.
 ///
-/// As [`std::thread::JoinHandle`]. Dropping it detaches the thread, which goes on until it ends or
-/// its runtime does.
+/// It mirrors [`std::thread::JoinHandle`]. Dropping it detaches the thread, which continues until
+/// it ends or its runtime does.
+///
+/// # Examples
 ///
 /// ```
 /// rustlet::run(|| {
@@ -282,21 +286,29 @@ impl<T> JoinHandle<T> {
         JoinHandle(unsafe { Joiner::new(green) })
     }
 
-    /// The thread.
+    /// Returns the thread.
     #[must_use]
     pub fn thread(&self) -> &Thread {
         self.0.thread()
     }
 
-    /// Waits until the thread has ended, and gives its result. Suspends the calling green thread,
-    /// or blocks the calling OS thread.
-    ///
-    /// Cancelled meanwhile, the caller unwinds and the thread is detached.
+    /// Waits until the thread has ended, and returns its result.
     ///
     /// # Errors
     ///
-    /// The payload of its panic, if it panicked; [`Cancelled`](crate::Cancelled), if it was
-    /// cancelled.
+    /// Returns the payload of the panic if the thread panicked, or [`Cancelled`](crate::Cancelled)
+    /// if it was cancelled.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread, or blocks the calling OS thread, until the thread has
+    /// ended.
+    ///
+    /// # Cancellation
+    ///
+    /// If the caller is cancelled while it waits, it unwinds and the thread is detached.
+    ///
+    /// # Examples
     ///
     /// ```
     /// rustlet::run(|| {
@@ -313,13 +325,20 @@ impl<T> JoinHandle<T> {
         self.0.join(&Wait::new(Reason::Join))
     }
 
-    /// As [`join`](JoinHandle::join), for at most `duration`. A duration of zero gives the other
-    /// threads a turn.
+    /// Waits like [`join`](JoinHandle::join), for at most `duration`.
+    ///
+    /// A duration of zero yields to the other threads.
     ///
     /// # Errors
     ///
-    /// The handle itself, if the time is up and the thread has not ended: to wait again, to cancel,
-    /// to drop.
+    /// Returns the handle if the thread has not ended in time, so that the caller can wait again,
+    /// cancel the thread, or drop the handle.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread, or blocks the calling OS thread.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use std::time::Duration;
@@ -337,7 +356,9 @@ impl<T> JoinHandle<T> {
         self.0.join_until(&wait).map_err(JoinHandle)
     }
 
-    /// Whether the thread has ended. Does not wait.
+    /// Returns whether the thread has ended. Does not wait.
+    ///
+    /// # Examples
     ///
     /// ```
     /// rustlet::run(|| {
@@ -355,17 +376,20 @@ impl<T> JoinHandle<T> {
         self.0.is_finished()
     }
 
-    /// Cancels the thread: it unwinds from its present wait or its next one, running destructors,
-    /// and its `join` gives [`Cancelled`](crate::Cancelled). If it has not started, it never runs.
-    /// Does not wait; `join` waits for the end.
+    /// Cancels the thread, and does not wait for its end.
     ///
-    /// Level-triggered: each wait raises it, until the thread has ended. [`shield`](crate::shield)
-    /// holds it off. What happens in destructors, with `catch_unwind`, in scopes and in C callbacks
-    /// is told at [`timeout`](crate::timeout).
+    /// The thread unwinds from its present wait or its next one, running destructors, and its
+    /// `join` returns [`Cancelled`](crate::Cancelled). If it has not started, it never runs.
+    ///
+    /// Cancellation is level-triggered: each wait unwinds again until the thread has ended.
+    /// [`shield`](crate::shield) defers it. The behaviour in destructors, with `catch_unwind`, in
+    /// scopes and in C callbacks is described at [`timeout`](crate::timeout).
     ///
     /// # Panics
     ///
-    /// In a program that is built with `panic = "abort"`, which cannot unwind.
+    /// Panics in a program that is built with `panic = "abort"`, which cannot unwind.
+    ///
+    /// # Examples
     ///
     /// ```
     /// rustlet::run(|| {

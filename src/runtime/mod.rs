@@ -1,7 +1,9 @@
-//! Runtimes: how many workers, which limits, and when they end.
+//! Runtimes: the number of workers, the limits, and the end.
 //!
-//! Most programs need [`run`] only. A [`Builder`] sets what `run` leaves at its defaults, and
-//! gives a [`Runtime`] that can be kept, shared, and shut down by hand.
+//! Most programs need only [`run`]. A [`Builder`] changes the settings that `run` leaves at their
+//! defaults, and creates a [`Runtime`] that can be kept, shared, and shut down explicitly.
+//!
+//! # Examples
 //!
 //! ```
 //! use rustlet::runtime::Builder;

@@ -17,27 +17,35 @@ fn ended_by_itself<T>() -> T {
     resume_unwind(Box::new(Cancelled::new()))
 }
 
-/// Runs `f` as the first green thread of a runtime of its own, and returns its value when it has
-/// ended.
+/// Runs `f` as the first green thread of a new runtime, and returns its value.
 ///
 /// `f` may borrow from the caller. Green threads that are still alive when `f` returns are
-/// cancelled: they unwind from where they wait, running their destructors, and `run` returns when
-/// they have. A program of green threads ends when its `main` does, as one of OS threads. To wait
-/// for all of them, use [`run_all`].
+/// cancelled: they unwind from where they wait and run their destructors, and `run` returns when
+/// they have ended. As with OS threads, the program ends when `main` returns. To wait for all
+/// threads, use [`run_all`].
 ///
-/// `run` may be called again, and by several OS threads at once. The calling OS thread is blocked
-/// meanwhile. A [`timeout`](crate::timeout) around it cancels `f`, and `run` unwinds when all has
-/// ended.
+/// `run` may be called repeatedly, and by several OS threads at once.
 ///
-/// A thread that has not ended when nothing has for five seconds (it computes, or stays in a
-/// [`shield`](crate::shield)) is named on stderr and left behind. With `panic = "abort"` nothing
-/// can be unwound: what is still alive is left behind at once, as OS threads are at the end of a
-/// program.
+/// When no thread has ended for five seconds, those that are left (a thread computes, or stays in a
+/// [`shield`](crate::shield)) are named on stderr and left behind. With `panic = "abort"` threads
+/// cannot be unwound: those that are still alive are left behind at once, as OS threads are at the
+/// end of a program.
 ///
 /// # Panics
 ///
-/// With the panic of `f`, if it panics; if the caller is a green thread itself; if no OS thread,
-/// epoll instance or stack can be had (a [`Builder`] gives an error instead).
+/// Panics with the panic of `f`. Also panics if the caller is a green thread, or if no OS thread,
+/// epoll instance or stack is available (a [`Builder`] returns an error instead).
+///
+/// # Suspends
+///
+/// Blocks the calling OS thread.
+///
+/// # Cancellation
+///
+/// A [`timeout`](crate::timeout) around the call cancels `f`, and `run` unwinds when all threads
+/// have ended.
+///
+/// # Examples
 ///
 /// ```
 /// let greeting = String::from("hello");
@@ -58,15 +66,24 @@ where
     return_or_resume(outcome, ended_by_itself)
 }
 
-/// As [`run`], but waits until every green thread has ended by itself.
+/// Runs `f` like [`run`], but waits until every green thread has ended on its own.
 ///
-/// If `f` panics, the others still run to their end before the panic goes on. A
-/// [`timeout`](crate::timeout) around it cancels those that are left, and `run_all` unwinds when
-/// they have ended.
+/// If `f` panics, the other threads still run to their end before the panic is resumed.
 ///
 /// # Panics
 ///
-/// As [`run`].
+/// Panics in the same cases as [`run`].
+///
+/// # Suspends
+///
+/// Blocks the calling OS thread.
+///
+/// # Cancellation
+///
+/// A [`timeout`](crate::timeout) around the call cancels the threads that are left, and `run_all`
+/// unwinds when they have ended.
+///
+/// # Examples
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU32, Ordering};
@@ -105,7 +122,7 @@ fn start_or_panic() -> Runtime {
     }
 }
 
-/// The process-wide runtime, started at its first use. It never ends.
+/// Returns the process-wide runtime, which is started at its first use and never ends.
 pub(crate) fn global() -> io::Result<Arc<Shared>> {
     static GLOBAL: OnceLock<ManuallyDrop<Runtime>> = OnceLock::new();
     static STARTING: Mutex<()> = Mutex::new(());
@@ -115,7 +132,7 @@ pub(crate) fn global() -> io::Result<Arc<Shared>> {
     let _starting = lock(&STARTING);
     if GLOBAL.get().is_none() {
         let runtime = Builder::new().name("rustlet-global").build()?;
-        // `STARTING` is held: nobody else has set it.
+        // `STARTING` is held, so no other thread has set it.
         let _set = GLOBAL.set(ManuallyDrop::new(runtime));
     }
     match GLOBAL.get() {

@@ -2,8 +2,8 @@
     unsafe_code,
     reason = "erases the types of closures, and hands references to the scheduler"
 )]
-//! From a closure to a thread in a queue, on a runtime that the caller names. `current.rs` finds
-//! the one that is meant otherwise.
+//! Spawning on a runtime that the caller names: from a closure to a thread in a queue. `current.rs`
+//! finds the runtime when the caller names none.
 //!
 //! SP1. `F` and `T` outlive the thread: they are `'static`, or the caller waits for the thread's
 //!      end.
@@ -22,19 +22,19 @@ use crate::green::scope::ScopeState;
 use crate::green::{OwnStack, OwningScope, SpawnInfo, ThreadInner, ThreadRef, WorkerContext};
 use crate::stack::{self, StackSize};
 
-/// What the ways to spawn differ in.
+/// The parameters of a spawn.
 #[derive(Debug)]
 pub(crate) struct SpawnRequest {
     pub(crate) name: Option<Box<str>>,
     pub(crate) stack: Option<StackSize>,
     pub(crate) scope: Option<Arc<ScopeState>>,
-    /// The worker that it starts and stays on, if not any.
+    /// The worker that it starts and stays on; `None` for any worker.
     pub(crate) worker: Option<usize>,
     pub(crate) at: &'static Location<'static>,
 }
 
 impl SpawnRequest {
-    /// A thread without a name, called for at the caller's caller.
+    /// Requests a thread without a name, spawned at the place of the caller's caller.
     #[track_caller]
     pub(crate) fn new() -> SpawnRequest {
         SpawnRequest {
@@ -57,7 +57,7 @@ fn refuse(shared: &Shared) -> io::Error {
     )
 }
 
-/// Whether the worker that is asked for exists.
+/// Checks that the requested worker exists.
 fn check_worker(request: &SpawnRequest, shared: &Shared) -> io::Result<()> {
     let workers = shared.peers.len();
     match request.worker {
@@ -69,7 +69,7 @@ fn check_worker(request: &SpawnRequest, shared: &Shared) -> io::Result<()> {
     }
 }
 
-/// The right to a stack: of the usual size, as a credit; of another, as the stack itself.
+/// Reserves a stack: a credit for one of the usual size, the stack itself for another size.
 fn secure_stack(
     request: &SpawnRequest,
     shared: &Shared,
@@ -82,7 +82,7 @@ fn secure_stack(
     }
 }
 
-/// Takes back what a spawn that failed was granted.
+/// Returns the slot and the stack credit of a spawn that failed.
 #[cold]
 fn give_back(shared: &Shared, worker: Option<&WorkerLoop>, usual_stack: bool) {
     shared.release_slot();
@@ -103,7 +103,7 @@ fn spawn_info(request: SpawnRequest, own_stack: Option<OwnStack>, shared: &Share
     }
 }
 
-/// The name of the spawn site of a closure of that type.
+/// Returns the key of the spawn site of a closure of that type.
 #[inline(always)]
 pub(super) fn key<F: FnOnce() -> T, T>(at: &'static Location<'static>) -> u64 {
     sites::key(std::ptr::from_ref(at).addr(), ThreadInner::kind::<F, T>())
@@ -212,7 +212,7 @@ where
     Ok(unsafe { JoinHandle::new(handle) })
 }
 
-/// Spawns what borrows nothing on `shared`.
+/// Spawns a closure that borrows nothing on `shared`.
 ///
 /// # Errors
 ///

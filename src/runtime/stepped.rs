@@ -1,25 +1,24 @@
-//! A worker that is stepped by hand: it has no OS thread of its own, but a turn on its user's
-//! whenever that calls.
+//! A worker that is stepped by hand: it has no OS thread of its own, and runs on its user's OS
+//! thread whenever the user calls it.
 //!
-//! It is the worker of a runtime of its own with one peer, so that nobody takes threads from it.
-//! What is spawned on it does not wait in the queue of the unstarted: it is ready at once, and so
-//! the run queue alone is the order, first come first served.
+//! It is the only worker of a runtime of its own, so no other worker steals from it. Threads that
+//! are spawned on it skip the unstarted queue and are ready at once, so they run in the order of
+//! the run queue, first in, first out.
 //!
 //! H1. Everything here is called on the OS thread that made it, because a [`Stepped`] is not
 //!     `Send`. So its green threads, once started, stay on that OS thread, as those of every worker
 //!     do.
-//! H2. A [`Stepped`] is behind an `Rc` from its birth to its end: its home stays where it is,
-//!     because suspended threads have references to it, which they go on to use when they are
-//!     resumed.
-//! H3. It ends when no green thread lives on it, or the process does.
+//! H2. A [`Stepped`] is behind an `Rc` for its whole life, so its context never moves: suspended
+//!     threads hold references to it, which they use again when they are resumed.
+//! H3. It ends when no green thread lives on it, or when the process ends.
 //! H4. It is owned by a frame (`lend` in `src/worker.rs`) that ends it, so it cannot be forgotten,
 //!     and it ends before its OS thread destroys the thread-locals that its green threads have
 //!     used: they may hold references to those, and have lent them to other OS threads.
 //!
-//! Between two steps the notifier is as that of a sleeping worker, if somebody polls the
-//! descriptor: the steps 7 to 9 of `green/context/remote.rs`, where the sleep is the user's. What a
-//! notifier does not tell (threads that are ready, a timer) the alarm does, which is registered
-//! level-triggered: it stays readable until it is set anew.
+//! Between two steps the notifier is in the state of a sleeping worker, if the descriptor is
+//! polled: steps 7 to 9 of `green/context/remote.rs`, where the user sleeps. What the notifier does
+//! not report (ready threads, a timer) is covered by the timer descriptor, which is registered
+//! level-triggered: it stays readable until it is set again.
 
 use std::cell::Cell;
 use std::io;
@@ -44,7 +43,7 @@ use crate::sys::clock::{self, NEVER, Tick};
 use crate::sys::exit;
 use crate::sys::poll::timer_fd::TimerFd;
 
-/// A mailbox that is given back.
+/// Closes the remote queue when it is dropped.
 struct Opened(&'static Remote);
 
 impl Drop for Opened {
@@ -53,22 +52,22 @@ impl Drop for Opened {
     }
 }
 
-/// See the module's text.
+/// A worker that is stepped by hand; see the documentation of the module.
 pub(crate) struct Stepped {
     worker: WorkerLoop,
     timer_fd: TimerFd,
-    /// Somebody has the descriptor.
+    /// Whether the descriptor was handed out.
     polled: Cell<bool>,
     // After the worker, whose messages it takes.
     remote: Opened,
 }
 
 impl Stepped {
-    /// A worker for the calling OS thread.
+    /// Creates a worker for the calling OS thread.
     ///
     /// # Errors
     ///
-    /// No descriptor or no OS thread (for the watchdog) can be had.
+    /// No descriptor, or no OS thread for the watchdog, is available.
     pub(crate) fn open(config: Config, watch: Option<Duration>) -> io::Result<Rc<Stepped>> {
         crate::stack::overflow::install(registry::describe_overflow)?;
         panic_hook::install();
@@ -77,7 +76,7 @@ impl Stepped {
         let mut reactor = Reactor::new(remote.0)?;
         let timer_fd = TimerFd::new()?;
         reactor.mirror(timer_fd.as_fd())?;
-        // The notifier's line can be written to, which is an event.
+        // The wake-up descriptor of the notifier is writable, which is an event.
         reactor.poll(0)?;
         let peers = Box::new([WorkerShared::new(remote.0)]);
         let shared = Arc::new(Shared::new(peers, config));
@@ -94,11 +93,11 @@ impl Stepped {
         }))
     }
 
-    /// Spawns on it.
+    /// Spawns a green thread on this worker.
     ///
     /// # Errors
     ///
-    /// As [`spawn`](crate::runtime::spawn::spawn).
+    /// The same as those of [`spawn`](crate::runtime::spawn::spawn).
     pub(crate) fn assign<F, T>(&self, request: SpawnRequest, f: F) -> io::Result<JoinHandle<T>>
     where
         F: FnOnce() -> T + 'static,
@@ -109,7 +108,7 @@ impl Stepped {
         Ok(handle)
     }
 
-    /// Looks around, then runs one step. False: nothing was ready.
+    /// Polls I/O and timers, then resumes one thread. Returns false if none was ready.
     pub(crate) fn step(&self) -> bool {
         self.remote.0.notifier.awake();
         let stepped = self.worker.enter(|| {
@@ -121,9 +120,10 @@ impl Stepped {
         stepped
     }
 
-    /// Runs until nothing lives on it, or a limit around the call ends it between two threads.
+    /// Runs until no thread lives on this worker, or a limit around the call expires between two
+    /// threads.
     pub(crate) fn work(&self) {
-        // It would end each rest at once.
+        // A timer descriptor that is set would end each sleep at once.
         self.timer_fd.set(NEVER, 0);
         self.remote.0.notifier.awake();
         let wait = Wait::new(Reason::Join).on_cancel(OnCancel::Defer);
@@ -146,21 +146,21 @@ impl Stepped {
         }
     }
 
-    /// Its threads have their turn to sleep, and the user's loop with them.
+    /// Prepares the notifier and the timer descriptor for a sleep in the user's event loop.
     fn prepare_sleep(&self) {
         if self.polled.get() && !self.is_running() {
-            // Step 7; `due` is step 8. What comes from now on rings.
+            // Step 7; `due` is step 8. Messages from now on wake the sleeper.
             self.remote.0.notifier.prepare();
             self.timer_fd.set(self.worker.due(), clock::now());
         }
     }
 
-    /// When it has to be stepped, unless something happens before.
+    /// Returns when it has to be stepped at the latest, unless an event happens before.
     pub(crate) fn due(&self) -> Tick {
         self.worker.due()
     }
 
-    /// Readable when there is something to do.
+    /// Returns the descriptor, which is readable when there is work to do.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         if !self.polled.replace(true) {
             self.prepare_sleep();
@@ -168,7 +168,7 @@ impl Stepped {
         self.worker.reactor_handle.fd()
     }
 
-    /// How many green threads have not ended.
+    /// Returns the number of green threads that have not ended.
     pub(crate) fn live(&self) -> usize {
         self.worker.alive()
     }
@@ -177,12 +177,12 @@ impl Stepped {
         Handle::new(Arc::clone(&self.worker.shared))
     }
 
-    /// Whether the caller is one of its green threads.
+    /// Returns whether the caller is one of its green threads.
     fn is_running(&self) -> bool {
         WorkerContext::of_thread().is_some_and(|cx| self.worker.has_home(cx))
     }
 
-    /// Cancels what lives here and steps until it has ended (H3).
+    /// Cancels the threads that live here and steps until they have ended (H3).
     fn end(&self) {
         let shared = &self.worker.shared;
         let patience = shared.config.shutdown_timeout;
@@ -196,8 +196,8 @@ impl Stepped {
                 if self.live() == 0 {
                     shared.advance(Phase::Ended);
                 }
-                // What others have spawned meanwhile is here, or they see the phase
-                // (`Shared::push_to`).
+                // Threads that others have spawned meanwhile are here, or the spawners see the
+                // phase (`Shared::push_to`).
                 if self.worker.close() {
                     return;
                 }

@@ -1,15 +1,15 @@
-//! A call that a thread of the blocking pool makes for a green thread that waits.
+//! A call that a thread of the blocking pool makes for a waiting green thread.
 //!
-//! | stage | means | who leaves it |
+//! | stage | means | which thread leaves it |
 //! |---|---|---|
-//! | `Queued` | in a queue of the pool | a pool thread to `Claimed`, the caller to `Left`: both under the pool's lock |
-//! | `Claimed` | a pool thread is about to make it | that thread to `Running`, the caller to `Left` |
-//! | `Running` | it is being made | that thread to `Done`, the caller to `Left` |
-//! | `Done` | the outcome is here | the caller to `Left` |
-//! | `Left` | the caller has the outcome, or does not want it any more | nobody |
+//! | `Queued` | in a queue of the pool | a pool thread to `Claimed`, the caller to `Abandoned`: both under the pool's lock |
+//! | `Claimed` | a pool thread will make it | that thread to `Running`, the caller to `Abandoned` |
+//! | `Running` | it is being made | that thread to `Done`, the caller to `Abandoned` |
+//! | `Done` | the outcome is here | the caller to `Abandoned` |
+//! | `Abandoned` | the caller has the outcome, or does not want it any more | no thread |
 //!
-//! What is dropped because nobody wants it is dropped with its panics contained: on the caller's
-//! thread the closure of a call that was never made, on the pool's the outcome of one that was.
+//! Values that are no longer wanted are dropped with their panics contained: the closure of a call
+//! that was never made on the caller's thread, the outcome of a finished call on the pool's thread.
 
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,10 +20,11 @@ use crate::shim::lock;
 
 /// A job as the pool sees it.
 pub(super) trait Call: Send + Sync {
-    /// Under the pool's lock, when it is taken out of its queue. False: its caller has left.
+    /// Claims the job when it is taken out of its queue, under the pool's lock. Returns false if
+    /// its caller has left.
     fn claim(&self) -> bool;
     fn is_abandoned(&self) -> bool;
-    /// Makes a call that was claimed.
+    /// Makes the call, which was claimed.
     fn run(&self);
 }
 
@@ -35,16 +36,17 @@ enum Stage<F, T> {
     Abandoned,
 }
 
-/// What a caller that leaves finds.
+/// The stage in which a leaving caller found its job.
 pub(super) struct Abandoned<F, T>(Stage<F, T>);
 
 impl<F, T> Abandoned<F, T> {
-    /// Its entry is still in a queue.
+    /// Returns whether its entry is still in a queue.
     pub(super) fn was_queued(&self) -> bool {
         matches!(self.0, Stage::Queued(_))
     }
 
-    /// Not under a lock: what is dropped may do anything.
+    /// Drops the contents. Must not be called under a lock, because the destructors are foreign
+    /// code.
     pub(super) fn discard(self) {
         catch_and_discard(|| drop(self.0));
     }
@@ -56,7 +58,7 @@ pub(super) struct Job<F, T> {
 }
 
 impl<F: FnOnce() -> T, T> Job<F, T> {
-    /// One that the calling thread will wait for.
+    /// Creates a job that the calling thread will wait for.
     pub(super) fn new(f: F) -> Job<F, T> {
         Job {
             stage: Mutex::new(Stage::Queued(f)),
@@ -64,7 +66,7 @@ impl<F: FnOnce() -> T, T> Job<F, T> {
         }
     }
 
-    /// The outcome, if it is there.
+    /// Takes the outcome, if the call is done.
     pub(super) fn take(&self) -> Option<Outcome<T>> {
         let mut stage = lock(&self.stage);
         match mem::replace(&mut *stage, Stage::Abandoned) {
@@ -80,14 +82,15 @@ impl<F: FnOnce() -> T, T> Job<F, T> {
         matches!(*lock(&self.stage), Stage::Abandoned)
     }
 
-    /// The caller takes the call back, if no pool thread has claimed it. Under the pool's lock.
+    /// Takes the call back for the caller, if no pool thread has claimed it. Called under the
+    /// pool's lock.
     pub(super) fn withdraw(&self) -> Option<Abandoned<F, T>> {
         let mut stage = lock(&self.stage);
         let is_queued = matches!(*stage, Stage::Queued(_));
         is_queued.then(|| Abandoned(mem::replace(&mut *stage, Stage::Abandoned)))
     }
 
-    /// The caller goes away.
+    /// Marks the job as abandoned by its caller.
     pub(super) fn abandon(&self) -> Abandoned<F, T> {
         Abandoned(mem::replace(&mut *lock(&self.stage), Stage::Abandoned))
     }

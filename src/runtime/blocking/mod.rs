@@ -1,5 +1,5 @@
 //! Calls that truly block (files, name look-ups), made by a thread of the pool (`pool.rs`): the
-//! green thread waits, its worker goes on. On an OS thread the call is made in place.
+//! green thread waits while its worker continues. On an OS thread the call is made in place.
 //!
 //! What a cancellation does to a call: while the call is queued it is taken back, never made, and
 //! its closure is dropped. Once a pool thread has claimed it, [`OnceClaimed`] decides. A call that
@@ -29,17 +29,17 @@ enum OnceClaimed {
     /// The caller waits for the end of the call; the cancellation is raised at its next wait. For
     /// calls that end soon.
     Shield,
-    /// The caller goes on without what the call returns, which is dropped: its destructor sees to
-    /// it that nothing gets lost.
+    /// The caller continues without the result, which is dropped; its destructor ensures that
+    /// nothing gets lost.
     Detach,
 }
 
-/// The runtime whose blocking call runs on the calling OS thread, if one does.
+/// Returns the runtime whose blocking call runs on the calling OS thread, if any.
 pub(super) fn runtime_of_thread() -> Option<Arc<Shared>> {
     owner_of_thread()?.downcast().ok()
 }
 
-/// Takes a job back on every way out, unwinding included.
+/// Takes a job back when the caller leaves, also by unwinding.
 struct Caller<'a, F: FnOnce() -> T, T> {
     pool: &'a Pool,
     job: Arc<Job<F, T>>,
@@ -53,7 +53,7 @@ impl<F: FnOnce() -> T, T> Drop for Caller<'_, F, T> {
     }
 }
 
-/// None: detached.
+/// Makes the call and waits for it. Returns `None` if the call was detached.
 #[track_caller]
 fn call<T: Send + 'static>(
     kind: CallKind,
@@ -86,11 +86,11 @@ fn call<T: Send + 'static>(
         }
         if caller.pool.withdraw(&caller.job) {
             unwind_if_cancelled();
-            // Not reached: what was due a moment ago is due still.
+            // Not reached: the cancellation that was due a moment ago is still due.
             return Err(io::Error::other(Cancelled::new()));
         }
         if once_claimed == OnceClaimed::Detach {
-            // It may have come to its end meanwhile.
+            // The call may have ended meanwhile.
             return caller
                 .job
                 .take()
@@ -101,21 +101,21 @@ fn call<T: Send + 'static>(
     }
 }
 
-/// What a call gives that is never detached.
+/// Unwraps the result of a call that is never detached.
 fn attached<T>(value: Option<T>) -> io::Result<T> {
     value.ok_or_else(|| io::Error::other(Cancelled::new()))
 }
 
-/// Calls `f` where it may block. Its panic comes out here. For calls that change nothing, or whose
-/// maker answers for that.
+/// Calls `f` on the pool and resumes its panic here. For calls that change nothing, or whose
+/// callers accept that the result may be lost.
 ///
-/// Cancelled meanwhile, the green thread unwinds at once. If `f` has not started it never does, and
-/// is dropped here; else it runs to its end and its result is dropped there. A thread that is
-/// unwinding already waits on.
+/// If the green thread is cancelled meanwhile, it unwinds at once. If `f` has not started, it never
+/// does and is dropped here; else it runs to its end and its result is dropped on the pool. A
+/// thread that is already unwinding continues to wait.
 ///
 /// # Errors
 ///
-/// No OS thread can be had.
+/// No OS thread is available.
 #[track_caller]
 pub(crate) fn run<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     attached(call(
@@ -126,15 +126,15 @@ pub(crate) fn run<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> 
     )?)
 }
 
-/// Calls `f` where it may block, for a short call whose outcome must not get lost. Its panic comes
-/// out here.
+/// Calls `f` on the pool and resumes its panic here. For a short call whose outcome must not get
+/// lost.
 ///
 /// Cancelled while the call is queued, the green thread unwinds, and `f` is dropped here. Once it
-/// has been claimed, a cancellation waits until it has come to its end.
+/// has been claimed, a cancellation waits until it has ended.
 ///
 /// # Errors
 ///
-/// No OS thread can be had.
+/// No OS thread is available.
 #[track_caller]
 pub(crate) fn run_shielded<T: Send + 'static>(
     f: impl FnOnce() -> T + Send + 'static,
@@ -147,11 +147,11 @@ pub(crate) fn run_shielded<T: Send + 'static>(
     )?)
 }
 
-/// As [`run`], for calls on files that change nothing which outlives the caller.
+/// Calls `f` like [`run`], for calls on files that change nothing which outlives the caller.
 ///
 /// # Errors
 ///
-/// Those of `f`, or no OS thread can be had.
+/// Those of `f`, or no OS thread is available.
 #[track_caller]
 pub(crate) fn on_file<T: Send + 'static>(
     f: impl FnOnce() -> io::Result<T> + Send + 'static,
@@ -164,11 +164,12 @@ pub(crate) fn on_file<T: Send + 'static>(
     )?)?
 }
 
-/// As [`run_shielded`], for calls on files that change something which outlives the caller.
+/// Calls `f` like [`run_shielded`], for calls on files that change something which outlives the
+/// caller.
 ///
 /// # Errors
 ///
-/// Those of `f`, or no OS thread can be had.
+/// Those of `f`, or no OS thread is available.
 #[track_caller]
 pub(crate) fn on_file_shielded<T: Send + 'static>(
     f: impl FnOnce() -> io::Result<T> + Send + 'static,
@@ -181,7 +182,8 @@ pub(crate) fn on_file_shielded<T: Send + 'static>(
     )?)?
 }
 
-/// Calls `f`, which may block for ever, on a file that waits for others. Its panic comes out here.
+/// Calls `f`, which may block forever, on a file that waits for others (such as a pipe). Its panic
+/// is resumed here.
 ///
 /// Cancelled while the call is queued, the green thread unwinds, and `f` is dropped here. Once it
 /// has been claimed, a cancellation makes this return `None` at once, and the next wait raises it:
@@ -189,7 +191,7 @@ pub(crate) fn on_file_shielded<T: Send + 'static>(
 ///
 /// # Errors
 ///
-/// No OS thread can be had.
+/// No OS thread is available.
 #[track_caller]
 pub(crate) fn on_stream<T: Send + 'static>(
     f: impl FnOnce() -> T + Send + 'static,
@@ -197,11 +199,12 @@ pub(crate) fn on_stream<T: Send + 'static>(
     call(CallKind::General, Reason::File, OnceClaimed::Detach, f)
 }
 
-/// As [`run`], for looking names up: at most a quarter of the pool is at that at once.
+/// Calls `f` like [`run`], for name look-ups: at most a quarter of the pool's threads make them at
+/// once.
 ///
 /// # Errors
 ///
-/// Those of `f`, or no OS thread can be had.
+/// Those of `f`, or no OS thread is available.
 #[track_caller]
 pub(crate) fn look_up<T: Send + 'static>(
     f: impl FnOnce() -> io::Result<T> + Send + 'static,

@@ -1,24 +1,24 @@
-//! OS threads for calls that truly block, and the queues in which calls wait for them. Who calls,
-//! and what a cancellation does, is in `blocking.rs`.
+//! OS threads for calls that truly block, and the queues in which calls wait for them.
+//! `blocking/mod.rs` has the callers and the effect of a cancellation.
 //!
-//! The pool grows by a thread when a call finds none idle, up to the builder's limit; past that,
-//! calls wait in the order in which they came. A thread that was idle for ten seconds goes.
+//! The pool grows by a thread when a call finds none idle, up to the builder's limit; beyond it,
+//! calls wait first in, first out. A thread that was idle for ten seconds exits.
 //!
-//! How long the queue gets: whoever queues a call waits for it, and takes it back when it is
-//! cancelled before the call has started. So there are never more calls than green threads that
-//! wait (`max_threads` bounds those), and what the queue holds of cancelled ones is less than half
-//! of it and some. It is not silent either: `Metrics` counts, a dump shows who waits, and the
+//! The length of the queue is bounded: the caller waits for its call, and takes it back when it is
+//! cancelled before the call has started. So there are never more calls than waiting green threads
+//! (`max_threads` bounds those), and cancelled entries are less than half of the queue plus a
+//! constant. The queue is also visible: `Metrics` counts it, a dump shows the callers, and the
 //! watchdog reports calls that have waited for a period.
 //!
 //! Name look-ups have a queue of their own, and at most a quarter of the pool's threads (at least
 //! one) are at them: a name server that does not answer holds up other look-ups, but no file and no
 //! `unblock`.
 //!
-//! PL1. A job goes from `Queued` to `Claimed` or `Left` under the pool's lock, and is in a queue
-//!      exactly while it is `Queued`, or `Left` and counted in `abandoned_count`.
-//! PL2. `idle` counts the threads inside `more.wait`; who queues a job that may start, or makes one
-//!      startable, wakes one. A thread that ends a look-up and so makes another startable looks at
-//!      the queues itself.
+//! PL1. A job goes from `Queued` to `Claimed` or `Abandoned` under the pool's lock, and is in a
+//!      queue exactly while it is `Queued`, or `Abandoned` and counted in `abandoned_count`.
+//! PL2. `idle` counts the threads inside `more.wait`. A thread that queues a job that may start, or
+//!      makes one startable, wakes an idle one. A thread that ends a look-up and so makes another
+//!      startable checks the queues itself.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -54,7 +54,7 @@ struct Entry {
 struct Queues {
     general: VecDeque<Entry>,
     look_ups: VecDeque<Entry>,
-    /// How many entries of both have been left by their callers.
+    /// Number of entries in both queues that their callers have abandoned.
     abandoned_count: usize,
     /// How many entries there have ever been.
     arrived: u64,
@@ -75,7 +75,7 @@ pub(crate) struct PoolMetrics {
     pub(crate) looking_up: usize,
 }
 
-/// Calls that have waited for long.
+/// Calls that have waited for a long time.
 #[derive(Debug)]
 pub(crate) struct Backlog {
     pub(crate) queued: usize,
@@ -150,8 +150,8 @@ impl Pool {
             && let Err(error) = self.grow(&mut queues, Arc::<O>::clone(owner))
             && queues.threads == 0
         {
-            // Nobody would ever make the call; no other is queued, or its caller would have been
-            // told the same.
+            // No thread would ever make the call. No other call is queued, or its caller would have
+            // received the same error.
             match kind {
                 CallKind::General => queues.general.pop_back(),
                 CallKind::LookUp => queues.look_ups.pop_back(),
@@ -168,7 +168,7 @@ impl Pool {
         Ok(())
     }
 
-    /// One more thread.
+    /// Starts one more thread.
     fn grow(self: &Arc<Pool>, queues: &mut Queues, owner: Owner) -> io::Result<()> {
         let name = format!("{}-pool-{}", self.name, queues.threads_started);
         let pool = Arc::clone(self);
@@ -235,7 +235,7 @@ impl Pool {
         })
     }
 
-    /// Idle threads go; busy ones when nothing is queued.
+    /// Closes the pool: idle threads exit, busy ones exit when nothing is queued.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.more.notify_all();
@@ -243,7 +243,7 @@ impl Pool {
 }
 
 impl Queues {
-    /// How many calls wait to be started.
+    /// Returns the number of calls that wait to be started.
     fn waiting(&self) -> usize {
         (self.general.len() + self.look_ups.len()).saturating_sub(self.abandoned_count)
     }
@@ -282,7 +282,7 @@ impl Queues {
         }
     }
 
-    /// Drops what was left, if that is most of it.
+    /// Drops the abandoned entries, if they are most of the queues.
     fn sweep(&mut self) {
         const SWEEP_SLACK: usize = 32;
         if self.abandoned_count * 2 > self.general.len() + self.look_ups.len() + SWEEP_SLACK {
@@ -293,7 +293,7 @@ impl Queues {
     }
 }
 
-/// A thread of the pool.
+/// Runs a thread of the pool.
 fn serve(pool: &Pool, owner: Owner) {
     OWNER.set(Some(owner));
     // While it makes no call, which may hold the end of a channel or a lock.

@@ -1,4 +1,4 @@
-//! [`dump`]: what every worker and every green thread of the process does.
+//! [`dump`]: a description of every worker and every green thread of the process.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,49 +12,57 @@ use crate::green::thread::ThreadId;
 use crate::runtime::scheduler::shared::{self, Phase, Shared};
 use crate::sys::os_threads::{self, Doing};
 
-/// What every worker and every green thread does, as [`dump`] found it.
+/// Snapshot of every worker and every green thread of the process, returned by [`dump`].
 ///
-/// `Display` is for people: workers first, then the threads that hold locks which others wait for,
-/// then the rest. Threads that do the same at the same place share a line if they are many.
+/// `Display` writes a text for people: first the workers, then the threads that hold locks which
+/// other threads wait for, then the remaining threads. More than four threads that do the same at
+/// the same place share a line.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Dump {
     /// The workers of all runtimes.
     pub workers: Vec<WorkerInfo>,
-    /// The green threads, by number.
+    /// The green threads, sorted by number.
     pub threads: Vec<ThreadInfo>,
 }
 
-/// A worker, as it was at the moment of a [`dump`].
+/// Snapshot of one worker, part of a [`Dump`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct WorkerInfo {
     /// The name of its runtime.
     pub runtime: String,
-    /// Its number in the runtime.
+    /// The index of the worker in its runtime.
     pub index: usize,
-    /// The number that the system gives its OS thread; none before that has started.
+    /// The system's number of its OS thread; `None` before that has started.
     pub os_thread: Option<i32>,
-    /// The green thread that runs on it.
+    /// The green thread that is running on it.
     pub runs: Option<ThreadId>,
-    /// For how long that has run without a wait, about.
+    /// How long, approximately, that thread has run without a wait.
     pub since: Duration,
-    /// Whether it sleeps, because it has nothing to run.
+    /// Whether it sleeps because no thread is ready to run.
     pub sleeps: bool,
-    /// How many green threads live on it.
+    /// Number of green threads that live on it.
     pub live: usize,
-    /// How many green threads wait there to be started.
+    /// Number of green threads that are queued there to start.
     pub unstarted: usize,
-    /// What the system says that its OS thread does: it runs, or waits, and in which system call.
+    /// What its OS thread does, according to the system: it runs, or it waits, and in which system
+    /// call.
     pub os_state: Option<String>,
 }
 
 /// Describes every worker and every green thread of the process.
 ///
-/// For diagnosis: it looks at each thread and takes a lock that spawning rarely needs, so it takes
-/// some milliseconds for ten thousand threads. It stops none of them. What a thread waits for is
-/// looked at while it waits, so it is right; two threads may be described as of slightly different
-/// moments. It does not suspend.
+/// This is for diagnosis: it visits each thread and takes a lock that spawning rarely needs, so it
+/// takes some milliseconds for ten thousand threads. It stops none of them. What a thread waits for
+/// is read while it waits, so it is correct, but two threads may be described as of slightly
+/// different moments.
+///
+/// # Suspends
+///
+/// Does not suspend.
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::sync::{Arc, Mutex};
@@ -81,7 +89,7 @@ pub fn dump() -> Dump {
     take()
 }
 
-/// As [`dump`], for the library's own threads.
+/// Does what [`dump`] does, for the library's own OS threads: it uses no coop budget.
 pub(super) fn take() -> Dump {
     let threads = registry::describe_all(|_| true);
     let workers = shared::runtimes()
@@ -163,10 +171,10 @@ impl fmt::Display for WorkerInfo {
     }
 }
 
-/// With more threads than this at one place, they share a line.
+/// Largest number of similar threads that get a line each; more than that share one line.
 const GROUP: usize = 4;
 
-/// What threads of one line have in common.
+/// What the threads that share a line have in common.
 #[derive(PartialEq, Eq, Hash)]
 struct Kind {
     state: ThreadState,
@@ -198,7 +206,7 @@ impl fmt::Display for Dump {
         for worker in &self.workers {
             write!(f, "\n  {worker}")?;
         }
-        // How many wait for a lock that this thread holds.
+        // By holder: the number of threads that wait for its locks.
         let mut held_up: HashMap<ThreadId, usize> = HashMap::new();
         for thread in &self.threads {
             if let Some(WaitsFor::LockOf { id, .. }) = thread.waits_for {
@@ -269,8 +277,8 @@ fn write_group(f: &mut fmt::Formatter<'_>, group: &[&ThreadInfo]) -> fmt::Result
     }
 }
 
-/// Writes a dump to stderr whenever the process gets the signal, from an OS thread of its own: it
-/// needs no worker.
+/// Writes a dump to stderr whenever the process receives a signal, from an OS thread of its own, so
+/// it needs no worker.
 pub(in crate::runtime) mod on_signal {
     use std::collections::BTreeSet;
     use std::io::{self, Read};
@@ -285,7 +293,7 @@ pub(in crate::runtime) mod on_signal {
 
     /// # Errors
     ///
-    /// There is no such signal, it cannot be caught, or no descriptor or OS thread can be had.
+    /// The signal does not exist or cannot be caught, or no descriptor or OS thread is available.
     pub(crate) fn start(signal: i32) -> io::Result<()> {
         let mut watched = lock(&WATCHED);
         if watched.contains(&signal) {

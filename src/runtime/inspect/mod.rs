@@ -1,5 +1,5 @@
-//! What is said of green threads: who there are, what they wait for, who holds up a worker, who
-//! panics, and deadlocks.
+//! Diagnosis of green threads: the list of threads, the graph of waits, the watchdog, the panic
+//! hook and the detection of deadlocks.
 
 pub(crate) mod deadlock;
 pub(super) mod dump;

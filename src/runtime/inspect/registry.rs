@@ -1,5 +1,4 @@
-//! Who is alive, where, and why: the list of green threads, and what is said of those that went
-//! wrong.
+//! The list of green threads that are alive, and the texts of reports about them.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,21 +20,21 @@ use crate::sys::mem::Peek;
 use crate::sys::os_threads::{self, Doing};
 use crate::sys::sock;
 
-/// What a green thread is doing.
+/// The state of a green thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ThreadState {
-    /// It has not started: no worker has got to it yet.
+    /// It has not started: no worker has taken it yet.
     Unstarted,
-    /// It may run and waits for its turn.
+    /// It is ready to run.
     Ready,
-    /// It runs.
+    /// It is running.
     Running,
     /// It waits for something.
     Waiting,
 }
 
-/// A green thread, as it was at some moment of the call of [`threads`].
+/// Snapshot of one green thread, returned by [`threads`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ThreadInfo {
@@ -45,27 +44,28 @@ pub struct ThreadInfo {
     pub name: Option<String>,
     /// Where it was spawned.
     pub spawned_at: Option<&'static Location<'static>>,
-    /// What it is doing.
+    /// Its state.
     pub state: ThreadState,
-    /// What it waits in ("read", "sleep", …), or waited in last.
+    /// The operation that it waits in ("read", "sleep", …), or waited in last.
     pub waits_in: &'static str,
-    /// Where that wait was called for.
+    /// The place in the source that called for that wait.
     pub waits_at: Option<&'static Location<'static>>,
-    /// For how long, about: workers look at the clock now and then only.
+    /// How long, approximately, it has been in this state: workers read the clock only now and
+    /// then.
     pub since: Duration,
-    /// What it waits for, as far as that is known.
+    /// The object that it waits for, as far as that is known.
     pub waits_for: Option<WaitsFor>,
-    /// The worker of its runtime that it lives on; none before its start.
+    /// Index of the worker that it lives on; `None` before its start.
     pub worker: Option<usize>,
     /// The number of its runtime.
     pub(super) runtime: usize,
 }
 
-/// What a green thread waits for: part of a [`ThreadInfo`].
+/// The object that a green thread waits for, part of a [`ThreadInfo`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WaitsFor {
-    /// A lock that a green thread holds, for writing if there is a difference.
+    /// A lock that a green thread holds; an [`RwLock`](crate::sync::RwLock) is held for writing.
     LockOf {
         /// The holder.
         id: ThreadId,
@@ -74,8 +74,8 @@ pub enum WaitsFor {
     },
     /// A lock that an OS thread holds.
     LockOfOsThread,
-    /// An [`RwLock`](crate::sync::RwLock) that readers hold. Who took it last is known, and may
-    /// have released it.
+    /// An [`RwLock`](crate::sync::RwLock) that readers hold. Only the last reader that took it is
+    /// known, and that one may have released it.
     LockOfReaders {
         /// The green thread that took it last.
         last: Option<ThreadId>,
@@ -92,7 +92,7 @@ pub enum WaitsFor {
     Descriptor {
         /// Its number.
         fd: i32,
-        /// What the system says of it, such as `socket 127.0.0.1:80 with 127.0.0.1:51234` or
+        /// The system's description of it, such as `socket 127.0.0.1:80 with 127.0.0.1:51234` or
         /// `/dev/pts/0`.
         text: Option<String>,
     },
@@ -164,8 +164,16 @@ impl fmt::Display for ThreadInfo {
     }
 }
 
-/// Every green thread of the process that is alive, of all runtimes, by number. For dumps and
-/// diagnosis: it looks at each of them, and takes a lock that spawning rarely needs.
+/// Returns a snapshot of every green thread of the process that is alive, sorted by number.
+///
+/// The list covers all runtimes. It is for dumps and diagnosis: it visits each thread and takes a
+/// lock that spawning rarely needs.
+///
+/// # Suspends
+///
+/// Does not suspend.
+///
+/// # Examples
 ///
 /// ```
 /// rustlet::run(|| {
@@ -184,20 +192,20 @@ pub fn threads() -> Vec<ThreadInfo> {
     describe_all(|_| true)
 }
 
-/// What is known of the green threads of the process while they are described.
+/// State of one pass over the green threads of the process.
 struct Survey {
     by_block: HashMap<usize, ThreadRef>,
     runtimes: Vec<Arc<Shared>>,
-    /// Without a descriptor the holders of locks stay unknown.
+    /// `None` if no descriptor was available; then the holders of locks stay unknown.
     peek: Option<Peek>,
-    /// Descriptors that were described.
+    /// Number of descriptors that were described.
     described: usize,
 }
 
-/// Of so many descriptors the system is asked what they are.
+/// Maximum number of descriptors per pass for which the system is asked for a description.
 const MAX_DESCRIBED: usize = 1000;
 
-/// The threads that are alive and that `is_wanted` says yes to, with what they wait for.
+/// Returns the live threads that `is_wanted` selects, with what they wait for.
 pub(super) fn describe_all(is_wanted: impl Fn(&ThreadInner) -> bool) -> Vec<ThreadInfo> {
     let now = clock::now();
     let mut survey = Survey {
@@ -305,18 +313,19 @@ pub(super) fn describe(green: &ThreadInner, now: clock::Tick) -> Option<ThreadIn
     })
 }
 
-/// The green threads of the runtime `group` that have not ended.
+/// Returns the green threads of the runtime `group` that have not ended.
 pub(super) fn alive(group: usize) -> Vec<ThreadInfo> {
     describe_all(|green| green.group() == group)
 }
 
-/// How many there are and what became of them, then each, or the first of many.
+/// Writes the number of threads and what became of them, then each thread, or the first ones of
+/// many.
 fn list(f: &mut impl fmt::Write, left: &[ThreadInfo], fate: fmt::Arguments<'_>) -> fmt::Result {
     write!(f, "rustlet: {} green threads {fate}:", left.len())?;
     list_some(f, left)
 }
 
-/// Each on a line of its own, or the first of many.
+/// Writes each thread on a line of its own, or the first ones of many.
 pub(super) fn list_some(f: &mut impl fmt::Write, left: &[ThreadInfo]) -> fmt::Result {
     const SHOWN: usize = 20;
     for info in left.iter().take(SHOWN) {
@@ -328,8 +337,7 @@ pub(super) fn list_some(f: &mut impl fmt::Write, left: &[ThreadInfo]) -> fmt::Re
     }
 }
 
-/// Names on stderr what keeps a worker that is stepped by hand from ending, and with it the
-/// process.
+/// Names on stderr the threads that keep a stepped worker from ending, before the process aborts.
 pub(crate) fn report_refusing(group: usize, patience: Duration) {
     let mut text = String::new();
     let fate = format_args!(
@@ -341,8 +349,10 @@ pub(crate) fn report_refusing(group: usize, patience: Duration) {
     eprintln_lossy(&text);
 }
 
-/// Who has not ended when a runtime was [shut down](crate::Runtime::shutdown): cancelled, and left
-/// behind.
+/// Error returned when threads did not end within the patience of a
+/// [shutdown](crate::Runtime::shutdown).
+///
+/// These threads were cancelled, and left behind.
 #[derive(Clone, Debug)]
 pub struct ShutdownError {
     left: Vec<ThreadInfo>,
@@ -350,7 +360,7 @@ pub struct ShutdownError {
 }
 
 impl ShutdownError {
-    /// Those of the runtime `group` that are alive.
+    /// Lists the threads of the runtime `group` that are alive.
     pub(crate) fn new(group: usize, patience: Duration) -> ShutdownError {
         ShutdownError {
             left: alive(group),
@@ -358,7 +368,9 @@ impl ShutdownError {
         }
     }
 
-    /// The green threads, by number: what they are called, what they do, where they wait.
+    /// Returns the green threads that were left behind, sorted by number.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use rustlet::{channel, park, shield, thread};
@@ -460,7 +472,7 @@ pub(super) fn report_stuck(
     reporter.report(ReportKind::Stuck, &text);
 }
 
-/// Reports that blocking calls have waited for long to be made.
+/// Reports that blocking calls have waited for a thread of the pool for a long time.
 pub(super) fn report_backlog(reporter: &Reporter, backlog: &Backlog) {
     let Backlog {
         queued,
@@ -474,7 +486,8 @@ pub(super) fn report_backlog(reporter: &Reporter, backlog: &Backlog) {
     reporter.report(ReportKind::PoolJam, &text);
 }
 
-/// For the report of an overflow, in a signal handler: no locks, no allocation.
+/// Describes the current thread for the report of a stack overflow. It runs in a signal handler, so
+/// it takes no locks and does not allocate.
 pub(crate) fn describe_overflow(writer: &mut SignalWriter, overflowed: Overflowed) {
     let Some(cx) = WorkerContext::get() else {
         writer.text(

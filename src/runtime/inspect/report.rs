@@ -1,28 +1,31 @@
-//! [`Report`]: what a runtime has to say of a program that goes wrong, and where it says it.
+//! [`Report`]: a problem of the program that the runtime noticed, and where reports are sent.
 
 use std::fmt;
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-/// What a [`Report`] is about.
+/// The kind of problem that a [`Report`] describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ReportKind {
-    /// A green thread has kept its worker for long
+    /// A green thread has kept its worker for a long time
     /// ([`Builder::watchdog`](crate::Builder::watchdog)).
     Stuck,
-    /// Blocking calls have waited for a thread of the pool for long.
+    /// Blocking calls have waited for a thread of the pool for a long time.
     PoolJam,
-    /// Green threads can never go on ([`Builder::on_deadlock`](crate::Builder::on_deadlock)).
+    /// Green threads can never continue ([`Builder::on_deadlock`](crate::Builder::on_deadlock)).
     Deadlock,
-    /// Green threads had not ended when their runtime was dropped, and were left behind.
+    /// Green threads did not end when their runtime was dropped, and were left behind.
     Leftover,
     /// A server is out of file descriptors, or of memory for sockets.
     OutOfDescriptors,
 }
 
-/// What a runtime has noticed, for [`Builder::on_report`](crate::Builder::on_report).
+/// A problem that a runtime noticed, passed to the hook of
+/// [`Builder::on_report`](crate::Builder::on_report).
+///
+/// # Examples
 ///
 /// ```
 /// use rustlet::runtime::{Builder, OnDeadlock, ReportKind};
@@ -54,14 +57,14 @@ pub struct Report {
 }
 
 impl Report {
-    /// Returns what the report is about.
+    /// Returns the kind of the problem.
     #[must_use]
     pub fn kind(&self) -> ReportKind {
         self.kind
     }
 }
 
-/// The text that is written to stderr by default: one line, or several, without the last line feed.
+/// Writes the text that goes to stderr by default: one line or several, without the last line feed.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
@@ -70,7 +73,7 @@ impl fmt::Display for Report {
 
 type Hook = dyn Fn(&Report) + Send + Sync;
 
-/// Where the reports of a runtime go: to stderr, unless its builder has said otherwise.
+/// Destination of a runtime's reports: stderr, or the hook of its builder.
 #[derive(Clone, Default)]
 pub(crate) struct Reporter(Option<Arc<Hook>>);
 
@@ -79,12 +82,13 @@ impl Reporter {
         Reporter(Some(Arc::new(hook)))
     }
 
-    /// Whether reports go to stderr.
+    /// Returns whether reports go to stderr.
     pub(crate) fn is_default(&self) -> bool {
         self.0.is_none()
     }
 
-    /// Makes a report. A hook that panics has its message printed, and nothing else happens.
+    /// Sends a report. If a hook panics, the panic hook prints its message, and nothing else
+    /// happens.
     pub(crate) fn report(&self, kind: ReportKind, text: &str) {
         let Some(hook) = &self.0 else {
             return eprintln_lossy(text);
@@ -113,7 +117,8 @@ impl fmt::Debug for Reporter {
     }
 }
 
-/// Writes a line to stderr. A closed stderr is no reason to panic, in a destructor least of all.
+/// Writes a line to stderr, and ignores errors: a closed stderr is no reason to panic, least of all
+/// in a destructor.
 pub(crate) fn eprintln_lossy(line: &str) {
     let _unheard = writeln!(std::io::stderr(), "{line}");
 }

@@ -2,8 +2,8 @@
 //!
 //! A thread that waits for a lock or for the end of another thread has at most one edge: to the
 //! holder, or to the other thread. A cycle of such edges, in which no wait has a limit, can only be
-//! ended by a cancellation. And where every green thread waits without a limit for what only
-//! another thread can do, and no OS thread is there to do it, none ever goes on.
+//! ended by a cancellation. If every green thread waits without a limit for an action of another
+//! thread, and no OS thread is there to act, none of them ever continues.
 //!
 //! Nothing here stops a thread. What is said of several threads is true of one moment all the same:
 //!
@@ -11,8 +11,8 @@
 //!   of a worker. A thread that is seen to wait twice, with the same moment, waited all the time in
 //!   between.
 //! - **WG2** Everything is read between two looks at the waits, and counts only if they are the
-//!   same in both looks. Whoever waits for a lock has borrowed it, so its words were there in
-//!   between.
+//!   same in both looks. A thread that waits for a lock has borrowed it, so the words of the lock
+//!   existed in between.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -25,7 +25,7 @@ use crate::green::{Reason, State, ThreadInner, ThreadRef};
 use crate::sys::mem::Peek;
 use crate::sys::os_threads;
 
-/// Who has what a thread waits for.
+/// The holder of the object that a thread waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Holder {
     /// The green thread with this control block holds the lock.
@@ -36,7 +36,7 @@ pub(super) enum Holder {
     OsThread,
     /// The wait is for the end of the thread with this number.
     EndOf(u64),
-    /// Nobody, or that is not known.
+    /// No thread, or the holder is not known.
     Unknown,
 }
 
@@ -45,7 +45,8 @@ const ADDRESS: usize = (1 << ADDRESS_BITS) - 1;
 /// Of the word of a mutex.
 const MUTEX_FLAGS: usize = 15;
 
-/// Who has what `green` waits for, as far as can be read right now (WG2).
+/// Returns the holder of the object that `green` waits for, as far as it can be read right now
+/// (WG2).
 pub(super) fn holder(peek: &mut Peek, green: &ThreadInner) -> Holder {
     let subject = green.subject();
     if subject == 0 {

@@ -1,9 +1,11 @@
-//! Reports green threads that hold up their worker. It cannot preempt them; it says who and where.
+//! Reports green threads that hold up their worker: which threads, and where. It cannot preempt
+//! them.
 //!
-//! An OS thread looks at the registry every so often. A thread that is running at two looks, and
+//! An OS thread looks at the registry once per period. A thread that is running at two looks, and
 //! has noted no wait in between (its reason, place and time are the same), has kept its worker for
-//! that long. Nothing is counted on the workers' side, so it costs nothing there. It looks at the
-//! pool for blocking calls, too: nobody else would notice that calls queue there for long.
+//! that long. Workers count nothing for this, so it costs nothing there. The watchdog also checks
+//! the pool for blocking calls, because no other thread would notice that calls queue there for
+//! long.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -21,7 +23,7 @@ use crate::sys::os_threads::OwnThread;
 ///
 /// # Errors
 ///
-/// No OS thread can be had.
+/// No OS thread is available.
 pub(crate) fn start(shared: &Arc<Shared>, period: Duration) -> std::io::Result<()> {
     let shared = Arc::downgrade(shared);
     let builder = std::thread::Builder::new().name("rustlet-watchdog".into());

@@ -67,7 +67,8 @@ impl ReactorHandle {
         }
     }
 
-    /// Remembers that a thread of another worker waits for `core`. False: the worker has ended.
+    /// Records that a thread of another worker waits for `core`. Returns false if the worker has
+    /// ended.
     pub(super) fn take_foreign(&self, core: &Arc<ScheduledIo>) -> bool {
         match &mut *lock(&self.pending) {
             Some(pending) => {
@@ -120,7 +121,7 @@ impl Reactor {
     }
 
     /// Makes the descriptor of [`ReactorHandle::fd`] readable for as long as `fd` is. Its events
-    /// wake nobody.
+    /// wake no thread.
     pub(crate) fn mirror(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
         register_level(&self.reactor_handle.poller, fd, WAKE_KEY)
     }
@@ -132,8 +133,8 @@ impl Reactor {
         Some(alarm)
     }
 
-    /// Waits for at most `timeout` nanoseconds and delivers what has happened. True: to a source,
-    /// not the notifier only.
+    /// Waits for at most `timeout` nanoseconds and delivers the events. Returns true if a source
+    /// had one, not only the notifier.
     pub(crate) fn poll(&mut self, timeout: Tick) -> io::Result<bool> {
         wait(&self.reactor_handle.poller, &mut self.events, timeout)?;
         Ok(deliver(&self.events))
@@ -147,8 +148,8 @@ impl Reactor {
         drop(cores);
     }
 
-    /// The worker ends: nobody of its own waits here any more, and others must look for another
-    /// home.
+    /// Closes the reactor when its worker ends: no thread of its own waits here any more, and
+    /// foreign waiters must register elsewhere.
     pub(crate) fn close(&self) {
         let pending = lock(&self.reactor_handle.pending)
             .take()

@@ -1,5 +1,5 @@
 #![allow(unsafe_code, reason = "a waiter travels through one word")]
-//! One direction of a source: is it ready, or who waits? Go's `netpoll.go` draws the same three
+//! The readiness of one direction of a source, or its waiter. Go's `netpoll.go` has the same three
 //! states.
 //!
 //! | word | means |
@@ -15,17 +15,17 @@
 //! waiter.
 //!
 //! N1. No event is lost: `set_ready` leaves `READY` behind, and only `take`, which comes before the
-//!     system call of its caller, removes it. An event of something that this call did not see
-//!     comes after it in the order of the kernel's own locks, so whoever delivers the event sees
-//!     the `take`.
-//! N2. A waiter in the word carries its reference; who takes it out owns it.
-//! N3. While somebody has the turn, others that would wait line up in `others`. Who gives the turn
-//!     up, for whatever reason, wakes the first of them *after* that ([`leave`](Readiness::leave));
-//!     who lines up looks at the word again *after* that. Each is a write, a full fence and a read,
-//!     crosswise, so the line never stands with the turn free.
-//! N4. A thread that leaves and finds another one with the turn wakes nobody: that one will leave,
-//!     too, and the last to leave finds the turn free. (Were one woken for each that leaves, it
-//!     would find nothing, line up again, and so wake the next, for ever.)
+//!     system call of its caller, removes it. An event that this call did not see comes after it in
+//!     the order of the kernel's own locks, so the thread that delivers the event sees the `take`.
+//! N2. A waiter in the word carries its reference; the thread that takes it out owns it.
+//! N3. While a waiter has the turn, other waiters queue in `others`. A thread that gives up the
+//!     turn, for whatever reason, wakes the first of them *after* that
+//!     ([`leave`](Readiness::leave)); a thread that queues reads the word again *after* that. Each
+//!     is a write, a full fence and a read, crosswise, so the queue never waits while the turn is
+//!     free.
+//! N4. A thread that leaves and finds another one with the turn wakes no waiter: the other one will
+//!     leave, too, and the last to leave finds the turn free. (If each leaving thread woke one,
+//!     that one would find nothing, queue again, and so wake the next, forever.)
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,7 +35,7 @@ use crate::shim::{AtomicUsize, Mutex, Ordering, fence, lock};
 const EMPTY: usize = 0;
 const READY: usize = 2;
 
-/// What a waiter in the word can be told, besides travelling.
+/// A waiter that fits in the word and can be woken.
 pub(crate) trait Wakeable: PackedWaiter {
     /// Wakes it.
     fn wake(self);
@@ -50,7 +50,7 @@ pub(crate) struct Readiness<W> {
     others: Mutex<Option<Box<WaiterList<W>>>>,
 }
 
-/// A line of waiters, which each joins and leaves in logarithmic time.
+/// A queue of waiters; joining and leaving take logarithmic time.
 #[derive(Debug)]
 struct WaiterList<W> {
     next: u64,
@@ -105,7 +105,7 @@ impl<W: Wakeable> Readiness<W> {
         self.word.load(Ordering::Acquire) == READY
     }
 
-    /// Whether somebody waits: a hint.
+    /// Returns whether a thread waits, as a hint.
     pub(crate) fn has_waiters(&self) -> bool {
         !matches!(self.word.load(Ordering::Relaxed), EMPTY | READY)
             || self.waiter_count.load(Ordering::Relaxed) > 0
@@ -121,18 +121,19 @@ impl<W: Wakeable> Readiness<W> {
             .compare_exchange(READY, EMPTY, Ordering::AcqRel, Ordering::Relaxed);
     }
 
-    /// An event came, or an operation left something.
+    /// Marks the direction ready, after an event or an operation that left something.
     #[inline]
     pub(crate) fn set_ready(&self) {
-        // READY already: whoever takes it afterwards makes its system call after our event (N1).
+        // READY already: a thread that takes it afterwards makes its system call after this event
+        // (N1).
         if self.word.load(Ordering::Relaxed) == READY {
             return;
         }
         self.publish_ready();
     }
 
-    /// As `set_ready`, and what the caller has written before is seen by whoever takes the
-    /// readiness.
+    /// Marks the direction ready like `set_ready`; a thread that takes the readiness also sees the
+    /// caller's earlier writes.
     #[inline]
     pub(crate) fn publish_ready(&self) {
         match self.word.swap(READY, Ordering::AcqRel) {
@@ -210,7 +211,7 @@ impl<W: Wakeable> Readiness<W> {
         }
     }
 
-    /// Wakes the first in line: it tries again.
+    /// Wakes the first queued waiter, which tries again.
     fn wake_next(&self) {
         let mut others = lock(&self.others);
         let Some(next) = others.as_mut().and_then(|others| others.pop()) else {
@@ -265,7 +266,7 @@ mod loom_tests {
     }
 
     /// A socket: bytes in the kernel, under its lock, and an edge for each arrival, delivered by
-    /// who sent it.
+    /// the sending thread.
     struct World {
         bytes: LoomMutex<usize>,
         read: Readiness<Sleeper>,
@@ -360,7 +361,7 @@ mod loom_tests {
         });
     }
 
-    /// The one with the turn and one in line go, in any order, and another one stays.
+    /// The waiter with the turn and a queued waiter leave, in any order, and another one stays.
     #[test]
     fn loom_third_waiter_goes_on_after_two_cancelled() {
         let mut model = loom::model::Builder::new();
@@ -430,7 +431,7 @@ mod tests {
         let wakes = || waiters.each_ref().map(Counter::wakes);
         direction.leave(waiters[3].word());
         assert_eq!(wakes(), [0; 6]);
-        // The turn is free: the first in line gets it, and nobody else.
+        // The turn is free: only the first queued waiter is woken for it.
         direction.leave(waiters[0].word());
         assert_eq!(wakes(), [0, 1, 0, 0, 0, 0]);
         // It goes without having taken it.

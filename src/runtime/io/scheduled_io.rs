@@ -33,13 +33,13 @@ impl ScheduledIo {
         }
     }
 
-    /// Lets all that wait try again, and so find another home.
+    /// Wakes all waiters; they try again, and so find another reactor.
     pub(super) fn wake_all(&self) {
         self.read.publish_ready();
         self.write.publish_ready();
     }
 
-    /// The reactor: an event for the source whose core is at `key`.
+    /// Delivers an event of the reactor to the source whose core is at `key`.
     pub(super) fn deliver(key: usize, readable: bool, writable: bool, ended: bool) {
         // SAFETY: SO1, and R1: this is the delivery.
         let core = unsafe { &*(key as *const ScheduledIo) };

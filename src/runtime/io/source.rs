@@ -7,10 +7,10 @@
 //!
 //! SO1 and SO2 are in `scheduled_io.rs`.
 //!
-//! SO3. Who moves a source changes `reactor_handle` and then looks who waits; who waits enters a
-//!      direction and then looks at `reactor_handle` again. Of two that do so at once one sees the
-//!      other: nobody waits where another worker has taken the source from, and so for one that may
-//!      have ended.
+//! SO3. A thread that moves a source changes `reactor_handle` and then checks for waiters; a waiter
+//!      enters a direction and then reads `reactor_handle` again. If two do so at once, one sees
+//!      the other: no thread waits at a reactor that the source was moved away from, which may have
+//!      ended.
 
 use std::fs::File;
 use std::io;
@@ -58,7 +58,7 @@ pub(crate) struct Source {
 #[derive(Debug)]
 struct Registration {
     reactor_handle: Arc<ReactorHandle>,
-    /// The port knows that threads of other workers wait there.
+    /// Whether the reactor handle has recorded that threads of other workers wait there.
     has_foreign: bool,
 }
 
@@ -110,8 +110,8 @@ impl Source {
             && !self.core.ended.load(Ordering::Relaxed)
     }
 
-    /// Whether its reactor has said that a side was shut down, or that an error came; yes, if
-    /// nobody watches.
+    /// Returns whether its reactor has reported a shutdown of a side or an error; true if no
+    /// reactor watches it.
     #[inline]
     pub(crate) fn may_have_ended(&self) -> bool {
         self.core.ended.load(Ordering::Relaxed)
@@ -138,8 +138,8 @@ impl Source {
         }
     }
 
-    /// As [`Source::wait`], without the wait: the calling green thread is woken by an event until
-    /// it drops what it gets. None: an event has come already, try again.
+    /// Registers the calling green thread without waiting: an event wakes it until it drops the
+    /// guard. Returns `None` if an event has already arrived; then the caller tries again.
     ///
     /// # Errors
     ///
@@ -153,7 +153,8 @@ impl Source {
         self.register_waiter_after(cx, interest, || ())
     }
 
-    /// As [`Source::enlist`]; `registered` is called each time before it enters.
+    /// Does what [`Source::register_waiter`] does; `registered` is called each time before it
+    /// enters.
     #[inline(always)]
     fn register_waiter_after(
         &self,
@@ -188,8 +189,8 @@ impl Source {
             .store(reactor_handle.cast_mut(), Ordering::SeqCst);
     }
 
-    /// Sees to it that some living worker's reactor watches it, best the one of `cx`. Whose it is
-    /// comes back.
+    /// Ensures that the reactor of a living worker watches the source, preferably the one of `cx`,
+    /// and returns that reactor.
     #[inline]
     fn register(&self, cx: &WorkerContext) -> io::Result<*const ReactorHandle> {
         let Some(context) = RuntimeContext::of(cx) else {
@@ -216,7 +217,7 @@ impl Source {
             self.set_reactor_handle(std::ptr::null());
             fence(Ordering::SeqCst);
             if self.core.read.has_waiters() || self.core.write.has_waiters() {
-                // When that worker goes, it tells those that are its guests.
+                // When that worker ends, it wakes its foreign waiters.
                 old.has_foreign = old.has_foreign || old.reactor_handle.take_foreign(&self.core);
                 if old.has_foreign && !old.reactor_handle.is_closed() {
                     let reactor_handle = Arc::as_ptr(&old.reactor_handle);
@@ -276,7 +277,7 @@ pub(crate) struct WaiterGuard<'a> {
 }
 
 impl WaiterGuard<'_> {
-    /// Keeps the place without this guard. What comes back is for [`Source::dismiss`].
+    /// Keeps the place without this guard. The result is for [`Source::remove_waiter`].
     pub(crate) fn keep(self) -> usize {
         ManuallyDrop::new(self).word
     }
