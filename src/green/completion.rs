@@ -21,6 +21,9 @@
 //!     reference.
 //! C4. Only the handle's owner puts a waiter in or makes the word `HOOKED`, and never both: a
 //!     joiner of a hooked thread registers one more hook instead.
+//! C5. A thread that begins to join another enters that word before it looks at its own, both
+//!     `SeqCst`. So of threads that join each other in a ring, at the same time, at least one sees
+//!     that it is awaited itself, and the ring is looked for (`runtime/inspect/deadlock.rs`).
 
 use crate::shim::{AtomicUsize, Ordering};
 
@@ -90,6 +93,16 @@ impl Completion {
         !matches!(word, OPEN | DETACHED | HOOKED | HOOKED_DETACHED | DONE)
     }
 
+    /// Returns whether a joiner is parked, or hooks may belong to one: the owner of this word, which
+    /// has just entered another, may have closed a ring (C5).
+    #[inline]
+    pub(crate) fn may_be_awaited(&self) -> bool {
+        // To loom a `SeqCst` access is `AcqRel`.
+        #[cfg(loom)]
+        loom::sync::atomic::fence(Ordering::SeqCst);
+        !matches!(self.word.load(Ordering::SeqCst), OPEN | DETACHED | DONE)
+    }
+
     /// Marks the thread as ended. Called by the finisher, once, when the result is written (C1).
     #[inline]
     pub(crate) fn finish<W: PackedWaiter>(&self) -> Finished<W> {
@@ -128,7 +141,7 @@ impl Completion {
     pub(crate) fn mark_hooked(&self) -> bool {
         match self
             .word
-            .compare_exchange(OPEN, HOOKED, Ordering::AcqRel, Ordering::Acquire)
+            .compare_exchange(OPEN, HOOKED, Ordering::SeqCst, Ordering::SeqCst)
         {
             Ok(_) => true,
             Err(word) => word == HOOKED,
@@ -142,7 +155,7 @@ impl Completion {
         let word = waiter.into_word();
         let entered = self
             .word
-            .compare_exchange(OPEN, word, Ordering::AcqRel, Ordering::Acquire)
+            .compare_exchange(OPEN, word, Ordering::SeqCst, Ordering::SeqCst)
             .is_ok();
         if !entered {
             // SAFETY: C3, it never got in.
@@ -250,6 +263,25 @@ mod loom_tests {
                 Some(7)
             );
             finisher.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn loom_one_of_two_that_join_each_other_sees_it() {
+        loom::model(|| {
+            let (here, there) = (shared(), shared());
+            let (its, others) = (there.clone(), here.clone());
+            let joins = |other: &Shared, own: &Shared| {
+                let parked = Arc::new((loom::sync::Mutex::new(false), loom::sync::Condvar::new()));
+                assert!(other.completion.enter(Parked(parked)));
+                own.completion.may_be_awaited()
+            };
+            let other = thread::spawn(move || joins(&others, &its));
+            let sees = joins(&there, &here);
+            assert!(other.join().unwrap() || sees);
+            for joined in [here, there] {
+                joined.completion.leave::<Parked>();
+            }
         });
     }
 

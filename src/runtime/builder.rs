@@ -10,6 +10,7 @@ use super::inspect::report::Reporter;
 use super::instance::Runtime;
 use super::stepped::Stepped;
 use crate::stack::StackSize;
+use signal_hook::low_level::signal_name;
 
 /// Configures and starts a [`Runtime`]; every setting has a default.
 ///
@@ -241,7 +242,7 @@ impl Builder {
     /// As far as the system tells, a report also says why the worker makes no progress: the thread
     /// computes, or its OS thread waits in a system call, and for which descriptor. The default is
     /// the environment variable `RUSTLET_WATCHDOG` (`100ms`, `2s`, `off`), else one second in debug
-    /// builds and no watchdog in others.
+    /// builds and no watchdog in others. A [`Worker`](crate::Worker) has none by default.
     pub fn watchdog(mut self, period: Duration) -> Builder {
         self.watchdog = Some(period);
         self
@@ -402,29 +403,26 @@ fn watchdog_period() -> io::Result<Option<Duration>> {
     }
 }
 
-/// Parses a signal: its name, with or without `SIG`, or its number.
+/// Reads a signal: its name, with or without `SIG`, or its number.
 fn signal_from_environment(name: &str) -> io::Result<Option<i32>> {
     let Some(value) = std::env::var_os(name) else {
         return Ok(None);
     };
-    let text = value.to_str().map(|text| text.trim().to_ascii_uppercase());
-    let named = text
-        .as_deref()
-        .and_then(|text| match text.strip_prefix("SIG").unwrap_or(text) {
-            "QUIT" => Some(signal_hook::consts::SIGQUIT),
-            "USR1" => Some(signal_hook::consts::SIGUSR1),
-            "USR2" => Some(signal_hook::consts::SIGUSR2),
-            "HUP" => Some(signal_hook::consts::SIGHUP),
-            "TERM" => Some(signal_hook::consts::SIGTERM),
-            "INT" => Some(signal_hook::consts::SIGINT),
-            number => number.parse().ok(),
-        });
-    named.map(Some).ok_or_else(|| {
+    let number = value.to_str().and_then(signal_number);
+    number.map(Some).ok_or_else(|| {
         io::Error::new(
             io::ErrorKind::InvalidInput,
             format!("the environment variable {name} is {value:?}, which is no signal such as SIGQUIT or 3"),
         )
     })
+}
+
+fn signal_number(text: &str) -> Option<i32> {
+    let text = text.trim().to_ascii_uppercase();
+    let short = |number| signal_name(number).and_then(|name| name.strip_prefix("SIG"));
+    let wanted = text.strip_prefix("SIG").unwrap_or(&text);
+    let named = (1..=64).find(|&number| short(number) == Some(wanted));
+    named.or_else(|| text.parse().ok())
 }
 
 fn from_environment(name: &str) -> io::Result<Option<NonZeroUsize>> {
@@ -437,5 +435,23 @@ fn from_environment(name: &str) -> io::Result<Option<NonZeroUsize>> {
             io::ErrorKind::InvalidInput,
             format!("the environment variable {name} is {value:?}, which is not a positive number"),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::signal_number;
+    use signal_hook::consts::{SIGQUIT, SIGUSR1, SIGWINCH};
+
+    #[test]
+    fn signals_have_names_and_numbers() {
+        for text in ["SIGQUIT", "quit", " Quit ", "3"] {
+            assert_eq!(signal_number(text), Some(SIGQUIT), "{text}");
+        }
+        assert_eq!(signal_number("USR1"), Some(SIGUSR1));
+        assert_eq!(signal_number("SIGWINCH"), Some(SIGWINCH));
+        for text in ["", "SIG", "QUITE", "SIG3"] {
+            assert_eq!(signal_number(text), None, "{text}");
+        }
     }
 }

@@ -110,12 +110,13 @@ impl<T> Joiner<T> {
     }
 
     /// The wait for its end, which says whose end it is. If that thread waits for a lock or another
-    /// end in turn, this may close a cycle.
+    /// end in turn, or the caller is awaited itself, this may close a cycle.
     #[inline(always)]
     fn named(&self, wait: &Wait) -> Wait {
         let green = self.green();
-        if green.may_be_deadlocked()
-            && let Some(cx) = WorkerContext::get()
+        if let Some(cx) = WorkerContext::get()
+            // A thread that joins the caller at this moment may not be seen to wait yet.
+            && (cx.current().completion().may_be_awaited() || green.may_be_deadlocked())
         {
             cx.suspicion.set(true);
         }

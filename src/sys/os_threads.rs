@@ -2,6 +2,7 @@
 //!
 //! Any thread may call these functions.
 
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 static OWN: AtomicUsize = AtomicUsize::new(0);
@@ -45,33 +46,46 @@ pub(crate) enum Doing {
     },
 }
 
+impl fmt::Display for Doing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Doing::Computing => write!(f, "runs"),
+            Doing::Waiting {
+                call: None, disk, ..
+            } => write!(
+                f,
+                "waits {}",
+                if *disk { "for a disk" } else { "in the kernel" }
+            ),
+            Doing::Waiting {
+                call: Some(call),
+                fd: Some(fd),
+                ..
+            } => write!(f, "waits in {call} on descriptor {fd}"),
+            Doing::Waiting {
+                call: Some(call), ..
+            } => write!(f, "waits in {call}"),
+        }
+    }
+}
+
 /// Returns what the OS thread `number` does; `None` if the system does not report it.
 pub(crate) fn doing(number: i32) -> Option<Doing> {
     let read =
         |name: &str| std::fs::read_to_string(format!("/proc/self/task/{number}/{name}")).ok();
     let stat = read("stat")?;
     // The name before it may contain anything, closing brackets too.
-    let state = stat
-        .rsplit(')')
-        .next()?
-        .split_whitespace()
-        .next()?
-        .to_owned();
+    let state = stat.rsplit(')').next()?.split_whitespace().next()?;
     if state == "R" {
         return Some(Doing::Computing);
     }
     let text = read("syscall").unwrap_or_default();
     let mut words = text.split_whitespace();
-    let call = words
-        .next()
-        .and_then(|word| word.parse().ok())
-        .and_then(name_of);
+    let number = words.next().and_then(|word| word.parse().ok());
+    let call = number.and_then(name_of);
     let argument = words.next().and_then(|word| word.strip_prefix("0x"));
-    let argument = argument.and_then(|digits| u64::from_str_radix(digits, 16).ok());
-    let fd = match call {
-        Some((_, true)) => argument.and_then(|argument| i32::try_from(argument).ok()),
-        _ => None,
-    };
+    let fd = argument.and_then(|digits| i32::from_str_radix(digits, 16).ok());
+    let fd = fd.filter(|_| call.is_some_and(|(_, takes_fd)| takes_fd));
     Some(Doing::Waiting {
         call: call.map(|(name, _)| name),
         fd,

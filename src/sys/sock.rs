@@ -1,6 +1,6 @@
 #![allow(
     unsafe_code,
-    reason = "one option that emulators answer with another size"
+    reason = "one option that emulators answer with another size, and descriptors by number"
 )]
 //! System calls on sockets, typed, each a single call (or the fewest that the platform allows).
 //!
@@ -15,9 +15,14 @@
 //!   flag.
 //! - **K3** Descriptors are created close-on-exec (on Apple systems: made so right afterwards,
 //!   because there is no such call).
+//! - **K4** [`describe`] gets a number, which may be closed or another file's at any moment. To
+//!   duplicate a number gives an error, or a new descriptor that nothing else knows; only that one
+//!   is used.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Shutdown, SocketAddr};
+#[cfg(target_os = "linux")]
+use std::os::fd::FromRawFd;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -374,11 +379,15 @@ pub(crate) fn describe(fd: i32) -> Option<String> {
     if !link.starts_with("socket:") {
         return Some(link.into_owned());
     }
-    // SAFETY: it is only used to read its addresses. If it is closed, or refers to another file by
-    // now, the result is an error or that of the other file, and nothing else happens.
-    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
-    let local = rustix::net::getsockname(fd).ok();
-    let peer = rustix::net::getpeername(fd).ok().flatten();
+    // SAFETY: K4.
+    let fd = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) };
+    if fd < 0 {
+        return Some(link.into_owned());
+    }
+    // SAFETY: K4.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    let local = rustix::net::getsockname(&fd).ok();
+    let peer = rustix::net::getpeername(&fd).ok().flatten();
     let text = |address: SocketAddrAny| match SocketAddr::try_from(address) {
         Ok(address) => address.to_string(),
         Err(_) => String::from("unix"),

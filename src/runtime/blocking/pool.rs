@@ -296,16 +296,12 @@ impl Queues {
 /// Runs a thread of the pool.
 fn serve(pool: &Pool, owner: Owner) {
     OWNER.set(Some(owner));
-    // While it makes no call, which may hold the end of a channel or a lock.
-    let mut own = OwnThread::mark();
     let mut queues = pool.lock();
     loop {
         if let Some((kind, call)) = queues.take(pool.most_look_ups) {
             drop(queues);
-            drop(own);
             call.run();
             drop(call);
-            own = OwnThread::mark();
             queues = pool.lock();
             if kind == CallKind::LookUp {
                 queues.looking_up -= 1;
@@ -316,8 +312,11 @@ fn serve(pool: &Pool, owner: Owner) {
             break;
         }
         queues.idle += 1;
+        // Only while it waits for a call: a call may hold the end of a channel, or a lock.
+        let own = OwnThread::mark();
         let waited = pool.more.wait_timeout(queues, IDLE);
         let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        drop(own);
         queues = guard;
         queues.idle -= 1;
         if timeout.timed_out() && queues.startable(pool.most_look_ups) == 0 {
@@ -325,8 +324,6 @@ fn serve(pool: &Pool, owner: Owner) {
         }
     }
     queues.threads -= 1;
-    drop(queues);
-    drop(own);
 }
 
 thread_local! {

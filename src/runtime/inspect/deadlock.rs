@@ -12,6 +12,7 @@ use super::registry::{self, ThreadInfo};
 use super::report::ReportKind;
 use super::wait_graph::{self, Holder, Hope, Reported, Seen};
 use crate::green::block::slab;
+use crate::green::thread::ThreadId;
 use crate::runtime::config::OnDeadlock;
 use crate::runtime::scheduler::shared::Shared;
 use crate::sys::clock;
@@ -24,7 +25,10 @@ struct Looks {
     asleep: u64,
 }
 
-static LOOKS: Mutex<Option<Looks>> = Mutex::new(None);
+static LOOKS: Mutex<Looks> = Mutex::new(Looks {
+    reported: Reported::new(),
+    asleep: 0,
+});
 
 /// What a look has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,12 +50,8 @@ pub(crate) fn look(shared: &Shared, is_idle: bool, may_be_cycle: bool) -> Found 
         // Another worker looks.
         Err(TryLockError::WouldBlock) => return Found::Doubt,
     };
-    let looks = looks.get_or_insert_with(|| Looks {
-        reported: Reported::default(),
-        asleep: 0,
-    });
     if may_be_cycle {
-        match report_cycles(shared, looks) {
+        match report_cycles(shared, &mut looks) {
             Found::Nothing if is_idle => {}
             found => return found,
         }
@@ -65,7 +65,7 @@ pub(crate) fn look(shared: &Shared, is_idle: bool, may_be_cycle: bool) -> Found 
         Hope::OsThread => Found::Doubt,
         Hope::None { moments } => {
             // A cycle says more.
-            let found = report_cycles(shared, looks);
+            let found = report_cycles(shared, &mut looks);
             if found == Found::Nothing && looks.asleep != moments {
                 looks.asleep = moments;
                 act(shared, &describe_sleepers(&registry::alive(shared.group)));
@@ -132,10 +132,9 @@ fn describe_cycle(cycle: &[Seen]) -> String {
         };
         // A `String` takes everything.
         let _written = write!(text, "\n  {info},\n    {relation} ");
-        let _written = match (cycle.len(), next.name()) {
-            (1, _) => write!(text, "itself"),
-            (_, Some(name)) => write!(text, "green thread '{name}' ThreadId({})", next.id()),
-            (_, None) => write!(text, "green thread ThreadId({})", next.id()),
+        let _written = match cycle.len() {
+            1 => write!(text, "itself"),
+            _ => registry::write_thread(&mut text, ThreadId(next.id()), next.name()),
         };
     }
     text

@@ -10,7 +10,7 @@ use super::registry::{self, ThreadInfo, ThreadState, WaitsFor};
 use crate::green::budget::poll_budget_quietly;
 use crate::green::thread::ThreadId;
 use crate::runtime::scheduler::shared::{self, Phase, Shared};
-use crate::sys::os_threads::{self, Doing};
+use crate::sys::os_threads;
 
 /// Snapshot of every worker and every green thread of the process, returned by [`dump`].
 ///
@@ -121,31 +121,12 @@ fn workers_of(runtime: &Shared, threads: &[ThreadInfo]) -> Vec<WorkerInfo> {
             sleeps: peer.load.sleeps(),
             live: peer.live(),
             unstarted: peer.unstarted.len(),
-            os_state: os_thread.and_then(os_state),
+            os_state: os_thread
+                .and_then(os_threads::doing)
+                .map(|doing| doing.to_string()),
         }
     };
     (0..runtime.peers.len()).map(describe).collect()
-}
-
-fn os_state(os_thread: i32) -> Option<String> {
-    Some(match os_threads::doing(os_thread)? {
-        Doing::Computing => String::from("runs"),
-        Doing::Waiting {
-            call: None, disk, ..
-        } => String::from(if disk {
-            "waits for a disk"
-        } else {
-            "waits in the kernel"
-        }),
-        Doing::Waiting {
-            call: Some(call),
-            fd,
-            ..
-        } => match fd {
-            Some(fd) => format!("waits in {call} on descriptor {fd}"),
-            None => format!("waits in {call}"),
-        },
-    })
 }
 
 impl fmt::Display for WorkerInfo {

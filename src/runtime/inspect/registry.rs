@@ -131,7 +131,12 @@ impl fmt::Display for WaitsFor {
     }
 }
 
-fn write_thread(f: &mut fmt::Formatter<'_>, id: ThreadId, name: Option<&str>) -> fmt::Result {
+/// Writes the name and the number of a green thread, as every report names one.
+pub(super) fn write_thread(
+    f: &mut impl fmt::Write,
+    id: ThreadId,
+    name: Option<&str>,
+) -> fmt::Result {
     write!(f, "green thread ")?;
     if let Some(name) = name {
         write!(f, "'{name}' ")?;

@@ -14,8 +14,7 @@
 //!   same in both looks. A thread that waits for a lock has borrowed it, so the words of the lock
 //!   existed in between.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 
 use crate::green::block::slab;
@@ -83,6 +82,15 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// `since` was read before anything else that is known of the wait (WG2).
+    fn new(green: ThreadRef, since: u64) -> Seen {
+        Seen {
+            green,
+            since,
+            holder: Holder::Unknown,
+        }
+    }
+
     fn still_waits(&self) -> bool {
         self.green.state() == State::Parked
             && self.green.since() == self.since
@@ -106,11 +114,7 @@ pub(super) fn cycles() -> io::Result<Vec<Vec<Seen>>> {
     for green in slab::all() {
         let since = green.since();
         if green.may_be_deadlocked() && !green.is_limited() && !green.is_cancelled() {
-            waiting.push(Seen {
-                green,
-                since,
-                holder: Holder::Unknown,
-            });
+            waiting.push(Seen::new(green, since));
         }
     }
     for seen in &mut waiting {
@@ -166,26 +170,18 @@ fn cycle_from(start: usize, next: impl Fn(usize) -> Option<usize>) -> Vec<usize>
 }
 
 /// Cycles that were reported, by the oldest thread and the moment of its wait.
-#[derive(Debug, Default)]
-pub(super) struct Reported(HashMap<u64, u64>);
+#[derive(Debug)]
+pub(super) struct Reported(BTreeMap<u64, u64>);
 
 impl Reported {
-    /// Whether this is the first time.
+    pub(super) const fn new() -> Reported {
+        Reported(BTreeMap::new())
+    }
+
+    /// Notes the cycle, and returns whether this is the first time.
     pub(super) fn is_new(&mut self, cycle: &[Seen]) -> bool {
-        let Some(first) = cycle.first() else {
-            return false;
-        };
-        match self.0.entry(first.green.id().get()) {
-            Entry::Occupied(entry) if *entry.get() == first.since => false,
-            Entry::Occupied(mut entry) => {
-                entry.insert(first.since);
-                true
-            }
-            Entry::Vacant(entry) => {
-                entry.insert(first.since);
-                true
-            }
-        }
+        let first = &cycle[0];
+        self.0.insert(first.green.id().get(), first.since) != Some(first.since)
     }
 }
 
@@ -243,11 +239,7 @@ pub(super) fn hope(group: usize, is_delivered: impl Fn() -> bool) -> Hope {
     });
     let waiting: Vec<Seen> = (found.into_iter().zip(moments))
         .filter(|(green, _)| green.state() != State::Done)
-        .map(|(green, since)| Seen {
-            green,
-            since,
-            holder: Holder::Unknown,
-        })
+        .map(|(green, since)| Seen::new(green, since))
         .collect();
     if is_alive || waiting.is_empty() || !is_delivered() {
         return Hope::Alive;

@@ -47,7 +47,6 @@ use super::wake_timer::WakeTimer;
 use crate::green::block::slab;
 use crate::green::{NO_TIMER, ThreadInner, ThreadRef, WorkerContext};
 use crate::runtime::io::reactor::Reactor;
-use crate::runtime::placement::sites::ENTRIES;
 use crate::stack::StackPool;
 use crate::sys::clock::{self, NEVER, Tick};
 use crate::sys::poll::timer_fd::TimerFd;
@@ -104,19 +103,9 @@ pub(crate) struct WorkerLoop {
     spin: AdaptiveSpin,
     /// The spawner and the worker for its next spawned thread (see [`WorkerLoop::place_next`]).
     destination: Cell<Option<(*const ThreadInner, usize)>>,
-    /// Per spawn site, the cursor of its turns (`runtime/placement/policy.rs`).
-    cursors: Box<[Cell<u16>; ENTRIES]>,
-    /// The time since when the worker leaves its shared threads to others; 0 if it does not.
-    deferring_since: Cell<Tick>,
-    deferring_until: Cell<Tick>,
-    /// Notes on the shared threads of this worker (`placing.rs`).
+    /// What the worker keeps to place threads (`placing.rs`).
     sharing: Sharing,
-    /// How many more threads of a burst stay here before the other workers are looked at again.
-    keeps: Cell<usize>,
     looks: Looks,
-    /// Per worker, how many threads it had started, and since when threads were seen to wait for it
-    /// with that count unchanged (0: none were).
-    seen: Box<[Cell<(usize, Tick)>]>,
 }
 
 impl WorkerLoop {
@@ -130,7 +119,7 @@ impl WorkerLoop {
         let remote = shared.peers[index].remote;
         let stack = shared.config.stack;
         let now = clock::now();
-        let seen = shared.peers.iter().map(|_| Cell::default()).collect();
+        let sharing = Sharing::new(shared.peers.len());
         WorkerLoop {
             cx: WorkerContext::new(remote),
             index,
@@ -159,13 +148,8 @@ impl WorkerLoop {
             stepped: Cell::new(0),
             spin: AdaptiveSpin::new(),
             destination: Cell::new(None),
-            cursors: Box::new([const { Cell::new(0) }; ENTRIES]),
-            deferring_since: Cell::new(0),
-            deferring_until: Cell::new(0),
-            sharing: Sharing::default(),
-            keeps: Cell::new(0),
+            sharing,
             looks: Looks::new(),
-            seen,
         }
     }
 

@@ -70,8 +70,8 @@ impl WorkerLoop {
         new.0.origin.set_site(site);
         if record.is_short() {
             self.push_here(new);
-        } else if record.conduct() == Conduct::Waits && self.keeps.get() > 0 {
-            self.keeps.set(self.keeps.get() - 1);
+        } else if record.conduct() == Conduct::Waits && self.sharing.keeps.get() > 0 {
+            self.sharing.keeps.set(self.sharing.keeps.get() - 1);
             self.push_here(new);
         } else {
             self.place(new, site, record);
@@ -96,7 +96,7 @@ impl WorkerLoop {
                 .sites
                 .note(site, |record| record.spawned_by(self.index));
         }
-        let cursor = &self.cursors[usize::from(site)];
+        let cursor = &self.sharing.cursors[usize::from(site)];
         let mut turn = cursor.get();
         let queued = self.peer().unstarted.own();
         let view = |index| self.view(index, queued);
@@ -109,11 +109,11 @@ impl WorkerLoop {
             Place::Local => {
                 // In a burst, a few threads more or less make no difference, so the other workers
                 // are not looked at for each thread.
-                self.keeps.set(policy::keeps(queued));
+                self.sharing.keeps.set(policy::keeps(queued));
                 self.push_here(new);
             }
             Place::Shared => {
-                self.deferring_since.set(0);
+                self.sharing.deferring_since.set(0);
                 self.has_fresh.set(true);
                 self.sharing.is_unsettled.set(true);
                 if record.conduct() == Conduct::Unknown {
@@ -151,7 +151,7 @@ impl WorkerLoop {
         }
         // One reading is not enough: a worker that is just leaving a long step looks the same as
         // one that stays in it.
-        let seen = &self.seen[index];
+        let seen = &self.sharing.seen[index];
         let started = peer.started.load(Ordering::Relaxed);
         let (then, since) = seen.get();
         let is_stuck =
@@ -461,7 +461,7 @@ impl WorkerLoop {
     #[cold]
     pub(super) fn may_start_shared(&self) -> bool {
         let shared = self.peer().unstarted.shared();
-        let since = self.deferring_since.get();
+        let since = self.sharing.deferring_since.get();
         // The cached time `cx.now` may be older than the shared thread.
         let now = clock::now();
         let deferral = Deferral {
@@ -478,26 +478,27 @@ impl WorkerLoop {
             return true;
         }
         if since == 0 {
-            self.deferring_since.set(now.max(1));
+            self.sharing.deferring_since.set(now.max(1));
             self.shared.wake_one(self.index, self.index);
         }
         let left = deferral.patience() - deferral.deferred;
-        self.deferring_until.set(now.saturating_add(left));
+        self.sharing.deferring_until.set(now.saturating_add(left));
         false
     }
 
     /// Returns how long this worker may sleep before it looks at its shared threads again;
     /// [`NEVER`] if it has none.
     pub(super) fn deferral_left(&self) -> Tick {
-        match self.deferring_since.get() {
+        match self.sharing.deferring_since.get() {
             0 => NEVER,
             _ if self.peer().unstarted.shared() == 0 => {
-                self.deferring_since.set(0);
+                self.sharing.deferring_since.set(0);
                 NEVER
             }
             // A worker that takes one of them and stays busy does not wake this worker for the
             // next.
             _ => self
+                .sharing
                 .deferring_until
                 .get()
                 .saturating_sub(self.cx.now.get())
@@ -515,7 +516,7 @@ impl WorkerLoop {
         if self.peer().unstarted.shared() == 0 || !self.may_start_shared() {
             return None;
         }
-        self.deferring_since.set(0);
+        self.sharing.deferring_since.set(0);
         self.shared.take_shared(self.index)
     }
 

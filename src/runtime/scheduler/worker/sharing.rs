@@ -1,12 +1,24 @@
-//! A worker's notes on the threads that it offers to all workers.
+//! What a worker keeps to place threads: its turns, and notes on the threads that it offers to all
+//! workers.
 
 use std::cell::Cell;
 
 use crate::green::ThreadRef;
+use crate::runtime::placement::sites::ENTRIES;
+use crate::sys::clock::Tick;
 
-/// Notes on the shared threads in a worker's own queue.
-#[derive(Default)]
+/// See the module documentation.
 pub(super) struct Sharing {
+    /// Per spawn site, the cursor of its turns (`runtime/placement/policy.rs`).
+    pub(super) cursors: Box<[Cell<u16>; ENTRIES]>,
+    /// How many more threads of a burst stay here before the other workers are looked at again.
+    pub(super) keeps: Cell<usize>,
+    /// Per worker, how many threads it had started, and since when threads were seen to wait for it
+    /// with that count unchanged (0: none were).
+    pub(super) seen: Box<[Cell<(usize, Tick)>]>,
+    /// The time since when the worker leaves its shared threads to others; 0 if it does not.
+    pub(super) deferring_since: Cell<Tick>,
+    pub(super) deferring_until: Cell<Tick>,
     /// The spawner of the last shared thread of an unknown site.
     pub(super) spawner: Cell<Option<ThreadRef>>,
     /// The coop budget that the spawner had left at that time.
@@ -18,4 +30,21 @@ pub(super) struct Sharing {
     /// How many threads that talk have started here since at most one other thread lived here; some
     /// may have ended.
     pub(super) talkers: Cell<usize>,
+}
+
+impl Sharing {
+    pub(super) fn new(workers: usize) -> Sharing {
+        Sharing {
+            cursors: Box::new([const { Cell::new(0) }; ENTRIES]),
+            keeps: Cell::new(0),
+            seen: (0..workers).map(|_| Cell::default()).collect(),
+            deferring_since: Cell::new(0),
+            deferring_until: Cell::new(0),
+            spawner: Cell::new(None),
+            budget: Cell::new(0),
+            is_unsettled: Cell::new(false),
+            unknown: Cell::new(0),
+            talkers: Cell::new(0),
+        }
+    }
 }
