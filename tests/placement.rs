@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rustlet::runtime::{Builder, Runtime};
 use rustlet::sync::Barrier;
 use rustlet::{park, run, sleep, spawn, spawn_on, thread};
-use support::{child, stress};
+use support::{child, is_emulated, stress};
 
 mod support;
 
@@ -56,12 +56,12 @@ fn spread(workers: impl IntoIterator<Item = usize>) -> [usize; WORKERS] {
     counts
 }
 
-/// Asserts that nearly all repetitions have found threads on both workers, and most of them equally
-/// many on each.
+/// Asserts that nearly all repetitions have found threads on both workers, and most of them about
+/// equally many on each.
 fn assert_spread(found: &[[usize; WORKERS]]) {
     let on_both = found.iter().filter(|counts| counts.iter().all(|&n| n > 0));
     assert!(on_both.count() * 4 >= found.len() * 3, "{found:?}");
-    let even = found.iter().filter(|counts| counts[0] == counts[1]);
+    let even = (found.iter()).filter(|counts| counts[0].abs_diff(counts[1]) <= 2);
     assert!(even.count() * 2 >= found.len(), "{found:?}");
 }
 
@@ -251,6 +251,10 @@ fn computations_are_on_both_workers_whatever_their_spawner_waits_for() {
 /// A thread of an unknown site never waits; sleeping threads are not started on its worker.
 #[test]
 fn threads_that_sleep_wake_beside_one_that_never_waits() {
+    if is_emulated() {
+        println!("emulated steps take so long that placement takes them for computations");
+        return;
+    }
     let _alone = alone();
     let count = stress(30);
     let held_up = (0..count).filter(|number| {
