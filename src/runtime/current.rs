@@ -14,6 +14,7 @@ use super::scheduler::shared::Shared;
 use super::scheduler::unstarted_queue::Unstarted;
 use super::scheduler::worker::WorkerLoop;
 use super::spawn::{SpawnRequest, key, spawn};
+use crate::green::scope::ScopeState;
 use crate::green::{ThreadInner, ThreadRef};
 
 /// Spawns a closure that borrows nothing, on the runtime of the caller (a green thread or a
@@ -103,6 +104,44 @@ where
     worker.push(Unstarted(scheduled), key::<F, T>(at));
     // SAFETY: J1.
     Ok(unsafe { JoinHandle::new(handle) })
+}
+
+/// Spawns like [`spawn_here`] a thread of `scope` with default settings: the fast path.
+///
+/// # Errors
+///
+/// As [`spawn`].
+///
+/// # Safety
+///
+/// SP1.
+#[inline]
+pub(crate) unsafe fn spawn_in_scope<F, T>(
+    at: &'static Location<'static>,
+    scope: &Arc<ScopeState>,
+    f: F,
+) -> io::Result<ThreadRef>
+where
+    F: FnOnce() -> T,
+{
+    let scope = Arc::clone(scope);
+    let Some(worker) = WorkerLoop::current().filter(|worker| worker.shared().has_no_limit()) else {
+        let request = SpawnRequest {
+            name: None,
+            stack: None,
+            scope: Some(scope),
+            worker: None,
+            at,
+        };
+        // SAFETY: SP1, by the contract.
+        return unsafe { spawn_here(request, f) };
+    };
+    let block = worker.allocate_local(at)?;
+    ThreadInner::join_scope(block, scope);
+    // SAFETY: just born; SP1, by the contract.
+    let (scheduled, handle) = unsafe { ThreadInner::animate_so(block, f) };
+    worker.push(Unstarted(scheduled), key::<F, T>(at));
+    Ok(handle)
 }
 
 /// Returns the runtime for an OS thread that is no worker: the one whose blocking call this is,

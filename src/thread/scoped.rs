@@ -17,7 +17,7 @@ use crate::green::budget::poll_budget_quietly;
 use crate::green::cancel::{CancelLimit, CaughtToken, within};
 use crate::green::park::unwind_if_cancelled;
 use crate::green::scope::ScopeState;
-use crate::green::{Cancelled, Reason, Wait};
+use crate::green::{Cancelled, Reason, ThreadRef, Wait};
 use crate::runtime::join::Joiner;
 use crate::runtime::{current, spawn::SpawnRequest};
 use crate::sys::clock;
@@ -243,8 +243,11 @@ impl<'scope> Scope<'scope, '_> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        poll_budget_quietly(Location::caller());
-        match self.spawn_with(SpawnRequest::new(), f) {
+        let at = Location::caller();
+        poll_budget_quietly(at);
+        // SAFETY: SP1 by Z1.
+        let spawn = || unsafe { current::spawn_in_scope(at, &self.state, f) };
+        match self.spawn_by(spawn) {
             Ok(handle) => handle,
             Err(error) => super::spawn_failed(&error),
         }
@@ -259,6 +262,20 @@ impl<'scope> Scope<'scope, '_> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
+        let request = SpawnRequest {
+            scope: Some(Arc::clone(&self.state)),
+            ..request
+        };
+        // SAFETY: SP1 by Z1.
+        self.spawn_by(|| unsafe { current::spawn_here(request, f) })
+    }
+
+    /// Counts the thread that `spawn` spawns, whose result is a `T`.
+    #[inline]
+    fn spawn_by<T>(
+        &'scope self,
+        spawn: impl FnOnce() -> io::Result<ThreadRef>,
+    ) -> io::Result<ScopedJoinHandle<'scope, T>> {
         /// Removes a thread from the count that is not spawned after all; its closure's destructor
         /// may panic.
         struct Entered<'a>(&'a ScopeState);
@@ -269,12 +286,7 @@ impl<'scope> Scope<'scope, '_> {
         }
         self.state.enter();
         let entered = Entered(&self.state);
-        let request = SpawnRequest {
-            scope: Some(Arc::clone(&self.state)),
-            ..request
-        };
-        // SAFETY: SP1 by Z1.
-        let green = unsafe { current::spawn_here(request, f) }?;
+        let green = spawn()?;
         // The thread leaves the scope by itself.
         let _entered = ManuallyDrop::new(entered);
         Ok(ScopedJoinHandle {

@@ -10,9 +10,8 @@ use super::channel_thread::ChannelThread;
 use super::outcome::Op;
 use super::outcome::{Unreceived, Unsent};
 use super::slot::{RecvSlot, Reservation, SendHeader, SendSlot, SlotState};
-use crate::channel::select::select_wait::{
-    Arm, Operations, PollOrder, PollSource, SelectPark, WaitOutcome,
-};
+use crate::channel::select::poll_order::PollOrder;
+use crate::channel::select::select_wait::{Arm, Operations, PollSource, SelectPark, WaitOutcome};
 use crate::sync::wait::wait_in_queue::model::{Model, Until};
 use crate::sync::wait::wait_in_queue::{Ended, Sleep};
 use crate::sync::wait::wait_queue::Waiter;

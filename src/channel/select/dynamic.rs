@@ -17,8 +17,9 @@ use std::panic::Location;
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
+use super::poll_order::PollOrder;
 use super::poll_source::{Sleeping, ThreadArm};
-use super::select_wait::{Arm, Operations, PollOrder};
+use super::select_wait::{Arm, Operations};
 use crate::channel::core::outcome::Op;
 use crate::channel::core::slot::{RecvSlot, SendHeader, SendSlot};
 use crate::channel::wait_limit::{WaitLimit, yield_point};

@@ -1,6 +1,7 @@
 //! Waiting for several operations at once: the engine, the macros, [`Select`](dynamic::Select), and
 //! sources that are not channels.
 
+pub(crate) mod poll_order;
 pub(crate) mod select_wait;
 
 #[cfg(not(loom))]

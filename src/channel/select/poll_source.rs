@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::select_wait::{Arm, PollOrder, PollSource, SelectPark, WaitOutcome};
+use super::poll_order::PollOrder;
+use super::select_wait::{Arm, PollSource, SelectPark, WaitOutcome};
 use super::waiters::{Key, Waiters, wake};
 use crate::channel::core::channel_thread::ChannelThread;
 use crate::channel::core::slot::RecvSlot;

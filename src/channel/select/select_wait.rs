@@ -19,9 +19,10 @@
 //! SV2. Stands do not move between `push` and the unlinking that follows every wait; no wait
 //!      unwinds (CH5 in `chan.rs`).
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::ptr;
 
+use super::poll_order::{INLINE_OPS, PollOrder};
 use crate::channel::core::chan::{Core, HeldCore};
 use crate::channel::core::channel_thread::ChannelThread;
 use crate::channel::core::outcome::Op;
@@ -86,130 +87,6 @@ pub(crate) trait SelectPark<S: ChannelThread> {
     /// Unwinds after [`WaitOutcome::Cancelled`], when all queues have been left.
     fn unwind(&mut self);
 }
-
-/// The order in which arms are tried. The first ready one is performed, so the choice among the
-/// ready ones is uniform if each permutation is as likely as any other. A random start is not
-/// enough: it favours an arm that follows many that are not ready.
-///
-/// A permutation is drawn step by step (Fisher and Yates, from the front), no further than it is
-/// read: if many arms are ready, one or two steps are enough.
-#[derive(Debug)]
-pub(crate) enum PollOrder {
-    /// As they are written.
-    Written,
-    Few(FewShuffled),
-    Many(RefCell<ManyShuffled>),
-}
-
-impl PollOrder {
-    /// A permutation of `count` arms, uniform as far as `random` is one of all numbers.
-    #[inline]
-    pub(crate) fn shuffled(count: usize, random: impl FnOnce() -> u64) -> PollOrder {
-        if count < 2 {
-            PollOrder::Written
-        } else if count <= INLINE_OPS {
-            PollOrder::Few(FewShuffled::new(random()))
-        } else {
-            PollOrder::Many(RefCell::new(ManyShuffled::new(count, random())))
-        }
-    }
-
-    /// The arms in order, of `count`, which is the number that it was made for.
-    #[inline]
-    pub(crate) fn of(&self, count: usize) -> impl Iterator<Item = usize> {
-        (0..count).map(move |step| match self {
-            PollOrder::Written => step,
-            PollOrder::Few(few) => few.arm(step, count),
-            PollOrder::Many(many) => many.borrow_mut().arm(step),
-        })
-    }
-}
-
-/// A permutation of at most [`INLINE_OPS`] arms.
-#[derive(Debug)]
-pub(crate) struct FewShuffled {
-    /// Four bits each, the first in the lowest.
-    arms: Cell<u64>,
-    /// So many are drawn.
-    drawn: Cell<usize>,
-    /// What is left of a random number, read as a fraction. One is enough for all steps: 16! has 45
-    /// bits.
-    random: Cell<u64>,
-}
-
-impl FewShuffled {
-    #[inline]
-    fn new(random: u64) -> FewShuffled {
-        FewShuffled {
-            arms: Cell::new(0xFEDC_BA98_7654_3210),
-            drawn: Cell::new(0),
-            random: Cell::new(random),
-        }
-    }
-
-    /// The arm at `step`. All before it have been asked for.
-    #[inline]
-    fn arm(&self, step: usize, count: usize) -> usize {
-        let here = 4 * step;
-        if step >= self.drawn.get() {
-            let (ahead, rest) = scale(self.random.get(), (count - step) as u64);
-            self.random.set(rest);
-            let arms = self.arms.get();
-            let there = here + 4 * ahead as usize;
-            let differ = (arms >> here ^ arms >> there) & 15;
-            self.arms.set(arms ^ differ << here ^ differ << there);
-            self.drawn.set(step + 1);
-        }
-        (self.arms.get() >> here & 15) as usize
-    }
-}
-
-/// A permutation of more.
-#[derive(Debug)]
-pub(crate) struct ManyShuffled {
-    arms: Vec<u32>,
-    drawn: usize,
-    /// The state of a generator: splitmix64.
-    random: u64,
-}
-
-impl ManyShuffled {
-    #[cold]
-    fn new(count: usize, random: u64) -> ManyShuffled {
-        let count = u32::try_from(count).expect("fewer than 2^32 arms");
-        ManyShuffled {
-            arms: (0..count).collect(),
-            drawn: 0,
-            random,
-        }
-    }
-
-    /// As [`FewShuffled::arm`].
-    fn arm(&mut self, step: usize) -> usize {
-        if step >= self.drawn {
-            self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
-            let mut random = self.random;
-            random = (random ^ random >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            random = (random ^ random >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-            random ^= random >> 31;
-            let (ahead, _) = scale(random, (self.arms.len() - step) as u64);
-            self.arms.swap(step, step + ahead as usize);
-            self.drawn = step + 1;
-        }
-        self.arms[step] as usize
-    }
-}
-
-/// A random number below `limit`, and what is left of `random` for the next.
-#[inline]
-fn scale(random: u64, limit: u64) -> (u64, u64) {
-    let product = u128::from(random) * u128::from(limit);
-    ((product >> 64) as u64, product as u64)
-}
-
-/// The maximum number of arms that are ordered, and compared with each other, without an
-/// allocation: four bits identify one.
-const INLINE_OPS: usize = 16;
 
 /// The node in the queue of one arm, and, until all have been visited, the lock of its channel.
 struct SelectEntry<'a, S: ChannelThread> {
@@ -290,7 +167,7 @@ impl<'a, S: ChannelThread, P: PollSource + ?Sized> Operations<'a, '_, S, P> {
             let Some(pause) = pause.as_mut() else {
                 return self.ready_at_once(&entries);
             };
-            for (at, arm, _) in self.each() {
+            for (at, arm, _) in self.all() {
                 if let Arm::SelectChannel(_, core, _) = arm {
                     let mut core = core.lock();
                     // SAFETY: L1, SV2.
@@ -304,7 +181,7 @@ impl<'a, S: ChannelThread, P: PollSource + ?Sized> Operations<'a, '_, S, P> {
                 // It is done, or will be at once.
                 _ => pause.park(&waiter),
             };
-            for (at, arm, _) in self.each() {
+            for (at, arm, _) in self.all() {
                 if let Arm::SelectChannel(_, core, _) = arm {
                     core.lock().watchers.remove(&entries[at].node);
                 }
@@ -322,7 +199,7 @@ impl<'a, S: ChannelThread, P: PollSource + ?Sized> Operations<'a, '_, S, P> {
     /// Returns an arm that is ready at one moment.
     fn ready_at_once(&self, entries: &[SelectEntry<'a, S>]) -> Option<usize> {
         self.lock(entries);
-        let mut meetings = self.each().filter_map(|(at, arm, _)| match arm {
+        let mut meetings = self.all().filter_map(|(at, arm, _)| match arm {
             Arm::SelectChannel(side, core, channel) => Some((at, side, core, channel)),
             Arm::PollSource(_) => None,
         });
@@ -331,6 +208,14 @@ impl<'a, S: ChannelThread, P: PollSource + ?Sized> Operations<'a, '_, S, P> {
         });
         Self::unlock(entries);
         found.map(|(at, ..)| at)
+    }
+
+    /// Returns all arms in order, with their numbers.
+    fn all(&self) -> impl Iterator<Item = (usize, Arm<'a, S, P>, *mut ())> {
+        self.order.settled(self.arms.len()).map(|at| {
+            let (arm, slot) = self.arms[at];
+            (at, arm, slot)
+        })
     }
 
     /// Iterates over the arms in order, with their numbers.
@@ -390,7 +275,7 @@ impl<'a, S: ChannelThread, P: PollSource + ?Sized> Operations<'a, '_, S, P> {
     /// Performs the try of step 2: leaves all locked if nothing is ready.
     fn try_all(&self, entries: &[SelectEntry<'a, S>]) -> Option<Enqueued> {
         self.lock(entries);
-        for (at, arm, slot) in self.each() {
+        for (at, arm, slot) in self.all() {
             let Arm::SelectChannel(side, core, channel) = arm else {
                 continue;
             };
@@ -422,7 +307,7 @@ impl<'a, S: ChannelThread, P: PollSource + ?Sized> Operations<'a, '_, S, P> {
     fn enqueue_all(&self, entries: &[SelectEntry<'a, S>]) -> Enqueued {
         let mut watched = false;
         // In this order too: a partner that meets the same channel twice claims the first.
-        for (at, arm, _) in self.each() {
+        for (at, arm, _) in self.all() {
             if let Arm::SelectChannel(side, core, _) = arm {
                 watched |= self.with_core(entries, (at, core), |core| {
                     // SAFETY: L1, SV2.
@@ -555,47 +440,4 @@ enum Enqueued {
     Queued,
     Done(usize),
     Again,
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-    use std::collections::BTreeMap;
-
-    /// A random number that stands for as many permutations as any other of its kind gives another
-    /// permutation, so each subset of ready arms is led by each of its members equally often.
-    #[test]
-    fn each_permutation_of_few_arms_is_drawn_as_often() {
-        for count in 2..=6 {
-            let permutations = (1..=count as u64).product::<u64>();
-            let mut drawn = BTreeMap::new();
-            for number in 0..permutations {
-                let random = (number as f64 + 0.5) / permutations as f64 * 2_f64.powi(64);
-                let order = PollOrder::shuffled(count, || random as u64);
-                let arms: Vec<_> = order.of(count).collect();
-                // It stays as it was drawn, also where it was looked at only in part.
-                assert_eq!(order.of(count).next(), Some(arms[0]));
-                assert!(order.of(count).eq(arms.iter().copied()));
-                *drawn.entry(arms).or_insert(0) += 1;
-            }
-            assert_eq!(drawn.len() as u64, permutations, "{count} arms");
-        }
-    }
-
-    #[test]
-    fn many_arms_are_permuted_and_each_comes_first() {
-        let mut first = BTreeMap::new();
-        for random in 0..2_000 {
-            let order = PollOrder::shuffled(20, || random);
-            *first.entry(order.of(20).next()).or_insert(0) += 1;
-            let mut arms: Vec<_> = order.of(20).collect();
-            arms.sort_unstable();
-            assert!(arms.into_iter().eq(0..20));
-        }
-        assert_eq!(first.len(), 20);
-        assert!(
-            first.values().all(|count| (50..200).contains(count)),
-            "{first:?}"
-        );
-    }
 }

@@ -12,7 +12,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
-use std::mem::{MaybeUninit, align_of, size_of};
+use std::mem::{MaybeUninit, align_of, needs_drop, size_of};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
@@ -37,6 +37,8 @@ struct Vtable {
     run: unsafe fn(&Slot) -> bool,
     cancel: unsafe fn(&Slot) -> bool,
     has_panicked: unsafe fn(&Slot) -> bool,
+    /// Returns whether dropping the result does nothing.
+    is_plain: unsafe fn(&Slot) -> bool,
     drop_result: unsafe fn(&Slot),
     take_panic: unsafe fn(&Slot) -> Option<Box<dyn Any + Send>>,
 }
@@ -112,6 +114,7 @@ impl<F: FnOnce() -> T, T> Typed<F, T> {
         run: Self::__rust_begin_short_backtrace,
         cancel: Self::cancel,
         has_panicked: Self::has_panicked,
+        is_plain: Self::is_plain,
         drop_result: Self::drop_result,
         take_panic: Self::take_panic,
     };
@@ -143,6 +146,12 @@ impl<F: FnOnce() -> T, T> Typed<F, T> {
     unsafe fn has_panicked(slot: &Slot) -> bool {
         // SAFETY: B1, the stage is `Result`.
         is_panic(unsafe { peek::<Outcome<T>>(slot) })
+    }
+
+    unsafe fn is_plain(slot: &Slot) -> bool {
+        let is_inline = fits::<Outcome<T>>() && !needs_drop::<T>();
+        // SAFETY: B1, the stage is `Result`.
+        is_inline && unsafe { peek::<Outcome<T>>(slot) }.is_ok()
     }
 
     unsafe fn drop_result(slot: &Slot) {
@@ -228,6 +237,23 @@ impl Body {
         );
         // SAFETY: B1, the stage was `Result`.
         unsafe { take::<Outcome<T>>(&self.slot) }
+    }
+
+    /// Drops the result if it is there and that does nothing, so that no destructor of the user
+    /// runs. Returns false if the result is still there.
+    ///
+    /// # Safety
+    ///
+    /// B2 by C2.
+    pub(crate) unsafe fn drop_plain_result(&self) -> bool {
+        if self.stage.get() == Stage::Result {
+            // SAFETY: B1, the stage is `Result`.
+            if !unsafe { (self.vtable.get().is_plain)(&self.slot) } {
+                return false;
+            }
+            self.stage.set(Stage::Empty);
+        }
+        true
     }
 
     /// Drops the result, if there is one.

@@ -164,6 +164,10 @@ impl ThreadInner {
     ///
     /// C2.
     unsafe fn abandon_result(&self, failed: bool) {
+        // SAFETY: by the contract.
+        if unsafe { self.body.drop_plain_result() } {
+            return;
+        }
         match self.scope().filter(|_| failed) {
             // SAFETY: by the contract.
             Some(scope) => scope.note_failure(self.id(), unsafe { self.body.take_panic() }),

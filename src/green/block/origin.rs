@@ -18,6 +18,12 @@ impl Origin {
         self.0.get() & !Self::FLAGS
     }
 
+    /// Sets the number of the spawn site of a thread that has no flag yet.
+    #[inline(always)]
+    pub(crate) fn begin(&self, site: u16) {
+        self.0.set(site);
+    }
+
     /// Sets the number of the spawn site, which is below 2^13.
     #[inline(always)]
     pub(crate) fn set_site(&self, site: u16) {

@@ -145,4 +145,19 @@ impl ThreadInner {
         }
         Ok(block)
     }
+
+    /// Makes the thread of a block from [`ThreadInner::allocate`] a member of `scope`.
+    #[inline(never)]
+    pub(crate) fn join_scope(block: NonNull<ThreadInner>, scope: Arc<dyn OwningScope>) {
+        // SAFETY: the block belongs to the caller alone.
+        let green = unsafe { block.as_ref() };
+        let rare = Box::new(Rare {
+            name: None,
+            scope: Some(scope),
+            scope_link: Cell::new(ptr::null_mut()),
+            own_stack: None,
+        });
+        // SAFETY: the block belongs to the caller alone.
+        unsafe { *green.rare.get() = Some(rare) };
+    }
 }

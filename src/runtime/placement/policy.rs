@@ -140,6 +140,9 @@ const SEVERAL: u16 = 0b1000_0000;
 const SPAWNER_SHIFT: u32 = 8;
 
 impl Record {
+    /// The bits of the conduct, and their value for threads that are short.
+    pub(crate) const CONDUCT: u16 = CONDUCT;
+    pub(crate) const SHORT: u16 = Conduct::Short as u16;
     /// The record of a site that has not been seen before.
     pub(crate) const NEW: Record = Record(0);
     /// The record of a site whose threads have all been short for a while.

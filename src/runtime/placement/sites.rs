@@ -53,17 +53,33 @@ impl Sites {
         Record(self.entry(site).load(Ordering::Relaxed) as u16)
     }
 
-    /// Returns the entry of the site `key`, and its record.
+    /// Returns the entry of the site `key` if its threads are known to be short, and the entry is
+    /// the first one of its group.
     #[inline(always)]
-    pub(crate) fn find(&self, key: u64) -> (Site, Record) {
+    pub(crate) fn find_short(&self, key: u64) -> Option<Site> {
+        let (hash, site) = Self::hash(key);
+        let entry = self.entry(site).load(Ordering::Relaxed);
+        // One comparison for the tag and the conduct. The tag of `NO_SITE` is 0: hardly any key has
+        // that tag, and a match does no harm.
+        let short = hash << RECORD_BITS | u64::from(Record::SHORT);
+        let differ = (entry ^ short) & !u64::from(!Record::CONDUCT);
+        (differ == 0).then_some(site)
+    }
+
+    #[inline(always)]
+    fn hash(key: u64) -> (u64, Site) {
         // The factor is odd, so the lower bits of the product take as many different values as
         // those of the key.
         let hash = key.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let site = (hash >> (64 - ENTRIES.trailing_zeros())) as Site;
+        (hash, site)
+    }
+
+    /// Returns the entry of the site `key`, and its record.
+    pub(crate) fn find(&self, key: u64) -> (Site, Record) {
+        let (hash, site) = Self::hash(key);
         let entry = self.entry(site).load(Ordering::Relaxed);
-        // The tag of `NO_SITE` is 0, as is that of an unused entry. Hardly any key has that tag,
-        // and a match with either does no harm.
-        if (entry ^ (hash << RECORD_BITS)) >> RECORD_BITS == 0 {
+        if (entry ^ (hash << RECORD_BITS)) >> RECORD_BITS == 0 && site != NO_SITE {
             return (site, Record(entry as u16));
         }
         self.find_nearby(hash, site)

@@ -66,8 +66,18 @@ impl WorkerLoop {
 
     #[inline]
     fn push_by_site(&self, new: Unstarted, key: u64) {
+        if let Some(site) = self.shared.sites.find_short(key) {
+            new.0.origin.begin(site);
+            return self.push_here(new);
+        }
+        self.push_by_record(new, key);
+    }
+
+    /// Places a thread of a site whose threads are not known to be short.
+    #[inline(never)]
+    fn push_by_record(&self, new: Unstarted, key: u64) {
         let (site, record) = self.shared.sites.find(key);
-        new.0.origin.set_site(site);
+        new.0.origin.begin(site);
         if record.is_short() {
             self.push_here(new);
         } else if record.conduct() == Conduct::Waits && self.sharing.keeps.get() > 0 {
