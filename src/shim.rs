@@ -1,16 +1,19 @@
-//! Atomics and locks, real or loom's, so that the protocols are model-checked on their real source.
+//! Atomics, cells and locks, real or loom's, so that the protocols are model-checked on their real
+//! source.
 //!
 //! Only files with a protocol between OS threads import from here; under `--cfg loom` only those
 //! files are built (see `lib.rs`). It has no policy.
 
 #[cfg(loom)]
 pub(crate) use loom::{
+    cell::Cell,
     sync::Mutex,
     sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering, fence},
 };
 
 #[cfg(not(loom))]
 pub(crate) use std::{
+    cell::Cell,
     sync::Mutex,
     sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering, fence},
 };

@@ -15,8 +15,8 @@
 //!     `reason`, `at`, `since`, `subject`. A dump sees each of them whole, not all of them from one
 //!     moment.
 //! G4. Name, scope, id and spawn location are written before publication and stay until the last
-//!     reference is dropped. The link in the scope's list is changed only by its owner (RF1 in
-//!     `reference.rs`).
+//!     reference is dropped. The link in the scope's list is changed only by its owner (ML1 in
+//!     `member_list.rs`).
 //! G5. The fiber exists from the first step until the thread has ended; only its worker touches it.
 //!
 //! | state | means | run queue | transitions |
@@ -31,6 +31,7 @@
 
 pub(crate) mod completion;
 pub(crate) mod context;
+pub(crate) mod member_list;
 
 #[cfg(not(loom))]
 pub(crate) mod block;

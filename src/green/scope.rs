@@ -6,10 +6,7 @@
 //!      nothing borrows any more.
 //! SC2. `running` is counted down with Release and read with Acquire by the owner, which continues
 //!      at zero.
-//! SC3. A scope fails once: `cancelled` is set, *then* the listed threads are taken and cancelled.
-//!      A thread is listed before it can run, and *then* its spawner reads `cancelled`, and takes
-//!      and cancels the listed threads if it is set. All four are sequentially consistent, so each
-//!      thread is cancelled by one or the other.
+//! SC3. A scope fails once; `member_list.rs` says how each of its threads is then cancelled (ML2).
 //!
 //! Only the owner waits; every other call may come from any thread.
 
@@ -19,15 +16,12 @@ use std::panic::Location;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::block::RefStack;
 use super::context::worker_context::WorkerContext;
+use super::member_list::MemberList;
 use super::park::{OnCancel, Wait, Wake, park};
 use super::unparker::Unparker;
 use super::{OwningScope, Reason, ThreadRef, catch_and_discard};
 use crate::shim::lock;
-
-/// The number of listed threads before the first sweep for those that have ended.
-const MIN_FULL: usize = 16;
 
 /// Shared by a scope and its threads.
 #[derive(Debug)]
@@ -37,15 +31,9 @@ pub(crate) struct ScopeState {
     owner: Unparker,
     /// When one of the threads fails, the others are cancelled.
     cancels: bool,
-    cancelled: AtomicBool,
     /// The threads that may still run. They hold the scope, which holds them, until it has ended or
     /// a sweep has removed them.
-    threads: RefStack,
-    /// The approximate number of threads listed since the last sweep: two spawners at once may
-    /// count as one.
-    listed: AtomicUsize,
-    /// When `listed` exceeds this, threads that have ended are removed.
-    full: AtomicUsize,
+    threads: MemberList<ThreadRef>,
     members: Mutex<Members>,
 }
 
@@ -66,10 +54,7 @@ impl ScopeState {
             failed: AtomicBool::new(false),
             owner: Unparker::current(),
             cancels,
-            cancelled: AtomicBool::new(false),
-            threads: RefStack::new(),
-            listed: AtomicUsize::new(0),
-            full: AtomicUsize::new(MIN_FULL),
+            threads: MemberList::new(),
             members: Mutex::default(),
         }
     }
@@ -83,45 +68,23 @@ impl ScopeState {
         }
     }
 
-    /// Removes threads that have ended from the list. The caller reads `cancelled` afterwards.
-    #[cold]
-    fn sort_out(&self) {
-        self.listed.store(0, Ordering::Relaxed);
-        let mut left = 0;
-        for green in self.threads.take().reversed() {
-            if !green.completion().is_done() {
-                self.threads.push(green);
-                left += 1;
-            }
-        }
-        self.full.store(MIN_FULL.max(left), Ordering::Relaxed);
-    }
-
-    /// Cancels the listed threads, in the order in which they were spawned.
-    #[cold]
-    fn cancel_listed(&self) {
-        for green in self.threads.take().reversed() {
-            green.cancel();
-        }
-    }
-
     /// Cancels all threads of the scope and the waits within its flag, because the thread `by` has
     /// failed or the owner ends the scope. Only the first call has an effect.
     pub(crate) fn cancel_members(&self, by: Option<NonZeroU64>) {
         let mut members = lock(&self.members);
-        // Pairs with the Acquire of `CancelScope::has_ended`. SC3.
-        if self.cancelled.swap(true, Ordering::SeqCst) {
+        // Pairs with the Acquire of `CancelScope::has_ended`.
+        if !self.threads.mark_cancelled() {
             return;
         }
         members.first = by;
         drop(members);
-        self.cancel_listed();
+        self.threads.cancel_listed();
         self.owner.unpark();
     }
 
     /// Returns the flag that ends the waits of the owner, in a scope that cancels.
     pub(crate) fn flag(&self) -> &AtomicBool {
-        &self.cancelled
+        self.threads.flag()
     }
 
     /// Counts a thread that has ended (SC1), or could not be spawned.
@@ -159,23 +122,14 @@ impl ScopeState {
                 self.cancel_members(None);
             }
         }
-        drop(self.threads.take());
+        self.threads.clear();
         was_cancelled
     }
 }
 
 impl OwningScope for ScopeState {
     fn list(&self, listed: ThreadRef) {
-        self.threads.push(listed);
-        let listed = self.listed.load(Ordering::Relaxed) + 1;
-        self.listed.store(listed, Ordering::Relaxed);
-        if listed > self.full.load(Ordering::Relaxed) {
-            self.sort_out();
-        }
-        // SC3.
-        if self.cancelled.load(Ordering::SeqCst) {
-            self.cancel_listed();
-        }
+        self.threads.list(listed);
     }
 
     /// Cancels the other threads if the scope is a cancelling one.

@@ -10,12 +10,11 @@
 //! frame at the base of the stack; the rest is out of line. The invariants are those of the control
 //! block, in `green/mod.rs`, of `body.rs` and of `completion.rs`.
 
-use std::cell::Cell;
-
 use super::super::cancel::catch_and_discard;
 use super::super::completion::Finished;
 use super::super::completion_hooks;
 use super::super::fiber::Fiber;
+use super::super::member_list::Link;
 use super::super::unparker::Unparker;
 use super::{OwningScope, State, ThreadInner};
 use crate::green::context::worker_context::WorkerContext;
@@ -148,9 +147,9 @@ impl ThreadInner {
         rare.scope.as_deref()
     }
 
-    /// Returns the thread's link in the list of its scope (RF1 in `reference.rs`).
+    /// Returns the thread's link in the list of its scope (ML1 in `member_list.rs`).
     #[inline]
-    pub(super) fn scope_link(&self) -> &Cell<*mut ThreadInner> {
+    pub(super) fn scope_link(&self) -> &Link<ThreadInner> {
         // SAFETY: G4.
         match unsafe { (*self.rare.get()).as_ref() } {
             Some(rare) => &rare.scope_link,

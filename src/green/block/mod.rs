@@ -32,6 +32,7 @@ use super::context::remote::Remote;
 use super::context::remote_queue::WakeNode;
 use super::fiber::Fiber;
 use super::fiber::own_stack::OwnStack;
+use super::member_list::Link;
 use super::reason::Reason;
 use crate::stack::Stack;
 use crate::sys::clock::{NEVER, Tick};
@@ -69,8 +70,8 @@ pub(crate) trait OwningScope: fmt::Debug + Send + Sync {
 struct Rare {
     name: Option<Box<str>>,
     scope: Option<Arc<dyn OwningScope>>,
-    /// The next thread in the list of the scope (RF1 in `reference.rs`).
-    scope_link: Cell<*mut ThreadInner>,
+    /// The next thread in the list of the scope (ML1 in `member_list.rs`).
+    scope_link: Link<ThreadInner>,
     own_stack: Option<OwnStack>,
 }
 

@@ -1,17 +1,14 @@
 #![allow(unsafe_code, reason = "counted references")]
 //! Counted references to green threads. They rest on G1 in `green/mod.rs`.
-//!
-//! RF1. A reference that was pushed on a [`RefStack`] belongs to the stack, and so does the link of
-//!      its thread, until the one `take` that gets it; then both belong to the [`RefChain`]. A
-//!      thread is on one stack at most.
 
 use std::fmt;
 use std::mem::{ManuallyDrop, offset_of};
-use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicPtr, Ordering, fence};
+use std::ptr::NonNull;
+use std::sync::atomic::{Ordering, fence};
 
 use super::ThreadInner;
 use crate::green::context::remote_queue::WakeNode;
+use crate::green::member_list::{Link, Member};
 use crate::sys::exit;
 
 /// The largest reference count. Above it remains far more room than there can be threads that add a
@@ -113,71 +110,28 @@ impl Drop for ThreadRef {
     }
 }
 
-/// References to threads of one scope, linked through their control blocks, so that the stack needs
-/// no memory of its own. Any thread may push one, or take all of them (a Treiber stack without a
-/// single-element pop, so no thread reads a link that it does not own).
-#[derive(Debug)]
-pub(crate) struct RefStack(AtomicPtr<ThreadInner>);
+impl Member for ThreadRef {
+    type Thread = ThreadInner;
 
-impl RefStack {
-    pub(crate) fn new() -> RefStack {
-        RefStack(AtomicPtr::new(ptr::null_mut()))
+    fn as_ptr(&self) -> *mut ThreadInner {
+        self.0.as_ptr()
     }
 
-    pub(crate) fn push(&self, green: ThreadRef) {
-        let green = ManuallyDrop::new(green);
-        let link = green.scope_link();
-        let mut first = self.0.load(Ordering::Relaxed);
-        loop {
-            link.set(first);
-            // Release: a thread that takes it sees the link.
-            match self.0.compare_exchange_weak(
-                first,
-                green.0.as_ptr(),
-                Ordering::SeqCst,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return,
-                Err(other) => first = other,
-            }
-        }
+    unsafe fn from_ptr(address: NonNull<ThreadInner>) -> ThreadRef {
+        // SAFETY: passed on to the caller.
+        unsafe { ThreadRef::from_raw(address) }
     }
 
-    /// Takes all references, the last one that was pushed first.
-    pub(crate) fn take(&self) -> RefChain {
-        // Acquire: the links, and the data that they lead to.
-        RefChain(self.0.swap(ptr::null_mut(), Ordering::SeqCst))
+    fn link(&self) -> &Link<ThreadInner> {
+        self.scope_link()
     }
-}
 
-/// The references taken from a [`RefStack`]. They are dropped one after the other: a recursive drop
-/// would need a stack as deep as the chain is long.
-pub(crate) struct RefChain(*mut ThreadInner);
-
-impl RefChain {
-    /// Reverses the chain.
-    pub(crate) fn reversed(mut self) -> RefChain {
-        let mut reversed = RefChain(ptr::null_mut());
-        for green in &mut self {
-            green.scope_link().set(reversed.0);
-            reversed.0 = green.into_raw().as_ptr();
-        }
-        reversed
+    fn has_ended(&self) -> bool {
+        self.completion().is_done()
     }
-}
 
-impl Iterator for RefChain {
-    type Item = ThreadRef;
-    fn next(&mut self) -> Option<ThreadRef> {
-        let first = ThreadRef(NonNull::new(self.0)?);
-        self.0 = first.scope_link().replace(ptr::null_mut());
-        Some(first)
-    }
-}
-
-impl Drop for RefChain {
-    fn drop(&mut self) {
-        self.for_each(drop);
+    fn cancel(&self) {
+        ThreadInner::cancel(self);
     }
 }
 

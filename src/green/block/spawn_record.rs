@@ -4,7 +4,6 @@
 //!
 //! The invariants are those of the control block, in `green/mod.rs`, and of `body.rs`.
 
-use std::cell::Cell;
 use std::io;
 use std::panic::Location;
 use std::ptr::{self, NonNull};
@@ -12,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::super::ids::next_id;
+use super::super::member_list::Link;
 use super::super::reason::Reason;
 use super::body::Body;
 use super::reference::ThreadRef;
@@ -137,7 +137,7 @@ impl ThreadInner {
             let rare = Box::new(Rare {
                 name: info.name,
                 scope: info.scope,
-                scope_link: Cell::new(ptr::null_mut()),
+                scope_link: Link::new(ptr::null_mut()),
                 own_stack: info.own_stack,
             });
             // SAFETY: the block belongs to the caller alone.
@@ -154,7 +154,7 @@ impl ThreadInner {
         let rare = Box::new(Rare {
             name: None,
             scope: Some(scope),
-            scope_link: Cell::new(ptr::null_mut()),
+            scope_link: Link::new(ptr::null_mut()),
             own_stack: None,
         });
         // SAFETY: the block belongs to the caller alone.
