@@ -93,14 +93,15 @@ impl Completion {
         !matches!(word, OPEN | DETACHED | HOOKED | HOOKED_DETACHED | DONE)
     }
 
-    /// Returns whether a joiner is parked, or hooks may belong to one: the owner of this word, which
-    /// has just entered another, may have closed a ring (C5).
+    /// Returns whether a joiner is parked, or hooks may belong to one: the owner of this word,
+    /// which has just entered another, may have closed a ring (C5).
     #[inline]
     pub(crate) fn may_be_awaited(&self) -> bool {
         // To loom a `SeqCst` access is `AcqRel`.
         #[cfg(loom)]
         loom::sync::atomic::fence(Ordering::SeqCst);
-        !matches!(self.word.load(Ordering::SeqCst), OPEN | DETACHED | DONE)
+        // The words above `DONE` are those of hooks and of waiters.
+        self.word.load(Ordering::SeqCst) > DONE
     }
 
     /// Marks the thread as ended. Called by the finisher, once, when the result is written (C1).

@@ -12,8 +12,8 @@
 //!     published, then the worker's that starts it. Publication (an unstarted queue) synchronises
 //!     the two.
 //! G3. Fields that other threads read while the worker writes are atomic and relaxed: `state`,
-//!     `reason`, `at`, `since`, `subject`. A dump sees each of them whole, not all of them from one
-//!     moment.
+//!     `reason`, `at`, `since`, `subject`, `deadline`. A dump sees each of them whole, not all of
+//!     them from one moment.
 //! G4. Name, scope, id and spawn location are written before publication and stay until the last
 //!     reference is dropped. The link in the scope's list is changed only by its owner (ML1 in
 //!     `member_list.rs`).

@@ -176,12 +176,11 @@ fn park_green(cx: &WorkerContext, wait: &Wait) -> Wake {
     if green.pending.replace(false) {
         return Wake::Event;
     }
-    let kind = (wait.reason, deadline != NEVER);
-    green.note_wait(kind, wait.at, wait.subject, cx.moment());
-    green.deadline.set(deadline);
+    green.note_wait(wait.reason, wait.at, wait.subject, cx.moment());
+    green.set_deadline(deadline);
     green.set_state(State::Parked);
     suspend(green);
-    green.deadline.set(NEVER);
+    green.set_deadline(NEVER);
     if green.elapsed.replace(false) {
         elapsed(cx, wait)
     } else {

@@ -21,7 +21,7 @@ pub(crate) mod slab;
 mod spawn_record;
 mod wake;
 
-pub(crate) use self::reference::{RefStack, ThreadRef};
+pub(crate) use self::reference::ThreadRef;
 pub(crate) use self::spawn_record::SpawnInfo;
 
 use super::block::body::{Body, Outcome};
@@ -47,9 +47,6 @@ pub(crate) enum State {
     Parked,
     Done,
 }
-
-/// Flag in the byte of the reason: a deadline ends the wait.
-const LIMITED: u8 = 1 << 7;
 
 /// Timer index of a thread that is in no timer heap.
 pub(crate) const NO_TIMER: u32 = u32::MAX;
@@ -90,7 +87,7 @@ pub(crate) struct ThreadInner {
     pub(crate) origin: Origin,
     pub(crate) timer: Cell<u32>,
     pub(super) refs: AtomicU32,
-    pub(crate) deadline: Cell<Tick>,
+    deadline: AtomicU64,
     since: AtomicU64,
     subject: AtomicUsize,
     at: AtomicPtr<Location<'static>>,
@@ -149,7 +146,7 @@ impl ThreadInner {
             pending: Cell::new(false),
             elapsed: Cell::new(false),
             timer: Cell::new(NO_TIMER),
-            deadline: Cell::new(NEVER),
+            deadline: AtomicU64::new(NEVER),
             cancel_count: Cell::new(0),
             unwind_number: Cell::new(0),
             ending: Cell::new(false),
@@ -204,21 +201,17 @@ impl ThreadInner {
         self.since.store(since, Ordering::Relaxed);
     }
 
-    /// Like [`ThreadInner::note`], for a wait that begins. `is_limited`: a deadline ends it.
+    /// Like [`ThreadInner::note`], for a wait that begins.
     #[inline(always)]
     pub(crate) fn note_wait(
         &self,
-        (reason, is_limited): (Reason, bool),
+        reason: Reason,
         at: &'static Location<'static>,
         subject: usize,
         since: Tick,
     ) {
-        let limited = if is_limited { LIMITED } else { 0 };
-        self.reason.store(reason as u8 | limited, Ordering::Relaxed);
-        self.at
-            .store(ptr::from_ref(at).cast_mut(), Ordering::Relaxed);
+        self.note(reason, at, since);
         self.subject.store(subject, Ordering::Relaxed);
-        self.since.store(since, Ordering::Relaxed);
     }
 
     /// Returns the object of the current or last wait: the address of a lock's word or of a
@@ -235,9 +228,22 @@ impl ThreadInner {
             && matches!(self.reason(), Reason::Join | Reason::Mutex | Reason::RwLock)
     }
 
+    /// Sets the end of the wait that begins, or [`NEVER`] when the wait is over.
+    #[inline(always)]
+    pub(crate) fn set_deadline(&self, deadline: Tick) {
+        self.deadline.store(deadline, Ordering::Relaxed);
+    }
+
+    /// Returns when the present wait ends at the latest; [`NEVER`] if it has no limit.
+    #[inline(always)]
+    pub(crate) fn deadline(&self) -> Tick {
+        self.deadline.load(Ordering::Relaxed)
+    }
+
     /// Returns whether a deadline ends the wait.
+    #[inline(always)]
     pub(crate) fn is_limited(&self) -> bool {
-        self.reason.load(Ordering::Relaxed) & LIMITED != 0
+        self.deadline() != NEVER
     }
 
     /// Returns the destination of the thread's wake-ups; null before its start and after its end.
@@ -375,7 +381,7 @@ impl ThreadInner {
     }
 
     pub(crate) fn reason(&self) -> Reason {
-        Reason::from_u8(self.reason.load(Ordering::Relaxed) & !LIMITED)
+        Reason::from_u8(self.reason.load(Ordering::Relaxed))
     }
 
     pub(crate) fn since(&self) -> Tick {

@@ -316,6 +316,20 @@ pub(crate) fn all() -> Vec<ThreadRef> {
     found
 }
 
+/// Returns the green threads for which `f` returns true. `f` may see a block that is being
+/// allocated.
+pub(crate) fn all_that(f: impl Fn(&ThreadInner) -> bool) -> Vec<ThreadRef> {
+    let pool = lock(&GLOBAL_POOL);
+    let mut found = Vec::new();
+    for slab in &pool.slabs {
+        // SAFETY: D3, under the lock.
+        let blocks = unsafe { slab.as_ref() }.blocks();
+        let wanted = blocks.iter().filter(|green| f(green));
+        found.extend(wanted.filter_map(ThreadInner::try_ref));
+    }
+    found
+}
+
 /// Like [`all`], but stops after the first thread for which `f` returns false.
 pub(crate) fn all_while(mut f: impl FnMut(&ThreadInner) -> bool) -> Vec<ThreadRef> {
     let pool = lock(&GLOBAL_POOL);

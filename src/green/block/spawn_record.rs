@@ -51,7 +51,7 @@ impl ThreadInner {
         green.pending.set(false);
         green.elapsed.set(false);
         green.timer.set(NO_TIMER);
-        green.deadline.set(NEVER);
+        green.set_deadline(NEVER);
         green.cancel_count.set(0);
         green.unwind_number.set(0);
         green.ending.set(false);

@@ -111,7 +111,8 @@ fn address(green: &ThreadInner) -> usize {
 pub(super) fn cycles() -> io::Result<Vec<Vec<Seen>>> {
     let mut peek = Peek::new()?;
     let mut waiting: Vec<Seen> = Vec::new();
-    for green in slab::all() {
+    // A reference to each thread of a large program would cost far more than this look.
+    for green in slab::all_that(ThreadInner::may_be_deadlocked) {
         let since = green.since();
         if green.may_be_deadlocked() && !green.is_limited() && !green.is_cancelled() {
             waiting.push(Seen::new(green, since));

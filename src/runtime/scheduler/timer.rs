@@ -44,7 +44,7 @@ impl Timers {
     pub(crate) fn next_deadline(&mut self) -> Tick {
         while let Some(&entry) = self.heap.first() {
             // SAFETY: T1.
-            match unsafe { entry.green.as_ref() }.deadline.get() {
+            match unsafe { entry.green.as_ref() }.deadline() {
                 NEVER => self.remove(0),
                 at if at > entry.at => {
                     self.heap[0].at = at;
@@ -59,7 +59,7 @@ impl Timers {
     /// Adds the entry of `green`, which has parked with a deadline, or makes it earlier if needed.
     #[inline]
     pub(crate) fn arm(&mut self, green: &ThreadInner) {
-        let at = green.deadline.get();
+        let at = green.deadline();
         let index = green.timer.get();
         if index == NO_TIMER {
             self.push(at, green);
@@ -78,7 +78,7 @@ impl Timers {
             let entry = *self.heap.first().filter(|entry| entry.at <= now)?;
             // SAFETY: T1.
             let green = unsafe { entry.green.as_ref() };
-            let deadline = green.deadline.get();
+            let deadline = green.deadline();
             if deadline > now && deadline != NEVER {
                 self.heap[0].at = deadline;
                 self.sink(0);

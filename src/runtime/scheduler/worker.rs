@@ -280,7 +280,7 @@ impl WorkerLoop {
             return None;
         }
         match self.pop_unstarted() {
-            None if self.peer().unstarted.shared() > 0 => self.pop_shared(),
+            None if self.peer().unstarted.extra() > 0 => self.pop_beside(),
             new => new,
         }
     }
@@ -328,7 +328,7 @@ impl WorkerLoop {
         self.cx.set_current(ptr::null());
         if ended {
             self.reap(green);
-        } else if green.deadline.get() != NEVER {
+        } else if green.is_limited() {
             self.timers.borrow_mut().arm(green);
         }
         ended

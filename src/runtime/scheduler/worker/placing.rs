@@ -306,7 +306,7 @@ impl WorkerLoop {
         }
         let step = clock::now().saturating_sub(start);
         let is_exchange = green.reason().is_exchange() || self.cx.exchanges.get() != exchanges;
-        let is_limited = green.deadline.get() != NEVER;
+        let is_limited = green.is_limited();
         let sample = Sample(green.sample.get()).with(step, is_exchange && !is_limited);
         green.sample.set(sample.0);
         if let Some(talks) = sample.talks() {
@@ -385,7 +385,7 @@ impl WorkerLoop {
         };
         let waits = spawner.state() == State::Parked
             && ptr::eq(spawner.remote(), self.cx.remote)
-            && spawner.deadline.get() == NEVER
+            && !spawner.is_limited()
             && self.timers.borrow().next() == NEVER;
         let reason = spawner.reason();
         sharing.spawner.set(Some(spawner));
