@@ -1,8 +1,8 @@
-//! The cooperative budget: a green thread that never waits yields after
-//! [`COOP_BUDGET`](coop::COOP_BUDGET) operations.
+//! The cooperative budget: a green thread that never waits yields after 128 operations, or 1,024
+//! locks that were free (`context/coop.rs`).
 //!
 //! Each operation of this crate that returns without waiting is charged to the budget of its OS
-//! thread: one decrement of a thread-local counter. The operation that uses the budget up first
+//! thread: one subtraction from a thread-local counter. The operation that uses the budget up first
 //! lets the other ready green threads of the worker run. It does so *before* it has any effect,
 //! with no lock of this crate held.
 //!
@@ -58,7 +58,7 @@ pub(crate) fn before_lock(at: &'static Location<'static>) {
 /// stores.
 #[inline(always)]
 pub(crate) fn charge_locked() {
-    coop::charge_unseen();
+    coop::charge_lock();
 }
 
 impl WorkerContext {

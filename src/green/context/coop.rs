@@ -3,11 +3,15 @@
 
 use std::cell::Cell;
 
-/// How many operations that did not have to wait a thread may do before it yields.
-pub(super) const COOP_BUDGET: i32 = 128;
+/// The budget that an operation takes, in units. A lock that was free takes one: where threads of
+/// several workers contend for it, each yield lets the next waiter of the worker retry, so that
+/// more of them wake each other.
+const OPERATION: i32 = 8;
+/// How much a thread may do before it yields, in units: 128 operations that did not have to wait.
+pub(super) const COOP_BUDGET: i32 = 128 * OPERATION;
 
 thread_local! {
-    /// The remaining operations until the next yield. One counter for each OS thread, whatever runs
+    /// The remaining units until the next yield. One counter for each OS thread, whatever runs
     /// on it: that costs two instructions, and no check of what runs.
     static LEFT: Cell<i32> = const { Cell::new(COOP_BUDGET) };
 }
@@ -21,7 +25,7 @@ pub(super) fn exchange(left: i32) -> i32 {
 /// Charges one operation. Returns true if the budget is used up.
 #[inline(always)]
 pub(crate) fn charge() -> bool {
-    let left = LEFT.get() - 1;
+    let left = LEFT.get() - OPERATION;
     LEFT.set(left);
     left <= 0
 }
@@ -32,9 +36,9 @@ pub(crate) fn is_used_up() -> bool {
     LEFT.get() <= 0
 }
 
-/// Charges one operation without checking what is left.
+/// Charges one lock that was free without checking what is left.
 #[inline(always)]
-pub(crate) fn charge_unseen() {
+pub(crate) fn charge_lock() {
     LEFT.set(LEFT.get() - 1);
 }
 
@@ -44,7 +48,7 @@ pub(crate) fn renew() {
     LEFT.set(COOP_BUDGET);
 }
 
-/// Returns what is left of the calling OS thread's budget.
+/// Returns how many operations are left of the calling OS thread's budget.
 pub(crate) fn left() -> i32 {
-    LEFT.get()
+    LEFT.get().div_euclid(OPERATION)
 }
