@@ -25,6 +25,9 @@
 //!      the word.
 //! MX3. A waiter that is given the lock finds `given` set in its offer. Its ticket provides Acquire
 //!      and Release (L4).
+//! MX4. A thread that is named as the holder has run since. While the lock is handed over, only the
+//!      worker of the new holder is named: a report of deadlocks would take the new holder, which
+//!      is seen to wait until it is woken, for a thread that waits for itself.
 
 use std::cell::Cell;
 
@@ -134,7 +137,11 @@ impl<S: Sleep> RawMutex<S> {
                 }
             };
             match wait_in_queue(&self.line, line, |line| line, &stands, wait, || {}, leave) {
-                Ended::Dequeued if offer.given.get() => return true,
+                Ended::Dequeued if offer.given.get() => {
+                    // MX4.
+                    self.state.fetch_or(barge.owner_tag(), Ordering::Relaxed);
+                    return true;
+                }
                 Ended::Dequeued => barge.woken = true,
                 Ended::Elapsed | Ended::Cancelled => return false,
             }
@@ -241,7 +248,8 @@ impl<S: Sleep> RawMutex<S> {
             self.state.store(others | WOKEN, Ordering::Release);
         } else {
             offer.given.set(true);
-            let held = LOCKED | offer.owner_tag | others;
+            // MX4.
+            let held = LOCKED | S::without_thread(offer.owner_tag) | others;
             self.state.store(held, Ordering::Release);
         }
         let Some(claimed) = line.dequeue() else {
@@ -250,6 +258,43 @@ impl<S: Sleep> RawMutex<S> {
         let waker = claimed.finish();
         drop(line);
         S::wake(waker);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::sync::wait::wait_in_queue::acted::{Acted, THREAD, acting};
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    #[test]
+    fn lock_that_is_handed_over_names_its_holder_when_that_runs() {
+        let lock: Rc<RawMutex<Acted>> = Rc::new(RawMutex::new());
+        let other = Rc::clone(&lock);
+        let passes = Rc::new(Cell::new(0));
+        let passed = Rc::clone(&passes);
+        acting(16, || assert!(lock.lock_fast()));
+        // The other thread of the worker releases the lock and takes it again at once, so the next
+        // time it hands it over.
+        let wait: Box<dyn Fn()> = Box::new(move || {
+            acting(16, || {
+                other.unlock();
+                if passed.replace(passed.get() + 1) == 0 {
+                    assert!(other.try_lock());
+                    return;
+                }
+                let state = other.state.load(Ordering::Relaxed);
+                assert_eq!((state & LOCKED, state & THREAD), (LOCKED, 0));
+            });
+        });
+        acting(32, || {
+            assert!(lock.lock_slow(&wait));
+            assert_eq!(passes.get(), 2);
+            assert_eq!(lock.state.load(Ordering::Relaxed) & THREAD, 32);
+            lock.unlock();
+        });
+        assert_eq!(lock.state.load(Ordering::Relaxed), 0);
     }
 }
 

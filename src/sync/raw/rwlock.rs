@@ -189,7 +189,10 @@ impl<S: Sleep> RawRwLock<S> {
                 |line| self.left(line),
             );
             match ended {
-                Ended::Dequeued if offer.given.get() => return true,
+                Ended::Dequeued if offer.given.get() => {
+                    self.holder.store(barge.owner_tag(), Ordering::Relaxed);
+                    return true;
+                }
                 Ended::Dequeued => barge.woken = true,
                 Ended::Elapsed | Ended::Cancelled => {
                     // RW1: the thread may have been queued before one that need not wait.
@@ -327,7 +330,9 @@ impl<S: Sleep> RawRwLock<S> {
                     Ok(_) => {
                         offer.given.set(given);
                         if given {
-                            self.holder.store(offer.owner_tag, Ordering::Relaxed);
+                            // As MX4 in `mutex.rs`.
+                            let tag = S::without_thread(offer.owner_tag);
+                            self.holder.store(tag, Ordering::Relaxed);
                         }
                         break next;
                     }
@@ -344,6 +349,51 @@ impl<S: Sleep> RawRwLock<S> {
             if next & (WRITER | WOKEN) != 0 || next & QUEUED == 0 {
                 return;
             }
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::sync::wait::wait_in_queue::acted::{Acted, THREAD, acting};
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    /// Returns the thread that the lock names.
+    fn named(lock: &RawRwLock<Acted>) -> usize {
+        lock.holder.load(Ordering::Relaxed) & THREAD
+    }
+
+    #[test]
+    fn lock_that_is_handed_over_names_its_holder_when_that_runs() {
+        for access in [Access::Read, Access::Write] {
+            let lock: Rc<RawRwLock<Acted>> = Rc::new(RawRwLock::new());
+            let other = Rc::clone(&lock);
+            let passes = Rc::new(Cell::new(0));
+            let passed = Rc::clone(&passes);
+            acting(16, || assert!(lock.write_fast()));
+            // The other thread of the worker releases the lock and takes it again at once if it
+            // can; a writer is handed the lock the next time.
+            let wait: Box<dyn Fn()> = Box::new(move || {
+                acting(16, || {
+                    other.leave_write();
+                    let is_first = passed.replace(passed.get() + 1) == 0;
+                    if is_first && access == Access::Write {
+                        return assert!(other.try_enter(Access::Write));
+                    }
+                    assert_eq!(named(&other), 0);
+                });
+            });
+            acting(32, || {
+                assert!(lock.enter_slow(access, &wait));
+                assert_eq!(named(&lock), 32);
+                match access {
+                    Access::Read => lock.leave_read(),
+                    Access::Write => lock.leave_write(),
+                }
+            });
+            assert_eq!(lock.state.load(Ordering::Relaxed), 0);
         }
     }
 }

@@ -49,6 +49,9 @@ pub(crate) trait Sleep: Sleeper + Sized {
     /// other than 0, never run at the same time.
     fn worker(owner_tag: usize) -> usize;
 
+    /// Returns the tag without the part that says which thread it is.
+    fn without_thread(owner_tag: usize) -> usize;
+
     /// Waits until the ticket is done or the end that `wait` sets. Does not unwind.
     fn wait_for(waiter: &Waiter<Self>, wait: &Self::Wait) -> Ended;
 
@@ -225,6 +228,10 @@ mod threads {
             owner_tag >> ADDRESS_BITS
         }
 
+        fn without_thread(owner_tag: usize) -> usize {
+            owner_tag >> ADDRESS_BITS << ADDRESS_BITS
+        }
+
         #[inline(always)]
         fn wait_for(waiter: &Waiter<WaitingThread>, wait: &Wait) -> Ended {
             match wait_for(waiter, wait) {
@@ -238,6 +245,66 @@ mod threads {
         fn wake(waker: Waker) {
             waker.wake();
         }
+    }
+}
+
+/// A waiter for tests on one OS thread: while it waits, another thread acts, which is a closure.
+#[cfg(all(test, not(loom)))]
+pub(crate) mod acted {
+    use super::{Ended, Sleep, Sleeper, Waiter};
+    use std::cell::Cell;
+
+    thread_local! {
+        /// The thread that acts at this moment.
+        pub(crate) static ACTOR: Cell<usize> = const { Cell::new(0) };
+    }
+
+    /// The part of a tag that says which thread it is.
+    pub(crate) const THREAD: usize = 0xFFF0;
+    const WORKER: usize = 1 << 16;
+
+    /// Calls `f` as the thread `actor`, a multiple of 16. All threads are of one worker.
+    pub(crate) fn acting<R>(actor: usize, f: impl FnOnce() -> R) -> R {
+        let before = ACTOR.replace(WORKER | actor);
+        let result = f();
+        ACTOR.set(before);
+        result
+    }
+
+    #[derive(Debug)]
+    pub(crate) struct Acted;
+
+    impl Sleeper for Acted {
+        type Waker = ();
+        unsafe fn waker(&self) {}
+    }
+
+    impl Sleep for Acted {
+        type Wait = Box<dyn Fn()>;
+        const SPIN_LIMIT: u32 = 0;
+        const HANDOFF_AFTER: u64 = 0;
+        fn moment() -> u64 {
+            0
+        }
+        fn current() -> Acted {
+            Acted
+        }
+        fn owner_tag() -> usize {
+            ACTOR.get()
+        }
+        fn worker(owner_tag: usize) -> usize {
+            owner_tag & WORKER
+        }
+        fn without_thread(owner_tag: usize) -> usize {
+            owner_tag & WORKER
+        }
+        fn wait_for(waiter: &Waiter<Acted>, wait: &Box<dyn Fn()>) -> Ended {
+            while !waiter.is_done() {
+                wait();
+            }
+            Ended::Dequeued
+        }
+        fn wake((): ()) {}
     }
 }
 
@@ -311,6 +378,9 @@ pub(crate) mod model {
             0
         }
         fn worker(owner_tag: usize) -> usize {
+            owner_tag
+        }
+        fn without_thread(owner_tag: usize) -> usize {
             owner_tag
         }
         fn wait_for(waiter: &Waiter<Model>, wait: &Until) -> Ended {
