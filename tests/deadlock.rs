@@ -8,9 +8,10 @@
 mod support;
 
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use rustlet::runtime::{Builder, OnDeadlock};
+use rustlet::runtime::{Builder, OnDeadlock, ReportKind};
 use rustlet::sync::{Arc, Condvar, Mutex, RwLock};
 use rustlet::{channel, thread};
 
@@ -23,6 +24,7 @@ const PROGRAMS: &[(&str, fn())] = &[
     ("joins_of_each_other", joins_of_each_other),
     ("lock_and_join", lock_and_join),
     ("joins_beside_others", joins_beside_others),
+    ("joins_at_the_same_time", joins_at_the_same_time),
     (
         "receive_without_sender_that_sends",
         receive_without_sender_that_sends,
@@ -164,6 +166,47 @@ fn joins_beside_others() {
         let two = rustlet::spawn(move || one.join().unwrap());
         give.send(two).unwrap();
         rustlet::sleep(Duration::from_secs(60));
+    });
+}
+
+/// On several workers each of two threads begins to join the other before it can see that the other
+/// waits for it.
+fn joins_at_the_same_time() {
+    let (reports, reported) = channel::unbounded();
+    let builder = Builder::new().on_report(move |report| {
+        assert_eq!(report.kind(), ReportKind::Deadlock, "{report}");
+        reports.send(()).unwrap();
+    });
+    builder.build().unwrap().run(move || {
+        // Keeps both workers busy for moments, so that none of them looks because it has nothing to
+        // run.
+        for _ in 0..4 {
+            rustlet::spawn(|| {
+                loop {
+                    rustlet::sleep(Duration::from_micros(500));
+                }
+            });
+        }
+        for _ in 0..support::stress(20) {
+            let met = Arc::new(AtomicUsize::new(0));
+            let join = |handles: channel::Receiver<rustlet::JoinHandle<()>>| {
+                let met = Arc::clone(&met);
+                rustlet::spawn(move || {
+                    let other = handles.recv().unwrap();
+                    met.fetch_add(1, Ordering::Relaxed);
+                    while met.load(Ordering::Relaxed) < 2 {
+                        rustlet::yield_now();
+                    }
+                    other.join().unwrap();
+                })
+            };
+            let (give_one, take_one) = channel::bounded(1);
+            let (give_two, take_two) = channel::bounded(1);
+            give_one.send(join(take_two)).unwrap();
+            give_two.send(join(take_one)).unwrap();
+            reported.recv().unwrap();
+        }
+        std::process::exit(7)
     });
 }
 
@@ -523,6 +566,7 @@ fn cycles_are_named(workers: u32) {
         assert!(text.contains("waits for itself"), "{text}");
         assert!(text.contains("held by itself"), "{text}");
     }
+    said("joins_at_the_same_time", workers, Some(7));
     for name in [
         "write_locks_crossed",
         "joins_of_each_other",
