@@ -29,6 +29,7 @@ const PROGRAMS: &[(&str, fn())] = &[
         "receive_without_sender_that_sends",
         receive_without_sender_that_sends,
     ),
+    ("select_that_is_not_served", select_that_is_not_served),
     ("forgotten_unpark", forgotten_unpark),
     ("forgotten_notify", forgotten_notify),
     ("asleep_in_two_runs", asleep_in_two_runs),
@@ -42,6 +43,7 @@ const PROGRAMS: &[(&str, fn())] = &[
     ("a_limit_ends_the_cycle", a_limit_ends_the_cycle),
     ("a_socket_wakes", a_socket_wakes),
     ("a_signal_wakes", a_signal_wakes),
+    ("a_moment_wakes_a_select", a_moment_wakes_a_select),
     ("a_future_wakes", a_future_wakes),
     ("a_lock_held_for_long", a_lock_held_for_long),
     ("dumps_itself", dumps_itself),
@@ -227,6 +229,18 @@ fn receive_without_sender_that_sends() {
     });
 }
 
+fn select_that_is_not_served() {
+    hangs(|| {
+        let (_one, from_one) = channel::unbounded::<()>();
+        let (to_two, _two) = channel::bounded::<()>(1);
+        to_two.send(()).unwrap();
+        rustlet::select! {
+            recv(from_one) -> _ => {},
+            send(to_two, ()) -> _ => {},
+        }
+    });
+}
+
 fn forgotten_unpark() {
     hangs(|| {
         rustlet::spawn(rustlet::park).join().unwrap();
@@ -371,6 +385,25 @@ fn a_signal_wakes() {
             .unwrap();
         signals.recv().unwrap();
         child.wait().unwrap();
+    });
+}
+
+fn a_moment_wakes_a_select() {
+    ends(|| {
+        let (_sender, receiver) = channel::unbounded::<()>();
+        rustlet::select! {
+            recv(receiver) -> _ => {},
+            recv(channel::after(Duration::from_millis(150))) -> _ => {},
+        }
+        let sleeper = rustlet::spawn(|| rustlet::sleep(Duration::from_millis(150)));
+        rustlet::select! {
+            recv(receiver) -> _ => {},
+            recv(sleeper.done()) -> _ => {},
+        }
+        rustlet::select! {
+            recv(receiver) -> _ => {},
+            default(Duration::from_millis(150)) => {},
+        }
     });
 }
 
@@ -584,6 +617,7 @@ fn cycles_are_named(workers: u32) {
 fn sleepers_are_named(workers: u32) {
     for name in [
         "receive_without_sender_that_sends",
+        "select_that_is_not_served",
         "forgotten_unpark",
         "forgotten_notify",
         "asleep_in_two_runs",
@@ -610,6 +644,7 @@ fn what_may_go_on_is_no_deadlock(workers: u32) {
         "a_limit_ends_the_cycle",
         "a_socket_wakes",
         "a_signal_wakes",
+        "a_moment_wakes_a_select",
         "a_future_wakes",
         "a_lock_held_for_long",
     ] {

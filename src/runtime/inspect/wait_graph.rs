@@ -211,8 +211,8 @@ fn needs_another_thread(green: &ThreadInner) -> bool {
         | Reason::WaitGroup
         | Reason::Event
         | Reason::Oneshot => true,
-        // Of a channel, not of a timer, a signal and the like.
-        Reason::Send | Reason::Receive => green.subject() != 0,
+        // Of channels, not of a timer, a signal and the like.
+        Reason::Send | Reason::Receive | Reason::Select => green.subject() != 0,
         _ => false,
     }
 }
