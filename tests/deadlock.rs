@@ -23,6 +23,7 @@ const PROGRAMS: &[(&str, fn())] = &[
     ("write_locks_crossed", write_locks_crossed),
     ("joins_of_each_other", joins_of_each_other),
     ("lock_and_join", lock_and_join),
+    ("lock_and_scope", lock_and_scope),
     ("joins_beside_others", joins_beside_others),
     ("joins_at_the_same_time", joins_at_the_same_time),
     (
@@ -219,6 +220,27 @@ fn lock_and_join() {
         let its = Arc::clone(&mutex);
         rustlet::spawn(move || drop(its.lock())).join().unwrap();
         drop(guard);
+    });
+}
+
+/// The owner of a scope holds the lock that a thread of the scope, and one beside it, wait for.
+fn lock_and_scope() {
+    hangs(|| {
+        for _ in 0..4 {
+            rustlet::spawn(|| {
+                loop {
+                    rustlet::sleep(Duration::from_micros(500));
+                }
+            });
+        }
+        let mutex = Mutex::new(());
+        let _guard = mutex.lock();
+        rustlet::scope(|s| {
+            s.spawn(|| rustlet::sleep(Duration::from_millis(1)));
+            for _ in 0..3 {
+                s.spawn(|| drop(mutex.lock()));
+            }
+        });
     });
 }
 
@@ -605,6 +627,7 @@ fn cycles_are_named(workers: u32) {
         "joins_of_each_other",
         "joins_beside_others",
         "lock_and_join",
+        "lock_and_scope",
     ] {
         let text = said(name, workers, Some(7));
         assert!(
