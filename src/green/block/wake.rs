@@ -12,6 +12,7 @@ use super::slab;
 use crate::green::context::remote::Remote;
 use crate::green::context::worker_context;
 use crate::green::context::worker_context::WorkerContext;
+use crate::timeline::{self, flag};
 
 impl ThreadInner {
     /// Cancels the thread: its present or next wait unwinds; if it has not started, it never runs.
@@ -39,6 +40,11 @@ impl ThreadInner {
     #[cold]
     fn post(&self, remote: &'static Remote) {
         if self.wake_node.claim() {
+            if timeline::is_on() {
+                let here = WorkerContext::of_thread();
+                let waker = here.map_or(0, WorkerContext::current_id);
+                self.record_wake_by(waker, flag::REMOTE);
+            }
             let message = self.to_ref().into_raw();
             // SAFETY: within the block.
             let wake_node = unsafe { message.byte_add(offset_of!(ThreadInner, wake_node)) };
@@ -46,6 +52,18 @@ impl ThreadInner {
             unsafe { remote.queue.push(wake_node.cast()) };
             remote.notifier.wake();
         }
+    }
+
+    /// Records that the code on the worker `cx` ends a wait of this thread.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn record_wake(&self, cx: &WorkerContext, flags: u8) {
+        self.record_wake_by(cx.current_id(), flags);
+    }
+
+    fn record_wake_by(&self, waker: u64, flags: u8) {
+        let wait = (self.reason() as u8, self.subject());
+        timeline::wake(self.id().get(), wait, waker, flags);
     }
 
     /// Gives the token that `park` takes, for `Thread::unpark`.

@@ -25,6 +25,7 @@ use crate::green::fiber::panic_count::SetAside;
 use crate::green::ids::{Ids, os_thread};
 use crate::green::{State, ThreadInner, ThreadRef};
 use crate::sys::clock::Tick;
+use crate::timeline::{self, flag};
 
 thread_local! {
     static CURRENT_CONTEXT: Cell<*const WorkerContext> = const { Cell::new(ptr::null()) };
@@ -151,6 +152,12 @@ impl WorkerContext {
         unsafe { &*self.current.get() }
     }
 
+    /// Returns the number of the running green thread; 0 if none runs.
+    pub(crate) fn current_id(&self) -> u64 {
+        // SAFETY: H3.
+        unsafe { self.current.get().as_ref() }.map_or(0, |green| green.id().get())
+    }
+
     /// Returns the running green thread as an address to compare with; null if none runs.
     pub(crate) fn current_ptr(&self) -> *const ThreadInner {
         self.current.get()
@@ -218,6 +225,16 @@ impl WorkerContext {
     /// Wakes a thread of this worker.
     #[inline]
     pub(crate) fn wake(&self, green: &ThreadInner) {
+        if timeline::is_on() && green.state() == State::Parked {
+            let timer = if green.elapsed.get() { flag::TIMER } else { 0 };
+            green.record_wake(self, timer);
+        }
+        self.deliver(green);
+    }
+
+    /// Delivers a wake-up to a thread of this worker.
+    #[inline]
+    fn deliver(&self, green: &ThreadInner) {
         match green.state() {
             State::Parked => self.make_ready(green),
             State::Running | State::Ready => green.pending.set(true),
@@ -235,7 +252,7 @@ impl WorkerContext {
             // Skips a wake-up for a thread that has ended in the meantime, or for an earlier user
             // of this `Remote`.
             if ptr::eq(green.remote(), self.remote) {
-                self.wake(&green);
+                self.deliver(&green);
             }
         }
     }

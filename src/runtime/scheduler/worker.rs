@@ -22,6 +22,7 @@ mod looks;
 mod park;
 mod placing;
 mod sharing;
+mod traced;
 
 pub(crate) use self::placing::place_next;
 use self::sharing::Sharing;
@@ -51,6 +52,7 @@ use crate::stack::StackPool;
 use crate::sys::clock::{self, NEVER, Tick};
 use crate::sys::poll::timer_fd::TimerFd;
 use crate::sys::poll::timer_slack::TimerSlack;
+use crate::timeline::{self, Kind};
 
 /// After this many steps in a row the worker does maintenance: messages, timers, the reactor.
 const STEPS_PER_BATCH: u32 = 64;
@@ -232,19 +234,34 @@ impl WorkerLoop {
     /// Runs ready threads and starts new ones. Returns true if there may be more to do.
     #[inline]
     fn run_batch(&self) -> bool {
+        match timeline::is_on() {
+            true => self.run_batch_as::<true>(),
+            false => self.run_batch_as::<false>(),
+        }
+    }
+
+    /// Runs a batch, and records its steps if it is traced.
+    #[inline]
+    fn run_batch_as<const TRACED: bool>(&self) -> bool {
+        let mut now = if TRACED { timeline::begin_batch() } else { 0 };
         for _ in 0..STEPS_PER_BATCH {
             if self.is_halted() {
                 return false;
             }
             let ready = self.cx.pop_ready();
             if let Some(green) = ready {
-                self.resume_one(green);
+                if TRACED {
+                    now = self.resume_traced(green, now).unwrap_or(now);
+                } else {
+                    self.resume_one(green);
+                }
                 // New threads take turns with the ready threads, which may have spawned them.
                 if !self.has_fresh.get() {
                     continue;
                 }
             }
             match self.pop_startable() {
+                Some(new) if TRACED => now = self.start_traced(new, now),
                 Some(new) => self.start(new),
                 None if ready.is_some() => self.has_fresh.set(false),
                 None => return false,
@@ -253,13 +270,18 @@ impl WorkerLoop {
         if self.peer().unstarted.extra() > 0
             && let Some(new) = self.pop_beside()
         {
-            self.start_slowly(new);
+            if TRACED {
+                now = self.start_traced(new, now);
+            } else {
+                self.start_slowly(new);
+            }
         }
         for _ in 0..STARTS_PER_BATCH {
             if self.is_halted() {
                 return false;
             }
             match self.pop_startable() {
+                Some(new) if TRACED => now = self.start_traced(new, now),
                 Some(new) => self.start_slowly(new),
                 None => break,
             }
@@ -515,11 +537,11 @@ impl WorkerLoop {
         let since = now.saturating_sub(self.trimmed.get());
         if self.is_trimming.get() && now.saturating_sub(self.stepped.get()) >= STEP_EVERY {
             self.stepped.set(now);
-            self.is_trimming.set(self.stacks.borrow_mut().trim_step());
+            self.trim_step();
         }
         if since >= TRIM_EVERY {
             self.trimmed.set(now);
-            let stacks = self.stacks.borrow_mut().trim();
+            let stacks = Self::traced(Kind::Trim, || self.stacks.borrow_mut().trim());
             self.is_trimming.set(stacks);
             let cached = self.cx.trim();
             // SAFETY: W4.

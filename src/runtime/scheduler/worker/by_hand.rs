@@ -10,6 +10,7 @@ use super::WorkerLoop;
 use crate::green::WorkerContext;
 use crate::runtime::io::reactor::Reactor;
 use crate::sys::clock::Tick;
+use crate::timeline;
 
 impl WorkerLoop {
     /// Creates a worker that its user steps.
@@ -61,7 +62,11 @@ impl WorkerLoop {
             let Some(green) = self.cx.pop_ready() else {
                 break;
             };
-            if self.resume_one(green) {
+            let resumed = match timeline::is_on() {
+                true => self.resume_one_traced(green),
+                false => self.resume_one(green),
+            };
+            if resumed {
                 return true;
             }
         }
