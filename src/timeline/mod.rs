@@ -10,37 +10,19 @@ mod session;
 mod stamp;
 
 use std::panic::Location;
+use std::sync::Arc;
 
 pub(crate) use self::ring::{Kind, Record, flag};
 pub(crate) use self::session::{Session, Story, is_on};
-pub(crate) use self::stamp::Stamp;
 
-use self::ring::Place;
-use self::session::{attach_worker, with_ring};
-
-/// Prepares the calling worker for a batch of steps. Returns the time.
-#[cold]
-pub(crate) fn begin_batch() -> Stamp {
-    attach_worker();
-    now().unwrap_or(0)
-}
+use self::ring::{Place, Ring};
+use self::session::{with_ring, worker_ring};
+use self::stamp::Stamp;
 
 /// Returns the time, if a trace is recorded.
 #[inline]
 pub(crate) fn now() -> Option<Stamp> {
     with_ring(|ring, _| ring.source.now())
-}
-
-/// Notes that the green thread `thread` runs from now on.
-#[inline]
-pub(crate) fn begin_step(thread: u64, began: Stamp) {
-    with_ring(|ring, track| ring.set_open(thread, track, began));
-}
-
-/// Notes that no green thread runs, although one was about to.
-#[cold]
-pub(crate) fn cancel_step() {
-    with_ring(|ring, track| ring.set_open(0, track, 0));
 }
 
 /// How a step ended: in a wait for `reason` at `at`, for the object `subject`.
@@ -51,18 +33,56 @@ pub(crate) struct Pause {
     pub(crate) at: Option<&'static Location<'static>>,
 }
 
-/// Records a step that has just ended; `pause` is `None` if the thread has. Returns the time.
-#[inline]
-pub(crate) fn end_step(thread: u64, began: Stamp, is_first: bool, pause: Option<Pause>) -> Stamp {
-    let recorded = with_ring(|ring, track| {
+/// Records the steps of one batch of the calling worker, one after the other: a step begins where
+/// the one before has ended, so that one reading of the clock serves both.
+pub(crate) struct Steps {
+    /// The worker's; `None` if the recording has just ended.
+    ring: Option<(Arc<Ring>, u32)>,
+    /// When the last step ended, or the batch began.
+    now: Stamp,
+}
+
+impl Steps {
+    /// Begins a batch.
+    #[cold]
+    pub(crate) fn begin() -> Steps {
+        let ring = worker_ring();
+        Steps {
+            now: ring.as_ref().map_or(0, |(ring, _)| ring.source.now()),
+            ring,
+        }
+    }
+
+    /// Notes that the green thread `thread` runs from now on.
+    #[inline]
+    pub(crate) fn begin_step(&self, thread: u64) {
+        if let Some((ring, track)) = &self.ring {
+            ring.set_open(thread, *track, self.now);
+        }
+    }
+
+    /// Notes that the thread of `begin_step` does not run after all.
+    #[cold]
+    pub(crate) fn cancel_step(&self) {
+        if let Some((ring, track)) = &self.ring {
+            ring.set_open(0, *track, 0);
+        }
+    }
+
+    /// Records the step of `thread`, which has just ended; `pause` is `None` if the thread has.
+    #[inline]
+    pub(crate) fn end_step(&mut self, thread: u64, is_first: bool, pause: Option<Pause>) {
+        let Some((ring, track)) = &self.ring else {
+            return;
+        };
         let end = ring.source.now();
         let first = if is_first { flag::FIRST } else { 0 };
         let last = if pause.is_none() { flag::LAST } else { 0 };
-        ring.set_open(0, track, 0);
+        ring.set_open(0, *track, 0);
         ring.push(&Record {
-            track,
+            track: *track,
             thread,
-            begin: began,
+            begin: self.now,
             end,
             flags: first | last,
             reason: pause.map_or(0, |pause| pause.reason),
@@ -70,9 +90,8 @@ pub(crate) fn end_step(thread: u64, began: Stamp, is_first: bool, pause: Option<
             at: Place::new(pause.and_then(|pause| pause.at)),
             ..Record::new(Kind::Step)
         });
-        end
-    });
-    recorded.unwrap_or(began)
+        self.now = end;
+    }
 }
 
 /// Records a wake-up of `thread`, which waits for `reason` at the object `subject`, by the running

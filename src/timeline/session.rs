@@ -205,11 +205,12 @@ thread_local! {
     static RECORDER: RefCell<Option<Recorder>> = const { RefCell::new(None) };
 }
 
-/// Makes the calling OS thread, a worker's, record in a large ring.
+/// Returns the large ring of the calling OS thread, a worker's, and the number of its track, if a
+/// session records.
 #[cold]
-pub(super) fn attach_worker() {
-    let _ended = RECORDER.try_with(|recorder| {
-        let mut recorder = recorder.borrow_mut();
+pub(super) fn worker_ring() -> Option<(Arc<Ring>, u32)> {
+    let find = |recorder: &RefCell<Option<Recorder>>| {
+        let mut recorder = recorder.try_borrow_mut().ok()?;
         let number = RECORDING.load(Ordering::Relaxed);
         let is_attached = recorder.as_ref().is_some_and(|recorder| {
             recorder.session.number == number
@@ -219,7 +220,10 @@ pub(super) fn attach_worker() {
             *recorder = None;
             *recorder = attach(true);
         }
-    });
+        let recorder = recorder.as_ref()?;
+        Some((Arc::clone(recorder.ring.as_ref()?), recorder.track))
+    };
+    RECORDER.try_with(find).ok().flatten()
 }
 
 #[cold]
@@ -244,7 +248,7 @@ pub(super) fn with_ring<T>(f: impl FnOnce(&Ring, u32) -> T) -> Option<T> {
     // An OS thread that destroys its thread-locals records nothing more.
     RECORDER
         .try_with(|recorder| {
-            // Taken only here and in `attach_worker`, and `f` calls neither.
+            // Taken only here and in `worker_ring`, and `f` calls neither.
             let mut recorder = recorder.try_borrow_mut().ok()?;
             if recorder
                 .as_ref()

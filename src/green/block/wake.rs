@@ -32,18 +32,20 @@ impl ThreadInner {
             return;
         };
         match WorkerContext::of_thread() {
-            Some(here) if ptr::eq(here.remote, remote) => here.wake(self),
-            _ => self.post(remote),
+            Some(here) if here.wakes_directly(remote) => here.wake(self),
+            here => self.post(remote, here),
         }
     }
 
     #[cold]
-    fn post(&self, remote: &'static Remote) {
+    fn post(&self, remote: &'static Remote, here: Option<&WorkerContext>) {
+        if let Some(here) = here.filter(|here| ptr::eq(here.remote, remote)) {
+            return here.wake_traced(self);
+        }
         if self.wake_node.claim() {
             if timeline::is_on() {
-                let here = WorkerContext::of_thread();
                 let waker = here.map_or(0, WorkerContext::current_id);
-                self.record_wake_by(waker, flag::REMOTE);
+                self.record_wake(waker, flag::REMOTE);
             }
             let message = self.to_ref().into_raw();
             // SAFETY: within the block.
@@ -54,14 +56,10 @@ impl ThreadInner {
         }
     }
 
-    /// Records that the code on the worker `cx` ends a wait of this thread.
+    /// Records that the green thread `waker`, or other code if that is 0, ends a wait of this
+    /// thread.
     #[cold]
-    #[inline(never)]
-    pub(crate) fn record_wake(&self, cx: &WorkerContext, flags: u8) {
-        self.record_wake_by(cx.current_id(), flags);
-    }
-
-    fn record_wake_by(&self, waker: u64, flags: u8) {
+    pub(crate) fn record_wake(&self, waker: u64, flags: u8) {
         let wait = (self.reason() as u8, self.subject());
         timeline::wake(self.id().get(), wait, waker, flags);
     }
@@ -72,7 +70,7 @@ impl ThreadInner {
         self.token.store(true, Ordering::Release);
         match WorkerContext::of_thread() {
             // The thread's own worker calls: there is no concurrent access.
-            Some(here) if ptr::eq(here.remote, self.remote()) => here.wake(self),
+            Some(here) if here.wakes_directly(self.remote()) => here.wake(self),
             _ => {
                 // Pairs with the fence of `attach`.
                 fence(Ordering::SeqCst);

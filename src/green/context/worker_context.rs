@@ -54,6 +54,9 @@ pub(crate) struct WorkerContext {
     /// How often the budget was used up by operations that may wait (of channels, sockets).
     pub(crate) exchanges: Cell<u32>,
     pub(crate) remote: &'static Remote,
+    /// `remote`, or another address while a trace is recorded: see
+    /// [`WorkerContext::wakes_directly`].
+    direct: Cell<*const Remote>,
     /// The time when the worker last read the clock.
     pub(crate) now: Cell<Tick>,
     pub(crate) spare: crate::green::block::slab::Cache,
@@ -78,6 +81,7 @@ impl WorkerContext {
             budget: Cell::new(coop::COOP_BUDGET),
             exchanges: Cell::new(0),
             remote,
+            direct: Cell::new(remote),
             now: Cell::new(0),
             spare: crate::green::block::slab::Cache::new(),
             ids: Ids::new(),
@@ -222,19 +226,34 @@ impl WorkerContext {
         self.spare.trim()
     }
 
+    /// Returns whether the threads of `remote` may be woken directly: it is this worker's, and no
+    /// trace is recorded.
+    #[inline(always)]
+    pub(crate) fn wakes_directly(&self, remote: *const Remote) -> bool {
+        ptr::eq(self.direct.get(), remote)
+    }
+
+    /// Makes the wake-ups of this worker's threads go through [`WorkerContext::wake_traced`].
+    pub(crate) fn trace(&self) {
+        // Not null, which is the `remote` of a thread that has not started.
+        self.direct.set(ptr::dangling());
+    }
+
+    /// Wakes a thread of this worker, and records what woke it if a trace is recorded.
+    #[cold]
+    pub(crate) fn wake_traced(&self, green: &ThreadInner) {
+        if !timeline::is_on() {
+            self.direct.set(self.remote);
+        } else if green.state() == State::Parked {
+            let timer = if green.elapsed.get() { flag::TIMER } else { 0 };
+            green.record_wake(self.current_id(), timer);
+        }
+        self.wake(green);
+    }
+
     /// Wakes a thread of this worker.
     #[inline]
     pub(crate) fn wake(&self, green: &ThreadInner) {
-        if timeline::is_on() && green.state() == State::Parked {
-            let timer = if green.elapsed.get() { flag::TIMER } else { 0 };
-            green.record_wake(self, timer);
-        }
-        self.deliver(green);
-    }
-
-    /// Delivers a wake-up to a thread of this worker.
-    #[inline]
-    fn deliver(&self, green: &ThreadInner) {
         match green.state() {
             State::Parked => self.make_ready(green),
             State::Running | State::Ready => green.pending.set(true),
@@ -252,7 +271,7 @@ impl WorkerContext {
             // Skips a wake-up for a thread that has ended in the meantime, or for an earlier user
             // of this `Remote`.
             if ptr::eq(green.remote(), self.remote) {
-                self.deliver(&green);
+                self.wake(&green);
             }
         }
     }

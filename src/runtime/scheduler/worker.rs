@@ -26,6 +26,7 @@ mod traced;
 
 pub(crate) use self::placing::place_next;
 use self::sharing::Sharing;
+use self::traced::{StepRecorder, Untraced};
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -235,34 +236,28 @@ impl WorkerLoop {
     #[inline]
     fn run_batch(&self) -> bool {
         match timeline::is_on() {
-            true => self.run_batch_as::<true>(),
-            false => self.run_batch_as::<false>(),
+            true => self.run_batch_with(self.begin_traced()),
+            false => self.run_batch_with(Untraced),
         }
     }
 
-    /// Runs a batch, and records its steps if it is traced.
+    /// Runs a batch whose steps are recorded by `steps`.
     #[inline]
-    fn run_batch_as<const TRACED: bool>(&self) -> bool {
-        let mut now = if TRACED { timeline::begin_batch() } else { 0 };
+    fn run_batch_with(&self, mut steps: impl StepRecorder) -> bool {
         for _ in 0..STEPS_PER_BATCH {
             if self.is_halted() {
                 return false;
             }
             let ready = self.cx.pop_ready();
             if let Some(green) = ready {
-                if TRACED {
-                    now = self.resume_traced(green, now).unwrap_or(now);
-                } else {
-                    self.resume_one(green);
-                }
+                steps.resume(self, green);
                 // New threads take turns with the ready threads, which may have spawned them.
                 if !self.has_fresh.get() {
                     continue;
                 }
             }
             match self.pop_startable() {
-                Some(new) if TRACED => now = self.start_traced(new, now),
-                Some(new) => self.start(new),
+                Some(new) => steps.start(self, new),
                 None if ready.is_some() => self.has_fresh.set(false),
                 None => return false,
             }
@@ -270,19 +265,14 @@ impl WorkerLoop {
         if self.peer().unstarted.extra() > 0
             && let Some(new) = self.pop_beside()
         {
-            if TRACED {
-                now = self.start_traced(new, now);
-            } else {
-                self.start_slowly(new);
-            }
+            steps.start_slowly(self, new);
         }
         for _ in 0..STARTS_PER_BATCH {
             if self.is_halted() {
                 return false;
             }
             match self.pop_startable() {
-                Some(new) if TRACED => now = self.start_traced(new, now),
-                Some(new) => self.start_slowly(new),
+                Some(new) => steps.start_slowly(self, new),
                 None => break,
             }
         }
@@ -577,7 +567,10 @@ impl WorkerLoop {
         let mut timers = self.timers.borrow_mut();
         while let Some(green) = timers.expire(now) {
             green.elapsed.set(true);
-            self.cx.wake(green);
+            match timeline::is_on() {
+                true => self.cx.wake_traced(green),
+                false => self.cx.wake(green),
+            }
         }
     }
 }

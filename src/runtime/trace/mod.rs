@@ -66,8 +66,13 @@ impl Recording {
         let mut file = File::create(path)?;
         // A process that is killed leaves a file that can be opened.
         file.write_all(b"{\"traceEvents\":[]}\n")?;
-        let workers: usize = runtimes().iter().map(|runtime| runtime.peers.len()).sum();
+        let runtimes = runtimes();
+        let workers: usize = runtimes.iter().map(|runtime| runtime.peers.len()).sum();
         let session = Session::start(records, workers + new_workers).ok_or_else(busy)?;
+        // A worker that sleeps would not record what wakes its first thread.
+        for peer in runtimes.iter().flat_map(|runtime| &runtime.peers) {
+            peer.remote.notifier.wake();
+        }
         let recording = Arc::new(Recording {
             session,
             path: path.to_owned(),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::super::shared::Shared;
 use super::super::unstarted_queue::Unstarted;
 use super::WorkerLoop;
+use super::traced::StepRecorder;
 use crate::green::WorkerContext;
 use crate::runtime::io::reactor::Reactor;
 use crate::sys::clock::Tick;
@@ -63,7 +64,7 @@ impl WorkerLoop {
                 break;
             };
             let resumed = match timeline::is_on() {
-                true => self.resume_one_traced(green),
+                true => self.begin_traced().resume(self, green),
                 false => self.resume_one(green),
             };
             if resumed {

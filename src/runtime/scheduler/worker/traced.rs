@@ -4,55 +4,95 @@
 use super::super::unstarted_queue::Unstarted;
 use super::WorkerLoop;
 use crate::green::{State, ThreadInner};
-use crate::timeline::{self, Kind, Pause, Stamp};
+use crate::timeline::{self, Kind, Pause, Steps};
+
+/// Runs the steps of a batch, and may record them.
+pub(super) trait StepRecorder {
+    /// Runs one step of a ready thread; see [`WorkerLoop::resume_one`].
+    fn resume(&mut self, worker: &WorkerLoop, green: &'static ThreadInner) -> bool;
+    /// Starts a thread and runs its first step.
+    fn start(&mut self, worker: &WorkerLoop, new: Unstarted);
+    /// Starts a thread where that is not the usual case.
+    fn start_slowly(&mut self, worker: &WorkerLoop, new: Unstarted);
+}
+
+/// Records nothing.
+pub(super) struct Untraced;
+
+impl StepRecorder for Untraced {
+    #[inline(always)]
+    fn resume(&mut self, worker: &WorkerLoop, green: &'static ThreadInner) -> bool {
+        worker.resume_one(green)
+    }
+
+    #[inline(always)]
+    fn start(&mut self, worker: &WorkerLoop, new: Unstarted) {
+        worker.start(new);
+    }
+
+    #[inline(always)]
+    fn start_slowly(&mut self, worker: &WorkerLoop, new: Unstarted) {
+        worker.start_slowly(new);
+    }
+}
+
+impl StepRecorder for Steps {
+    fn resume(&mut self, worker: &WorkerLoop, green: &'static ThreadInner) -> bool {
+        worker.resume_traced(green, self)
+    }
+
+    fn start(&mut self, worker: &WorkerLoop, new: Unstarted) {
+        worker.start_traced(new, self);
+    }
+
+    fn start_slowly(&mut self, worker: &WorkerLoop, new: Unstarted) {
+        worker.start_traced(new, self);
+    }
+}
 
 impl WorkerLoop {
-    /// Runs one step of a ready thread like [`WorkerLoop::resume_one`]. The step begins at `began`,
-    /// the end of the step before. Returns when it ended; `None` if the thread needs a stack and
-    /// there is none.
+    /// Prepares the worker for a batch of traced steps.
+    #[cold]
+    pub(super) fn begin_traced(&self) -> Steps {
+        self.cx.trace();
+        Steps::begin()
+    }
+
+    /// Runs one step of a ready thread like [`WorkerLoop::resume_one`].
     #[inline(never)]
-    pub(super) fn resume_traced(&self, green: &'static ThreadInner, began: Stamp) -> Option<Stamp> {
+    fn resume_traced(&self, green: &'static ThreadInner, steps: &mut Steps) -> bool {
         let id = green.id().get();
         let is_first = !green.has_started();
         if is_first && !self.set_up_local(green) {
-            return None;
+            return false;
         }
         let named = green.name().is_some().then(|| green.to_ref());
-        timeline::begin_step(id, began);
+        steps.begin_step(id);
         // The thread is freed when it has ended.
         let has_ended = self.run(green);
         let pause = (!has_ended).then(|| pause(green));
-        let ended = timeline::end_step(id, began, is_first, pause);
+        steps.end_step(id, is_first, pause);
         if let Some(named) = named.filter(|_| is_first || has_ended) {
-            note_name(&named);
+            record_name(&named);
         }
-        Some(ended)
+        true
     }
 
-    /// Starts a thread like [`WorkerLoop::start`]. Returns when its first step ended, or `began` if
-    /// it could not be started.
+    /// Starts a thread like [`WorkerLoop::start`].
     #[inline(never)]
-    pub(super) fn start_traced(&self, new: Unstarted, began: Stamp) -> Stamp {
+    fn start_traced(&self, new: Unstarted, steps: &mut Steps) {
         let green = new.0.clone();
         let id = green.id().get();
-        timeline::begin_step(id, began);
+        steps.begin_step(id);
         self.start(new);
         let pause = match green.state() {
-            State::New => {
-                timeline::cancel_step();
-                return began;
-            }
+            // There was no stack.
+            State::New => return steps.cancel_step(),
             State::Done => None,
             State::Ready | State::Running | State::Parked => Some(pause(&green)),
         };
-        let ended = timeline::end_step(id, began, true, pause);
-        note_name(&green);
-        ended
-    }
-
-    /// Runs one step like [`WorkerLoop::resume_one`], for a worker that is stepped by hand.
-    pub(super) fn resume_one_traced(&self, green: &'static ThreadInner) -> bool {
-        self.resume_traced(green, timeline::begin_batch()).is_some()
+        steps.end_step(id, true, pause);
+        record_name(&green);
     }
 
     /// Calls `f`, and records how long it took.
@@ -78,9 +118,9 @@ fn pause(green: &ThreadInner) -> Pause {
     }
 }
 
-/// Records the name of a thread: at its first step and at its last, so that it is there as long as
-/// any record of the thread is, or the thread lives and can be asked.
-fn note_name(green: &ThreadInner) {
+/// Records the name of a thread. Called at its first step and at its last, so that the name is
+/// there as long as any record of the thread is, unless the thread lives and can be asked.
+fn record_name(green: &ThreadInner) {
     if let Some(name) = green.name() {
         timeline::name(green.id().get(), name);
     }
