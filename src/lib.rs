@@ -119,11 +119,15 @@ pub mod sync;
 mod sys;
 #[cfg(all(test, not(loom)))]
 mod test_child;
+#[cfg(not(loom))]
+mod timeline;
 
 #[cfg(not(loom))]
 pub mod thread;
 #[cfg(not(loom))]
 pub mod time;
+#[cfg(not(loom))]
+pub mod trace;
 #[cfg(not(loom))]
 mod worker;
 

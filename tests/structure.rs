@@ -22,12 +22,13 @@ use width::{WIDEST, too_wide};
 
 /// The modules of `src`, and the layer of each; a module imports from its own layer and from lower
 /// ones.
-const LAYERS: [(&str, u32); 30] = [
+const LAYERS: [(&str, u32); 32] = [
     ("shim", 0),
     // Runs a test again in a child process; depends on nothing.
     ("test_child", 0),
     ("stack", 1),
     ("sys", 1),
+    ("timeline", 1),
     ("green", 2),
     ("runtime", 3),
     ("poll_thread", 4),
@@ -56,6 +57,7 @@ const LAYERS: [(&str, u32); 30] = [
     ("dump", 6),
     ("future", 6),
     ("testing", 6),
+    ("trace", 6),
     ("worker", 6),
 ];
 

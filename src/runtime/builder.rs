@@ -305,6 +305,7 @@ impl Builder {
     ///   `ulimit -n`);
     /// - `RUSTLET_WORKERS` or `RUSTLET_STACK_SIZE` is set to something that is not a positive
     ///   number, or `RUSTLET_WATCHDOG` or `RUSTLET_DUMP` is malformed (`InvalidInput`);
+    /// - the file that `RUSTLET_TRACE` names cannot be created;
     /// - the name contains a NUL byte (`InvalidInput`).
     pub fn build(self) -> io::Result<Runtime> {
         let config = self.config()?;
@@ -319,6 +320,7 @@ impl Builder {
             Some(signal) => Some(signal),
             None => signal_from_environment("RUSTLET_DUMP")?,
         };
+        super::trace::start_from_environment(workers)?;
         let runtime = Runtime::start(workers, config)?;
         if let Some(signal) = dump_on {
             super::inspect::dump::on_signal::start(signal)?;
@@ -364,7 +366,9 @@ impl Builder {
 
     /// Creates a worker that the calling OS thread steps by hand.
     pub(crate) fn open_stepped(&self) -> io::Result<Rc<Stepped>> {
-        Stepped::open(self.config()?, self.watchdog)
+        let config = self.config()?;
+        super::trace::start_from_environment(1)?;
+        Stepped::open(config, self.watchdog)
     }
 }
 

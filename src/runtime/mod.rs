@@ -41,6 +41,8 @@ pub(crate) mod scheduler;
 pub(crate) mod spawn;
 #[cfg(not(loom))]
 pub(crate) mod stepped;
+#[cfg(not(loom))]
+pub(crate) mod trace;
 
 #[cfg(not(loom))]
 pub use self::{

@@ -1,7 +1,7 @@
 //! The operating system: the only module that uses `libc`.
 
-pub(crate) mod cache;
 pub(crate) mod clock;
+pub(crate) mod cpu;
 pub(crate) mod exit;
 pub(crate) mod file;
 pub(crate) mod limits;

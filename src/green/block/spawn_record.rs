@@ -20,6 +20,7 @@ use super::{NO_TIMER, OwningScope, Rare, State, ThreadInner};
 use crate::green::context::worker_context::WorkerContext;
 use crate::green::fiber::own_stack::OwnStack;
 use crate::sys::clock::NEVER;
+use crate::timeline;
 
 /// The spawner's options for a thread, used when they are not the defaults.
 #[derive(Debug)]
@@ -29,6 +30,12 @@ pub(crate) struct SpawnInfo {
     pub(crate) group: usize,
     pub(crate) scope: Option<Arc<dyn OwningScope>>,
     pub(crate) own_stack: Option<OwnStack>,
+}
+
+#[cold]
+#[inline(never)]
+fn record_spawn(id: u64, cx: Option<&WorkerContext>, at: &'static Location<'static>) {
+    timeline::spawn(id, cx.map_or(0, WorkerContext::current_id), at);
 }
 
 impl ThreadInner {
@@ -67,6 +74,9 @@ impl ThreadInner {
             .spawned_at
             .store(ptr::from_ref(at).cast_mut(), Ordering::Relaxed);
         green.note(Reason::None, at, cx.map_or(0, |cx| cx.now.get()));
+        if timeline::is_on() {
+            record_spawn(id.get(), cx, at);
+        }
         Ok(block)
     }
 

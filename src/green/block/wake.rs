@@ -12,6 +12,7 @@ use super::slab;
 use crate::green::context::remote::Remote;
 use crate::green::context::worker_context;
 use crate::green::context::worker_context::WorkerContext;
+use crate::timeline::{self, flag};
 
 impl ThreadInner {
     /// Cancels the thread: its present or next wait unwinds; if it has not started, it never runs.
@@ -31,14 +32,21 @@ impl ThreadInner {
             return;
         };
         match WorkerContext::of_thread() {
-            Some(here) if ptr::eq(here.remote, remote) => here.wake(self),
-            _ => self.post(remote),
+            Some(here) if here.wakes_directly(remote) => here.wake(self),
+            here => self.post(remote, here),
         }
     }
 
     #[cold]
-    fn post(&self, remote: &'static Remote) {
+    fn post(&self, remote: &'static Remote, here: Option<&WorkerContext>) {
+        if let Some(here) = here.filter(|here| ptr::eq(here.remote, remote)) {
+            return here.wake_traced(self);
+        }
         if self.wake_node.claim() {
+            if timeline::is_on() {
+                let waker = here.map_or(0, WorkerContext::current_id);
+                self.record_wake(waker, flag::REMOTE);
+            }
             let message = self.to_ref().into_raw();
             // SAFETY: within the block.
             let wake_node = unsafe { message.byte_add(offset_of!(ThreadInner, wake_node)) };
@@ -48,13 +56,21 @@ impl ThreadInner {
         }
     }
 
+    /// Records that the green thread `waker`, or other code if that is 0, ends a wait of this
+    /// thread.
+    #[cold]
+    pub(crate) fn record_wake(&self, waker: u64, flags: u8) {
+        let wait = (self.reason() as u8, self.subject());
+        timeline::wake(self.id().get(), wait, waker, flags);
+    }
+
     /// Gives the token that `park` takes, for `Thread::unpark`.
     #[inline]
     pub(crate) fn give_token(&self) {
         self.token.store(true, Ordering::Release);
         match WorkerContext::of_thread() {
             // The thread's own worker calls: there is no concurrent access.
-            Some(here) if ptr::eq(here.remote, self.remote()) => here.wake(self),
+            Some(here) if here.wakes_directly(self.remote()) => here.wake(self),
             _ => {
                 // Pairs with the fence of `attach`.
                 fence(Ordering::SeqCst);

@@ -11,7 +11,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::ptr;
 
 use crate::green::ThreadInner;
-use crate::sys::cache::prefetch;
+use crate::sys::cpu::prefetch;
 
 /// How many threads are prefetched at once: the processor walks the page tables for several
 /// addresses at a time, and a request whose page is not in the TLB holds up the requests behind it.

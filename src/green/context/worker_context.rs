@@ -25,6 +25,7 @@ use crate::green::fiber::panic_count::SetAside;
 use crate::green::ids::{Ids, os_thread};
 use crate::green::{State, ThreadInner, ThreadRef};
 use crate::sys::clock::Tick;
+use crate::timeline::{self, flag};
 
 thread_local! {
     static CURRENT_CONTEXT: Cell<*const WorkerContext> = const { Cell::new(ptr::null()) };
@@ -53,6 +54,9 @@ pub(crate) struct WorkerContext {
     /// How often the budget was used up by operations that may wait (of channels, sockets).
     pub(crate) exchanges: Cell<u32>,
     pub(crate) remote: &'static Remote,
+    /// `remote`, or another address while a trace is recorded: see
+    /// [`WorkerContext::wakes_directly`].
+    direct: Cell<*const Remote>,
     /// The time when the worker last read the clock.
     pub(crate) now: Cell<Tick>,
     pub(crate) spare: crate::green::block::slab::Cache,
@@ -77,6 +81,7 @@ impl WorkerContext {
             budget: Cell::new(coop::COOP_BUDGET),
             exchanges: Cell::new(0),
             remote,
+            direct: Cell::new(remote),
             now: Cell::new(0),
             spare: crate::green::block::slab::Cache::new(),
             ids: Ids::new(),
@@ -151,6 +156,12 @@ impl WorkerContext {
         unsafe { &*self.current.get() }
     }
 
+    /// Returns the number of the running green thread; 0 if none runs.
+    pub(crate) fn current_id(&self) -> u64 {
+        // SAFETY: H3.
+        unsafe { self.current.get().as_ref() }.map_or(0, |green| green.id().get())
+    }
+
     /// Returns the running green thread as an address to compare with; null if none runs.
     pub(crate) fn current_ptr(&self) -> *const ThreadInner {
         self.current.get()
@@ -213,6 +224,31 @@ impl WorkerContext {
     pub(crate) fn trim(&self) -> bool {
         self.queue.shrink();
         self.spare.trim()
+    }
+
+    /// Returns whether the threads of `remote` may be woken directly: it is this worker's, and no
+    /// trace is recorded.
+    #[inline(always)]
+    pub(crate) fn wakes_directly(&self, remote: *const Remote) -> bool {
+        ptr::eq(self.direct.get(), remote)
+    }
+
+    /// Makes the wake-ups of this worker's threads go through [`WorkerContext::wake_traced`].
+    pub(crate) fn trace(&self) {
+        // Not null, which is the `remote` of a thread that has not started.
+        self.direct.set(ptr::dangling());
+    }
+
+    /// Wakes a thread of this worker, and records what woke it if a trace is recorded.
+    #[cold]
+    pub(crate) fn wake_traced(&self, green: &ThreadInner) {
+        if !timeline::is_on() {
+            self.direct.set(self.remote);
+        } else if green.state() == State::Parked {
+            let timer = if green.elapsed.get() { flag::TIMER } else { 0 };
+            green.record_wake(self.current_id(), timer);
+        }
+        self.wake(green);
     }
 
     /// Wakes a thread of this worker.

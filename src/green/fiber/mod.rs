@@ -37,7 +37,7 @@ use corosensei::stack::{Stack as CoroStack, StackPointer};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
 use crate::stack::Stack;
-use crate::sys::cache::prefetch;
+use crate::sys::cpu::prefetch;
 
 struct Slot(Stack);
 

@@ -26,6 +26,8 @@ pub(super) trait Call: Send + Sync {
     fn is_abandoned(&self) -> bool;
     /// Makes the call, which was claimed.
     fn run(&self);
+    /// Returns the number of the thread that waits for the call.
+    fn caller(&self) -> u64;
 }
 
 enum Stage<F, T> {
@@ -117,6 +119,13 @@ where
 
     fn is_abandoned(&self) -> bool {
         matches!(*lock(&self.stage), Stage::Abandoned)
+    }
+
+    fn caller(&self) -> u64 {
+        match &self.caller {
+            Unparker::Green(green) => green.id().get(),
+            Unparker::Os(thread) => thread.id.get(),
+        }
     }
 
     fn run(&self) {

@@ -22,9 +22,11 @@ mod looks;
 mod park;
 mod placing;
 mod sharing;
+mod traced;
 
 pub(crate) use self::placing::place_next;
 use self::sharing::Sharing;
+use self::traced::{StepRecorder, Untraced};
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -51,6 +53,7 @@ use crate::stack::StackPool;
 use crate::sys::clock::{self, NEVER, Tick};
 use crate::sys::poll::timer_fd::TimerFd;
 use crate::sys::poll::timer_slack::TimerSlack;
+use crate::timeline::{self, Kind};
 
 /// After this many steps in a row the worker does maintenance: messages, timers, the reactor.
 const STEPS_PER_BATCH: u32 = 64;
@@ -232,20 +235,29 @@ impl WorkerLoop {
     /// Runs ready threads and starts new ones. Returns true if there may be more to do.
     #[inline]
     fn run_batch(&self) -> bool {
+        match timeline::is_on() {
+            true => self.run_batch_with(self.begin_traced()),
+            false => self.run_batch_with(Untraced),
+        }
+    }
+
+    /// Runs a batch whose steps are recorded by `steps`.
+    #[inline]
+    fn run_batch_with(&self, mut steps: impl StepRecorder) -> bool {
         for _ in 0..STEPS_PER_BATCH {
             if self.is_halted() {
                 return false;
             }
             let ready = self.cx.pop_ready();
             if let Some(green) = ready {
-                self.resume_one(green);
+                steps.resume(self, green);
                 // New threads take turns with the ready threads, which may have spawned them.
                 if !self.has_fresh.get() {
                     continue;
                 }
             }
             match self.pop_startable() {
-                Some(new) => self.start(new),
+                Some(new) => steps.start(self, new),
                 None if ready.is_some() => self.has_fresh.set(false),
                 None => return false,
             }
@@ -253,14 +265,14 @@ impl WorkerLoop {
         if self.peer().unstarted.extra() > 0
             && let Some(new) = self.pop_beside()
         {
-            self.start_slowly(new);
+            steps.start_slowly(self, new);
         }
         for _ in 0..STARTS_PER_BATCH {
             if self.is_halted() {
                 return false;
             }
             match self.pop_startable() {
-                Some(new) => self.start_slowly(new),
+                Some(new) => steps.start_slowly(self, new),
                 None => break,
             }
         }
@@ -515,11 +527,11 @@ impl WorkerLoop {
         let since = now.saturating_sub(self.trimmed.get());
         if self.is_trimming.get() && now.saturating_sub(self.stepped.get()) >= STEP_EVERY {
             self.stepped.set(now);
-            self.is_trimming.set(self.stacks.borrow_mut().trim_step());
+            self.trim_step();
         }
         if since >= TRIM_EVERY {
             self.trimmed.set(now);
-            let stacks = self.stacks.borrow_mut().trim();
+            let stacks = Self::traced(Kind::Trim, || self.stacks.borrow_mut().trim());
             self.is_trimming.set(stacks);
             let cached = self.cx.trim();
             // SAFETY: W4.
@@ -555,7 +567,10 @@ impl WorkerLoop {
         let mut timers = self.timers.borrow_mut();
         while let Some(green) = timers.expire(now) {
             green.elapsed.set(true);
-            self.cx.wake(green);
+            match timeline::is_on() {
+                true => self.cx.wake_traced(green),
+                false => self.cx.wake(green),
+            }
         }
     }
 }

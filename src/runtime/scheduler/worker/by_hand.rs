@@ -7,9 +7,11 @@ use std::sync::Arc;
 use super::super::shared::Shared;
 use super::super::unstarted_queue::Unstarted;
 use super::WorkerLoop;
+use super::traced::StepRecorder;
 use crate::green::WorkerContext;
 use crate::runtime::io::reactor::Reactor;
 use crate::sys::clock::Tick;
+use crate::timeline;
 
 impl WorkerLoop {
     /// Creates a worker that its user steps.
@@ -61,7 +63,11 @@ impl WorkerLoop {
             let Some(green) = self.cx.pop_ready() else {
                 break;
             };
-            if self.resume_one(green) {
+            let resumed = match timeline::is_on() {
+                true => self.begin_traced().resume(self, green),
+                false => self.resume_one(green),
+            };
+            if resumed {
                 return true;
             }
         }

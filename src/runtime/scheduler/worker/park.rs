@@ -9,6 +9,7 @@ use super::super::adaptive_spin::SPIN_BEFORE_PARK;
 use super::super::shared::Phase;
 use super::{POLL_EVERY, TRIM_EVERY, WorkerLoop};
 use crate::sys::clock::{self, NEVER, Tick};
+use crate::timeline::{self, Kind};
 
 impl WorkerLoop {
     /// Watches for messages for a moment, if that is likely to avoid a sleep. Returns true if there
@@ -85,7 +86,7 @@ impl WorkerLoop {
             self.shared.notify_quiet();
             if self.is_trimming.get() {
                 // A step takes about a millisecond; then the worker checks for work again.
-                self.is_trimming.set(self.stacks.borrow_mut().trim_step());
+                self.trim_step();
             }
             let retry = match self.next_try() {
                 NEVER => NEVER,
@@ -137,6 +138,7 @@ impl WorkerLoop {
 
     /// Polls the reactor for at most `timeout`; returns whether there were events.
     pub(super) fn poll(&self, timeout: Tick) -> bool {
+        let began = timeline::now();
         let mut reactor = self.reactor.borrow_mut();
         let events = match timeout {
             0 | NEVER => reactor.poll(timeout),
@@ -149,6 +151,10 @@ impl WorkerLoop {
         });
         reactor.free_retired();
         drop(reactor);
+        match timeout {
+            0 => timeline::span(Kind::Poll, began.filter(|_| events), 0),
+            _ => timeline::span(Kind::Sleep, began, 0),
+        }
         self.polled.set(self.cx.now.get());
         self.cx.drain_remote();
         events

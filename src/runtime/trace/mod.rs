@@ -1,0 +1,190 @@
+//! Traces: starts and ends a recording, and writes its file. The public interface is in
+//! `src/trace.rs`; what is recorded, and how, in `src/timeline/`.
+
+mod chrome;
+mod links;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufWriter, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, Once};
+
+use super::inspect::report::eprintln_lossy;
+use super::scheduler::shared::runtimes;
+use crate::green::block::slab;
+use crate::shim::lock;
+use crate::sys::exit::at_exit;
+use crate::timeline::{self, Session};
+
+/// Records for each worker, unless the program asks for another number.
+pub(crate) const DEFAULT_RECORDS: usize = 1 << 18;
+
+/// A recording and its file.
+pub(crate) struct Recording {
+    session: Arc<Session>,
+    path: PathBuf,
+    file: Mutex<File>,
+}
+
+/// How much a trace file has of what was recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Summary {
+    /// Number of records in the file.
+    pub written: u64,
+    /// Number of records that are not in the file: newer ones took their place, or more OS threads
+    /// than a trace keeps apart had something to record.
+    pub lost: u64,
+}
+
+/// The recording that is written when the process exits.
+static AT_EXIT: Mutex<Option<Arc<Recording>>> = Mutex::new(None);
+
+impl Recording {
+    /// Creates the file and starts to record, with rings prepared for the existing workers and
+    /// `new_workers` more.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be created, or a recording is under way (`ResourceBusy`).
+    pub(crate) fn start(
+        path: &Path,
+        records: usize,
+        new_workers: usize,
+    ) -> io::Result<Arc<Recording>> {
+        static REGISTERED: Once = Once::new();
+        let busy = || {
+            io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                "a trace is being recorded already",
+            )
+        };
+        if timeline::is_on() {
+            return Err(busy());
+        }
+        let mut file = File::create(path)?;
+        // A process that is killed leaves a file that can be opened.
+        file.write_all(b"{\"traceEvents\":[]}\n")?;
+        let runtimes = runtimes();
+        let workers: usize = runtimes.iter().map(|runtime| runtime.peers.len()).sum();
+        let session = Session::start(records, workers + new_workers).ok_or_else(busy)?;
+        // A worker that sleeps would not record what wakes its first thread.
+        for peer in runtimes.iter().flat_map(|runtime| &runtime.peers) {
+            peer.remote.notifier.wake();
+        }
+        let recording = Arc::new(Recording {
+            session,
+            path: path.to_owned(),
+            file: Mutex::new(file),
+        });
+        *lock(&AT_EXIT) = Some(Arc::clone(&recording));
+        REGISTERED.call_once(|| at_exit(write_at_exit));
+        Ok(recording)
+    }
+
+    /// Stops recording, and writes the file.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub(crate) fn finish(&self) -> io::Result<Summary> {
+        // Those that end before the records are read have no name there afterwards.
+        let names = names();
+        self.session.stop();
+        let mut at_exit = lock(&AT_EXIT);
+        if at_exit
+            .as_ref()
+            .is_some_and(|kept| std::ptr::eq(Arc::as_ptr(kept), self))
+        {
+            *at_exit = None;
+        }
+        drop(at_exit);
+        self.write(names)
+    }
+
+    /// Writes what was recorded so far; the recording continues.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub(crate) fn flush(&self) -> io::Result<Summary> {
+        self.write(names())
+    }
+
+    fn write(&self, mut names: HashMap<u64, String>) -> io::Result<Summary> {
+        let mut file = lock(&self.file);
+        let story = self.session.read();
+        names.extend(self::names());
+        let lost = story.lost;
+        file.rewind()?;
+        file.set_len(0)?;
+        let mut out = BufWriter::with_capacity(1 << 16, &mut *file);
+        let written = chrome::write(&mut out, story, names)?;
+        out.flush()?;
+        Ok(Summary {
+            written: written as u64,
+            lost,
+        })
+    }
+
+    /// Reports that the file could not be written.
+    pub(crate) fn report(&self, error: &io::Error) {
+        let path = self.path.display();
+        eprintln_lossy(&format!(
+            "rustlet: the trace {path} was not written: {error}"
+        ));
+    }
+}
+
+/// Returns the names of the green threads that are alive.
+fn names() -> HashMap<u64, String> {
+    let named =
+        |green: &crate::green::ThreadRef| Some((green.id().get(), green.name()?.to_owned()));
+    slab::all().iter().filter_map(named).collect()
+}
+
+/// Writes the recording that nobody has finished.
+fn write_at_exit() {
+    // Another thread that holds it is writing, or about to.
+    let Ok(recording) = AT_EXIT.try_lock().map(|kept| kept.clone()) else {
+        return;
+    };
+    if let Some(recording) = recording
+        && let Err(error) = recording.flush()
+    {
+        recording.report(&error);
+    }
+}
+
+/// Starts the recording that the environment variable `RUSTLET_TRACE` asks for, once in the
+/// process, for a runtime of `workers`.
+///
+/// # Errors
+///
+/// The file cannot be created.
+pub(crate) fn start_from_environment(workers: usize) -> io::Result<()> {
+    const NAME: &str = "RUSTLET_TRACE";
+    static STARTED: Mutex<bool> = Mutex::new(false);
+    let Some(value) = std::env::var_os(NAME).filter(|value| !value.is_empty()) else {
+        return Ok(());
+    };
+    let mut started = lock(&STARTED);
+    if *started || timeline::is_on() {
+        return Ok(());
+    }
+    let pid = std::process::id().to_string();
+    let path = match value.to_str() {
+        Some(text) => PathBuf::from(text.replace("%p", &pid)),
+        None => PathBuf::from(&value),
+    };
+    Recording::start(&path, DEFAULT_RECORDS, workers).map_err(|error| {
+        let path = path.display();
+        io::Error::new(
+            error.kind(),
+            format!("the trace {path} that the environment variable {NAME} asks for cannot be created: {error}"),
+        )
+    })?;
+    *started = true;
+    Ok(())
+}

@@ -1,0 +1,185 @@
+//! Records what workers and green threads do, for `rustlet::trace`.
+//!
+//! While no trace is recorded, each of these functions costs the caller one load of a static and
+//! one branch ([`is_on`]), and workers ask only once a batch. While one is, a record is a few
+//! stores to a ring of the calling OS thread: no lock, no allocation, no system call. Only the
+//! first record of an OS thread takes its ring from the session (`session.rs`).
+
+mod ring;
+mod session;
+mod stamp;
+
+use std::panic::Location;
+use std::sync::Arc;
+
+pub(crate) use self::ring::{Kind, Record, flag};
+pub(crate) use self::session::{Session, Story, is_on};
+
+use self::ring::{Place, Ring};
+use self::session::{with_ring, worker_ring};
+use self::stamp::Stamp;
+
+/// Returns the time, if a trace is recorded.
+#[inline]
+pub(crate) fn now() -> Option<Stamp> {
+    with_ring(|ring, _| ring.source.now())
+}
+
+/// How a step ended: in a wait for `reason` at `at`, for the object `subject`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pause {
+    pub(crate) reason: u8,
+    pub(crate) subject: usize,
+    pub(crate) at: Option<&'static Location<'static>>,
+}
+
+/// Records the steps of one batch of the calling worker, one after the other: a step begins where
+/// the one before has ended, so that one reading of the clock serves both.
+pub(crate) struct Steps {
+    /// The worker's; `None` if the recording has just ended.
+    ring: Option<(Arc<Ring>, u32)>,
+    /// When the last step ended, or the batch began.
+    now: Stamp,
+}
+
+impl Steps {
+    /// Begins a batch.
+    #[cold]
+    pub(crate) fn begin() -> Steps {
+        let ring = worker_ring();
+        Steps {
+            now: ring.as_ref().map_or(0, |(ring, _)| ring.source.now()),
+            ring,
+        }
+    }
+
+    /// Notes that the green thread `thread` runs from now on.
+    #[inline]
+    pub(crate) fn begin_step(&self, thread: u64) {
+        if let Some((ring, track)) = &self.ring {
+            ring.set_open(thread, *track, self.now);
+        }
+    }
+
+    /// Notes that the thread of `begin_step` does not run after all.
+    #[cold]
+    pub(crate) fn cancel_step(&self) {
+        if let Some((ring, track)) = &self.ring {
+            ring.set_open(0, *track, 0);
+        }
+    }
+
+    /// Records the step of `thread`, which has just ended; `pause` is `None` if the thread has.
+    #[inline]
+    pub(crate) fn end_step(&mut self, thread: u64, is_first: bool, pause: Option<Pause>) {
+        let Some((ring, track)) = &self.ring else {
+            return;
+        };
+        let end = ring.source.now();
+        let first = if is_first { flag::FIRST } else { 0 };
+        let last = if pause.is_none() { flag::LAST } else { 0 };
+        ring.set_open(0, *track, 0);
+        ring.push(&Record {
+            track: *track,
+            thread,
+            begin: self.now,
+            end,
+            flags: first | last,
+            reason: pause.map_or(0, |pause| pause.reason),
+            other: pause.map_or(0, |pause| pause.subject as u64),
+            at: Place::new(pause.and_then(|pause| pause.at)),
+            ..Record::new(Kind::Step)
+        });
+        self.now = end;
+    }
+}
+
+/// Records a wake-up of `thread`, which waits for `reason` at the object `subject`, by the running
+/// green thread `waker`, or by other code if that is 0. `flags`: `TIMER`, `REMOTE`.
+#[inline]
+pub(crate) fn wake(thread: u64, (reason, subject): (u8, usize), waker: u64, flags: u8) {
+    with_ring(|ring, track| {
+        ring.push(&Record {
+            track,
+            thread,
+            reason,
+            flags,
+            begin: ring.source.now(),
+            end: subject as u64,
+            other: waker,
+            ..Record::new(Kind::Wake)
+        });
+    });
+}
+
+/// Records that `spawner`, or other code if that is 0, has spawned `thread` at `at`.
+#[inline]
+pub(crate) fn spawn(thread: u64, spawner: u64, at: &'static Location<'static>) {
+    with_ring(|ring, track| {
+        ring.push(&Record {
+            track,
+            thread,
+            begin: ring.source.now(),
+            other: spawner,
+            at: Place::new(Some(at)),
+            ..Record::new(Kind::Spawn)
+        });
+    });
+}
+
+/// Records that the OS thread was busy with `kind`, for `thread` if that is not 0, from `began`
+/// until now. Does nothing if `began` is `None`, which [`now`] returned.
+#[inline]
+pub(crate) fn span(kind: Kind, began: Option<Stamp>, thread: u64) {
+    let Some(began) = began else { return };
+    with_ring(|ring, track| {
+        ring.push(&Record {
+            track,
+            thread,
+            begin: began,
+            end: ring.source.now(),
+            ..Record::new(kind)
+        });
+    });
+}
+
+/// Bytes of a name that one record holds, and the records that a name may take.
+const NAME_PART: usize = 24;
+const MAX_PARTS: usize = 4;
+
+/// Records the name of a thread. A longer one is cut.
+#[cold]
+pub(crate) fn name(thread: u64, name: &str) {
+    let parts = name.as_bytes().chunks(NAME_PART).take(MAX_PARTS);
+    for (number, part) in parts.enumerate() {
+        let mut bytes = [0; NAME_PART];
+        bytes[..part.len()].copy_from_slice(part);
+        let word = |index: usize| {
+            let mut word = [0; 8];
+            word.copy_from_slice(&bytes[8 * index..8 * (index + 1)]);
+            u64::from_le_bytes(word)
+        };
+        with_ring(|ring, track| {
+            ring.push(&Record {
+                track,
+                thread,
+                flags: number as u8,
+                reason: part.len() as u8,
+                begin: word(0),
+                end: word(1),
+                other: word(2),
+                ..Record::new(Kind::Name)
+            });
+        });
+    }
+}
+
+/// Returns the bytes of a part of a name, and how many of them count.
+pub(crate) fn name_part(record: &Record) -> ([u8; NAME_PART], usize) {
+    let mut bytes = [0; NAME_PART];
+    let words = [record.begin, record.end, record.other];
+    for (place, word) in bytes.chunks_mut(8).zip(words) {
+        place.copy_from_slice(&word.to_le_bytes());
+    }
+    (bytes, usize::from(record.reason).min(NAME_PART))
+}

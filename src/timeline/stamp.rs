@@ -1,0 +1,112 @@
+//! The times of records: the processor's counter where that is as good as the clock, because
+//! reading the clock costs more than the rest of a record.
+
+use crate::sys::clock::{self, Tick};
+use crate::sys::cpu;
+
+/// A time of a record: a number of cycles, or a [`Tick`].
+pub(crate) type Stamp = u64;
+
+/// Where the stamps of a session come from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StampSource {
+    uses_cycles: bool,
+}
+
+impl StampSource {
+    pub(super) fn new() -> StampSource {
+        StampSource {
+            uses_cycles: cpu::has_steady_cycles(),
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn now(self) -> Stamp {
+        if self.uses_cycles {
+            cpu::cycles()
+        } else {
+            clock::now()
+        }
+    }
+
+    /// Reads both clocks at nearly the same moment.
+    pub(super) fn pair(self) -> Pair {
+        let read = |()| {
+            let before = self.now();
+            let tick = clock::now();
+            let span = self.now().saturating_sub(before);
+            (span, before + span / 2, tick)
+        };
+        // The shortest of a few readings: the OS may interrupt one of them.
+        let readings = [(); 5].map(read);
+        let (_, stamp, tick) = readings.into_iter().min().unwrap_or_default();
+        Pair { stamp, tick }
+    }
+}
+
+/// One moment on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pair {
+    pub(super) stamp: Stamp,
+    pub(super) tick: Tick,
+}
+
+/// Converts stamps to nanoseconds, by two moments that are known on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scale {
+    pub(super) first: Pair,
+    pub(super) last: Pair,
+}
+
+impl Scale {
+    /// Returns the time of `stamp`. It never decreases where `stamp` increases.
+    pub(crate) fn tick(&self, stamp: Stamp) -> Tick {
+        let from = stamp.saturating_sub(self.first.stamp);
+        let stamps = self.last.stamp.saturating_sub(self.first.stamp).max(1);
+        let ticks = self.last.tick.saturating_sub(self.first.tick);
+        let span = u128::from(from) * u128::from(ticks) / u128::from(stamps);
+        self.first
+            .tick
+            .saturating_add(u64::try_from(span).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stamps_are_converted_in_proportion_and_order() {
+        let scale = Scale {
+            first: Pair {
+                stamp: 1_000,
+                tick: 50,
+            },
+            last: Pair {
+                stamp: 4_000,
+                tick: 1_050,
+            },
+        };
+        assert_eq!(scale.tick(1_000), 50);
+        assert_eq!(scale.tick(4_000), 1_050);
+        assert_eq!(scale.tick(2_500), 550);
+        assert_eq!(scale.tick(7_000), 2_050);
+        assert_eq!(scale.tick(10), 50);
+        let ticks: Vec<_> = (0..9_000).map(|stamp| scale.tick(stamp)).collect();
+        assert!(ticks.is_sorted());
+    }
+
+    #[test]
+    fn both_clocks_agree() {
+        let source = StampSource::new();
+        let first = source.pair();
+        let until = clock::now() + 2_000_000;
+        while clock::now() < until {}
+        let last = source.pair();
+        let scale = Scale { first, last };
+        let (before, stamp, after) = (clock::now(), source.now(), clock::now());
+        // The rate is known to some ten nanoseconds in two million.
+        let error = 20_000;
+        assert!((before - error..=after + error).contains(&scale.tick(stamp)));
+    }
+}

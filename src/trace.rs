@@ -1,0 +1,199 @@
+//! Traces: a timeline of what each worker and each green thread did, for
+//! [Perfetto](https://ui.perfetto.dev) and `chrome://tracing`.
+//!
+//! A trace shows, on one track for each worker, which green thread ran from when to when, where and
+//! why it waited then, and with an arrow which thread, timer or descriptor woke it. It also shows
+//! spawns, the sleeps of the workers, the calls on the blocking pool, and the trims of unused
+//! stacks. [Reading a timeline](crate::guide::timeline) walks through one.
+//!
+//! Without a line of code: start the program with the environment variable
+//! `RUSTLET_TRACE=trace.json`. The recording begins with the first runtime, and the file is written
+//! when the process exits: when `main` returns or panics, or at [`std::process::exit`]. (Not when
+//! it aborts or is killed.) `%p` in the name stands for the number of the process, so that child
+//! processes, which inherit the variable, write files of their own.
+//!
+//! With code: [`start`] returns a [`Trace`], which writes its file when it is finished or dropped.
+//!
+//! # Memory and cost
+//!
+//! Each worker keeps its newest 262,144 records in a buffer of its own, of 12 MiB. All other OS
+//! threads together keep as many. Older records are overwritten, and the file says how many were
+//! lost. [`Options::records`] sets another number.
+//!
+//! While no trace is recorded, a switch between green threads costs nothing more, and a wake-up or
+//! a spawn one branch. While one is, recording takes no lock and no system call.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::green::WorkerContext;
+use crate::runtime::blocking;
+use crate::runtime::trace::{DEFAULT_RECORDS, Recording};
+use crate::thread::shield;
+
+pub use crate::runtime::trace::Summary;
+
+/// Starts to record a trace, which is written to the file `path`.
+///
+/// The file is created at once, as an empty trace; [`Trace::finish`] writes it. It records all
+/// runtimes of the process, whichever is the caller's.
+///
+/// # Errors
+///
+/// Returns an error if the file cannot be created, or a trace is being recorded already
+/// ([`ResourceBusy`](io::ErrorKind::ResourceBusy)), for example because of `RUSTLET_TRACE`.
+///
+/// # Examples
+///
+/// ```
+/// # let path = std::env::temp_dir().join(format!("rustlet-doc-{}.json", std::process::id()));
+/// let trace = rustlet::trace::start(&path)?;
+/// rustlet::run(|| {
+///     rustlet::spawn(|| "hello").join().unwrap();
+/// });
+/// let summary = trace.finish()?;
+/// assert!(summary.written > 0 && summary.lost == 0);
+/// assert!(std::fs::read_to_string(&path)?.contains("main"));
+/// # std::fs::remove_file(path)?;
+/// # std::io::Result::Ok(())
+/// ```
+pub fn start(path: impl AsRef<Path>) -> io::Result<Trace> {
+    Options::new().start(path)
+}
+
+/// Settings of a trace.
+///
+/// # Examples
+///
+/// ```
+/// # let path = std::env::temp_dir().join(format!("rustlet-doc-o-{}.json", std::process::id()));
+/// // The last few moments only.
+/// let trace = rustlet::trace::Options::new().records(1 << 12).start(&path)?;
+/// rustlet::run(|| {
+///     for _ in 0..10_000 {
+///         rustlet::yield_now();
+///     }
+/// });
+/// assert!(trace.finish()?.lost > 5_000);
+/// # std::fs::remove_file(path)?;
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Options {
+    records: usize,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options::new()
+    }
+}
+
+impl Options {
+    /// Creates the default settings.
+    #[must_use]
+    pub fn new() -> Options {
+        Options {
+            records: DEFAULT_RECORDS,
+        }
+    }
+
+    /// Sets how many records each worker keeps, rounded up to a power of two, and to 1,024 at
+    /// least. A record takes 48 bytes. The default is 262,144.
+    #[must_use]
+    pub fn records(mut self, count: usize) -> Options {
+        self.records = count;
+        self
+    }
+
+    /// Starts to record, like the function [`start`](start()).
+    ///
+    /// # Errors
+    ///
+    /// The same as those of the function.
+    pub fn start(&self, path: impl AsRef<Path>) -> io::Result<Trace> {
+        let recording = Recording::start(path.as_ref(), self.records, 0)?;
+        Ok(Trace {
+            recording: Some(recording),
+        })
+    }
+}
+
+/// A trace that is being recorded, returned by [`start`].
+///
+/// Dropping it finishes the trace, and reports an error on stderr. If it is neither finished nor
+/// dropped, the file is written when the process exits.
+#[must_use = "the trace ends when it is dropped"]
+pub struct Trace {
+    /// `None` once it is finished.
+    recording: Option<Arc<Recording>>,
+}
+
+impl Trace {
+    /// Stops recording, and writes the file.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the file cannot be written.
+    ///
+    /// # Suspends
+    ///
+    /// On a green thread the file is written on the blocking pool, and the call waits for that.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancellation of the caller does not end the call; the next wait raises it.
+    pub fn finish(mut self) -> io::Result<Summary> {
+        match self.recording.take() {
+            Some(recording) => aside(move || recording.finish()),
+            None => unreachable!("only `finish` and `drop` take the recording"),
+        }
+    }
+
+    /// Writes what was recorded so far, and continues to record.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the file cannot be written.
+    ///
+    /// # Suspends
+    ///
+    /// Like [`finish`](Trace::finish).
+    ///
+    /// # Cancellation
+    ///
+    /// Like [`finish`](Trace::finish).
+    pub fn flush(&self) -> io::Result<Summary> {
+        match self.recording.clone() {
+            Some(recording) => aside(move || recording.flush()),
+            None => unreachable!("only `finish` and `drop` take the recording"),
+        }
+    }
+}
+
+impl Drop for Trace {
+    fn drop(&mut self) {
+        if let Some(recording) = self.recording.take() {
+            let kept = Arc::clone(&recording);
+            if let Err(error) = aside(move || recording.finish()) {
+                kept.report(&error);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trace").finish_non_exhaustive()
+    }
+}
+
+/// Calls `f`, on a green thread on the blocking pool and shielded.
+fn aside<T: Send + 'static>(f: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    match WorkerContext::get() {
+        Some(_) => shield(|| blocking::run(f))?,
+        None => f(),
+    }
+}
