@@ -108,7 +108,7 @@ impl Interval {
     /// tick is due. It does not consume the tick: [`tick`](Interval::tick) does, and does not wait
     /// then.
     ///
-    /// [`channel::tick`](crate::channel::tick) is a ticker that is a receiver itself, and does not
+    /// [`channel::tick`] is a ticker that is a receiver itself, and does not
     /// stay aligned after a late receive.
     ///
     /// # Examples

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Error of [`Pool::get`] and its variants.
+/// Error of [`Pool::get`](super::Pool::get) and its variants.
 ///
 /// # Examples
 ///

@@ -64,7 +64,7 @@ impl<M: ManageConnection> R2d2<M> {
     /// # Examples
     ///
     /// ```no_run
-    /// # fn open<M: r2d2::ManageConnection>(manager: M) {
+    /// # fn open<M: r2d2::ManageConnection<Error: Send>>(manager: M) {
     /// use rustlet::pool::{Pool, R2d2};
     ///
     /// let pool = Pool::new(5, R2d2::new(manager));

@@ -2,7 +2,7 @@
 //!
 //! The names are tokio's. Receivers learn that the value has changed and read the newest one;
 //! values in between may be missed. For every value, use [`broadcast`](super::broadcast) or a
-//! [`channel`](crate::channel).
+//! [channel](mod@crate::channel).
 //!
 //! # Examples
 //!
@@ -287,7 +287,7 @@ impl<T> Sender<T> {
     ///
     /// ```
     /// let (sender, receiver) = rustlet::sync::watch::channel(1);
-    /// let grew = |new| sender.send_if_modified(|value| {
+    /// let grew = |new: u32| sender.send_if_modified(|value| {
     ///     let grows = new > *value;
     ///     *value = new.max(*value);
     ///     grows

@@ -126,6 +126,8 @@ impl<T: Send + 'static> Blocking<T> {
     /// Calls `f` with the value on the pool and waits for its result, after earlier calls, in
     /// first-in-first-out order. On an OS thread it calls `f` in place.
     ///
+    /// An `f` that calls `with` on the same value never returns.
+    ///
     /// # Panics
     ///
     /// Propagates a panic of `f`; after that each call panics, because the value may be
