@@ -38,11 +38,12 @@
 //! | write a first program | [a first program](guide::first_program) | [`run`], [`spawn`], [`JoinHandle`] |
 //! | port a program | from [std](guide::from_std), [tokio](guide::from_tokio), [Go](guide::from_go), [gevent](guide::from_gevent) | [`thread`], [`net`], [`sync`], [`fs`], [`io`], [`process`] |
 //! | write a server | [servers](guide::servers), [HTTP and TLS](guide::http_and_tls) | [`net::Server`], [`net::serve`](net::serve()) |
-//! | limit how long something takes | [structure and cancellation](guide::structure) | [`timeout`], [`deadline`], [`shield`] |
-//! | start threads that borrow, and end together | [structure and cancellation](guide::structure) | [`scope`], [`thread::scope_cancelling`] |
+//! | limit how long something takes | [structure and cancellation](guide::structure) | [`timeout`], [`deadline`], [`CancelToken`], [`shield`] |
+//! | start threads that borrow, and end together | [structure and cancellation](guide::structure) | [`scope`], [`thread::scope_cancelling`], [`thread::TaskGroup`] |
 //! | send messages | [waiting for several things](guide::select) | [`channel`], [`sync::mpsc`], [`mailbox`], [`coroutine`](mod@coroutine) |
 //! | wait for a message, a timer, a child, a signal, a socket | [waiting for several things](guide::select) | [`channel::select!`], [`signal`], [`io::Watch`] |
-//! | call something that blocks or computes | [blocking work](guide::blocking) | [`unblock`], [`sync::Callback`] |
+//! | call something that blocks or computes | [blocking work](guide::blocking) | [`unblock`], [`thread::Blocking`], [`sync::Callback`] |
+//! | share a few connections | [blocking work](guide::blocking) | [`pool::Pool`] |
 //! | test it | [testing](guide::testing) | [`wait_idle`], [`Builder::workers`] |
 //! | find out why it hangs | [when something hangs](guide::hangs) | [`runtime::threads`], [`Builder::watchdog`] |
 //! | run it inside another event loop | [embedding](guide::embedding) | [`Runtime`], [`Worker`], [`block_on`] |
@@ -69,7 +70,8 @@
 //!
 //! # Features
 //!
-//! `sanitizer` is for programs that are built with AddressSanitizer: see [tools](guide::tools).
+//! - `r2d2`: a [pool] of connections that are made by the managers of the crate r2d2.
+//! - `sanitizer`: for programs that are built with AddressSanitizer; see [tools](guide::tools).
 
 // Rules for the inside of the library, not for programs and tests: see clippy.toml.
 #![warn(clippy::disallowed_methods)]
@@ -102,6 +104,8 @@ pub mod net;
 pub mod os;
 #[cfg(not(loom))]
 mod poll_thread;
+#[cfg(not(loom))]
+pub mod pool;
 #[cfg(not(loom))]
 pub mod process;
 #[cfg(not(loom))]
@@ -144,8 +148,9 @@ pub use crate::{
     green::{Cancelled, Elapsed},
     runtime::{Builder, Runtime, dump, run, run_all},
     thread::{
-        JoinHandle, current, deadline, is_cancelled, park, park_timeout, repeat, scope, shield,
-        sleep, sleep_until, spawn, spawn_local, spawn_on, timeout, unblock, wait_idle, yield_now,
+        CancelToken, JoinHandle, current, deadline, is_cancelled, park, park_timeout, repeat,
+        scope, shield, sleep, sleep_until, spawn, spawn_local, spawn_on, timeout, unblock,
+        wait_idle, yield_now,
     },
     worker::Worker,
 };

@@ -21,6 +21,7 @@ pub use std::time::{
 pub use crate::green::Elapsed;
 pub use crate::thread::{deadline, sleep, sleep_until, timeout};
 
+use crate::channel::{self, Receiver};
 use crate::sys::clock;
 
 /// Returns a ticker whose first tick comes at once, then one each `period`, without drift.
@@ -101,6 +102,35 @@ impl Interval {
         sleep_until(due);
         self.next = after(due, self.period, clock::instant());
         due
+    }
+
+    /// Returns a receiver for [`select!`](crate::channel::select) that becomes ready when the next
+    /// tick is due. It does not consume the tick: [`tick`](Interval::tick) does, and does not wait
+    /// then.
+    ///
+    /// [`channel::tick`] is a ticker that is a receiver itself, and does not
+    /// stay aligned after a late receive.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::channel::{select, unbounded};
+    /// use rustlet::time::{Duration, interval};
+    ///
+    /// rustlet::run(|| {
+    ///     let (_sender, jobs) = unbounded::<u32>();
+    ///     let mut ticks = interval(Duration::from_millis(1));
+    ///     for _ in 0..3 {
+    ///         select! {
+    ///             recv(jobs) -> job => panic!("received {job:?}"),
+    ///             recv(ticks.receiver()) -> _ => drop(ticks.tick()),
+    ///         }
+    ///     }
+    /// });
+    /// ```
+    #[must_use]
+    pub fn receiver(&self) -> Receiver<Instant> {
+        self.next.map_or(channel::never(), channel::at)
     }
 
     /// Returns the time between two ticks.

@@ -66,5 +66,9 @@ fn on_one_worker(case: impl FnOnce() + Send) {
 #[path = "io/ours.rs"]
 mod ours;
 
+#[path = "io/bidirectional.rs"]
+mod bidirectional;
 #[path = "io/cancelled.rs"]
 mod cancelled;
+#[path = "io/printing.rs"]
+mod printing;

@@ -80,4 +80,5 @@ mod ours {
     mod alone;
     mod beyond_std;
     mod exiting;
+    mod killing;
 }

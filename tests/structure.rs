@@ -22,7 +22,7 @@ use width::{WIDEST, too_wide};
 
 /// The modules of `src`, and the layer of each; a module imports from its own layer and from lower
 /// ones.
-const LAYERS: [(&str, u32); 32] = [
+const LAYERS: [(&str, u32); 33] = [
     ("shim", 0),
     // Runs a test again in a child process; depends on nothing.
     ("test_child", 0),
@@ -56,6 +56,7 @@ const LAYERS: [(&str, u32); 32] = [
     ("coroutine", 6),
     ("dump", 6),
     ("future", 6),
+    ("pool", 6),
     ("testing", 6),
     ("trace", 6),
     ("worker", 6),

@@ -59,12 +59,23 @@ setting!(mixed, rustlet::sync, rustlet::thread, |case: fn()| case());
 mod beyond_std;
 #[path = "sync/cancelling.rs"]
 mod cancelling;
+#[path = "sync/notify.rs"]
+mod notify;
 #[path = "sync/poisoning.rs"]
 mod poisoning;
+#[path = "sync/pool.rs"]
+mod pool;
+#[cfg(feature = "r2d2")]
+#[path = "sync/r2d2.rs"]
+mod r2d2;
 #[path = "sync/selecting.rs"]
 mod selecting;
 #[path = "sync/sharing.rs"]
 mod sharing;
+#[path = "sync/timed.rs"]
+mod timed;
+#[path = "sync/watch.rs"]
+mod watch;
 
 fn on_workers<T: Send>(workers: usize, case: impl FnOnce() -> T + Send) -> T {
     rustlet::Builder::new()

@@ -71,5 +71,6 @@ mod tcp {
     mod child;
     mod conversions;
     mod serving;
+    mod settings;
     mod shared;
 }

@@ -41,8 +41,14 @@ setting!(os_threads, rustlet::thread, |case: fn()| case());
 
 #[path = "thread/cancelling.rs"]
 mod cancelling;
+#[path = "thread/groups.rs"]
+mod groups;
 #[path = "thread/ours.rs"]
 mod ours;
+#[path = "thread/tokens.rs"]
+mod tokens;
+#[path = "thread/unblocking.rs"]
+mod unblocking;
 
 use support::stress;
 

@@ -57,19 +57,26 @@ reasons! {
     Idle = "wait_idle",
     Future = "block_on",
     Drain = "the shutdown of a server",
+    Notify = "Notify::notified",
+    Watch = "a wait of a watch channel",
+    CancelToken = "CancelToken::cancelled",
+    TaskGroup = "a wait of a TaskGroup",
+    Pool = "Pool::get",
+    Value = "the queue of a Blocking value",
 }
 
 impl Reason {
     /// Returns whether another green thread usually ends a wait of this kind.
     pub(crate) fn is_exchange(self) -> bool {
         use Reason::{
-            Barrier, Condvar, Event, Join, Mutex, Oneshot, Park, Receive, RwLock, Scope, Select,
-            Semaphore, Send, WaitGroup,
+            Barrier, CancelToken, Condvar, Event, Join, Mutex, Notify, Oneshot, Park, Pool,
+            Receive, RwLock, Scope, Select, Semaphore, Send, TaskGroup, WaitGroup, Watch,
         };
         matches!(
             self,
             Barrier | Condvar | Event | Join | Mutex | Oneshot | Park | Receive | RwLock
         ) || matches!(self, Scope | Select | Semaphore | Send | WaitGroup)
+            || matches!(self, CancelToken | Notify | Pool | TaskGroup | Watch)
     }
 
     pub(crate) fn from_u8(value: u8) -> Reason {

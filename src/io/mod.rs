@@ -33,6 +33,7 @@
 //! ```
 
 mod copy;
+mod copy_bidirectional;
 pub(crate) mod file;
 mod pipe;
 mod stdio;
@@ -45,8 +46,14 @@ pub use std::io::{
     Take, Write, WriterPanicked, empty, read_to_string, repeat, sink,
 };
 
+#[doc(hidden)]
+pub use self::stdio::macros::{__eprint, __print};
+#[doc(hidden)]
+pub use std::format_args as __format_args;
+
 pub use self::{
     copy::copy,
+    copy_bidirectional::{HalfClose, copy_bidirectional},
     pipe::{PipeReader, PipeWriter, pipe},
     stdio::output::{Stderr, StderrLock, Stdout, StdoutLock, stderr, stdout},
     stdio::stdin::{Stdin, StdinLock, stdin},

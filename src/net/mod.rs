@@ -43,6 +43,7 @@
 mod accept_error;
 mod addr;
 pub(crate) mod methods;
+mod options;
 mod serve;
 pub(crate) mod socket;
 mod tcp_listener;
@@ -56,6 +57,7 @@ pub use std::net::{
 };
 
 pub use addr::ToSocketAddrs;
+pub use options::TcpKeepalive;
 pub use serve::{Server, ServerHandle, serve};
 pub use tcp_listener::{Incoming, IntoIncoming, TcpListener};
 pub use tcp_stream::TcpStream;

@@ -52,7 +52,7 @@ use crate::sys::sock;
 /// # }
 /// ```
 pub struct TcpListener {
-    socket: Socket,
+    pub(super) socket: Socket,
 }
 
 impl TcpListener {

@@ -67,7 +67,7 @@ use crate::sys::sock;
 /// # }
 /// ```
 pub struct TcpStream {
-    socket: Socket,
+    pub(super) socket: Socket,
 }
 
 impl TcpStream {

@@ -21,8 +21,10 @@ use crate::retry::Mode;
 /// [`wait`](Child::wait) and the pipes suspend only the calling green thread; on an OS thread they
 /// block.
 ///
-/// Dropping it lets the child run on, as in std. Unlike in std this leaves no zombie: when the
-/// child ends, it is reaped by an OS thread that the process has while there is such a child.
+/// Dropping it lets the child run on, as in std, unless
+/// [`kill_on_drop`](super::Command::kill_on_drop) was set. Unlike in std this leaves no zombie:
+/// when the child ends, it is reaped by an OS thread that the process has while there is such a
+/// child.
 ///
 /// # Examples
 ///
@@ -44,6 +46,7 @@ pub struct Child {
     /// Pipe from the child's standard error, if requested.
     pub stderr: Option<ChildStderr>,
     process: Arc<Process>,
+    pub(super) kill_on_drop: bool,
 }
 
 impl Child {
@@ -299,13 +302,19 @@ impl From<std::process::Child> for Child {
             stdout: theirs.stdout.take().map(ChildStdout::from),
             stderr: theirs.stderr.take().map(ChildStderr::from),
             process: Arc::new(Process::new(theirs)),
+            kill_on_drop: false,
         }
     }
 }
 
-/// The child keeps running, and is reaped when it ends.
+/// The child keeps running, unless the command says
+/// [`kill_on_drop`](super::Command::kill_on_drop), and is reaped when it ends.
 impl Drop for Child {
     fn drop(&mut self) {
+        if self.kill_on_drop {
+            // A child that was reaped gets no signal.
+            let _killed = self.process.kill();
+        }
         Arc::clone(&self.process).abandon();
     }
 }

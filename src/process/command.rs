@@ -43,6 +43,7 @@ pub struct Command {
     streams_defaulted: bool,
     /// It has closures that run in the child.
     has_hooks: bool,
+    kill_on_drop: bool,
 }
 
 /// The streams that the user has not set.
@@ -70,6 +71,7 @@ impl Command {
             streams_set: [false; 3],
             streams_defaulted: false,
             has_hooks: false,
+            kill_on_drop: false,
         }
     }
 
@@ -254,6 +256,31 @@ impl Command {
         self
     }
 
+    /// Sets whether the child is killed (`SIGKILL`) when its [`Child`] is dropped and it was not
+    /// waited for, as in tokio. Default: `false`.
+    ///
+    /// With it, a [`timeout`](crate::timeout) around [`output`](Command::output),
+    /// [`status`](Command::status) or [`Child::wait_with_output`] ends the child too. Processes
+    /// that the child has started are not killed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::process::Command;
+    /// use rustlet::time::{Duration, timeout};
+    ///
+    /// rustlet::run(|| {
+    ///     let mut command = Command::new("sleep");
+    ///     command.arg("1000").kill_on_drop(true);
+    ///     let late = timeout(Duration::from_millis(10), || command.status());
+    ///     assert!(late.is_err());
+    /// });
+    /// ```
+    pub fn kill_on_drop(&mut self, kill_on_drop: bool) -> &mut Command {
+        self.kill_on_drop = kill_on_drop;
+        self
+    }
+
     /// Starts the child process.
     ///
     /// # Errors
@@ -404,10 +431,14 @@ impl Command {
     #[track_caller]
     fn start(&mut self, defaults: Defaults) -> io::Result<Child> {
         self.set_streams(defaults);
-        if self.has_hooks {
-            return self.theirs.spawn().map(Child::from);
-        }
-        self.spawn_elsewhere().map(Child::from)
+        let spawned = if self.has_hooks {
+            self.theirs.spawn()
+        } else {
+            self.spawn_elsewhere()
+        };
+        let mut child = Child::from(spawned?);
+        child.kill_on_drop = self.kill_on_drop;
+        Ok(child)
     }
 
     /// Sets the streams that the user has not set (CO2).

@@ -87,6 +87,13 @@ impl<T> Joiner<T> {
         self.green().cancel();
     }
 
+    /// Cancels the thread where that is possible, without a charge to the budget: for destructors.
+    pub(crate) fn cancel_uncharged(&self) {
+        if cfg!(panic = "unwind") {
+            self.green().cancel();
+        }
+    }
+
     /// Waits for the end. Unwinding out of it, cancelled, is as dropping the handle.
     #[inline(always)]
     pub(crate) fn join(self, wait: &Wait) -> Outcome<T> {

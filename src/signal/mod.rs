@@ -91,7 +91,8 @@ pub fn notify(signals: &[Signal]) -> io::Result<Receiver<Signal>> {
 ///
 /// It subscribes only during the call: a Ctrl-C before or after it ends the process, as usual,
 /// unless there is another subscriber. So a user who does not want to wait for a graceful shutdown
-/// presses it twice. To receive every Ctrl-C, use [`notify`].
+/// presses it twice. To receive every Ctrl-C, or to wait for one in
+/// [`select!`](crate::channel::select), use [`notify`]`(&[`[`SIGINT`]`])`.
 ///
 /// # Errors
 ///

@@ -46,9 +46,7 @@ use crate::sys::clock::{self, NEVER, Tick};
 ///     assert!(!READY.is_set());
 /// });
 /// ```
-#[doc(alias = "Notify")]
 #[doc(alias = "ManualResetEvent")]
-#[doc(alias = "CancellationToken")]
 pub struct Event {
     /// Written under the lock.
     set: AtomicBool,

@@ -4,8 +4,8 @@
 //! Locks and channels work across green threads and OS threads. What std has behaves as in std;
 //! what never waits (`Arc`, atomics, the errors) is std's own, reexported.
 //!
-//! Beyond std there are [`Semaphore`], [`Event`], [`Callback`], [`WaitGroup`], [`Parker`], and the
-//! channels [`broadcast`] and [`oneshot`].
+//! Beyond std there are [`Semaphore`], [`Event`], [`Notify`], [`Callback`], [`WaitGroup`],
+//! [`Parker`], and the channels [`broadcast`], [`watch`] and [`oneshot`].
 //!
 //! # Suspends
 //!
@@ -35,7 +35,6 @@ pub(crate) mod wait;
 
 #[cfg(not(loom))]
 mod barrier;
-#[doc(alias = "watch")]
 #[doc(alias = "pubsub")]
 #[cfg(not(loom))]
 pub mod broadcast;
@@ -50,11 +49,15 @@ mod lock;
 #[cfg(not(loom))]
 pub mod mpsc;
 #[cfg(not(loom))]
+mod notify;
+#[cfg(not(loom))]
 mod parker;
 #[cfg(not(loom))]
 mod semaphore;
 #[cfg(not(loom))]
 mod wait_group;
+#[cfg(not(loom))]
+pub mod watch;
 
 #[doc(alias = "AsyncResult")]
 #[doc(alias = "Promise")]
@@ -72,6 +75,7 @@ pub use self::{
     lock::condvar::{Condvar, WaitTimeoutResult},
     lock::mutex::{Mutex, MutexGuard},
     lock::rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard},
+    notify::Notify,
     parker::{Parker, Unparker},
     semaphore::{AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit, TryAcquireError},
     wait_group::WaitGroup,

@@ -372,7 +372,12 @@ impl Semaphore {
         n: u32,
         timeout: Duration,
     ) -> Result<SemaphorePermit<'_>, TryAcquireError> {
-        let permits = self.wait_until(n, clock::after(timeout), Location::caller())?;
+        let permits = self.wait_until(
+            n,
+            clock::after(timeout),
+            Reason::Semaphore,
+            Location::caller(),
+        )?;
         Ok(self.permit(permits))
     }
 
@@ -500,7 +505,27 @@ impl Semaphore {
         self: Arc<Self>,
         timeout: Duration,
     ) -> Result<OwnedSemaphorePermit, TryAcquireError> {
-        let permits = self.wait_until(1, clock::after(timeout), Location::caller())?;
+        let permits = self.wait_until(
+            1,
+            clock::after(timeout),
+            Reason::Semaphore,
+            Location::caller(),
+        )?;
+        Ok(OwnedSemaphorePermit {
+            semaphore: self,
+            permits,
+        })
+    }
+
+    /// Acquires one permit, until `deadline` at the latest, for a type that waits under its own
+    /// name.
+    pub(crate) fn acquire_as(
+        self: Arc<Self>,
+        reason: Reason,
+        deadline: Tick,
+        at: &'static Location<'static>,
+    ) -> Result<OwnedSemaphorePermit, TryAcquireError> {
+        let permits = self.wait_until(1, deadline, reason, at)?;
         Ok(OwnedSemaphorePermit {
             semaphore: self,
             permits,
@@ -559,7 +584,7 @@ impl Semaphore {
 
     #[inline]
     fn wait_for(&self, n: u32, at: &'static Location<'static>) -> Result<usize, AcquireError> {
-        self.wait_until(n, NEVER, at)
+        self.wait_until(n, NEVER, Reason::Semaphore, at)
             .map_err(|_closed| AcquireError)
     }
 
@@ -568,10 +593,11 @@ impl Semaphore {
         &self,
         n: u32,
         deadline: Tick,
+        reason: Reason,
         at: &'static Location<'static>,
     ) -> Result<usize, TryAcquireError> {
         poll_budget_quietly(at);
-        let wait = Wait::at(Reason::Semaphore, at)
+        let wait = Wait::at(reason, at)
             .until(deadline)
             .on_cancel(OnCancel::Defer);
         let permits = n as usize;

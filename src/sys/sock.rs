@@ -161,6 +161,12 @@ pub(crate) fn listen(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(rustix::net::listen(fd, i32::MAX)?)
 }
 
+/// Sets the length of the queue of a socket that listens already.
+pub(crate) fn set_backlog(fd: BorrowedFd<'_>, backlog: u32) -> io::Result<()> {
+    let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
+    Ok(rustix::net::listen(fd, backlog)?)
+}
+
 /// Sets the peer of a datagram socket, which does not wait.
 pub(crate) fn associate(fd: BorrowedFd<'_>, addr: &impl SocketAddrArg) -> io::Result<()> {
     loop {

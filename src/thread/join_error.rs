@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::io;
 use std::panic::resume_unwind;
 use std::sync::{Mutex, PoisonError};
 
@@ -11,7 +12,7 @@ use crate::green::Cancelled;
 /// cancelled.
 ///
 /// [`join`](super::JoinHandle::join) returns std's payload, which is not an `Error`; convert it
-/// with `JoinError::from`.
+/// with `JoinError::from`. It converts into an [`io::Error`] with `?`.
 ///
 /// # Examples
 ///
@@ -149,3 +150,24 @@ impl fmt::Debug for JoinError {
 }
 
 impl std::error::Error for JoinError {}
+
+/// An error of the kind [`Other`](io::ErrorKind::Other) that has the [`JoinError`] inside.
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::thread::{JoinError, spawn};
+/// use std::io;
+///
+/// fn total() -> io::Result<u32> {
+///     let one = spawn(|| io::Result::Ok(1));
+///     Ok(one.join().map_err(JoinError::from)?? + 1)
+/// }
+/// assert_eq!(total()?, 2);
+/// # io::Result::Ok(())
+/// ```
+impl From<JoinError> for io::Error {
+    fn from(error: JoinError) -> io::Error {
+        io::Error::other(error)
+    }
+}

@@ -3,9 +3,10 @@
 //! All functions work on green threads, which they suspend, and unless documented otherwise on OS
 //! threads, which they block.
 //!
-//! Beyond std there are cancellation ([`JoinHandle::cancel`], [`timeout`], [`shield`]), scopes that
-//! cancel their threads ([`scope_cancelling`]), periodic threads ([`repeat`]), and a pool for
-//! blocking work ([`unblock`]).
+//! Beyond std there are cancellation ([`JoinHandle::cancel`], [`timeout`], [`shield`],
+//! [`CancelToken`]), scopes that cancel their threads ([`scope_cancelling`]), groups of threads
+//! with a limit ([`TaskGroup`]), periodic threads ([`repeat`]), and a pool for blocking work
+//! ([`unblock`], [`unblock_scoped`], [`Blocking`]).
 //!
 //! # Examples
 //!
@@ -22,13 +23,16 @@
 //! });
 //! ```
 
+mod blocking_value;
 mod builder;
+mod cancel_token;
 mod done;
 mod idle;
 mod join_error;
 mod local;
 mod repeat;
 mod scoped;
+mod task_group;
 mod timeout;
 
 use std::io;
@@ -36,14 +40,17 @@ use std::num::NonZeroUsize;
 use std::panic::Location;
 use std::time::{Duration, Instant};
 
+pub use self::blocking_value::Blocking;
 pub use self::builder::Builder;
+pub use self::cancel_token::{CancelToken, DropGuard};
 pub use self::idle::wait_idle;
 pub use self::join_error::JoinError;
 pub use self::local::{AccessError, LocalKey};
 #[doc(hidden)]
 pub use self::local::{OsEnd as __OsEnd, OsValue as __OsValue};
 pub use self::repeat::repeat;
-pub use self::scoped::{Scope, ScopedJoinHandle, scope, scope_cancelling};
+pub use self::scoped::{Scope, ScopedJoinHandle, scope, scope_cancelling, unblock_scoped};
+pub use self::task_group::TaskGroup;
 pub use self::timeout::{deadline, is_cancelled, shield, timeout};
 pub use crate::green::Elapsed;
 pub use crate::green::thread::{Thread, ThreadId};
@@ -433,8 +440,9 @@ fn park_os_until(wait: &Wait) {
 /// # Cancellation
 ///
 /// The caller unwinds at once. If `f` has not started, it never runs and is dropped by the caller;
-/// otherwise it runs to its end on the pool and its result is dropped there. The end of the runtime
-/// does not wait for it.
+/// otherwise it runs to its end on the pool and its result is dropped there, with everything that
+/// `f` has moved: keep what must not get lost in a [`Blocking`]. The end of the runtime does not
+/// wait for it. [`unblock_scoped`] waits for `f` instead.
 ///
 /// # Examples
 ///
@@ -445,7 +453,6 @@ fn park_os_until(wait: &Wait) {
 /// });
 /// ```
 #[doc(alias = "spawn_blocking")]
-#[doc(alias = "block_in_place")]
 #[doc(alias = "threadpool")]
 #[track_caller]
 pub fn unblock<F, T>(f: F) -> T

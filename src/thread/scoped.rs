@@ -3,6 +3,9 @@
 //!
 //! Z1. `scope` neither returns nor unwinds before every thread of the scope has ended (SC1 in
 //!     `green/scope.rs`). So `'scope` data outlives them.
+//! Z2. `unblock_scoped` neither returns nor unwinds before its closure has been consumed by its
+//!     call, or was dropped without a call, and its result is with the caller. The stack of a
+//!     thread that is left behind in it is never freed. So what the closure borrows outlives it.
 
 use std::fmt;
 use std::io;
@@ -18,6 +21,7 @@ use crate::green::cancel::{CancelLimit, CaughtToken, within};
 use crate::green::park::unwind_if_cancelled;
 use crate::green::scope::ScopeState;
 use crate::green::{Cancelled, Reason, ThreadRef, Wait};
+use crate::runtime::blocking;
 use crate::runtime::join::Joiner;
 use crate::runtime::{current, spawn::SpawnRequest};
 use crate::sys::clock;
@@ -206,6 +210,62 @@ where
             }
             value
         }
+    }
+}
+
+/// Runs `f`, which may borrow, on an OS thread of the runtime's pool, like
+/// [`unblock`](super::unblock), and waits for its end in any case.
+///
+/// This is to `unblock` what [`scope`] is to [`spawn`](super::spawn): the closure borrows from the
+/// caller, so the caller cannot leave before the closure has ended. tokio's `block_in_place` takes
+/// such closures too, but runs them on the caller's OS thread; here they move to another one, so
+/// they must be [`Send`], and thread-locals are those of the pool's thread.
+///
+/// On an OS thread it calls `f` in place.
+///
+/// # Panics
+///
+/// Propagates a panic of `f`. Panics if no OS thread can be created.
+///
+/// # Suspends
+///
+/// Suspends the calling green thread until `f` has returned.
+///
+/// # Cancellation
+///
+/// While the call is queued, the caller unwinds, and `f` is dropped without having run. Once `f`
+/// has started, the caller waits until it has ended; then it has the result, and the next wait
+/// unwinds. So a [`timeout`](crate::timeout) around it does not cut a call short:
+/// [`Blocking`](super::Blocking) keeps a value behind the pool whose calls may be left.
+///
+/// # Examples
+///
+/// ```
+/// rustlet::run(|| {
+///     let mut numbers = vec![3, 1, 2];
+///     rustlet::thread::unblock_scoped(|| numbers.sort_unstable());
+///     assert_eq!(numbers, [1, 2, 3]);
+/// });
+/// ```
+#[doc(alias = "block_in_place")]
+#[doc(alias = "spawn_blocking")]
+#[track_caller]
+pub fn unblock_scoped<'env, F, T>(f: F) -> T
+where
+    F: FnOnce() -> T + Send + 'env,
+    T: Send + 'env,
+{
+    let mut result = None;
+    let call: Box<dyn FnOnce() + Send + '_> = Box::new(|| result = Some(f()));
+    // SAFETY: Z2: `run_shielded` returns or unwinds after the call, or after it has dropped the
+    // closure; what it hands back has no borrow.
+    let call: Box<dyn FnOnce() + Send> = unsafe { std::mem::transmute(call) };
+    if let Err(error) = blocking::run_shielded(call) {
+        panic!("unblock_scoped: {error}");
+    }
+    match result {
+        Some(value) => value,
+        None => unreachable!("a call that has returned has a result"),
     }
 }
 

@@ -41,6 +41,8 @@ impl UnwindGuard {
     /// Creates the guard of the raise that the calling OS thread is about to make.
     pub(super) fn on_os_thread() -> UnwindGuard {
         let number = next_id();
+        let mark = OS_THREAD_MARK.get();
+        OS_THREAD_MARK.set((mark.0, mark.1.wrapping_add(1)));
         if OS_THREAD_UNWINDS.replace(Some(number)).is_none() {
             UNWINDS.fetch_add(1, Ordering::Relaxed);
         }
@@ -186,6 +188,37 @@ impl ThreadInner {
 thread_local! {
     static OF_OS_THREAD: Scopes = const { Scopes::new() };
     static OS_THREAD_UNWINDS: Cell<Option<NonZeroU64>> = const { Cell::new(None) };
+    /// For [`RaiseMark`]: which thread it is, once that was asked, and how often it has unwound.
+    static OS_THREAD_MARK: Cell<(Option<NonZeroU64>, u32)> = const { Cell::new((None, 0)) };
+}
+
+/// How often a thread had unwound because of a cancellation, at some moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RaiseMark {
+    thread: NonZeroU64,
+    raises: u32,
+}
+
+impl RaiseMark {
+    /// Returns the mark of the calling thread, now.
+    pub(crate) fn now() -> RaiseMark {
+        let (thread, raises) = match WorkerContext::get() {
+            Some(cx) => (cx.current().id(), cx.current().cancel_count.get()),
+            None => {
+                let (thread, raises) = OS_THREAD_MARK.get();
+                let thread = thread.unwrap_or_else(next_id);
+                OS_THREAD_MARK.set((Some(thread), raises));
+                (thread, raises)
+            }
+        };
+        RaiseMark { thread, raises }
+    }
+
+    /// Returns whether the calling thread made the mark, and has unwound since.
+    pub(crate) fn has_unwound_since(self) -> bool {
+        let now = RaiseMark::now();
+        now.thread == self.thread && now.raises != self.raises
+    }
 }
 
 /// Calls `f` with the scopes of the calling OS thread.

@@ -1,6 +1,7 @@
 //! The three standard streams.
 
 mod input;
+pub(super) mod macros;
 pub(super) mod output;
 mod printer;
 mod reentrant;

@@ -14,7 +14,7 @@ use std::io;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
-use super::blocking::job::Job;
+use super::blocking::job::{Call, Job};
 use super::blocking::pool::{CallKind, Pool, owner_of_thread};
 use super::scheduler::runtime_context::RuntimeContext;
 use super::scheduler::shared::Shared;
@@ -145,6 +145,20 @@ pub(crate) fn run_shielded<T: Send + 'static>(
         OnceClaimed::Shield,
         f,
     )?)
+}
+
+/// Calls `f` on the pool and does not wait for it: for destructors that may block. Without a
+/// runtime or a pool thread, `f` is called in place.
+pub(crate) fn detach(f: impl FnOnce() + Send + 'static) {
+    let Some(context) = WorkerContext::get().and_then(RuntimeContext::of) else {
+        return f();
+    };
+    let shared = &context.shared;
+    let job = Arc::new(Job::new(f));
+    let submitted = shared.pool.submit(shared, CallKind::General, job.clone());
+    if submitted.is_err() && job.claim() {
+        job.run();
+    }
 }
 
 /// Calls `f` like [`run`], for calls on files that change nothing which outlives the caller.

@@ -258,7 +258,12 @@ fn needs_another_thread(green: &ThreadInner) -> bool {
         | Reason::Semaphore
         | Reason::WaitGroup
         | Reason::Event
-        | Reason::Oneshot => true,
+        | Reason::Oneshot
+        | Reason::Notify
+        | Reason::Watch
+        | Reason::CancelToken
+        | Reason::TaskGroup
+        | Reason::Pool => true,
         // Of channels, not of a timer, a signal and the like.
         Reason::Send | Reason::Receive | Reason::Select => green.subject() != 0,
         _ => false,

@@ -4,3 +4,4 @@ pub(super) mod condvar;
 pub(super) mod mutex;
 mod poison;
 pub(super) mod rwlock;
+mod timed;

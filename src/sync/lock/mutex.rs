@@ -12,11 +12,13 @@ use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::sync::{LockResult, TryLockError, TryLockResult};
 
 use super::poison::{Entry, Flag};
+use crate::channel::wait_limit::WaitLimit;
 use crate::green::budget::{before_lock, charge_locked, poll_budget_quietly};
 use crate::green::park::unwind_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait, WorkerContext};
 use crate::sync::raw::mutex::RawMutex;
 use crate::sync::wait::waiting_thread::WaitingThread;
+use crate::sys::clock;
 
 /// Mutual exclusion for a value; see [`std::sync::Mutex`].
 ///
@@ -193,6 +195,34 @@ impl<T: ?Sized> Mutex<T> {
         while !WorkerContext::waiting_for_lock(|| self.raw.lock_slow(&wait)) {
             unwind_if_cancelled();
         }
+    }
+
+    /// Waits for the mutex within `limit`, after a fast try has failed. Returns whether it was
+    /// taken.
+    #[cold]
+    fn lock_slow_within(&self, limit: WaitLimit, at: &'static Location<'static>) -> bool {
+        let wait = Wait::at(Reason::Mutex, at)
+            .on(self.raw.subject())
+            .until(limit.tick())
+            .on_cancel(OnCancel::Defer);
+        while !WorkerContext::waiting_for_lock(|| self.raw.lock_slow(&wait)) {
+            unwind_if_cancelled();
+            if wait.deadline <= clock::now() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Takes the mutex within `limit`: the methods of `timed.rs`.
+    pub(super) fn lock_within(
+        &self,
+        limit: WaitLimit,
+        at: &'static Location<'static>,
+    ) -> TryLockResult<MutexGuard<'_, T>> {
+        poll_budget_quietly(at);
+        let taken = self.raw.lock_fast() || self.lock_slow_within(limit, at);
+        self.poison.wrap_tried(taken.then(|| self.guard()))
     }
 
     /// Takes the mutex if it is free. Does not wait.

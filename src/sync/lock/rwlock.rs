@@ -15,11 +15,13 @@ use std::ptr::NonNull;
 use std::sync::{LockResult, TryLockError, TryLockResult};
 
 use super::poison::{Entry, Flag};
+use crate::channel::wait_limit::WaitLimit;
 use crate::green::budget::{before_lock, charge_locked, poll_budget_quietly};
 use crate::green::park::unwind_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait, WorkerContext};
 use crate::sync::raw::rwlock::{Access, RawRwLock};
 use crate::sync::wait::waiting_thread::WaitingThread;
+use crate::sys::clock;
 
 /// A lock that allows many readers or one writer at a time; see [`std::sync::RwLock`].
 ///
@@ -207,6 +209,50 @@ impl<T: ?Sized> RwLock<T> {
         while !WorkerContext::waiting_for_lock(|| self.raw.enter_slow(access, &wait)) {
             unwind_if_cancelled();
         }
+    }
+
+    /// Waits for the lock within `limit`, after a fast try has failed. Returns whether it was
+    /// taken.
+    #[cold]
+    fn enter_slow_within(
+        &self,
+        access: Access,
+        limit: WaitLimit,
+        at: &'static Location<'static>,
+    ) -> bool {
+        let wait = Wait::at(Reason::RwLock, at)
+            .on(self.raw.subject())
+            .until(limit.tick())
+            .on_cancel(OnCancel::Defer);
+        while !WorkerContext::waiting_for_lock(|| self.raw.enter_slow(access, &wait)) {
+            unwind_if_cancelled();
+            if wait.deadline <= clock::now() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Takes the lock for reading within `limit`: the methods of `timed.rs`.
+    pub(super) fn read_within(
+        &self,
+        limit: WaitLimit,
+        at: &'static Location<'static>,
+    ) -> TryLockResult<RwLockReadGuard<'_, T>> {
+        poll_budget_quietly(at);
+        let taken = self.raw.read_fast() || self.enter_slow_within(Access::Read, limit, at);
+        self.poison.wrap_tried(taken.then(|| self.read_guard()))
+    }
+
+    /// Takes the lock for writing within `limit`: the methods of `timed.rs`.
+    pub(super) fn write_within(
+        &self,
+        limit: WaitLimit,
+        at: &'static Location<'static>,
+    ) -> TryLockResult<RwLockWriteGuard<'_, T>> {
+        poll_budget_quietly(at);
+        let taken = self.raw.write_fast() || self.enter_slow_within(Access::Write, limit, at);
+        self.poison.wrap_tried(taken.then(|| self.write_guard()))
     }
 
     /// Takes the lock for reading if that needs no waiting.

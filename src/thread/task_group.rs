@@ -1,0 +1,708 @@
+//! [`TaskGroup`]: tokio's `JoinSet` with Go's `errgroup.SetLimit`.
+//!
+//! Only the owner of the group waits; the ends of its threads come from anywhere.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::panic::{Location, resume_unwind};
+use std::sync::Arc;
+
+use super::{JoinHandle, spawn_failed};
+use crate::channel::wait_limit::yield_point;
+use crate::channel::{self, Key, LevelSource, Receiver, Waiters};
+use crate::green::budget::poll_budget_quietly;
+use crate::green::completion_hooks::OnDone;
+use crate::green::park::unwind_if_cancelled;
+use crate::green::{Cancelled, OnCancel, Reason, Unparker, Wait};
+use crate::runtime::current;
+use crate::sync::wait::spin::Spin;
+use crate::sync::wait::wait_in_queue::{Ended, QueuePosition, wait_in_queue, wake_some};
+use crate::sync::wait::wait_queue::WaitQueue;
+use crate::sync::wait::waiting_thread::WaitingThread;
+
+/// Group of green threads whose results are received as they come, with a limit to how many run at
+/// a time: tokio's `JoinSet`, Go's `errgroup.Group` with `SetLimit`.
+///
+/// Dropping the group cancels its threads without waiting for them, as in tokio. Threads that
+/// borrow belong into a [`scope`](crate::scope); a [`Semaphore`](crate::sync::Semaphore) limits
+/// those.
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::thread::TaskGroup;
+///
+/// rustlet::run(|| {
+///     let mut group = TaskGroup::with_limit(8);
+///     for n in 1..=100_u32 {
+///         // Waits while eight threads run.
+///         group.spawn(move || n * n);
+///     }
+///     let mut sum = 0;
+///     while let Some(square) = group.join_next() {
+///         sum += square.unwrap();
+///     }
+///     assert_eq!(sum, 338_350);
+/// });
+/// ```
+///
+/// The first error ends the group:
+///
+/// ```
+/// use rustlet::thread::TaskGroup;
+///
+/// fn lengths(words: &[&'static str]) -> Result<Vec<usize>, String> {
+///     let mut group = TaskGroup::with_limit(2);
+///     for &word in words {
+///         group.try_spawn(move || match word.len() {
+///             0 => Err(String::from("an empty word")),
+///             length => Ok(length),
+///         })?;
+///     }
+///     group.try_join_all()
+/// }
+///
+/// rustlet::run(|| {
+///     assert_eq!(lengths(&["one", "three"]), Ok(vec![3, 5]));
+///     assert_eq!(lengths(&["one", "", "three"]), Err(String::from("an empty word")));
+/// });
+/// ```
+#[doc(alias = "JoinSet")]
+#[doc(alias = "errgroup")]
+#[doc(alias = "nursery")]
+#[doc(alias = "FuturesUnordered")]
+pub struct TaskGroup<T> {
+    /// The threads whose results were not taken, by their numbers.
+    threads: HashMap<u64, JoinHandle<T>>,
+    /// How many were spawned: the number of the next.
+    spawned: u64,
+    limit: usize,
+    /// Results that were taken to look for an error, in the order of their ends.
+    kept: VecDeque<(u64, super::Result<T>)>,
+    ends: Arc<Ends>,
+}
+
+/// The threads of a group that have ended.
+struct Ends(Spin<State>);
+
+struct State {
+    /// Those whose results were not taken.
+    ended: VecDeque<u64>,
+    /// How many have ever ended.
+    count: u64,
+    /// How many results the group keeps.
+    kept: usize,
+    line: WaitQueue<WaitingThread>,
+    /// Waiters of a select.
+    asking: Waiters,
+}
+
+/// Reports the end of one thread.
+struct Member {
+    number: u64,
+    ends: Arc<Ends>,
+}
+
+impl OnDone for Member {
+    fn on_done(&self) {
+        let mut state = self.ends.0.lock();
+        state.ended.push_back(self.number);
+        state.count += 1;
+        let asking = state.asking.take();
+        wake_some(&self.ends.0, state, |state| &mut state.line, 1);
+        channel::wake(asking);
+    }
+}
+
+impl LevelSource for Ends {
+    fn is_ready(&self) -> bool {
+        let state = self.0.lock();
+        !state.ended.is_empty() || state.kept > 0
+    }
+
+    fn arm(&self, waiter: Unparker) -> Key {
+        self.0.lock().asking.add(waiter)
+    }
+
+    fn disarm(&self, key: Key) {
+        let gone = self.0.lock().asking.remove(key);
+        drop(gone);
+    }
+}
+
+impl Ends {
+    /// Waits until `is_met` holds.
+    fn wait(
+        &self,
+        on_cancel: OnCancel,
+        at: &'static Location<'static>,
+        is_met: impl Fn(&State) -> bool,
+    ) {
+        let wait = Wait::at(Reason::TaskGroup, at).on_cancel(on_cancel);
+        loop {
+            let state = self.0.lock();
+            if is_met(&state) {
+                return;
+            }
+            let ended = wait_in_queue(
+                &self.0,
+                state,
+                |state| &mut state.line,
+                &QueuePosition::BACK,
+                &wait,
+                || {},
+                |_| {},
+            );
+            if ended == Ended::Cancelled {
+                unwind_if_cancelled();
+            }
+        }
+    }
+}
+
+impl<T: Send + 'static> TaskGroup<T> {
+    /// Creates an empty group without a limit.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// rustlet::run(|| {
+    ///     let mut group = rustlet::thread::TaskGroup::new();
+    ///     group.spawn(|| 1);
+    ///     group.spawn(|| 2);
+    ///     assert_eq!(group.join_all(), [1, 2]);
+    /// });
+    /// ```
+    #[must_use]
+    pub fn new() -> TaskGroup<T> {
+        TaskGroup::with_limit(usize::MAX)
+    }
+
+    /// Creates an empty group of which at most `limit` threads run at a time.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `limit` is 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// rustlet::run(|| {
+    ///     let mut group = rustlet::thread::TaskGroup::with_limit(1);
+    ///     group.spawn(|| 1);
+    ///     // Waits for the end of the first.
+    ///     group.spawn(|| 2);
+    ///     assert_eq!(group.join_all(), [1, 2]);
+    /// });
+    /// ```
+    #[doc(alias = "SetLimit")]
+    #[must_use]
+    #[track_caller]
+    pub fn with_limit(limit: usize) -> TaskGroup<T> {
+        assert!(limit > 0, "the limit of a TaskGroup must be at least 1");
+        TaskGroup {
+            threads: HashMap::new(),
+            spawned: 0,
+            limit,
+            kept: VecDeque::new(),
+            ends: Arc::new(Ends(Spin::new(State {
+                ended: VecDeque::new(),
+                count: 0,
+                kept: 0,
+                line: WaitQueue::new(),
+                asking: Waiters::new(),
+            }))),
+        }
+    }
+
+    /// Spawns a green thread into the group, as [`spawn`](crate::spawn); waits while as many
+    /// threads run as the limit allows. Results that were not received yet do not count.
+    ///
+    /// # Panics
+    ///
+    /// As [`spawn`](crate::spawn).
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until fewer threads run; blocks an OS thread.
+    ///
+    /// # Cancellation
+    ///
+    /// The caller unwinds, and `f` is dropped without having run.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// rustlet::run(|| {
+    ///     let mut group = rustlet::thread::TaskGroup::with_limit(2);
+    ///     for n in 0..5 {
+    ///         group.spawn(move || n);
+    ///     }
+    ///     assert_eq!(group.join_all(), [0, 1, 2, 3, 4]);
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn spawn<F>(&mut self, f: F)
+    where
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let at = Location::caller();
+        poll_budget_quietly(at);
+        let (spawned, limit) = (self.spawned, self.limit as u64);
+        if spawned >= limit {
+            self.ends
+                .wait(OnCancel::Defer, at, |state| spawned - state.count < limit);
+        }
+        match current::spawn_plain(at, f) {
+            Ok(thread) => {
+                let member = || Member {
+                    number: spawned,
+                    ends: Arc::clone(&self.ends),
+                };
+                // Not kept: the thread's hooks have it.
+                let _hook = thread.0.add_hook_once(member);
+                self.threads.insert(spawned, thread);
+                self.spawned += 1;
+            }
+            Err(error) => spawn_failed(&error),
+        }
+    }
+
+    /// Waits for the next thread to end and returns its result; `None` if the group is empty.
+    ///
+    /// # Errors
+    ///
+    /// The result is an error if the thread panicked or was cancelled, as that of
+    /// [`join`](JoinHandle::join).
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until then; blocks an OS thread.
+    ///
+    /// # Cancellation
+    ///
+    /// The caller unwinds; no result has been taken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// rustlet::run(|| {
+    ///     let mut group = rustlet::thread::TaskGroup::new();
+    ///     assert!(group.join_next().is_none());
+    ///     group.spawn(|| 1);
+    ///     assert_eq!(group.join_next().unwrap().unwrap(), 1);
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn join_next(&mut self) -> Option<super::Result<T>> {
+        let at = Location::caller();
+        yield_point(at);
+        self.take_next(OnCancel::Defer, at)
+            .map(|(_, result)| result)
+    }
+
+    /// Returns the result of a thread that has ended, if there is one. Does not wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`join_next`](TaskGroup::join_next).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// rustlet::run(|| {
+    ///     let mut group = rustlet::thread::TaskGroup::new();
+    ///     group.spawn(rustlet::park);
+    ///     assert!(group.try_join_next().is_none());
+    /// });
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn try_join_next(&mut self) -> Option<super::Result<T>> {
+        poll_budget_quietly(Location::caller());
+        self.take_ended().map(|(_, result)| result)
+    }
+
+    /// Waits for all threads and returns their results, in the order in which they were spawned.
+    ///
+    /// # Panics
+    ///
+    /// Resumes the panic of the first thread that is found to have panicked; the others are
+    /// cancelled then, and have ended. Panics if a thread was cancelled.
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until all have ended; blocks an OS thread.
+    ///
+    /// # Cancellation
+    ///
+    /// The caller unwinds, and the threads are cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// rustlet::run(|| {
+    ///     let mut group = rustlet::thread::TaskGroup::new();
+    ///     for n in 0..3 {
+    ///         group.spawn(move || n);
+    ///     }
+    ///     assert_eq!(group.join_all(), [0, 1, 2]);
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn join_all(mut self) -> Vec<T> {
+        let at = Location::caller();
+        yield_point(at);
+        let mut values = Vec::with_capacity(self.len());
+        while let Some((number, result)) = self.take_next(OnCancel::Defer, at) {
+            match result {
+                Ok(value) => values.push((number, value)),
+                Err(payload) => self.fail(payload, at),
+            }
+        }
+        in_order(values)
+    }
+
+    /// Cancels all threads of the group; their results can still be received. Does not wait.
+    ///
+    /// # Panics
+    ///
+    /// Always panics in a program that is built with `panic = "abort"`, which cannot unwind.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::Cancelled;
+    ///
+    /// rustlet::run(|| {
+    ///     let mut group = rustlet::thread::TaskGroup::new();
+    ///     group.spawn(rustlet::park);
+    ///     group.cancel_all();
+    ///     assert!(group.join_next().unwrap().unwrap_err().is::<Cancelled>());
+    /// });
+    /// ```
+    #[doc(alias = "abort_all")]
+    #[track_caller]
+    pub fn cancel_all(&self) {
+        for thread in self.threads.values() {
+            thread.cancel();
+        }
+    }
+
+    /// Cancels all threads of the group and waits until they have ended; drops their results.
+    ///
+    /// # Panics
+    ///
+    /// As [`cancel_all`](TaskGroup::cancel_all).
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until then; blocks an OS thread.
+    ///
+    /// # Cancellation
+    ///
+    /// The caller unwinds; threads that have not ended are still in the group.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// rustlet::run(|| {
+    ///     let mut group = rustlet::thread::TaskGroup::new();
+    ///     group.spawn(rustlet::park);
+    ///     group.shutdown();
+    ///     assert!(group.is_empty());
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn shutdown(&mut self) {
+        self.cancel_all();
+        let at = Location::caller();
+        while let Some(result) = self.take_next(OnCancel::Defer, at) {
+            drop(result);
+        }
+    }
+
+    /// Removes all threads from the group and lets them run on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// rustlet::run(|| {
+    ///     let (sender, receiver) = rustlet::channel::bounded(1);
+    ///     let mut group = rustlet::thread::TaskGroup::new();
+    ///     group.spawn(move || sender.send(1).unwrap());
+    ///     group.detach_all();
+    ///     assert!(group.is_empty());
+    ///     assert_eq!(receiver.recv(), Ok(1));
+    /// });
+    /// ```
+    pub fn detach_all(&mut self) {
+        // Their ends are reported to where no thread looks.
+        let fresh = TaskGroup::with_limit(self.limit);
+        let mut old = std::mem::replace(self, fresh);
+        old.threads.clear();
+    }
+
+    /// Returns a receiver for [`select!`](crate::channel::select) that is ready while there is a
+    /// result for [`try_join_next`](TaskGroup::try_join_next). That of an empty group is never
+    /// ready.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::channel::{after, select};
+    /// use std::time::Duration;
+    ///
+    /// rustlet::run(|| {
+    ///     let mut group = rustlet::thread::TaskGroup::new();
+    ///     group.spawn(|| 1);
+    ///     select! {
+    ///         recv(group.receiver()) -> _ => {
+    ///             assert_eq!(group.try_join_next().unwrap().unwrap(), 1);
+    ///         }
+    ///         recv(after(Duration::from_secs(60))) -> _ => panic!("it takes too long"),
+    ///     }
+    /// });
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn receiver(&self) -> Receiver<()> {
+        poll_budget_quietly(Location::caller());
+        channel::source(Arc::clone(&self.ends) as Arc<dyn LevelSource>)
+    }
+
+    fn take_ended(&mut self) -> Option<(u64, super::Result<T>)> {
+        if let Some(kept) = self.kept.pop_front() {
+            self.ends.0.lock().kept = self.kept.len();
+            return Some(kept);
+        }
+        let number = self.ends.0.lock().ended.pop_front()?;
+        let thread = self.threads.remove(&number)?;
+        // It has ended.
+        Some((number, thread.join()))
+    }
+
+    fn take_next(
+        &mut self,
+        on_cancel: OnCancel,
+        at: &'static Location<'static>,
+    ) -> Option<(u64, super::Result<T>)> {
+        if self.is_empty() {
+            return None;
+        }
+        if self.kept.is_empty() {
+            self.ends
+                .wait(on_cancel, at, |state| !state.ended.is_empty());
+        }
+        self.take_ended()
+    }
+
+    /// Cancels the threads and waits for them, also in a thread that is cancelled.
+    fn end(&mut self, at: &'static Location<'static>) {
+        self.cancel_in_drop();
+        while self.take_next(OnCancel::Shield, at).is_some() {}
+    }
+
+    fn fail(
+        &mut self,
+        payload: Box<dyn std::any::Any + Send>,
+        at: &'static Location<'static>,
+    ) -> ! {
+        self.end(at);
+        if payload.is::<Cancelled>() {
+            panic!("a thread of the group was cancelled");
+        }
+        resume_unwind(payload)
+    }
+}
+
+impl<T, E> TaskGroup<Result<T, E>>
+where
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    /// Spawns a green thread like [`spawn`](TaskGroup::spawn), unless a thread of the group has
+    /// failed.
+    ///
+    /// # Errors
+    ///
+    /// Returns the first error that a thread of the group has returned. The other threads are
+    /// cancelled then, and have ended; `f` is dropped.
+    ///
+    /// # Panics
+    ///
+    /// As [`spawn`](crate::spawn). Resumes the panic of a thread of the group.
+    ///
+    /// # Suspends
+    ///
+    /// As [`spawn`](TaskGroup::spawn).
+    ///
+    /// # Cancellation
+    ///
+    /// As [`spawn`](TaskGroup::spawn).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// rustlet::run(|| {
+    ///     let mut group = rustlet::thread::TaskGroup::with_limit(1);
+    ///     group.try_spawn(|| Err::<u32, _>("no"))?;
+    ///     assert_eq!(group.try_spawn(|| Ok(1)), Err("no"));
+    ///     Ok::<(), &str>(())
+    /// })
+    /// .unwrap();
+    /// ```
+    #[track_caller]
+    pub fn try_spawn<F>(&mut self, f: F) -> Result<(), E>
+    where
+        F: FnOnce() -> Result<T, E> + Send + 'static,
+    {
+        let at = Location::caller();
+        let (spawned, limit) = (self.spawned, self.limit as u64);
+        if spawned >= limit {
+            self.ends
+                .wait(OnCancel::Defer, at, |state| spawned - state.count < limit);
+        }
+        self.look_for_error(at)?;
+        self.spawn(f);
+        Ok(())
+    }
+
+    /// Waits for all threads and returns their values, in the order in which they were spawned; or
+    /// the first error.
+    ///
+    /// # Errors
+    ///
+    /// Returns the first error that a thread has returned. The other threads are cancelled then,
+    /// and have ended.
+    ///
+    /// # Panics
+    ///
+    /// As [`join_all`](TaskGroup::join_all).
+    ///
+    /// # Suspends
+    ///
+    /// Suspends the calling green thread until all have ended; blocks an OS thread.
+    ///
+    /// # Cancellation
+    ///
+    /// The caller unwinds, and the threads are cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// rustlet::run(|| {
+    ///     let mut group = rustlet::thread::TaskGroup::new();
+    ///     group.spawn(|| {
+    ///         rustlet::park();
+    ///         Ok(1)
+    ///     });
+    ///     group.spawn(|| Err("no"));
+    ///     assert_eq!(group.try_join_all(), Err("no"));
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn try_join_all(mut self) -> Result<Vec<T>, E> {
+        let at = Location::caller();
+        yield_point(at);
+        let mut values = Vec::with_capacity(self.len());
+        while let Some((number, result)) = self.take_next(OnCancel::Defer, at) {
+            match result {
+                Ok(Ok(value)) => values.push((number, value)),
+                Ok(Err(error)) => {
+                    self.end(at);
+                    return Err(error);
+                }
+                Err(payload) => self.fail(payload, at),
+            }
+        }
+        Ok(in_order(values))
+    }
+
+    /// Takes the results that are there, and keeps the values.
+    fn look_for_error(&mut self, at: &'static Location<'static>) -> Result<(), E> {
+        let mut kept = std::mem::take(&mut self.kept);
+        while let Some((number, result)) = self.take_ended() {
+            match result {
+                Ok(Err(error)) => {
+                    drop(kept);
+                    self.end(at);
+                    return Err(error);
+                }
+                Err(payload) => {
+                    drop(kept);
+                    self.fail(payload, at);
+                }
+                Ok(value) => kept.push_back((number, Ok(value))),
+            }
+        }
+        self.ends.0.lock().kept = kept.len();
+        self.kept = kept;
+        Ok(())
+    }
+}
+
+impl<T> TaskGroup<T> {
+    /// Returns the number of threads whose results were not received.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// rustlet::run(|| {
+    ///     let mut group = rustlet::thread::TaskGroup::new();
+    ///     group.spawn(|| 1);
+    ///     assert_eq!(group.len(), 1);
+    ///     group.join_next();
+    ///     assert_eq!(group.len(), 0);
+    /// });
+    /// ```
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.threads.len() + self.kept.len()
+    }
+
+    /// Returns `true` if all results were received.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(rustlet::thread::TaskGroup::<()>::new().is_empty());
+    /// ```
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn cancel_in_drop(&self) {
+        for thread in self.threads.values() {
+            thread.0.cancel_uncharged();
+        }
+    }
+}
+
+/// Returns the values in the order of their numbers.
+fn in_order<T>(mut values: Vec<(u64, T)>) -> Vec<T> {
+    values.sort_unstable_by_key(|&(number, _)| number);
+    values.into_iter().map(|(_, value)| value).collect()
+}
+
+/// Cancels the threads and does not wait for them.
+impl<T> Drop for TaskGroup<T> {
+    fn drop(&mut self) {
+        self.cancel_in_drop();
+    }
+}
+
+impl<T: Send + 'static> Default for TaskGroup<T> {
+    fn default() -> TaskGroup<T> {
+        TaskGroup::new()
+    }
+}
+
+impl<T> fmt::Debug for TaskGroup<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskGroup")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}
