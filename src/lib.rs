@@ -69,7 +69,10 @@
 //!
 //! # Features
 //!
-//! `sanitizer` is for programs that are built with AddressSanitizer: see [tools](guide::tools).
+//! All are off by default.
+//!
+//! - `tokio`: `rustlet::tokio::block_on` runs futures of tokio's crates on green threads.
+//! - `sanitizer` is for programs that are built with AddressSanitizer: see [tools](guide::tools).
 
 // Rules for the inside of the library, not for programs and tests: see clippy.toml.
 #![warn(clippy::disallowed_methods)]
@@ -88,7 +91,7 @@ pub mod coroutine;
 #[cfg(not(loom))]
 pub mod fs;
 #[cfg(not(loom))]
-mod future;
+pub mod future;
 mod green;
 #[cfg(not(loom))]
 pub mod guide;
@@ -124,6 +127,10 @@ mod test_child;
 pub mod thread;
 #[cfg(not(loom))]
 pub mod time;
+#[cfg(not(loom))]
+mod timer_thread;
+#[cfg(all(feature = "tokio", not(loom)))]
+pub mod tokio;
 #[cfg(not(loom))]
 mod worker;
 

@@ -43,6 +43,7 @@
 mod accept_error;
 mod addr;
 pub(crate) mod methods;
+pub(crate) mod poll;
 mod serve;
 pub(crate) mod socket;
 mod tcp_listener;

@@ -7,6 +7,7 @@
 //! | `EMPTY` | nothing since the last operation that used it up |
 //! | `READY` | an operation may succeed: try it |
 //! | a waiter | empty, and one thread waits: it has the *turn* |
+//! | `TASK`, or a waiter plus `TASK` | the same, and the task of a future waits as well |
 //!
 //! An operation: [`take`](Readiness::take) (`READY` → `EMPTY`), then the system call. If that
 //! leaves something, [`set_ready`](Readiness::set_ready). If it would block,
@@ -26,19 +27,35 @@
 //! N4. A thread that leaves and finds another one with the turn wakes no waiter: the other one will
 //!     leave, too, and the last to leave finds the turn free. (If each leaving thread woke one,
 //!     that one would find nothing, queue again, and so wake the next, forever.)
+//! N5. A task waits beside the threads: it never has the turn, because it may be dropped without
+//!     notice. Its waker is in `others`, one for each direction, that of the last poll. `TASK` is
+//!     set after the waker was put there; `set_ready` removes the bit together with what else is in
+//!     the word, and then takes the waker out and calls it. So N1 holds for a task as for a thread,
+//!     and a task that does not come back holds up no thread.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::task::Waker;
 
 use crate::green::completion::PackedWaiter;
 use crate::shim::{AtomicUsize, Mutex, Ordering, fence, lock};
 
 const EMPTY: usize = 0;
 const READY: usize = 2;
+/// Flag: a task waits (N5). Never with `READY`.
+const TASK: usize = 4;
+
+/// Returns the word without the flag.
+#[inline(always)]
+fn threads(word: usize) -> usize {
+    word & !TASK
+}
 
 /// A waiter that fits in the word and can be woken.
 pub(crate) trait Wakeable: PackedWaiter {
     /// Wakes it.
     fn wake(self);
+    /// Calls the waker of a task.
+    fn wake_task(waker: Waker);
 }
 
 /// One direction.
@@ -46,7 +63,7 @@ pub(crate) trait Wakeable: PackedWaiter {
 pub(crate) struct Readiness<W> {
     word: AtomicUsize,
     waiter_count: AtomicUsize,
-    /// None: no second thread has waited yet.
+    /// None: no second thread and no task has waited yet.
     others: Mutex<Option<Box<WaiterList<W>>>>,
 }
 
@@ -58,6 +75,8 @@ struct WaiterList<W> {
     by_arrival: BTreeMap<u64, W>,
     /// The same by their words, of which one may be there more than once.
     by_word: BTreeSet<(usize, u64)>,
+    /// N5.
+    task: Option<Waker>,
 }
 
 impl<W: Wakeable> WaiterList<W> {
@@ -66,6 +85,7 @@ impl<W: Wakeable> WaiterList<W> {
             next: 0,
             by_arrival: BTreeMap::new(),
             by_word: BTreeSet::new(),
+            task: None,
         }
     }
 
@@ -105,7 +125,7 @@ impl<W: Wakeable> Readiness<W> {
         self.word.load(Ordering::Acquire) == READY
     }
 
-    /// Returns whether a thread waits, as a hint.
+    /// Returns whether a thread or a task waits, as a hint.
     pub(crate) fn has_waiters(&self) -> bool {
         !matches!(self.word.load(Ordering::Relaxed), EMPTY | READY)
             || self.waiter_count.load(Ordering::Relaxed) > 0
@@ -138,9 +158,85 @@ impl<W: Wakeable> Readiness<W> {
     pub(crate) fn publish_ready(&self) {
         match self.word.swap(READY, Ordering::AcqRel) {
             EMPTY | READY => {}
-            // SAFETY: N2, the swap took it out.
-            word => unsafe { W::from_word(word) }.wake(),
+            word => self.wake_taken(word),
         }
+    }
+
+    /// Wakes the waiter of a word that was taken out, and the task.
+    #[inline]
+    fn wake_taken(&self, word: usize) {
+        if threads(word) != EMPTY {
+            // SAFETY: N2, the swap took it out.
+            unsafe { W::from_word(threads(word)) }.wake();
+        }
+        if word & TASK != 0 {
+            self.wake_task();
+        }
+    }
+
+    #[cold]
+    fn wake_task(&self) {
+        let task = lock(&self.others)
+            .as_mut()
+            .and_then(|others| others.task.take());
+        if let Some(waker) = task {
+            W::wake_task(waker);
+        }
+    }
+
+    /// Like [`enter`](Readiness::enter), for the task of a future, which replaces the one that
+    /// waited here before. There is nothing to leave.
+    pub(crate) fn enter_task(&self, waker: &Waker) -> bool {
+        self.set_task(waker);
+        let mut was = self.word.load(Ordering::Relaxed);
+        while was != READY {
+            // SeqCst: SO3 in `source.rs`; also if the flag is set already.
+            match self.word.compare_exchange(
+                was,
+                was | TASK,
+                Ordering::SeqCst,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => return true,
+                Err(now) => was = now,
+            }
+        }
+        // Nothing calls it any more; unless another task has taken its place.
+        let mut others = lock(&self.others);
+        let unused = others
+            .as_mut()
+            .and_then(|others| others.task.take_if(|known| known.will_wake(waker)));
+        drop(others);
+        drop(unused);
+        false
+    }
+
+    fn set_task(&self, waker: &Waker) {
+        let is_same = |others: &mut Option<Box<WaiterList<W>>>| {
+            let task = others.as_ref().and_then(|others| others.task.as_ref());
+            task.is_some_and(|known| known.will_wake(waker))
+        };
+        if is_same(&mut lock(&self.others)) {
+            return;
+        }
+        // Code of others, so outside of the lock.
+        let new = waker.clone();
+        let old = lock(&self.others)
+            .get_or_insert_with(|| Box::new(WaiterList::new()))
+            .task
+            .replace(new);
+        drop(old);
+    }
+
+    /// Drops the waker of the task: the source goes away.
+    pub(crate) fn forget_task(&self) {
+        if self.word.load(Ordering::Relaxed) & TASK == 0 {
+            return;
+        }
+        let task = lock(&self.others)
+            .as_mut()
+            .and_then(|others| others.task.take());
+        drop(task);
     }
 
     /// An operation would block. True: `waiter` will be woken, and its owner must call
@@ -152,9 +248,19 @@ impl<W: Wakeable> Readiness<W> {
         let was = self
             .word
             .compare_exchange(EMPTY, word, Ordering::SeqCst, Ordering::Acquire);
-        let Err(was) = was else {
+        let Err(mut was) = was else {
             return true;
         };
+        while threads(was) == EMPTY {
+            // A task waits too.
+            match self
+                .word
+                .compare_exchange(was, was | word, Ordering::SeqCst, Ordering::Acquire)
+            {
+                Ok(_) => return true,
+                Err(now) => was = now,
+            }
+        }
         // SAFETY: N2, it never got in.
         let waiter = unsafe { W::from_word(word) };
         if was == READY {
@@ -172,7 +278,7 @@ impl<W: Wakeable> Readiness<W> {
         self.waiter_count.fetch_add(1, Ordering::Relaxed);
         // N3.
         fence(Ordering::SeqCst);
-        if matches!(self.word.load(Ordering::Relaxed), EMPTY | READY) {
+        if matches!(threads(self.word.load(Ordering::Relaxed)), EMPTY | READY) {
             self.wake_next();
         }
     }
@@ -182,14 +288,22 @@ impl<W: Wakeable> Readiness<W> {
     pub(crate) fn leave(&self, mine: usize) {
         // Only the waiter's own thread puts it in and calls this: if the word names it, it is there
         // still.
-        if self.word.load(Ordering::Acquire) == mine
-            && self
-                .word
-                .compare_exchange(mine, EMPTY, Ordering::AcqRel, Ordering::Relaxed)
-                .is_ok()
-        {
-            // SAFETY: N2, the exchange took it out.
-            drop(unsafe { W::from_word(mine) });
+        let mut now = self.word.load(Ordering::Acquire);
+        while threads(now) == mine {
+            // It fails if an event takes the waiter out or a task sets its flag.
+            match self.word.compare_exchange_weak(
+                now,
+                now & TASK,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => {
+                    // SAFETY: N2, the exchange took it out.
+                    drop(unsafe { W::from_word(mine) });
+                    break;
+                }
+                Err(changed) => now = changed,
+            }
         }
         // N3.
         fence(Ordering::SeqCst);
@@ -206,7 +320,7 @@ impl<W: Wakeable> Readiness<W> {
             drop(gone);
         }
         // N4.
-        if matches!(self.word.load(Ordering::Relaxed), EMPTY | READY) {
+        if matches!(threads(self.word.load(Ordering::Relaxed)), EMPTY | READY) {
             self.wake_next();
         }
     }
@@ -262,6 +376,9 @@ mod loom_tests {
         fn wake(self) {
             *self.0.0.lock().unwrap() = true;
             self.0.1.notify_one();
+        }
+        fn wake_task(waker: Waker) {
+            waker.wake();
         }
     }
 

@@ -3,9 +3,12 @@
 
 mod http;
 mod tls;
+mod tokio_tasks;
 mod websocket;
 
 fn main() {
+    tokio_tasks::exchange();
+    println!("tokio's sockets and timers: ok");
     rustlet::run(|| {
         http::exchange().expect("HTTP");
         println!("HTTP with httparse: ok");
