@@ -56,7 +56,11 @@ pub(crate) fn set(at: Tick, waker: Waker) -> Option<TimerId> {
     state.last += 1;
     let id = (at, state.last);
     state.timers.insert(id, waker);
-    if state.timers.first_key_value().is_some_and(|(&first, _)| first == id) {
+    if state
+        .timers
+        .first_key_value()
+        .is_some_and(|(&first, _)| first == id)
+    {
         EARLIER.notify_one();
     }
     Some(TimerId(id.0, id.1))

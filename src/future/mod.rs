@@ -13,8 +13,8 @@
 //! # Any executor, any thread
 //!
 //! Everything here may be polled by any executor on any thread: by [`block_on`] on a green thread,
-//! by tokio, by `futures::executor`, on an ordinary OS thread. The waker may belong to a thread that
-//! has ended. Sockets that wait in a task which is polled outside of this crate's workers are
+//! by tokio, by `futures::executor`, on an ordinary OS thread. The waker may belong to a thread
+//! that has ended. Sockets that wait in a task which is polled outside of this crate's workers are
 //! watched by a worker of the process-wide runtime, which is started for them; times are kept by an
 //! OS thread, which is started for the first of them.
 //!

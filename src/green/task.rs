@@ -2,12 +2,12 @@
 //! poll.
 //!
 //! TA1. Wakers are code of others: they are called and dropped with no lock of this crate held, and
-//!      a panic of theirs ends nothing else. A waker may be called on any thread, also in a worker's
-//!      own code, and while that worker delivers events (R2 in `runtime/io/reactor.rs` says why a
-//!      source may be dropped there).
-//! TA2. A task registers its waker before it checks what it waits for, and a waker of the task calls
-//!      `wake` after it has made that true. The lock orders the two: either the check succeeds, or
-//!      the waker is called.
+//!      a panic of theirs ends nothing else. A waker may be called on any thread, also in a
+//!      worker's own code, and while that worker delivers events (R2 in `runtime/io/reactor.rs`
+//!      says why a source may be dropped there).
+//! TA2. A task registers its waker before it checks what it waits for, and a waker of the task
+//!      calls `wake` after it has made that true. The lock orders the two: either the check
+//!      succeeds, or the waker is called.
 
 use std::sync::{Arc, Mutex};
 use std::task::Waker;

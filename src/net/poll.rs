@@ -282,8 +282,8 @@ pub(crate) use poll_ready_methods;
 macro_rules! poll_stream_methods {
     ($name:ident, $pair:literal) => {
         impl $name {
-            /// Reads bytes into `buf`, for `async` code: 0 at the end of the stream, or for an empty
-            /// buffer.
+            /// Reads bytes into `buf`, for `async` code: 0 at the end of the stream, or for an
+            /// empty buffer.
             ///
             /// [`poll_readable`](Self::poll_readable) says who is woken.
             ///
@@ -406,8 +406,8 @@ macro_rules! poll_stream_methods {
 }
 pub(crate) use poll_stream_methods;
 
-/// `poll_recv` and `poll_send`, for a type with a `socket: Socket` of datagrams. `$pair` creates two
-/// that are connected.
+/// `poll_recv` and `poll_send`, for a type with a `socket: Socket` of datagrams. `$pair` creates
+/// two that are connected.
 macro_rules! poll_datagram_methods {
     ($name:ident, $pair:literal) => {
         impl $name {

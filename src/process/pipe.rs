@@ -84,11 +84,7 @@ impl Pipe {
     }
 
     #[track_caller]
-    fn poll_ready(
-        &self,
-        interest: Interest,
-        context: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_ready(&self, interest: Interest, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         retry::poll_ready(&self.source, interest, context)
     }
 

@@ -128,7 +128,9 @@ pub(crate) fn reactor_elsewhere() -> io::Result<Arc<ReactorHandle>> {
         Some(reactor_handle) if !reactor_handle.is_closed() => Ok(Arc::clone(reactor_handle)),
         _ => match global()?.next_reactor() {
             Some(reactor_handle) => Ok(Arc::clone(reactor_handle)),
-            None => Err(io::Error::other("rustlet: the process-wide runtime has no reactor")),
+            None => Err(io::Error::other(
+                "rustlet: the process-wide runtime has no reactor",
+            )),
         },
     }
 }

@@ -58,7 +58,9 @@ impl<T> Joiner<T> {
     fn green(&self) -> &ThreadInner {
         match self.thread.unparker() {
             Unparker::Green(green) => green,
-            Unparker::Os(_) | Unparker::Task(_) => unreachable!("a joiner is made of a green thread"),
+            Unparker::Os(_) | Unparker::Task(_) => {
+                unreachable!("a joiner is made of a green thread")
+            }
         }
     }
 

@@ -145,7 +145,8 @@ impl ThreadInner {
 
     /// Returns the cause that ends the waits of this thread, on which the caller runs.
     pub(super) fn cause(&self) -> Option<Cause<'_>> {
-        if self.scopes.innermost().is_none() && self.attention.load(Ordering::Relaxed) & !AMBIENT == SCOPED
+        if self.scopes.innermost().is_none()
+            && self.attention.load(Ordering::Relaxed) & !AMBIENT == SCOPED
         {
             // X3.
             self.attention.fetch_and(!SCOPED, Ordering::Relaxed);
@@ -180,6 +181,10 @@ impl ThreadInner {
     }
 
     /// Sets or clears `AMBIENT`.
+    #[cfg_attr(
+        not(feature = "tokio"),
+        allow(dead_code, reason = "what only tokio's futures enter")
+    )]
     pub(super) fn note_ambient(&self, has_ambient: bool) {
         if has_ambient {
             self.attention.fetch_or(AMBIENT, Ordering::Relaxed);

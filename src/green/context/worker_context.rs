@@ -188,6 +188,10 @@ impl WorkerContext {
     }
 
     /// Calls `f` within `ambient`, which is left while `f` is suspended.
+    #[cfg_attr(
+        not(feature = "tokio"),
+        allow(dead_code, reason = "what only tokio's futures enter")
+    )]
     pub(crate) fn with_ambient<R>(&self, ambient: &dyn Ambient, f: impl FnOnce() -> R) -> R {
         struct Leave<'a> {
             cx: &'a WorkerContext,

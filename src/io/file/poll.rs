@@ -1,5 +1,5 @@
-//! Reading and writing pipes for `async` code: with calls that do not wait, as in `transfer.rs`, and
-//! the task is registered if they would.
+//! Reading and writing pipes for `async` code: with calls that do not wait, as in `transfer.rs`,
+//! and the task is registered if they would.
 //!
 //! Any thread may poll at any time.
 

@@ -191,12 +191,10 @@ impl<W: Wakeable> Readiness<W> {
         let mut was = self.word.load(Ordering::Relaxed);
         while was != READY {
             // SeqCst: SO3 in `source.rs`; also if the flag is set already.
-            match self.word.compare_exchange(
-                was,
-                was | TASK,
-                Ordering::SeqCst,
-                Ordering::Acquire,
-            ) {
+            match self
+                .word
+                .compare_exchange(was, was | TASK, Ordering::SeqCst, Ordering::Acquire)
+            {
                 Ok(_) => return true,
                 Err(now) => was = now,
             }
@@ -337,176 +335,12 @@ impl<W: Wakeable> Readiness<W> {
     }
 }
 
-#[cfg(all(test, loom))]
-mod loom_tests {
-    use super::*;
-    use loom::sync::{Arc, Condvar, Mutex as LoomMutex};
-    use loom::thread;
-
-    #[derive(Clone)]
-    struct Sleeper(Arc<(LoomMutex<bool>, Condvar)>);
-
-    impl Sleeper {
-        fn new() -> Sleeper {
-            Sleeper(Arc::new((LoomMutex::new(false), Condvar::new())))
-        }
-        fn park(&self) {
-            let mut woken = self.0.0.lock().unwrap();
-            while !*woken {
-                woken = self.0.1.wait(woken).unwrap();
-            }
-            *woken = false;
-        }
-    }
-
-    impl PackedWaiter for Sleeper {
-        fn word(&self) -> usize {
-            Arc::as_ptr(&self.0) as usize
-        }
-        fn into_word(self) -> usize {
-            Arc::into_raw(self.0) as usize
-        }
-        unsafe fn from_word(word: usize) -> Sleeper {
-            // SAFETY: passed on to the caller.
-            Sleeper(unsafe { Arc::from_raw(word as *const _) })
-        }
-    }
-
-    impl Wakeable for Sleeper {
-        fn wake(self) {
-            *self.0.0.lock().unwrap() = true;
-            self.0.1.notify_one();
-        }
-        fn wake_task(waker: Waker) {
-            waker.wake();
-        }
-    }
-
-    /// A socket: bytes in the kernel, under its lock, and an edge for each arrival, delivered by
-    /// the sending thread.
-    struct World {
-        bytes: LoomMutex<usize>,
-        read: Readiness<Sleeper>,
-    }
-
-    impl World {
-        fn new(ready: bool) -> Arc<World> {
-            let world = World {
-                bytes: LoomMutex::new(0),
-                read: Readiness::new(),
-            };
-            if !ready {
-                world.read.take();
-            }
-            Arc::new(world)
-        }
-
-        fn arrive(&self) {
-            *self.bytes.lock().unwrap() += 1;
-            self.read.set_ready();
-        }
-
-        /// Reads one byte, as `retry::read` does: a system call that takes a byte, or would block.
-        fn read(&self) {
-            let me = Sleeper::new();
-            let mut waited = false;
-            loop {
-                if self.read.is_ready() || waited {
-                    self.read.take();
-                    let mut bytes = self.bytes.lock().unwrap();
-                    let got = bytes.checked_sub(1);
-                    *bytes = got.unwrap_or(0);
-                    drop(bytes);
-                    if got.is_some() {
-                        self.read.set_ready();
-                        return;
-                    }
-                }
-                if self.read.enter(me.clone()) {
-                    me.park();
-                    waited = true;
-                }
-                self.read.leave(me.word());
-            }
-        }
-    }
-
-    #[test]
-    fn loom_one_reader() {
-        loom::model(|| {
-            let world = World::new(true);
-            let reader = world.clone();
-            let reader = thread::spawn(move || reader.read());
-            world.arrive();
-            reader.join().unwrap();
-        });
-    }
-
-    #[test]
-    fn loom_two_readers_one_direction() {
-        let mut model = loom::model::Builder::new();
-        model.preemption_bound = Some(2);
-        model.check(|| {
-            let world = World::new(false);
-            let readers = [(); 2].map(|()| {
-                let world = world.clone();
-                thread::spawn(move || world.read())
-            });
-            world.arrive();
-            world.arrive();
-            for reader in readers {
-                reader.join().unwrap();
-            }
-        });
-    }
-
-    #[test]
-    fn loom_cancelled_waiter_wakes_the_next() {
-        let mut model = loom::model::Builder::new();
-        model.preemption_bound = Some(3);
-        model.check(|| {
-            let world = World::new(false);
-            let quitter = Sleeper::new();
-            assert!(world.read.enter(quitter.clone()));
-            let reader = world.clone();
-            let reader = thread::spawn(move || reader.read());
-            let sender = world.clone();
-            let sender = thread::spawn(move || sender.arrive());
-            world.read.leave(quitter.word());
-            sender.join().unwrap();
-            reader.join().unwrap();
-        });
-    }
-
-    /// The waiter with the turn and a queued waiter leave, in any order, and another one stays.
-    #[test]
-    fn loom_third_waiter_goes_on_after_two_cancelled() {
-        let mut model = loom::model::Builder::new();
-        model.preemption_bound = Some(2);
-        model.check(|| {
-            let world = World::new(false);
-            let quitters = [(); 2].map(|()| Sleeper::new());
-            for quitter in &quitters {
-                assert!(world.read.enter(quitter.clone()));
-            }
-            let reader = world.clone();
-            let reader = thread::spawn(move || reader.read());
-            let [first, second] = quitters;
-            let other = world.clone();
-            let other = thread::spawn(move || other.read.leave(second.word()));
-            world.arrive();
-            world.read.leave(first.word());
-            other.join().unwrap();
-            reader.join().unwrap();
-        });
-    }
-}
-
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use std::sync::Arc;
     use std::sync::atomic::AtomicU32;
+    use std::task::Wake;
 
     #[derive(Clone, Default)]
     struct Counter(Arc<AtomicU32>);
@@ -532,6 +366,15 @@ mod tests {
 
     impl Wakeable for Counter {
         fn wake(self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+        fn wake_task(waker: Waker) {
+            waker.wake();
+        }
+    }
+
+    impl Wake for Counter {
+        fn wake(self: Arc<Counter>) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -576,5 +419,51 @@ mod tests {
         direction.leave(holder.word());
         assert_eq!((holder.wakes(), twice.wakes()), (0, 0));
         assert!(!direction.has_waiters());
+    }
+
+    /// N5: the task is woken beside the threads, once, and holds up no thread.
+    #[test]
+    fn task_waits_beside_threads_and_never_has_the_turn() {
+        let direction = Readiness::new();
+        let (task, thread, next): (Counter, Counter, Counter) = Default::default();
+        let waker = Waker::from(Arc::new(task.clone()));
+        // An event has arrived.
+        assert!(!direction.enter_task(&waker) && Arc::strong_count(&task.0) == 2);
+        direction.take();
+        assert!(direction.enter_task(&waker) && direction.has_waiters());
+        assert!(direction.enter(thread.clone()) && direction.enter(next.clone()));
+        direction.set_ready();
+        assert_eq!((task.wakes(), thread.wakes(), next.wakes()), (1, 1, 0));
+        direction.leave(thread.word());
+        assert_eq!((task.wakes(), thread.wakes(), next.wakes()), (1, 1, 1));
+        direction.take();
+        direction.set_ready();
+        assert_eq!(task.wakes(), 1);
+        // A thread leaves while a task waits.
+        direction.take();
+        assert!(direction.enter(thread.clone()) && direction.enter_task(&waker));
+        direction.leave(thread.word());
+        assert!(direction.has_waiters());
+        direction.set_ready();
+        assert_eq!((task.wakes(), thread.wakes()), (2, 1));
+    }
+
+    #[test]
+    fn last_task_is_woken_and_the_waker_of_a_closed_source_is_dropped() {
+        let direction = Readiness::<Counter>::new();
+        let tasks: [Counter; 2] = Default::default();
+        let [first, last] = tasks
+            .each_ref()
+            .map(|task| Waker::from(Arc::new(task.clone())));
+        direction.take();
+        assert!(direction.enter_task(&first) && direction.enter_task(&last));
+        direction.set_ready();
+        assert_eq!(tasks.each_ref().map(Counter::wakes), [0, 1]);
+        direction.take();
+        assert!(direction.enter_task(&first));
+        drop(first);
+        assert_eq!(Arc::strong_count(&tasks[0].0), 2);
+        direction.forget_task();
+        assert_eq!(Arc::strong_count(&tasks[0].0), 1);
     }
 }

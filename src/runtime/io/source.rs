@@ -180,8 +180,8 @@ impl Source {
         }
     }
 
-    /// Registers the task of a future: the next event calls its waker. Returns false if an event has
-    /// already arrived; then the caller tries again. Each direction has one task, the last.
+    /// Registers the task of a future: the next event calls its waker. Returns false if an event
+    /// has already arrived; then the caller tries again. Each direction has one task, the last.
     ///
     /// A caller that is on no worker uses the reactor that watches the source, if there is one, or
     /// else what `elsewhere` returns.

@@ -116,7 +116,8 @@ fn waits_in_a_poll(handle: &Handle, other: &Handle) {
     assert!(Handle::try_current().is_err(), "nothing is left entered");
 }
 
-/// Cancelled while they wait, in a poll or between two: the futures are dropped, within the runtime.
+/// Cancelled while they wait, in a poll or between two: the futures are dropped, within the
+/// runtime.
 fn cancelled(handle: &Handle) {
     struct Guard(Arc<AtomicUsize>);
     impl Drop for Guard {

@@ -459,8 +459,14 @@ peer_methods!(
     "rustlet::os::unix::net::UnixDatagram::pair()?.0"
 );
 debug_of_std!(UnixDatagram, std::os::unix::net::UnixDatagram);
-poll_ready_methods!(UnixDatagram, "rustlet::os::unix::net::UnixDatagram::pair()?.0");
-poll_datagram_methods!(UnixDatagram, "rustlet::os::unix::net::UnixDatagram::pair()?");
+poll_ready_methods!(
+    UnixDatagram,
+    "rustlet::os::unix::net::UnixDatagram::pair()?.0"
+);
+poll_datagram_methods!(
+    UnixDatagram,
+    "rustlet::os::unix::net::UnixDatagram::pair()?"
+);
 descriptor_traits!(
     UnixDatagram,
     std::os::unix::net::UnixDatagram,
