@@ -72,6 +72,10 @@
 //! All are off by default.
 //!
 //! - `tokio`: `rustlet::tokio::block_on` runs futures of tokio's crates on green threads.
+//! - `futures-io`, `tokio-io`: the `AsyncRead` and `AsyncWrite` of these crates for TCP and Unix
+//!   streams, and for pipes.
+//! - `hyper`: hyper's `Read` and `Write` for the same streams; `rustlet::hyper` has its `Executor`
+//!   and its `Timer`.
 //! - `sanitizer` is for programs that are built with AddressSanitizer: see [tools](guide::tools).
 
 // Rules for the inside of the library, not for programs and tests: see clippy.toml.
@@ -85,6 +89,8 @@
     )
 )]
 
+#[cfg(not(loom))]
+mod async_io;
 pub mod channel;
 #[cfg(not(loom))]
 pub mod coroutine;
@@ -95,6 +101,8 @@ pub mod future;
 mod green;
 #[cfg(not(loom))]
 pub mod guide;
+#[cfg(all(feature = "hyper", not(loom)))]
+pub mod hyper;
 #[cfg(not(loom))]
 pub mod io;
 #[cfg(not(loom))]

@@ -6,6 +6,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 
+#[path = "futures/channels.rs"]
+mod channels;
 #[path = "futures/ends.rs"]
 mod ends;
 #[path = "futures/pipes.rs"]

@@ -80,7 +80,7 @@ pub struct RecvFuture<'a, T> {
 /// How the task of a receiver waits.
 enum Registration<'a, T> {
     Watch(WatchWait<'a, T, WaitingThread>),
-    Armed(Armed<'a>),
+    Armed(#[allow(dead_code, reason = "its drop withdraws it")] Armed<'a>),
 }
 
 /// A registration with a receiver that has no channel.
@@ -238,7 +238,7 @@ enum State<'a, T> {
 // Nothing in it is pinned.
 impl<T> Unpin for SendFuture<'_, T> {}
 
-impl<'a, T> Future for SendFuture<'a, T> {
+impl<T> Future for SendFuture<'_, T> {
     type Output = Result<(), SendError<T>>;
 
     #[track_caller]
@@ -264,7 +264,7 @@ impl<'a, T> Future for SendFuture<'a, T> {
     }
 }
 
-impl<'a, T> SendFuture<'a, T> {
+impl<T> SendFuture<'_, T> {
     fn begin(&mut self, message: T, context: &mut Context<'_>) -> Poll<Result<(), SendError<T>>> {
         // Without the box of a wait, which most sends do not need.
         let message = match self.sender.try_send_quietly(message) {

@@ -47,7 +47,10 @@ async fn client(address: std::net::SocketAddr, pause: impl Fn()) -> std::io::Res
         // A new task needs the runtime as well.
         let answer = tokio::spawn(async move {
             let mut answer = [0];
-            stream.read_exact(&mut answer).await.map(|_| (stream, answer))
+            stream
+                .read_exact(&mut answer)
+                .await
+                .map(|_| (stream, answer))
         });
         let answer = answer.await.expect("the task does not panic");
         let [byte];
@@ -93,7 +96,11 @@ fn waits_in_a_poll(handle: &Handle, other: &Handle) {
     let addresses = [echo(handle), echo(other)];
     rustlet::scope(|s| {
         for n in 0..THREADS {
-            let (inner, outer) = if n % 2 == 0 { (handle, other) } else { (other, handle) };
+            let (inner, outer) = if n % 2 == 0 {
+                (handle, other)
+            } else {
+                (other, handle)
+            };
             s.spawn(move || {
                 let pause = || {
                     rustlet::yield_now();
