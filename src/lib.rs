@@ -70,8 +70,15 @@
 //!
 //! # Features
 //!
+//! All are off by default.
+//!
+//! - `tokio`: `rustlet::tokio::block_on` runs futures of tokio's crates on green threads.
+//! - `futures-io`, `tokio-io`: the `AsyncRead` and `AsyncWrite` of these crates for TCP and Unix
+//!   streams, and for pipes.
+//! - `hyper`: hyper's `Read` and `Write` for the same streams; `rustlet::hyper` has its `Executor`
+//!   and its `Timer`.
 //! - `r2d2`: a [pool] of connections that are made by the managers of the crate r2d2.
-//! - `sanitizer`: for programs that are built with AddressSanitizer; see [tools](guide::tools).
+//! - `sanitizer` is for programs that are built with AddressSanitizer: see [tools](guide::tools).
 
 // Rules for the inside of the library, not for programs and tests: see clippy.toml.
 #![warn(clippy::disallowed_methods)]
@@ -84,16 +91,20 @@
     )
 )]
 
+#[cfg(not(loom))]
+mod async_io;
 pub mod channel;
 #[cfg(not(loom))]
 pub mod coroutine;
 #[cfg(not(loom))]
 pub mod fs;
 #[cfg(not(loom))]
-mod future;
+pub mod future;
 mod green;
 #[cfg(not(loom))]
 pub mod guide;
+#[cfg(all(feature = "hyper", not(loom)))]
+pub mod hyper;
 #[cfg(not(loom))]
 pub mod io;
 #[cfg(not(loom))]
@@ -130,6 +141,10 @@ mod timeline;
 pub mod thread;
 #[cfg(not(loom))]
 pub mod time;
+#[cfg(not(loom))]
+mod timer_thread;
+#[cfg(all(feature = "tokio", not(loom)))]
+pub mod tokio;
 #[cfg(not(loom))]
 pub mod trace;
 #[cfg(not(loom))]

@@ -7,6 +7,7 @@
 //! Any number of threads, green or not, may be in here for one source at once.
 
 mod asking;
+mod task;
 
 use std::any::Any;
 use std::io::{self, IoSlice};
@@ -22,6 +23,7 @@ use crate::runtime::io::source::{Interest, Source};
 use crate::sys::clock::{self, NEVER};
 
 pub(crate) use self::asking::{Pauses, is_out_of_descriptors, until_ready_borrowed};
+pub(crate) use self::task::{poll_io, poll_ready};
 
 /// How an operation waits.
 #[derive(Clone, Copy, Debug, Default)]

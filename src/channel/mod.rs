@@ -59,6 +59,8 @@ mod counter;
 #[cfg(not(loom))]
 mod error;
 #[cfg(not(loom))]
+mod future;
+#[cfg(not(loom))]
 mod iter;
 #[cfg(not(loom))]
 mod make;
@@ -75,6 +77,7 @@ pub use self::{
         ReadyTimeoutError, RecvError, RecvTimeoutError, SelectTimeoutError, SendError,
         SendTimeoutError, TryReadyError, TryRecvError, TrySelectError, TrySendError,
     },
+    future::{RecvFuture, SendFuture},
     iter::{IntoIter, Iter, TryIter},
     make::{after, at, bounded, never, tick, unbounded},
     receiver::Receiver,

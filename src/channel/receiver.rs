@@ -12,6 +12,7 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::core::chan::Chan;
 use super::core::outcome::Op;
 use super::core::outcome::Unreceived;
 use super::core::slot::RecvSlot;
@@ -23,6 +24,7 @@ use super::wait_limit::{WaitLimit, yield_point};
 use super::{RecvError, RecvTimeoutError, TryRecvError};
 use crate::green::budget::poll_budget_quietly;
 use crate::green::{OnCancel, Reason, Wait};
+use crate::sync::wait::waiting_thread::WaitingThread;
 
 /// Receiving side of a channel; clone it, or share it, to receive in several threads.
 ///
@@ -49,6 +51,12 @@ enum Kind<T> {
     Chan(NonNull<Counter<T>>, PhantomData<Counter<T>>),
     TypedSource(Arc<dyn TypedSource<T>>),
     Never(Never<T>),
+}
+
+/// What a receiver receives from.
+pub(super) enum Origin<'a, T> {
+    Channel(&'a Chan<T, WaitingThread>),
+    Question(&'a dyn ReadyCheck),
 }
 
 // SAFETY: messages move from thread to thread; the counter is made for that, and questions are
@@ -86,6 +94,14 @@ impl<T> Receiver<T> {
             Kind::Chan(counter, _) => Ok(unsafe { counter.as_ref() }),
             Kind::TypedSource(question) => Err(&**question),
             Kind::Never(never) => Err(never),
+        }
+    }
+
+    /// Returns what it receives from.
+    pub(super) fn origin(&self) -> Origin<'_, T> {
+        match self.counter() {
+            Ok(counter) => Origin::Channel(&counter.chan),
+            Err(question) => Origin::Question(question),
         }
     }
 
@@ -175,6 +191,12 @@ impl<T> Receiver<T> {
     #[inline(always)]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
         yield_point(Location::caller());
+        self.try_recv_quietly()
+    }
+
+    /// Receives like [`try_recv`](Receiver::try_recv), for a caller that has charged the budget.
+    #[inline(always)]
+    pub(super) fn try_recv_quietly(&self) -> Result<T, TryRecvError> {
         let place = RecvSlot::new();
         let result = match self.counter() {
             Ok(counter) => counter.chan.try_recv(&place),

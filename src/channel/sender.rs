@@ -162,6 +162,12 @@ impl<T> Sender<T> {
     #[inline(always)]
     pub fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
         yield_point(Location::caller());
+        self.try_send_quietly(message)
+    }
+
+    /// Sends like [`try_send`](Sender::try_send), for a caller that has charged the budget.
+    #[inline(always)]
+    pub(super) fn try_send_quietly(&self, message: T) -> Result<(), TrySendError<T>> {
         let offer = SendSlot::new(message);
         match self.chan().try_send(&offer) {
             Ok(()) => Ok(()),

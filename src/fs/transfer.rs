@@ -4,17 +4,47 @@ use std::io::{self, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 
 use super::File;
 use crate::green::WorkerContext;
 use crate::io::file::bounce_buffer::MAX_TRANSFER;
 use crate::io::file::file_state::InFlight;
-use crate::io::file::transfer;
+use crate::io::file::{poll, transfer};
 use crate::runtime::blocking;
+use crate::runtime::io::source::Interest;
 use crate::shim::lock;
 use crate::sys::file::{CURRENT_POS, FileKind};
 
 impl File {
+    /// Polls for `async` code, for pipes: see `io/file/poll.rs`.
+    #[track_caller]
+    pub(crate) fn poll_ready(
+        &self,
+        interest: Interest,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        poll::poll_ready(&self.open, interest, context)
+    }
+
+    #[track_caller]
+    pub(crate) fn poll_read(
+        &self,
+        context: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        poll::poll_read(&self.open, context, bufs)
+    }
+
+    #[track_caller]
+    pub(crate) fn poll_write(
+        &self,
+        context: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        poll::poll_write(&self.open, context, bufs)
+    }
+
     #[track_caller]
     fn read_here(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         transfer::read(&self.open, bufs, CURRENT_POS)

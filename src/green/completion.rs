@@ -34,7 +34,7 @@ const HOOKED: usize = 6;
 const HOOKED_DETACHED: usize = 10;
 
 /// A waiter that can be packed into one word and unpacked again; its word is aligned to 8, or that
-/// plus 1.
+/// plus 1 or 2.
 pub(crate) trait PackedWaiter: Sized {
     /// Returns the word: aligned as above, never 0, and distinct for each thread.
     fn word(&self) -> usize;

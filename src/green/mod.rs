@@ -54,6 +54,8 @@ pub(crate) mod reason;
 #[cfg(not(loom))]
 pub(crate) mod scope;
 #[cfg(not(loom))]
+pub(crate) mod task;
+#[cfg(not(loom))]
 pub(crate) mod thread;
 #[cfg(not(loom))]
 pub(crate) mod unparker;

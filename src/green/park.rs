@@ -172,7 +172,27 @@ fn park_green(cx: &WorkerContext, wait: &Wait) -> Wake {
             CancelCheck::Until(earlier) => deadline = earlier,
             CancelCheck::Cancelled => return Wake::Cancelled,
         }
+        if cx.has_ambient() {
+            return park_aside(cx, wait, deadline);
+        }
     }
+    park_until(cx, wait, deadline)
+}
+
+/// Parks a thread that has entered something which it must leave meanwhile.
+#[cold]
+#[inline(never)]
+fn park_aside(cx: &WorkerContext, wait: &Wait, deadline: Tick) -> Wake {
+    let aside = cx.set_ambient_aside();
+    let wake = park_until(cx, wait, deadline);
+    cx.put_ambient_back(&aside);
+    wake
+}
+
+/// Parks until `deadline` at the latest.
+#[inline(always)]
+fn park_until(cx: &WorkerContext, wait: &Wait, deadline: Tick) -> Wake {
+    let green = cx.current();
     if green.pending.replace(false) {
         return Wake::Event;
     }
@@ -331,10 +351,21 @@ pub(crate) fn yield_now(at: &'static Location<'static>) {
 #[inline(always)]
 fn yield_green(cx: &WorkerContext, at: &'static Location<'static>) {
     let green = cx.current();
-    if green.needs_attention() && !panicking() {
-        unwind_if_due(cx, green);
+    if green.needs_attention() {
+        return yield_attentive(cx, at);
     }
     requeue(cx, green, at);
+}
+
+/// Yields in a thread that may be cancelled, or has entered something which it must leave
+/// meanwhile.
+#[cold]
+#[inline(never)]
+fn yield_attentive(cx: &WorkerContext, at: &'static Location<'static>) {
+    if !panicking() {
+        unwind_if_due(cx, cx.current());
+    }
+    yield_quietly(cx, at);
 }
 
 /// Moves the running thread to the end of the run queue.
@@ -348,7 +379,12 @@ fn requeue(cx: &WorkerContext, green: &ThreadInner, at: &'static Location<'stati
 /// Like [`yield_now`], but never raises a cancellation.
 #[cold]
 pub(super) fn yield_quietly(cx: &WorkerContext, at: &'static Location<'static>) {
+    if !cx.has_ambient() {
+        return requeue(cx, cx.current(), at);
+    }
+    let aside = cx.set_ambient_aside();
     requeue(cx, cx.current(), at);
+    cx.put_ambient_back(&aside);
 }
 
 /// Raises a cancellation if the calling thread is cancelled and may be unwound. For operations that
@@ -392,9 +428,11 @@ fn unwind_cancelled(cx: &WorkerContext, green: &ThreadInner, cause: &Cause<'_>) 
     let cancel_count = green.cancel_count.get().saturating_add(1);
     green.cancel_count.set(cancel_count);
     if cancel_count > MAX_PROMPT_UNWINDS {
+        let aside = cx.set_ambient_aside();
         cx.make_ready(green);
         // SAFETY: K1.
         unsafe { green.suspend() };
+        cx.put_ambient_back(&aside);
     }
     unwind(cause.payload(UnwindGuard::new(green, cancel_count)))
 }

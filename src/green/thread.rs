@@ -62,6 +62,7 @@ impl Thread {
         ThreadId(match &self.inner {
             Unparker::Green(green) => green.id(),
             Unparker::Os(thread) => thread.id,
+            Unparker::Task(_) => not_a_thread(),
         })
     }
 
@@ -76,6 +77,7 @@ impl Thread {
         match &self.inner {
             Unparker::Green(green) => green.name(),
             Unparker::Os(thread) => thread.name.as_deref(),
+            Unparker::Task(_) => not_a_thread(),
         }
     }
 
@@ -89,8 +91,14 @@ impl Thread {
         match &self.inner {
             Unparker::Green(green) => green.give_token(),
             Unparker::Os(thread) => thread.give_token(),
+            Unparker::Task(_) => not_a_thread(),
         }
     }
+}
+
+#[cold]
+fn not_a_thread() -> ! {
+    unreachable!("the handle of a thread is not made of a task")
 }
 
 impl fmt::Debug for Thread {

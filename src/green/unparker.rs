@@ -1,13 +1,16 @@
-#![allow(unsafe_code, reason = "two kinds of waiter in one word")]
-//! A waiter, which is a green thread or an ordinary OS thread, behind one handle of one word.
+#![allow(unsafe_code, reason = "three kinds of waiter in one word")]
+//! A waiter, which is a green thread, an ordinary OS thread or the task of a future, behind one
+//! handle of one word.
 //!
-//! U1. A word with bit 0 clear is a [`ThreadRef`], with bit 0 set an `Arc<OsThread>`; each carries
-//!     one reference. Blocks are aligned to 64 and the `Arc`'s content to 8, so bit 0 is free.
+//! U1. A word with bits 0 and 1 clear is a [`ThreadRef`], with bit 0 set an `Arc<OsThread>`, with
+//!     bit 1 set an `Arc<Task>`; each carries one reference. Blocks are aligned to 64 and the
+//!     contents of the `Arc`s to 8, so these bits are free.
 
 use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::completion::PackedWaiter;
+use super::task::Task;
 use super::{ThreadInner, ThreadRef, WorkerContext};
 
 pub(crate) use super::os_thread::OsThread;
@@ -17,7 +20,12 @@ pub(crate) use super::os_thread::OsThread;
 pub(crate) enum Unparker {
     Green(ThreadRef),
     Os(Arc<OsThread>),
+    Task(Arc<Task>),
 }
+
+const OS: usize = 1;
+const TASK: usize = 2;
+const TAGS: usize = OS | TASK;
 
 impl Unparker {
     /// Returns the unparker of the calling thread, green or not.
@@ -35,6 +43,7 @@ impl Unparker {
         match self {
             Unparker::Green(green) => green.wake(),
             Unparker::Os(thread) => thread.wake(),
+            Unparker::Task(task) => task.wake(),
         }
     }
 }
@@ -44,7 +53,8 @@ impl PackedWaiter for Unparker {
     fn word(&self) -> usize {
         match self {
             Unparker::Green(green) => (&raw const **green).addr(),
-            Unparker::Os(thread) => Arc::as_ptr(thread).addr() | 1,
+            Unparker::Os(thread) => Arc::as_ptr(thread).addr() | OS,
+            Unparker::Task(task) => Arc::as_ptr(task).addr() | TASK,
         }
     }
 
@@ -52,20 +62,24 @@ impl PackedWaiter for Unparker {
     fn into_word(self) -> usize {
         match self {
             Unparker::Green(green) => green.into_raw().as_ptr() as usize,
-            Unparker::Os(thread) => Arc::into_raw(thread) as usize | 1,
+            Unparker::Os(thread) => Arc::into_raw(thread) as usize | OS,
+            Unparker::Task(task) => Arc::into_raw(task) as usize | TASK,
         }
     }
 
     #[inline]
     unsafe fn from_word(word: usize) -> Unparker {
-        if word & 1 == 0 {
+        if word & TAGS == 0 {
             let green =
                 NonNull::new(word as *mut ThreadInner).expect("a waiter's word is never zero");
             // SAFETY: U1.
             Unparker::Green(unsafe { ThreadRef::from_raw(green) })
+        } else if word & OS != 0 {
+            // SAFETY: U1.
+            Unparker::Os(unsafe { Arc::from_raw((word & !TAGS) as *const OsThread) })
         } else {
             // SAFETY: U1.
-            Unparker::Os(unsafe { Arc::from_raw((word & !1) as *const OsThread) })
+            Unparker::Task(unsafe { Arc::from_raw((word & !TAGS) as *const Task) })
         }
     }
 }

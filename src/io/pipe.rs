@@ -8,6 +8,7 @@ use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::process::Stdio;
 
+use super::file::poll::{poll_read_methods, poll_write_methods};
 use crate::fs::File;
 
 /// Creates a pipe and returns its two ends. Both are close-on-exec.
@@ -165,6 +166,24 @@ macro_rules! end {
 
 end!(PipeReader);
 end!(PipeWriter);
+poll_read_methods!(
+    PipeReader,
+    |this| this.0,
+    r#"{
+        let (reader, mut writer) = rustlet::io::pipe()?;
+        std::io::Write::write_all(&mut writer, b"hello")?;
+        reader
+    }"#
+);
+poll_write_methods!(
+    PipeWriter,
+    |this| this.0,
+    "{
+        let (reader, writer) = rustlet::io::pipe()?;
+        rustlet::spawn(move || std::io::read_to_string(reader));
+        writer
+    }"
+);
 
 /// Suspends until there is data, or all writers are dropped (0).
 impl Read for &PipeReader {

@@ -12,11 +12,12 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::channel::Receiver;
 use crate::ready_source;
-use crate::retry::{until_ready, until_ready_borrowed};
+use crate::retry::{poll_ready, until_ready, until_ready_borrowed};
 use crate::runtime::io::source::{Interest, Source, SourceKind};
 use crate::sys::sock;
 
@@ -267,6 +268,69 @@ impl<T: AsFd> Watch<T> {
     #[track_caller]
     pub fn wait_writable_timeout(&self, timeout: Duration) -> io::Result<bool> {
         until_ready(&self.source, Interest::Write, Some(timeout))
+    }
+
+    /// Polls until the descriptor is readable, for `async` code. It takes nothing, so it may be
+    /// asked again.
+    ///
+    /// Of each direction, the waker of the last poll is remembered only, and the next event wakes
+    /// it; a `Watch` for each task lets several wait. Any executor may poll, on any thread.
+    ///
+    /// # Errors
+    ///
+    /// Those of the registration with the system: `EPERM` for a descriptor that cannot be waited
+    /// for (a file), too many watched descriptors, no memory; on an OS thread, the process-wide
+    /// runtime may fail to start.
+    ///
+    /// # Suspends
+    ///
+    /// Never, except that a green thread yields after a budget of operations.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing is lost when the future around it is dropped: the waker stays until the next event.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::io::Watch;
+    /// use std::future::poll_fn;
+    /// use std::io::{Read, Write};
+    ///
+    /// rustlet::run(|| {
+    ///     let (reader, mut writer) = std::io::pipe()?;
+    ///     let reader = Watch::new(reader)?;
+    ///     rustlet::spawn(move || writer.write_all(b"x"));
+    ///     rustlet::block_on(poll_fn(|context| reader.poll_readable(context)))?;
+    ///     reader.get_ref().read_exact(&mut [0])
+    /// })?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[track_caller]
+    pub fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        poll_ready(&self.source, Interest::Read, context)
+    }
+
+    /// Polls until the descriptor is writable, for `async` code; otherwise like
+    /// [`poll_readable`](Watch::poll_readable).
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_readable`](Watch::poll_readable).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    ///
+    /// let (reader, writer) = std::io::pipe()?;
+    /// let writer = rustlet::io::Watch::new(writer)?;
+    /// rustlet::block_on(poll_fn(|context| writer.poll_writable(context)))?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[track_caller]
+    pub fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        poll_ready(&self.source, Interest::Write, context)
     }
 
     /// Returns a receiver for `select!` that yields `Ok(())` whenever the descriptor is readable.

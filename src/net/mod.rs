@@ -44,6 +44,7 @@ mod accept_error;
 mod addr;
 pub(crate) mod methods;
 mod options;
+pub(crate) mod poll;
 mod serve;
 pub(crate) mod socket;
 mod tcp_listener;

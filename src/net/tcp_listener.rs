@@ -7,10 +7,12 @@ use std::io;
 use std::iter::FusedIterator;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::task::{Context, Poll, ready};
 
 use rustix::net::{SocketType, sockopt};
 
 use super::addr::first_that_works;
+use super::poll::poll_ready_methods;
 use super::socket::{Protocol, Socket, descriptor_traits};
 use super::{TcpStream, ToSocketAddrs};
 use crate::sys::sock;
@@ -210,6 +212,47 @@ impl TcpListener {
         let (fd, peer) = self.socket.accept()?;
         let peer = sock::internet(peer)?;
         Ok((TcpStream::accepted(&self.socket, fd), peer))
+    }
+
+    /// Accepts a connection, for `async` code: the next in the queue, or the first that arrives.
+    ///
+    /// [`poll_readable`](TcpListener::poll_readable) says who is woken: tasks that accept from one
+    /// listener need a `try_clone` each.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`accept`](TcpListener::accept), except `WouldBlock`, and those of
+    /// [`poll_readable`](TcpListener::poll_readable).
+    ///
+    /// # Cancellation
+    ///
+    /// A poll that is pending has accepted nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::net::{TcpListener, TcpStream};
+    /// use std::future::poll_fn;
+    ///
+    /// rustlet::run(|| {
+    ///     let listener = TcpListener::bind("127.0.0.1:0")?;
+    ///     let address = listener.local_addr()?;
+    ///     rustlet::spawn(move || TcpStream::connect(address));
+    ///     let accept = poll_fn(|context| listener.poll_accept(context));
+    ///     let (stream, peer) = rustlet::block_on(accept)?;
+    ///     assert_eq!(stream.peer_addr()?, peer);
+    ///     std::io::Result::Ok(())
+    /// })?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[track_caller]
+    pub fn poll_accept(
+        &self,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+        let (fd, peer) = ready!(self.socket.poll_accept(context))?;
+        let peer = sock::internet(peer)?;
+        Poll::Ready(Ok((TcpStream::accepted(&self.socket, fd), peer)))
     }
 
     /// Returns an iterator over incoming connections; it never ends. It is the same as calling
@@ -415,4 +458,8 @@ impl fmt::Debug for TcpListener {
     }
 }
 
+poll_ready_methods!(
+    TcpListener,
+    r#"rustlet::net::TcpListener::bind("127.0.0.1:0")?"#
+);
 descriptor_traits!(TcpListener, std::net::TcpListener, Protocol::Other);

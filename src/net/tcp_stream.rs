@@ -13,6 +13,7 @@ use rustix::net::{SocketType, sockopt};
 
 use super::ToSocketAddrs;
 use super::addr::no_addresses;
+use super::poll::{poll_ready_methods, poll_stream_methods};
 use super::socket::{Protocol, Socket, descriptor_traits, refuse_zero};
 use super::transfer::stream_traits;
 use crate::green::Reason;
@@ -629,4 +630,19 @@ impl TcpStream {
 }
 
 stream_traits!(TcpStream);
+poll_ready_methods!(
+    TcpStream,
+    r#"{
+    let listener = rustlet::net::TcpListener::bind("127.0.0.1:0")?;
+    rustlet::net::TcpStream::connect(listener.local_addr()?)?
+}"#
+);
+poll_stream_methods!(
+    TcpStream,
+    r#"{
+    let listener = rustlet::net::TcpListener::bind("127.0.0.1:0")?;
+    let one = rustlet::net::TcpStream::connect(listener.local_addr()?)?;
+    (one, listener.accept()?.0)
+}"#
+);
 descriptor_traits!(TcpStream, std::net::TcpStream, Protocol::Tcp);

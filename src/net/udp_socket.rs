@@ -7,12 +7,14 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::task::{Context, Poll, ready};
 
 use rustix::net::{SocketType, sockopt};
 
 use super::ToSocketAddrs;
 use super::addr::first_that_works;
 use super::methods::{handle_methods, timeout_methods};
+use super::poll::{poll_datagram_methods, poll_ready_methods};
 use super::socket::{Protocol, Socket, descriptor_traits};
 use crate::sys::sock;
 
@@ -220,6 +222,69 @@ impl UdpSocket {
                 "no addresses to send data to",
             )),
         }
+    }
+
+    /// Receives a datagram with its sender, for `async` code.
+    ///
+    /// [`poll_readable`](UdpSocket::poll_readable) says who is woken.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`recv_from`](UdpSocket::recv_from), except `WouldBlock`, and those of
+    /// [`poll_readable`](UdpSocket::poll_readable).
+    ///
+    /// # Cancellation
+    ///
+    /// A poll that is pending has taken no datagram.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::block_on;
+    /// use rustlet::net::UdpSocket;
+    /// use std::future::poll_fn;
+    ///
+    /// let one = UdpSocket::bind("127.0.0.1:0")?;
+    /// let other = UdpSocket::bind("127.0.0.1:0")?;
+    /// let address = one.local_addr()?;
+    /// block_on(poll_fn(|context| other.poll_send_to(context, b"hello", address)))?;
+    /// let mut buf = [0; 16];
+    /// let (size, sender) = block_on(poll_fn(|context| one.poll_recv_from(context, &mut buf)))?;
+    /// assert_eq!((&buf[..size], sender), (&b"hello"[..], other.local_addr()?));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn poll_recv_from(
+        &self,
+        context: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<(usize, SocketAddr)>> {
+        let (count, sender) = ready!(self.socket.poll_recv_from(context, buf))?;
+        Poll::Ready(Ok((count, sock::internet(sender)?)))
+    }
+
+    /// Sends a datagram to `addr`, for `async` code. Names are not resolved, because that waits.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send_to`](UdpSocket::send_to), except `WouldBlock`, and those of
+    /// [`poll_writable`](UdpSocket::poll_writable).
+    ///
+    /// # Cancellation
+    ///
+    /// A poll that is pending has sent nothing.
+    ///
+    /// # Examples
+    ///
+    /// See [`poll_recv_from`](UdpSocket::poll_recv_from).
+    #[track_caller]
+    pub fn poll_send_to(
+        &self,
+        context: &mut Context<'_>,
+        buf: &[u8],
+        addr: SocketAddr,
+    ) -> Poll<io::Result<usize>> {
+        self.socket.poll_send_to(context, buf, &addr)
     }
 
     /// Receives a datagram and returns its size; from the peer only, if there is one.
@@ -434,4 +499,18 @@ impl fmt::Debug for UdpSocket {
     }
 }
 
+poll_ready_methods!(
+    UdpSocket,
+    r#"rustlet::net::UdpSocket::bind("127.0.0.1:0")?"#
+);
+poll_datagram_methods!(
+    UdpSocket,
+    r#"{
+    let bind = || rustlet::net::UdpSocket::bind("127.0.0.1:0");
+    let (one, other) = (bind()?, bind()?);
+    one.connect(other.local_addr()?)?;
+    other.connect(one.local_addr()?)?;
+    (one, other)
+}"#
+);
 descriptor_traits!(UdpSocket, std::net::UdpSocket, Protocol::Other);

@@ -12,10 +12,12 @@ use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::process::Stdio;
+use std::task::{Context, Poll};
 
 use rustix::buffer::spare_capacity;
 
 use crate::green::Reason;
+use crate::io::file::poll::{poll_read_methods, poll_write_methods};
 use crate::retry::{self, Mode};
 use crate::runtime::io::source::{Interest, Source, SourceKind};
 use crate::sys::sock;
@@ -79,6 +81,46 @@ impl Pipe {
             Ok(rustix::io::read(fd, &mut *buf)?)
         };
         retry::read(&self.source, Reason::Read, Mode::default(), read, |_| false)
+    }
+
+    #[track_caller]
+    fn poll_ready(&self, interest: Interest, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        retry::poll_ready(&self.source, interest, context)
+    }
+
+    #[track_caller]
+    fn poll_read(
+        &self,
+        context: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if bufs.iter().all(|buf| buf.is_empty()) {
+            return Poll::Ready(Ok(0));
+        }
+        let read = |_: BorrowedFd<'_>| {
+            self.may(Interest::Read)?;
+            Ok(rustix::io::readv(self.source.fd(), bufs)?)
+        };
+        retry::poll_io(&self.source, Interest::Read, context, read, |_| false)
+    }
+
+    /// Writes some bytes, as many as there is room for.
+    #[track_caller]
+    fn poll_write(
+        &self,
+        context: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let write = |fd: BorrowedFd<'_>| {
+            self.may(Interest::Write)?;
+            if !self.asks_first {
+                return Ok(rustix::io::writev(fd, bufs)?);
+            }
+            let buf = bufs.iter().find(|buf| !buf.is_empty());
+            let buf = buf.map_or(&[][..], |buf| &**buf);
+            Ok(rustix::io::write(fd, &buf[..buf.len().min(PIPE_CHUNK)])?)
+        };
+        retry::poll_io(&self.source, Interest::Write, context, write, |_| false)
     }
 
     /// Reads into the reserved capacity of `into`. Returns `None` if it would wait.
@@ -349,6 +391,34 @@ pipe_traits!(ChildStdout);
 pipe_traits!(ChildStderr);
 reads!(ChildStdout);
 reads!(ChildStderr);
+poll_read_methods!(
+    ChildStdout,
+    |this| this.pipe,
+    r#"{
+        let mut echo = rustlet::process::Command::new("printf");
+        let mut child = echo.arg("hello").stdout(std::process::Stdio::piped()).spawn()?;
+        child.stdout.take().unwrap()
+    }"#
+);
+poll_read_methods!(
+    ChildStderr,
+    |this| this.pipe,
+    r#"{
+        let mut shell = rustlet::process::Command::new("sh");
+        let shell = shell.args(["-c", "printf hello >&2"]);
+        let mut child = shell.stderr(std::process::Stdio::piped()).spawn()?;
+        child.stderr.take().unwrap()
+    }"#
+);
+poll_write_methods!(
+    ChildStdin,
+    |this| this.pipe,
+    r#"{
+        let mut cat = rustlet::process::Command::new("cat");
+        let cat = cat.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null());
+        cat.spawn()?.stdin.take().unwrap()
+    }"#
+);
 
 /// Suspends until the pipe has taken all of the buffer, or an error stops it. `flush` does nothing,
 /// as in std.

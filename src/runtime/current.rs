@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::blocking::runtime_of_thread;
 use super::inspect::report::Reporter;
+use super::io::reactor::ReactorHandle;
 use super::join::JoinHandle;
 use super::run::global;
 use super::scheduler::shared::Shared;
@@ -151,6 +152,25 @@ fn elsewhere() -> io::Result<Arc<Shared>> {
     match runtime_of_thread() {
         Some(shared) => Ok(shared),
         None => global(),
+    }
+}
+
+/// Returns a reactor for a task that is polled on an OS thread: one of the runtime whose blocking
+/// call this is, else of the process-wide one, which is started if it was not.
+///
+/// # Errors
+///
+/// The process-wide runtime cannot be started.
+pub(crate) fn reactor_elsewhere() -> io::Result<Arc<ReactorHandle>> {
+    let shared = elsewhere()?;
+    match shared.next_reactor() {
+        Some(reactor_handle) if !reactor_handle.is_closed() => Ok(Arc::clone(reactor_handle)),
+        _ => match global()?.next_reactor() {
+            Some(reactor_handle) => Ok(Arc::clone(reactor_handle)),
+            None => Err(io::Error::other(
+                "rustlet: the process-wide runtime has no reactor",
+            )),
+        },
     }
 }
 

@@ -310,6 +310,9 @@ impl Runtime {
         let remote = shared.peers[index].remote;
         let reactor = Reactor::new(remote)?;
         let alarm = reactor.new_alarm();
+        let handle = Arc::clone(reactor.reactor_handle());
+        // Each worker is started once, so it was not set.
+        let _set = shared.peers[index].reactor_handle.set(handle);
         std::thread::Builder::new().name(name).spawn(move || {
             let _own = OwnThread::mark();
             if let Err(error) = crate::stack::overflow::prepare_thread() {

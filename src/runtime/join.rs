@@ -20,6 +20,7 @@ use crate::green::cancel::assert_unwinding;
 use crate::green::completion::Completion;
 use crate::green::completion_hooks::{self, OnDone};
 use crate::green::park::unwind_if_cancelled;
+use crate::green::task::Task;
 use crate::green::thread::Thread;
 use crate::green::{
     Cancelled, OnCancel, Outcome, Reason, ThreadInner, ThreadRef, Unparker, Wait, Wake,
@@ -57,7 +58,9 @@ impl<T> Joiner<T> {
     fn green(&self) -> &ThreadInner {
         match self.thread.unparker() {
             Unparker::Green(green) => green,
-            Unparker::Os(_) => unreachable!("a joiner is made of a green thread"),
+            Unparker::Os(_) | Unparker::Task(_) => {
+                unreachable!("a joiner is made of a green thread")
+            }
         }
     }
 
@@ -246,6 +249,47 @@ impl<T> Joiner<T> {
     /// the thread has ended, at once if it has already. The handle keeps the result.
     pub(crate) fn add_hook_once<W: OnDone>(&self, make: impl FnOnce() -> W) -> Arc<W> {
         completion_hooks::add_hook_once(self.green(), make)
+    }
+}
+
+/// The completion hook of a task.
+pub(crate) struct TaskHook(Arc<dyn OnDone>);
+
+/// For a future, which waits without a thread.
+impl<T> Joiner<T> {
+    /// Returns whether the thread has ended, for a caller that is charged elsewhere.
+    pub(crate) fn is_done(&self) -> bool {
+        self.green().completion().is_done()
+    }
+
+    /// Registers `task` to be woken at the end, once for each joiner: through the completion word,
+    /// or through the hook that is returned (C4 in `completion.rs`). The caller then checks whether
+    /// the thread has ended already.
+    pub(crate) fn enter_task(&self, task: &Arc<Task>) -> Option<TaskHook> {
+        let green = self.green();
+        let waiter = || Unparker::Task(Arc::clone(task));
+        if green.completion().is_done() || green.completion().enter(waiter()) {
+            return None;
+        }
+        let hook: Arc<dyn OnDone> = Arc::new(DoneWaiter(waiter()));
+        completion_hooks::add_hook(green, Arc::clone(&hook));
+        Some(TaskHook(hook))
+    }
+
+    /// Removes a hook that has not run. That in the completion word goes with the joiner.
+    pub(crate) fn remove_task_hook(&self, hook: TaskHook) {
+        completion_hooks::remove_hook(self.green(), &hook.0);
+    }
+
+    /// Takes the result, if the thread has ended.
+    pub(crate) fn take_if_done(self) -> Result<Outcome<T>, Joiner<T>> {
+        if !self.is_done() {
+            return Err(self);
+        }
+        // SAFETY: J1; it is done.
+        let outcome = unsafe { self.green().take_result() };
+        self.drop_reference();
+        Ok(outcome)
     }
 }
 

@@ -280,6 +280,37 @@ impl<T> Receiver<T> {
         latch.receiver()
     }
 
+    /// Returns a future of the value, for `async` code; otherwise like [`recv`](Receiver::recv).
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Receiver::recv).
+    ///
+    /// # Cancellation
+    ///
+    /// A future that is dropped before it is ready has taken nothing: the value stays in the channel.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (sender, receiver) = rustlet::sync::oneshot::channel();
+    /// std::thread::spawn(move || sender.send(1));
+    /// assert_eq!(rustlet::block_on(receiver.recv_async()), Ok(1));
+    /// ```
+    pub fn recv_async(&self) -> impl Future<Output = Result<T, RecvError>> {
+        async move {
+            loop {
+                match self.shared.raw.try_receive() {
+                    Received::Value(value) => return Ok(value),
+                    Received::Nothing => {}
+                    Received::Never | Received::Cancelled => return Err(RecvError),
+                }
+                // It has no message of its own: it is ready when `recv` would not wait.
+                self.receiver().recv_async().await.ok();
+            }
+        }
+    }
+
     fn receive(&self, deadline: Tick, at: &'static Location<'static>) -> Received<T> {
         poll_budget_quietly(at);
         let wait = Wait::at(Reason::Oneshot, at)

@@ -7,6 +7,7 @@ pub(crate) mod outcome;
 pub(crate) mod queue;
 pub(crate) mod select_channel;
 pub(crate) mod slot;
+pub(crate) mod task;
 
 #[cfg(all(test, loom))]
 mod models;

@@ -10,6 +10,7 @@ use super::channel_thread::ChannelThread;
 use super::outcome::Op;
 use super::outcome::{Unreceived, Unsent};
 use super::slot::{RecvSlot, Reservation, SendHeader, SendSlot, SlotState};
+use super::task::{SendStart, SendWait, WatchWait};
 use crate::channel::select::poll_order::PollOrder;
 use crate::channel::select::select_wait::{Arm, Operations, PollSource, SelectPark, WaitOutcome};
 use crate::sync::wait::wait_in_queue::model::{Model, Until};
@@ -415,4 +416,89 @@ fn loom_unparked_sender_keeps_order() {
         watcher.join().unwrap();
         assert_eq!(receive(&channel, Until::Dequeued), Ok(2));
     });
+}
+
+/// A send of a task is dropped while a receiver takes the value: it is received, or comes back.
+#[test]
+fn loom_send_of_a_task_is_received_or_withdrawn() {
+    for capacity in [0, 1] {
+        bounded(3, move || {
+            let channel = channel(capacity);
+            if capacity == 1 {
+                send(&channel, 0, Until::Dequeued).unwrap();
+            }
+            let SendStart::Waiting(mut wait) = SendWait::start(&channel, 7, Model::current())
+            else {
+                panic!("there is no room");
+            };
+            let other = channel.clone();
+            let receiver = thread::spawn(move || {
+                let first = (capacity == 1).then(|| receive(&other, Until::Dequeued));
+                (first, receive(&other, Until::GivesUp))
+            });
+            let back = wait.withdraw();
+            let (first, got) = receiver.join().unwrap();
+            assert!(first.is_none_or(|first| first == Ok(0)));
+            let left = channel.try_recv(&RecvSlot::new()).is_ok();
+            assert!(got.is_err_and(|error| error == Unreceived::Empty) || got == Ok(7));
+            let times = [back.is_some(), got.is_ok(), left]
+                .iter()
+                .filter(|&&is| is)
+                .count();
+            assert_eq!(times, 1, "the value is in one place");
+        });
+    }
+}
+
+/// The receivers go while a send of a task waits: it is told, and has the value.
+#[test]
+fn loom_send_of_a_task_is_disconnected() {
+    bounded(3, || {
+        let channel = channel(0);
+        let other = channel.clone();
+        let sender = thread::spawn(move || match SendWait::start(&other, 7, Model::current()) {
+            SendStart::Sent => panic!("there is no receiver"),
+            SendStart::Disconnected(value) => value,
+            SendStart::Waiting(mut wait) => {
+                while !wait.is_done() {
+                    thread::yield_now();
+                }
+                wait.withdraw().expect("it was not received")
+            }
+        });
+        channel.disconnect_receivers();
+        assert_eq!(sender.join().unwrap(), 7);
+    });
+}
+
+/// A receiver that is a task registers and then looks: it sees the message, or is woken. One that is
+/// dropped after it was woken has taken nothing.
+#[test]
+fn loom_receive_of_a_task() {
+    for capacity in [0, 1] {
+        bounded(3, move || {
+            let channel = channel(capacity);
+            let other = channel.clone();
+            let sender = thread::spawn(move || send(&other, 7, Until::Dequeued).unwrap());
+            let quitter = WatchWait::start(&channel, Model::current());
+            let take = || {
+                let recv_slot = RecvSlot::new();
+                channel.try_recv(&recv_slot).ok()?;
+                recv_slot.take()
+            };
+            let mut watch = WatchWait::start(&channel, Model::current());
+            let mut got = take();
+            drop(quitter);
+            while got.is_none() {
+                while !watch.is_done() {
+                    thread::yield_now();
+                }
+                watch = WatchWait::start(&channel, Model::current());
+                got = take();
+            }
+            assert_eq!(got, Some(7));
+            drop(watch);
+            sender.join().unwrap();
+        });
+    }
 }

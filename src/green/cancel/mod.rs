@@ -124,6 +124,9 @@ pub(crate) struct CaughtToken;
 const CANCELLED: u8 = 1;
 /// Flag: the thread has open scopes, or had some at its last wait (X3).
 const SCOPED: u8 = 2;
+/// Flag: the thread has entered something that it must leave before it is suspended (H4 in
+/// `context/worker_context.rs`).
+const AMBIENT: u8 = 4;
 
 impl ThreadInner {
     /// Returns whether a wait of this thread may have to end early.
@@ -144,7 +147,9 @@ impl ThreadInner {
 
     /// Returns the cause that ends the waits of this thread, on which the caller runs.
     pub(super) fn cause(&self) -> Option<Cause<'_>> {
-        if self.scopes.innermost().is_none() && self.attention.load(Ordering::Relaxed) == SCOPED {
+        if self.scopes.innermost().is_none()
+            && self.attention.load(Ordering::Relaxed) & !AMBIENT == SCOPED
+        {
             // X3.
             self.attention.fetch_and(!SCOPED, Ordering::Relaxed);
         }
@@ -170,9 +175,23 @@ impl ThreadInner {
     #[cold]
     fn end_scopes(&self) {
         self.end_unwind();
-        if self.scopes.innermost().is_some() {
-            // X1.
+        let is_within = self.attention.load(Ordering::Relaxed) & AMBIENT != 0;
+        if self.scopes.innermost().is_some() || is_within {
+            // X1, H4 in `context/worker_context.rs`.
             not_nested();
+        }
+    }
+
+    /// Sets or clears `AMBIENT`.
+    #[cfg_attr(
+        not(feature = "tokio"),
+        allow(dead_code, reason = "what only tokio's futures enter")
+    )]
+    pub(super) fn note_ambient(&self, has_ambient: bool) {
+        if has_ambient {
+            self.attention.fetch_or(AMBIENT, Ordering::Relaxed);
+        } else {
+            self.attention.fetch_and(!AMBIENT, Ordering::Relaxed);
         }
     }
 

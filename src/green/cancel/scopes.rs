@@ -212,7 +212,7 @@ impl Scopes {
 /// Reports that X1 does not hold: aborts before a link into a frame that is gone is followed.
 #[cold]
 #[inline(never)]
-pub(super) fn not_nested() -> ! {
+pub(in crate::green) fn not_nested() -> ! {
     exit::abort(format_args!(
         "a timeout, deadline, shield or scope_cancelling has ended while one that was entered later has not: \
          a coroutine of another crate was suspended inside such a call, and its thread went on"

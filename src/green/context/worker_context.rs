@@ -11,6 +11,9 @@
 //! H2. The run queue links only green threads in state `Ready` of this worker, each once; the
 //!     scheduler's reference keeps each alive.
 //! H3. `current` is set exactly while a green thread runs, by the worker, to that thread.
+//! H4. `ambient` lists what the running green thread has entered, innermost first. Each entry is in
+//!     the frame of a [`WorkerContext::with_ambient`] that has not returned. The list is set aside
+//!     while the thread is suspended, so it is empty while no green thread runs.
 
 use std::cell::Cell;
 use std::num::NonZeroU64;
@@ -20,6 +23,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::coop;
 use super::remote::Remote;
 use super::run_queue::RunQueue;
+use crate::green::cancel::scopes::not_nested;
 use crate::green::fiber::panic_count;
 use crate::green::fiber::panic_count::SetAside;
 use crate::green::ids::{Ids, os_thread};
@@ -41,6 +45,35 @@ fn next_tag() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed) % 0xffff + 1;
     number << ADDRESS_BITS
+}
+
+/// State of the OS thread that one green thread enters for a while, such as the context of another
+/// runtime. It must not be seen by other green threads, so it is left when that thread is suspended
+/// and entered again when it continues.
+pub(crate) trait Ambient {
+    /// Enters it. Called alternately with `leave`.
+    fn enter(&self);
+    /// Leaves it.
+    fn leave(&self);
+}
+
+/// An entry of the list of H4.
+struct Entered<'a> {
+    ambient: &'a dyn Ambient,
+    outer: *const Entered<'static>,
+}
+
+/// What a green thread has entered, while the thread is suspended.
+#[must_use]
+pub(crate) struct AmbientAside(*const Entered<'static>);
+
+/// Enters what is listed, outermost first.
+fn enter_all(innermost: *const Entered<'static>) {
+    // SAFETY: H4.
+    if let Some(entered) = unsafe { innermost.as_ref() } {
+        enter_all(entered.outer);
+        entered.ambient.enter();
+    }
 }
 
 /// A worker, as its green threads see it.
@@ -69,6 +102,8 @@ pub(crate) struct WorkerContext {
     lock_waits: Cell<usize>,
     /// Set when a thread of the worker has begun a wait that may close a cycle of waits.
     pub(crate) suspicion: Cell<bool>,
+    /// H4.
+    ambient: Cell<*const Entered<'static>>,
     /// The number of this worker in the words of locks, in the bits above those of an address.
     tag: usize,
 }
@@ -89,6 +124,7 @@ impl WorkerContext {
             context: Cell::new(ptr::null()),
             lock_waits: Cell::new(0),
             suspicion: Cell::new(false),
+            ambient: Cell::new(ptr::null()),
             tag: next_tag(),
         }
     }
@@ -160,6 +196,67 @@ impl WorkerContext {
     pub(crate) fn current_id(&self) -> u64 {
         // SAFETY: H3.
         unsafe { self.current.get().as_ref() }.map_or(0, |green| green.id().get())
+    }
+
+    /// Calls `f` within `ambient`, which is left while `f` is suspended.
+    #[cfg_attr(
+        not(feature = "tokio"),
+        allow(dead_code, reason = "what only tokio's futures enter")
+    )]
+    pub(crate) fn with_ambient<R>(&self, ambient: &dyn Ambient, f: impl FnOnce() -> R) -> R {
+        struct Leave<'a> {
+            cx: &'a WorkerContext,
+            entered: &'a Entered<'a>,
+        }
+        impl Drop for Leave<'_> {
+            fn drop(&mut self) {
+                let innermost = self.cx.ambient.replace(self.entered.outer);
+                if innermost != ptr::from_ref(self.entered).cast() {
+                    // A coroutine of another crate was suspended in `f`.
+                    not_nested();
+                }
+                if self.entered.outer.is_null() {
+                    self.cx.current().note_ambient(false);
+                }
+                self.entered.ambient.leave();
+            }
+        }
+        let entered = Entered {
+            ambient,
+            outer: self.ambient.get(),
+        };
+        ambient.enter();
+        self.current().note_ambient(true);
+        self.ambient.set(ptr::from_ref(&entered).cast());
+        let _leave = Leave {
+            cx: self,
+            entered: &entered,
+        };
+        f()
+    }
+
+    /// Returns whether the running thread has entered something that it must leave before it is
+    /// suspended. Then its `needs_attention` is true.
+    pub(crate) fn has_ambient(&self) -> bool {
+        !self.ambient.get().is_null()
+    }
+
+    /// Leaves what the running thread has entered: the thread is about to be suspended.
+    pub(crate) fn set_ambient_aside(&self) -> AmbientAside {
+        let innermost = self.ambient.replace(ptr::null());
+        let mut next = innermost;
+        // SAFETY: H4.
+        while let Some(entered) = unsafe { next.as_ref() } {
+            entered.ambient.leave();
+            next = entered.outer;
+        }
+        AmbientAside(innermost)
+    }
+
+    /// Enters it again: the thread continues.
+    pub(crate) fn put_ambient_back(&self, aside: &AmbientAside) {
+        enter_all(aside.0);
+        self.ambient.set(aside.0);
     }
 
     /// Returns the running green thread as an address to compare with; null if none runs.

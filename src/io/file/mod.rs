@@ -4,5 +4,6 @@
 pub(crate) mod bounce_buffer;
 mod device;
 pub(crate) mod file_state;
+pub(crate) mod poll;
 pub(crate) mod transfer;
 pub(crate) mod unclaimed;

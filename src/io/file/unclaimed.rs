@@ -66,6 +66,12 @@ impl Unclaimed {
         self.is_used.store(is_used, Ordering::Relaxed);
     }
 
+    /// Takes kept data into `bufs`, without waiting for a read that is running.
+    pub(super) fn try_take_read(&self, bufs: &mut [IoSliceMut<'_>]) -> Option<usize> {
+        let is_used = self.is_used.load(Ordering::Relaxed);
+        is_used.then(|| self.change(|state| state.take(bufs)))?
+    }
+
     /// Moves kept data of a read into `bufs`; waits while a read is running. Returns `None` if
     /// there is neither.
     #[track_caller]

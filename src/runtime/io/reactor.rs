@@ -6,7 +6,8 @@
 //!
 //! R1. The reactor dereferences the key of an event while it delivers a batch, and at no other
 //!     time; no green thread runs on its worker meanwhile.
-//! R2. A source's core that was registered is dropped by its worker's thread outside of a delivery,
+//! R2. A source's core that was registered is dropped by a green thread of its worker, which does
+//!     not run during a delivery (the waker of a task does, and may drop a source),
 //!     or handed to [`ReactorHandle::retire`], which keeps it until the worker has finished the
 //!     batch that it may be in. A source is deleted from the poller first, so later batches do not
 //!     name it.
@@ -39,8 +40,24 @@ pub(crate) struct ReactorHandle {
 struct Retired {
     /// Cores that other threads have dropped.
     retired: Vec<Arc<ScheduledIo>>,
-    /// Cores that threads of other workers wait for.
+    /// Cores that threads of other workers, or tasks, wait for.
     foreign: Vec<Weak<ScheduledIo>>,
+    /// At this number of them, those that are gone are removed.
+    sweep_at: usize,
+}
+
+impl Retired {
+    const MIN_SWEEP: usize = 64;
+
+    fn add_foreign(&mut self, core: &Arc<ScheduledIo>) {
+        if self.foreign.len() >= self.sweep_at {
+            // Half of the entries are new since the last sweep, so that each pays for two checks.
+            self.foreign.retain(|foreign| foreign.strong_count() > 0);
+            self.sweep_at = 2 * self.foreign.len();
+        }
+        self.sweep_at = self.sweep_at.max(Retired::MIN_SWEEP);
+        self.foreign.push(Arc::downgrade(core));
+    }
 }
 
 impl ReactorHandle {
@@ -67,15 +84,12 @@ impl ReactorHandle {
         }
     }
 
-    /// Records that a thread of another worker waits for `core`. Returns false if the worker has
-    /// ended.
+    /// Records that a thread of another worker, or a task, waits for `core`. Returns false if the
+    /// worker has ended.
     pub(super) fn take_foreign(&self, core: &Arc<ScheduledIo>) -> bool {
         match &mut *lock(&self.pending) {
             Some(pending) => {
-                pending
-                    .foreign
-                    .retain(|foreign_io| foreign_io.strong_count() > 0);
-                pending.foreign.push(Arc::downgrade(core));
+                pending.add_foreign(core);
                 true
             }
             None => false,

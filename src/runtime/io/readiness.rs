@@ -7,6 +7,7 @@
 //! | `EMPTY` | nothing since the last operation that used it up |
 //! | `READY` | an operation may succeed: try it |
 //! | a waiter | empty, and one thread waits: it has the *turn* |
+//! | `TASK`, or a waiter plus `TASK` | the same, and the task of a future waits as well |
 //!
 //! An operation: [`take`](Readiness::take) (`READY` → `EMPTY`), then the system call. If that
 //! leaves something, [`set_ready`](Readiness::set_ready). If it would block,
@@ -26,19 +27,35 @@
 //! N4. A thread that leaves and finds another one with the turn wakes no waiter: the other one will
 //!     leave, too, and the last to leave finds the turn free. (If each leaving thread woke one,
 //!     that one would find nothing, queue again, and so wake the next, forever.)
+//! N5. A task waits beside the threads: it never has the turn, because it may be dropped without
+//!     notice. Its waker is in `others`, one for each direction, that of the last poll. `TASK` is
+//!     set after the waker was put there; `set_ready` removes the bit together with what else is in
+//!     the word, and then takes the waker out and calls it. So N1 holds for a task as for a thread,
+//!     and a task that does not come back holds up no thread.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::task::Waker;
 
 use crate::green::completion::PackedWaiter;
 use crate::shim::{AtomicUsize, Mutex, Ordering, fence, lock};
 
 const EMPTY: usize = 0;
 const READY: usize = 2;
+/// Flag: a task waits (N5). Never with `READY`.
+const TASK: usize = 4;
+
+/// Returns the word without the flag.
+#[inline(always)]
+fn threads(word: usize) -> usize {
+    word & !TASK
+}
 
 /// A waiter that fits in the word and can be woken.
 pub(crate) trait Wakeable: PackedWaiter {
     /// Wakes it.
     fn wake(self);
+    /// Calls the waker of a task.
+    fn wake_task(waker: Waker);
 }
 
 /// One direction.
@@ -46,7 +63,7 @@ pub(crate) trait Wakeable: PackedWaiter {
 pub(crate) struct Readiness<W> {
     word: AtomicUsize,
     waiter_count: AtomicUsize,
-    /// None: no second thread has waited yet.
+    /// None: no second thread and no task has waited yet.
     others: Mutex<Option<Box<WaiterList<W>>>>,
 }
 
@@ -58,6 +75,8 @@ struct WaiterList<W> {
     by_arrival: BTreeMap<u64, W>,
     /// The same by their words, of which one may be there more than once.
     by_word: BTreeSet<(usize, u64)>,
+    /// N5.
+    task: Option<Waker>,
 }
 
 impl<W: Wakeable> WaiterList<W> {
@@ -66,6 +85,7 @@ impl<W: Wakeable> WaiterList<W> {
             next: 0,
             by_arrival: BTreeMap::new(),
             by_word: BTreeSet::new(),
+            task: None,
         }
     }
 
@@ -105,7 +125,7 @@ impl<W: Wakeable> Readiness<W> {
         self.word.load(Ordering::Acquire) == READY
     }
 
-    /// Returns whether a thread waits, as a hint.
+    /// Returns whether a thread or a task waits, as a hint.
     pub(crate) fn has_waiters(&self) -> bool {
         !matches!(self.word.load(Ordering::Relaxed), EMPTY | READY)
             || self.waiter_count.load(Ordering::Relaxed) > 0
@@ -138,9 +158,83 @@ impl<W: Wakeable> Readiness<W> {
     pub(crate) fn publish_ready(&self) {
         match self.word.swap(READY, Ordering::AcqRel) {
             EMPTY | READY => {}
-            // SAFETY: N2, the swap took it out.
-            word => unsafe { W::from_word(word) }.wake(),
+            word => self.wake_taken(word),
         }
+    }
+
+    /// Wakes the waiter of a word that was taken out, and the task.
+    #[inline]
+    fn wake_taken(&self, word: usize) {
+        if threads(word) != EMPTY {
+            // SAFETY: N2, the swap took it out.
+            unsafe { W::from_word(threads(word)) }.wake();
+        }
+        if word & TASK != 0 {
+            self.wake_task();
+        }
+    }
+
+    #[cold]
+    fn wake_task(&self) {
+        let task = lock(&self.others)
+            .as_mut()
+            .and_then(|others| others.task.take());
+        if let Some(waker) = task {
+            W::wake_task(waker);
+        }
+    }
+
+    /// Like [`enter`](Readiness::enter), for the task of a future, which replaces the one that
+    /// waited here before. There is nothing to leave.
+    pub(crate) fn enter_task(&self, waker: &Waker) -> bool {
+        self.set_task(waker);
+        let mut was = self.word.load(Ordering::Relaxed);
+        while was != READY {
+            // SeqCst: SO3 in `source.rs`; also if the flag is set already.
+            match self
+                .word
+                .compare_exchange(was, was | TASK, Ordering::SeqCst, Ordering::Acquire)
+            {
+                Ok(_) => return true,
+                Err(now) => was = now,
+            }
+        }
+        // Nothing calls it any more; unless another task has taken its place.
+        let mut others = lock(&self.others);
+        let unused = others
+            .as_mut()
+            .and_then(|others| others.task.take_if(|known| known.will_wake(waker)));
+        drop(others);
+        drop(unused);
+        false
+    }
+
+    fn set_task(&self, waker: &Waker) {
+        let is_same = |others: &mut Option<Box<WaiterList<W>>>| {
+            let task = others.as_ref().and_then(|others| others.task.as_ref());
+            task.is_some_and(|known| known.will_wake(waker))
+        };
+        if is_same(&mut lock(&self.others)) {
+            return;
+        }
+        // Code of others, so outside of the lock.
+        let new = waker.clone();
+        let old = lock(&self.others)
+            .get_or_insert_with(|| Box::new(WaiterList::new()))
+            .task
+            .replace(new);
+        drop(old);
+    }
+
+    /// Drops the waker of the task: the source goes away.
+    pub(crate) fn forget_task(&self) {
+        if self.word.load(Ordering::Relaxed) & TASK == 0 {
+            return;
+        }
+        let task = lock(&self.others)
+            .as_mut()
+            .and_then(|others| others.task.take());
+        drop(task);
     }
 
     /// An operation would block. True: `waiter` will be woken, and its owner must call
@@ -152,9 +246,19 @@ impl<W: Wakeable> Readiness<W> {
         let was = self
             .word
             .compare_exchange(EMPTY, word, Ordering::SeqCst, Ordering::Acquire);
-        let Err(was) = was else {
+        let Err(mut was) = was else {
             return true;
         };
+        while threads(was) == EMPTY {
+            // A task waits too.
+            match self
+                .word
+                .compare_exchange(was, was | word, Ordering::SeqCst, Ordering::Acquire)
+            {
+                Ok(_) => return true,
+                Err(now) => was = now,
+            }
+        }
         // SAFETY: N2, it never got in.
         let waiter = unsafe { W::from_word(word) };
         if was == READY {
@@ -172,7 +276,7 @@ impl<W: Wakeable> Readiness<W> {
         self.waiter_count.fetch_add(1, Ordering::Relaxed);
         // N3.
         fence(Ordering::SeqCst);
-        if matches!(self.word.load(Ordering::Relaxed), EMPTY | READY) {
+        if matches!(threads(self.word.load(Ordering::Relaxed)), EMPTY | READY) {
             self.wake_next();
         }
     }
@@ -182,14 +286,22 @@ impl<W: Wakeable> Readiness<W> {
     pub(crate) fn leave(&self, mine: usize) {
         // Only the waiter's own thread puts it in and calls this: if the word names it, it is there
         // still.
-        if self.word.load(Ordering::Acquire) == mine
-            && self
-                .word
-                .compare_exchange(mine, EMPTY, Ordering::AcqRel, Ordering::Relaxed)
-                .is_ok()
-        {
-            // SAFETY: N2, the exchange took it out.
-            drop(unsafe { W::from_word(mine) });
+        let mut now = self.word.load(Ordering::Acquire);
+        while threads(now) == mine {
+            // It fails if an event takes the waiter out or a task sets its flag.
+            match self.word.compare_exchange_weak(
+                now,
+                now & TASK,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => {
+                    // SAFETY: N2, the exchange took it out.
+                    drop(unsafe { W::from_word(mine) });
+                    break;
+                }
+                Err(changed) => now = changed,
+            }
         }
         // N3.
         fence(Ordering::SeqCst);
@@ -206,7 +318,7 @@ impl<W: Wakeable> Readiness<W> {
             drop(gone);
         }
         // N4.
-        if matches!(self.word.load(Ordering::Relaxed), EMPTY | READY) {
+        if matches!(threads(self.word.load(Ordering::Relaxed)), EMPTY | READY) {
             self.wake_next();
         }
     }
@@ -223,173 +335,12 @@ impl<W: Wakeable> Readiness<W> {
     }
 }
 
-#[cfg(all(test, loom))]
-mod loom_tests {
-    use super::*;
-    use loom::sync::{Arc, Condvar, Mutex as LoomMutex};
-    use loom::thread;
-
-    #[derive(Clone)]
-    struct Sleeper(Arc<(LoomMutex<bool>, Condvar)>);
-
-    impl Sleeper {
-        fn new() -> Sleeper {
-            Sleeper(Arc::new((LoomMutex::new(false), Condvar::new())))
-        }
-        fn park(&self) {
-            let mut woken = self.0.0.lock().unwrap();
-            while !*woken {
-                woken = self.0.1.wait(woken).unwrap();
-            }
-            *woken = false;
-        }
-    }
-
-    impl PackedWaiter for Sleeper {
-        fn word(&self) -> usize {
-            Arc::as_ptr(&self.0) as usize
-        }
-        fn into_word(self) -> usize {
-            Arc::into_raw(self.0) as usize
-        }
-        unsafe fn from_word(word: usize) -> Sleeper {
-            // SAFETY: passed on to the caller.
-            Sleeper(unsafe { Arc::from_raw(word as *const _) })
-        }
-    }
-
-    impl Wakeable for Sleeper {
-        fn wake(self) {
-            *self.0.0.lock().unwrap() = true;
-            self.0.1.notify_one();
-        }
-    }
-
-    /// A socket: bytes in the kernel, under its lock, and an edge for each arrival, delivered by
-    /// the sending thread.
-    struct World {
-        bytes: LoomMutex<usize>,
-        read: Readiness<Sleeper>,
-    }
-
-    impl World {
-        fn new(ready: bool) -> Arc<World> {
-            let world = World {
-                bytes: LoomMutex::new(0),
-                read: Readiness::new(),
-            };
-            if !ready {
-                world.read.take();
-            }
-            Arc::new(world)
-        }
-
-        fn arrive(&self) {
-            *self.bytes.lock().unwrap() += 1;
-            self.read.set_ready();
-        }
-
-        /// Reads one byte, as `retry::read` does: a system call that takes a byte, or would block.
-        fn read(&self) {
-            let me = Sleeper::new();
-            let mut waited = false;
-            loop {
-                if self.read.is_ready() || waited {
-                    self.read.take();
-                    let mut bytes = self.bytes.lock().unwrap();
-                    let got = bytes.checked_sub(1);
-                    *bytes = got.unwrap_or(0);
-                    drop(bytes);
-                    if got.is_some() {
-                        self.read.set_ready();
-                        return;
-                    }
-                }
-                if self.read.enter(me.clone()) {
-                    me.park();
-                    waited = true;
-                }
-                self.read.leave(me.word());
-            }
-        }
-    }
-
-    #[test]
-    fn loom_one_reader() {
-        loom::model(|| {
-            let world = World::new(true);
-            let reader = world.clone();
-            let reader = thread::spawn(move || reader.read());
-            world.arrive();
-            reader.join().unwrap();
-        });
-    }
-
-    #[test]
-    fn loom_two_readers_one_direction() {
-        let mut model = loom::model::Builder::new();
-        model.preemption_bound = Some(2);
-        model.check(|| {
-            let world = World::new(false);
-            let readers = [(); 2].map(|()| {
-                let world = world.clone();
-                thread::spawn(move || world.read())
-            });
-            world.arrive();
-            world.arrive();
-            for reader in readers {
-                reader.join().unwrap();
-            }
-        });
-    }
-
-    #[test]
-    fn loom_cancelled_waiter_wakes_the_next() {
-        let mut model = loom::model::Builder::new();
-        model.preemption_bound = Some(3);
-        model.check(|| {
-            let world = World::new(false);
-            let quitter = Sleeper::new();
-            assert!(world.read.enter(quitter.clone()));
-            let reader = world.clone();
-            let reader = thread::spawn(move || reader.read());
-            let sender = world.clone();
-            let sender = thread::spawn(move || sender.arrive());
-            world.read.leave(quitter.word());
-            sender.join().unwrap();
-            reader.join().unwrap();
-        });
-    }
-
-    /// The waiter with the turn and a queued waiter leave, in any order, and another one stays.
-    #[test]
-    fn loom_third_waiter_goes_on_after_two_cancelled() {
-        let mut model = loom::model::Builder::new();
-        model.preemption_bound = Some(2);
-        model.check(|| {
-            let world = World::new(false);
-            let quitters = [(); 2].map(|()| Sleeper::new());
-            for quitter in &quitters {
-                assert!(world.read.enter(quitter.clone()));
-            }
-            let reader = world.clone();
-            let reader = thread::spawn(move || reader.read());
-            let [first, second] = quitters;
-            let other = world.clone();
-            let other = thread::spawn(move || other.read.leave(second.word()));
-            world.arrive();
-            world.read.leave(first.word());
-            other.join().unwrap();
-            reader.join().unwrap();
-        });
-    }
-}
-
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use std::sync::Arc;
     use std::sync::atomic::AtomicU32;
+    use std::task::Wake;
 
     #[derive(Clone, Default)]
     struct Counter(Arc<AtomicU32>);
@@ -415,6 +366,15 @@ mod tests {
 
     impl Wakeable for Counter {
         fn wake(self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+        fn wake_task(waker: Waker) {
+            waker.wake();
+        }
+    }
+
+    impl Wake for Counter {
+        fn wake(self: Arc<Counter>) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -459,5 +419,51 @@ mod tests {
         direction.leave(holder.word());
         assert_eq!((holder.wakes(), twice.wakes()), (0, 0));
         assert!(!direction.has_waiters());
+    }
+
+    /// N5: the task is woken beside the threads, once, and holds up no thread.
+    #[test]
+    fn task_waits_beside_threads_and_never_has_the_turn() {
+        let direction = Readiness::new();
+        let (task, thread, next): (Counter, Counter, Counter) = Default::default();
+        let waker = Waker::from(Arc::new(task.clone()));
+        // An event has arrived.
+        assert!(!direction.enter_task(&waker) && Arc::strong_count(&task.0) == 2);
+        direction.take();
+        assert!(direction.enter_task(&waker) && direction.has_waiters());
+        assert!(direction.enter(thread.clone()) && direction.enter(next.clone()));
+        direction.set_ready();
+        assert_eq!((task.wakes(), thread.wakes(), next.wakes()), (1, 1, 0));
+        direction.leave(thread.word());
+        assert_eq!((task.wakes(), thread.wakes(), next.wakes()), (1, 1, 1));
+        direction.take();
+        direction.set_ready();
+        assert_eq!(task.wakes(), 1);
+        // A thread leaves while a task waits.
+        direction.take();
+        assert!(direction.enter(thread.clone()) && direction.enter_task(&waker));
+        direction.leave(thread.word());
+        assert!(direction.has_waiters());
+        direction.set_ready();
+        assert_eq!((task.wakes(), thread.wakes()), (2, 1));
+    }
+
+    #[test]
+    fn last_task_is_woken_and_the_waker_of_a_closed_source_is_dropped() {
+        let direction = Readiness::<Counter>::new();
+        let tasks: [Counter; 2] = Default::default();
+        let [first, last] = tasks
+            .each_ref()
+            .map(|task| Waker::from(Arc::new(task.clone())));
+        direction.take();
+        assert!(direction.enter_task(&first) && direction.enter_task(&last));
+        direction.set_ready();
+        assert_eq!(tasks.each_ref().map(Counter::wakes), [0, 1]);
+        direction.take();
+        assert!(direction.enter_task(&first));
+        drop(first);
+        assert_eq!(Arc::strong_count(&tasks[0].0), 2);
+        direction.forget_task();
+        assert_eq!(Arc::strong_count(&tasks[0].0), 1);
     }
 }

@@ -6,13 +6,19 @@
 //!      sees it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::{Wake, Waker};
 
 use super::readiness::{Readiness, Wakeable};
-use crate::green::Unparker;
+use crate::green::{Unparker, task};
 
 impl Wakeable for Unparker {
     fn wake(self) {
         self.unpark();
+    }
+
+    fn wake_task(waker: Waker) {
+        task::call(waker);
     }
 }
 
@@ -22,6 +28,22 @@ pub(crate) struct ScheduledIo {
     pub(super) read: Readiness<Unparker>,
     pub(super) write: Readiness<Unparker>,
     pub(super) ended: AtomicBool,
+    /// A [`Nudge`] exists.
+    is_nudged: AtomicBool,
+}
+
+/// A waker that makes the writing direction ready, so that those who wait try again: for where the
+/// system does not report that a write may succeed.
+struct Nudge(Weak<ScheduledIo>);
+
+impl Wake for Nudge {
+    fn wake(self: Arc<Nudge>) {
+        if let Some(core) = self.0.upgrade() {
+            // Before the wake-up: the next try makes a new one.
+            core.is_nudged.store(false, Ordering::Release);
+            core.write.publish_ready();
+        }
+    }
 }
 
 impl ScheduledIo {
@@ -30,7 +52,15 @@ impl ScheduledIo {
             read: Readiness::new(),
             write: Readiness::new(),
             ended: AtomicBool::new(false),
+            is_nudged: AtomicBool::new(false),
         }
+    }
+
+    /// Returns a waker for a new try of writes, which is to be called once and later; `None` if
+    /// there is one already.
+    pub(super) fn nudge(self: &Arc<ScheduledIo>) -> Option<Waker> {
+        let is_first = !self.is_nudged.swap(true, Ordering::AcqRel);
+        is_first.then(|| Waker::from(Arc::new(Nudge(Arc::downgrade(self)))))
     }
 
     /// Wakes all waiters; they try again, and so find another reactor.

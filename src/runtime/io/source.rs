@@ -18,6 +18,7 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicPtr, Ordering, fence};
 use std::sync::{Arc, Mutex};
+use std::task::Waker;
 
 use super::reactor::ReactorHandle;
 use super::readiness::Readiness;
@@ -179,6 +180,62 @@ impl Source {
         }
     }
 
+    /// Registers the task of a future: the next event calls its waker. Returns false if an event
+    /// has already arrived; then the caller tries again. Each direction has one task, the last.
+    ///
+    /// A caller that is on no worker uses the reactor that watches the source, if there is one, or
+    /// else what `elsewhere` returns.
+    ///
+    /// # Errors
+    ///
+    /// As [`Source::wait`], and that of `elsewhere`.
+    pub(crate) fn register_task(
+        &self,
+        interest: Interest,
+        waker: &Waker,
+        elsewhere: impl Fn() -> io::Result<Arc<ReactorHandle>>,
+    ) -> io::Result<bool> {
+        let readiness = self.readiness(interest);
+        loop {
+            let reactor_handle = self.register_foreign(&elsewhere)?;
+            if !readiness.enter_task(waker) {
+                return Ok(false);
+            }
+            // SO3.
+            if std::ptr::eq(self.reactor_handle.load(Ordering::SeqCst), reactor_handle) {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Returns a waker that makes writing ready, so that those who wait try again; `None` if there
+    /// is one that has not been called.
+    pub(crate) fn nudge(&self) -> Option<Waker> {
+        self.core.nudge()
+    }
+
+    /// Ensures that the reactor of a living worker watches the source, and that this worker, when
+    /// it ends, wakes those that wait: a task need not belong to it.
+    fn register_foreign(
+        &self,
+        elsewhere: impl Fn() -> io::Result<Arc<ReactorHandle>>,
+    ) -> io::Result<*const ReactorHandle> {
+        if let Some(cx) = WorkerContext::get() {
+            self.register(cx)?;
+        }
+        loop {
+            let mut registration = lock(&self.registration);
+            if let Some(here) = &mut *registration {
+                here.has_foreign = here.has_foreign || here.reactor_handle.take_foreign(&self.core);
+                if here.has_foreign && !here.reactor_handle.is_closed() {
+                    return Ok(Arc::as_ptr(&here.reactor_handle));
+                }
+            }
+            drop(registration);
+            self.move_to(&elsewhere()?)?;
+        }
+    }
+
     /// Gives up a place that was [kept](WaiterGuard::keep).
     pub(crate) fn remove_waiter(&self, interest: Interest, word: usize) {
         self.readiness(interest).leave(word);
@@ -245,6 +302,8 @@ impl Source {
     fn retire(&mut self) {
         // SAFETY: called once, by `drop` or `into_fd`.
         let core = unsafe { ManuallyDrop::take(&mut self.core) };
+        core.read.forget_task();
+        core.write.forget_task();
         if self.reactor_handle.load(Ordering::Relaxed).is_null() {
             return;
         }
@@ -252,7 +311,8 @@ impl Source {
             return;
         };
         reactor_handle.deregister(self.file.as_fd());
-        let here = WorkerContext::of_thread()
+        // A green thread of it: R2.
+        let here = WorkerContext::get()
             .and_then(RuntimeContext::of)
             .is_some_and(|context| Arc::ptr_eq(&context.reactor_handle, &reactor_handle));
         if !here {

@@ -25,6 +25,7 @@ use crate::green::context::remote::Remote;
 use crate::green::os_thread::CountAsParked;
 use crate::runtime::blocking::pool::Pool;
 use crate::runtime::config::Config;
+use crate::runtime::io::reactor::ReactorHandle;
 use crate::runtime::placement::load::Load;
 use crate::runtime::placement::policy::MAX_HOLD;
 use crate::runtime::placement::sites::Sites;
@@ -58,6 +59,8 @@ pub(crate) struct WorkerShared {
     pub(crate) halted: AtomicBool,
     /// The kernel's thread ID of the worker's OS thread; 0 before it has started.
     pub(crate) os_thread: AtomicI32,
+    /// Its reactor, for tasks that are polled outside of all workers; set when the runtime starts.
+    pub(crate) reactor_handle: OnceLock<Arc<ReactorHandle>>,
 }
 
 impl WorkerShared {
@@ -75,6 +78,7 @@ impl WorkerShared {
             held_since: AtomicU64::new(0),
             halted: AtomicBool::new(false),
             os_thread: AtomicI32::new(0),
+            reactor_handle: OnceLock::new(),
         }
     }
 
@@ -203,6 +207,14 @@ impl Shared {
     pub(crate) fn worker_with(&self, remote: *const Remote) -> Option<usize> {
         let is_its = |peer: &WorkerShared| std::ptr::eq(peer.remote, remote);
         self.peers.iter().position(is_its)
+    }
+
+    /// Returns the reactor of one worker after the other, for tasks that are polled outside of all
+    /// workers.
+    pub(crate) fn next_reactor(&self) -> Option<&Arc<ReactorHandle>> {
+        static TURN: AtomicUsize = AtomicUsize::new(0);
+        let turn = TURN.fetch_add(1, Ordering::Relaxed);
+        self.peers[turn % self.peers.len()].reactor_handle.get()
     }
 
     // --- life ---

@@ -1,6 +1,6 @@
 #![allow(unsafe_code, reason = "sleepers are borrowed")]
-//! The threads that wait in a [`WaitQueue`](super::line::WaitQueue): green threads and OS threads;
-//! and their wait.
+//! The threads that wait in a [`WaitQueue`](super::line::WaitQueue): green threads and OS threads,
+//! and their wait; and tasks of futures.
 //!
 //! W1. A sleeper's address stays valid until its thread leaves the wait: the scheduler keeps a
 //!     reference to a green thread's block until it ends; the sleeper itself holds one to an OS
@@ -12,6 +12,7 @@ use std::ptr;
 use std::sync::Arc;
 
 use super::wait_queue::{Sleeper, Waiter};
+use crate::green::task::Task;
 use crate::green::unparker::OsThread;
 use crate::green::{ThreadInner, Unparker, Wait, Wake, WorkerContext, park};
 use crate::sys::clock;
@@ -21,6 +22,8 @@ use crate::sys::clock;
 pub(crate) enum WaitingThread {
     Green(*const ThreadInner),
     Os(Arc<OsThread>),
+    /// The task of a future, which waits without a thread.
+    Task(Arc<Task>),
 }
 
 impl WaitingThread {
@@ -48,6 +51,7 @@ impl Sleeper for WaitingThread {
                 }
             }
             WaitingThread::Os(thread) => Waker::Elsewhere(Unparker::Os(Arc::clone(thread))),
+            WaitingThread::Task(task) => Waker::Elsewhere(Unparker::Task(Arc::clone(task))),
         }
     }
 }

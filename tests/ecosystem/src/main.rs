@@ -1,11 +1,20 @@
 //! The complete programs of the guide's page on HTTP and TLS: each module is server and client on
 //! loopback.
 
+mod async_streams;
 mod http;
+mod hyper_http;
 mod tls;
+mod tokio_tasks;
 mod websocket;
 
 fn main() {
+    tokio_tasks::exchange();
+    println!("tokio's sockets and timers: ok");
+    async_streams::exchange();
+    println!("AsyncRead and AsyncWrite of futures-io and tokio: ok");
+    hyper_http::exchange();
+    println!("HTTP/1.1 and HTTP/2 with hyper: ok");
     rustlet::run(|| {
         http::exchange().expect("HTTP");
         println!("HTTP with httparse: ok");

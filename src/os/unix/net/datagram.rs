@@ -6,11 +6,13 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::Path;
+use std::task::{Context, Poll, ready};
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 
 use super::{SocketAddr, debug_of_std, peer_methods};
 use crate::net::methods::{handle_methods, timeout_methods};
+use crate::net::poll::{poll_datagram_methods, poll_ready_methods};
 use crate::net::socket::{Protocol, Socket, descriptor_traits};
 use crate::sys::{sock, unix_sock};
 
@@ -300,6 +302,78 @@ impl UnixDatagram {
         ))
     }
 
+    /// Receives a datagram with its sender, for `async` code.
+    ///
+    /// [`poll_readable`](UnixDatagram::poll_readable) says who is woken.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`recv_from`](UnixDatagram::recv_from), except `WouldBlock`, and those of
+    /// [`poll_readable`](UnixDatagram::poll_readable).
+    ///
+    /// # Cancellation
+    ///
+    /// A poll that is pending has taken no datagram.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::os::unix::net::UnixDatagram;
+    /// use std::future::poll_fn;
+    ///
+    /// let (one, other) = UnixDatagram::pair()?;
+    /// other.send(b"hello")?;
+    /// let mut buf = [0; 16];
+    /// let receive = poll_fn(|context| one.poll_recv_from(context, &mut buf));
+    /// let (size, sender) = rustlet::block_on(receive)?;
+    /// assert!(size == 5 && sender.is_unnamed());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn poll_recv_from(
+        &self,
+        context: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<(usize, SocketAddr)>> {
+        let (count, sender) = ready!(self.socket.poll_recv_from(context, buf))?;
+        let sender = unix_sock::from_system(sender, unix_sock::from_longest_path)?;
+        Poll::Ready(Ok((count, sender)))
+    }
+
+    /// Sends a datagram to the socket at `path`, for `async` code. If the receiver's queue is full,
+    /// the task tries again each millisecond, because the system does not report room there.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send_to`](UnixDatagram::send_to), except `WouldBlock`, and those of
+    /// [`poll_writable`](UnixDatagram::poll_writable).
+    ///
+    /// # Cancellation
+    ///
+    /// A poll that is pending has sent nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::os::unix::net::UnixDatagram;
+    /// use std::future::poll_fn;
+    ///
+    /// let socket = UnixDatagram::unbound()?;
+    /// let send = poll_fn(|context| socket.poll_send_to(context, b"hello", "/nowhere/at/all"));
+    /// assert_eq!(rustlet::block_on(send).unwrap_err().kind(), std::io::ErrorKind::NotFound);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn poll_send_to<P: AsRef<Path>>(
+        &self,
+        context: &mut Context<'_>,
+        buf: &[u8],
+        path: P,
+    ) -> Poll<io::Result<usize>> {
+        let addr = unix_sock::of_path(path.as_ref())?;
+        self.socket.poll_send_to(context, buf, &addr)
+    }
+
     /// Sends a datagram to the socket at `path`.
     ///
     /// # Errors
@@ -385,6 +459,14 @@ peer_methods!(
     "rustlet::os::unix::net::UnixDatagram::pair()?.0"
 );
 debug_of_std!(UnixDatagram, std::os::unix::net::UnixDatagram);
+poll_ready_methods!(
+    UnixDatagram,
+    "rustlet::os::unix::net::UnixDatagram::pair()?.0"
+);
+poll_datagram_methods!(
+    UnixDatagram,
+    "rustlet::os::unix::net::UnixDatagram::pair()?"
+);
 descriptor_traits!(
     UnixDatagram,
     std::os::unix::net::UnixDatagram,

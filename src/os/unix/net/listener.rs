@@ -5,11 +5,13 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::Path;
+use std::task::{Context, Poll, ready};
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 
 use super::{SocketAddr, UnixStream, debug_of_std};
 use crate::net::methods::handle_methods;
+use crate::net::poll::poll_ready_methods;
 use crate::net::socket::{Protocol, Socket, descriptor_traits};
 use crate::sys::{sock, unix_sock};
 
@@ -140,6 +142,43 @@ impl UnixListener {
         Ok((UnixStream::new(fd), peer))
     }
 
+    /// Accepts a connection, for `async` code: the next in the queue, or the first that arrives.
+    ///
+    /// [`poll_readable`](UnixListener::poll_readable) says who is woken: tasks that accept from one
+    /// listener need a `try_clone` each.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`accept`](UnixListener::accept), except `WouldBlock`, and those of
+    /// [`poll_readable`](UnixListener::poll_readable).
+    ///
+    /// # Cancellation
+    ///
+    /// A poll that is pending has accepted nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # fn main() -> std::io::Result<()> {
+    /// use rustlet::os::unix::net::UnixListener;
+    /// use std::future::poll_fn;
+    ///
+    /// let listener = UnixListener::bind("/tmp/socket")?;
+    /// let (stream, _) = rustlet::block_on(poll_fn(|context| listener.poll_accept(context)))?;
+    /// # drop(stream);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn poll_accept(
+        &self,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<(UnixStream, SocketAddr)>> {
+        let (fd, peer) = ready!(self.socket.poll_accept(context))?;
+        let peer = unix_sock::from_system(peer, |_| unix_sock::peer_addr(fd.as_fd()))?;
+        Poll::Ready(Ok((UnixStream::new(fd), peer)))
+    }
+
     /// Returns the address that the listener is bound to.
     ///
     /// # Errors
@@ -224,6 +263,15 @@ impl Iterator for Incoming<'_> {
 }
 
 debug_of_std!(UnixListener, std::os::unix::net::UnixListener);
+poll_ready_methods!(
+    UnixListener,
+    r#"{
+    let path = std::env::temp_dir().join(format!("rustlet-poll-{}", std::process::id()));
+    let listener = rustlet::os::unix::net::UnixListener::bind(&path)?;
+    std::fs::remove_file(path)?;
+    listener
+}"#
+);
 descriptor_traits!(
     UnixListener,
     std::os::unix::net::UnixListener,

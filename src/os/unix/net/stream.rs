@@ -12,6 +12,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 use super::{SocketAddr, debug_of_std, peer_methods};
 use crate::green::Reason;
 use crate::net::methods::{handle_methods, timeout_methods};
+use crate::net::poll::{poll_ready_methods, poll_stream_methods};
 use crate::net::socket::{Protocol, Socket, descriptor_traits};
 use crate::net::transfer::stream_traits;
 use crate::retry::{self, Announced, Mode};
@@ -198,5 +199,7 @@ impl UnixStream {
 
 peer_methods!(UnixStream, "rustlet::os::unix::net::UnixStream::pair()?.0");
 stream_traits!(UnixStream);
+poll_ready_methods!(UnixStream, "rustlet::os::unix::net::UnixStream::pair()?.0");
+poll_stream_methods!(UnixStream, "rustlet::os::unix::net::UnixStream::pair()?");
 debug_of_std!(UnixStream, std::os::unix::net::UnixStream);
 descriptor_traits!(UnixStream, std::os::unix::net::UnixStream, Protocol::Unix);

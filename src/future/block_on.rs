@@ -37,10 +37,17 @@ impl Wake for Signal {
 
 /// Polls a future until it is ready and returns its output.
 ///
-/// Any future works that does not need its own executor: channels, locks and timers of `futures`,
-/// `async-channel`, `async-io` and similar crates, and every `async` block over them. A future that
-/// needs a runtime (tokio's sockets) needs that runtime; enter it first. In `async` code, a
-/// blocking call of this crate suspends the whole `block_on`, not just its own branch.
+/// Any future works that does not need its own executor: the [futures](crate::future) of this
+/// crate, channels, locks and timers of `futures`, `async-channel`, `async-io` and similar crates,
+/// and every `async` block over them. Futures of tokio (its sockets, its timers, and the crates
+/// over them) need a tokio runtime: the feature `tokio` has a `block_on` for them, in the module
+/// `rustlet::tokio`. Entering the runtime around *this* function does not work: tokio keeps what
+/// is entered in the OS thread, where the other green threads of the worker enter theirs
+/// meanwhile.
+///
+/// `spawn(|| block_on(async { .. }))` is a green thread that runs `async` code. There, a blocking
+/// call of this crate suspends the whole `block_on`, not just its own branch. `block_on` may be
+/// nested.
 ///
 /// # Panics
 ///
@@ -68,12 +75,36 @@ impl Wake for Signal {
 ///     assert_eq!(sum, 3);
 /// });
 /// ```
+///
+/// A green thread for each `async` block:
+///
+/// ```
+/// use rustlet::{block_on, spawn};
+///
+/// async fn double(number: u32) -> u32 {
+///     2 * number
+/// }
+///
+/// rustlet::run(|| {
+///     let threads: Vec<_> = (0..4).map(|n| spawn(move || block_on(double(n)))).collect();
+///     let sum: u32 = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+///     assert_eq!(sum, 12);
+/// });
+/// ```
 #[doc(alias = "await")]
 #[doc(alias = "async")]
 #[track_caller]
 pub fn block_on<F: IntoFuture>(future: F) -> F::Output {
-    let wait = Wait::at(Reason::Future, Location::caller());
     let mut future = pin!(future.into_future());
+    poll_until_ready(Location::caller(), |context| future.as_mut().poll(context))
+}
+
+/// Calls `poll` until it is ready, and waits in between for its waker.
+pub(crate) fn poll_until_ready<T>(
+    at: &'static Location<'static>,
+    mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+) -> T {
+    let wait = Wait::at(Reason::Future, at);
     let signal = Arc::new(Signal {
         woken: AtomicBool::new(false),
         poller: Unparker::current(),
@@ -85,7 +116,7 @@ pub fn block_on<F: IntoFuture>(future: F) -> F::Output {
             // A future that wakes itself in each poll never suspends.
             cx.poll_budget(wait.at);
         }
-        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+        if let Poll::Ready(output) = poll(&mut context) {
             return output;
         }
         while !signal.woken.swap(false, Ordering::AcqRel) {

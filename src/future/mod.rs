@@ -1,0 +1,53 @@
+//! Futures: [`block_on`] waits for one, and the others let `async` code wait for things of this
+//! crate.
+//!
+//! | to wait for | in `async` code |
+//! |---|---|
+//! | a socket, a pipe | its `poll_read`, `poll_write`, `poll_accept` and so on |
+//! | any descriptor | [`io::Watch::poll_readable`](crate::io::Watch::poll_readable) |
+//! | the end of a thread | `handle.await`: a [`JoinHandle`](crate::JoinHandle) is [`IntoFuture`] |
+//! | a time | [`sleep`], [`sleep_until`], [`timeout`] |
+//!
+//! std has no functions of these names, so the names and signatures are tokio's.
+//!
+//! # Any executor, any thread
+//!
+//! Everything here may be polled by any executor on any thread: by [`block_on`] on a green thread,
+//! by tokio, by `futures::executor`, on an ordinary OS thread. The waker may belong to a thread
+//! that has ended. Sockets that wait in a task which is polled outside of this crate's workers are
+//! watched by a worker of the process-wide runtime, which is started for them; times are kept by an
+//! OS thread, which is started for the first of them.
+//!
+//! # Dropping a future
+//!
+//! A future that is dropped before it is ready leaves nothing behind, and has taken nothing: no
+//! byte, no connection, no message. Each says what else its drop means. The `poll_` functions
+//! have no future to drop: the waker of the last poll stays with the socket until the next event,
+//! and is then woken once, perhaps for nothing.
+//!
+//! # Examples
+//!
+//! ```
+//! use rustlet::future::{block_on, sleep, timeout};
+//! use std::time::Duration;
+//!
+//! rustlet::run(|| {
+//!     let answer = block_on(async {
+//!         sleep(Duration::from_millis(1)).await;
+//!         let thread = rustlet::spawn(|| 6 * 7);
+//!         timeout(Duration::from_secs(60), thread).await
+//!     });
+//!     assert_eq!(answer.unwrap().unwrap(), 42);
+//! });
+//! ```
+
+mod block_on;
+mod join;
+mod sleep;
+
+pub use self::block_on::block_on;
+pub use self::join::JoinFuture;
+pub use self::sleep::{Sleep, sleep, sleep_until, timeout};
+
+#[cfg(feature = "tokio")]
+pub(crate) use self::block_on::poll_until_ready;

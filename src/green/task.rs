@@ -1,0 +1,55 @@
+//! A task of a future as a waiter. It is woken like a thread, which calls the waker of its last
+//! poll.
+//!
+//! TA1. Wakers are code of others: they are called and dropped with no lock of this crate held, and
+//!      a panic of theirs ends nothing else. A waker may be called on any thread, also in a
+//!      worker's own code, and while that worker delivers events (R2 in `runtime/io/reactor.rs`
+//!      says why a source may be dropped there).
+//! TA2. A task registers its waker before it checks what it waits for, and a waker of the task
+//!      calls `wake` after it has made that true. The lock orders the two: either the check
+//!      succeeds, or the waker is called.
+
+use std::sync::{Arc, Mutex};
+use std::task::Waker;
+
+use super::cancel::catch_and_discard;
+use crate::shim::lock;
+
+/// A future's task. See the module documentation.
+#[derive(Debug, Default)]
+#[repr(align(8))]
+pub(crate) struct Task {
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Task {
+    pub(crate) fn new() -> Arc<Task> {
+        Arc::default()
+    }
+
+    /// Sets the waker for the next [`Task::wake`]; that of an earlier poll is forgotten (TA2).
+    pub(crate) fn register(&self, waker: &Waker) {
+        let is_same = lock(&self.waker)
+            .as_ref()
+            .is_some_and(|known| known.will_wake(waker));
+        if !is_same {
+            let new = waker.clone();
+            let old = lock(&self.waker).replace(new);
+            // TA1.
+            drop(old);
+        }
+    }
+
+    /// Wakes the task, if it has polled since it was woken last.
+    pub(crate) fn wake(&self) {
+        let waker = lock(&self.waker).take();
+        if let Some(waker) = waker {
+            call(waker);
+        }
+    }
+}
+
+/// Calls a waker (TA1).
+pub(crate) fn call(waker: Waker) {
+    catch_and_discard(|| waker.wake());
+}
