@@ -288,6 +288,19 @@ impl<T> JoinHandle<T> {
     }
 
     /// Returns the thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// rustlet::run(|| {
+    ///     let parked = rustlet::thread::Builder::new().name("parked".into()).spawn(rustlet::park)?;
+    ///     assert_eq!(parked.thread().name(), Some("parked"));
+    ///     parked.thread().unpark();
+    ///     parked.join().unwrap();
+    ///     std::io::Result::Ok(())
+    /// })?;
+    /// # std::io::Result::Ok(())
+    /// ```
     #[must_use]
     pub fn thread(&self) -> &Thread {
         self.0.thread()

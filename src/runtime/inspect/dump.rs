@@ -17,6 +17,16 @@ use crate::sys::os_threads;
 /// `Display` writes a text for people: first the workers, then the threads that hold locks which
 /// other threads wait for, then the remaining threads. More than four threads that do the same at
 /// the same place share a line.
+///
+/// # Examples
+///
+/// ```
+/// rustlet::run(|| {
+///     let dump = rustlet::dump();
+///     assert_eq!(dump.threads[0].name.as_deref(), Some("main"));
+///     assert!(dump.to_string().contains("green thread 'main'"));
+/// });
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Dump {
@@ -27,6 +37,20 @@ pub struct Dump {
 }
 
 /// Snapshot of one worker, part of a [`Dump`].
+///
+/// # Examples
+///
+/// ```
+/// let runtime = rustlet::runtime::Builder::new().workers(2).name("net").build()?;
+/// runtime.run(|| {
+///     let me = rustlet::current().id();
+///     let dump = rustlet::dump();
+///     let mine = dump.workers.iter().find(|worker| worker.runs == Some(me)).unwrap();
+///     assert_eq!(mine.runtime, "net");
+///     assert!(!mine.sleeps);
+/// });
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct WorkerInfo {

@@ -21,6 +21,19 @@ use crate::sys::os_threads::{self, Doing};
 use crate::sys::sock;
 
 /// The state of a green thread.
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::runtime::{ThreadState, threads};
+///
+/// rustlet::run(|| {
+///     let me = rustlet::current().id();
+///     let threads = threads();
+///     let mine = threads.iter().find(|thread| thread.id == me).unwrap();
+///     assert_eq!(mine.state, ThreadState::Running);
+/// });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ThreadState {
@@ -35,6 +48,24 @@ pub enum ThreadState {
 }
 
 /// Snapshot of one green thread, returned by [`threads`].
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::runtime::{ThreadState, threads};
+/// use std::time::Duration;
+///
+/// rustlet::run(|| {
+///     rustlet::spawn(|| rustlet::sleep(Duration::from_secs(3600)));
+///     // Prints what each thread that waits is waiting in, and where.
+///     for thread in threads() {
+///         if thread.state == ThreadState::Waiting {
+///             let place = thread.waits_at.map(ToString::to_string).unwrap_or_default();
+///             println!("{:?}: {} at {place}", thread.id, thread.waits_in);
+///         }
+///     }
+/// });
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ThreadInfo {
@@ -62,6 +93,27 @@ pub struct ThreadInfo {
 }
 
 /// The object that a green thread waits for, part of a [`ThreadInfo`].
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::runtime::{WaitsFor, threads};
+///
+/// let runtime = rustlet::runtime::Builder::new().workers(1).build()?;
+/// runtime.run(|| {
+///     let first = rustlet::spawn(rustlet::park);
+///     let parked = first.thread().clone();
+///     let second = rustlet::spawn(move || first.join().unwrap());
+///     // With one worker: returns when both wait.
+///     rustlet::wait_idle();
+///     let threads = threads();
+///     let info = threads.iter().find(|thread| thread.id == second.thread().id()).unwrap();
+///     assert_eq!(info.waits_for, Some(WaitsFor::EndOf { id: parked.id(), name: None }));
+///     parked.unpark();
+///     second.join().unwrap();
+/// });
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WaitsFor {
@@ -358,6 +410,26 @@ pub(crate) fn report_refusing(group: usize, patience: Duration) {
 /// [shutdown](crate::Runtime::shutdown).
 ///
 /// These threads were cancelled, and left behind.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let runtime = rustlet::runtime::Builder::new().workers(1).build()?;
+/// let (sender, receiver) = rustlet::channel::bounded(0);
+/// runtime.spawn(move || {
+///     rustlet::shield(|| {
+///         sender.send("begun").unwrap();
+///         rustlet::park();
+///     });
+/// });
+/// assert_eq!(receiver.recv(), Ok("begun"));
+/// let error = runtime.shutdown(Duration::from_millis(1)).unwrap_err();
+/// assert_eq!(error.threads().len(), 1);
+/// eprintln!("{error}");
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct ShutdownError {
     left: Vec<ThreadInfo>,
