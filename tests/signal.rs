@@ -148,7 +148,7 @@ fn what_cannot_be_subscribed_to_is_refused() {
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
             assert_eq!(
                 error.to_string(),
-                format!("{signal} cannot be subscribed to")
+                format!("{signal} cannot be subscribed to: no handler can be installed for it")
             );
         }
         for number in [-1, 0, 1000] {

@@ -466,7 +466,7 @@ impl Builder {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 format!(
-                    "the name of a runtime, {name:?}, has a NUL byte in it, which the name of an OS thread cannot have"
+                    "the runtime's name {name:?} contains a NUL byte, which names of OS threads cannot contain"
                 ),
             ));
         }
@@ -520,7 +520,7 @@ fn watchdog_period() -> io::Result<Option<Duration>> {
         _ => Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             format!(
-                "the environment variable {NAME} is {value:?}, which is neither a time such as 100ms or 2s, nor off"
+                "the environment variable {NAME} is {value:?}, which is not a duration: write 100ms or 2s, or off for none"
             ),
         )),
     }
@@ -535,7 +535,7 @@ fn signal_from_environment(name: &str) -> io::Result<Option<i32>> {
     number.map(Some).ok_or_else(|| {
         io::Error::new(
             io::ErrorKind::InvalidInput,
-            format!("the environment variable {name} is {value:?}, which is no signal such as SIGQUIT or 3"),
+            format!("the environment variable {name} is {value:?}, which is not a signal: write a name or a number, such as SIGQUIT or 3"),
         )
     })
 }

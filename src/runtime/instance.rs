@@ -215,7 +215,7 @@ impl Metrics {
         );
         gauge(
             "pool_idle_threads",
-            "Those that wait for a call.",
+            "OS threads for blocking calls that have nothing to do.",
             self.blocking_idle,
         );
         gauge(
@@ -256,7 +256,7 @@ impl Drop for AbortOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
             exit::abort(format_args!(
-                "a worker has panicked, which is a bug of rustlet's"
+                "a worker has panicked; this is a bug in rustlet"
             ));
         }
     }

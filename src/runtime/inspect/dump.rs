@@ -307,7 +307,9 @@ pub(in crate::runtime) mod on_signal {
         if signal_hook::consts::FORBIDDEN.contains(&signal) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                format!("signal {signal} cannot ask for a dump: it cannot be caught"),
+                format!(
+                    "signal {signal} cannot request a dump: no handler can be installed for it; use SIGQUIT or SIGUSR1"
+                ),
             ));
         }
         let (mut here, there) = UnixStream::pair()?;

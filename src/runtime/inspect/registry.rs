@@ -543,7 +543,7 @@ pub(super) fn report_stuck(
         }
     };
     let text = format!(
-        "rustlet: {info}, has kept its worker for {span:?} without a wait{}. Others on that worker stand still: {doing}",
+        "rustlet: {info}, has kept its worker for {span:?} without a wait{}. The other threads of that worker cannot run: {doing}",
         last.unwrap_or_default()
     );
     reporter.report(ReportKind::Stuck, &text);
@@ -557,8 +557,9 @@ pub(super) fn report_backlog(reporter: &Reporter, backlog: &Backlog) {
         threads,
     } = backlog;
     let text = format!(
-        "rustlet: {queued} blocking calls (unblock, files, name look-ups) wait for a thread of the pool, the first for {longest:?}; \
-         its {threads} threads are at other calls, or all that may look names up are. runtime::Builder::blocking_threads raises the limit"
+        "rustlet: {queued} blocking calls (unblock, files, name look-ups) wait for a thread of the pool, the first for {longest:?}: \
+         all of its {threads} threads are busy, or the quarter of them that looks names up. \
+         Raise the limit with runtime::Builder::blocking_threads"
     );
     reporter.report(ReportKind::PoolJam, &text);
 }
@@ -567,9 +568,7 @@ pub(super) fn report_backlog(reporter: &Reporter, backlog: &Backlog) {
 /// it takes no locks and does not allocate.
 pub(crate) fn describe_overflow(writer: &mut SignalWriter, overflowed: Overflowed) {
     let Some(cx) = WorkerContext::get() else {
-        writer.text(
-            "a thread that is not green, reaching into the guard of a stack that is not its own,",
-        );
+        writer.text("an OS thread that touches the guard of a green thread's stack");
         return;
     };
     let green = cx.current();

@@ -194,7 +194,9 @@ impl Source {
     #[inline]
     fn register(&self, cx: &WorkerContext) -> io::Result<*const ReactorHandle> {
         let Some(context) = RuntimeContext::of(cx) else {
-            return Err(io::Error::other("rustlet: this thread has no reactor"));
+            return Err(io::Error::other(
+                "rustlet: the worker of this green thread has ended, so it cannot wait for descriptors",
+            ));
         };
         let reactor_handle = &context.reactor_handle;
         if std::ptr::eq(
