@@ -270,8 +270,8 @@ impl<T: AsFd> Watch<T> {
     }
 
     /// Returns a receiver for `select!` that yields `Ok(())` whenever the descriptor is readable.
-    /// Each time it is checked anew: a message says that the descriptor was readable, and nothing
-    /// has been taken.
+    /// Each receive checks the descriptor again. A message says that it was readable; no data has
+    /// been read from it.
     ///
     /// # Examples
     ///

@@ -27,11 +27,12 @@ use crate::green::{
 };
 use crate::sys::clock;
 
-/// What [`JoinHandle`] and [`ScopedJoinHandle`](crate::thread::ScopedJoinHandle) have in common.
+/// The common part of [`JoinHandle`] and
+/// [`ScopedJoinHandle`](crate::thread::ScopedJoinHandle).
 pub(crate) struct Joiner<T> {
     thread: Thread,
-    // `Send` if `T` is: the result goes to the joining thread, and a thread of `spawn_local` may
-    // leave one that is not.
+    // It makes the handle `Send` only if `T` is: the result goes to the joining thread, and the
+    // result of a thread of `spawn_local` may not be `Send`.
     result: PhantomData<T>,
 }
 
@@ -87,13 +88,13 @@ impl<T> Joiner<T> {
         self.green().cancel();
     }
 
-    /// Waits for the end. Unwinding out of it, cancelled, is as dropping the handle.
+    /// Waits for the end and returns the result. If the wait unwinds, the handle is dropped.
     #[inline(always)]
     pub(crate) fn join(self, wait: &Wait) -> Outcome<T> {
         let completion = self.green().completion();
         if !completion.is_done() {
             if completion.enter(self.waiter()) {
-                // Not done when it entered: what comes after wakes it.
+                // The thread had not ended when the waiter entered, so its end wakes the waiter.
                 let wait = &self.named(wait);
                 loop {
                     park(wait);
@@ -102,7 +103,7 @@ impl<T> Joiner<T> {
                     }
                 }
             } else {
-                // Without a limit, so it has ended.
+                // The wait has no limit, so the thread has ended.
                 let _end = self.wait_hooked(wait);
             }
         }

@@ -398,8 +398,8 @@ pub(super) fn list_some(f: &mut impl fmt::Write, left: &[ThreadInfo]) -> fmt::Re
 pub(crate) fn report_refusing(group: usize, patience: Duration) {
     let mut text = String::new();
     let fate = format_args!(
-        "of a Worker that was dropped were cancelled and have not ended within {patience:?}; aborting, because nobody \
-         will step them any more"
+        "of a Worker that was dropped were cancelled and have not ended within {patience:?}; aborting, because no \
+         caller can step them any more"
     );
     // A `String` takes everything.
     let _written = list(&mut text, &alive(group), fate);

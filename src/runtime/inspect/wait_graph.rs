@@ -133,7 +133,7 @@ pub(super) fn cycles() -> io::Result<Vec<Vec<Seen>>> {
         Holder::Readers(_) | Holder::OsThread | Holder::Unknown => None,
     };
     let mut found = Vec::new();
-    // The walk that has come to a thread, by number.
+    // The number of the walk that has visited a thread.
     let mut visited: Vec<Option<usize>> = vec![None; waiting.len()];
     for start in 0..waiting.len() {
         let mut at = Some(start);
