@@ -233,5 +233,5 @@ fn without_another_os_thread() {
             exit(17);
         });
     });
-    assert!(errors.contains("no OS thread can be had"), "{errors}");
+    assert!(errors.contains("no OS thread can be started"), "{errors}");
 }
