@@ -184,7 +184,7 @@ impl<T: AsFd> Watch<T> {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open descriptor.
+    /// Returns the error of the system call, which does not fail on an open descriptor.
     ///
     /// # Examples
     ///
@@ -207,7 +207,7 @@ impl<T: AsFd> Watch<T> {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open descriptor.
+    /// Returns the error of the system call, which does not fail on an open descriptor.
     ///
     /// # Examples
     ///
@@ -228,7 +228,7 @@ impl<T: AsFd> Watch<T> {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open descriptor.
+    /// Returns the error of the system call, which does not fail on an open descriptor.
     ///
     /// # Examples
     ///
@@ -251,7 +251,7 @@ impl<T: AsFd> Watch<T> {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open descriptor.
+    /// Returns the error of the system call, which does not fail on an open descriptor.
     ///
     /// # Examples
     ///

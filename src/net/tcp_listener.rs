@@ -138,7 +138,8 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on a listener that [`bind`](TcpListener::bind) made.
+    /// Returns the error of the system call, which does not fail on a listener that
+    /// [`bind`](TcpListener::bind) made.
     ///
     /// # Examples
     ///
@@ -312,7 +313,7 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open listener.
+    /// Returns the error of the system call, which does not fail on an open listener.
     ///
     /// # Examples
     ///
@@ -328,7 +329,7 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open listener.
+    /// Returns the error of the system call, which does not fail on an open listener.
     ///
     /// # Examples
     ///

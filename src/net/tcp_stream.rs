@@ -206,7 +206,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open stream.
+    /// Returns the error of the system call, which does not fail on an open stream.
     ///
     /// # Examples
     ///
@@ -382,7 +382,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// Those of a read.
+    /// Returns the errors of a read.
     ///
     /// # Suspends
     ///
@@ -423,7 +423,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open stream.
+    /// Returns the error of the system call, which does not fail on an open stream.
     ///
     /// # Examples
     ///
@@ -448,7 +448,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open stream.
+    /// Returns the error of the system call, which does not fail on an open stream.
     ///
     /// # Examples
     ///
@@ -469,7 +469,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open stream.
+    /// Returns the error of the system call, which does not fail on an open stream.
     ///
     /// # Examples
     ///
@@ -491,7 +491,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open stream.
+    /// Returns the error of the system call, which does not fail on an open stream.
     ///
     /// # Examples
     ///
@@ -534,7 +534,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open stream.
+    /// Returns the error of the system call, which does not fail on an open stream.
     ///
     /// # Examples
     ///
@@ -554,7 +554,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open stream.
+    /// Returns the error of the system call, which does not fail on an open stream.
     ///
     /// # Examples
     ///

@@ -168,7 +168,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of [`recv_from`](UdpSocket::recv_from).
+    /// Returns the errors of [`recv_from`](UdpSocket::recv_from).
     ///
     /// # Examples
     ///
@@ -261,7 +261,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of [`recv`](UdpSocket::recv).
+    /// Returns the errors of [`recv`](UdpSocket::recv).
     ///
     /// # Examples
     ///
@@ -311,7 +311,8 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on a socket that [`bind`](UdpSocket::bind) made.
+    /// Returns the error of the system call, which does not fail on a socket that
+    /// [`bind`](UdpSocket::bind) made.
     ///
     /// # Examples
     ///
@@ -354,7 +355,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open socket.
+    /// Returns the error of the system call, which does not fail on an open socket.
     ///
     /// # Examples
     ///
@@ -374,7 +375,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open socket.
+    /// Returns the error of the system call, which does not fail on an open socket.
     ///
     /// # Examples
     ///
@@ -411,7 +412,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open socket.
+    /// Returns the error of the system call, which does not fail on an open socket.
     ///
     /// # Examples
     ///

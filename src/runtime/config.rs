@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::inspect::report::Reporter;
 use crate::stack::StackSize;
 
-/// How a runtime treats green threads that are still alive when it ends. See
+/// Policy for green threads that are still alive when their runtime ends. See
 /// [`Builder::at_end`](super::Builder::at_end).
 ///
 /// # Examples
@@ -32,7 +32,7 @@ pub enum AtEnd {
     Abandon,
 }
 
-/// How a runtime reacts to a deadlock. See [`Builder::on_deadlock`](super::Builder::on_deadlock).
+/// Reaction of a runtime to a deadlock. See [`Builder::on_deadlock`](super::Builder::on_deadlock).
 ///
 /// # Examples
 ///

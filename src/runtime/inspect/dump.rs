@@ -70,7 +70,7 @@ pub struct WorkerInfo {
     pub live: usize,
     /// Number of green threads that are queued there to start.
     pub unstarted: usize,
-    /// What its OS thread does, according to the system: it runs, or it waits, and in which system
+    /// The state of its OS thread, according to the system: it runs, or it waits, and in which system
     /// call.
     pub os_state: Option<String>,
 }
@@ -179,7 +179,7 @@ impl fmt::Display for WorkerInfo {
 /// Largest number of similar threads that get a line each; more than that share one line.
 const GROUP: usize = 4;
 
-/// What the threads that share a line have in common.
+/// The properties that the threads of one line share.
 #[derive(PartialEq, Eq, Hash)]
 struct Kind {
     state: ThreadState,

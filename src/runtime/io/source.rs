@@ -28,7 +28,7 @@ use crate::green::{Unparker, Wait, Wake, WorkerContext, park};
 use crate::runtime::scheduler::runtime_context::RuntimeContext;
 use crate::shim::lock;
 
-/// What a short read of a source means.
+/// The meaning of a short read of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SourceKind {
     /// It is drained, unless the peer has closed.

@@ -71,7 +71,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of [`bind`](UnixDatagram::bind).
+    /// Returns the errors of [`bind`](UnixDatagram::bind).
     ///
     /// # Examples
     ///
@@ -175,7 +175,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of [`connect`](UnixDatagram::connect).
+    /// Returns the errors of [`connect`](UnixDatagram::connect).
     ///
     /// # Examples
     ///
@@ -230,7 +230,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of [`recv_from`](UnixDatagram::recv_from).
+    /// Returns the errors of [`recv_from`](UnixDatagram::recv_from).
     ///
     /// # Suspends
     ///
@@ -259,7 +259,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of [`recv_from`](UnixDatagram::recv_from).
+    /// Returns the errors of [`recv_from`](UnixDatagram::recv_from).
     ///
     /// # Examples
     ///
@@ -280,7 +280,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of [`recv_from`](UnixDatagram::recv_from).
+    /// Returns the errors of [`recv_from`](UnixDatagram::recv_from).
     ///
     /// # Examples
     ///
@@ -331,7 +331,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of [`send_to`](UnixDatagram::send_to).
+    /// Returns the errors of [`send_to`](UnixDatagram::send_to).
     ///
     /// # Examples
     ///

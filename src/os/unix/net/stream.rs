@@ -92,7 +92,7 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// Those of [`connect`](UnixStream::connect).
+    /// Returns the errors of [`connect`](UnixStream::connect).
     ///
     /// # Examples
     ///
@@ -167,7 +167,7 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// Those of a read.
+    /// Returns the errors of a read.
     ///
     /// # Suspends
     ///
