@@ -368,6 +368,25 @@ macro_rules! both_ends {
         #[doc = concat!("Owning iterator over the items that [`", stringify!($end), "`] receives.")]
         ///
         /// It waits for each item, and ends when one of the ends is closed.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use rustlet::{Duplex, coroutine};
+        ///
+        /// rustlet::run(|| {
+        ///     let sum = coroutine(|caller: Duplex<u32, ()>| {
+        ///         assert_eq!(caller.into_iter().sum::<u32>(), 6);
+        ///     });
+        ///     (1..=3).for_each(|n| sum.put(n).unwrap());
+        ///     sum.join().unwrap();
+        ///
+        ///     let count = coroutine(|caller: Duplex<(), u32>| {
+        ///         (1..=3).for_each(|n| caller.put(n).unwrap());
+        ///     });
+        ///     assert!(count.into_iter().eq([1, 2, 3]));
+        /// });
+        /// ```
         pub struct $into<In, Out> {
             end: $end<In, Out>,
         }

@@ -45,7 +45,7 @@
 //! | call something that blocks or computes | [blocking work](guide::blocking) | [`unblock`], [`thread::Blocking`], [`sync::Callback`] |
 //! | share a few connections | [blocking work](guide::blocking) | [`pool::Pool`] |
 //! | test it | [testing](guide::testing) | [`wait_idle`], [`Builder::workers`] |
-//! | find out why it hangs | [when something hangs](guide::hangs) | [`runtime::threads`], [`Builder::watchdog`] |
+//! | find out why it hangs | [when something hangs](guide::hangs) | [`dump`], [`Builder::on_deadlock`], [`Builder::watchdog`] |
 //! | run it inside another event loop | [embedding](guide::embedding) | [`Runtime`], [`Worker`], [`block_on`] |
 //!
 //! The [guide] has all pages in order.
@@ -67,6 +67,18 @@
 //!   when [`run`] returns are left behind, and [`timeout`] and [`JoinHandle::cancel`] panic with a
 //!   message that says so.
 //! - **It needs Linux** on x86_64 or aarch64.
+//!
+//! # Environment variables
+//!
+//! They change a program without a change of its source. A call of the [`Builder`] takes
+//! precedence.
+//!
+//! | variable | example | does what |
+//! |---|---|---|
+//! | `RUSTLET_WORKERS` | `2` | [`Builder::workers`]: the number of OS threads that run green threads |
+//! | `RUSTLET_STACK_SIZE` | `1048576` | [`Builder::stack_size`], in bytes |
+//! | `RUSTLET_WATCHDOG` | `100ms`, `2s`, `off` | [`Builder::watchdog`]: reports threads that keep their worker |
+//! | `RUSTLET_DUMP` | `SIGQUIT` | [`Builder::dump_on`]: prints every thread when that signal arrives |
 //!
 //! # Features
 //!

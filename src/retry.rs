@@ -60,8 +60,8 @@ pub(crate) fn rest<'a, 'b>(
 ///
 /// # Errors
 ///
-/// Those of `op`; `WouldBlock` when the time has passed or the mode is nonblocking; one that
-/// carries [`Cancelled`], in a cancelled thread that is unwinding.
+/// Returns the error of `op`; `WouldBlock` when the time has passed or the mode is nonblocking; one
+/// that carries [`Cancelled`], in a cancelled thread that is unwinding.
 #[track_caller]
 #[inline(always)]
 pub(crate) fn read<T>(
@@ -430,7 +430,7 @@ pub(crate) fn poll_budget() {
 ///
 /// # Errors
 ///
-/// Those of `op`.
+/// Returns the error of `op`.
 pub(crate) fn try_read<T>(
     source: &Source,
     mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,

@@ -182,7 +182,7 @@ fn the_end_of_a_run_does_not_wait_for_a_call() {
 }
 
 #[test]
-fn what_is_unblocked_may_wake_green_threads() {
+fn a_blocking_call_may_wake_green_threads() {
     run(|| {
         let log = Arc::new(Mutex::new(Vec::new()));
         let theirs = log.clone();
@@ -401,7 +401,7 @@ fn the_threads_have_names() {
 }
 
 #[test]
-fn what_is_unblocked_spawns_on_the_runtime_it_was_called_from() {
+fn a_blocking_call_spawns_on_the_runtime_of_its_caller() {
     let runtime = runtime_with_pool(2);
     let worker = |name: &str| assert_eq!(name, "test-0");
     let name = || std::thread::current().name().unwrap_or_default().to_owned();
@@ -416,7 +416,7 @@ fn what_is_unblocked_spawns_on_the_runtime_it_was_called_from() {
 }
 
 #[test]
-fn what_is_unblocked_may_unblock() {
+fn a_blocking_call_may_call_unblock() {
     let runtime = runtime_with_pool(1);
     assert_eq!(runtime.run(|| unblock(|| unblock(|| 5))), 5);
 }

@@ -54,7 +54,7 @@ fn all_get_all() {
 }
 
 #[test]
-fn who_is_slow_hears_of_it() {
+fn a_slow_receiver_learns_how_many_messages_it_lost() {
     let (sender, mut slow) = channel(4);
     let mut quick = sender.subscribe();
     for n in 0..10 {

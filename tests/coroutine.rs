@@ -278,7 +278,7 @@ fn a_coroutine_is_cancelled() {
 }
 
 #[test]
-fn who_gets_is_cancelled_and_nothing_is_lost() {
+fn a_cancelled_get_loses_no_item() {
     one_worker(|| {
         for _ in 0..50 {
             let numbers = std::sync::Arc::new(coroutine(|caller: Duplex<(), i32>| {

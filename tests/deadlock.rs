@@ -592,7 +592,7 @@ fn main() {
     }
     for workers in [1, 2] {
         cycles_are_named(workers);
-        what_may_go_on_is_no_deadlock(workers);
+        threads_that_may_continue_are_no_deadlock(workers);
         // An emulator has OS threads of its own, which count as threads that may do something yet,
         // and the system sees its calls, not those of the program.
         if !support::is_emulated() {
@@ -657,7 +657,7 @@ fn sleepers_are_named(workers: u32) {
     assert!(text.contains("asleep"), "{text}");
 }
 
-fn what_may_go_on_is_no_deadlock(workers: u32) {
+fn threads_that_may_continue_are_no_deadlock(workers: u32) {
     for name in [
         "ignored",
         "an_os_thread_sends",

@@ -120,7 +120,7 @@ fn errors() {
 }
 
 #[test]
-fn who_waits_is_woken() {
+fn a_message_wakes_the_waiting_receiver() {
     everywhere(|| {
         let mailbox = Mailbox::new();
         let address = mailbox.address();
@@ -157,7 +157,7 @@ fn the_last_address_tells_who_waits() {
 
 /// Each predicate checks each message once, however many arrive.
 #[test]
-fn what_was_rejected_is_not_asked_about_again() {
+fn a_rejected_message_is_not_checked_again() {
     one_worker(|| {
         let (mailbox, address) = filled(0..1_000);
         let sender = spawn(move || {
@@ -277,7 +277,7 @@ fn a_question_that_is_cancelled_leaves_the_message() {
 }
 
 #[test]
-fn who_waits_for_one_in_hand_is_told_that_it_was_taken() {
+fn a_waiter_learns_that_the_message_another_one_checks_was_taken() {
     one_worker(|| {
         let (mailbox, address) = filled([7]);
         let mailbox = Arc::new(mailbox);

@@ -464,7 +464,7 @@ fn a_worker_that_does_not_exist_is_an_error_and_for_spawn_on_a_panic() {
 }
 
 #[test]
-fn what_waits_for_a_worker_when_its_runtime_ends_is_cancelled() {
+fn a_thread_queued_for_a_worker_when_its_runtime_ends_is_cancelled() {
     let _alone = alone();
     let runtime = runtime();
     let threads: Vec<_> = runtime.run(|| {

@@ -230,7 +230,7 @@ fn a_name_that_no_os_thread_can_have_is_an_error() {
 // --- the end ---
 
 #[test]
-fn what_is_left_is_unwound() {
+fn threads_left_at_the_end_are_unwound() {
     let drops = Arc::new(AtomicUsize::new(0));
     let spawned = Arc::new(AtomicUsize::new(0));
     run(|| {
@@ -241,7 +241,7 @@ fn what_is_left_is_unwound() {
                 let _capture = capture;
                 let _local = Rc::new(Cell::new(0));
                 body();
-                unreachable!("it is left for ever");
+                unreachable!("it never continues");
             }));
         };
         for _ in 0..20 {
@@ -290,7 +290,7 @@ fn what_is_left_is_unwound() {
 }
 
 #[test]
-fn what_has_not_started_never_runs() {
+fn a_thread_that_has_not_started_never_runs() {
     let drops = Arc::new(AtomicUsize::new(0));
     let ran = Arc::new(AtomicUsize::new(0));
     let runtime = Builder::new().workers(1).build().unwrap();
@@ -430,11 +430,11 @@ fn a_long_destructor_does_not_hold_up_the_others() {
         });
         assert_eq!(ended.load(Ordering::SeqCst), 9);
     });
-    assert_eq!(succeeded(&output), "", "nobody is left behind");
+    assert_eq!(succeeded(&output), "", "no thread is left behind");
 }
 
 #[test]
-fn what_catches_its_cancellation_is_told_again() {
+fn a_thread_that_catches_its_cancellation_is_cancelled_again() {
     let caught = Arc::new(AtomicUsize::new(0));
     run(|| {
         let caught = caught.clone();
@@ -528,8 +528,8 @@ fn a_thread_that_never_ends_is_named_and_left() {
 /// A thread that never started, behind a thread that never ends, is ended all the same: its joiner
 /// would wait forever.
 #[test]
-fn what_never_started_behind_a_busy_thread_is_ended() {
-    let name = "what_never_started_behind_a_busy_thread_is_ended";
+fn an_unstarted_thread_behind_a_busy_one_is_ended() {
+    let name = "an_unstarted_thread_behind_a_busy_one_is_ended";
     let output = child(name, || {
         let runtime = Builder::new().workers(1).build().unwrap();
         let started = Arc::new(AtomicBool::new(false));
@@ -879,7 +879,7 @@ fn a_stream_outlives_one_of_its_runtimes() {
         while received < BYTES {
             match peer.read(&mut buffer) {
                 Ok(count @ 1..) => received += count,
-                end => panic!("{end:?} after {received} bytes: the writer waits for ever"),
+                end => panic!("{end:?} after {received} bytes: the writer waits forever"),
             }
         }
         writer.join().unwrap();

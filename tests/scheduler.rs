@@ -227,7 +227,7 @@ fn one_that_watched_and_was_called_away_is_replaced() {
                 settler.join().unwrap();
             }
         });
-        assert_eq!(missed.load(Ordering::SeqCst), 0, "nobody looked");
+        assert_eq!(missed.load(Ordering::SeqCst), 0, "no worker looked");
     }
 }
 

@@ -53,8 +53,8 @@ fn died_of(output: &Output, signal: Signal) {
 }
 
 #[test]
-fn what_is_sent_is_received() {
-    alone("what_is_sent_is_received", || {
+fn signals_that_are_sent_are_received() {
+    alone("signals_that_are_sent_are_received", || {
         let case = || {
             let signals = signal::notify(&[SIGUSR1, SIGTERM, SIGUSR1]).unwrap();
             assert!(signals.try_recv().is_err());
@@ -141,20 +141,23 @@ fn none_is_lost_in_a_storm() {
 }
 
 #[test]
-fn what_cannot_be_subscribed_to_is_refused() {
-    alone("what_cannot_be_subscribed_to_is_refused", || {
+fn signals_that_cannot_be_caught_are_refused() {
+    alone("signals_that_cannot_be_caught_are_refused", || {
         for signal in [SIGKILL, SIGSTOP, SIGSEGV, SIGILL, SIGFPE] {
             let error = signal::notify(&[SIGUSR1, signal]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
             assert_eq!(
                 error.to_string(),
-                format!("{signal} cannot be subscribed to")
+                format!("{signal} cannot be subscribed to: no handler can be installed for it")
             );
         }
         for number in [-1, 0, 1000] {
             let error = signal::notify(&[Signal::from_raw(number)]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{number}: {error}");
-            assert!(error.to_string().contains("is not known"), "{error}");
+            assert!(
+                error.to_string().contains("is not a signal of this system"),
+                "{error}"
+            );
         }
         let none = signal::notify(&[]).unwrap();
         assert!(
@@ -262,7 +265,7 @@ fn ctrl_c_waits_without_blocking_the_worker() {
 fn a_second_ctrl_c_ends_the_process() {
     if ignores(SIGINT) {
         println!(
-            "not tested: whoever started this has it ignore Ctrl-C, as a shell does in the background"
+            "not tested: SIGINT is ignored in this process, as in one that a shell starts in the background"
         );
         return;
     }

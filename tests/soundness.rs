@@ -309,7 +309,7 @@ fn a_cancelled_thread_poisons_the_std_locks_it_holds() {
 /// A started thread keeps its OS thread, so a value that is not `Send` may live across waits, and
 /// the spawning thread may end first.
 #[test]
-fn what_is_not_send_outlives_its_spawner() {
+fn a_value_that_is_not_send_outlives_its_spawner() {
     on_one_worker(|| {
         let shared = Rc::new(Cell::new(1));
         let inner = {

@@ -1,6 +1,6 @@
 //! The structure of the source: which folder imports from which, that no files import each other in
 //! a cycle, which file alone may use a name, the length of a file, the number of files in a folder,
-//! and the width of a line of prose.
+//! the width of a line of prose, and that each public item has an example.
 //!
 //! The sources are read as text, without their comments and literals. Each rule is also applied to
 //! a small source that breaks it, so that a checker that no longer detects anything is noticed.
@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::{fs, io};
 
+#[path = "structure/examples.rs"]
+mod examples;
 #[path = "structure/imports.rs"]
 mod imports;
 #[path = "structure/unwrapped.rs"]
@@ -16,6 +18,7 @@ mod unwrapped;
 #[path = "structure/width.rs"]
 mod width;
 
+use examples::without_example;
 use imports::Modules;
 use unwrapped::UNWRAPPED;
 use width::{WIDEST, too_wide};
@@ -155,6 +158,19 @@ fn lines_of_prose_are_wrapped() {
         }
     }
     assert!(broken.is_empty(), "\n{}", broken.join("\n"));
+}
+
+#[test]
+fn public_items_have_examples() {
+    let mut missing = Vec::new();
+    for source in sources() {
+        let path = &source.path;
+        let found = without_example(&source.text).into_iter();
+        missing.extend(found.map(|(line, name)| {
+            format!("{path}:{line}: `{name}` is public and has no example that runs")
+        }));
+    }
+    assert!(missing.is_empty(), "\n{}", missing.join("\n"));
 }
 
 #[test]

@@ -216,7 +216,7 @@ fn several_wait_for_one_descriptor() {
 /// Readers that race for each byte: the late ones wake up for nothing, and must be notified of the
 /// next one.
 #[test]
-fn who_was_woken_for_nothing_is_told_again() {
+fn a_waiter_that_found_nothing_is_woken_again() {
     let rounds = support::stress(300);
     let racers = |os: usize| {
         let (reader, mut writer) = pipe();
@@ -396,7 +396,7 @@ fn a_socket_of_ours_can_be_watched_as_well() {
         let client = rustlet::spawn(move || TcpStream::connect(address).unwrap());
         select! {
             recv(listener.readable()) -> _ => {}
-            recv(after(Duration::from_secs(60))) -> _ => panic!("nobody came"),
+            recv(after(Duration::from_secs(60))) -> _ => panic!("no event arrived"),
         }
         let (stream, _) = listener.get_ref().accept().unwrap();
         let client = client.join().unwrap();
@@ -593,7 +593,7 @@ fn a_select_without_a_free_descriptor_leaves_nothing_behind() {
         let open: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
         assert!(!open.is_empty());
         select! {
-            recv(watch.readable()) -> _ => unreachable!("nobody writes"),
+            recv(watch.readable()) -> _ => unreachable!("no data is written"),
             recv(after(Duration::from_millis(1))) -> _ => {}
         }
         drop(watch);

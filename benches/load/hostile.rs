@@ -1,9 +1,9 @@
 //! A load of which half of the connections behave badly: does the other half notice?
 //!
-//! Half of the connections are healthy and each sends a message when the last one has come back. Of
-//! the others, some are silent, some send a byte now and then, some send much and never read, some
-//! send half a message and close, some send half a message and reset. The last two kinds are
-//! reopened all the time.
+//! Half of the connections are healthy and each sends a message when the reply to the last one has
+//! arrived. Of the others, some are silent, some send a byte now and then, some send much and never
+//! read, some send half a message and close, some send half a message and reset. The last two kinds
+//! are reopened all the time.
 
 use crate::driver::{Clients, Edge, Outcome, loopback_only};
 

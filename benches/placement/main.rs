@@ -378,7 +378,7 @@ impl<'a> World<'a> {
             // The first shared thread of its spawner is joined first.
             match placement::settle(record, parked, number == 0, is_only, live) {
                 Settled::Here => self.workers[index].own.push_back(thread),
-                Settled::Anew => waiting.push((thread, record, site)),
+                Settled::Reconsider => waiting.push((thread, record, site)),
                 Settled::Shared => {
                     unknown += usize::from(record.conduct() == Conduct::Unknown);
                     self.workers[index].shared.push_back(thread);

@@ -8,7 +8,7 @@
 //! for a whole batch. Another green thread removes expired keys.
 //!
 //! A client may send a huge pipeline before it reads the first reply. If the server then only
-//! wrote, both sides would wait for each other for ever. So while replies wait for the client, a
+//! wrote, both sides would wait for each other forever. So while replies wait for the client, a
 //! second green thread reads on and keeps what the client sends, up to 64 MiB. A client that sends
 //! more without reading is disconnected.
 //!

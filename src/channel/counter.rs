@@ -30,7 +30,7 @@ const MAX_HANDLES: usize = isize::MAX as usize;
 #[cold]
 fn too_many_handles() -> ! {
     exit::abort(format_args!(
-        "more than {MAX_HANDLES} handles to one side of a channel: some are leaked, as by mem::forget"
+        "more than {MAX_HANDLES} handles to one side of a channel: they are leaked somewhere, with mem::forget for example"
     ))
 }
 

@@ -108,20 +108,66 @@ pub enum RecvTimeoutError {
 }
 
 /// Error of [`Select::try_select`](super::Select::try_select): no operation is ready.
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::channel::{Select, TrySelectError, never};
+///
+/// let receiver = never::<()>();
+/// let mut select = Select::new();
+/// select.recv(&receiver);
+/// assert_eq!(select.try_select().err(), Some(TrySelectError));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrySelectError;
 
 /// Error of [`Select::select_timeout`](super::Select::select_timeout): no operation became ready in
 /// time.
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::channel::{Select, SelectTimeoutError, never};
+/// use std::time::Duration;
+///
+/// let receiver = never::<()>();
+/// let mut select = Select::new();
+/// select.recv(&receiver);
+/// assert_eq!(select.select_timeout(Duration::ZERO).err(), Some(SelectTimeoutError));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SelectTimeoutError;
 
 /// Error of [`Select::try_ready`](super::Select::try_ready): no operation is ready.
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::channel::{Select, TryReadyError, never};
+///
+/// let receiver = never::<()>();
+/// let mut select = Select::new();
+/// select.recv(&receiver);
+/// assert_eq!(select.try_ready(), Err(TryReadyError));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TryReadyError;
 
 /// Error of [`Select::ready_timeout`](super::Select::ready_timeout): no operation became ready in
 /// time.
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::channel::{ReadyTimeoutError, Select, never};
+/// use std::time::Duration;
+///
+/// let receiver = never::<()>();
+/// let mut select = Select::new();
+/// select.recv(&receiver);
+/// assert_eq!(select.ready_timeout(Duration::ZERO), Err(ReadyTimeoutError));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadyTimeoutError;
 

@@ -6,16 +6,49 @@ use std::iter::FusedIterator;
 use super::Receiver;
 
 /// Iterator that waits for each message; returned by [`Receiver::iter`].
+///
+/// # Examples
+///
+/// ```
+/// let (sender, receiver) = rustlet::channel::unbounded();
+/// rustlet::run(move || {
+///     rustlet::spawn(move || (0..3).for_each(|n| sender.send(n).unwrap()));
+///     let mut messages: rustlet::channel::Iter<'_, u32> = receiver.iter();
+///     assert_eq!(messages.next(), Some(0));
+///     assert!(messages.eq([1, 2]));
+/// });
+/// ```
 pub struct Iter<'a, T> {
     pub(super) receiver: &'a Receiver<T>,
 }
 
 /// Iterator over the messages in the channel; returned by [`Receiver::try_iter`].
+///
+/// # Examples
+///
+/// ```
+/// let (sender, receiver) = rustlet::channel::unbounded();
+/// sender.send(1).unwrap();
+/// sender.send(2).unwrap();
+/// let messages: rustlet::channel::TryIter<'_, u32> = receiver.try_iter();
+/// assert!(messages.eq([1, 2]));
+/// assert_eq!(receiver.try_iter().next(), None);
+/// ```
 pub struct TryIter<'a, T> {
     pub(super) receiver: &'a Receiver<T>,
 }
 
 /// Owning iterator that waits for each message; returned by `Receiver::into_iter`.
+///
+/// # Examples
+///
+/// ```
+/// let (sender, receiver) = rustlet::channel::unbounded();
+/// sender.send(1).unwrap();
+/// drop(sender);
+/// let messages: rustlet::channel::IntoIter<u32> = receiver.into_iter();
+/// assert!(messages.eq([1]));
+/// ```
 pub struct IntoIter<T> {
     pub(super) receiver: Receiver<T>,
 }

@@ -242,7 +242,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Those of the disk, including failures of writes since the last call.
+    /// Returns the errors of the disk, including failures of writes since the last call.
     ///
     /// # Suspends
     ///

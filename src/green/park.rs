@@ -38,7 +38,7 @@ use super::reason::Reason;
 use super::{Cancelled, State, ThreadInner};
 use crate::sys::clock::{self, NEVER, Tick};
 
-/// What a cancelled thread does at this wait.
+/// The reaction of a cancelled thread at a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OnCancel {
     /// Unwind; if the thread already unwinds, continue to wait.

@@ -57,6 +57,17 @@ impl Thread {
     }
 
     /// Returns the thread's number.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// rustlet::run(|| {
+    ///     let thread = rustlet::spawn(|| rustlet::current().id());
+    ///     let id = thread.thread().id();
+    ///     assert_eq!(thread.join().unwrap(), id);
+    ///     assert_ne!(rustlet::current().id(), id);
+    /// });
+    /// ```
     #[must_use]
     pub fn id(&self) -> ThreadId {
         ThreadId(match &self.inner {
@@ -85,6 +96,27 @@ impl Thread {
     /// wait.
     ///
     /// Writes before the call are visible to the thread after its `park`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::sync::Arc;
+    /// use std::sync::atomic::{AtomicBool, Ordering};
+    ///
+    /// rustlet::run(|| {
+    ///     let ready = Arc::new(AtomicBool::new(false));
+    ///     let flag = Arc::clone(&ready);
+    ///     let waiter = rustlet::spawn(move || {
+    ///         // `park` may return without a call of `unpark`, so it is called in a loop.
+    ///         while !flag.load(Ordering::Acquire) {
+    ///             rustlet::park();
+    ///         }
+    ///     });
+    ///     ready.store(true, Ordering::Release);
+    ///     waiter.thread().unpark();
+    ///     waiter.join().unwrap();
+    /// });
+    /// ```
     #[track_caller]
     pub fn unpark(&self) {
         poll_budget_quietly(Location::caller());

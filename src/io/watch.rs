@@ -185,7 +185,7 @@ impl<T: AsFd> Watch<T> {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open descriptor.
+    /// Returns the error of the system call, which does not fail on an open descriptor.
     ///
     /// # Examples
     ///
@@ -208,7 +208,7 @@ impl<T: AsFd> Watch<T> {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open descriptor.
+    /// Returns the error of the system call, which does not fail on an open descriptor.
     ///
     /// # Examples
     ///
@@ -229,7 +229,7 @@ impl<T: AsFd> Watch<T> {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open descriptor.
+    /// Returns the error of the system call, which does not fail on an open descriptor.
     ///
     /// # Examples
     ///
@@ -252,7 +252,7 @@ impl<T: AsFd> Watch<T> {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open descriptor.
+    /// Returns the error of the system call, which does not fail on an open descriptor.
     ///
     /// # Examples
     ///
@@ -334,8 +334,8 @@ impl<T: AsFd> Watch<T> {
     }
 
     /// Returns a receiver for `select!` that yields `Ok(())` whenever the descriptor is readable.
-    /// Each time it is checked anew: a message says that the descriptor was readable, and nothing
-    /// has been taken.
+    /// Each receive checks the descriptor again. A message says that it was readable; no data has
+    /// been read from it.
     ///
     /// # Examples
     ///

@@ -32,7 +32,7 @@ macro_rules! handle_methods {
         ///
         /// # Errors
         ///
-        /// Those of the system; none on an open socket.
+        /// Returns the error of the system call, which does not fail on an open socket.
         ///
         /// # Examples
         ///

@@ -169,7 +169,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// Those of [`TcpListener::bind`].
+    /// Returns the errors of [`TcpListener::bind`].
     ///
     /// # Examples
     ///
@@ -213,7 +213,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// Those of the system; none is known.
+    /// Returns the error of the system call; none is known.
     ///
     /// # Examples
     ///

@@ -140,7 +140,8 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on a listener that [`bind`](TcpListener::bind) made.
+    /// Returns the error of the system call, which does not fail on a listener that
+    /// [`bind`](TcpListener::bind) made.
     ///
     /// # Examples
     ///
@@ -355,7 +356,7 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open listener.
+    /// Returns the error of the system call, which does not fail on an open listener.
     ///
     /// # Examples
     ///
@@ -371,7 +372,7 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open listener.
+    /// Returns the error of the system call, which does not fail on an open listener.
     ///
     /// # Examples
     ///
@@ -413,6 +414,23 @@ impl TcpListener {
 }
 
 /// Iterator over connections, returned by [`TcpListener::incoming`].
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::net::{Incoming, TcpListener, TcpStream};
+///
+/// # fn main() -> std::io::Result<()> {
+/// rustlet::run(|| {
+///     let listener = TcpListener::bind("127.0.0.1:0")?;
+///     let client = TcpStream::connect(listener.local_addr()?)?;
+///     let mut connections: Incoming<'_> = listener.incoming();
+///     let stream = connections.next().expect("the iterator never ends")?;
+///     assert_eq!(stream.peer_addr()?, client.local_addr()?);
+///     Ok(())
+/// })
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct Incoming<'a> {
@@ -431,6 +449,24 @@ impl Iterator for Incoming<'_> {
 impl FusedIterator for Incoming<'_> {}
 
 /// Owning iterator over connections, returned by [`TcpListener::into_incoming`].
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::net::{TcpListener, TcpStream};
+///
+/// # fn main() -> std::io::Result<()> {
+/// rustlet::run(|| {
+///     let listener = TcpListener::bind("127.0.0.1:0")?;
+///     let address = listener.local_addr()?;
+///     // The thread owns the listener.
+///     let accepted = rustlet::spawn(move || listener.into_incoming().take(2).count());
+///     let _clients = [TcpStream::connect(address)?, TcpStream::connect(address)?];
+///     assert_eq!(accepted.join().unwrap(), 2);
+///     Ok(())
+/// })
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct IntoIncoming {

@@ -207,7 +207,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open stream.
+    /// Returns the error of the system call, which does not fail on an open stream.
     ///
     /// # Examples
     ///
@@ -383,7 +383,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// Those of a read.
+    /// Returns the errors of a read.
     ///
     /// # Suspends
     ///
@@ -424,7 +424,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open stream.
+    /// Returns the error of the system call, which does not fail on an open stream.
     ///
     /// # Examples
     ///
@@ -449,7 +449,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open stream.
+    /// Returns the error of the system call, which does not fail on an open stream.
     ///
     /// # Examples
     ///
@@ -470,7 +470,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open stream.
+    /// Returns the error of the system call, which does not fail on an open stream.
     ///
     /// # Examples
     ///
@@ -492,7 +492,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open stream.
+    /// Returns the error of the system call, which does not fail on an open stream.
     ///
     /// # Examples
     ///
@@ -535,7 +535,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open stream.
+    /// Returns the error of the system call, which does not fail on an open stream.
     ///
     /// # Examples
     ///
@@ -555,7 +555,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open stream.
+    /// Returns the error of the system call, which does not fail on an open stream.
     ///
     /// # Examples
     ///

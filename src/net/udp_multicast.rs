@@ -13,7 +13,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open IPv4 socket.
+    /// Returns the error of the system call, which does not fail on an open IPv4 socket.
     ///
     /// # Examples
     ///
@@ -37,7 +37,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open socket.
+    /// Returns the error of the system call, which does not fail on an open socket.
     ///
     /// # Examples
     ///
@@ -78,7 +78,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open socket.
+    /// Returns the error of the system call, which does not fail on an open socket.
     ///
     /// # Examples
     ///

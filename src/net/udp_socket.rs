@@ -170,7 +170,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of [`recv_from`](UdpSocket::recv_from).
+    /// Returns the errors of [`recv_from`](UdpSocket::recv_from).
     ///
     /// # Examples
     ///
@@ -326,7 +326,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of [`recv`](UdpSocket::recv).
+    /// Returns the errors of [`recv`](UdpSocket::recv).
     ///
     /// # Examples
     ///
@@ -376,7 +376,8 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on a socket that [`bind`](UdpSocket::bind) made.
+    /// Returns the error of the system call, which does not fail on a socket that
+    /// [`bind`](UdpSocket::bind) made.
     ///
     /// # Examples
     ///
@@ -419,7 +420,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open socket.
+    /// Returns the error of the system call, which does not fail on an open socket.
     ///
     /// # Examples
     ///
@@ -439,7 +440,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open socket.
+    /// Returns the error of the system call, which does not fail on an open socket.
     ///
     /// # Examples
     ///
@@ -476,7 +477,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open socket.
+    /// Returns the error of the system call, which does not fail on an open socket.
     ///
     /// # Examples
     ///

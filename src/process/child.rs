@@ -102,8 +102,8 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// Those of the system: none, unless `SIGCHLD` is ignored, so that the kernel reaps children
-    /// itself.
+    /// Returns the error of the system call: none, unless `SIGCHLD` is ignored, so that the kernel
+    /// reaps children itself.
     ///
     /// # Suspends
     ///

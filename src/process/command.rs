@@ -3,8 +3,8 @@
 //! - **CO1** `theirs` is consistent between any two calls of the user: while a pool thread has it,
 //!   the green thread waits, shielded. A caller that is cancelled before a pool thread has taken it
 //!   takes it back.
-//! - **CO2** std's command cannot forget a setting of a standard stream, so a stream that the user
-//!   has not set is set anew before each start, once `output` has set it.
+//! - **CO2** std's command cannot forget a setting of a standard stream. So once `output` has set a
+//!   stream that the user has not set, each later start sets it again before it begins.
 
 use std::ffi::OsStr;
 use std::fmt;

@@ -115,9 +115,9 @@ impl Process {
             let _first = self.end.set(Arc::new(Source::new(fd, SourceKind::Other)));
         }
         drop(child);
-        self.end
-            .get()
-            .ok_or_else(|| io::Error::other("the end of a child is not watched"))
+        self.end.get().ok_or_else(|| {
+            io::Error::other("the end of a child is not watched; this is a bug in rustlet")
+        })
     }
 
     /// Returns a receiver that stays ready once the child has ended.

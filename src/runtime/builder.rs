@@ -42,6 +42,14 @@ pub struct Builder {
 
 impl Builder {
     /// Creates a builder with default settings.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = rustlet::runtime::Builder::new().build()?;
+    /// assert_eq!(runtime.run(|| 6 * 7), 42);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn new() -> Builder {
         Builder::default()
     }
@@ -50,6 +58,14 @@ impl Builder {
     ///
     /// The default is the environment variable `RUSTLET_WORKERS`, else
     /// [`available_parallelism`](std::thread::available_parallelism). 0 counts as 1.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = rustlet::runtime::Builder::new().workers(3).build()?;
+    /// assert_eq!(runtime.metrics().workers, 3);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn workers(mut self, count: usize) -> Builder {
         self.workers = Some(count);
         self
@@ -65,6 +81,21 @@ impl Builder {
     /// Stacks are reserved address space: only the pages that are touched use memory.
     /// [`thread::Builder::stack_size`](crate::thread::Builder::stack_size) sets the size for one
     /// thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// /// Uses half a kilobyte of stack for each level.
+    /// fn recurse(levels: usize) -> usize {
+    ///     let frame = std::hint::black_box([levels; 64]);
+    ///     if levels == 0 { 0 } else { 1 + recurse(frame[63] - 1) }
+    /// }
+    ///
+    /// let runtime = rustlet::runtime::Builder::new().stack_size(8 * 1024 * 1024).build()?;
+    /// let thread = runtime.spawn(|| recurse(1000));
+    /// assert_eq!(thread.join().unwrap(), 1000);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         self.stack_size = Some(bytes);
         self
@@ -74,6 +105,15 @@ impl Builder {
     ///
     /// Workers are named `prefix-0`, `prefix-1` and so on, and the threads for blocking calls
     /// `prefix-pool-0` and so on. The default is `rustlet`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = rustlet::runtime::Builder::new().workers(1).name("net").build()?;
+    /// // std sees the worker, which is an OS thread.
+    /// runtime.run(|| assert_eq!(std::thread::current().name(), Some("net-0")));
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn name(mut self, prefix: impl Into<String>) -> Builder {
         self.name = Some(prefix.into());
         self
@@ -83,6 +123,22 @@ impl Builder {
     ///
     /// At the limit, [`thread::Builder::spawn`](crate::thread::Builder::spawn) returns an error and
     /// [`spawn`](crate::spawn) panics. The default is no limit.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::thread;
+    ///
+    /// let runtime = rustlet::runtime::Builder::new().max_threads(2).build()?;
+    /// runtime.run(|| {
+    ///     // The closure of `run` is the first thread.
+    ///     let second = thread::spawn(thread::park);
+    ///     assert!(thread::Builder::new().spawn(|| ()).is_err());
+    ///     second.thread().unpark();
+    ///     second.join().unwrap();
+    /// });
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn max_threads(mut self, count: usize) -> Builder {
         self.max_threads = Some(count);
         self
@@ -101,6 +157,19 @@ impl Builder {
     /// At most a quarter of the threads (at least one) look names up at the same time, so name
     /// servers that do not answer leave the other threads to files and `unblock`. With fewer than
     /// two threads there are no others.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = rustlet::runtime::Builder::new().blocking_threads(2).build()?;
+    /// let calls: Vec<_> = (0..10)
+    ///     .map(|n| runtime.spawn(move || rustlet::unblock(move || n * n)))
+    ///     .collect();
+    /// let squares: u32 = calls.into_iter().map(|call| call.join().unwrap()).sum();
+    /// assert_eq!(squares, 285);
+    /// assert!(runtime.metrics().blocking_threads <= 2);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn blocking_threads(mut self, max: usize) -> Builder {
         self.blocking_threads = Some(max);
         self
@@ -110,6 +179,19 @@ impl Builder {
     ///
     /// The time is counted from the last thread that ended. Threads that have not ended by then are
     /// named on stderr and left behind with their OS threads. The default is five seconds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let limit = Duration::from_secs(60);
+    /// let runtime = rustlet::runtime::Builder::new().shutdown_timeout(limit).build()?;
+    /// runtime.spawn(rustlet::park);
+    /// // Cancels the thread, which ends at once.
+    /// drop(runtime);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn shutdown_timeout(mut self, patience: Duration) -> Builder {
         self.shutdown_timeout = Some(patience);
         self
@@ -202,8 +284,24 @@ impl Builder {
     ///
     /// The hook is called on one of the library's OS threads, which may be a worker. It should not
     /// wait, and it should not take locks that green threads hold. If the hook panics, the message
-    /// of the panic is printed, and the program continues. See [`Report`](super::Report) for an
-    /// example.
+    /// of the panic is printed, and the program continues.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use std::time::Duration;
+    ///
+    /// let (log, reports) = mpsc::channel();
+    /// let runtime = rustlet::runtime::Builder::new()
+    ///     .watchdog(Duration::from_millis(10))
+    ///     .on_report(move |report| drop(log.send(report.to_string())))
+    ///     .build()?;
+    /// // This receive of std keeps the worker until the watchdog reports it.
+    /// let text = runtime.run(move || reports.recv().unwrap());
+    /// assert!(text.contains("'main'"), "{text}");
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn on_report(mut self, hook: impl Fn(&super::Report) + Send + Sync + 'static) -> Builder {
         self.reporter = Reporter::new(hook);
         self
@@ -244,6 +342,17 @@ impl Builder {
     /// computes, or its OS thread waits in a system call, and for which descriptor. The default is
     /// the environment variable `RUSTLET_WATCHDOG` (`100ms`, `2s`, `off`), else one second in debug
     /// builds and no watchdog in others. A [`Worker`](crate::Worker) has none by default.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let runtime = rustlet::runtime::Builder::new().watchdog(Duration::from_millis(100)).build()?;
+    /// // A closure that computes for longer than that is reported on stderr.
+    /// assert_eq!(runtime.run(|| (1..=1000).sum::<u64>()), 500_500);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn watchdog(mut self, period: Duration) -> Builder {
         self.watchdog = Some(period);
         self
@@ -307,6 +416,20 @@ impl Builder {
     ///   number, or `RUSTLET_WATCHDOG` or `RUSTLET_DUMP` is malformed (`InvalidInput`);
     /// - the file that `RUSTLET_TRACE` names cannot be created;
     /// - the name contains a NUL byte (`InvalidInput`).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::runtime::Builder;
+    /// use std::io::ErrorKind;
+    ///
+    /// let runtime = Builder::new().workers(2).name("api").build()?;
+    /// assert_eq!(runtime.run(|| "ready"), "ready");
+    ///
+    /// let error = Builder::new().name("a\0b").build().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn build(self) -> io::Result<Runtime> {
         let config = self.config()?;
         let workers = match self.workers {
@@ -346,7 +469,7 @@ impl Builder {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 format!(
-                    "the name of a runtime, {name:?}, has a NUL byte in it, which the name of an OS thread cannot have"
+                    "the runtime's name {name:?} contains a NUL byte, which names of OS threads cannot contain"
                 ),
             ));
         }
@@ -402,7 +525,7 @@ fn watchdog_period() -> io::Result<Option<Duration>> {
         _ => Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             format!(
-                "the environment variable {NAME} is {value:?}, which is neither a time such as 100ms or 2s, nor off"
+                "the environment variable {NAME} is {value:?}, which is not a duration: write 100ms or 2s, or off for none"
             ),
         )),
     }
@@ -417,7 +540,7 @@ fn signal_from_environment(name: &str) -> io::Result<Option<i32>> {
     number.map(Some).ok_or_else(|| {
         io::Error::new(
             io::ErrorKind::InvalidInput,
-            format!("the environment variable {name} is {value:?}, which is no signal such as SIGQUIT or 3"),
+            format!("the environment variable {name} is {value:?}, which is not a signal: write a name or a number, such as SIGQUIT or 3"),
         )
     })
 }

@@ -5,8 +5,22 @@ use std::time::Duration;
 use super::inspect::report::Reporter;
 use crate::stack::StackSize;
 
-/// How a runtime treats green threads that are still alive when it ends. See
+/// Policy for green threads that are still alive when their runtime ends. See
 /// [`Builder::at_end`](super::Builder::at_end).
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::runtime::{AtEnd, Builder};
+///
+/// let runtime = Builder::new().at_end(AtEnd::Unwind).build()?;
+/// let (sender, receiver) = rustlet::channel::bounded::<()>(0);
+/// runtime.spawn(move || receiver.recv());
+/// drop(runtime);
+/// // The thread has unwound, and dropped its receiver.
+/// assert!(sender.send(()).is_err());
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AtEnd {
@@ -18,7 +32,18 @@ pub enum AtEnd {
     Abandon,
 }
 
-/// How a runtime reacts to a deadlock. See [`Builder::on_deadlock`](super::Builder::on_deadlock).
+/// Reaction of a runtime to a deadlock. See [`Builder::on_deadlock`](super::Builder::on_deadlock).
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::runtime::{Builder, OnDeadlock};
+///
+/// // A deadlock in a test fails the test instead of hanging it.
+/// let runtime = Builder::new().on_deadlock(OnDeadlock::Panic).build()?;
+/// assert_eq!(runtime.run(|| 6 * 7), 42);
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OnDeadlock {

@@ -101,6 +101,19 @@ impl Handle {
     ///
     /// Panics if a limit of threads, memory or mappings is reached;
     /// [`thread::Builder::spawn`](crate::thread::Builder::spawn) returns an error instead.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = rustlet::runtime::Builder::new().workers(1).build()?;
+    /// let handle = runtime.handle();
+    /// let answer = std::thread::spawn(move || {
+    ///     let thread = handle.spawn(|| 6 * 7);
+    ///     thread.join().unwrap()
+    /// });
+    /// assert_eq!(answer.join().unwrap(), 42);
+    /// # std::io::Result::Ok(())
+    /// ```
     #[track_caller]
     pub fn spawn<F, T>(&self, f: F) -> JoinHandle<T>
     where
@@ -202,7 +215,7 @@ impl Metrics {
         );
         gauge(
             "pool_idle_threads",
-            "Those that wait for a call.",
+            "OS threads for blocking calls that have nothing to do.",
             self.blocking_idle,
         );
         gauge(
@@ -243,7 +256,7 @@ impl Drop for AbortOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
             exit::abort(format_args!(
-                "a worker has panicked, which is a bug of rustlet's"
+                "a worker has panicked; this is a bug in rustlet"
             ));
         }
     }
@@ -353,6 +366,20 @@ impl Runtime {
     /// # Cancellation
     ///
     /// A [`timeout`](crate::timeout) around the call cancels `f`; `run` unwinds when `f` has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = rustlet::runtime::Builder::new().build()?;
+    /// let mut words = vec!["green"];
+    /// // The closure may borrow, because `run` waits for it.
+    /// let count = runtime.run(|| {
+    ///     words.push("threads");
+    ///     words.len()
+    /// });
+    /// assert_eq!((count, words), (2, vec!["green", "threads"]));
+    /// # std::io::Result::Ok(())
+    /// ```
     #[track_caller]
     pub fn run<F, T>(&self, f: F) -> T
     where
@@ -373,6 +400,16 @@ impl Runtime {
     ///
     /// Panics if a limit of threads, memory or mappings is reached;
     /// [`thread::Builder::spawn`](crate::thread::Builder::spawn) returns an error instead.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = rustlet::runtime::Builder::new().build()?;
+    /// let threads: Vec<_> = (1..=3).map(|n| runtime.spawn(move || n * n)).collect();
+    /// let squares: Vec<u32> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    /// assert_eq!(squares, [1, 4, 9]);
+    /// # std::io::Result::Ok(())
+    /// ```
     #[track_caller]
     pub fn spawn<F, T>(&self, f: F) -> JoinHandle<T>
     where
@@ -383,6 +420,22 @@ impl Runtime {
     }
 
     /// Returns a cloneable handle that spawns onto this runtime from any thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = rustlet::runtime::Builder::new().build()?;
+    /// let handle = runtime.handle();
+    /// let threads: Vec<_> = (1..=3)
+    ///     .map(|n| {
+    ///         let handle = handle.clone();
+    ///         std::thread::spawn(move || handle.spawn(move || 10 * n).join().unwrap())
+    ///     })
+    ///     .collect();
+    /// let sum: u32 = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+    /// assert_eq!(sum, 60);
+    /// # std::io::Result::Ok(())
+    /// ```
     #[must_use]
     pub fn handle(&self) -> Handle {
         Handle {
@@ -391,6 +444,19 @@ impl Runtime {
     }
 
     /// Returns a snapshot of the runtime's metrics.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = rustlet::runtime::Builder::new().workers(2).build()?;
+    /// let parked = runtime.spawn(rustlet::park);
+    /// assert_eq!(runtime.metrics().live, 1);
+    /// parked.thread().unpark();
+    /// parked.join().unwrap();
+    /// let metrics = runtime.metrics();
+    /// assert_eq!((metrics.workers, metrics.live, metrics.ended), (2, 0, 1));
+    /// # std::io::Result::Ok(())
+    /// ```
     #[must_use]
     #[track_caller]
     pub fn metrics(&self) -> Metrics {

@@ -28,11 +28,12 @@ use crate::green::{
 };
 use crate::sys::clock;
 
-/// What [`JoinHandle`] and [`ScopedJoinHandle`](crate::thread::ScopedJoinHandle) have in common.
+/// The common part of [`JoinHandle`] and
+/// [`ScopedJoinHandle`](crate::thread::ScopedJoinHandle).
 pub(crate) struct Joiner<T> {
     thread: Thread,
-    // `Send` if `T` is: the result goes to the joining thread, and a thread of `spawn_local` may
-    // leave one that is not.
+    // It makes the handle `Send` only if `T` is: the result goes to the joining thread, and the
+    // result of a thread of `spawn_local` may not be `Send`.
     result: PhantomData<T>,
 }
 
@@ -97,13 +98,13 @@ impl<T> Joiner<T> {
         }
     }
 
-    /// Waits for the end. Unwinding out of it, cancelled, is as dropping the handle.
+    /// Waits for the end and returns the result. If the wait unwinds, the handle is dropped.
     #[inline(always)]
     pub(crate) fn join(self, wait: &Wait) -> Outcome<T> {
         let completion = self.green().completion();
         if !completion.is_done() {
             if completion.enter(self.waiter()) {
-                // Not done when it entered: what comes after wakes it.
+                // The thread had not ended when the waiter entered, so its end wakes the waiter.
                 let wait = &self.named(wait);
                 loop {
                     park(wait);
@@ -112,7 +113,7 @@ impl<T> Joiner<T> {
                     }
                 }
             } else {
-                // Without a limit, so it has ended.
+                // The wait has no limit, so the thread has ended.
                 let _end = self.wait_hooked(wait);
             }
         }
@@ -339,6 +340,19 @@ impl<T> JoinHandle<T> {
     }
 
     /// Returns the thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// rustlet::run(|| {
+    ///     let parked = rustlet::thread::Builder::new().name("parked".into()).spawn(rustlet::park)?;
+    ///     assert_eq!(parked.thread().name(), Some("parked"));
+    ///     parked.thread().unpark();
+    ///     parked.join().unwrap();
+    ///     std::io::Result::Ok(())
+    /// })?;
+    /// # std::io::Result::Ok(())
+    /// ```
     #[must_use]
     pub fn thread(&self) -> &Thread {
         self.0.thread()

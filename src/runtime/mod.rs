@@ -3,6 +3,11 @@
 //! Most programs need only [`run`]. A [`Builder`] changes the settings that `run` leaves at their
 //! defaults, and creates a [`Runtime`] that can be kept, shared, and shut down explicitly.
 //!
+//! To see what the threads of a program do, [`dump`] describes them all, [`threads`] lists them,
+//! and [`Runtime::metrics`] counts them. A runtime notices deadlocks and threads that keep their
+//! worker: [`Builder::on_report`] passes these reports to a function. See [when something
+//! hangs](crate::guide::hangs).
+//!
 //! # Examples
 //!
 //! ```

@@ -137,6 +137,8 @@ pub(crate) fn global() -> io::Result<Arc<Shared>> {
     }
     match GLOBAL.get() {
         Some(runtime) => Ok(Arc::clone(&runtime.shared)),
-        None => Err(io::Error::other("the process-wide runtime did not start")),
+        None => Err(io::Error::other(
+            "the process-wide runtime did not start; this is a bug in rustlet",
+        )),
     }
 }

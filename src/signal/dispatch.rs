@@ -67,7 +67,7 @@ pub(super) fn subscribe(signals: Vec<Signal>) -> io::Result<Receiver<Signal>> {
     {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            format!("{signal} cannot be subscribed to"),
+            format!("{signal} cannot be subscribed to: no handler can be installed for it"),
         ));
     }
     let mut board = lock(&BOARD);
@@ -93,7 +93,7 @@ impl Board {
         let unknown = |error: io::Error| match error.raw_os_error() {
             Some(_) if error.kind() == io::ErrorKind::InvalidInput => io::Error::new(
                 io::ErrorKind::InvalidInput,
-                format!("{signal} is not known to the system"),
+                format!("{signal} is not a signal of this system"),
             ),
             _ => error,
         };

@@ -458,7 +458,7 @@ mod tests {
         let can = resident(&stacks[0]) == 1;
         assert!(if can { pages > 200 } else { pages == 0 }, "{pages}");
         assert!(waited_for.iter().all(|stack| resident(stack) <= 1));
-        assert_eq!(resident(&waited_for[599]), 0, "nobody waits any more");
+        assert_eq!(resident(&waited_for[599]), 0, "no thread waits any more");
         for stack in &waited_for {
             assert!(mem::faults(stack.limit()).unwrap());
             assert_eq!(read_mark(stack.slot), [0; 4]);
@@ -468,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_use_every_period_is_kept() {
+    fn stacks_used_in_every_period_are_kept() {
         let mut pool = own_pool();
         for _ in 0..6 {
             let stacks = take_many(&mut pool, 100);

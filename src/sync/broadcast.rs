@@ -107,10 +107,35 @@ pub struct Receiver<T> {
 }
 
 /// Error of [`Sender::send`]: there are no receivers. Holds the message.
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::sync::broadcast::{SendError, channel};
+///
+/// let (sender, receiver) = channel(4);
+/// drop(receiver);
+/// assert_eq!(sender.send("news"), Err(SendError("news")));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SendError<T>(pub T);
 
 /// Error of [`Receiver::recv`].
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::sync::broadcast::{RecvError, channel};
+///
+/// let (sender, mut receiver) = channel(1);
+/// sender.send(1).unwrap();
+/// sender.send(2).unwrap();
+/// drop(sender);
+/// // Message 1 had to make room for message 2.
+/// assert_eq!(receiver.recv(), Err(RecvError::Lagged(1)));
+/// assert_eq!(receiver.recv(), Ok(2));
+/// assert_eq!(receiver.recv(), Err(RecvError::Closed));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecvError {
     /// All senders were dropped and every message was received.
@@ -121,6 +146,17 @@ pub enum RecvError {
 }
 
 /// Error of [`Receiver::try_recv`].
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::sync::broadcast::{TryRecvError, channel};
+///
+/// let (sender, mut receiver) = channel::<u8>(4);
+/// assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+/// drop(sender);
+/// assert_eq!(receiver.try_recv(), Err(TryRecvError::Closed));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TryRecvError {
     /// There is no message now.
@@ -133,6 +169,17 @@ pub enum TryRecvError {
 }
 
 /// Error of [`Receiver::recv_timeout`] and [`Receiver::recv_deadline`].
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::sync::broadcast::{RecvTimeoutError, channel};
+/// use std::time::Duration;
+///
+/// let (_sender, mut receiver) = channel::<u8>(4);
+/// let result = receiver.recv_timeout(Duration::from_millis(1));
+/// assert_eq!(result, Err(RecvTimeoutError::Timeout));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecvTimeoutError {
     /// The time limit passed before a message arrived.

@@ -405,18 +405,51 @@ impl<T> fmt::Debug for Receiver<T> {
 }
 
 /// Iterator that waits for each message; returned by [`Receiver::iter`].
+///
+/// # Examples
+///
+/// ```
+/// let (sender, receiver) = rustlet::sync::mpsc::channel();
+/// rustlet::run(move || {
+///     rustlet::spawn(move || (0..3).for_each(|n| sender.send(n).unwrap()));
+///     let mut messages: rustlet::sync::mpsc::Iter<'_, u32> = receiver.iter();
+///     assert_eq!(messages.next(), Some(0));
+///     assert!(messages.eq([1, 2]));
+/// });
+/// ```
 #[derive(Debug)]
 pub struct Iter<'a, T> {
     rx: &'a Receiver<T>,
 }
 
 /// Iterator over the messages in the channel; returned by [`Receiver::try_iter`].
+///
+/// # Examples
+///
+/// ```
+/// let (sender, receiver) = rustlet::sync::mpsc::channel();
+/// sender.send(1).unwrap();
+/// sender.send(2).unwrap();
+/// let messages: rustlet::sync::mpsc::TryIter<'_, u32> = receiver.try_iter();
+/// assert!(messages.eq([1, 2]));
+/// assert_eq!(receiver.try_iter().next(), None);
+/// ```
 #[derive(Debug)]
 pub struct TryIter<'a, T> {
     rx: &'a Receiver<T>,
 }
 
 /// Owning iterator that waits for each message; returned by `Receiver::into_iter`.
+///
+/// # Examples
+///
+/// ```
+/// let (sender, receiver) = rustlet::sync::mpsc::channel();
+/// sender.send(1).unwrap();
+/// drop(sender);
+/// let messages: rustlet::sync::mpsc::IntoIter<u32> = receiver.into_iter();
+/// assert!(messages.eq([1]));
+/// ```
 #[derive(Debug)]
 pub struct IntoIter<T> {
     rx: Receiver<T>,

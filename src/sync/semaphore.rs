@@ -170,7 +170,10 @@ impl Semaphore {
     #[track_caller]
     #[must_use]
     pub const fn new(permits: usize) -> Semaphore {
-        assert!(permits <= Semaphore::MAX_PERMITS, "too many permits");
+        assert!(
+            permits <= Semaphore::MAX_PERMITS,
+            "a semaphore has at most Semaphore::MAX_PERMITS permits"
+        );
         Semaphore {
             raw: RawSemaphore::new(permits),
         }
@@ -209,7 +212,11 @@ impl Semaphore {
     #[track_caller]
     pub fn add_permits(&self, n: usize) {
         poll_budget_quietly(Location::caller());
-        assert!(self.raw.add(n, Semaphore::MAX_PERMITS), "too many permits");
+        assert!(
+            self.raw.add(n, Semaphore::MAX_PERMITS),
+            "a semaphore has at most Semaphore::MAX_PERMITS permits ({})",
+            Semaphore::MAX_PERMITS
+        );
     }
 
     /// Removes up to `n` available permits for good, and returns how many. Does not wait.
@@ -669,7 +676,7 @@ impl<'a> SemaphorePermit<'a> {
     pub fn merge(&mut self, mut other: SemaphorePermit<'a>) {
         assert!(
             ptr::eq(self.semaphore, other.semaphore),
-            "permits of different semaphores"
+            "merge: the permits are of different semaphores"
         );
         self.permits += std::mem::take(&mut other.permits);
     }
@@ -760,7 +767,7 @@ impl OwnedSemaphorePermit {
     pub fn merge(&mut self, mut other: OwnedSemaphorePermit) {
         assert!(
             Arc::ptr_eq(&self.semaphore, &other.semaphore),
-            "permits of different semaphores"
+            "merge: the permits are of different semaphores"
         );
         self.permits += std::mem::take(&mut other.permits);
     }

@@ -82,7 +82,7 @@ pub(crate) fn exit_elsewhere(code: i32) -> ! {
             Err(error) => {
                 let _unheard = writeln!(
                     io::stderr(),
-                    "rustlet: the process exits without its exit handlers, for which no OS thread can be had: {error}"
+                    "rustlet: no OS thread can be started to run the exit handlers, so the process exits without them: {error}"
                 );
                 // SAFETY: it has no precondition.
                 unsafe { libc::_exit(code) };

@@ -107,7 +107,7 @@ pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<SocketAd
 ///
 /// # Errors
 ///
-/// Those of [`accept`], and `WouldBlock`.
+/// Returns the errors of [`accept`], and `WouldBlock`.
 pub(crate) fn accept_shared(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
     if !is_readable(fd)? {
         return Err(io::ErrorKind::WouldBlock.into());

@@ -63,6 +63,18 @@ pub struct LocalKey<T: 'static> {
 
 /// Error of [`LocalKey::try_with`]: the thread's value has been destroyed; see
 /// [`std::thread::AccessError`].
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::thread::AccessError;
+///
+/// rustlet::thread_local! {
+///     static DEPTH: u32 = const { 7 };
+/// }
+/// let depth: Result<u32, AccessError> = DEPTH.try_with(|depth| *depth);
+/// assert_eq!(depth, Ok(7));
+/// ```
 #[derive(Clone, Copy, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct AccessError;

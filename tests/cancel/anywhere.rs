@@ -16,7 +16,7 @@ const SOON: Duration = Duration::from_millis(1);
 const LONG: Duration = Duration::from_secs(3600);
 
 #[test]
-fn what_is_done_in_time_is_given() {
+fn a_call_that_ends_in_time_returns_its_value() {
     enter(|| {
         assert_eq!(timeout(LONG, || 5), Ok(5));
         assert_eq!(timeout(Duration::MAX, || 5), Ok(5));
@@ -45,7 +45,7 @@ fn every_wait_is_ended() {
         let waits: Vec<Case<'_>> = vec![
             ("park", Box::new(park)),
             ("sleep", Box::new(|| sleep(LONG))),
-            ("sleep for ever", Box::new(|| sleep(Duration::MAX))),
+            ("sleep forever", Box::new(|| sleep(Duration::MAX))),
             ("park_timeout", Box::new(|| thread::park_timeout(LONG))),
             ("yield_now", Box::new(|| {
                 loop {
@@ -229,7 +229,7 @@ fn a_panic_passes_through() {
 }
 
 #[test]
-fn what_is_caught_is_raised_again() {
+fn a_caught_cancellation_is_raised_again() {
     enter(|| {
         let mut caught = 0;
         let result = timeout(Duration::ZERO, || {

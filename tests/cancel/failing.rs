@@ -132,7 +132,7 @@ fn a_panic_of_the_closure_ends_the_threads() {
 }
 
 #[test]
-fn who_joins_a_failure_deals_with_it() {
+fn a_closure_that_joins_the_failed_thread_may_handle_the_panic() {
     everywhere(|| {
         let mut value = 0;
         // The closure has the result before it can be cancelled; its own result counts.
@@ -179,7 +179,7 @@ fn the_first_failure_is_given_and_no_other() {
 }
 
 #[test]
-fn what_is_spawned_too_late_never_runs() {
+fn a_thread_spawned_after_the_failure_never_runs() {
     everywhere(|| {
         let ran = AtomicUsize::new(0);
         let text = panics(|| {
@@ -200,7 +200,7 @@ fn what_is_spawned_too_late_never_runs() {
 }
 
 #[test]
-fn one_that_is_cancelled_alone_takes_nobody_with_it() {
+fn cancelling_one_thread_does_not_cancel_the_others() {
     everywhere(|| {
         let result = scope_cancelling(|s| {
             let one = s.spawn(park);

@@ -111,7 +111,7 @@ fn a_shield_at_the_end_of_a_run() {
         });
         assert_eq!(count.load(Ordering::SeqCst), 20);
     });
-    assert_eq!(succeeded(&output), "", "nobody is left behind");
+    assert_eq!(succeeded(&output), "", "no thread is left behind");
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn all_that_can_be_waited_for() {
 }
 
 #[test]
-fn what_is_there_is_received_by_a_cancelled_thread() {
+fn a_cancelled_thread_receives_a_message_that_is_there() {
     on_workers(1, || {
         let (sender, receiver) = bounded(0);
         let (tell, told) = unbounded();

@@ -79,7 +79,7 @@ fn a_message_that_may_not_leave_its_thread_is_not_dropped_elsewhere() {
 /// A chosen select computes its message after it was chosen; if the thread that asks is also the
 /// one that would step it, the message never comes.
 #[test]
-fn who_steps_a_worker_may_ask_it() {
+fn the_thread_that_steps_a_worker_may_receive_from_its_select() {
     Worker::scope(|worker| {
         let (sender, receiver) = bounded(0);
         let select = worker.assign(move || {

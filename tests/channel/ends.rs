@@ -53,7 +53,7 @@ fn without_senders() {
 }
 
 #[test]
-fn those_who_wait_are_told() {
+fn waiters_see_the_disconnection() {
     enter(|| {
         for _ in 0..stress(20) {
             for (sender, receiver) in [unbounded::<i32>(), bounded(2), bounded(0)] {
@@ -101,7 +101,7 @@ fn those_who_wait_are_told() {
 }
 
 #[test]
-fn what_is_left_is_dropped_with_the_last_receiver() {
+fn remaining_messages_are_dropped_with_the_last_receiver() {
     enter(|| {
         let (sender, receiver) = unbounded();
         let message = Arc::new(());

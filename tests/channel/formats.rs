@@ -34,7 +34,7 @@ fn errors() {
 }
 
 #[test]
-fn what_errors_say() {
+fn texts_of_errors() {
     assert_eq!(SendError(1).into_inner(), 1);
     assert_eq!(TrySendError::from(SendError(1)), TrySendError::Disconnected(1));
     assert_eq!(SendTimeoutError::from(SendError(1)), SendTimeoutError::Disconnected(1));

@@ -297,7 +297,7 @@ fn promised_messages_go_to_those_who_wait() {
 }
 
 #[test]
-fn what_is_left_is_dropped_with_the_last_receiver() {
+fn remaining_messages_are_dropped_with_the_last_receiver() {
     let (sender, receiver) = bounded(200);
     let message = Arc::new(());
     (0..150).for_each(|_| sender.send(Arc::clone(&message)).unwrap());

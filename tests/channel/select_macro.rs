@@ -93,7 +93,7 @@ fn a_message_is_evaluated_when_it_is_sent() {
 }
 
 #[test]
-fn what_can_be_written() {
+fn syntax_of_the_arms() {
     enter(|| {
         struct Wrapped<T>(T);
         impl<T> Deref for Wrapped<T> {

@@ -40,7 +40,7 @@ fn at_gives_the_moment_it_was_given() {
 }
 
 #[test]
-fn those_who_share_one_get_one() {
+fn clones_of_a_timer_share_one_message() {
     enter(|| {
         let timer = after(SHORT);
         let (tell, told) = unbounded();

@@ -280,7 +280,7 @@ fn media_types() {
 }
 
 #[test]
-fn what_a_client_has_is_not_sent_again() {
+fn a_file_that_the_client_has_is_not_sent_again() {
     let Some(site) = Site::start(&[]) else { return };
     let mut client = site.connect();
     let reply = client.get("/digits.txt", &[]);
@@ -417,7 +417,7 @@ fn many_requests_at_once_and_in_pieces() {
 }
 
 #[test]
-fn what_is_no_request_is_refused() {
+fn invalid_requests_are_refused() {
     let Some(site) = Site::start(&[]) else { return };
     let long = "x".repeat(17 * 1024);
     for (status, text) in [
@@ -514,7 +514,7 @@ fn ends_when_it_is_told_to() {
 }
 
 #[test]
-fn what_is_being_sent_is_sent_to_the_end() {
+fn responses_under_way_are_completed_at_shutdown() {
     const SIZE: usize = 20_000_000;
     let Some(site) = Site::start(&[]) else { return };
     let file = fs::File::create(site.folder.path().join("root/long.bin")).unwrap();

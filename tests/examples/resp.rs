@@ -195,7 +195,7 @@ fn bytes_and_pipelines() {
 }
 
 #[test]
-fn what_is_no_command_ends_the_connection() {
+fn an_invalid_command_ends_the_connection() {
     let Some(server) = Server::start("resp", &["127.0.0.1:0"]) else {
         return;
     };

@@ -159,7 +159,7 @@ fn sending_arms_are_chosen_as_often_as_receiving_ones() {
 
 /// A message that arrived while the thread slept counts among those that are ready when it looks.
 #[test]
-fn what_is_ready_after_a_wait_is_chosen_uniformly() {
+fn ready_operations_after_a_wait_are_chosen_uniformly() {
     crate::on_workers(1, || {
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..8).map(|_| unbounded()).unzip();
         let mut counts = [0; 8];

@@ -304,7 +304,7 @@ fn for_each(cases: &[Case], f: impl Fn(&Case) + Sync) {
                 Ok(next) => name = next,
                 Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {
-                    eprintln!("a loop of this keeps its worker for ever: {name}");
+                    eprintln!("a loop of this keeps its worker forever: {name}");
                     std::process::abort();
                 }
             }

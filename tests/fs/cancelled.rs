@@ -138,7 +138,7 @@ fn a_directory_is_listed_whole() {
 /// A call that changes something completes or has no effect, and the caller knows which: a limit
 /// that has elapsed means that it had no effect.
 #[test]
-fn what_has_elapsed_has_not_happened() {
+fn calls_that_timed_out_have_had_no_effect() {
     type Call = fn(&Path) -> std::io::Result<()>;
     type Look = fn(&Path) -> bool;
     let there = |path: &Path| path.exists();
@@ -204,7 +204,7 @@ fn what_has_elapsed_has_not_happened() {
 }
 
 #[test]
-fn what_has_elapsed_has_not_changed_the_open_file() {
+fn calls_that_timed_out_have_not_changed_the_open_file() {
     let place = Place::new();
     let path = place.at("file");
     small().run(|| {
@@ -251,7 +251,7 @@ fn a_lock_stays_what_it_was() {
 /// Opens of FIFOs are given up: no open end remains that a writer could take for a reader, and no
 /// thread of the pool is held.
 #[test]
-fn an_open_of_a_fifo_leaves_nobody_behind() {
+fn a_cancelled_open_of_a_fifo_leaves_no_reader_behind() {
     let place = Place::new();
     let path = place.at("fifo");
     make_fifo(&path);

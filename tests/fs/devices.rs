@@ -115,7 +115,7 @@ fn changes_of_a_directory() {
 /// A file that cannot be read returns the error at once, as with std.
 #[cfg(target_os = "linux")]
 #[test]
-fn what_has_nothing_to_read() {
+fn descriptors_without_data_wait() {
     use rustix::event::{EventfdFlags, epoll, eventfd};
     small().run(|| {
         let files = [
@@ -151,7 +151,7 @@ fn what_has_nothing_to_read() {
 /// ready for it.
 #[cfg(target_os = "linux")]
 #[test]
-fn what_can_never_be_read_or_written_fails_at_once_under_a_limit() {
+fn files_that_refuse_every_transfer_fail_at_once_under_a_limit() {
     use rustix::event::epoll;
     use rustix::fs::inotify;
     use rustix::process::{PidfdFlags, getpid, pidfd_open};

@@ -45,7 +45,7 @@ fn while_others_step<R: Send>(
 }
 
 #[test]
-fn a_reader_of_a_fifo_holds_up_nobody() {
+fn a_reader_of_a_fifo_does_not_block_its_worker() {
     let place = Place::new();
     let path = place.at("fifo");
     make_fifo(&path);
@@ -69,7 +69,7 @@ fn a_reader_of_a_fifo_holds_up_nobody() {
 }
 
 #[test]
-fn a_writer_of_a_full_fifo_holds_up_nobody() {
+fn a_writer_of_a_full_fifo_does_not_block_its_worker() {
     let place = Place::new();
     let path = place.at("fifo");
     make_fifo(&path);
@@ -98,7 +98,7 @@ fn a_writer_of_a_full_fifo_holds_up_nobody() {
 }
 
 #[test]
-fn opening_a_fifo_holds_up_nobody() {
+fn opening_a_fifo_does_not_block_the_worker() {
     let place = Place::new();
     let path = place.at("fifo");
     make_fifo(&path);
@@ -356,7 +356,7 @@ fn waiting_for_a_lock_leaves_the_pool_to_its_owner() {
 }
 
 #[test]
-fn a_lock_that_is_waited_for_in_vain_is_not_taken() {
+fn a_cancelled_wait_for_a_file_lock_does_not_take_it() {
     let place = Place::new();
     let path = place.at("file");
     Builder::new().workers(1).build().unwrap().run(|| {

@@ -23,7 +23,7 @@ fn a_pipe_stays_in_blocking_mode() {
 }
 
 #[test]
-fn waiting_for_a_pipe_holds_up_nobody() {
+fn waiting_for_a_pipe_does_not_block_the_worker() {
     on_one_worker(|| {
         let (mut reader, mut writer) = pipe().unwrap();
         let thread = spawn_local(move || {
@@ -56,7 +56,7 @@ fn a_cancelled_end_unwinds() {
 }
 
 #[test]
-fn what_comes_too_late_is_not_lost() {
+fn data_that_arrives_after_the_limit_is_not_lost() {
     on_one_worker(|| {
         let (mut reader, mut writer) = pipe().unwrap();
         let mut buf = [0; 9];
@@ -68,8 +68,8 @@ fn what_comes_too_late_is_not_lost() {
 }
 
 #[test]
-fn waiting_for_standard_input_holds_up_nobody() {
-    let name = "ours::waiting_for_standard_input_holds_up_nobody";
+fn waiting_for_standard_input_does_not_block_the_worker() {
+    let name = "ours::waiting_for_standard_input_does_not_block_the_worker";
     if is_child(name) {
         return on_one_worker(|| {
             let reader = spawn_local(|| {
@@ -129,8 +129,8 @@ fn a_cancelled_reader_of_standard_input_gives_the_lock_back() {
 
 /// The child's output is not read until it reports, on stderr, that its other threads continue.
 #[test]
-fn output_that_nobody_reads_holds_up_nobody() {
-    let name = "ours::output_that_nobody_reads_holds_up_nobody";
+fn output_that_is_not_read_does_not_block_the_worker() {
+    let name = "ours::output_that_is_not_read_does_not_block_the_worker";
     if is_child(name) {
         return on_one_worker(|| {
             let writer = spawn_local(|| {

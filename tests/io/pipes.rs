@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::{Command, Stdio};
 
 #[test]
-fn what_goes_in_comes_out() {
+fn bytes_written_are_read() {
     enter(|| {
         let (mut reader, mut writer) = pipe().unwrap();
         assert_eq!(writer.write(b"hello").unwrap(), 5);

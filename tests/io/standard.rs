@@ -91,8 +91,8 @@ fn a_dialogue() {
 }
 
 #[test]
-fn what_is_buffered_is_written_at_the_end() {
-    let name = named("what_is_buffered_is_written_at_the_end");
+fn buffered_output_is_written_at_the_end() {
+    let name = named("buffered_output_is_written_at_the_end");
     if is_child(&name) {
         enter(|| write!(stdout(), "\n> no line yet").unwrap());
         std::process::exit(0);
@@ -240,7 +240,7 @@ fn streams_that_are_closed() {
             // SAFETY: from here on only the tested code uses them in this process.
             unsafe { close_both() };
             assert_eq!(stdin().read(&mut [0]).unwrap(), 0);
-            stdout().write_all(b"nobody hears\n").unwrap();
+            stdout().write_all(b"not read by any process\n").unwrap();
             stdout().flush().unwrap();
             assert_eq!(stdout().as_raw_fd(), 1);
             std::process::exit(0);

@@ -70,7 +70,7 @@ fn destructors_run_at_the_end_of_the_thread() {
     thread::thread_local! {
         static LAZY: Tell = Tell(RefCell::new(None));
         static CONST: Tell = const { Tell(RefCell::new(None)) };
-        static UNUSED: Tell = unreachable!("nobody uses it");
+        static UNUSED: Tell = unreachable!("no thread uses it");
     }
     enter(|| {
         let (sender, told) = mpsc::channel();
@@ -147,7 +147,7 @@ fn a_destructor_may_use_other_keys() {
 }
 
 #[test]
-fn what_a_destructor_makes_is_destroyed() {
+fn locals_made_by_a_destructor_are_destroyed() {
     static DROPS: AtomicUsize = AtomicUsize::new(0);
     struct Last;
     impl Drop for Last {

@@ -108,7 +108,7 @@ fn output_collects_both_streams_and_gives_no_input() {
 }
 
 #[test]
-fn what_the_user_has_set_output_leaves_alone() {
+fn output_keeps_the_streams_that_the_user_has_set() {
     enter(|| {
         let mut command = sh("cat; echo out; echo err >&2");
         command.stderr(Stdio::null());
@@ -380,7 +380,7 @@ fn debug_output() {
 }
 
 #[test]
-fn what_std_can_do_with_the_types() {
+fn auto_traits_are_those_of_std() {
     fn command<T: Send + Sync + Unpin>() {}
     fn child<T: Send + Sync + Unpin + std::panic::UnwindSafe + std::panic::RefUnwindSafe>() {}
     command::<Command>();

@@ -107,8 +107,8 @@ fn beside_a_stepped_worker() {
 }
 
 #[test]
-fn what_is_buffered_is_written_even_if_the_caller_has_it_locked() {
-    let test = "what_is_buffered_is_written_even_if_the_caller_has_it_locked";
+fn buffered_output_is_written_even_if_the_caller_has_locked_it() {
+    let test = "buffered_output_is_written_even_if_the_caller_has_locked_it";
     let (said, _) = exits(test, 10, || {
         on_workers(1, || {
             let mut ours = rustlet::io::stdout().lock();
@@ -233,5 +233,5 @@ fn without_another_os_thread() {
             exit(17);
         });
     });
-    assert!(errors.contains("no OS thread can be had"), "{errors}");
+    assert!(errors.contains("no OS thread can be started"), "{errors}");
 }

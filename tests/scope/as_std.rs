@@ -50,7 +50,7 @@ fn a_scope_returns_the_value_of_its_closure() {
 }
 
 #[test]
-fn a_scope_waits_for_threads_that_nobody_joins() {
+fn a_scope_waits_for_threads_that_are_not_joined() {
     enter(|| {
         let ended = AtomicUsize::new(0);
         thread::scope(|s| {
@@ -122,7 +122,7 @@ fn a_panic_that_is_joined_stays_there() {
 }
 
 #[test]
-fn a_panic_that_nobody_joins_comes_out_of_the_scope() {
+fn a_panic_that_is_not_joined_comes_out_of_the_scope() {
     enter(|| {
         let others = AtomicUsize::new(0);
         let scope = AssertUnwindSafe(|| {
@@ -235,7 +235,7 @@ fn handles_move_into_other_threads_of_the_scope() {
 }
 
 #[test]
-fn a_result_may_be_a_handle_that_nobody_takes() {
+fn a_result_may_be_a_handle_that_is_never_taken() {
     enter(|| {
         let ended = AtomicUsize::new(0);
         thread::scope(|s| {

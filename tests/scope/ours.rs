@@ -388,7 +388,7 @@ fn the_ends_of_scoped_threads_are_received() {
 /// Threads on all workers spawn into the scope while its owner is cancelled: none of the spawned
 /// threads is missed.
 #[test]
-fn what_is_spawned_while_a_scope_is_cancelled_is_cancelled_too() {
+fn threads_spawned_while_a_scope_is_cancelled_are_cancelled_too() {
     for _ in 0..stress(20) {
         let runtime = rustlet::Builder::new().workers(2).build().unwrap();
         runtime.run(|| {

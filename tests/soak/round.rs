@@ -172,7 +172,7 @@ fn round(dice: &mut Dice, number: usize) -> Count {
     until("green threads are left", || {
         rustlet::runtime::threads().is_empty()
     });
-    until("somebody still has the world", || {
+    until("a thread still holds the world", || {
         Arc::strong_count(&world) == 1
     });
     World::settle(world)

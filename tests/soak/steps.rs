@@ -684,7 +684,7 @@ impl Actor {
             Err(payload) if payload.is::<Injected>() => {}
             Err(payload)
                 if fails && payload.downcast_ref() == Some(&"a scoped thread panicked") => {}
-            Err(_) => wrong("a scope gave a panic that is nobody's"),
+            Err(_) => wrong("a scope returned a panic that no thread has raised"),
         }
     }
 

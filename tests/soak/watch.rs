@@ -44,7 +44,7 @@ pub(crate) fn begin(seed: u64) {
         let scoped = info.payload().downcast_ref() == Some(&"a scoped thread panicked");
         if !info.payload().is::<Injected>() && !scoped {
             loud(info);
-            wrong("a panic that nobody has wanted");
+            wrong("an unexpected panic");
         }
     }));
     std::thread::spawn(|| {

@@ -176,7 +176,7 @@ impl World {
     /// Checks the state after all its users have ended: it must be as if no thread had used it.
     pub(crate) fn settle(world: Arc<World>) -> Count {
         let Some(world) = Arc::into_inner(world) else {
-            wrong("somebody still has the world: a closure, or a stack, has not been dropped");
+            wrong("the world is still referenced: a closure, or a stack, has not been dropped");
         };
         for (name, left) in [("guards", &world.alive), ("thread-locals", &world.locals)] {
             if left.load(SeqCst) != 0 {
@@ -200,7 +200,7 @@ impl World {
                 Err(TryLockError::WouldBlock) => wrong(&format!("the {name} is held")),
                 Err(TryLockError::Poisoned(_)) if !injected.load(SeqCst) => {
                     wrong(&format!(
-                        "the {name} is poisoned, and nobody has panicked with it"
+                        "the {name} is poisoned, and no thread has panicked with it"
                     ));
                 }
                 Err(TryLockError::Poisoned(_)) | Ok(_) => {}
@@ -214,12 +214,12 @@ impl World {
             free("rwlock, to read,", lock.lock.try_read(), &lock.injected);
         }
         free("stock", self.stock.lock.try_lock(), &self.stock.injected);
-        let nobody = AtomicBool::new(false);
-        free("mpsc receiver", self.mpsc.1.try_lock(), &nobody);
+        let no_panic = AtomicBool::new(false);
+        free("mpsc receiver", self.mpsc.1.try_lock(), &no_panic);
         free(
             "mpsc receiver, bounded,",
             self.sync_mpsc.1.try_lock(),
-            &nobody,
+            &no_panic,
         );
         if self.semaphore.available_permits() != PERMITS || self.permits_out.load(SeqCst) != 0 {
             wrong(&format!(
@@ -250,7 +250,7 @@ impl World {
                 for _ in 1..MEETING {
                     s.spawn(|| {
                         if timeout(Duration::from_millis(1), || self.barrier.wait()).is_ok() {
-                            wrong("the barrier counts somebody who has left");
+                            wrong("the barrier counts a thread that has left");
                         }
                     });
                 }

@@ -34,7 +34,7 @@ fn lets_go_together_and_again() {
 }
 
 #[test]
-fn of_nobody_or_one() {
+fn a_barrier_of_zero_or_one() {
     enter(|| {
         for n in [0, 1] {
             let barrier = Barrier::new(n);

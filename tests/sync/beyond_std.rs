@@ -231,7 +231,7 @@ fn a_oneshot_carries_one_value() {
 }
 
 #[test]
-fn a_oneshot_drops_what_nobody_receives() {
+fn a_oneshot_drops_a_value_that_is_not_received() {
     let value = Arc::new(());
     let (sender, receiver) = oneshot::channel();
     sender.send(Arc::clone(&value)).unwrap();
@@ -296,7 +296,7 @@ fn a_parker_has_one_token() {
 }
 
 #[test]
-fn what_is_sent_between_runtimes_arrives() {
+fn messages_between_runtimes_arrive() {
     let (to, from) = (Callback::new(), Callback::new());
     let (there, back) = (to.clone(), from.clone());
     let other = std::thread::spawn(move || {

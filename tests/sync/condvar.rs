@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind, resu
 use std::time::{Duration, Instant};
 
 #[test]
-fn nobody_waits() {
+fn notifying_without_waiters() {
     enter(|| {
         let changed = Condvar::new();
         changed.notify_one();

@@ -119,7 +119,7 @@ fn a_panic_in_a_thread_poisons() {
 }
 
 #[test]
-fn what_is_locked_while_unwinding_is_not_poisoned() {
+fn a_lock_taken_while_unwinding_is_not_poisoned() {
     enter(|| {
         struct Locks<'a>(&'a Mutex<u32>);
         impl Drop for Locks<'_> {

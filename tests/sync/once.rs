@@ -79,7 +79,7 @@ fn a_panic_poisons() {
 }
 
 #[test]
-fn those_who_wait_see_the_poison() {
+fn waiters_see_the_poison() {
     enter(|| {
         let once = Arc::new(Once::new());
         let threads = [true, false].map(|force| {
@@ -104,7 +104,7 @@ fn those_who_wait_see_the_poison() {
 /// The waiters return to wait for the next one, each once, while the first is still waking the
 /// others.
 #[test]
-fn those_who_do_not_mind_the_poison_wait_on() {
+fn waiters_that_ignore_the_poison_wait_on() {
     enter(|| {
         let once = Arc::new(Once::new());
         let waiting: Vec<_> = (0..60)

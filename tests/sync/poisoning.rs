@@ -101,7 +101,7 @@ fn the_payload_of_another_thread_changes_nothing() {
 /// One thread is suspended in a destructor because it panics. Others, which do not panic, lock and
 /// unlock meanwhile, and release locks that they acquired before.
 #[test]
-fn nobody_else_does() {
+fn threads_beside_an_unwinding_one_do_not() {
     on_workers(1, || {
         let done = Arc::new(Event::new());
         let go_on = Arc::new(Event::new());
@@ -219,7 +219,7 @@ fn the_end_of_a_run_does_not() {
 /// One of two threads that unwind and wait has ended: other threads that release their locks still
 /// have not panicked.
 #[test]
-fn nobody_else_does_while_a_second_one_unwinds() {
+fn threads_beside_two_unwinding_ones_do_not() {
     on_workers(1, || {
         let unwinder = |done: &Arc<Event>| {
             let waits = WaitsInDrop(Arc::clone(done));

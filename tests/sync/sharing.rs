@@ -114,7 +114,7 @@ fn a_semaphore_is_kept() {
 
 /// One thread takes the mutex again as soon as it has released it; another still gets its turn.
 #[test]
-fn nobody_is_overtaken_for_ever() {
+fn no_waiter_is_overtaken_forever() {
     for workers in [1, 2] {
         on_workers(workers, || {
             let mutex = Arc::new(Mutex::new(()));
@@ -253,7 +253,7 @@ fn a_dump_says_who_waits() {
 /// A thread that polls for an item that is not there yet does not keep its worker from the thread
 /// that provides the item.
 #[test]
-fn asking_in_vain_blocks_no_worker() {
+fn unsuccessful_tries_in_a_loop_block_no_worker() {
     on_workers(1, || {
         let mutex = Arc::new(Mutex::new(()));
         let lock = Arc::new(RwLock::new(()));

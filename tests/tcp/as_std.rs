@@ -364,7 +364,7 @@ fn a_write_that_is_shut_down_does_not_end_reads() {
 }
 
 #[test]
-fn nobody_listens() {
+fn connecting_without_a_listener_is_refused() {
     fn script<S: Stream>() -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
@@ -372,7 +372,7 @@ fn nobody_listens() {
         format!("{:?}", S::connect(addr).err().map(|error| error.kind()))
     }
     compare(
-        "nobody listens",
+        "no listener",
         script::<std::net::TcpStream>,
         script::<super::net::TcpStream>,
     );

@@ -172,7 +172,7 @@ fn debug_output_is_stds() {
 }
 
 #[test]
-fn what_is_no_tcp_socket_works_as_far_as_the_system_lets_it() {
+fn other_descriptors_as_tcp_sockets_fail_as_in_std() {
     enter(|| {
         // std's `TcpStream` takes any stream socket in this way too.
         let (one, mut two) = std::os::unix::net::UnixStream::pair().unwrap();

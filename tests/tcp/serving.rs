@@ -311,7 +311,7 @@ fn a_graceful_end_waits_for_the_connections() {
 }
 
 #[test]
-fn what_does_not_end_in_time_is_cancelled_and_counted() {
+fn connections_that_do_not_end_in_time_are_cancelled_and_counted() {
     enter(|| {
         let (server, addr) = bind();
         let handle = server.handle();

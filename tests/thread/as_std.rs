@@ -322,7 +322,7 @@ fn tokens_do_not_add_up() {
 }
 
 #[test]
-fn what_came_before_unpark_is_seen_after_park() {
+fn writes_before_unpark_are_visible_after_park() {
     enter(|| {
         for round in 1..=super::super::stress(200) {
             let data = Arc::new(AtomicUsize::new(0));
@@ -622,7 +622,7 @@ fn a_zero_sized_value_is_dropped_once() {
 }
 
 #[test]
-fn what_is_not_send_stays_across_waits() {
+fn values_that_are_not_send_survive_waits() {
     enter(|| {
         let threads: Vec<_> = (0..20_u32)
             .map(|number| {

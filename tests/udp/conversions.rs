@@ -92,7 +92,7 @@ fn debug_output_is_stds() {
 }
 
 #[test]
-fn what_is_no_udp_socket_works_as_far_as_the_system_lets_it() {
+fn other_descriptors_as_udp_sockets_fail_as_in_std() {
     enter(|| {
         let (one, two) = std::os::unix::net::UnixDatagram::pair().unwrap();
         let one = UdpSocket::from(OwnedFd::from(one));

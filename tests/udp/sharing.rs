@@ -127,7 +127,7 @@ fn both_ways_at_once() {
 }
 
 #[test]
-fn dropping_a_clone_disturbs_nobody_who_waits() {
+fn dropping_a_clone_does_not_wake_waiters() {
     enter(|| {
         let (one, other) = pair();
         for round in 0..20u8 {

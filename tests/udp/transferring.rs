@@ -74,7 +74,7 @@ fn datagrams_of_no_bytes() {
 }
 
 #[test]
-fn what_does_not_fit_is_lost() {
+fn the_rest_of_a_datagram_that_does_not_fit_is_lost() {
     enter(|| {
         let (one, other) = pair();
         for text in ["first", "second", "third", "fourth", "fifth"] {
@@ -162,7 +162,7 @@ fn errors_of_addresses() {
 }
 
 #[test]
-fn what_cannot_be_sent() {
+fn datagrams_that_cannot_be_sent() {
     enter(|| {
         use rustix::io::Errno;
         let (socket, addr) = bound();

@@ -99,7 +99,7 @@ fn debug_output_is_stds() {
 }
 
 #[test]
-fn what_is_no_unix_socket_works_as_far_as_the_system_lets_it() {
+fn other_descriptors_as_unix_sockets_fail_as_in_std() {
     rustlet::run(|| {
         let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let addr = udp.local_addr().unwrap();

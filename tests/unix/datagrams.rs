@@ -50,13 +50,13 @@ fn by_abstract_name_and_without_any() {
         let (count, from) = other.recv_from(&mut [0; 16]).unwrap();
         assert_eq!((count, from.as_abstract_name()), (5, one_name.as_abstract_name()));
 
-        let nobody = UnixDatagram::unbound().unwrap();
-        assert!(nobody.local_addr().unwrap().is_unnamed());
-        assert_eq!(nobody.peer_addr().unwrap_err().kind(), ErrorKind::NotConnected);
-        assert_eq!(nobody.send(b"x").unwrap_err().kind(), ErrorKind::NotConnected);
+        let unbound = UnixDatagram::unbound().unwrap();
+        assert!(unbound.local_addr().unwrap().is_unnamed());
+        assert_eq!(unbound.peer_addr().unwrap_err().kind(), ErrorKind::NotConnected);
+        assert_eq!(unbound.send(b"x").unwrap_err().kind(), ErrorKind::NotConnected);
         for (name, socket) in [(&one_name, &one), (&other_name, &other)] {
-            nobody.connect_addr(name).unwrap();
-            nobody.send(b"hello there").unwrap();
+            unbound.connect_addr(name).unwrap();
+            unbound.send(b"hello there").unwrap();
             let (count, from) = socket.recv_from(&mut [0; 16]).unwrap();
             assert!(count == 11 && from.is_unnamed());
             // There is no address to answer to.

@@ -46,7 +46,7 @@ fn a_drop_unwinds_who_is_left() {
 }
 
 #[test]
-fn what_they_do_while_they_unwind() {
+fn destructors_may_wait_while_their_threads_unwind() {
     struct Waits(Said);
     impl Drop for Waits {
         fn drop(&mut self) {
@@ -72,7 +72,7 @@ fn what_they_do_while_they_unwind() {
 }
 
 #[test]
-fn what_they_spawn_while_they_unwind() {
+fn threads_spawned_while_unwinding_end_too() {
     struct Spawns(Said);
     impl Drop for Spawns {
         fn drop(&mut self) {

@@ -57,7 +57,7 @@ fn nothing_runs_but_in_a_tick() {
 }
 
 #[test]
-fn what_is_spawned_goes_to_the_end_of_the_row() {
+fn spawned_threads_go_to_the_end_of_the_run_queue() {
     let said = Said::default();
     Worker::scope(|worker| {
         let ours = said.clone();
@@ -91,7 +91,7 @@ fn what_is_spawned_goes_to_the_end_of_the_row() {
 }
 
 #[test]
-fn who_is_woken_goes_to_the_end_of_the_row() {
+fn woken_threads_go_to_the_end_of_the_run_queue() {
     let said = Said::default();
     Worker::scope(|worker| {
         let ours = said.clone();

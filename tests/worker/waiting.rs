@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const LONG: Duration = Duration::from_secs(3600);
 
 #[test]
-fn what_it_runs_need_not_be_send() {
+fn closures_of_a_worker_need_not_be_send() {
     Worker::scope(|worker| {
         let shared = Rc::new(Cell::new(1));
         let theirs = Rc::clone(&shared);

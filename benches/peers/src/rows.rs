@@ -23,7 +23,7 @@ pub(crate) fn shown(peer: &'static str) -> &'static str {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Operation {
     Yield(usize),
-    /// Below a few frames, which each iteration enters anew.
+    /// Below a few frames, which each iteration enters again.
     YieldDeep(usize),
     SpawnOne,
     SpawnAll(usize),

@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_aligned_stays_aligned() {
+    fn alignment_of_messages_is_kept() {
         #[derive(Clone, Copy, PartialEq, Debug)]
         #[repr(align(128))]
         struct Wide(usize);

@@ -88,7 +88,8 @@ impl Waiters {
         }
     }
 
-    /// Takes all waiters, to be woken outside of the lock. Each registers anew if it keeps waiting.
+    /// Takes all waiters, to be woken outside of the lock. Each registers again if it keeps
+    /// waiting.
     pub(crate) fn take(&mut self) -> Taken {
         let next = Waiters {
             epoch: self.epoch.wrapping_add(1),

@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "a block that nobody else has yet")]
+#![allow(unsafe_code, reason = "a block that no other thread has yet")]
 //! The creation of a green thread: allocates its control block, records the spawner's options, and
 //! stores its closure.
 //!

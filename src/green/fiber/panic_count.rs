@@ -496,7 +496,7 @@ mod tests {
 
     /// Threads and the helper together make at most `MAX_TOKENS` tokens, however they interleave.
     #[test]
-    fn what_the_helper_may_make_counts_at_once() {
+    fn tokens_that_the_helper_may_make_count_at_once() {
         let mut tokens = Tokens {
             made: MAX_TOKENS - 4,
             ..Tokens::default()

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_gathered_is_scattered() {
+    fn gathered_bytes_are_scattered() {
         let bounce_buffer =
             BounceBuffer::gather(&[IoSlice::new(b"ab"), IoSlice::new(b""), IoSlice::new(b"cde")]);
         assert_eq!(bounce_buffer.as_ref(), b"abcde");

@@ -170,7 +170,7 @@ impl<T> Guard<'_, T> {
     /// Panics if the thread already uses it, further down its stack.
     pub(super) fn get(&self) -> MutexGuard<'_, T> {
         let value = self.try_get();
-        value.expect("code that a standard stream calls must not write to that stream")
+        value.expect("the calling thread is already inside a write to this standard stream")
     }
 
     /// Returns the value, unless the thread already uses it.

@@ -42,7 +42,7 @@ pub trait TcpStreamExt: sealed::Sealed {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open stream.
+    /// Returns the error of the system call, which does not fail on an open stream.
     ///
     /// # Examples
     ///
@@ -60,7 +60,7 @@ pub trait TcpStreamExt: sealed::Sealed {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open stream.
+    /// Returns the error of the system call, which does not fail on an open stream.
     ///
     /// # Examples
     ///

@@ -21,7 +21,7 @@ use super::scheduler::shared::Shared;
 use crate::green::park::unwind_if_cancelled;
 use crate::green::{Cancelled, OnCancel, Reason, Wait, Wake, WorkerContext, park};
 
-/// What a cancellation of the caller does to a call that a pool thread has claimed.
+/// The effect of a cancellation of the caller on a call that a pool thread has claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OnceClaimed {
     /// The caller unwinds; what the call returns is dropped. For calls that change nothing.
@@ -165,7 +165,7 @@ pub(crate) fn detach(f: impl FnOnce() + Send + 'static) {
 ///
 /// # Errors
 ///
-/// Those of `f`, or no OS thread is available.
+/// Returns the error of `f`, or one that says that no OS thread is available.
 #[track_caller]
 pub(crate) fn on_file<T: Send + 'static>(
     f: impl FnOnce() -> io::Result<T> + Send + 'static,
@@ -183,7 +183,7 @@ pub(crate) fn on_file<T: Send + 'static>(
 ///
 /// # Errors
 ///
-/// Those of `f`, or no OS thread is available.
+/// Returns the error of `f`, or one that says that no OS thread is available.
 #[track_caller]
 pub(crate) fn on_file_shielded<T: Send + 'static>(
     f: impl FnOnce() -> io::Result<T> + Send + 'static,
@@ -218,7 +218,7 @@ pub(crate) fn on_stream<T: Send + 'static>(
 ///
 /// # Errors
 ///
-/// Those of `f`, or no OS thread is available.
+/// Returns the error of `f`, or one that says that no OS thread is available.
 #[track_caller]
 pub(crate) fn look_up<T: Send + 'static>(
     f: impl FnOnce() -> io::Result<T> + Send + 'static,

@@ -34,14 +34,14 @@ use crate::timeline::{self, Kind};
 
 const IDLE: Duration = Duration::from_secs(10);
 
-/// What kind of call it is, which decides where it queues.
+/// The kind of a call, which decides where it queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CallKind {
     General,
     LookUp,
 }
 
-/// What a pool belongs to.
+/// The owner of a pool.
 type Owner = Arc<dyn Any + Send + Sync>;
 
 struct Entry {
@@ -67,7 +67,7 @@ struct Queues {
     closed: bool,
 }
 
-/// What `Metrics` tells of the pool, at one moment.
+/// The pool's part of `Metrics`, at one moment.
 #[derive(Debug)]
 pub(crate) struct PoolMetrics {
     pub(crate) threads: usize,
@@ -334,7 +334,7 @@ thread_local! {
     static OWNER: RefCell<Option<Owner>> = const { RefCell::new(None) };
 }
 
-/// What the pool belongs to whose call runs on the calling OS thread, if one does.
+/// Returns the owner of the pool whose call runs on the calling OS thread, if one does.
 pub(super) fn owner_of_thread() -> Option<Owner> {
     // Inaccessible only in the destructors of the thread's other values.
     OWNER

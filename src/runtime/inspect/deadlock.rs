@@ -30,7 +30,7 @@ static LOOKS: Mutex<Looks> = Mutex::new(Looks {
     asleep: 0,
 });
 
-/// What a look has found.
+/// The result of a look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     /// Nothing that could be one.

@@ -17,6 +17,16 @@ use crate::sys::os_threads;
 /// `Display` writes a text for people: first the workers, then the threads that hold locks which
 /// other threads wait for, then the remaining threads. More than four threads that do the same at
 /// the same place share a line.
+///
+/// # Examples
+///
+/// ```
+/// rustlet::run(|| {
+///     let dump = rustlet::dump();
+///     assert_eq!(dump.threads[0].name.as_deref(), Some("main"));
+///     assert!(dump.to_string().contains("green thread 'main'"));
+/// });
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Dump {
@@ -27,6 +37,20 @@ pub struct Dump {
 }
 
 /// Snapshot of one worker, part of a [`Dump`].
+///
+/// # Examples
+///
+/// ```
+/// let runtime = rustlet::runtime::Builder::new().workers(2).name("net").build()?;
+/// runtime.run(|| {
+///     let me = rustlet::current().id();
+///     let dump = rustlet::dump();
+///     let mine = dump.workers.iter().find(|worker| worker.runs == Some(me)).unwrap();
+///     assert_eq!(mine.runtime, "net");
+///     assert!(!mine.sleeps);
+/// });
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct WorkerInfo {
@@ -46,7 +70,7 @@ pub struct WorkerInfo {
     pub live: usize,
     /// Number of green threads that are queued there to start.
     pub unstarted: usize,
-    /// What its OS thread does, according to the system: it runs, or it waits, and in which system
+    /// The state of its OS thread, according to the system: it runs, or it waits, and in which system
     /// call.
     pub os_state: Option<String>,
 }
@@ -155,7 +179,7 @@ impl fmt::Display for WorkerInfo {
 /// Largest number of similar threads that get a line each; more than that share one line.
 const GROUP: usize = 4;
 
-/// What the threads that share a line have in common.
+/// The properties that the threads of one line share.
 #[derive(PartialEq, Eq, Hash)]
 struct Kind {
     state: ThreadState,
@@ -283,7 +307,9 @@ pub(in crate::runtime) mod on_signal {
         if signal_hook::consts::FORBIDDEN.contains(&signal) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                format!("signal {signal} cannot ask for a dump: it cannot be caught"),
+                format!(
+                    "signal {signal} cannot request a dump: no handler can be installed for it; use SIGQUIT or SIGUSR1"
+                ),
             ));
         }
         let (mut here, there) = UnixStream::pair()?;

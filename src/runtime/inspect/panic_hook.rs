@@ -1,8 +1,8 @@
-//! The panic hook: says which green thread panics, and then calls the hook that was there before.
+//! The panic hook: names the green thread that panics, and then calls the previous hook.
 //!
-//! It is put in front of the program's hook when the first runtime starts, and costs nothing until
-//! a thread panics. std's own hook knows OS threads only, and would name the worker. A hook that
-//! the program has set itself is not spoken for: it may want to be silent.
+//! It is installed when the first runtime starts, and costs nothing until a thread panics. std's
+//! own hook knows OS threads only, and would name the worker. If the program has set a hook of its
+//! own, only that hook prints, because it may be meant to be silent.
 
 use std::io::Write as _;
 use std::panic::{PanicHookInfo, set_hook, take_hook};
@@ -22,7 +22,7 @@ pub(crate) fn install() {
     }
     INSTALLED.call_once(|| {
         let before = take_hook();
-        // Now there is none, so this gives std's own.
+        // No hook is set now, so this returns std's own.
         let names = is_same(&before, &take_hook());
         set_hook(Box::new(move |info| {
             note_panic();
@@ -34,7 +34,7 @@ pub(crate) fn install() {
     });
 }
 
-/// Whether both are the same function without captures.
+/// Returns whether both are the same function, without captures.
 fn is_same(one: &Hook, other: &Hook) -> bool {
     #[allow(
         ambiguous_wide_pointer_comparisons,

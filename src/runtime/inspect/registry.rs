@@ -21,6 +21,19 @@ use crate::sys::os_threads::{self, Doing};
 use crate::sys::sock;
 
 /// The state of a green thread.
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::runtime::{ThreadState, threads};
+///
+/// rustlet::run(|| {
+///     let me = rustlet::current().id();
+///     let threads = threads();
+///     let mine = threads.iter().find(|thread| thread.id == me).unwrap();
+///     assert_eq!(mine.state, ThreadState::Running);
+/// });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ThreadState {
@@ -35,6 +48,24 @@ pub enum ThreadState {
 }
 
 /// Snapshot of one green thread, returned by [`threads`].
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::runtime::{ThreadState, threads};
+/// use std::time::Duration;
+///
+/// rustlet::run(|| {
+///     rustlet::spawn(|| rustlet::sleep(Duration::from_secs(3600)));
+///     // Prints what each thread that waits is waiting in, and where.
+///     for thread in threads() {
+///         if thread.state == ThreadState::Waiting {
+///             let place = thread.waits_at.map(ToString::to_string).unwrap_or_default();
+///             println!("{:?}: {} at {place}", thread.id, thread.waits_in);
+///         }
+///     }
+/// });
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ThreadInfo {
@@ -62,6 +93,27 @@ pub struct ThreadInfo {
 }
 
 /// The object that a green thread waits for, part of a [`ThreadInfo`].
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::runtime::{WaitsFor, threads};
+///
+/// let runtime = rustlet::runtime::Builder::new().workers(1).build()?;
+/// runtime.run(|| {
+///     let first = rustlet::spawn(rustlet::park);
+///     let parked = first.thread().clone();
+///     let second = rustlet::spawn(move || first.join().unwrap());
+///     // With one worker: returns when both wait.
+///     rustlet::wait_idle();
+///     let threads = threads();
+///     let info = threads.iter().find(|thread| thread.id == second.thread().id()).unwrap();
+///     assert_eq!(info.waits_for, Some(WaitsFor::EndOf { id: parked.id(), name: None }));
+///     parked.unpark();
+///     second.join().unwrap();
+/// });
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WaitsFor {
@@ -346,8 +398,8 @@ pub(super) fn list_some(f: &mut impl fmt::Write, left: &[ThreadInfo]) -> fmt::Re
 pub(crate) fn report_refusing(group: usize, patience: Duration) {
     let mut text = String::new();
     let fate = format_args!(
-        "of a Worker that was dropped were cancelled and have not ended within {patience:?}; aborting, because nobody \
-         will step them any more"
+        "of a Worker that was dropped were cancelled and have not ended within {patience:?}; aborting, because no \
+         caller can step them any more"
     );
     // A `String` takes everything.
     let _written = list(&mut text, &alive(group), fate);
@@ -358,6 +410,26 @@ pub(crate) fn report_refusing(group: usize, patience: Duration) {
 /// [shutdown](crate::Runtime::shutdown).
 ///
 /// These threads were cancelled, and left behind.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let runtime = rustlet::runtime::Builder::new().workers(1).build()?;
+/// let (sender, receiver) = rustlet::channel::bounded(0);
+/// runtime.spawn(move || {
+///     rustlet::shield(|| {
+///         sender.send("begun").unwrap();
+///         rustlet::park();
+///     });
+/// });
+/// assert_eq!(receiver.recv(), Ok("begun"));
+/// let error = runtime.shutdown(Duration::from_millis(1)).unwrap_err();
+/// assert_eq!(error.threads().len(), 1);
+/// eprintln!("{error}");
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct ShutdownError {
     left: Vec<ThreadInfo>,
@@ -471,7 +543,7 @@ pub(super) fn report_stuck(
         }
     };
     let text = format!(
-        "rustlet: {info}, has kept its worker for {span:?} without a wait{}. Others on that worker stand still: {doing}",
+        "rustlet: {info}, has kept its worker for {span:?} without a wait{}. The other threads of that worker cannot run: {doing}",
         last.unwrap_or_default()
     );
     reporter.report(ReportKind::Stuck, &text);
@@ -485,8 +557,9 @@ pub(super) fn report_backlog(reporter: &Reporter, backlog: &Backlog) {
         threads,
     } = backlog;
     let text = format!(
-        "rustlet: {queued} blocking calls (unblock, files, name look-ups) wait for a thread of the pool, the first for {longest:?}; \
-         its {threads} threads are at other calls, or all that may look names up are. runtime::Builder::blocking_threads raises the limit"
+        "rustlet: {queued} blocking calls (unblock, files, name look-ups) wait for a thread of the pool, the first for {longest:?}: \
+         all of its {threads} threads are busy, or the quarter of them that looks names up. \
+         Raise the limit with runtime::Builder::blocking_threads"
     );
     reporter.report(ReportKind::PoolJam, &text);
 }
@@ -495,9 +568,7 @@ pub(super) fn report_backlog(reporter: &Reporter, backlog: &Backlog) {
 /// it takes no locks and does not allocate.
 pub(crate) fn describe_overflow(writer: &mut SignalWriter, overflowed: Overflowed) {
     let Some(cx) = WorkerContext::get() else {
-        writer.text(
-            "a thread that is not green, reaching into the guard of a stack that is not its own,",
-        );
+        writer.text("an OS thread that touches the guard of a green thread's stack");
         return;
     };
     let green = cx.current();

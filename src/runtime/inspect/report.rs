@@ -6,6 +6,21 @@ use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// The kind of problem that a [`Report`] describes.
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::runtime::{Builder, ReportKind};
+///
+/// let runtime = Builder::new()
+///     .on_report(|report| match report.kind() {
+///         ReportKind::Deadlock => eprintln!("a bug: {report}"),
+///         _ => eprintln!("a warning: {report}"),
+///     })
+///     .build()?;
+/// assert_eq!(runtime.run(|| 6 * 7), 42);
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ReportKind {
@@ -58,6 +73,24 @@ pub struct Report {
 
 impl Report {
     /// Returns the kind of the problem.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::runtime::{Builder, ReportKind};
+    /// use std::sync::mpsc;
+    /// use std::time::Duration;
+    ///
+    /// let (log, kinds) = mpsc::channel();
+    /// let runtime = Builder::new()
+    ///     .watchdog(Duration::from_millis(10))
+    ///     .on_report(move |report| drop(log.send(report.kind())))
+    ///     .build()?;
+    /// // This receive of std keeps the worker until the watchdog reports it.
+    /// let kind = runtime.run(move || kinds.recv().unwrap());
+    /// assert_eq!(kind, ReportKind::Stuck);
+    /// # std::io::Result::Ok(())
+    /// ```
     #[must_use]
     pub fn kind(&self) -> ReportKind {
         self.kind

@@ -1,10 +1,9 @@
-//! Reports green threads that hold up their worker: which threads, and where. It cannot preempt
-//! them.
+//! The watchdog: reports green threads that keep their worker, and where. It cannot preempt them.
 //!
 //! An OS thread looks at the registry once per period. A thread that is running at two looks, and
 //! has noted no wait in between (its reason, place and time are the same), has kept its worker for
-//! that long. Workers count nothing for this, so it costs nothing there. The watchdog also checks
-//! the pool for blocking calls, because no other thread would notice that calls queue there for
+//! that long. Workers do nothing for this, so it costs them nothing. The watchdog also checks the
+//! pool for blocking calls, because no other thread notices that calls have been queued there for
 //! long.
 
 use std::collections::HashMap;
@@ -19,7 +18,7 @@ use crate::runtime::scheduler::shared::{Phase, Shared};
 use crate::sys::clock;
 use crate::sys::os_threads::OwnThread;
 
-/// Starts the watch over `shared`; it ends with the runtime.
+/// Starts the watchdog of a runtime; it ends with the runtime.
 ///
 /// # Errors
 ///
@@ -36,7 +35,8 @@ pub(crate) fn start(shared: &Arc<Shared>, period: Duration) -> std::io::Result<(
 }
 
 fn watch(shared: &Weak<Shared>, period: Duration) {
-    // By id: what it had noted when it was first seen running, and whether it was reported.
+    // By thread number: the wait that the thread had noted when it was first seen running, the time
+    // of that look, and whether it was reported.
     let mut running: HashMap<u64, (u64, u64, bool)> = HashMap::new();
     let mut had_backlog = false;
     loop {

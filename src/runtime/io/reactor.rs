@@ -71,7 +71,7 @@ impl ReactorHandle {
         let _gone = self.poller.delete(fd);
     }
 
-    /// R2, from another thread, after [`ReactorHandle::deregister`].
+    /// Takes a core that another thread has dropped, after [`ReactorHandle::deregister`] (R2).
     pub(crate) fn retire(&self, core: Arc<ScheduledIo>) {
         const FREE_BATCH: usize = 64;
         let mut pending = lock(&self.pending);
@@ -96,7 +96,7 @@ impl ReactorHandle {
         }
     }
 
-    /// The poller's own descriptor: readable while there are events that the reactor has not seen.
+    /// Returns the poller's own descriptor, which is readable while the reactor has unseen events.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.poller.as_fd()
     }
@@ -106,14 +106,14 @@ impl ReactorHandle {
     }
 }
 
-/// The reactor, its worker's alone.
+/// A reactor. Only its worker uses it.
 pub(crate) struct Reactor {
     reactor_handle: Arc<ReactorHandle>,
     events: Events,
 }
 
 impl Reactor {
-    /// A reactor that the notifier of `remote` wakes.
+    /// Creates a reactor that the notifier of `remote` wakes.
     pub(crate) fn new(remote: &'static Remote) -> io::Result<Reactor> {
         let poller = Poller::new()?;
         remote.notifier.with_wakeup(|wakeup| match wakeup {
@@ -140,7 +140,7 @@ impl Reactor {
         register_level(&self.reactor_handle.poller, fd, WAKE_KEY)
     }
 
-    /// An alarm that ends a wait; none where it cannot be had.
+    /// Creates a timer that ends a wait; `None` if the system has none left.
     pub(crate) fn new_alarm(&self) -> Option<TimerFd> {
         let alarm = TimerFd::KEEPS_TIME.then(TimerFd::new)?.ok()?;
         self.mirror(alarm.as_fd()).ok()?;
@@ -154,7 +154,7 @@ impl Reactor {
         Ok(deliver(&self.events))
     }
 
-    /// Drops what other threads have retired. Not during a delivery (R2).
+    /// Frees the cores that other threads have retired. Not called during a delivery (R2).
     pub(crate) fn free_retired(&self) {
         let cores = lock(&self.reactor_handle.pending)
             .as_mut()
@@ -253,8 +253,8 @@ mod by_platform {
         let mut any = false;
         for event in events.iter().filter(|event| event.key != WAKE_KEY) {
             any = true;
-            // Without RDHUP nothing tells a short read from the last one: never take it for
-            // drained.
+            // Without RDHUP a short read cannot be told from the last one, so a source never counts
+            // as drained.
             ScheduledIo::deliver(event.key, event.readable, event.writable, true);
         }
         any

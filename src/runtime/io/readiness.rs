@@ -4,7 +4,7 @@
 //!
 //! | word | means |
 //! |---|---|
-//! | `EMPTY` | nothing since the last operation that used it up |
+//! | `EMPTY` | no event since the last operation that used the readiness up |
 //! | `READY` | an operation may succeed: try it |
 //! | a waiter | empty, and one thread waits: it has the *turn* |
 //! | `TASK`, or a waiter plus `TASK` | the same, and the task of a future waits as well |
@@ -20,7 +20,7 @@
 //!     the order of the kernel's own locks, so the thread that delivers the event sees the `take`.
 //! N2. A waiter in the word carries its reference; the thread that takes it out owns it.
 //! N3. While a waiter has the turn, other waiters queue in `others`. A thread that gives up the
-//!     turn, for whatever reason, wakes the first of them *after* that
+//!     turn, for any reason, wakes the first of them *after* that
 //!     ([`leave`](Readiness::leave)); a thread that queues reads the word again *after* that. Each
 //!     is a write, a full fence and a read, crosswise, so the queue never waits while the turn is
 //!     free.
@@ -71,9 +71,9 @@ pub(crate) struct Readiness<W> {
 #[derive(Debug)]
 struct WaiterList<W> {
     next: u64,
-    /// By the order of arrival.
+    /// The waiters in the order of arrival.
     by_arrival: BTreeMap<u64, W>,
-    /// The same by their words, of which one may be there more than once.
+    /// The same waiters by their words; a word may occur more than once.
     by_word: BTreeSet<(usize, u64)>,
     /// N5.
     task: Option<Waker>,
@@ -101,7 +101,7 @@ impl<W: Wakeable> WaiterList<W> {
         Some(waiter)
     }
 
-    /// Takes one with this word out.
+    /// Removes one waiter with this word.
     fn remove(&mut self, word: usize) -> Option<W> {
         let of_word = (word, 0)..=(word, u64::MAX);
         let &(_, number) = self.by_word.range(of_word).next()?;
@@ -111,7 +111,7 @@ impl<W: Wakeable> WaiterList<W> {
 }
 
 impl<W: Wakeable> Readiness<W> {
-    /// Ready: the first operation is tried.
+    /// Creates a direction that is ready, so that the first operation is tried.
     pub(crate) fn new() -> Readiness<W> {
         Readiness {
             word: AtomicUsize::new(READY),
@@ -131,7 +131,7 @@ impl<W: Wakeable> Readiness<W> {
             || self.waiter_count.load(Ordering::Relaxed) > 0
     }
 
-    /// Before an operation.
+    /// Uses up the readiness. Called before an operation.
     #[inline]
     pub(crate) fn take(&self) {
         // Acquire: pairs with the Release of `set_ready`. If it is not READY there is nothing to
@@ -237,8 +237,9 @@ impl<W: Wakeable> Readiness<W> {
         drop(task);
     }
 
-    /// An operation would block. True: `waiter` will be woken, and its owner must call
-    /// [`leave`](Readiness::leave) when it has been or goes away. False: try again.
+    /// Registers `waiter` after an operation that would block. Returns true if it is registered:
+    /// its owner must call [`leave`](Readiness::leave) when it was woken or gives up. Returns false
+    /// if the operation should be tried again.
     #[inline]
     pub(crate) fn enter(&self, waiter: W) -> bool {
         let word = waiter.into_word();
@@ -281,7 +282,7 @@ impl<W: Wakeable> Readiness<W> {
         }
     }
 
-    /// The waiter whose word is `mine`, which has entered, was woken or goes away.
+    /// Removes the registered waiter whose word is `mine`: it was woken, or gives up.
     #[inline]
     pub(crate) fn leave(&self, mine: usize) {
         // Only the waiter's own thread puts it in and calls this: if the word names it, it is there

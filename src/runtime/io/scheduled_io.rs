@@ -22,7 +22,7 @@ impl Wakeable for Unparker {
     }
 }
 
-/// What the reactor sees of a source.
+/// The part of a source that the reactor uses.
 #[derive(Debug)]
 pub(crate) struct ScheduledIo {
     pub(super) read: Readiness<Unparker>,
@@ -74,8 +74,8 @@ impl ScheduledIo {
         // SAFETY: SO1, and R1: this is the delivery.
         let core = unsafe { &*(key as *const ScheduledIo) };
         if ended && !core.ended.load(Ordering::Relaxed) {
-            // SO2; Release and Acquire are those of the direction, which `set_ready` does without
-            // if it is ready.
+            // SO2; the direction has Release and Acquire, which `set_ready` does not need if it is
+            // ready.
             core.ended.store(true, Ordering::Relaxed);
             core.read.publish_ready();
         } else if readable {

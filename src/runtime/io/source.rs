@@ -1,9 +1,10 @@
 #![allow(unsafe_code, reason = "events name sources by address")]
 //! A descriptor that green threads wait for.
 //!
-//! A source has a home: the worker where it first waited, whose reactor it is registered with. When
-//! a thread of another worker waits on it alone, it moves there; when its home has ended, it is
-//! registered anew. Ordinary OS threads do not use the registration at all: they `poll(2)`.
+//! A source is registered with the reactor of one worker, the first on which a thread waited for
+//! it. If later only threads of another worker wait for it, it moves to the reactor of that worker;
+//! if its worker has ended, it is registered again. OS threads do not use the registration: they
+//! call `poll(2)`.
 //!
 //! SO1 and SO2 are in `scheduled_io.rs`.
 //!
@@ -28,7 +29,7 @@ use crate::green::{Unparker, Wait, Wake, WorkerContext, park};
 use crate::runtime::scheduler::runtime_context::RuntimeContext;
 use crate::shim::lock;
 
-/// What a short read of a source means.
+/// The meaning of a short read of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SourceKind {
     /// It is drained, unless the peer has closed.
@@ -37,20 +38,20 @@ pub(crate) enum SourceKind {
     Other,
 }
 
-/// Which way.
+/// The direction of a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Interest {
     Read,
     Write,
 }
 
-/// A descriptor, and its registration once it has one.
+/// A descriptor, and its registration with a reactor after the first wait.
 #[derive(Debug)]
 pub(crate) struct Source {
     // A file, because `fs::File` lends it out as one; it is the descriptor and nothing else.
     file: ManuallyDrop<File>,
     core: ManuallyDrop<Arc<ScheduledIo>>,
-    /// That of `registration`, for a look without the lock.
+    /// The reactor handle of `registration`, readable without its lock.
     reactor_handle: AtomicPtr<ReactorHandle>,
     registration: Mutex<Option<Registration>>,
     kind: SourceKind,
@@ -64,7 +65,7 @@ struct Registration {
 }
 
 impl Source {
-    /// Takes a descriptor. No system call: it is registered when it first waits.
+    /// Creates a source of a descriptor. It makes no system call; the first wait registers it.
     pub(crate) fn new(fd: OwnedFd, kind: SourceKind) -> Source {
         Source {
             file: ManuallyDrop::new(fd.into()),
@@ -80,12 +81,12 @@ impl Source {
         self.file.as_fd()
     }
 
-    /// The descriptor as std's file.
+    /// Returns the descriptor as std's file.
     pub(crate) fn file(&self) -> &File {
         &self.file
     }
 
-    /// The descriptor back, deregistered.
+    /// Deregisters the descriptor and returns it.
     pub(crate) fn into_fd(self) -> OwnedFd {
         let mut this = ManuallyDrop::new(self);
         this.retire();
@@ -101,12 +102,12 @@ impl Source {
         }
     }
 
-    /// Whether a read that did not fill its buffer has taken all there is, so that the next must
-    /// wait.
+    /// Returns whether a read that did not fill its buffer has taken all data, so that the next
+    /// read has to wait.
     #[inline]
     pub(crate) fn short_read_drains(&self) -> bool {
         self.kind == SourceKind::TcpStream
-            // Unregistered, no event would tell of what comes next.
+            // Without a registration, no event announces the next data.
             && !self.reactor_handle.load(Ordering::Relaxed).is_null()
             && !self.core.ended.load(Ordering::Relaxed)
     }
@@ -124,7 +125,7 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// What the registration fails with: `ENOSPC` (the limit `fs.epoll.max_user_watches`),
+    /// The error of the registration: `ENOSPC` (the limit `fs.epoll.max_user_watches`),
     /// `ENOMEM`, or `EPERM` for a descriptor that cannot be waited for.
     #[inline(always)]
     pub(crate) fn wait(
@@ -236,7 +237,7 @@ impl Source {
         }
     }
 
-    /// Gives up a place that was [kept](WaiterGuard::keep).
+    /// Removes a waiter that was [kept](WaiterGuard::keep).
     pub(crate) fn remove_waiter(&self, interest: Interest, word: usize) {
         self.readiness(interest).leave(word);
     }
@@ -251,7 +252,9 @@ impl Source {
     #[inline]
     fn register(&self, cx: &WorkerContext) -> io::Result<*const ReactorHandle> {
         let Some(context) = RuntimeContext::of(cx) else {
-            return Err(io::Error::other("rustlet: this thread has no reactor"));
+            return Err(io::Error::other(
+                "rustlet: the worker of this green thread has ended, so it cannot wait for descriptors",
+            ));
         };
         let reactor_handle = &context.reactor_handle;
         if std::ptr::eq(
@@ -287,8 +290,7 @@ impl Source {
             old.reactor_handle.retire(Arc::clone(&self.core));
             *registration = None;
         }
-        // The registration itself makes an event for what is ready already: nothing is lost in
-        // between.
+        // Registering a descriptor that is ready already causes an event, so no readiness is lost.
         reactor_handle.register(self.fd(), &self.core)?;
         self.set_reactor_handle(Arc::as_ptr(reactor_handle));
         *registration = Some(Registration {
@@ -298,7 +300,7 @@ impl Source {
         Ok(Arc::as_ptr(reactor_handle))
     }
 
-    /// Deletes it from its reactor; the core goes as R2 says.
+    /// Deregisters the source from its reactor. R2 says when its core is freed.
     fn retire(&mut self) {
         // SAFETY: called once, by `drop` or `into_fd`.
         let core = unsafe { ManuallyDrop::take(&mut self.core) };
@@ -329,7 +331,7 @@ impl Drop for Source {
     }
 }
 
-/// A place in a direction, given up on every way out, unwinding included.
+/// A registered waiter of a direction; removed on drop, so also while unwinding.
 #[derive(Debug)]
 pub(crate) struct WaiterGuard<'a> {
     readiness: &'a Readiness<Unparker>,
@@ -337,7 +339,8 @@ pub(crate) struct WaiterGuard<'a> {
 }
 
 impl WaiterGuard<'_> {
-    /// Keeps the place without this guard. The result is for [`Source::remove_waiter`].
+    /// Leaves the waiter registered without this guard. The result is for
+    /// [`Source::remove_waiter`].
     pub(crate) fn keep(self) -> usize {
         ManuallyDrop::new(self).word
     }
@@ -362,8 +365,8 @@ mod tests {
         Builder::new().workers(1).build().unwrap()
     }
 
-    /// Between the look whose reactor watches and the wait another runtime's worker takes the
-    /// source, and ends.
+    /// Between the check which reactor watches the source and the wait, a worker of another runtime
+    /// takes the source, and ends.
     #[test]
     fn source_migrated_before_wait() {
         let (reader, mut writer) = io::pipe().unwrap();

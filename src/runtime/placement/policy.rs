@@ -401,7 +401,7 @@ pub(crate) enum Settled {
     /// The spawner's queue.
     Here,
     /// The destination that [`place`] returns.
-    Anew,
+    Reconsider,
     /// The queue of shared threads, where it is already.
     Shared,
 }
@@ -419,7 +419,7 @@ pub(crate) fn settle(
     match record.conduct() {
         Conduct::Short => Settled::Here,
         Conduct::Talks if live <= TALKERS_AT_ONCE => Settled::Here,
-        Conduct::Talks | Conduct::Waits => Settled::Anew,
+        Conduct::Talks | Conduct::Waits => Settled::Reconsider,
         Conduct::Computes => Settled::Shared,
         // Where these cases return `Here`, the waiting threads go on only after this thread.
         Conduct::Unknown => match parked {

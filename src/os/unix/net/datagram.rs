@@ -73,7 +73,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of [`bind`](UnixDatagram::bind).
+    /// Returns the errors of [`bind`](UnixDatagram::bind).
     ///
     /// # Examples
     ///
@@ -177,7 +177,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of [`connect`](UnixDatagram::connect).
+    /// Returns the errors of [`connect`](UnixDatagram::connect).
     ///
     /// # Examples
     ///
@@ -232,7 +232,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of [`recv_from`](UnixDatagram::recv_from).
+    /// Returns the errors of [`recv_from`](UnixDatagram::recv_from).
     ///
     /// # Suspends
     ///
@@ -261,7 +261,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of [`recv_from`](UnixDatagram::recv_from).
+    /// Returns the errors of [`recv_from`](UnixDatagram::recv_from).
     ///
     /// # Examples
     ///
@@ -282,7 +282,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of [`recv_from`](UnixDatagram::recv_from).
+    /// Returns the errors of [`recv_from`](UnixDatagram::recv_from).
     ///
     /// # Examples
     ///
@@ -405,7 +405,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of [`send_to`](UnixDatagram::send_to).
+    /// Returns the errors of [`send_to`](UnixDatagram::send_to).
     ///
     /// # Examples
     ///

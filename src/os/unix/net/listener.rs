@@ -76,7 +76,7 @@ impl UnixListener {
     ///
     /// # Errors
     ///
-    /// Those of [`bind`](UnixListener::bind).
+    /// Returns the errors of [`bind`](UnixListener::bind).
     ///
     /// # Examples
     ///
@@ -183,7 +183,8 @@ impl UnixListener {
     ///
     /// # Errors
     ///
-    /// Those of the system; none on a listener that [`bind`](UnixListener::bind) made.
+    /// Returns the error of the system call, which does not fail on a listener that
+    /// [`bind`](UnixListener::bind) made.
     ///
     /// # Examples
     ///

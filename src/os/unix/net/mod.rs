@@ -56,7 +56,7 @@ macro_rules! peer_methods {
             ///
             /// # Errors
             ///
-            /// Those of the system; none on an open Unix socket.
+            /// Returns the error of the system call, which does not fail on an open Unix socket.
             ///
             /// # Examples
             ///
@@ -92,7 +92,7 @@ macro_rules! peer_methods {
             ///
             /// # Errors
             ///
-            /// Those of the system; none on an open Unix socket.
+            /// Returns the error of the system call, which does not fail on an open Unix socket.
             ///
             /// # Examples
             ///

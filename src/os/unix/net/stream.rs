@@ -93,7 +93,7 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// Those of [`connect`](UnixStream::connect).
+    /// Returns the errors of [`connect`](UnixStream::connect).
     ///
     /// # Examples
     ///
@@ -168,7 +168,7 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// Those of a read.
+    /// Returns the errors of a read.
     ///
     /// # Suspends
     ///

@@ -432,7 +432,7 @@ impl WorkerLoop {
                     kept += 1;
                     self.push_here(new);
                 }
-                Settled::Anew => waiting.push(new),
+                Settled::Reconsider => waiting.push(new),
                 Settled::Shared => {
                     unknown += usize::from(record.conduct() == Conduct::Unknown);
                     left += 1;
