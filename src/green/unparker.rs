@@ -46,6 +46,16 @@ impl Unparker {
         }
     }
 
+    /// Does the same and drops the handle.
+    #[inline(always)]
+    pub(crate) fn unpark_and_drop(self) {
+        // By variants: the drop of a whole `Unparker` is not inlined.
+        match self {
+            Unparker::Green(green) => green.wake(),
+            outside => outside.unpark_outside(),
+        }
+    }
+
     /// A call of its own, so that the wake-up of a green thread is inlined.
     #[cold]
     fn unpark_outside(&self) {
