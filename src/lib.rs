@@ -45,7 +45,8 @@
 //! | call something that blocks or computes | [blocking work](guide::blocking) | [`unblock`], [`sync::Callback`] |
 //! | test it | [testing](guide::testing) | [`wait_idle`], [`Builder::workers`] |
 //! | find out why it hangs | [when something hangs](guide::hangs) | [`runtime::threads`], [`Builder::watchdog`] |
-//! | run it inside another event loop | [embedding](guide::embedding) | [`Runtime`], [`Worker`], [`block_on`] |
+//! | run it inside another event loop | [embedding](guide::embedding) | [`Runtime`], [`Worker`] |
+//! | wait for futures, or in `async` code for a thread or a socket | [embedding](guide::embedding) | [`block_on`], [`future`] |
 //!
 //! The [guide] has all pages in order.
 //!
