@@ -46,7 +46,8 @@
 //! | share a few connections | [blocking work](guide::blocking) | [`pool::Pool`] |
 //! | test it | [testing](guide::testing) | [`wait_idle`], [`Builder::workers`] |
 //! | find out why it hangs | [when something hangs](guide::hangs) | [`dump`], [`Builder::on_deadlock`], [`Builder::watchdog`] |
-//! | run it inside another event loop | [embedding](guide::embedding) | [`Runtime`], [`Worker`], [`block_on`] |
+//! | run it inside another event loop | [embedding](guide::embedding) | [`Runtime`], [`Worker`] |
+//! | wait for futures, or in `async` code for a thread or a socket | [embedding](guide::embedding) | [`block_on`], [`future`] |
 //!
 //! The [guide] has all pages in order.
 //!

@@ -46,6 +46,10 @@ const PROGRAMS: &[(&str, fn())] = &[
     ("a_signal_wakes", a_signal_wakes),
     ("a_moment_wakes_a_select", a_moment_wakes_a_select),
     ("a_future_wakes", a_future_wakes),
+    (
+        "a_future_on_an_os_thread_sends",
+        a_future_on_an_os_thread_sends,
+    ),
     ("a_lock_held_for_long", a_lock_held_for_long),
     ("dumps_itself", dumps_itself),
     ("holds_up_its_worker", holds_up_its_worker),
@@ -448,6 +452,24 @@ fn a_future_wakes() {
     });
 }
 
+/// The OS thread waits without a limit, for what another process does.
+fn a_future_on_an_os_thread_sends() {
+    let runtime = Builder::new().build().unwrap();
+    let (sender, receiver) = channel::unbounded();
+    let thread = runtime.spawn(move || receiver.recv().unwrap());
+    let mut child = Command::new("sh")
+        .args(["-c", "sleep 0.15; echo"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdout = rustlet::io::Watch::new(child.stdout.take().unwrap()).unwrap();
+    let readable = std::future::poll_fn(|context| stdout.poll_readable(context));
+    rustlet::block_on(readable).unwrap();
+    sender.send(()).unwrap();
+    thread.join().unwrap();
+    child.wait().unwrap();
+}
+
 fn a_lock_held_for_long() {
     ends(|| {
         let mutex = Arc::new(Mutex::new(()));
@@ -669,6 +691,7 @@ fn threads_that_may_continue_are_no_deadlock(workers: u32) {
         "a_signal_wakes",
         "a_moment_wakes_a_select",
         "a_future_wakes",
+        "a_future_on_an_os_thread_sends",
         "a_lock_held_for_long",
     ] {
         let text = said(name, workers, Some(0));

@@ -6,9 +6,11 @@
 //! | a socket, a pipe | its `poll_read`, `poll_write`, `poll_accept` and so on |
 //! | any descriptor | [`io::Watch::poll_readable`](crate::io::Watch::poll_readable) |
 //! | the end of a thread | `handle.await`: a [`JoinHandle`](crate::JoinHandle) is [`IntoFuture`] |
+//! | a message | [`recv_async`](crate::channel::Receiver::recv_async), [`send_async`](crate::channel::Sender::send_async), and that of [`oneshot`](crate::sync::oneshot) |
 //! | a time | [`sleep`], [`sleep_until`], [`timeout`] |
 //!
-//! std has no functions of these names, so the names and signatures are tokio's.
+//! std has no functions for this, so the names and signatures are tokio's, and flume's for
+//! channels.
 //!
 //! # Any executor, any thread
 //!

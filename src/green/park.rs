@@ -140,7 +140,10 @@ impl OsThread {
                 return Wake::Event;
             }
             if until == NEVER {
-                parking.count();
+                // A future may wait for a socket or a time, which needs no other thread.
+                if wait.reason != Reason::Future {
+                    parking.count();
+                }
                 parking = self
                     .wakes
                     .wait(parking)

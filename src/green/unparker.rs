@@ -38,12 +38,47 @@ impl Unparker {
     }
 
     /// Ends the present wait of the thread, or its next one. Waits check their condition in a loop.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn unpark(&self) {
+        match self {
+            Unparker::Green(green) => green.wake(),
+            Unparker::Os(_) | Unparker::Task(_) => self.unpark_outside(),
+        }
+    }
+
+    /// Does the same and drops the handle.
+    #[inline(always)]
+    pub(crate) fn unpark_and_drop(self) {
+        // By variants: the drop of a whole `Unparker` is not inlined.
+        match self {
+            Unparker::Green(green) => green.wake(),
+            outside => outside.unpark_outside(),
+        }
+    }
+
+    /// A call of its own, so that the wake-up of a green thread is inlined.
+    #[cold]
+    fn unpark_outside(&self) {
         match self {
             Unparker::Green(green) => green.wake(),
             Unparker::Os(thread) => thread.wake(),
             Unparker::Task(task) => task.wake(),
+        }
+    }
+
+    /// Does the work of `from_word` for what is no green thread.
+    ///
+    /// # Safety
+    ///
+    /// As `from_word`; bit 0 or bit 1 of the word is set.
+    #[cold]
+    unsafe fn outside_from_word(word: usize) -> Unparker {
+        if word & OS != 0 {
+            // SAFETY: U1.
+            Unparker::Os(unsafe { Arc::from_raw((word & !TAGS) as *const OsThread) })
+        } else {
+            // SAFETY: U1.
+            Unparker::Task(unsafe { Arc::from_raw((word & !TAGS) as *const Task) })
         }
     }
 }
@@ -74,12 +109,9 @@ impl PackedWaiter for Unparker {
                 NonNull::new(word as *mut ThreadInner).expect("a waiter's word is never zero");
             // SAFETY: U1.
             Unparker::Green(unsafe { ThreadRef::from_raw(green) })
-        } else if word & OS != 0 {
-            // SAFETY: U1.
-            Unparker::Os(unsafe { Arc::from_raw((word & !TAGS) as *const OsThread) })
         } else {
-            // SAFETY: U1.
-            Unparker::Task(unsafe { Arc::from_raw((word & !TAGS) as *const Task) })
+            // SAFETY: U1, by the contract.
+            unsafe { Unparker::outside_from_word(word) }
         }
     }
 }

@@ -14,6 +14,7 @@ use rustix::net::addr::SocketAddrArg;
 use super::socket::{Protocol, Socket};
 use crate::retry::{poll_io, poll_ready};
 use crate::runtime::io::source::Interest;
+use crate::runtime::scheduler::worker::place_next;
 use crate::sys::clock;
 use crate::sys::sock;
 use crate::timer_thread;
@@ -193,7 +194,11 @@ impl Socket {
         context: &mut Context<'_>,
     ) -> Poll<io::Result<(OwnedFd, Option<SocketAddrAny>)>> {
         let accept = |_: BorrowedFd<'_>| self.accept_now();
-        poll_io(self.source(), Interest::Read, context, accept, |_| false)
+        let polled = poll_io(self.source(), Interest::Read, context, accept, |_| false);
+        if let Poll::Ready(Ok(_)) = &polled {
+            place_next();
+        }
+        polled
     }
 }
 

@@ -297,17 +297,15 @@ impl<T> Receiver<T> {
     /// std::thread::spawn(move || sender.send(1));
     /// assert_eq!(rustlet::block_on(receiver.recv_async()), Ok(1));
     /// ```
-    pub fn recv_async(&self) -> impl Future<Output = Result<T, RecvError>> {
-        async move {
-            loop {
-                match self.shared.raw.try_receive() {
-                    Received::Value(value) => return Ok(value),
-                    Received::Nothing => {}
-                    Received::Never | Received::Cancelled => return Err(RecvError),
-                }
-                // It has no message of its own: it is ready when `recv` would not wait.
-                self.receiver().recv_async().await.ok();
+    pub async fn recv_async(&self) -> Result<T, RecvError> {
+        loop {
+            match self.shared.raw.try_receive() {
+                Received::Value(value) => return Ok(value),
+                Received::Nothing => {}
+                Received::Never | Received::Cancelled => return Err(RecvError),
             }
+            // It has no message of its own: it is ready when `recv` would not wait.
+            self.receiver().recv_async().await.ok();
         }
     }
 

@@ -151,12 +151,11 @@ impl<'c, T, S: ChannelThread> WatchWait<'c, T, S> {
     pub(crate) fn start(chan: &'c Chan<T, S>, sleeper: S) -> WatchWait<'c, T, S> {
         let parts = Parts::new(Waiter::single(sleeper), ());
         let wait = WatchWait { chan, parts };
+        // SAFETY: TW1.
+        let node = unsafe { parts.as_ref() }.node(std::ptr::null_mut());
         let mut core = chan.core().lock();
-        // SAFETY: TW1, and L1 by it.
-        unsafe {
-            core.watchers
-                .push(parts.as_ref().node(std::ptr::null_mut()))
-        };
+        // SAFETY: L1 by TW1.
+        unsafe { core.watchers.push(node) };
         drop(core);
         wait
     }

@@ -95,7 +95,7 @@ impl ThreadInner {
         }
         match self.completion.finish::<Unparker>() {
             Finished::Kept => {}
-            Finished::Joined(waiter) => waiter.unpark(),
+            Finished::Joined(waiter) => waiter.unpark_and_drop(),
             unusual => self.finish_rare(unusual, failed),
         }
         // The destructor of the result may have made new ones.

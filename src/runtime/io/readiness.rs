@@ -163,7 +163,7 @@ impl<W: Wakeable> Readiness<W> {
     }
 
     /// Wakes the waiter of a word that was taken out, and the task.
-    #[inline]
+    #[inline(always)]
     fn wake_taken(&self, word: usize) {
         if threads(word) != EMPTY {
             // SAFETY: N2, the swap took it out.
@@ -287,7 +287,20 @@ impl<W: Wakeable> Readiness<W> {
     pub(crate) fn leave(&self, mine: usize) {
         // Only the waiter's own thread puts it in and calls this: if the word names it, it is there
         // still.
-        let mut now = self.word.load(Ordering::Acquire);
+        let now = self.word.load(Ordering::Acquire);
+        if threads(now) == mine {
+            self.take_out(mine, now);
+        }
+        // N3.
+        fence(Ordering::SeqCst);
+        if self.waiter_count.load(Ordering::Relaxed) > 0 {
+            self.unqueue_waiter(mine);
+        }
+    }
+
+    /// Takes a waiter that no event has woken out of the word.
+    #[cold]
+    fn take_out(&self, mine: usize, mut now: usize) {
         while threads(now) == mine {
             // It fails if an event takes the waiter out or a task sets its flag.
             match self.word.compare_exchange_weak(
@@ -298,16 +311,10 @@ impl<W: Wakeable> Readiness<W> {
             ) {
                 Ok(_) => {
                     // SAFETY: N2, the exchange took it out.
-                    drop(unsafe { W::from_word(mine) });
-                    break;
+                    return drop(unsafe { W::from_word(mine) });
                 }
                 Err(changed) => now = changed,
             }
-        }
-        // N3.
-        fence(Ordering::SeqCst);
-        if self.waiter_count.load(Ordering::Relaxed) > 0 {
-            self.unqueue_waiter(mine);
         }
     }
 

@@ -14,7 +14,7 @@ use crate::green::{Unparker, task};
 
 impl Wakeable for Unparker {
     fn wake(self) {
-        self.unpark();
+        self.unpark_and_drop();
     }
 
     fn wake_task(waker: Waker) {

@@ -1,7 +1,6 @@
 //! The streams and pipes of rustlet as `AsyncRead` and `AsyncWrite` of futures-io and of tokio, on
 //! green threads and in tasks of tokio; the peer is a std socket.
 
-use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener};
 
 use rustlet::net::TcpStream;
@@ -10,6 +9,8 @@ const LINES: usize = 1000;
 
 /// Starts a server of std that sends all bytes back.
 fn echo() -> SocketAddr {
+    // Here only: beside an `AsyncReadExt`, `read` would be ambiguous.
+    use std::io::{Read, Write};
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     std::thread::spawn(move || {

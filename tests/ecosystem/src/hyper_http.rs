@@ -87,6 +87,7 @@ fn http1_client(address: SocketAddr) -> Result<()> {
         let connection = rustlet::spawn(move || rustlet::block_on(connection));
         for number in 0..10 {
             let size = number * 30_000;
+            sender.ready().await?;
             let response = sender.send_request(request(number, size)?).await?;
             check(response, Version::HTTP_11, number, size).await?;
         }
