@@ -145,20 +145,20 @@ impl File {
                     panic!("half an arrow: {ends:?}");
                 };
                 assert!(from <= to, "back in time: {from} {to}");
-                let innermost = |track: &str, at: u64, slice: &&Slice| {
-                    slice.track == track && slice.begin <= at && at <= slice.end
+                let until = |track: &str, at: u64| {
+                    slices
+                        .partition_point(|slice| (slice.track.as_str(), slice.begin) <= (track, at))
                 };
-                let last = |track: &str, at: u64| {
-                    let found = slices.iter().filter(|slice| innermost(track, at, slice));
-                    found.max_by_key(|slice| slice.begin).unwrap().clone()
-                };
-                let target = slices
+                let from = slices[..until(&from_track, from)]
                     .iter()
-                    .find(|slice| {
-                        slice.track == to_track && slice.begin == to && slice.category == "thread"
-                    })
+                    .rfind(|slice| slice.end >= from)
                     .unwrap();
-                (last(&from_track, from), target.clone())
+                let to = slices[..until(&to_track, to)]
+                    .iter()
+                    .rfind(|slice| slice.begin == to && slice.category == "thread")
+                    .unwrap();
+                assert_eq!((&from.track, &to.track), (&from_track, &to_track));
+                (from.clone(), to.clone())
             })
             .collect();
         File {

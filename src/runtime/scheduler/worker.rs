@@ -22,11 +22,12 @@ mod looks;
 mod park;
 mod placing;
 mod sharing;
+mod step_recorder;
 mod traced;
 
 pub(crate) use self::placing::place_next;
 use self::sharing::Sharing;
-use self::traced::{StepRecorder, Untraced};
+use self::step_recorder::{StepRecorder, Untraced};
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -243,7 +244,7 @@ impl WorkerLoop {
 
     /// Runs a batch whose steps are recorded by `steps`.
     #[inline]
-    fn run_batch_with(&self, mut steps: impl StepRecorder) -> bool {
+    fn run_batch_with(&self, mut steps: impl StepRecorder<Self>) -> bool {
         for _ in 0..STEPS_PER_BATCH {
             if self.is_halted() {
                 return false;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::super::shared::Shared;
 use super::super::unstarted_queue::Unstarted;
 use super::WorkerLoop;
-use super::traced::StepRecorder;
+use super::step_recorder::StepRecorder;
 use crate::green::WorkerContext;
 use crate::runtime::io::reactor::Reactor;
 use crate::sys::clock::Tick;

@@ -3,23 +3,11 @@
 
 use super::super::unstarted_queue::Unstarted;
 use super::WorkerLoop;
+use super::step_recorder::{StepRecorder, Untraced};
 use crate::green::{State, ThreadInner};
 use crate::timeline::{self, Kind, Pause, Steps};
 
-/// Runs the steps of a batch, and may record them.
-pub(super) trait StepRecorder {
-    /// Runs one step of a ready thread; see [`WorkerLoop::resume_one`].
-    fn resume(&mut self, worker: &WorkerLoop, green: &'static ThreadInner) -> bool;
-    /// Starts a thread and runs its first step.
-    fn start(&mut self, worker: &WorkerLoop, new: Unstarted);
-    /// Starts a thread where that is not the usual case.
-    fn start_slowly(&mut self, worker: &WorkerLoop, new: Unstarted);
-}
-
-/// Records nothing.
-pub(super) struct Untraced;
-
-impl StepRecorder for Untraced {
+impl StepRecorder<WorkerLoop> for Untraced {
     #[inline(always)]
     fn resume(&mut self, worker: &WorkerLoop, green: &'static ThreadInner) -> bool {
         worker.resume_one(green)
@@ -36,7 +24,7 @@ impl StepRecorder for Untraced {
     }
 }
 
-impl StepRecorder for Steps {
+impl StepRecorder<WorkerLoop> for Steps {
     fn resume(&mut self, worker: &WorkerLoop, green: &'static ThreadInner) -> bool {
         worker.resume_traced(green, self)
     }
