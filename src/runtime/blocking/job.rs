@@ -125,6 +125,7 @@ where
         match &self.caller {
             Unparker::Green(green) => green.id().get(),
             Unparker::Os(thread) => thread.id.get(),
+            Unparker::Task(_) => 0,
         }
     }
 
