@@ -127,8 +127,6 @@ pub mod net;
 #[cfg(not(loom))]
 pub mod os;
 #[cfg(not(loom))]
-mod poll_thread;
-#[cfg(not(loom))]
 pub mod pool;
 #[cfg(not(loom))]
 pub mod process;
@@ -137,6 +135,8 @@ mod ready_source;
 #[cfg(not(loom))]
 mod retry;
 pub mod runtime;
+#[cfg(not(loom))]
+mod service_threads;
 mod shim;
 #[cfg(not(loom))]
 pub mod signal;
@@ -154,8 +154,6 @@ mod timeline;
 pub mod thread;
 #[cfg(not(loom))]
 pub mod time;
-#[cfg(not(loom))]
-mod timer_thread;
 #[cfg(all(feature = "tokio", not(loom)))]
 pub mod tokio;
 #[cfg(not(loom))]

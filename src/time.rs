@@ -63,7 +63,8 @@ pub fn interval(period: Duration) -> Interval {
 /// use rustlet::time::{Duration, interval};
 ///
 /// let due: Vec<_> = interval(Duration::from_millis(1)).take(2).collect();
-/// assert_eq!(due[1] - due[0], Duration::from_millis(1));
+/// // A caller that comes late to a tick misses it, and gets the next one in step.
+/// assert!(due[1] - due[0] >= Duration::from_millis(1));
 /// ```
 #[derive(Clone, Debug)]
 pub struct Interval {

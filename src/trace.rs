@@ -93,6 +93,17 @@ impl Default for Options {
 
 impl Options {
     /// Creates the default settings.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let path = std::env::temp_dir().join(format!("rustlet-doc-n-{}.json", std::process::id()));
+    /// let trace = rustlet::trace::Options::new().start(&path)?;
+    /// rustlet::run(rustlet::yield_now);
+    /// assert_eq!(trace.finish()?.lost, 0);
+    /// # std::fs::remove_file(path)?;
+    /// # std::io::Result::Ok(())
+    /// ```
     #[must_use]
     pub fn new() -> Options {
         Options {
@@ -102,6 +113,18 @@ impl Options {
 
     /// Sets how many records each worker keeps, rounded up to a power of two, and to 1,024 at
     /// least. A record takes 48 bytes. The default is 262,144.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let path = std::env::temp_dir().join(format!("rustlet-doc-r-{}.json", std::process::id()));
+    /// let trace = rustlet::trace::Options::new().records(1 << 10).start(&path)?;
+    /// rustlet::run(|| (0..5_000).for_each(|_| rustlet::yield_now()));
+    /// // The newest are in the file.
+    /// assert!(trace.finish()?.lost > 1_000);
+    /// # std::fs::remove_file(path)?;
+    /// # std::io::Result::Ok(())
+    /// ```
     #[must_use]
     pub fn records(mut self, count: usize) -> Options {
         self.records = count;
@@ -113,6 +136,20 @@ impl Options {
     /// # Errors
     ///
     /// The same as those of the function.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let path = std::env::temp_dir().join(format!("rustlet-doc-st-{}.json", std::process::id()));
+    /// use rustlet::trace::Options;
+    ///
+    /// let trace = Options::new().start(&path)?;
+    /// // One at a time.
+    /// assert!(Options::new().start(&path).is_err());
+    /// drop(trace);
+    /// # std::fs::remove_file(path)?;
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn start(&self, path: impl AsRef<Path>) -> io::Result<Trace> {
         let recording = Recording::start(path.as_ref(), self.records, 0)?;
         Ok(Trace {
@@ -125,6 +162,18 @@ impl Options {
 ///
 /// Dropping it finishes the trace, and reports an error on stderr. If it is neither finished nor
 /// dropped, the file is written when the process exits.
+///
+/// # Examples
+///
+/// ```
+/// # let path = std::env::temp_dir().join(format!("rustlet-doc-t-{}.json", std::process::id()));
+/// let trace: rustlet::trace::Trace = rustlet::trace::start(&path)?;
+/// rustlet::run(rustlet::yield_now);
+/// drop(trace);
+/// assert!(std::fs::read_to_string(&path)?.contains("main"));
+/// # std::fs::remove_file(path)?;
+/// # std::io::Result::Ok(())
+/// ```
 #[must_use = "the trace ends when it is dropped"]
 pub struct Trace {
     /// `None` once it is finished.
@@ -145,6 +194,17 @@ impl Trace {
     /// # Cancellation
     ///
     /// A cancellation of the caller does not end the call; the next wait raises it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let path = std::env::temp_dir().join(format!("rustlet-doc-f-{}.json", std::process::id()));
+    /// let trace = rustlet::trace::start(&path)?;
+    /// rustlet::run(rustlet::yield_now);
+    /// println!("{} records", trace.finish()?.written);
+    /// # std::fs::remove_file(path)?;
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn finish(mut self) -> io::Result<Summary> {
         match self.recording.take() {
             Some(recording) => aside(move || recording.finish()),
@@ -165,6 +225,19 @@ impl Trace {
     /// # Cancellation
     ///
     /// Like [`finish`](Trace::finish).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let path = std::env::temp_dir().join(format!("rustlet-doc-fl-{}.json", std::process::id()));
+    /// let trace = rustlet::trace::start(&path)?;
+    /// rustlet::run(rustlet::yield_now);
+    /// let before = trace.flush()?;
+    /// rustlet::run(rustlet::yield_now);
+    /// assert!(trace.finish()?.written > before.written);
+    /// # std::fs::remove_file(path)?;
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn flush(&self) -> io::Result<Summary> {
         match self.recording.clone() {
             Some(recording) => aside(move || recording.flush()),

@@ -143,7 +143,7 @@ fn the_guide_shows_programs_that_are_run() {
         .skip(1)
         .filter_map(|rest| Some(rest.split_once("```")?.0))
         .collect();
-    let programs = ["http", "tls", "websocket"].map(|name| {
+    let programs = ["http", "hyper_http", "tls", "websocket"].map(|name| {
         let program = read(&format!("tests/ecosystem/src/{name}.rs"));
         without_indents(&program)
     });

@@ -25,7 +25,7 @@ use width::{WIDEST, too_wide};
 
 /// The modules of `src`, and the layer of each; a module imports from its own layer and from lower
 /// ones.
-const LAYERS: [(&str, u32); 37] = [
+const LAYERS: [(&str, u32); 36] = [
     ("shim", 0),
     // Runs a test again in a child process; depends on nothing.
     ("test_child", 0),
@@ -34,7 +34,6 @@ const LAYERS: [(&str, u32); 37] = [
     ("timeline", 1),
     ("green", 2),
     ("runtime", 3),
-    ("poll_thread", 4),
     ("channel", 4),
     ("mailbox", 4),
     ("ready_source", 4),
@@ -58,7 +57,7 @@ const LAYERS: [(&str, u32); 37] = [
     ("async_io", 6),
     ("hyper", 6),
     ("time", 5),
-    ("timer_thread", 4),
+    ("service_threads", 4),
     ("tokio", 6),
     ("coroutine", 6),
     ("dump", 6),

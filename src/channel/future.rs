@@ -16,9 +16,9 @@ use super::{Receiver, RecvError, SendError, Sender, TryRecvError, TrySendError};
 use crate::green::Unparker;
 use crate::green::budget::poll_budget_quietly;
 use crate::green::task::Task;
+use crate::service_threads::timer_thread::{self, TimerId};
 use crate::sync::wait::waiting_thread::WaitingThread;
 use crate::sys::clock::NEVER;
-use crate::timer_thread::{self, TimerId};
 
 impl<T> Receiver<T> {
     /// Returns a future that receives a message, for `async` code; otherwise like

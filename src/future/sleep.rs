@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use crate::green::Elapsed;
+use crate::service_threads::timer_thread::{self, TimerId};
 use crate::sys::clock::{self, NEVER, Tick};
-use crate::timer_thread::{self, TimerId};
 
 /// Future that is ready when a time has come; returned by [`sleep`] and [`sleep_until`].
 ///

@@ -31,7 +31,6 @@
 
 pub(crate) mod completion;
 pub(crate) mod context;
-pub(crate) mod member_list;
 
 #[cfg(not(loom))]
 pub(crate) mod block;

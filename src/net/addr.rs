@@ -282,7 +282,10 @@ mod tests {
                 }
             });
             assert_eq!(server.0.most.load(Ordering::SeqCst), most);
-            assert_eq!(runtime.metrics().looking_up, 0);
+            // The pool counts a call as done after it has woken the caller.
+            while runtime.metrics().looking_up > 0 {
+                std::thread::yield_now();
+            }
         }
     }
 

@@ -50,7 +50,6 @@ pub(crate) mod socket;
 mod tcp_listener;
 mod tcp_stream;
 pub(crate) mod transfer;
-mod udp_multicast;
 mod udp_socket;
 
 pub use std::net::{

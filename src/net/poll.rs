@@ -15,9 +15,9 @@ use super::socket::{Protocol, Socket};
 use crate::retry::{poll_io, poll_ready};
 use crate::runtime::io::source::Interest;
 use crate::runtime::scheduler::worker::place_next;
+use crate::service_threads::timer_thread;
 use crate::sys::clock;
 use crate::sys::sock;
-use crate::timer_thread;
 
 /// How soon a write to a Unix socket is tried again where the system does not report that it may
 /// succeed (`Announced` in `retry.rs`): there is a shutdown, or a receiver has room.
@@ -370,7 +370,14 @@ macro_rules! poll_stream_methods {
             ///
             /// # Examples
             ///
-            /// See [`poll_read`](Self::poll_read).
+            /// ```
+            /// use std::future::poll_fn;
+            ///
+            #[doc = concat!("let (one, _other) = ", $pair, ";")]
+            /// let written = rustlet::block_on(poll_fn(|context| one.poll_write(context,
+            /// b"hello")))?; assert_eq!(written, 5);
+            /// # Ok::<(), std::io::Error>(())
+            /// ```
             #[track_caller]
             pub fn poll_write(
                 &self,
@@ -464,7 +471,14 @@ macro_rules! poll_datagram_methods {
             ///
             /// # Examples
             ///
-            /// See [`poll_recv`](Self::poll_recv).
+            /// ```
+            /// use std::future::poll_fn;
+            ///
+            #[doc = concat!("let (one, _other) = ", $pair, ";")]
+            /// let sent = rustlet::block_on(poll_fn(|context| one.poll_send(context, b"hello")))?;
+            /// assert_eq!(sent, 5);
+            /// # Ok::<(), std::io::Error>(())
+            /// ```
             #[track_caller]
             pub fn poll_send(
                 &self,

@@ -20,11 +20,11 @@ use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 use crate::channel::{self, Receiver};
 use crate::green::Reason;
-use crate::poll_thread;
 use crate::ready_source;
 use crate::retry::{self, Mode};
 use crate::runtime::blocking;
 use crate::runtime::io::source::{Interest, Source, SourceKind};
+use crate::service_threads::poll_thread;
 use crate::shim::lock;
 
 /// A child, as its waiters see it.

@@ -134,10 +134,28 @@ pub struct Ref<'a, T> {
 }
 
 /// Error of [`Sender::send`]: there are no receivers. Holds the value.
+///
+/// # Examples
+///
+/// ```
+/// let (sender, receiver) = rustlet::sync::watch::channel(1);
+/// drop(receiver);
+/// assert_eq!(sender.send(2).unwrap_err().0, 2);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SendError<T>(pub T);
 
 /// Error of [`Receiver::changed`] and its variants: all senders were dropped.
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::sync::watch::{self, RecvError};
+///
+/// let (sender, mut receiver) = watch::channel(1);
+/// drop(sender);
+/// assert_eq!(receiver.changed(), Err(RecvError));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecvError;
 

@@ -2,7 +2,7 @@
 //! Scopes: green threads that borrow from the stack of the thread that spawns them.
 //!
 //! Z1. `scope` neither returns nor unwinds before every thread of the scope has ended (SC1 in
-//!     `green/scope.rs`). So `'scope` data outlives them.
+//!     `green/scope/mod.rs`). So `'scope` data outlives them.
 //! Z2. `unblock_scoped` neither returns nor unwinds before its closure has been consumed by its
 //!     call, or was dropped without a call, and its result is with the caller. The stack of a
 //!     thread that is left behind in it is never freed. So what the closure borrows outlives it.

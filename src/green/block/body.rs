@@ -8,7 +8,7 @@
 //!     worker until the completion word says `DONE`, then the party that the completion word names
 //!     (C2 in `completion.rs`).
 //! B3. The types of a scoped thread may borrow: its scope does not end before the closure has run
-//!     and, if the handle is gone, its result was dropped (`scope.rs`).
+//!     and, if the handle is gone, its result was dropped (`scope/mod.rs`).
 
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};

@@ -14,7 +14,7 @@ use super::super::cancel::catch_and_discard;
 use super::super::completion::Finished;
 use super::super::completion_hooks;
 use super::super::fiber::Fiber;
-use super::super::member_list::Link;
+use super::super::scope::member_list::Link;
 use super::super::unparker::Unparker;
 use super::{OwningScope, State, ThreadInner};
 use crate::green::context::worker_context::WorkerContext;

@@ -32,8 +32,8 @@ use super::context::remote::Remote;
 use super::context::remote_queue::WakeNode;
 use super::fiber::Fiber;
 use super::fiber::own_stack::OwnStack;
-use super::member_list::Link;
 use super::reason::Reason;
+use super::scope::member_list::Link;
 use crate::stack::Stack;
 use crate::sys::clock::{NEVER, Tick};
 

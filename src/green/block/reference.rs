@@ -8,7 +8,7 @@ use std::sync::atomic::{Ordering, fence};
 
 use super::ThreadInner;
 use crate::green::context::remote_queue::WakeNode;
-use crate::green::member_list::{Link, Member};
+use crate::green::scope::member_list::{Link, Member};
 use crate::sys::exit;
 
 /// The largest reference count. Above it remains far more room than there can be threads that add a

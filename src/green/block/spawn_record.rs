@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::super::ids::next_id;
-use super::super::member_list::Link;
 use super::super::reason::Reason;
+use super::super::scope::member_list::Link;
 use super::body::Body;
 use super::reference::ThreadRef;
 use super::slab;

@@ -111,7 +111,15 @@ macro_rules! poll_read_methods {
             ///
             /// # Examples
             ///
-            /// See [`poll_read`](Self::poll_read).
+            /// ```
+            /// use std::future::poll_fn;
+            ///
+            /// rustlet::run(|| {
+            #[doc = concat!("    let reader = ", $make, ";")]
+            ///     rustlet::block_on(poll_fn(|context| reader.poll_readable(context)))
+            /// })?;
+            /// # std::io::Result::Ok(())
+            /// ```
             #[track_caller]
             pub fn poll_readable(
                 &self,
@@ -183,7 +191,15 @@ macro_rules! poll_write_methods {
             ///
             /// # Examples
             ///
-            /// See [`poll_write`](Self::poll_write).
+            /// ```
+            /// use std::future::poll_fn;
+            ///
+            /// rustlet::run(|| {
+            #[doc = concat!("    let writer = ", $make, ";")]
+            ///     rustlet::block_on(poll_fn(|context| writer.poll_writable(context)))
+            /// })?;
+            /// # std::io::Result::Ok(())
+            /// ```
             #[track_caller]
             pub fn poll_writable(
                 &self,

@@ -28,6 +28,18 @@ pub(crate) struct Recording {
 }
 
 /// How much a trace file has of what was recorded.
+///
+/// # Examples
+///
+/// ```
+/// # let path = std::env::temp_dir().join(format!("rustlet-doc-s-{}.json", std::process::id()));
+/// let trace = rustlet::trace::Options::new().records(1 << 10).start(&path)?;
+/// rustlet::run(rustlet::yield_now);
+/// let summary: rustlet::trace::Summary = trace.finish()?;
+/// assert!(summary.written > 0);
+/// # std::fs::remove_file(path)?;
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Summary {

@@ -10,6 +10,8 @@
 //!
 //! Only the owner waits; every other call may come from any thread.
 
+pub(crate) mod member_list;
+
 use std::any::Any;
 use std::num::NonZeroU64;
 use std::panic::Location;
@@ -17,8 +19,8 @@ use std::ptr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use self::member_list::MemberList;
 use super::context::worker_context::WorkerContext;
-use super::member_list::MemberList;
 use super::park::{OnCancel, Wait, Wake, park};
 use super::unparker::Unparker;
 use super::{OwningScope, Reason, ThreadRef, catch_and_discard};

@@ -1,7 +1,7 @@
 //! `UdpSocket`: std's, with waits that suspend only the calling green thread.
 //!
 //! Any thread, green or not, may use a socket, and any number of them at once: each datagram goes
-//! to one of the receivers. Multicast options are in `udp_multicast`.
+//! to one of the receivers. Multicast options are in `multicast.rs`.
 
 use std::fmt;
 use std::io;
@@ -10,6 +10,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawF
 use std::task::{Context, Poll, ready};
 
 use rustix::net::{SocketType, sockopt};
+
+mod multicast;
 
 use super::ToSocketAddrs;
 use super::addr::first_that_works;
@@ -276,7 +278,16 @@ impl UdpSocket {
     ///
     /// # Examples
     ///
-    /// See [`poll_recv_from`](UdpSocket::poll_recv_from).
+    /// ```
+    /// use rustlet::net::UdpSocket;
+    /// use std::future::poll_fn;
+    ///
+    /// let socket = UdpSocket::bind("127.0.0.1:0")?;
+    /// let address = socket.local_addr()?;
+    /// let send = poll_fn(|context| socket.poll_send_to(context, b"to itself", address));
+    /// assert_eq!(rustlet::block_on(send)?, 9);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[track_caller]
     pub fn poll_send_to(
         &self,
