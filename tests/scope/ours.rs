@@ -227,6 +227,35 @@ fn a_refused_spawn_leaves_the_scope_whole() {
     });
 }
 
+#[test]
+fn a_result_whose_destructor_panics_is_dropped_with_its_thread() {
+    struct Bomb<'a>(&'a AtomicUsize);
+    impl Drop for Bomb<'_> {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            resume_unwind(Box::new("bomb"));
+        }
+    }
+    run(|| {
+        let drops = AtomicUsize::new(0);
+        scope(|s| {
+            s.spawn(|| Bomb(&drops));
+            s.spawn(|| (1_u8, Some([Bomb(&drops)])));
+            // Too large for the control block.
+            s.spawn(|| ([0_u64; 64], Bomb(&drops)));
+            let late = s.spawn(|| Bomb(&drops));
+            while !late.is_finished() {
+                yield_now();
+            }
+            drop(late);
+            // Without a destructor, in the control block and too large for it.
+            s.spawn(|| 1_u8);
+            s.spawn(|| [0_u64; 64]);
+        });
+        assert_eq!(drops.into_inner(), 4);
+    });
+}
+
 /// The closure that could not be spawned is dropped, and its destructor panics: the scope must not
 /// wait for it.
 #[test]

@@ -103,6 +103,7 @@ impl UnstartedQueue {
             // SAFETY: SQ2.
             Some(word) => unsafe { from_word(word) },
             None if has_remote => self.remote.pop(),
+            None if self.extra() > 0 => self.pop_fixed(),
             None => None,
         }
     }

@@ -293,7 +293,7 @@ impl WorkerLoop {
             return None;
         }
         match self.pop_unstarted() {
-            None if self.peer().unstarted.extra() > 0 => self.pop_beside(),
+            None if self.peer().unstarted.shared() > 0 => self.pop_shared(),
             new => new,
         }
     }
