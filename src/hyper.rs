@@ -2,8 +2,8 @@
 //!
 //! [`TcpStream`](crate::net::TcpStream) and [`UnixStream`](crate::os::unix::net::UnixStream) are
 //! hyper's `Read` and `Write`, and can be given to its connections as they are. A connection is a
-//! future: [`block_on`](crate::block_on()) runs it on a green thread of its own. The guide's page on
-//! [HTTP and TLS](crate::guide::http_and_tls) has a server and a client.
+//! future: [`block_on`](crate::block_on()) runs it on a green thread of its own. The guide's page
+//! on [HTTP and TLS](crate::guide::http_and_tls) has a server and a client.
 
 use std::panic::Location;
 use std::pin::Pin;

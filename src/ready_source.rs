@@ -3,8 +3,9 @@
 //! - **RE1** `poll(2)` answers for the present. A registration only wakes the waiter, which checks
 //!   again.
 //! - **RE2** A green thread is registered with its worker's reactor, as if it read or wrote; an OS
-//!   thread, a task, or a green thread that the reactor refuses, uses the poll thread (`poll_thread.rs`).
-//!   The lowest bit of the key tells which: it is clear in words of green threads.
+//!   thread, a task, or a green thread that the reactor refuses, uses the poll thread
+//!   (`poll_thread.rs`). The lowest bit of the key tells which: it is clear in words of green
+//!   threads.
 //!
 //! Any thread may use it at any time; nothing here suspends.
 

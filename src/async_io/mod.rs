@@ -1,5 +1,5 @@
-//! The traits of other crates for asynchronous streams, on the streams and pipes of this crate: each
-//! calls the `poll_` methods that these have. One feature for each crate.
+//! The traits of other crates for asynchronous streams, on the streams and pipes of this crate:
+//! each calls the `poll_` methods that these have. One feature for each crate.
 //!
 //! Any thread may poll.
 

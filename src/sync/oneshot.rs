@@ -288,7 +288,8 @@ impl<T> Receiver<T> {
     ///
     /// # Cancellation
     ///
-    /// A future that is dropped before it is ready has taken nothing: the value stays in the channel.
+    /// A future that is dropped before it is ready has taken nothing: the value stays in the
+    /// channel.
     ///
     /// # Examples
     ///

@@ -472,8 +472,8 @@ fn loom_send_of_a_task_is_disconnected() {
     });
 }
 
-/// A receiver that is a task registers and then looks: it sees the message, or is woken. One that is
-/// dropped after it was woken has taken nothing.
+/// A receiver that is a task registers and then looks: it sees the message, or is woken. One that
+/// is dropped after it was woken has taken nothing.
 #[test]
 fn loom_receive_of_a_task() {
     for capacity in [0, 1] {

@@ -5,12 +5,12 @@
 //! Waits of tasks at a channel: what a future keeps in the queues while it is pending.
 //!
 //! A sender is queued like a thread, with its value. A receiver is a *watcher*: it is woken when
-//! there may be a message, and takes one when it is polled. So a future that is dropped after it was
-//! woken has no message to give back, and no other receiver waits for it.
+//! there may be a message, and takes one when it is polled. So a future that is dropped after it
+//! was woken has no message to give back, and no other receiver waits for it.
 //!
 //! TW1. The parts of a wait are in a box of their own, because futures move. They are freed by the
-//!      drop of the wait, which unlinks the node first. The parts of a wait that is leaked are leaked
-//!      too, so L1 holds. They are only borrowed shared, from both sides.
+//!      drop of the wait, which unlinks the node first. The parts of a wait that is leaked are
+//!      leaked too, so L1 holds. They are only borrowed shared, from both sides.
 //! TW2. Claims of these nodes are finished under the channel's lock. So a node that is not linked
 //!      and that the lock does not protect any more has been claimed, and its waiter is done.
 //! TW3. The value of a send wait is in its slot unless it was served, as SL3 says of all slots.
@@ -146,8 +146,8 @@ pub(crate) struct WatchWait<'c, T, S: ChannelThread> {
 unsafe impl<T: Send, S: ChannelThread + Send> Send for WatchWait<'_, T, S> {}
 
 impl<'c, T, S: ChannelThread> WatchWait<'c, T, S> {
-    /// Registers the task: it is woken when there may be a message. The caller looks once more after
-    /// this.
+    /// Registers the task: it is woken when there may be a message. The caller looks once more
+    /// after this.
     pub(crate) fn start(chan: &'c Chan<T, S>, sleeper: S) -> WatchWait<'c, T, S> {
         let parts = Parts::new(Waiter::single(sleeper), ());
         let wait = WatchWait { chan, parts };
