@@ -70,8 +70,8 @@ pub struct WorkerInfo {
     pub live: usize,
     /// Number of green threads that are queued there to start.
     pub unstarted: usize,
-    /// The state of its OS thread, according to the system: it runs, or it waits, and in which system
-    /// call.
+    /// The state of its OS thread, according to the system: it runs, or it waits, and in which
+    /// system call.
     pub os_state: Option<String>,
 }
 
