@@ -19,7 +19,11 @@ use signal_hook::low_level::signal_name;
 /// ```
 /// use rustlet::runtime::Builder;
 ///
-/// let runtime = Builder::new().workers(2).stack_size(512 * 1024).max_threads(10_000).build()?;
+/// let runtime = Builder::new()
+///     .workers(2)
+///     .stack_size(512 * 1024)
+///     .max_threads(10_000)
+///     .build()?;
 /// assert_eq!(runtime.run(|| 6 * 7), 42);
 /// # std::io::Result::Ok(())
 /// ```
@@ -85,13 +89,13 @@ impl Builder {
     /// # Examples
     ///
     /// ```
-    /// /// Uses half a kilobyte of stack for each level.
+    /// /// Uses half a kilobyte of stack, or more, for each level.
     /// fn recurse(levels: usize) -> usize {
     ///     let frame = std::hint::black_box([levels; 64]);
     ///     if levels == 0 { 0 } else { 1 + recurse(frame[63] - 1) }
     /// }
     ///
-    /// let runtime = rustlet::runtime::Builder::new().stack_size(8 * 1024 * 1024).build()?;
+    /// let runtime = rustlet::runtime::Builder::new().stack_size(8 << 20).build()?;
     /// let thread = runtime.spawn(|| recurse(1000));
     /// assert_eq!(thread.join().unwrap(), 1000);
     /// # std::io::Result::Ok(())
