@@ -222,7 +222,8 @@ mod tests {
     fn more_requests_than_descriptors_may_be_open() {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
         const MOST_OPEN: u64 = 64;
-        let name = "poll_thread::tests::more_requests_than_descriptors_may_be_open";
+        let name =
+            "service_threads::poll_thread::tests::more_requests_than_descriptors_may_be_open";
         crate::test_child::run(name, || {
             let maximum = getrlimit(Resource::Nofile).maximum;
             let current = Some(MOST_OPEN);
