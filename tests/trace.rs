@@ -225,6 +225,7 @@ fn until_waits(name: &str, operation: &str) {
 
 /// Does one of each thing that a trace shows.
 fn program() {
+    yield_now();
     let (ping, pings) = bounded::<u32>(0);
     let (pong, pongs) = bounded::<u32>(0);
     let pinger = named("pinger", 0, move || {

@@ -17,6 +17,7 @@ use std::sync::Mutex;
 
 use crate::green::{Outcome, Unparker, catch_and_discard};
 use crate::shim::lock;
+use crate::timeline::{self, Kind};
 
 /// A job as the pool sees it.
 pub(super) trait Call: Send + Sync {
@@ -26,8 +27,6 @@ pub(super) trait Call: Send + Sync {
     fn is_abandoned(&self) -> bool;
     /// Makes the call, which was claimed.
     fn run(&self);
-    /// Returns the number of the thread that waits for the call.
-    fn caller(&self) -> u64;
 }
 
 enum Stage<F, T> {
@@ -121,14 +120,6 @@ where
         matches!(*lock(&self.stage), Stage::Abandoned)
     }
 
-    fn caller(&self) -> u64 {
-        match &self.caller {
-            Unparker::Green(green) => green.id().get(),
-            Unparker::Os(thread) => thread.id.get(),
-            Unparker::Task(_) => 0,
-        }
-    }
-
     fn run(&self) {
         let f = {
             let mut stage = lock(&self.stage);
@@ -140,7 +131,10 @@ where
                 }
             }
         };
+        let began = timeline::now();
         let outcome = catch_unwind(AssertUnwindSafe(f));
+        // Before the caller is woken, so that a trace that it ends then has the call.
+        timeline::span(Kind::Call, began, caller(&self.caller));
         let mut stage = lock(&self.stage);
         if matches!(*stage, Stage::Abandoned) {
             drop(stage);
@@ -150,5 +144,14 @@ where
         *stage = Stage::Done(outcome);
         drop(stage);
         self.caller.unpark();
+    }
+}
+
+/// Returns the number of the thread that made the call, for traces.
+fn caller(unparker: &Unparker) -> u64 {
+    match unparker {
+        Unparker::Green(green) => green.id().get(),
+        Unparker::Os(thread) => thread.id.get(),
+        Unparker::Task(_) => 0,
     }
 }

@@ -30,7 +30,6 @@ use std::time::Duration;
 use super::job::{Call, Job};
 use crate::sys::clock::{self, Tick};
 use crate::sys::os_threads::OwnThread;
-use crate::timeline::{self, Kind};
 
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -301,9 +300,7 @@ fn serve(pool: &Pool, owner: Owner) {
     loop {
         if let Some((kind, call)) = queues.take(pool.most_look_ups) {
             drop(queues);
-            let began = timeline::now();
             call.run();
-            timeline::span(Kind::Call, began, call.caller());
             drop(call);
             queues = pool.lock();
             if kind == CallKind::LookUp {
