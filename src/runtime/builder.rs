@@ -257,7 +257,7 @@ impl Builder {
     ///   or a future, and no OS thread is running that could wake one. This kind is never reported
     ///   for a program that has OS threads of its own or has asked for [signals](crate::signal).
     ///
-    /// Detection takes about 20 ms.
+    /// Detection takes about 20 ms, or 40 ms while other threads run.
     ///
     /// # Examples
     ///

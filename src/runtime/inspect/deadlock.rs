@@ -10,7 +10,7 @@ use std::sync::{Mutex, TryLockError};
 
 use super::registry::{self, ThreadInfo};
 use super::report::ReportKind;
-use super::wait_graph::{self, Holder, Hope, Reported, Seen};
+use super::wait_graph::{self, Holder, Hope, Reported, Seen, Suspected};
 use crate::green::block::slab;
 use crate::green::thread::ThreadId;
 use crate::runtime::config::OnDeadlock;
@@ -20,12 +20,14 @@ use crate::sys::exit;
 
 #[derive(Debug)]
 struct Looks {
+    suspected: Suspected,
     reported: Reported,
     /// Which sleep of all threads was reported.
     asleep: u64,
 }
 
 static LOOKS: Mutex<Looks> = Mutex::new(Looks {
+    suspected: Suspected::new(),
     reported: Reported::new(),
     asleep: 0,
 });
@@ -51,7 +53,7 @@ pub(crate) fn look(shared: &Shared, is_idle: bool, may_be_cycle: bool) -> Found 
         Err(TryLockError::WouldBlock) => return Found::Doubt,
     };
     if may_be_cycle {
-        match report_cycles(shared, &mut looks) {
+        match report_cycles(shared, &mut looks, false) {
             Found::Nothing if is_idle => {}
             found => return found,
         }
@@ -65,7 +67,7 @@ pub(crate) fn look(shared: &Shared, is_idle: bool, may_be_cycle: bool) -> Found 
         Hope::OsThread => Found::Doubt,
         Hope::None { moments } => {
             // A cycle says more.
-            let found = report_cycles(shared, &mut looks);
+            let found = report_cycles(shared, &mut looks, true);
             if found == Found::Nothing && looks.asleep != moments {
                 looks.asleep = moments;
                 act(shared, &describe_sleepers(&registry::alive(shared.group)));
@@ -75,7 +77,8 @@ pub(crate) fn look(shared: &Shared, is_idle: bool, may_be_cycle: bool) -> Found 
     }
 }
 
-fn report_cycles(shared: &Shared, looks: &mut Looks) -> Found {
+/// Reports the cycles of this runtime. `is_still`: no thread runs, so one look is enough.
+fn report_cycles(shared: &Shared, looks: &mut Looks, is_still: bool) -> Found {
     // Without a descriptor it cannot be known now.
     let Ok(cycles) = wait_graph::cycles() else {
         return Found::Doubt;
@@ -84,7 +87,14 @@ fn report_cycles(shared: &Shared, looks: &mut Looks) -> Found {
     // The workers of another runtime report its cycles.
     let is_own = |cycle: &&Vec<Seen>| cycle.iter().any(|seen| seen.green.group() == shared.group);
     for cycle in cycles.iter().filter(is_own) {
-        found = Found::Deadlock;
+        if !is_still && !looks.suspected.is_confirmed(cycle[0].wait(), clock::now()) {
+            // Others, which do not end, may have been reported.
+            found = Found::Doubt;
+            continue;
+        }
+        if found == Found::Nothing {
+            found = Found::Deadlock;
+        }
         if looks.reported.is_new(cycle) {
             act(shared, &describe_cycle(cycle));
         }

@@ -14,6 +14,9 @@
 //! - **WG2** Everything is read between two looks at the waits, and counts only if they are the
 //!   same in both looks. A thread that waits for a lock has borrowed it, so the words of the lock
 //!   existed in between.
+//! - **WG3** The holder that a lock names may be the one before, until the thread that has taken
+//!   the lock has noted that. So a cycle that is seen while threads run counts when it is seen
+//!   again later ([`Suspected`]).
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -93,6 +96,11 @@ impl Seen {
             since,
             holder: Holder::Unknown,
         }
+    }
+
+    /// Returns the number of the thread and the moment of the wait, which identify the wait (WG1).
+    pub(super) fn wait(&self) -> (u64, u64) {
+        (self.green.id().get(), self.since)
     }
 
     fn still_waits(&self) -> bool {
@@ -233,6 +241,33 @@ impl Reported {
     }
 }
 
+/// For how long (in nanoseconds) a cycle must be there, while threads run, until it counts. A
+/// thread that has just taken a lock may not have noted that yet, and the lock names the holder
+/// before.
+const CONFIRMED_AFTER: u64 = 10_000_000;
+
+/// Cycles that were seen, by the oldest thread, with the moment of its wait and the time of the
+/// first look that saw it.
+#[derive(Debug)]
+pub(super) struct Suspected(BTreeMap<u64, (u64, u64)>);
+
+impl Suspected {
+    pub(super) const fn new() -> Suspected {
+        Suspected(BTreeMap::new())
+    }
+
+    /// Notes the cycle whose oldest thread is in the wait `oldest` ([`Seen::wait`]), and is seen at
+    /// `now`. Returns whether it has been there for long.
+    pub(super) fn is_confirmed(&mut self, oldest: (u64, u64), now: u64) -> bool {
+        let (thread, since) = oldest;
+        let first = self.0.entry(thread).or_insert((since, now));
+        if first.0 != since {
+            *first = (since, now);
+        }
+        now.saturating_sub(first.1) >= CONFIRMED_AFTER
+    }
+}
+
 /// What may wake a green thread when all of them wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hope {
@@ -309,5 +344,21 @@ pub(super) fn hope(group: usize, is_delivered: impl Fn() -> bool) -> Hope {
                 .fold(0, |sum, seen| seen.since.wrapping_add(sum)),
         },
         _ => Hope::OsThread,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cycle_counts_when_the_same_waits_are_seen_again_later() {
+        let mut suspected = Suspected::new();
+        assert!(!suspected.is_confirmed((1, 7), 100));
+        assert!(!suspected.is_confirmed((1, 7), 99 + CONFIRMED_AFTER));
+        assert!(suspected.is_confirmed((1, 7), 100 + CONFIRMED_AFTER));
+        // Another wait of the same thread.
+        assert!(!suspected.is_confirmed((1, 8), 100 + CONFIRMED_AFTER));
+        assert!(suspected.is_confirmed((1, 8), 100 + 2 * CONFIRMED_AFTER));
     }
 }
