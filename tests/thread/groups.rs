@@ -139,10 +139,18 @@ fn values_that_came_before_are_kept() {
         for n in 0..5 {
             group.try_spawn(move || Ok::<_, ()>(n)).unwrap();
         }
-        assert_eq!(group.len(), 5);
-        assert!(group.receiver().recv().is_ok());
-        assert_eq!(group.join_next().unwrap().unwrap(), Ok(0));
-        assert_eq!(group.try_join_all(), Ok(vec![1, 2, 3, 4]));
+        let (sender, receiver) = bounded(1);
+        let last = move || Ok(receiver.recv().unwrap());
+        group.try_spawn(last).unwrap();
+        assert_eq!(group.len(), 6);
+        for n in 0..4 {
+            assert!(group.receiver().recv().is_ok());
+            assert_eq!(group.join_next().unwrap().unwrap(), Ok(n));
+        }
+        assert_eq!(group.try_join_next().unwrap().unwrap(), Ok(4));
+        assert!(group.receiver().try_recv().is_err());
+        sender.send(5).unwrap();
+        assert_eq!(group.try_join_all(), Ok(vec![5]));
     });
 }
 

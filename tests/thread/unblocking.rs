@@ -184,6 +184,45 @@ fn a_call_that_is_left_keeps_the_value() {
     });
 }
 
+/// A call that waits for its turn suspends, and takes no thread of the pool.
+#[test]
+fn calls_that_wait_for_their_turn_leave_the_pool_free() {
+    let runtime = rustlet::Builder::new().workers(1).blocking_threads(2);
+    runtime.build().unwrap().run(|| {
+        let (go, wait) = mpsc::channel::<()>();
+        let (started, starts) = mpsc::channel();
+        let value = Arc::new(Blocking::new(0));
+        let first = spawn({
+            let value = Arc::clone(&value);
+            move || {
+                value.with(move |value| {
+                    started.send(()).unwrap();
+                    wait.recv().unwrap();
+                    *value += 1;
+                });
+            }
+        });
+        while starts.try_recv().is_err() {
+            yield_now();
+        }
+        let others = [(); 3].map(|()| {
+            let value = Arc::clone(&value);
+            spawn(move || value.with(|value| *value += 1))
+        });
+        for _ in 0..10 {
+            yield_now();
+        }
+        // The second thread of the pool is free.
+        assert_eq!(rustlet::unblock(|| 7), 7);
+        go.send(()).unwrap();
+        first.join().unwrap();
+        for other in others {
+            other.join().unwrap();
+        }
+        assert_eq!(value.with(|value| *value), 4);
+    });
+}
+
 /// Records on which thread it is dropped.
 struct Dropped(mpsc::Sender<std::thread::ThreadId>);
 
