@@ -302,6 +302,41 @@ fn one_value() {
     });
 }
 
+/// Executors with several OS threads move futures between them.
+#[test]
+fn futures_can_be_sent() {
+    fn is_send<F: Send>(future: F) -> F {
+        future
+    }
+    let (sender, receiver) = bounded::<u8>(0);
+    drop(is_send(sender.send_async(1)));
+    drop(is_send(receiver.recv_async()));
+    let (_one, value) = oneshot::channel::<u8>();
+    drop(is_send(value.recv_async()));
+    drop(is_send(rustlet::future::sleep(MS)));
+    drop(is_send(timeout(MS, receiver.recv_async())));
+    drop(is_send(IntoFuture::into_future(rustlet::spawn(|| 1))));
+    // Pending on one OS thread, and dropped or ready on another.
+    let (waker, told) = tell();
+    let mut receive = receiver.recv_async();
+    assert_pending(poll_once(&mut receive), &waker);
+    let mut send = sender.send_async(2);
+    assert_pending(poll_once(&mut send), &waker);
+    std::thread::scope(|s| {
+        s.spawn(|| assert_eq!(block_on_os_thread(receive), Ok(2)));
+    });
+    woken(&told);
+    std::thread::scope(|s| {
+        s.spawn(|| block_on_os_thread(send).unwrap());
+    });
+    let mut send = sender.send_async(3);
+    assert_pending(poll_once(&mut send), &waker);
+    std::thread::scope(|s| {
+        s.spawn(|| drop(send));
+    });
+    assert!(receiver.try_recv().is_err());
+}
+
 /// What the documentation says of a rendezvous.
 #[test]
 fn try_send_does_not_see_a_task() {

@@ -62,9 +62,6 @@ pub(crate) struct SendWait<'c, T, S: ChannelThread> {
     parts: Option<NonNull<Parts<SendSlot<T, S>, S>>>,
 }
 
-// SAFETY: the value moves with it, and what other threads reach of it is reached under the lock.
-unsafe impl<T: Send, S: ChannelThread + Send> Send for SendWait<'_, T, S> {}
-
 impl<'c, T, S: ChannelThread> SendWait<'c, T, S> {
     /// Sends `value`, or queues it if there is no room.
     pub(crate) fn start(chan: &'c Chan<T, S>, value: T, sleeper: S) -> SendStart<'c, T, S> {
@@ -142,9 +139,6 @@ pub(crate) struct WatchWait<'c, T, S: ChannelThread> {
     parts: NonNull<Parts<(), S>>,
 }
 
-// SAFETY: as for `SendWait`; it has no value.
-unsafe impl<T: Send, S: ChannelThread + Send> Send for WatchWait<'_, T, S> {}
-
 impl<'c, T, S: ChannelThread> WatchWait<'c, T, S> {
     /// Registers the task: it is woken when there may be a message. The caller looks once more
     /// after this.
@@ -177,4 +171,17 @@ impl<T, S: ChannelThread> Drop for WatchWait<'_, T, S> {
         // SAFETY: TW1; it was leaked by `Parts::new`, and the node is not linked.
         drop(unsafe { Box::from_raw(self.parts.as_ptr()) });
     }
+}
+
+/// Futures move between OS threads while they wait.
+#[cfg(not(loom))]
+mod threads {
+    use super::{SendWait, WatchWait};
+    use crate::sync::wait::waiting_thread::WaitingThread;
+
+    // SAFETY: the value moves with it. The sleeper is a pointer or counted, so any thread may drop
+    // it, and the threads that claim it reach it under the lock (TW2).
+    unsafe impl<T: Send> Send for SendWait<'_, T, WaitingThread> {}
+    // SAFETY: as above; it has no value.
+    unsafe impl<T: Send> Send for WatchWait<'_, T, WaitingThread> {}
 }
