@@ -23,9 +23,10 @@
 //!
 //! 9. [Testing](testing): tests without sleeps and without hangs.
 //! 10. [When something hangs](hangs): what each thread waits for, and what holds a worker.
-//! 11. [Embedding](embedding): a runtime beside other code, a worker in an event loop, futures.
-//! 12. [What to avoid](pitfalls): what green threads cannot hide.
-//! 13. [Tools](tools): AddressSanitizer, valgrind, gdb and perf.
+//! 11. [Metrics](metrics): how busy the workers are, how long threads wait for them, memory.
+//! 12. [Embedding](embedding): a runtime beside other code, a worker in an event loop, futures.
+//! 13. [What to avoid](pitfalls): what green threads cannot hide.
+//! 14. [Tools](tools): AddressSanitizer, valgrind, gdb and perf.
 
 /// A page, and under it links to the page before it, to the contents and to the page after it.
 macro_rules! page {
@@ -107,12 +108,18 @@ page!(
     hangs,
     "hangs.md",
     "← [Testing](crate::guide::testing) · ",
+    " · [Metrics](crate::guide::metrics) →"
+);
+page!(
+    metrics,
+    "metrics.md",
+    "← [When something hangs](crate::guide::hangs) · ",
     " · [Embedding](crate::guide::embedding) →"
 );
 page!(
     embedding,
     "embedding.md",
-    "← [When something hangs](crate::guide::hangs) · ",
+    "← [Metrics](crate::guide::metrics) · ",
     " · [What to avoid](crate::guide::pitfalls) →"
 );
 page!(

@@ -11,6 +11,7 @@
 //! block, in `green/mod.rs`, of `body.rs` and of `completion.rs`.
 
 use std::cell::Cell;
+use std::sync::atomic::Ordering;
 
 use super::super::cancel::catch_and_discard;
 use super::super::completion::Finished;
@@ -33,6 +34,7 @@ impl ThreadInner {
     /// Gives the thread a stack. Returns false if the stack is unusable.
     #[inline(always)]
     pub(crate) fn set_up(&self, stack: Stack) -> bool {
+        self.stack_top.store(stack.top(), Ordering::Relaxed);
         if !stack.is_inhabited() {
             return self.set_up_fresh(stack);
         }

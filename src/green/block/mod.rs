@@ -53,6 +53,25 @@ const LIMITED: u8 = 1 << 7;
 /// Timer index of a thread that is in no timer heap.
 pub(crate) const NO_TIMER: u32 = u32::MAX;
 
+/// A tick that only the owner of a block writes; other threads read it for dumps.
+pub(crate) struct OwnTick(AtomicU64);
+
+impl OwnTick {
+    const fn new(tick: Tick) -> OwnTick {
+        OwnTick(AtomicU64::new(tick))
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(&self) -> Tick {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    pub(crate) fn set(&self, tick: Tick) {
+        self.0.store(tick, Ordering::Relaxed);
+    }
+}
+
 /// The scope that a thread belongs to, as the thread sees it.
 pub(crate) trait OwningScope: fmt::Debug + Send + Sync {
     /// Lists a thread that is about to be published.
@@ -89,7 +108,7 @@ pub(crate) struct ThreadInner {
     pub(crate) origin: Origin,
     pub(crate) timer: Cell<u32>,
     pub(super) refs: AtomicU32,
-    pub(crate) deadline: Cell<Tick>,
+    pub(crate) deadline: OwnTick,
     since: AtomicU64,
     subject: AtomicUsize,
     at: AtomicPtr<Location<'static>>,
@@ -121,6 +140,8 @@ pub(crate) struct ThreadInner {
     spawned_at: AtomicPtr<Location<'static>>,
     locals: UnsafeCell<Option<Box<dyn Locals>>>,
     rare: UnsafeCell<Option<Box<Rare>>>,
+    /// The top of the stack, for dumps; that of an earlier thread before the start.
+    pub(super) stack_top: AtomicUsize,
     body: Body,
 }
 
@@ -148,7 +169,7 @@ impl ThreadInner {
             pending: Cell::new(false),
             elapsed: Cell::new(false),
             timer: Cell::new(NO_TIMER),
-            deadline: Cell::new(NEVER),
+            deadline: OwnTick::new(NEVER),
             cancel_count: Cell::new(0),
             unwind_number: Cell::new(0),
             ending: Cell::new(false),
@@ -172,6 +193,7 @@ impl ThreadInner {
             spawned_at: AtomicPtr::new(ptr::null_mut()),
             locals: UnsafeCell::new(None),
             rare: UnsafeCell::new(None),
+            stack_top: AtomicUsize::new(0),
             body: Body::empty(),
         }
     }
@@ -221,8 +243,8 @@ impl ThreadInner {
     }
 
     /// Returns the object of the current or last wait: the address of a lock's word or of a
-    /// channel, the number of the joined thread, or a descriptor plus one, depending on the reason;
-    /// 0 if the wait does not say.
+    /// channel, the number of the joined thread, or a descriptor or the number of a call on the
+    /// pool, plus one, depending on the reason; 0 if the wait does not say.
     pub(crate) fn subject(&self) -> usize {
         self.subject.load(Ordering::Relaxed)
     }
@@ -237,6 +259,11 @@ impl ThreadInner {
     /// Returns whether a deadline ends the wait.
     pub(crate) fn is_limited(&self) -> bool {
         self.reason.load(Ordering::Relaxed) & LIMITED != 0
+    }
+
+    /// Returns the address of the top of the stack of a thread that has started.
+    pub(crate) fn stack_top(&self) -> usize {
+        self.stack_top.load(Ordering::Relaxed)
     }
 
     /// Returns the destination of the thread's wake-ups; null before its start and after its end.

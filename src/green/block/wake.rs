@@ -39,6 +39,9 @@ impl ThreadInner {
     #[cold]
     fn post(&self, remote: &'static Remote) {
         if self.wake_node.claim() {
+            if WorkerContext::of_thread().is_none_or(WorkerContext::count_wakeup) {
+                remote.note_post();
+            }
             let message = self.to_ref().into_raw();
             // SAFETY: within the block.
             let wake_node = unsafe { message.byte_add(offset_of!(ThreadInner, wake_node)) };

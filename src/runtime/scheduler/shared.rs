@@ -14,11 +14,14 @@
 //!     (Mattern's counting argument, "Algorithms for distributed termination detection", 1987).
 
 mod assign;
+pub(crate) mod stats;
 
+use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::Duration;
 
+use self::stats::WorkerStats;
 use super::idle::Idle;
 use super::unstarted_queue::{Unstarted, UnstartedQueue};
 use crate::green::context::remote::Remote;
@@ -58,6 +61,8 @@ pub(crate) struct WorkerShared {
     pub(crate) halted: AtomicBool,
     /// The kernel's thread ID of the worker's OS thread; 0 before it has started.
     pub(crate) os_thread: AtomicI32,
+    /// For metrics.
+    pub(crate) stats: WorkerStats,
 }
 
 impl WorkerShared {
@@ -75,6 +80,7 @@ impl WorkerShared {
             held_since: AtomicU64::new(0),
             halted: AtomicBool::new(false),
             os_thread: AtomicI32::new(0),
+            stats: WorkerStats::new(clock::now()),
         }
     }
 
@@ -174,6 +180,8 @@ pub(crate) struct Shared {
     turn: AtomicUsize,
     /// The report of the deadlock that has ended the runtime.
     pub(crate) deadlock: OnceLock<Box<str>>,
+    /// The spawn sites of threads that were reported for the depth of their stacks.
+    pub(crate) deep_sites: Mutex<Vec<&'static Location<'static>>>,
 }
 
 impl Shared {
@@ -196,6 +204,7 @@ impl Shared {
             quieter: Condvar::new(),
             turn: AtomicUsize::new(0),
             deadlock: OnceLock::new(),
+            deep_sites: Mutex::default(),
         }
     }
 
@@ -257,7 +266,7 @@ impl Shared {
         inside + self.discarded.load(Ordering::Acquire)
     }
 
-    fn spawned(&self) -> usize {
+    pub(crate) fn spawned(&self) -> usize {
         let inside: usize = self
             .peers
             .iter()

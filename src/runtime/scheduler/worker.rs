@@ -21,6 +21,7 @@ mod look;
 mod looks;
 mod park;
 mod placing;
+mod sampling;
 mod sharing;
 
 pub(crate) use self::placing::place_next;
@@ -36,6 +37,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use self::looks::Looks;
+use self::sampling::Sampling;
 use super::adaptive_spin::AdaptiveSpin;
 use super::idle_wait::IdleWaiters;
 use super::runtime_context::RuntimeContext;
@@ -106,6 +108,7 @@ pub(crate) struct WorkerLoop {
     /// What the worker keeps to place threads (`placing.rs`).
     sharing: Sharing,
     looks: Looks,
+    sampling: Sampling,
 }
 
 impl WorkerLoop {
@@ -150,6 +153,7 @@ impl WorkerLoop {
             destination: Cell::new(None),
             sharing,
             looks: Looks::new(),
+            sampling: Sampling::new(),
         }
     }
 
@@ -198,6 +202,7 @@ impl WorkerLoop {
                 }
                 let budget_exhausted = self.run_batch();
                 self.cx.drain_remote();
+                self.publish_counts();
                 match self.shared.phase() {
                     Phase::Open => {}
                     Phase::Abandoned => {
@@ -232,7 +237,8 @@ impl WorkerLoop {
     /// Runs ready threads and starts new ones. Returns true if there may be more to do.
     #[inline]
     fn run_batch(&self) -> bool {
-        for _ in 0..STEPS_PER_BATCH {
+        let steps = self.steps_to_run();
+        for _ in 0..steps {
             if self.is_halted() {
                 return false;
             }
@@ -249,6 +255,10 @@ impl WorkerLoop {
                 None if ready.is_some() => self.has_fresh.set(false),
                 None => return false,
             }
+        }
+        if steps < STEPS_PER_BATCH {
+            self.record_latency();
+            return true;
         }
         if self.peer().unstarted.extra() > 0
             && let Some(new) = self.pop_beside()
@@ -400,6 +410,7 @@ impl WorkerLoop {
         let hopeless = self.out_of_stacks.get() && !green.has_own_stack();
         let ready = !hopeless && self.set_up(green);
         if !ready {
+            self.sampling.note_no_step();
             self.waiting_for_stack.borrow_mut().push_back(green);
         }
         ready
@@ -424,7 +435,10 @@ impl WorkerLoop {
         }
         // SAFETY: the thread has ended, as `resume` reported.
         if let Some(stack) = unsafe { green.reap() } {
-            self.stacks.borrow_mut().take_back(stack);
+            let used = self.stacks.borrow_mut().take_back(stack);
+            if let Some(used) = used {
+                self.note_stack_use(green, used);
+            }
             if self.out_of_stacks.get() {
                 self.try_stacks_again();
             }
@@ -480,6 +494,7 @@ impl WorkerLoop {
         // SAFETY: a reference is never null; W3.
         let green: &'static ThreadInner = unsafe { green.into_raw().as_ref() };
         self.attach(green);
+        self.sampling.note_no_step();
         self.cx.make_ready(green);
     }
 
@@ -498,6 +513,7 @@ impl WorkerLoop {
     /// Does the periodic work between batches of a worker that always has something to run.
     fn maintenance(&self) {
         let now = self.tick();
+        self.sample(now);
         if now.saturating_sub(self.polled.get()) >= POLL_EVERY {
             self.poll(0);
             self.stealer.rescue(&self.shared, now);
@@ -553,10 +569,16 @@ impl WorkerLoop {
 
     fn expire(&self, now: Tick) {
         let mut timers = self.timers.borrow_mut();
+        let mut expired = 0;
         while let Some(green) = timers.expire(now) {
             green.elapsed.set(true);
             self.cx.wake(green);
+            expired += 1;
         }
+        if expired > 0 {
+            self.peer().stats.timers_expired.add(expired);
+        }
+        self.peer().stats.timers.set(timers.len());
     }
 }
 
