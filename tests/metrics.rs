@@ -136,7 +136,9 @@ fn wake_ups_from_os_threads_are_received_only() {
             std::thread::yield_now();
         }
         sender.send(()).unwrap();
-        until(&runtime, |metrics| metrics.per_worker[0].wakeups_received == n);
+        until(&runtime, |metrics| {
+            metrics.per_worker[0].wakeups_received == n
+        });
     }
     drop(sender);
     assert_eq!(receiving.join().unwrap(), 10);
