@@ -62,6 +62,13 @@ impl Stack {
         }
     }
 
+    /// Returns whether a thread went below the highest page, as far as the mark tells (P2 in
+    /// `mark.rs`).
+    #[inline]
+    pub(crate) fn was_deep(&self) -> bool {
+        !mark::is_marked(self.slot)
+    }
+
     /// Writes the mark that shows at the end whether a thread went deep (P2 in `mark.rs`). Called
     /// before the first thread runs on the stack, which touches the page of the mark anyway.
     pub(crate) fn mark(&self) {

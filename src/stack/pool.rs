@@ -121,11 +121,7 @@ impl StackPool {
         if !is_marked(slot) {
             used = self.unmarked(slot);
         }
-        if self.list.len() < self.room {
-            self.list.push(slot);
-        } else {
-            self.spill(slot);
-        }
+        self.keep(slot);
         used
     }
 
@@ -152,17 +148,37 @@ impl StackPool {
         }
     }
 
-    /// Takes back the stack of a green thread that has ended, and its credit, if it is of this
-    /// pool's size. A stack of another size goes to the reserve; its credit is not the pool's.
-    /// Returns what [`StackPool::give`] returns.
+    /// Takes back the stack of a green thread that has ended and did not go deep
+    /// ([`Stack::was_deep`]), and its credit, if it is of this pool's size. A stack of another size
+    /// goes to the reserve; its credit is not the pool's.
     #[inline]
-    pub(crate) fn take_back(&mut self, stack: Stack) -> Option<StackUse> {
-        let ours = stack.size() == self.size;
-        let used = self.give(stack);
-        if ours {
-            self.unreserve();
+    pub(crate) fn take_back(&mut self, stack: Stack) {
+        if stack.size() != self.size {
+            return drop(stack);
         }
+        self.keep(stack.into_slot());
+        self.unreserve();
+    }
+
+    /// Does the same for a stack that was deep, and returns how much of it was used, if that was
+    /// measured.
+    #[cold]
+    pub(crate) fn take_back_deep(&mut self, stack: Stack) -> Option<StackUse> {
+        if stack.size() != self.size {
+            return stack.retire();
+        }
+        let used = self.give(stack);
+        self.unreserve();
         used
+    }
+
+    #[inline]
+    fn keep(&mut self, slot: Slot) {
+        if self.list.len() < self.room {
+            self.list.push(slot);
+        } else {
+            self.spill(slot);
+        }
     }
 
     /// Begins to give back stacks that were not needed in the recent past, and does a first

@@ -168,8 +168,8 @@ fn a_dump_says_that_a_stack_is_nearly_full() {
     assert_eq!(reports.len(), 1, "{reports:?}");
 }
 
-/// What serde_json and regex take in a debug build for 120 nested arrays and 200 nested groups, with
-/// some room, fits the default of such a build.
+/// What serde_json and regex take in a debug build for 120 nested arrays and 200 nested groups,
+/// with some room, fits the default of such a build.
 #[test]
 fn the_default_stack_carries_in_a_debug_build_what_std_s_does() {
     let output = child(

@@ -77,13 +77,13 @@ fn a_wait_for_a_channel_shows_what_is_in_it_and_how_many_wait() {
             .collect();
         // Three of them are done; which ones is not said.
         let state = loop {
-            let states = threads()
+            let mut states = threads()
                 .into_iter()
                 .filter_map(|info| match info.waits_for {
                     Some(WaitsFor::Channel { state, .. }) => state,
                     _ => None,
                 });
-            match states.last() {
+            match states.next_back() {
                 Some(state) if state.senders_waiting == 2 => break state,
                 _ => rustlet::yield_now(),
             }

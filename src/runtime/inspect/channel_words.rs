@@ -2,8 +2,9 @@
 //! go away meanwhile.
 //!
 //! A wait for a channel names its address (`ThreadInner::subject`). The words of a channel and of a
-//! waiter that are read here are at fixed places, which `channel/core/chan.rs` asserts. They are read
-//! one after the other while threads change them, so what is read is only shown, never trusted.
+//! waiter that are read here are at fixed places, which `channel/core/chan.rs` asserts. They are
+//! read one after the other while threads change them, so what is read is only shown, never
+//! trusted.
 
 use std::fmt;
 

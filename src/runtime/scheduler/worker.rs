@@ -19,6 +19,7 @@ mod by_hand;
 mod end;
 mod look;
 mod looks;
+mod measure;
 mod park;
 mod placing;
 mod sampling;
@@ -238,7 +239,10 @@ impl WorkerLoop {
     #[inline]
     fn run_batch(&self) -> bool {
         let steps = self.steps_to_run();
-        for _ in 0..steps {
+        // Counted down, because a second number would be in memory across each step.
+        let mut left = steps;
+        while left > 0 {
+            left -= 1;
             if self.is_halted() {
                 return false;
             }
@@ -435,9 +439,10 @@ impl WorkerLoop {
         }
         // SAFETY: the thread has ended, as `resume` reported.
         if let Some(stack) = unsafe { green.reap() } {
-            let used = self.stacks.borrow_mut().take_back(stack);
-            if let Some(used) = used {
-                self.note_stack_use(green, used);
+            if stack.was_deep() {
+                self.take_back_deep(green, stack);
+            } else {
+                self.stacks.borrow_mut().take_back(stack);
             }
             if self.out_of_stacks.get() {
                 self.try_stacks_again();
@@ -578,7 +583,6 @@ impl WorkerLoop {
         if expired > 0 {
             self.peer().stats.timers_expired.add(expired);
         }
-        self.peer().stats.timers.set(timers.len());
     }
 }
 

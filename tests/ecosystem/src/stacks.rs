@@ -1,5 +1,5 @@
-//! Recursive crates on a stack of the default size: in a debug build their frames are several times as
-//! large, and the default is too.
+//! Recursive crates on a stack of the default size: in a debug build their frames are several times
+//! as large, and the default is too.
 
 use regex::Regex;
 use serde_json::Value;

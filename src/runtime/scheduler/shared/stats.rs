@@ -3,7 +3,7 @@
 //! ST1. Only the worker writes its counters, with plain stores; any thread reads them.
 //!
 //! Steps and wake-ups are counted on the worker's own side, and copied here after each batch
-//! (`worker/sampling.rs`), so the path of a single step counts nothing.
+//! (`worker/measure.rs`), so the path of a single step counts nothing.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 

@@ -101,6 +101,7 @@ impl WorkerLoop {
             };
             let look = self.until_look(now);
             let deadline = self.timers.borrow().next();
+            self.peer().stats.timers.set(self.timers.borrow().len());
             self.wake_timer
                 .timeout(deadline, upkeep, now)
                 .min(retry)
