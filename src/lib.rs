@@ -61,9 +61,10 @@
 //! - **Cancellation unwinds from a wait.** [`timeout`], [`JoinHandle::cancel`] and the end of
 //!   [`run`] all use it. Destructors run, and no message is printed. A receive that was cancelled
 //!   has not consumed a message.
-//! - **Stacks do not grow.** 192 KiB are usable (2 MiB for the closure of [`run`]), and a page of
-//!   memory is used until a thread needs more. An overflow hits a guard, is reported with the
-//!   thread's name, and aborts the process. [`Builder::stack_size`] changes the size.
+//! - **Stacks do not grow.** 192 KiB are usable (960 KiB in debug builds; 2 MiB for the closure of
+//!   [`run`]), and a page of memory is used until a thread needs more. A thread that has used more
+//!   than four fifths of its stack is reported when it ends. An overflow hits a guard, is reported
+//!   with the thread's name, and aborts the process. [`Builder::stack_size`] changes the size.
 //! - **With `panic = "abort"` nothing unwinds.** A panic ends the process, threads that are alive
 //!   when [`run`] returns are left behind, and [`timeout`] and [`JoinHandle::cancel`] panic with a
 //!   message that says so.
@@ -92,6 +93,8 @@
 //!   and its `Timer`.
 //! - `r2d2`: a [pool] of connections that are made by the managers of the crate r2d2.
 //! - `sanitizer` is for programs that are built with AddressSanitizer: see [tools](guide::tools).
+//! - `serde` implements `serde::Serialize` for dumps, metrics and reports, so that they can be
+//!   written as JSON: see [metrics](guide::metrics).
 
 // Rules for the inside of the library, not for programs and tests: see clippy.toml.
 #![warn(clippy::disallowed_methods)]

@@ -14,6 +14,13 @@ mod support;
 const SIGABRT: i32 = 6;
 const SIGSEGV: i32 = 11;
 
+/// The usable bytes of a stack by default.
+const DEFAULT: &str = if cfg!(debug_assertions) {
+    "960 KiB"
+} else {
+    "192 KiB"
+};
+
 /// Asserts that a child died of `signal`; returns its output.
 #[track_caller]
 fn died_of(signal: i32, output: &Output) -> String {
@@ -44,6 +51,8 @@ fn assert_reports(said: &str, who: &str, stack: &str) {
     assert!(said.contains(&format!("its stack is {stack}")), "{said}");
     assert!(said.contains("thread::Builder::stack_size"), "{said}");
     assert!(said.contains("RUSTLET_STACK_SIZE"), "{said}");
+    let is_debug = said.contains("this is a debug build");
+    assert_eq!(is_debug, cfg!(debug_assertions), "{said}");
 }
 
 #[test]
@@ -57,7 +66,7 @@ fn an_overflow_names_the_thread_and_the_remedy() {
         .unwrap();
     });
     let said = died_of(SIGABRT, &output);
-    assert_reports(&said, "'deep' ThreadId(", "192 KiB");
+    assert_reports(&said, "'deep' ThreadId(", DEFAULT);
     let place = format!("spawned at {}:", file!());
     assert!(said.contains(&place), "{said}");
 }
@@ -77,7 +86,7 @@ fn an_overflow_on_a_used_stack_names_the_thread() {
         });
     });
     let said = died_of(SIGABRT, &output);
-    assert_reports(&said, "'deep' ThreadId(", "192 KiB");
+    assert_reports(&said, "'deep' ThreadId(", DEFAULT);
 }
 
 #[test]
@@ -93,7 +102,7 @@ fn an_overflow_of_a_local_thread_without_a_name() {
     let output = child("an_overflow_of_a_local_thread_without_a_name", || {
         run(|| spawn_local(|| overflow(0)).join()).unwrap();
     });
-    assert_reports(&died_of(SIGABRT, &output), "ThreadId(", "192 KiB");
+    assert_reports(&died_of(SIGABRT, &output), "ThreadId(", DEFAULT);
 }
 
 #[test]
@@ -131,7 +140,7 @@ fn an_overflow_in_a_scope_on_the_process_wide_runtime() {
             let _never = deep.spawn_scoped(s, || overflow(0)).unwrap().join();
         });
     });
-    assert_reports(&died_of(SIGABRT, &output), "'scoped'", "192 KiB");
+    assert_reports(&died_of(SIGABRT, &output), "'scoped'", DEFAULT);
 }
 
 #[test]
@@ -153,7 +162,7 @@ fn an_overflow_beside_many_others() {
         .unwrap();
     });
     let said = died_of(SIGABRT, &output);
-    assert_reports(&said, "'guilty'", "192 KiB");
+    assert_reports(&said, "'guilty'", DEFAULT);
     assert!(!said.contains("innocent"), "{said}");
 }
 

@@ -12,6 +12,7 @@ mod examples {
 
     mod chat;
     mod command_line;
+    mod hang;
     mod httpd;
     mod proxy;
     mod resp;

@@ -302,6 +302,19 @@ fn part(range: &str, size: u64) -> Decision {
 }
 
 impl Response {
+    /// Metrics in the text format of OpenMetrics.
+    pub(crate) fn metrics(text: String) -> Response {
+        let length = text.len();
+        Response {
+            status: 200,
+            headers: format!(
+                "Content-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n\
+                 Content-Length: {length}\r\n"
+            ),
+            body: Body::Bytes(text.into_bytes()),
+        }
+    }
+
     fn page(status: Status, html: String) -> Response {
         let length = html.len();
         Response {

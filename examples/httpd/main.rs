@@ -14,6 +14,11 @@
 //!
 //! Files and directories whose names begin with a dot are neither listed nor served.
 //!
+//! With `--metrics` it serves the numbers of its runtime at `/metrics`, for Prometheus. With
+//! `--log FILE` it writes a line for each request to that file, under a lock. Should that ever
+//! hang: start it with `RUSTLET_DUMP=SIGQUIT`, and `kill -QUIT` makes it say what each connection
+//! waits for.
+//!
 //! ```sh
 //! cargo run --release --example httpd -- /usr/share/doc
 //! ```
@@ -34,15 +39,18 @@ use request::{Request, Status};
 use support::{Args, cannot};
 
 use rustlet::channel::select;
+use rustlet::fs::File;
 use rustlet::net::{Server, Shutdown, TcpStream};
+use rustlet::runtime::Handle;
 use rustlet::signal::{self, SIGINT, SIGTERM};
+use rustlet::sync::Mutex;
 use rustlet::thread;
 
 use std::io::{self, Read, Write};
 use std::panic::resume_unwind;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 const HELP: &str = "\
@@ -55,6 +63,8 @@ ADDRESS              where to listen (default 127.0.0.1:8080; port 0: the system
 --connections N      how many at a time (default 10000); others wait
 --head-timeout MS    how long a request may take to arrive (default 10000)
 --idle-timeout MS    how long to wait for the next request (default 30000)
+--log FILE           append a line to this file for each request
+--metrics            serve the numbers of the runtime at /metrics
 --workers N          run on N workers (OS threads; default one per core)
 --help               print this text";
 
@@ -89,12 +99,23 @@ fn serve(options: Options) -> support::Result {
     let server = Server::bind(address).map_err(cannot("listen on", address))?;
     let server = server.max_connections(options.connections);
     let interrupted = signal::notify(&[SIGINT, SIGTERM])?;
+    let log = match &options.log {
+        Some(path) => {
+            let file = File::options().append(true).create(true).open(path);
+            Some(Mutex::new(file.map_err(cannot("open", path))?))
+        }
+        None => None,
+    };
     println!("listening on {}", server.local_addr()?);
 
     let handle = server.handle();
-    let timeouts = options.timeouts;
-    let serving =
-        thread::spawn(move || server.serve(move |stream| converse(&site, &stream, timeouts)));
+    let service = Arc::new(Service {
+        site,
+        timeouts: options.timeouts,
+        metrics: options.metrics,
+        log,
+    });
+    let serving = thread::spawn(move || server.serve(move |stream| converse(&service, &stream)));
     select! {
         recv(interrupted) -> _ => {}
         recv(serving.done()) -> _ => {
@@ -111,15 +132,47 @@ fn serve(options: Options) -> support::Result {
     Ok(())
 }
 
+/// What all connections share.
+struct Service {
+    site: Arc<Site>,
+    timeouts: Timeouts,
+    metrics: bool,
+    log: Option<Mutex<File>>,
+}
+
+impl Service {
+    fn respond(&self, request: Request) -> Response {
+        if self.metrics && request.path == b"/metrics" {
+            let metrics = Handle::current().map(|runtime| runtime.metrics());
+            return Response::metrics(metrics.map_or_else(String::new, |m| m.to_openmetrics()));
+        }
+        let site = Arc::clone(&self.site);
+        rustlet::unblock(move || site.respond(&request))
+    }
+
+    /// Writes a line to the log, if there is one. Each line is whole: the lock is held until it is
+    /// written.
+    fn log(&self, line: impl FnOnce() -> String) -> io::Result<()> {
+        match &self.log {
+            Some(log) => {
+                let line = line();
+                let mut file = log.lock().unwrap_or_else(PoisonError::into_inner);
+                file.write_all(line.as_bytes())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 /// One connection, from its first request to its end.
-fn converse(site: &Arc<Site>, stream: &TcpStream, timeouts: Timeouts) {
+fn converse(service: &Service, stream: &TcpStream) {
     let mut connection = Connection {
         stream,
-        timeouts,
+        timeouts: service.timeouts,
         input: Vec::new(),
         output: Vec::new(),
     };
-    let ended = match connection.answer_all(site) {
+    let ended = match connection.answer_all(service) {
         Ok(()) => connection.close(),
         Err(End::Refused(status)) => {
             let refusal = Response::refusal(status);
@@ -156,15 +209,19 @@ struct Connection<'a> {
 }
 
 impl Connection<'_> {
-    fn answer_all(&mut self, site: &Arc<Site>) -> Result<(), End> {
+    fn answer_all(&mut self, service: &Service) -> Result<(), End> {
         self.stream.set_nodelay(true)?;
         self.stream.set_write_timeout(Some(CHUNK_TIMEOUT))?;
         while let Some(request) = self.receive()? {
             let _answering = Answering::new();
             let keep_alive = request.keep_alive && !ENDING.load(Relaxed);
             let with_body = !request.is_head;
-            let site = Arc::clone(site);
-            let response = rustlet::unblock(move || site.respond(&request));
+            let path = service.log.is_some().then(|| request.path.clone());
+            let response = service.respond(request);
+            service.log(|| {
+                let path = path.unwrap_or_default().escape_ascii().to_string();
+                format!("{} {path}\n", response.status)
+            })?;
             self.send(response, with_body, keep_alive)?;
             if !keep_alive {
                 self.flush()?;
@@ -321,6 +378,8 @@ struct Options {
     address: String,
     connections: usize,
     timeouts: Timeouts,
+    metrics: bool,
+    log: Option<String>,
 }
 
 impl Options {
@@ -328,6 +387,8 @@ impl Options {
         let head = args.milliseconds("--head-timeout")?;
         let idle = args.milliseconds("--idle-timeout")?;
         let options = Options {
+            metrics: args.flag("--metrics"),
+            log: args.value("--log")?,
             connections: args.number("--connections", 1)?.unwrap_or(10_000) as usize,
             timeouts: Timeouts {
                 head: head.unwrap_or(Duration::from_secs(10)),

@@ -4,6 +4,7 @@ use crate::keyspace::Keyspace;
 use crate::lock;
 use crate::protocol::{Command, Reply, integer};
 
+use rustlet::runtime::Handle;
 use rustlet::sync::Mutex;
 
 use std::time::{Duration, Instant};
@@ -21,6 +22,9 @@ type Outcome = Result<Reply, String>;
 /// Executes a command and returns its reply.
 pub(crate) fn execute(keys: &Mutex<Keyspace>, command: &Command) -> Reply {
     let words: Vec<&[u8]> = command.iter().map(Vec::as_slice).collect();
+    if words[0].eq_ignore_ascii_case(b"info") {
+        return Reply::bytes(info().as_bytes());
+    }
     outcome(&mut lock(keys), words[0], &words[1..]).unwrap_or_else(Reply::Error)
 }
 
@@ -105,9 +109,6 @@ fn outcome(keys: &mut Keyspace, word: &[u8], arguments: &[&[u8]]) -> Outcome {
         }
         // Clients of Redis ask these when they connect; short answers suffice.
         ("COMMAND", _) => Reply::List(Vec::new()),
-        ("INFO", _) => {
-            Reply::bytes(b"# Server\r\nredis_version:7.0.0\r\nredis_mode:standalone\r\n")
-        }
         ("CONFIG", [get, option]) if get.eq_ignore_ascii_case(b"get") => {
             let setting = match option.to_ascii_lowercase().as_slice() {
                 b"save" => "",
@@ -131,6 +132,21 @@ fn outcome(keys: &mut Keyspace, word: &[u8], arguments: &[&[u8]]) -> Outcome {
         }
         _ => return Err(unknown(word, arguments)),
     })
+}
+
+/// The answer to INFO: what clients look for, and the numbers of the runtime, one on a line.
+fn info() -> String {
+    let mut text = String::from("# Server\r\nredis_version:7.0.0\r\nredis_mode:standalone\r\n");
+    if let Some(runtime) = Handle::current() {
+        text += "# Rustlet\r\n";
+        let metrics = runtime.metrics().to_openmetrics();
+        for line in metrics.lines().filter(|line| !line.starts_with('#')) {
+            if let Some((name, value)) = line.rsplit_once(' ') {
+                text += &format!("{name}:{value}\r\n");
+            }
+        }
+    }
+    text
 }
 
 fn value(keys: &mut Keyspace, key: &[u8], now: Instant) -> Reply {

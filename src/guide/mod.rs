@@ -24,9 +24,10 @@
 //! 9. [Testing](testing): tests without sleeps and without hangs.
 //! 10. [When something hangs](hangs): what each thread waits for, and what holds a worker.
 //! 11. [Reading a timeline](timeline): what ran when, and what woke it, in Perfetto.
-//! 12. [Embedding](embedding): a runtime beside other code, a worker in an event loop, futures.
-//! 13. [What to avoid](pitfalls): what green threads cannot hide.
-//! 14. [Tools](tools): AddressSanitizer, valgrind, gdb and perf.
+//! 12. [Metrics](metrics): how busy the workers are, how long threads wait for them, memory.
+//! 13. [Embedding](embedding): a runtime beside other code, a worker in an event loop, futures.
+//! 14. [What to avoid](pitfalls): what green threads cannot hide.
+//! 15. [Tools](tools): AddressSanitizer, valgrind, gdb and perf.
 
 /// A page, and under it links to the page before it, to the contents and to the page after it.
 macro_rules! page {
@@ -114,12 +115,18 @@ page!(
     timeline,
     "timeline.md",
     "← [When something hangs](crate::guide::hangs) · ",
+    " · [Metrics](crate::guide::metrics) →"
+);
+page!(
+    metrics,
+    "metrics.md",
+    "← [Reading a timeline](crate::guide::timeline) · ",
     " · [Embedding](crate::guide::embedding) →"
 );
 page!(
     embedding,
     "embedding.md",
-    "← [Reading a timeline](crate::guide::timeline) · ",
+    "← [Metrics](crate::guide::metrics) · ",
     " · [What to avoid](crate::guide::pitfalls) →"
 );
 page!(

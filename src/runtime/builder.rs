@@ -79,12 +79,18 @@ impl Builder {
     ///
     /// The size is rounded up to one that the stack allocator supports. The default is the
     /// environment variable `RUSTLET_STACK_SIZE`, else 192 KiB (256 KiB of address space less a
-    /// guard of 64 KiB). The function that is passed to [`run`](crate::run) or [`Runtime::run`]
+    /// guard of 64 KiB), and 960 KiB in debug builds, whose frames are several times as large. The
+    /// function that is passed to [`run`](crate::run) or [`Runtime::run`]
     /// gets 2 MiB by default, as a thread of std does, because there is only one of it.
     ///
     /// Stacks are reserved address space: only the pages that are touched use memory.
     /// [`thread::Builder::stack_size`](crate::thread::Builder::stack_size) sets the size for one
     /// thread.
+    ///
+    /// [`ThreadInfo::stack_used`](super::ThreadInfo::stack_used) and
+    /// [`StackMetrics::deepest`](super::StackMetrics::deepest) show how much threads use. A thread
+    /// that has used more than four fifths of its stack is reported when it ends, once for each
+    /// place that spawns ([`ReportKind::DeepStack`](super::ReportKind::DeepStack)).
     ///
     /// # Examples
     ///
@@ -284,7 +290,8 @@ impl Builder {
     /// Passes the runtime's reports to `hook` instead of writing them to stderr.
     ///
     /// The runtime reports threads that keep their worker, deadlocks, calls that queue for the
-    /// blocking pool, threads that are left behind, and a server that is out of descriptors.
+    /// blocking pool, threads that are left behind, threads that have used nearly all of their
+    /// stack, and a server that is out of descriptors.
     ///
     /// The hook is called on one of the library's OS threads, which may be a worker. It should not
     /// wait, and it should not take locks that green threads hold. If the hook panics, the message

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle as OsJoinHandle;
 use std::time::Duration;
 
+use super::blocking::runtime_of_thread;
 use super::config::{AtEnd, Config};
 use super::inspect::panic_hook;
 use super::inspect::registry;
@@ -24,6 +25,7 @@ use super::inspect::registry::ShutdownError;
 use super::inspect::report::{ReportKind, eprintln_lossy};
 use super::io::reactor::Reactor;
 use super::join::{JoinHandle, Joiner};
+use super::metrics::{self, Metrics};
 use super::scheduler::runtime_context::RuntimeContext;
 use super::scheduler::shared::{Phase, Shared, WorkerShared};
 use super::scheduler::worker::WorkerLoop;
@@ -55,9 +57,7 @@ pub struct Runtime {
 
 impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Runtime")
-            .field("metrics", &self.metrics())
-            .finish_non_exhaustive()
+        debug(&self.shared, "Runtime", f)
     }
 }
 
@@ -81,15 +81,42 @@ pub struct Handle {
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle")
-            .field("metrics", &metrics(&self.shared))
-            .finish()
+        debug(&self.shared, "Handle", f)
     }
 }
 
 impl Handle {
     pub(super) fn new(shared: Arc<Shared>) -> Handle {
         Handle { shared }
+    }
+
+    /// Returns the handle of the runtime whose green thread or blocking call the caller is; `None`
+    /// on another OS thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rustlet::runtime::Handle;
+    ///
+    /// assert!(Handle::current().is_none());
+    /// let live = rustlet::run(|| Handle::current().map(|handle| handle.metrics().live));
+    /// assert_eq!(live, Some(1));
+    /// ```
+    #[must_use]
+    pub fn current() -> Option<Handle> {
+        let shared = match WorkerContext::of_thread().and_then(RuntimeContext::of) {
+            Some(context) => Arc::clone(&context.shared),
+            None => runtime_of_thread()?,
+        };
+        Some(Handle { shared })
+    }
+
+    /// Returns a snapshot of the runtime's metrics, like [`Runtime::metrics`].
+    #[must_use]
+    #[track_caller]
+    pub fn metrics(&self) -> Metrics {
+        crate::green::budget::poll_budget_quietly(std::panic::Location::caller());
+        metrics::collect(&self.shared)
     }
 
     /// Spawns a green thread on the runtime.
@@ -137,117 +164,13 @@ where
     }
 }
 
-/// A snapshot of a runtime's metrics, returned by [`Runtime::metrics`].
-///
-/// Each number is read at a slightly different moment.
-///
-/// # Examples
-///
-/// ```
-/// let runtime = rustlet::runtime::Builder::new().workers(2).build()?;
-/// assert_eq!(runtime.metrics().workers, 2);
-/// # std::io::Result::Ok(())
-/// ```
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Metrics {
-    /// Number of workers.
-    pub workers: usize,
-    /// Number of green threads that are alive: spawned and not ended.
-    pub live: usize,
-    /// Number of green threads that have ended.
-    pub ended: usize,
-    /// For each worker, the number of green threads that live on it or are queued there to start.
-    pub live_per_worker: Vec<usize>,
-    /// Number of OS threads in the pool for blocking calls.
-    pub blocking_threads: usize,
-    /// Number of pool threads that are idle.
-    pub blocking_idle: usize,
-    /// Number of blocking calls that wait for a thread of the pool.
-    ///
-    /// Calls wait when more than [`Builder::blocking_threads`](super::Builder::blocking_threads) of
-    /// them are made at once, or more name look-ups than a quarter of that.
-    pub blocking_queued: usize,
-    /// Number of name look-ups in progress.
-    pub looking_up: usize,
-}
-
-impl Metrics {
-    /// Formats the metrics in the text format of
-    /// [OpenMetrics](https://prometheus.io/docs/specs/om/open_metrics_spec/), which Prometheus
-    /// scrapes.
-    ///
-    /// Every name begins with `rustlet_`.
-    ///
-    /// Serve the text with the content type
-    /// `application/openmetrics-text; version=1.0.0; charset=utf-8`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let runtime = rustlet::Builder::new().workers(2).build()?;
-    /// let text = runtime.metrics().to_openmetrics();
-    /// assert!(text.contains("rustlet_workers 2\n"));
-    /// assert!(text.ends_with("# EOF\n"));
-    /// # std::io::Result::Ok(())
-    /// ```
-    #[must_use]
-    pub fn to_openmetrics(&self) -> String {
-        let mut text = String::new();
-        let mut gauge = |name: &str, help: &str, value: usize| {
-            text += &format!("# TYPE rustlet_{name} gauge\n# HELP rustlet_{name} {help}\n");
-            text += &format!("rustlet_{name} {value}\n");
-        };
-        gauge(
-            "workers",
-            "OS threads that run green threads.",
-            self.workers,
-        );
-        gauge(
-            "threads_alive",
-            "Green threads that have not ended.",
-            self.live,
-        );
-        gauge(
-            "pool_threads",
-            "OS threads for blocking calls.",
-            self.blocking_threads,
-        );
-        gauge(
-            "pool_idle_threads",
-            "OS threads for blocking calls that have nothing to do.",
-            self.blocking_idle,
-        );
-        gauge(
-            "pool_queued_calls",
-            "Blocking calls that wait for a thread.",
-            self.blocking_queued,
-        );
-        gauge("name_lookups", "Name look-ups under way.", self.looking_up);
-        text += "# TYPE rustlet_threads_ended counter\n# HELP rustlet_threads_ended Green threads that have ended.\n";
-        text += &format!("rustlet_threads_ended_total {}\n", self.ended);
-        text += "# TYPE rustlet_worker_threads_alive gauge\n\
-                 # HELP rustlet_worker_threads_alive Green threads that live on the worker.\n";
-        for (index, live) in self.live_per_worker.iter().enumerate() {
-            text += &format!("rustlet_worker_threads_alive{{worker=\"{index}\"}} {live}\n");
-        }
-        text += "# EOF\n";
-        text
-    }
-}
-
-fn metrics(shared: &Shared) -> Metrics {
-    let pool = shared.pool.metrics();
-    Metrics {
-        workers: shared.peers.len(),
-        live: shared.live(),
-        ended: shared.finished(),
-        live_per_worker: shared.peers.iter().map(WorkerShared::live).collect(),
-        blocking_threads: pool.threads,
-        blocking_idle: pool.idle,
-        blocking_queued: pool.queued,
-        looking_up: pool.looking_up,
-    }
+/// The state of a runtime for `Debug`; [`Metrics`] has more.
+fn debug(shared: &Shared, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.debug_struct(name)
+        .field("workers", &shared.peers.len())
+        .field("live", &shared.live())
+        .field("ended", &shared.finished())
+        .finish_non_exhaustive()
 }
 
 struct AbortOnPanic;
@@ -445,6 +368,9 @@ impl Runtime {
 
     /// Returns a snapshot of the runtime's metrics.
     ///
+    /// It stops no worker. It costs some microseconds, and up to some milliseconds for thousands of
+    /// stacks, about whose pages it asks the system.
+    ///
     /// # Examples
     ///
     /// ```
@@ -461,7 +387,7 @@ impl Runtime {
     #[track_caller]
     pub fn metrics(&self) -> Metrics {
         crate::green::budget::poll_budget_quietly(std::panic::Location::caller());
-        metrics(&self.shared)
+        metrics::collect(&self.shared)
     }
 
     /// Cancels the green threads that are alive and waits until they have unwound.

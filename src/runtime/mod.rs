@@ -31,12 +31,14 @@ mod config;
 #[cfg(not(loom))]
 pub(crate) mod current;
 #[cfg(not(loom))]
-mod inspect;
+pub(crate) mod inspect;
 #[cfg(not(loom))]
 mod instance;
 pub(crate) mod io;
 #[cfg(not(loom))]
 pub(crate) mod join;
+#[cfg(not(loom))]
+mod metrics;
 #[cfg(not(loom))]
 mod placement;
 #[cfg(not(loom))]
@@ -53,9 +55,11 @@ pub(crate) mod trace;
 pub use self::{
     builder::Builder,
     config::{AtEnd, OnDeadlock},
+    inspect::channel_words::ChannelState,
     inspect::dump::{Dump, WorkerInfo, dump},
     inspect::registry::{ShutdownError, ThreadInfo, ThreadState, WaitsFor, threads},
     inspect::report::{Report, ReportKind},
-    instance::{Handle, Metrics, Runtime},
+    instance::{Handle, Runtime},
+    metrics::{Bucket, Histogram, Metrics, StackMetrics, WorkerMetrics},
     run::{run, run_all},
 };

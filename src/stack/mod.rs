@@ -5,8 +5,9 @@
 //! | `size.rs`, `slot.rs` | [`StackSize`]; where a slot is |
 //! | `owned.rs` | [`Stack`]: one slot and the right to use it |
 //! | `pool.rs` | [`StackPool`]: the free stacks and the credits of one worker |
-//! | `mark.rs` | how a free stack shows that it was deep |
+//! | `mark.rs` | how a free stack shows that it was deep, and how deep |
 //! | `reserve.rs` | the process-wide reserve: slabs, free slots, credits, behind one mutex |
+//! | `reserve/survey.rs` | how much memory the stacks of the process take |
 //! | `class.rs` | the account of one size of stack |
 //! | `slab.rs` | one slab: its mapping, its free slots, its place in the table that the signal handler reads |
 //! | `guard.rs` | how slots are guarded on this kernel |
@@ -53,7 +54,9 @@ mod slab;
 mod slot;
 
 pub(crate) use self::{
+    mark::StackUse,
     owned::{Stack, reserve_shared, take_sized, unreserve_shared},
     pool::StackPool,
+    reserve::survey::{survey, used_at},
     size::StackSize,
 };

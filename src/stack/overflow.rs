@@ -77,6 +77,11 @@ fn on_fault(address: usize) {
         " KiB; raise it with thread::Builder::stack_size, runtime::Builder::stack_size \
          or RUSTLET_STACK_SIZE (bytes)\n",
     );
+    if cfg!(debug_assertions) {
+        writer.text(
+            "  this is a debug build, whose frames are several times as large as those of a release build\n",
+        );
+    }
     writer.flush();
     segv::abort()
 }

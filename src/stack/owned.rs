@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::mem::ManuallyDrop;
 
+use super::mark::StackUse;
 use super::size::StackSize;
 use super::slot::{INHABITED, Slot};
 use super::{mark, reserve};
@@ -49,6 +50,29 @@ impl Stack {
     #[inline]
     pub(crate) fn mark_inhabited(&mut self) {
         self.slot.tag |= INHABITED;
+    }
+
+    /// Gives the stack back to the process-wide reserve, as a drop does. Returns how much of it was
+    /// used, if it was deep.
+    #[cold]
+    pub(crate) fn retire(self) -> Option<StackUse> {
+        match mark::is_marked(self.slot) {
+            true => None,
+            false => mark::measure(self.slot, false),
+        }
+    }
+
+    /// Returns whether a thread went below the highest page, as far as the mark tells (P2 in
+    /// `mark.rs`).
+    #[inline]
+    pub(crate) fn was_deep(&self) -> bool {
+        !mark::is_marked(self.slot)
+    }
+
+    /// Writes the mark that shows at the end whether a thread went deep (P2 in `mark.rs`). Called
+    /// before the first thread runs on the stack, which touches the page of the mark anyway.
+    pub(crate) fn mark(&self) {
+        mark::write_mark(self.slot);
     }
 
     #[inline]

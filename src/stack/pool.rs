@@ -28,7 +28,7 @@ use std::sync::Mutex;
 
 use super::class::OWN_CREDITS;
 use super::guard::Guarding;
-use super::mark::{is_marked, read_mark, release_deep, write_mark};
+use super::mark::{self, StackUse, is_marked, release_deep, write_mark};
 use super::owned::Stack;
 use super::reserve::{self, RESERVE, Reserve};
 use super::size::StackSize;
@@ -60,6 +60,8 @@ pub(crate) struct StackPool {
     joined: bool,
     credits: usize,
     cleanings_left: u32,
+    /// A stack that was deep has been given back without being cleaned up.
+    has_skipped: bool,
     /// The shortest length of `list` since the last trim.
     fewest: usize,
     /// The period of the reserve that the last trim saw.
@@ -82,6 +84,7 @@ impl StackPool {
             joined: false,
             credits: 0,
             cleanings_left: MAX_CLEANINGS,
+            has_skipped: false,
             fewest: 0,
             period: 0,
             batch: BATCH,
@@ -107,21 +110,19 @@ impl StackPool {
     }
 
     /// Gives a stack back that nothing runs on any more. A stack of another size goes to the
-    /// reserve.
+    /// reserve. Returns how much of the stack was used, if it was deep and that was measured.
     #[inline]
-    pub(crate) fn give(&mut self, stack: Stack) {
+    pub(crate) fn give(&mut self, stack: Stack) -> Option<StackUse> {
         if stack.size() != self.size {
-            return drop(stack);
+            return stack.retire();
         }
         let slot = stack.into_slot();
+        let mut used = None;
         if !is_marked(slot) {
-            self.unmarked(slot);
+            used = self.unmarked(slot);
         }
-        if self.list.len() < self.room {
-            self.list.push(slot);
-        } else {
-            self.spill(slot);
-        }
+        self.keep(slot);
+        used
     }
 
     /// Takes a credit: the right to one stack, so that running out shows at spawn.
@@ -147,14 +148,36 @@ impl StackPool {
         }
     }
 
-    /// Takes back the stack of a green thread that has ended, and its credit, if it is of this
-    /// pool's size. A stack of another size goes to the reserve; its credit is not the pool's.
+    /// Takes back the stack of a green thread that has ended and did not go deep
+    /// ([`Stack::was_deep`]), and its credit, if it is of this pool's size. A stack of another size
+    /// goes to the reserve; its credit is not the pool's.
     #[inline]
     pub(crate) fn take_back(&mut self, stack: Stack) {
-        let ours = stack.size() == self.size;
-        self.give(stack);
-        if ours {
-            self.unreserve();
+        if stack.size() != self.size {
+            return drop(stack);
+        }
+        self.keep(stack.into_slot());
+        self.unreserve();
+    }
+
+    /// Does the same for a stack that was deep, and returns how much of it was used, if that was
+    /// measured.
+    #[cold]
+    pub(crate) fn take_back_deep(&mut self, stack: Stack) -> Option<StackUse> {
+        if stack.size() != self.size {
+            return stack.retire();
+        }
+        let used = self.give(stack);
+        self.unreserve();
+        used
+    }
+
+    #[inline]
+    fn keep(&mut self, slot: Slot) {
+        if self.list.len() < self.room {
+            self.list.push(slot);
+        } else {
+            self.spill(slot);
         }
     }
 
@@ -243,19 +266,19 @@ impl StackPool {
         }
     }
 
-    /// Handles a stack whose mark is missing: the stack is new, or it was deep.
+    /// Handles a stack whose mark is missing: it was deep.
     #[cold]
-    fn unmarked(&mut self, slot: Slot) {
-        let deep = read_mark(slot) != [0; 4];
-        if deep {
-            if self.cleanings_left == 0 {
-                // The mark stays spoilt, so a later call finds this stack again.
-                return;
-            }
-            self.cleanings_left -= 1;
-            release_deep(slot);
+    fn unmarked(&mut self, slot: Slot) -> Option<StackUse> {
+        if self.cleanings_left == 0 {
+            // The mark stays spoilt, so a later call finds this stack again.
+            self.has_skipped = true;
+            return None;
         }
+        self.cleanings_left -= 1;
+        let used = mark::measure(slot, self.has_skipped);
+        release_deep(slot);
         write_mark(slot);
+        used
     }
 }
 

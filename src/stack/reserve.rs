@@ -15,6 +15,8 @@
 //! Slots come from the oldest slab that has any, and slabs are given back youngest first.
 #![allow(unsafe_code, reason = "guards, releases and unmaps slots")]
 
+pub(crate) mod survey;
+
 use std::io;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};

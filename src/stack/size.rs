@@ -20,8 +20,11 @@ pub(crate) struct StackSize {
 }
 
 impl StackSize {
-    /// 256 KiB, of which 64 KiB are guard.
-    pub(crate) const DEFAULT: StackSize = StackSize { units: 4 };
+    /// 256 KiB, of which 64 KiB are guard; 1 MiB in debug builds, whose frames are several times
+    /// larger.
+    pub(crate) const DEFAULT: StackSize = StackSize {
+        units: if cfg!(debug_assertions) { 16 } else { 4 },
+    };
 
     /// For the one main thread of a runtime: 2 MiB usable, as a thread of std has.
     pub(crate) const FIRST: StackSize = StackSize::from_usable(2 << 20);
@@ -48,8 +51,7 @@ impl StackSize {
         }
     }
 
-    /// Returns the bytes between the guard and the slot's end.
-    #[cfg(test)]
+    /// Returns the usable bytes, as the user counts them.
     pub(super) const fn usable(self) -> usize {
         self.bytes() - GUARD
     }
@@ -77,8 +79,9 @@ mod tests {
 
     #[test]
     fn sizes_round_up_to_units_and_saturate() {
-        assert_eq!(StackSize::DEFAULT.usable(), 192 << 10);
-        assert_eq!(StackSize::from_usable(192 << 10), StackSize::DEFAULT);
+        let default = if cfg!(debug_assertions) { 960 } else { 192 };
+        assert_eq!(StackSize::DEFAULT.usable(), default << 10);
+        assert_eq!(StackSize::from_usable(default << 10), StackSize::DEFAULT);
         assert_eq!(StackSize::from_usable(0).usable(), 64 << 10);
         assert_eq!(StackSize::from_usable((64 << 10) + 1).usable(), 128 << 10);
         assert!(StackSize::from_usable(usize::MAX).usable() >= 1 << 47);

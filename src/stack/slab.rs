@@ -97,6 +97,11 @@ impl Slab {
         self.guarding
     }
 
+    /// Returns how many slots, from the first on, have been taken at least once.
+    pub(super) fn begun(&self) -> usize {
+        self.begun as usize
+    }
+
     pub(super) fn free(&self) -> usize {
         let begun = self.warm.len() + self.cold.len() + self.unguarded.len();
         begun + (self.slots - self.begun) as usize

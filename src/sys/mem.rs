@@ -283,15 +283,25 @@ impl Peek {
     }
 }
 
-/// Returns how many pages of `[address, address + bytes)` are in memory.
-#[cfg(test)]
-pub(crate) fn resident_pages(address: usize, bytes: usize) -> usize {
+/// Returns, for each page of `[address, address + bytes)`, whether it is in memory. `address` is
+/// the start of a page.
+///
+/// # Errors
+///
+/// Part of the range is not mapped, or the kernel has no memory for the answer.
+pub(crate) fn residency(address: usize, bytes: usize) -> io::Result<impl Iterator<Item = bool>> {
     let mut pages = vec![0_u8; bytes.div_ceil(page_size())];
     // SAFETY: the vector has one byte for each page of the range; the range itself is only
     // examined.
-    let answer = unsafe { libc::mincore(at(address), bytes, pages.as_mut_ptr().cast()) };
-    check(answer).expect("mincore of a mapped range");
-    pages.iter().filter(|page| **page & 1 == 1).count()
+    check(unsafe { libc::mincore(at(address), bytes, pages.as_mut_ptr().cast()) })?;
+    Ok(pages.into_iter().map(|page| page & 1 == 1))
+}
+
+/// Returns how many pages of `[address, address + bytes)` are in memory.
+#[cfg(test)]
+pub(crate) fn resident_pages(address: usize, bytes: usize) -> usize {
+    let pages = residency(address, bytes).expect("mincore of a mapped range");
+    pages.filter(|is_resident| *is_resident).count()
 }
 
 fn at(address: usize) -> *mut c_void {

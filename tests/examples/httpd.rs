@@ -120,6 +120,40 @@ impl Reply {
 }
 
 #[test]
+fn metrics_are_served_on_request_only() {
+    let Some(site) = Site::start(&["--metrics", "--workers", "2"]) else {
+        return;
+    };
+    let mut client = site.connect();
+    client.get("/digits.txt", &[]);
+    let reply = client.get("/metrics", &[]);
+    assert_eq!(reply.status, 200);
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert_eq!(reply.header("content-type"), Some(kind));
+    let text = reply.text();
+    assert!(text.contains("\nrustlet_workers 2\n"), "{text}");
+    // One for the file; the metrics themselves need none.
+    assert!(text.contains("\nrustlet_pool_calls_total "), "{text}");
+    assert!(text.ends_with("# EOF\n"), "{text}");
+    let Some(site) = Site::start(&[]) else { return };
+    assert_eq!(site.get("/metrics", &[]).status, 404);
+}
+
+/// A line for each request, also for those without a file.
+#[test]
+fn requests_are_logged() {
+    let folder = Folder::new();
+    let log = folder.path().join("log");
+    let Some(site) = Site::start(&["--log", log.to_str().unwrap()]) else {
+        return;
+    };
+    site.get("/digits.txt", &[]);
+    site.get("/none%0a", &[]);
+    let logged = fs::read_to_string(&log).unwrap();
+    assert_eq!(logged, "200 /digits.txt\n404 /none\\n\n");
+}
+
+#[test]
 fn serves_files_and_listings() {
     let Some(site) = Site::start(&[]) else { return };
     let mut client = site.connect();

@@ -106,6 +106,29 @@ fn the_commands() {
     assert_eq!(said, "executed 39 commands\n");
 }
 
+/// A bulk string of lines, with the numbers of the runtime among them.
+#[test]
+fn info_has_the_numbers_of_the_runtime() {
+    let Some(server) = Server::start("resp", &["127.0.0.1:0", "--workers", "2"]) else {
+        return;
+    };
+    let mut client = Client::new(&server);
+    for command in ["info\r\n", "INFO server\r\n"] {
+        client.send(command);
+        let length: usize = client.line()[1..].parse().unwrap();
+        let mut text = vec![0; length + 2];
+        client.0.read_exact(&mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let lines: Vec<&str> = text.split("\r\n").collect();
+        for expected in ["redis_version:7.0.0", "rustlet_workers:2", "# Rustlet"] {
+            assert!(lines.contains(&expected), "no {expected} in {text}");
+        }
+        let steps = "rustlet_worker_steps_total{worker=\"0\"}:";
+        assert!(lines.iter().any(|line| line.starts_with(steps)), "{text}");
+    }
+    client.ask("ping", "+PONG");
+}
+
 #[test]
 fn keys_expire() {
     let Some(server) = Server::start("resp", &["127.0.0.1:0"]) else {

@@ -35,6 +35,7 @@ pub(crate) const UNBOUNDED: usize = usize::MAX;
 
 /// The state of a channel that does not depend on the type of its items.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Core<S: ChannelThread> {
     pub(super) receivers: WaitQueue<S>,
     pub(super) senders: WaitQueue<S>,
@@ -54,6 +55,26 @@ pub(crate) struct Chan<T, S: ChannelThread> {
     core: Spin<Core<S>>,
     queue: UnsafeCell<Queue<T>>,
 }
+
+/// A dump reads these words (`runtime/inspect/channel_words.rs`).
+#[cfg(not(loom))]
+const _: () = {
+    use crate::runtime::inspect::channel_words::words;
+    use crate::sync::wait::waiting_thread::WaitingThread as Thread;
+    use std::mem::offset_of;
+
+    const WORD: usize = size_of::<usize>();
+    const CORE: usize = offset_of!(Chan<(), Thread>, core) + Spin::<Core<Thread>>::VALUE;
+    const QUEUE: usize = WaitQueue::<Thread>::FIRST;
+    assert!(CORE + offset_of!(Core<Thread>, receivers) + QUEUE == words::RECEIVERS * WORD);
+    assert!(CORE + offset_of!(Core<Thread>, senders) + QUEUE == words::SENDERS * WORD);
+    assert!(CORE + offset_of!(Core<Thread>, capacity) == words::CAPACITY * WORD);
+    assert!(offset_of!(Chan<(), Thread>, queue) + Queue::<()>::LEN == words::LEN * WORD);
+    assert!(size_of::<Chan<(), Thread>>() >= words::COUNT * WORD);
+    assert!(UNBOUNDED == usize::MAX);
+    assert!(WaitNode::<Thread>::LINKS[0] == words::PREVIOUS * WORD);
+    assert!(WaitNode::<Thread>::LINKS[1] == words::NEXT * WORD);
+};
 
 // SAFETY: CH1; values move from thread to thread, references to them do not.
 unsafe impl<T: Send, S: ChannelThread> Sync for Chan<T, S> {}

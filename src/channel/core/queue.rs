@@ -11,7 +11,7 @@
 //! QU2. Blocks come from `Queue::block` with the layout of this queue, and belong to it alone.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
-use std::mem::MaybeUninit;
+use std::mem::{MaybeUninit, offset_of};
 use std::ptr;
 
 /// Maximum size of a block in bytes, if its items are not larger.
@@ -24,7 +24,9 @@ struct Block {
 }
 
 /// See the module documentation.
+// A dump reads the first word (`runtime/inspect/channel_words.rs`).
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Queue<T> {
     len: usize,
     tail: *mut Block,
@@ -42,6 +44,9 @@ pub(crate) struct Queue<T> {
 unsafe impl<T: Send> Send for Queue<T> {}
 
 impl<T> Queue<T> {
+    /// Where the number of items is, in bytes from the start.
+    pub(crate) const LEN: usize = offset_of!(Queue<T>, len);
+
     /// Creates a queue for at most `capacity` items (a hint for the size of blocks).
     pub(crate) const fn new(capacity: usize) -> Queue<T> {
         let size = size_of::<T>();

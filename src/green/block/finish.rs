@@ -32,6 +32,7 @@ impl ThreadInner {
     /// Gives the thread a stack. Returns false if the stack is unusable.
     #[inline(always)]
     pub(crate) fn set_up(&self, stack: Stack) -> bool {
+        self.stack_top.store(stack.top(), Ordering::Relaxed);
         if !stack.is_inhabited() {
             return self.set_up_fresh(stack);
         }

@@ -119,6 +119,8 @@ pub(crate) struct ThreadInner {
     spawned_at: AtomicPtr<Location<'static>>,
     locals: UnsafeCell<Option<Box<dyn Locals>>>,
     rare: UnsafeCell<Option<Box<Rare>>>,
+    /// The top of the stack, for dumps; that of an earlier thread before the start.
+    pub(super) stack_top: AtomicUsize,
     body: Body,
 }
 
@@ -170,6 +172,7 @@ impl ThreadInner {
             spawned_at: AtomicPtr::new(ptr::null_mut()),
             locals: UnsafeCell::new(None),
             rare: UnsafeCell::new(None),
+            stack_top: AtomicUsize::new(0),
             body: Body::empty(),
         }
     }
@@ -215,9 +218,9 @@ impl ThreadInner {
     }
 
     /// Returns the object of the current or last wait: the address of a lock's word or of a channel
-    /// or a scope, the number of the joined thread, or a descriptor plus one, depending on the
-    /// reason; 0 if the wait does not say. A select that waits for channels only has any other
-    /// number.
+    /// or a scope, the number of the joined thread, or a descriptor or the number of a call on the
+    /// pool, plus one, depending on the reason; 0 if the wait does not say. A select that waits for
+    /// channels only has any other number.
     pub(crate) fn subject(&self) -> usize {
         self.subject.load(Ordering::Relaxed)
     }
@@ -245,6 +248,11 @@ impl ThreadInner {
     #[inline(always)]
     pub(crate) fn is_limited(&self) -> bool {
         self.deadline() != NEVER
+    }
+
+    /// Returns the address of the top of the stack of a thread that has started.
+    pub(crate) fn stack_top(&self) -> usize {
+        self.stack_top.load(Ordering::Relaxed)
     }
 
     /// Returns the destination of the thread's wake-ups; null before its start and after its end.

@@ -41,6 +41,12 @@ impl RunQueue {
         self.tail.get().wrapping_sub(self.head.get())
     }
 
+    /// Returns how many threads have ever been popped. It wraps.
+    #[inline(always)]
+    pub(super) fn popped(&self) -> usize {
+        self.head.get()
+    }
+
     #[inline(always)]
     pub(super) fn push(&self, green: &ThreadInner) {
         let tail = self.tail.get();
@@ -98,12 +104,11 @@ impl RunQueue {
         // SAFETY: RQ2.
         let buffer = unsafe { &mut *self.buffer.get() };
         let mask = buffer.len() - 1;
-        for (offset, place) in fresh.iter_mut().take(ready).enumerate() {
-            *place = buffer[self.head.get().wrapping_add(offset) & mask];
+        for offset in 0..ready {
+            let at = self.head.get().wrapping_add(offset);
+            fresh[at & (places - 1)] = buffer[at & mask];
         }
         *buffer = fresh;
-        self.head.set(0);
-        self.tail.set(ready);
     }
 }
 

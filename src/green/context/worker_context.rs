@@ -106,7 +106,25 @@ pub(crate) struct WorkerContext {
     ambient: Cell<*const Entered<'static>>,
     /// The number of this worker in the words of locks, in the bits above those of an address.
     tag: usize,
+    /// How many wake-ups code on this worker has sent to other workers.
+    wakeups_sent: Cell<usize>,
+    /// How many wake-ups have arrived from other OS threads.
+    wakeups_received: Cell<usize>,
+    /// The ready thread whose scheduling latency is being measured, if there is one.
+    sample: Cell<Option<Sample>>,
 }
+
+/// A ready thread whose scheduling latency is being measured.
+#[derive(Clone, Copy)]
+struct Sample {
+    /// When it became ready.
+    since: Tick,
+    /// How many threads will have been popped from the run queue when it is the next one.
+    position: usize,
+}
+
+/// Of the wake-ups that a worker sends, one in this many is timed.
+const WAKEUPS_PER_SAMPLE: usize = 16;
 
 impl WorkerContext {
     pub(crate) fn new(remote: &'static Remote) -> WorkerContext {
@@ -126,6 +144,9 @@ impl WorkerContext {
             suspicion: Cell::new(false),
             ambient: Cell::new(ptr::null()),
             tag: next_tag(),
+            wakeups_sent: Cell::new(0),
+            wakeups_received: Cell::new(0),
+            sample: Cell::new(None),
         }
     }
 
@@ -363,14 +384,76 @@ impl WorkerContext {
         if self.remote.queue.is_empty() {
             return;
         }
+        let posted_at = self.remote.take_posted_at();
+        let before = self.queue.len();
+        let mut received = 0;
         for wake_node in self.remote.queue.take() {
             let green: ThreadRef = ThreadInner::from_wake_node(wake_node);
             // Skips a wake-up for a thread that has ended in the meantime, or for an earlier user
             // of this `Remote`.
             if ptr::eq(green.remote(), self.remote) {
                 self.wake(&green);
+                received += 1;
             }
         }
+        self.wakeups_received
+            .set(self.wakeups_received.get() + received);
+        if posted_at != 0 && self.queue.len() > before {
+            self.sample(posted_at, before);
+        }
+    }
+
+    // --- for metrics ---
+
+    /// Counts a wake-up that code on this worker sends to another worker. Returns whether the
+    /// wake-up is timed.
+    pub(crate) fn count_wakeup(&self) -> bool {
+        let sent = self.wakeups_sent.get();
+        self.wakeups_sent.set(sent + 1);
+        sent.is_multiple_of(WAKEUPS_PER_SAMPLE)
+    }
+
+    /// Returns how many wake-ups were sent to other workers, and how many have arrived from other
+    /// OS threads.
+    pub(crate) fn wakeups(&self) -> (usize, usize) {
+        (self.wakeups_sent.get(), self.wakeups_received.get())
+    }
+
+    /// Returns how many times a thread has been taken out of the run queue. It wraps.
+    #[inline(always)]
+    pub(crate) fn popped(&self) -> usize {
+        self.queue.popped()
+    }
+
+    /// Begins to measure the scheduling latency of the thread that became ready last, just now,
+    /// unless another one is being measured.
+    pub(crate) fn sample_last(&self, now: Tick) {
+        if let Some(index) = self.queue.len().checked_sub(1) {
+            self.sample(now, index);
+        }
+    }
+
+    /// Begins to measure the latency of the thread at `index` in the run queue, ready since then.
+    fn sample(&self, since: Tick, index: usize) {
+        if self.sample.get().is_none() {
+            let position = self.queue.popped().wrapping_add(index);
+            self.sample.set(Some(Sample { since, position }));
+        }
+    }
+
+    /// Returns how many threads run before the one whose scheduling latency is measured; `None` if
+    /// there is no such thread.
+    #[inline(always)]
+    pub(crate) fn before_sample(&self) -> Option<usize> {
+        let sample = self.sample.get()?;
+        Some(sample.position.wrapping_sub(self.queue.popped()))
+    }
+
+    /// Ends the measurement. Returns since when the thread has been ready, if it is the next to
+    /// run.
+    pub(crate) fn end_sample(&self) -> Option<Tick> {
+        let sample = self.sample.take()?;
+        (sample.position == self.queue.popped()).then_some(sample.since)
     }
 }
 

@@ -111,6 +111,7 @@ impl Fiber {
             return None;
         }
         let top = stack.top();
+        stack.mark();
         let co = Co::with_stack(Slot(stack), move |yielder, ()| {
             loop {
                 entry(&Started(yielder));

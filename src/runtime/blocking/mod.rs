@@ -66,12 +66,14 @@ fn call<T: Send + 'static>(
     };
     let shared = &context.shared;
     let job = Arc::new(Job::new(f));
-    shared.pool.submit(shared, kind, job.clone())?;
+    let number = shared.pool.submit(shared, kind, job.clone())?;
     let caller = Caller {
         pool: &shared.pool,
         job,
     };
-    let mut wait = Wait::new(reason).on_cancel(match once_claimed {
+    // The call, for dumps (`ThreadInner::subject`).
+    let subject = number as usize + 1;
+    let mut wait = Wait::new(reason).on(subject).on_cancel(match once_claimed {
         OnceClaimed::Abandon => OnCancel::Unwind,
         OnceClaimed::Shield | OnceClaimed::Detach => OnCancel::Defer,
     });
@@ -97,7 +99,7 @@ fn call<T: Send + 'static>(
                 .transpose()
                 .or_else(|payload| resume_unwind(payload));
         }
-        wait = Wait::new(reason).on_cancel(OnCancel::Shield);
+        wait = Wait::new(reason).on(subject).on_cancel(OnCancel::Shield);
     }
 }
 

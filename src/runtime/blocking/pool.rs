@@ -50,6 +50,22 @@ struct Entry {
     since: Tick,
 }
 
+/// A call that a thread is making.
+struct Running {
+    number: u64,
+    /// The kernel's thread ID of that thread.
+    os_thread: i32,
+}
+
+/// Where a call is, for dumps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CallPlace {
+    /// In a queue, behind this many entries.
+    Queued { ahead: usize },
+    /// A thread is making it, with this kernel's thread ID.
+    Running { os_thread: i32 },
+}
+
 #[derive(Default)]
 struct Queues {
     general: VecDeque<Entry>,
@@ -61,6 +77,10 @@ struct Queues {
     threads: usize,
     idle: usize,
     looking_up: usize,
+    /// How many of the entries were name look-ups.
+    look_ups_arrived: u64,
+    /// The calls that threads are making.
+    running: Vec<Running>,
     /// How many threads there have ever been.
     threads_started: u64,
     closed: bool,
@@ -72,7 +92,10 @@ pub(crate) struct PoolMetrics {
     pub(crate) threads: usize,
     pub(crate) idle: usize,
     pub(crate) queued: usize,
+    /// How many calls there have ever been, look-ups among them.
+    pub(crate) calls: u64,
     pub(crate) looking_up: usize,
+    pub(crate) look_ups: u64,
 }
 
 /// Calls that have waited for a long time.
@@ -126,16 +149,17 @@ impl Pool {
     }
 
     /// Queues a call. `owner` is what the pool belongs to, which [`owner_of_thread`] gives to the
-    /// call.
+    /// call. Returns the number of the call, for [`Pool::find`].
     pub(super) fn submit<O: Any + Send + Sync>(
         self: &Arc<Pool>,
         owner: &Arc<O>,
         kind: CallKind,
         call: Arc<dyn Call>,
-    ) -> io::Result<()> {
+    ) -> io::Result<u64> {
         let mut queues = self.lock();
         let number = queues.arrived;
         queues.arrived += 1;
+        queues.look_ups_arrived += u64::from(kind == CallKind::LookUp);
         let queue = match kind {
             CallKind::General => &mut queues.general,
             CallKind::LookUp => &mut queues.look_ups,
@@ -165,7 +189,20 @@ impl Pool {
         }
         drop(queues);
         self.more.notify_one();
-        Ok(())
+        Ok(number)
+    }
+
+    /// Returns where the call with this number is; `None` if it has ended.
+    pub(crate) fn find(&self, number: u64) -> Option<CallPlace> {
+        let queues = self.lock();
+        if let Some(running) = queues.running.iter().find(|call| call.number == number) {
+            return Some(CallPlace::Running {
+                os_thread: running.os_thread,
+            });
+        }
+        let ahead = |queue: &VecDeque<Entry>| queue.binary_search_by_key(&number, |e| e.number);
+        let ahead = ahead(&queues.general).or_else(|_| ahead(&queues.look_ups));
+        ahead.ok().map(|ahead| CallPlace::Queued { ahead })
     }
 
     /// Starts one more thread.
@@ -218,7 +255,9 @@ impl Pool {
             threads: queues.threads,
             idle: queues.idle,
             queued: queues.waiting(),
+            calls: queues.arrived,
             looking_up: queues.looking_up,
+            look_ups: queues.look_ups_arrived,
         }
     }
 
@@ -256,7 +295,7 @@ impl Queues {
     }
 
     /// Takes the call that has waited longest, among those that may start.
-    fn take(&mut self, most_look_ups: usize) -> Option<(CallKind, Arc<dyn Call>)> {
+    fn take(&mut self, most_look_ups: usize) -> Option<(CallKind, u64, Arc<dyn Call>)> {
         loop {
             let general = self.general.front().map(|entry| entry.number);
             let look_up = self.look_ups.front().map(|entry| entry.number);
@@ -271,12 +310,12 @@ impl Queues {
                 CallKind::General => self.general.pop_front(),
                 CallKind::LookUp => self.look_ups.pop_front(),
             };
-            let call = entry?.call;
+            let Entry { call, number, .. } = entry?;
             if call.claim() {
                 if kind == CallKind::LookUp {
                     self.looking_up += 1;
                 }
-                return Some((kind, call));
+                return Some((kind, number, call));
             }
             self.abandoned_count -= 1;
         }
@@ -296,13 +335,16 @@ impl Queues {
 /// Runs a thread of the pool.
 fn serve(pool: &Pool, owner: Owner) {
     OWNER.set(Some(owner));
+    let os_thread = rustix::thread::gettid().as_raw_nonzero().get();
     let mut queues = pool.lock();
     loop {
-        if let Some((kind, call)) = queues.take(pool.most_look_ups) {
+        if let Some((kind, number, call)) = queues.take(pool.most_look_ups) {
+            queues.running.push(Running { number, os_thread });
             drop(queues);
             call.run();
             drop(call);
             queues = pool.lock();
+            queues.running.retain(|call| call.number != number);
             if kind == CallKind::LookUp {
                 queues.looking_up -= 1;
             }

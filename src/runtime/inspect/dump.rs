@@ -68,6 +68,8 @@ pub struct WorkerInfo {
     pub sleeps: bool,
     /// Number of green threads that live on it.
     pub live: usize,
+    /// Number of green threads that are ready to run there.
+    pub ready: usize,
     /// Number of green threads that are queued there to start.
     pub unstarted: usize,
     /// The state of its OS thread, according to the system: it runs, or it waits, and in which
@@ -125,6 +127,13 @@ pub(super) fn take() -> Dump {
 }
 
 fn workers_of(runtime: &Shared, threads: &[ThreadInfo]) -> Vec<WorkerInfo> {
+    let mut ready = vec![0; runtime.peers.len()];
+    for thread in threads {
+        let is_ready = thread.state == ThreadState::Ready && thread.runtime == runtime.group;
+        if let Some(index) = thread.worker.filter(|_| is_ready) {
+            ready[index] += 1;
+        }
+    }
     let describe = |index: usize| {
         let peer = &runtime.peers[index];
         let os_thread = match peer.os_thread.load(Ordering::Relaxed) {
@@ -144,6 +153,7 @@ fn workers_of(runtime: &Shared, threads: &[ThreadInfo]) -> Vec<WorkerInfo> {
             since: running.map_or(Duration::ZERO, |thread| thread.since),
             sleeps: peer.load.sleeps(),
             live: peer.live(),
+            ready: ready[index],
             unstarted: peer.unstarted.len(),
             os_state: os_thread
                 .and_then(os_threads::doing)
@@ -168,10 +178,10 @@ impl fmt::Display for WorkerInfo {
             None if self.sleeps => write!(f, " sleeps")?,
             None => write!(f, " is between two threads")?,
         }
-        let (live, unstarted) = (self.live, self.unstarted);
+        let (live, ready, unstarted) = (self.live, self.ready, self.unstarted);
         write!(
             f,
-            "; {live} threads live on it, {unstarted} of them unstarted"
+            "; {live} threads live on it, {ready} of them ready to run, {unstarted} unstarted"
         )
     }
 }
@@ -187,6 +197,7 @@ struct Kind {
     waits_at: Option<&'static Location<'static>>,
     spawned_at: Option<&'static Location<'static>>,
     lock_of: Option<ThreadId>,
+    channel: Option<usize>,
 }
 
 impl Kind {
@@ -198,6 +209,10 @@ impl Kind {
             spawned_at: thread.spawned_at,
             lock_of: match thread.waits_for {
                 Some(WaitsFor::LockOf { id, .. }) => Some(id),
+                _ => None,
+            },
+            channel: match thread.waits_for {
+                Some(WaitsFor::Channel { address, .. }) => Some(address),
                 _ => None,
             },
         }
@@ -267,7 +282,11 @@ fn write_group(f: &mut fmt::Formatter<'_>, group: &[&ThreadInfo]) -> fmt::Result
     let (least, most) = (since.clone().min(), since.max());
     let (least, most) = (least.unwrap_or_default(), most.unwrap_or_default());
     write!(f, " for {least:.1?} to {most:.1?}")?;
-    if let Some(what @ WaitsFor::LockOf { .. }) = &first.waits_for {
+    let limits = group.iter().filter_map(|thread| thread.limit);
+    if let (Some(least), Some(most)) = (limits.clone().min(), limits.max()) {
+        write!(f, " and at most {least:.1?} to {most:.1?} more")?;
+    }
+    if let Some(what @ (WaitsFor::LockOf { .. } | WaitsFor::Channel { .. })) = &first.waits_for {
         write!(f, ", {what}")?;
     }
     write!(f, ": ")?;

@@ -1,10 +1,13 @@
 //! Diagnosis of green threads: the list of threads, the graph of waits, the watchdog, the panic
 //! hook and the detection of deadlocks.
 
+pub(crate) mod channel_words;
 pub(crate) mod deadlock;
 pub(super) mod dump;
 pub(super) mod panic_hook;
-pub(super) mod registry;
+pub(crate) mod registry;
 pub(crate) mod report;
+#[cfg(feature = "serde")]
+mod serialize;
 mod wait_graph;
 pub(super) mod watchdog;

@@ -7,15 +7,18 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::channel_words::{self, ChannelState};
 use super::report::{ReportKind, Reporter, eprintln_lossy};
 use super::wait_graph::{self, Holder};
 use crate::green::block::slab;
 use crate::green::thread::ThreadId;
 use crate::green::{Reason, State, ThreadInner, ThreadRef, WorkerContext};
-use crate::runtime::blocking::pool::Backlog;
+use crate::runtime::blocking::pool::{Backlog, CallPlace};
 use crate::runtime::scheduler::shared::{self, Shared};
+use crate::shim::lock;
 use crate::stack::overflow::{Overflowed, SignalWriter};
-use crate::sys::clock;
+use crate::stack::{self, StackUse};
+use crate::sys::clock::{self, NEVER};
 use crate::sys::mem::Peek;
 use crate::sys::os_threads::{self, Doing};
 use crate::sys::sock;
@@ -84,8 +87,19 @@ pub struct ThreadInfo {
     /// How long, approximately, it has been in this state: workers read the clock only now and
     /// then.
     pub since: Duration,
+    /// How much longer the wait lasts at most: until its timer, or until the limit of the call or
+    /// of a [`timeout`](crate::timeout) around it. `None` if nothing limits it.
+    pub limit: Option<Duration>,
     /// The object that it waits for, as far as that is known.
     pub waits_for: Option<WaitsFor>,
+    /// The bytes that it has used of its stack, at the deepest so far.
+    ///
+    /// These are the pages of the stack that are in memory, so it may be too much if an earlier
+    /// thread has used the same stack. `None` before its start, if the system does not tell, and
+    /// after the first 10,000 threads.
+    pub stack_used: Option<usize>,
+    /// The bytes of its stack; `None` where `stack_used` is.
+    pub stack_size: Option<usize>,
     /// Index of the worker that it lives on; `None` before its start.
     pub worker: Option<usize>,
     /// The number of its runtime.
@@ -149,9 +163,26 @@ pub enum WaitsFor {
         text: Option<String>,
     },
     /// A channel. Threads that wait for the same one have the same number.
+    #[non_exhaustive]
     Channel {
         /// Where the channel lies in memory.
         address: usize,
+        /// What is in it and how many threads wait for it; `None` if that could not be read.
+        state: Option<ChannelState>,
+    },
+    /// A call on the pool for blocking calls that no thread of the pool has taken yet.
+    #[non_exhaustive]
+    QueuedCall {
+        /// How many calls are queued before it. Some may have been given up.
+        ahead: usize,
+    },
+    /// A call that a thread of the pool for blocking calls is making.
+    #[non_exhaustive]
+    RunningCall {
+        /// The system's number of that OS thread.
+        os_thread: i32,
+        /// What it does, according to the system: it runs, or it waits, and in which system call.
+        os_state: Option<String>,
     },
 }
 
@@ -178,7 +209,24 @@ impl fmt::Display for WaitsFor {
                     None => Ok(()),
                 }
             }
-            WaitsFor::Channel { address } => write!(f, "on channel {address:#x}"),
+            WaitsFor::Channel { address, state } => {
+                write!(f, "on channel {address:#x}")?;
+                match state {
+                    Some(state) => write!(f, " ({state})"),
+                    None => Ok(()),
+                }
+            }
+            WaitsFor::QueuedCall { ahead } => write!(f, "queued behind {ahead} calls"),
+            WaitsFor::RunningCall {
+                os_thread,
+                os_state,
+            } => {
+                write!(f, "made by OS thread {os_thread}")?;
+                match os_state {
+                    Some(state) => write!(f, " ({state})"),
+                    None => Ok(()),
+                }
+            }
         }
     }
 }
@@ -212,13 +260,38 @@ impl fmt::Display for ThreadInfo {
                     write!(f, " at {at}")?;
                 }
                 write!(f, " for {:?}", self.since)?;
+                if let Some(limit) = self.limit {
+                    write!(f, " and at most {limit:.1?} more")?;
+                }
                 match &self.waits_for {
                     Some(what) => write!(f, ", {what}"),
                     None => Ok(()),
                 }
             }
+        }?;
+        match self.stack_use() {
+            Some(stack) if stack.is_nearly_full() => write!(f, "; it has {}", in_kib(stack)),
+            _ => Ok(()),
         }
     }
+}
+
+impl ThreadInfo {
+    fn stack_use(&self) -> Option<StackUse> {
+        Some(StackUse {
+            used: self.stack_used?,
+            usable: self.stack_size?,
+            may_be_older: true,
+        })
+    }
+}
+
+fn in_kib(StackUse { used, usable, .. }: StackUse) -> String {
+    format!(
+        "used {} of the {} KiB of its stack",
+        used >> 10,
+        usable >> 10
+    )
 }
 
 /// Returns a snapshot of every green thread of the process that is alive, sorted by number.
@@ -257,7 +330,14 @@ struct Survey {
     peek: Option<Peek>,
     /// Number of descriptors that were described.
     described: usize,
+    /// By address: a channel has one state for all threads that wait for it.
+    channels: HashMap<usize, Option<ChannelState>>,
+    /// Number of stacks that were measured.
+    measured: usize,
 }
+
+/// Maximum number of threads per pass whose stacks are measured, at some 2 µs each.
+const MAX_MEASURED: usize = 10_000;
 
 /// Maximum number of descriptors per pass for which the system is asked for a description.
 const MAX_DESCRIBED: usize = 1000;
@@ -272,6 +352,8 @@ pub(super) fn describe_all(is_wanted: impl Fn(&ThreadInner) -> bool) -> Vec<Thre
         runtimes: shared::runtimes(),
         peek: Peek::new().ok(),
         described: 0,
+        channels: HashMap::new(),
+        measured: 0,
     };
     let wanted: Vec<ThreadRef> = (survey.by_block.values())
         .filter(|green| is_wanted(green))
@@ -296,10 +378,19 @@ impl Survey {
         info.worker = runtime.and_then(|runtime| runtime.worker_with(green.remote()));
         if info.state == ThreadState::Waiting {
             let waits_for = self.waits_for(green);
+            let deadline = green.deadline();
             // WG2 in `wait_graph.rs`.
             if green.state() == State::Parked && green.since() == since {
                 info.waits_for = waits_for;
+                info.limit = (deadline != NEVER)
+                    .then(|| Duration::from_nanos(deadline.saturating_sub(clock::now())));
             }
+        }
+        if info.state != ThreadState::Unstarted && self.measured < MAX_MEASURED {
+            self.measured += 1;
+            let used = stack::used_at(green.stack_top().wrapping_sub(1));
+            info.stack_used = used.map(|used| used.used);
+            info.stack_size = used.map(|used| used.usable);
         }
         Some(info)
     }
@@ -309,8 +400,23 @@ impl Survey {
             Reason::Join | Reason::Mutex | Reason::RwLock => self.holder(green),
             Reason::Send | Reason::Receive => match green.subject() {
                 0 => None,
-                address => Some(WaitsFor::Channel { address }),
+                address => Some(WaitsFor::Channel {
+                    address,
+                    state: self.channel(address),
+                }),
             },
+            Reason::Blocking | Reason::File | Reason::LookUp => {
+                let number = green.subject().checked_sub(1)? as u64;
+                let mut runtimes = self.runtimes.iter();
+                let runtime = runtimes.find(|runtime| runtime.group == green.group())?;
+                Some(match runtime.pool.find(number)? {
+                    CallPlace::Queued { ahead } => WaitsFor::QueuedCall { ahead },
+                    CallPlace::Running { os_thread } => WaitsFor::RunningCall {
+                        os_thread,
+                        os_state: os_threads::doing(os_thread).map(|doing| doing.to_string()),
+                    },
+                })
+            }
             Reason::Read | Reason::Write | Reason::Accept | Reason::Connect | Reason::Readiness => {
                 let fd = i32::try_from(green.subject().checked_sub(1)?).ok()?;
                 self.described += 1;
@@ -322,6 +428,12 @@ impl Survey {
             }
             _ => None,
         }
+    }
+
+    fn channel(&mut self, address: usize) -> Option<ChannelState> {
+        let peek = self.peek.as_mut()?;
+        let read = || channel_words::read(peek, address);
+        self.channels.entry(address).or_insert_with(read).clone()
     }
 
     fn holder(&mut self, green: &ThreadInner) -> Option<WaitsFor> {
@@ -364,7 +476,10 @@ pub(super) fn describe(green: &ThreadInner, now: clock::Tick) -> Option<ThreadIn
         waits_in: green.reason().text(),
         waits_at: green.at(),
         since: Duration::from_nanos(now.saturating_sub(green.since())),
+        limit: None,
         waits_for: None,
+        stack_used: None,
+        stack_size: None,
         worker: None,
         runtime: green.group(),
     })
@@ -562,6 +677,35 @@ pub(super) fn report_backlog(reporter: &Reporter, backlog: &Backlog) {
          Raise the limit with runtime::Builder::blocking_threads"
     );
     reporter.report(ReportKind::PoolJam, &text);
+}
+
+/// Reports a thread that has ended and has used nearly all of its stack, once for each spawn site.
+pub(crate) fn report_deep_stack(shared: &Shared, green: &ThreadInner, used: StackUse) {
+    const MAX_SITES: usize = 100;
+    if let Some(at) = green.spawned_at() {
+        let mut sites = lock(&shared.deep_sites);
+        if sites.len() >= MAX_SITES || sites.contains(&at) {
+            return;
+        }
+        sites.push(at);
+    }
+    let mut text = String::from("rustlet: ");
+    // A `String` takes everything.
+    let _written = write_thread(&mut text, ThreadId(green.id()), green.name());
+    if let Some(at) = green.spawned_at() {
+        text += &format!(", spawned at {at}");
+    }
+    text += ", has ";
+    if used.may_be_older {
+        text += "(or an earlier thread on the same stack has) ";
+    }
+    text += &in_kib(used);
+    text += "; an overflow would end the process. thread::Builder::stack_size, runtime::Builder::stack_size or \
+             RUSTLET_STACK_SIZE (bytes) raise it";
+    if cfg!(debug_assertions) {
+        text += ". This is a debug build, whose frames are several times as large as those of a release build";
+    }
+    shared.config.reporter.report(ReportKind::DeepStack, &text);
 }
 
 /// Describes the current thread for the report of a stack overflow. It runs in a signal handler, so

@@ -33,6 +33,11 @@ pub enum ReportKind {
     Deadlock,
     /// Green threads did not end when their runtime was dropped, and were left behind.
     Leftover,
+    /// A green thread has used more than four fifths of its stack
+    /// ([`Builder::stack_size`](crate::Builder::stack_size)).
+    ///
+    /// It is checked when a thread ends, and reported once for each place that spawns.
+    DeepStack,
     /// A server is out of file descriptors, or of memory for sockets.
     OutOfDescriptors,
 }

@@ -14,11 +14,14 @@
 //!     (Mattern's counting argument, "Algorithms for distributed termination detection", 1987).
 
 mod assign;
+pub(crate) mod stats;
 
+use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::Duration;
 
+use self::stats::WorkerStats;
 use super::idle::Idle;
 use super::unstarted_queue::{Unstarted, UnstartedQueue};
 use crate::green::context::remote::Remote;
@@ -61,6 +64,8 @@ pub(crate) struct WorkerShared {
     pub(crate) os_thread: AtomicI32,
     /// Its reactor, for tasks that are polled outside of all workers; set when the runtime starts.
     pub(crate) reactor_handle: OnceLock<Arc<ReactorHandle>>,
+    /// For metrics.
+    pub(crate) stats: WorkerStats,
 }
 
 impl WorkerShared {
@@ -79,6 +84,7 @@ impl WorkerShared {
             halted: AtomicBool::new(false),
             os_thread: AtomicI32::new(0),
             reactor_handle: OnceLock::new(),
+            stats: WorkerStats::new(clock::now()),
         }
     }
 
@@ -178,6 +184,8 @@ pub(crate) struct Shared {
     turn: AtomicUsize,
     /// The report of the deadlock that has ended the runtime.
     pub(crate) deadlock: OnceLock<Box<str>>,
+    /// The spawn sites of threads that were reported for the depth of their stacks.
+    pub(crate) deep_sites: Mutex<Vec<&'static Location<'static>>>,
 }
 
 impl Shared {
@@ -200,6 +208,7 @@ impl Shared {
             quieter: Condvar::new(),
             turn: AtomicUsize::new(0),
             deadlock: OnceLock::new(),
+            deep_sites: Mutex::default(),
         }
     }
 
@@ -269,7 +278,7 @@ impl Shared {
         inside + self.discarded.load(Ordering::Acquire)
     }
 
-    fn spawned(&self) -> usize {
+    pub(crate) fn spawned(&self) -> usize {
         let inside: usize = self
             .peers
             .iter()

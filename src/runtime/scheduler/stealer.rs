@@ -169,6 +169,7 @@ impl Stealer {
                     if now.saturating_sub(first) >= STEAL_PLACED_AFTER {
                         self.steal(shared, peer, waiting.div_ceil(2));
                         if let Some(new) = shared.take_shared(index) {
+                            shared.peers[self.index].stats.steals.add(1);
                             shared.peers[self.index].unstarted.push(new);
                         }
                     }
@@ -201,9 +202,11 @@ impl Stealer {
     }
 
     fn steal(&self, shared: &Shared, victim: &WorkerShared, most: usize) -> usize {
+        let stats = &shared.peers[self.index].stats;
         for taken in 0..most {
             match victim.unstarted.take() {
                 Some(new) => {
+                    stats.steals.add(1);
                     let peer = &shared.peers[self.index];
                     if new.0.origin.is_placed() {
                         victim.placed.fetch_sub(1, Ordering::Relaxed);

@@ -40,6 +40,11 @@ impl Timers {
         self.heap.first().map_or(NEVER, |entry| entry.at)
     }
 
+    /// Returns the number of entries.
+    pub(crate) fn len(&self) -> usize {
+        self.heap.len()
+    }
+
     /// Returns the next true deadline, and corrects early entries; [`NEVER`] if there is none.
     pub(crate) fn next_deadline(&mut self) -> Tick {
         while let Some(&entry) = self.heap.first() {

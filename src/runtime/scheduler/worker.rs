@@ -19,8 +19,10 @@ mod by_hand;
 mod end;
 mod look;
 mod looks;
+mod measure;
 mod park;
 mod placing;
+mod sampling;
 mod sharing;
 mod step_recorder;
 mod traced;
@@ -39,6 +41,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use self::looks::Looks;
+use self::sampling::Sampling;
 use super::adaptive_spin::AdaptiveSpin;
 use super::idle_wait::IdleWaiters;
 use super::runtime_context::RuntimeContext;
@@ -110,6 +113,7 @@ pub(crate) struct WorkerLoop {
     /// What the worker keeps to place threads (`placing.rs`).
     sharing: Sharing,
     looks: Looks,
+    sampling: Sampling,
 }
 
 impl WorkerLoop {
@@ -154,6 +158,7 @@ impl WorkerLoop {
             destination: Cell::new(None),
             sharing,
             looks: Looks::new(),
+            sampling: Sampling::new(),
         }
     }
 
@@ -202,6 +207,7 @@ impl WorkerLoop {
                 }
                 let budget_exhausted = self.run_batch();
                 self.cx.drain_remote();
+                self.publish_counts();
                 match self.shared.phase() {
                     Phase::Open => {}
                     Phase::Abandoned => {
@@ -242,38 +248,46 @@ impl WorkerLoop {
         }
     }
 
-    /// Runs a batch whose steps are recorded by `steps`.
+    /// Runs a batch whose steps are recorded by `recorder`.
     #[inline]
-    fn run_batch_with(&self, mut steps: impl StepRecorder<Self>) -> bool {
-        for _ in 0..STEPS_PER_BATCH {
+    fn run_batch_with(&self, mut recorder: impl StepRecorder<Self>) -> bool {
+        let steps = self.steps_to_run();
+        // Counted down, because a second number would be in memory across each step.
+        let mut left = steps;
+        while left > 0 {
+            left -= 1;
             if self.is_halted() {
                 return false;
             }
             let ready = self.cx.pop_ready();
             if let Some(green) = ready {
-                steps.resume(self, green);
+                recorder.resume(self, green);
                 // New threads take turns with the ready threads, which may have spawned them.
                 if !self.has_fresh.get() {
                     continue;
                 }
             }
             match self.pop_startable() {
-                Some(new) => steps.start(self, new),
+                Some(new) => recorder.start(self, new),
                 None if ready.is_some() => self.has_fresh.set(false),
                 None => return false,
             }
         }
+        if steps < STEPS_PER_BATCH {
+            self.record_latency();
+            return true;
+        }
         if self.peer().unstarted.extra() > 0
             && let Some(new) = self.pop_beside()
         {
-            steps.start_slowly(self, new);
+            recorder.start_slowly(self, new);
         }
         for _ in 0..STARTS_PER_BATCH {
             if self.is_halted() {
                 return false;
             }
             match self.pop_startable() {
-                Some(new) => steps.start_slowly(self, new),
+                Some(new) => recorder.start_slowly(self, new),
                 None => break,
             }
         }
@@ -413,6 +427,7 @@ impl WorkerLoop {
         let hopeless = self.out_of_stacks.get() && !green.has_own_stack();
         let ready = !hopeless && self.set_up(green);
         if !ready {
+            self.sampling.note_no_step();
             self.waiting_for_stack.borrow_mut().push_back(green);
         }
         ready
@@ -437,7 +452,11 @@ impl WorkerLoop {
         }
         // SAFETY: the thread has ended, as `resume` reported.
         if let Some(stack) = unsafe { green.reap() } {
-            self.stacks.borrow_mut().take_back(stack);
+            if stack.was_deep() {
+                self.take_back_deep(green, stack);
+            } else {
+                self.stacks.borrow_mut().take_back(stack);
+            }
             if self.out_of_stacks.get() {
                 self.try_stacks_again();
             }
@@ -493,6 +512,7 @@ impl WorkerLoop {
         // SAFETY: a reference is never null; W3.
         let green: &'static ThreadInner = unsafe { green.into_raw().as_ref() };
         self.attach(green);
+        self.sampling.note_no_step();
         self.cx.make_ready(green);
     }
 
@@ -511,6 +531,7 @@ impl WorkerLoop {
     /// Does the periodic work between batches of a worker that always has something to run.
     fn maintenance(&self) {
         let now = self.tick();
+        self.sample(now);
         if now.saturating_sub(self.polled.get()) >= POLL_EVERY {
             self.poll(0);
             self.stealer.rescue(&self.shared, now);
@@ -566,12 +587,17 @@ impl WorkerLoop {
 
     fn expire(&self, now: Tick) {
         let mut timers = self.timers.borrow_mut();
+        let mut expired = 0;
         while let Some(green) = timers.expire(now) {
             green.elapsed.set(true);
             match timeline::is_on() {
                 true => self.cx.wake_traced(green),
                 false => self.cx.wake(green),
             }
+            expired += 1;
+        }
+        if expired > 0 {
+            self.peer().stats.timers_expired.add(expired);
         }
     }
 }

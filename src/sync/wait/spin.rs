@@ -21,9 +21,11 @@ mod real {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     /// A value behind a spin lock.
+    // The value comes first: a dump reads that of a channel.
+    #[repr(C)]
     pub(crate) struct Spin<T> {
-        locked: AtomicBool,
         value: UnsafeCell<T>,
+        locked: AtomicBool,
     }
 
     // SAFETY: SP1; the value moves from thread to thread.
@@ -32,10 +34,13 @@ mod real {
     unsafe impl<T: Send> Send for Spin<T> {}
 
     impl<T> Spin<T> {
+        /// Where the value is, in bytes from the start.
+        pub(crate) const VALUE: usize = std::mem::offset_of!(Spin<T>, value);
+
         pub(crate) const fn new(value: T) -> Spin<T> {
             Spin {
-                locked: AtomicBool::new(false),
                 value: UnsafeCell::new(value),
+                locked: AtomicBool::new(false),
             }
         }
 

@@ -27,6 +27,8 @@
 
 use std::cell::Cell;
 use std::marker::PhantomData;
+#[cfg(not(loom))]
+use std::mem::offset_of;
 use std::ptr;
 
 use crate::shim::{AtomicUsize, Ordering};
@@ -118,7 +120,9 @@ impl<S: Sleeper> Waiter<S> {
 }
 
 /// An entry in a wait queue.
+// A dump reads the first two words (`runtime/inspect/channel_words.rs`).
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct WaitNode<S> {
     previous: Cell<*const WaitNode<S>>,
     next: Cell<*const WaitNode<S>>,
@@ -127,6 +131,21 @@ pub(crate) struct WaitNode<S> {
     case: usize,
     /// Points to what is given or taken, in the waiter's frame; the queue's owner knows its type.
     slot: *mut (),
+}
+
+#[cfg(not(loom))]
+impl<S> WaitNode<S> {
+    /// Where the links are, in bytes from the start: to the node before, to the node behind.
+    pub(crate) const LINKS: [usize; 2] = [
+        offset_of!(WaitNode<S>, previous),
+        offset_of!(WaitNode<S>, next),
+    ];
+}
+
+#[cfg(not(loom))]
+impl<S> WaitQueue<S> {
+    /// Where the link to the first node is, in bytes from the start.
+    pub(crate) const FIRST: usize = offset_of!(WaitQueue<S>, head);
 }
 
 impl<S> WaitNode<S> {
@@ -145,7 +164,9 @@ impl<S> WaitNode<S> {
 }
 
 /// A wait queue; it lives under a lock.
+// A dump reads the first word (`runtime/inspect/channel_words.rs`).
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct WaitQueue<S> {
     head: *const WaitNode<S>,
     tail: *const WaitNode<S>,

@@ -1,9 +1,11 @@
 //! The complete programs of the guide's page on HTTP and TLS: each module is server and client on
-//! loopback.
+//! loopback. And recursive crates on the default stack, and what rustlet says of itself as JSON.
 
 mod async_streams;
 mod http;
 mod hyper_http;
+mod json;
+mod stacks;
 mod tls;
 mod tokio_tasks;
 mod websocket;
@@ -22,5 +24,9 @@ fn main() {
         println!("TLS with rustls: ok");
         websocket::exchange().expect("WebSocket");
         println!("WebSocket with tungstenite: ok");
+        stacks::recurse();
+        println!("serde_json and regex, nested deeply: ok");
     });
+    json::describe().expect("JSON");
+    println!("dumps, metrics and reports as JSON: ok");
 }

@@ -80,6 +80,7 @@ impl WorkerLoop {
         self.drain_remote_spawns();
         let budget_exhausted = self.run_batch();
         self.cx.drain_remote();
+        self.publish_counts();
         self.drain_remote_spawns();
         if self.alive() > 0 {
             self.maintain_or_park(budget_exhausted, most);

@@ -67,6 +67,7 @@ impl WorkerLoop {
             return;
         }
         self.peer().load.falls_asleep(now);
+        self.peer().stats.idle.falls_asleep(now);
         self.shared.idle.enter();
         // Step 7, and step 3 of `idle.rs`.
         self.cx.remote.notifier.prepare();
@@ -101,6 +102,7 @@ impl WorkerLoop {
             };
             let look = self.until_look(now);
             let deadline = self.timers.borrow().next();
+            self.peer().stats.timers.set(self.timers.borrow().len());
             self.wake_timer
                 .timeout(deadline, upkeep, now)
                 .min(retry)
@@ -109,6 +111,9 @@ impl WorkerLoop {
                 .min(look)
                 .min(self.deferral_left())
         };
+        if wait != 0 {
+            self.peer().stats.parks.add(1);
+        }
         // Step 9.
         let events = self.poll(wait);
         let rung = !self.cx.remote.notifier.is_asleep();
@@ -121,7 +126,9 @@ impl WorkerLoop {
         self.cx.now.set(now);
         self.polled.set(now);
         self.peer().load.awakes(now);
+        self.peer().stats.idle.awakes(now);
         self.expire(now);
+        self.sample(now);
         self.look_for_stacks(now);
         let has_news = events || rung || self.cx.ready() > 0;
         self.look_when_idle(now, has_news);
@@ -139,6 +146,7 @@ impl WorkerLoop {
     /// Polls the reactor for at most `timeout`; returns whether there were events.
     pub(super) fn poll(&self, timeout: Tick) -> bool {
         let began = timeline::now();
+        self.peer().stats.polls.add(1);
         let mut reactor = self.reactor.borrow_mut();
         let events = match timeout {
             0 | NEVER => reactor.poll(timeout),

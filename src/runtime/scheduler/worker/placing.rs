@@ -574,6 +574,7 @@ impl WorkerLoop {
 
     /// Queues `new`, which `owner` had shared, to be started by this worker.
     fn take_in_shared(&self, owner: usize, new: Unstarted, conduct: Conduct) {
+        self.peer().stats.steals.add(1);
         if self.shared.has_shared() {
             // A worker that takes a shared thread makes sure that the next one is taken. If this
             // thread turns out to be short, the next one may be for this worker, too, so that the

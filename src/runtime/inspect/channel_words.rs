@@ -1,0 +1,123 @@
+//! Reads the state of a channel from its memory, for dumps: no lock is taken, and the channel may
+//! go away meanwhile.
+//!
+//! A wait for a channel names its address (`ThreadInner::subject`). The words of a channel and of a
+//! waiter that are read here are at fixed places, which `channel/core/chan.rs` asserts. They are
+//! read one after the other while threads change them, so what is read is only shown, never
+//! trusted.
+
+use std::fmt;
+
+use crate::sys::mem::Peek;
+
+/// Where the words are, counted in words from the address of the channel.
+pub(crate) mod words {
+    /// The first waiter of the queue of receivers, or null.
+    pub(crate) const RECEIVERS: usize = 0;
+    /// The first waiter of the queue of senders, or null.
+    pub(crate) const SENDERS: usize = 2;
+    /// The number of messages that it may hold; all ones without a limit.
+    pub(crate) const CAPACITY: usize = 6;
+    /// The number of messages in it.
+    pub(crate) const LEN: usize = 10;
+    /// All of them.
+    pub(crate) const COUNT: usize = 11;
+    /// In a waiter: the waiter before it, or null.
+    pub(crate) const PREVIOUS: usize = 0;
+    /// In a waiter: the waiter behind it, or null.
+    pub(crate) const NEXT: usize = 1;
+}
+
+/// What is in a channel and how many threads wait for it, part of a
+/// [`WaitsFor`](super::registry::WaitsFor).
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::runtime::WaitsFor;
+/// use std::time::Duration;
+///
+/// rustlet::run(|| {
+///     let (sender, receiver) = rustlet::channel::bounded(1);
+///     sender.send(1).unwrap();
+///     let blocked = rustlet::spawn(move || sender.send(2).unwrap());
+///     let state = loop {
+///         let threads = rustlet::runtime::threads();
+///         let states = threads.into_iter().filter_map(|thread| match thread.waits_for {
+///             Some(WaitsFor::Channel { state, .. }) => state,
+///             _ => None,
+///         });
+///         match states.last() {
+///             Some(state) => break state,
+///             None => rustlet::sleep(Duration::from_millis(1)),
+///         }
+///     };
+///     assert_eq!((state.len, state.capacity, state.senders_waiting), (1, Some(1), 1));
+///     assert_eq!(receiver.iter().collect::<Vec<_>>(), [1, 2]);
+///     blocked.join().unwrap();
+/// });
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChannelState {
+    /// Number of messages in the channel.
+    pub len: usize,
+    /// The number of messages that it may hold; `None` without a limit.
+    pub capacity: Option<usize>,
+    /// Number of threads that wait to send, also in a select. At most 10,000 are counted.
+    pub senders_waiting: usize,
+    /// Number of threads that wait to receive, also in a select. At most 10,000 are counted.
+    pub receivers_waiting: usize,
+}
+
+impl fmt::Display for ChannelState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.len)?;
+        match self.capacity {
+            Some(capacity) => write!(f, " of {capacity} messages")?,
+            None => write!(f, " messages")?,
+        }
+        for (count, what) in [
+            (self.senders_waiting, "send"),
+            (self.receivers_waiting, "receive"),
+        ] {
+            match count {
+                0 => {}
+                1 => write!(f, ", 1 thread waits to {what}")?,
+                count => write!(f, ", {count} threads wait to {what}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the state of the channel at `address`; `None` if it cannot be read, or changes too much
+/// meanwhile.
+pub(super) fn read(peek: &mut Peek, address: usize) -> Option<ChannelState> {
+    let channel = peek.words::<{ words::COUNT }>(address)?;
+    let capacity = channel[words::CAPACITY];
+    Some(ChannelState {
+        len: channel[words::LEN],
+        capacity: (capacity != usize::MAX).then_some(capacity),
+        senders_waiting: count(peek, channel[words::SENDERS])?,
+        receivers_waiting: count(peek, channel[words::RECEIVERS])?,
+    })
+}
+
+/// Counts the waiters from `first` on. Each names the one before it, so words that are no longer a
+/// waiter's are noticed.
+fn count(peek: &mut Peek, first: usize) -> Option<usize> {
+    const MOST: usize = 10_000;
+    let (mut before, mut at) = (0, first);
+    for count in 0..MOST {
+        if at == 0 {
+            return Some(count);
+        }
+        let waiter = peek.words::<2>(at)?;
+        if waiter[words::PREVIOUS] != before {
+            return None;
+        }
+        (before, at) = (at, waiter[words::NEXT]);
+    }
+    Some(MOST)
+}
