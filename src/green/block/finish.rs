@@ -10,6 +10,8 @@
 //! frame at the base of the stack; the rest is out of line. The invariants are those of the control
 //! block, in `green/mod.rs`, of `body.rs` and of `completion.rs`.
 
+use std::sync::atomic::Ordering;
+
 use super::super::cancel::catch_and_discard;
 use super::super::completion::Finished;
 use super::super::completion_hooks;

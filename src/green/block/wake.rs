@@ -47,7 +47,7 @@ impl ThreadInner {
                 let waker = here.map_or(0, WorkerContext::current_id);
                 self.record_wake(waker, flag::REMOTE);
             }
-            if WorkerContext::of_thread().is_none_or(WorkerContext::count_wakeup) {
+            if here.is_none_or(WorkerContext::count_wakeup) {
                 remote.note_post();
             }
             let message = self.to_ref().into_raw();
