@@ -71,6 +71,7 @@
 //!
 //! `sanitizer` is for programs that are built with AddressSanitizer: see [tools](guide::tools).
 
+#![debugger_visualizer(gdb_script_file = "green/block/debugger.py")]
 // Rules for the inside of the library, not for programs and tests: see clippy.toml.
 #![warn(clippy::disallowed_methods)]
 #![cfg_attr(

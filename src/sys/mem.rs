@@ -102,6 +102,26 @@ pub(crate) unsafe fn release(address: usize, bytes: usize) -> io::Result<()> {
     check(unsafe { libc::madvise(at(address), bytes, ADVICE) })
 }
 
+/// Leaves `[address, address + bytes)` out of core files, or takes it into them again. Splits the
+/// mapping where that changes. It is only an attempt: where the kernel refuses, core files stay as
+/// they are.
+pub(crate) fn dump_in_cores(address: usize, bytes: usize, is_dumped: bool) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        let advice = match is_dumped {
+            true => libc::MADV_DODUMP,
+            false => libc::MADV_DONTDUMP,
+        };
+        // SAFETY: M2; the advice changes neither content nor access.
+        check(unsafe { libc::madvise(at(address), bytes, advice) })
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let (_, _, _) = (address, bytes, is_dumped);
+        Ok(())
+    }
+}
+
 /// Makes `[address, address + bytes)` fault on every access, without splitting the mapping.
 ///
 /// Success proves nothing: user-mode emulators return 0 for advice that they do not know.

@@ -14,6 +14,7 @@ use std::sync::atomic::{
 };
 
 pub(crate) mod body;
+mod debugger;
 mod finish;
 pub(super) mod origin;
 mod reference;
