@@ -42,6 +42,8 @@ pub(crate) mod spawn;
 #[cfg(not(loom))]
 pub(crate) mod stepped;
 
+#[cfg(all(feature = "backtrace", not(loom)))]
+pub use self::inspect::backtrace::{Backtrace, Frame};
 #[cfg(not(loom))]
 pub use self::{
     builder::Builder,

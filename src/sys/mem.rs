@@ -285,21 +285,30 @@ impl Peek {
     /// Returns the words from `address` on; `None` if they cannot be read. Their meaning is up to
     /// the caller.
     pub(crate) fn words<const N: usize>(&mut self, address: usize) -> Option<[usize; N]> {
-        const WORD: usize = size_of::<usize>();
-        // SAFETY: the kernel copies from the address, or returns EFAULT (M2). The pipe is empty, so
-        // the call does not block.
-        let written = unsafe { libc::write(self.writer.as_raw_fd(), at(address), N * WORD) };
-        let mut words = [0; N];
-        let mut left = usize::try_from(written).ok()?;
-        let is_whole = left == N * WORD;
-        for word in &mut words {
-            let mut bytes = [0; WORD];
-            let some = left.min(WORD);
-            self.reader.read_exact(&mut bytes[..some]).ok()?;
-            left -= some;
-            *word = usize::from_ne_bytes(bytes);
+        let mut bytes = [[0; size_of::<usize>()]; N];
+        let is_whole = self.bytes(address, bytes.as_flattened_mut());
+        is_whole.then(|| bytes.map(usize::from_ne_bytes))
+    }
+
+    /// Copies the bytes from `address` on; returns false if they cannot be read. Their meaning is
+    /// up to the caller.
+    pub(crate) fn bytes(&mut self, address: usize, out: &mut [u8]) -> bool {
+        // A pipe has room for a page at least.
+        const AT_ONCE: usize = 4096;
+        for (index, chunk) in out.chunks_mut(AT_ONCE).enumerate() {
+            let from = address.wrapping_add(index * AT_ONCE);
+            // SAFETY: the kernel copies from the address, or returns EFAULT (M2). The pipe is
+            // empty, so the call does not block.
+            let written = unsafe { libc::write(self.writer.as_raw_fd(), at(from), chunk.len()) };
+            let Ok(count) = usize::try_from(written) else {
+                return false;
+            };
+            let is_read = self.reader.read_exact(&mut chunk[..count]).is_ok();
+            if !is_read || count < chunk.len() {
+                return false;
+            }
         }
-        is_whole.then_some(words)
+        true
     }
 }
 

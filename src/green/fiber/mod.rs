@@ -32,6 +32,8 @@
 
 pub(crate) mod own_stack;
 pub(super) mod panic_count;
+#[cfg(feature = "backtrace")]
+pub(crate) mod suspended;
 
 use std::cell::{Cell, UnsafeCell};
 use std::mem::{ManuallyDrop, MaybeUninit, align_of, offset_of, size_of};
