@@ -3,12 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 
 use std::hint::black_box;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustlet::runtime::{Backtrace, ThreadInfo, ThreadState, threads};
 use rustlet::thread::Builder;
-use rustlet::{JoinHandle, dump, park, run, yield_now};
-use support::{on_one_worker, stress};
+use rustlet::{JoinHandle, dump, park, yield_now};
+use support::on_one_worker;
 
 mod support;
 
@@ -167,81 +166,4 @@ fn threads_that_do_the_same_share_a_backtrace() {
             thread.join().unwrap();
         }
     });
-}
-
-/// Yields at each depth on the way down and up again.
-#[inline(never)]
-fn descend(depth: u32) -> u32 {
-    yield_now();
-    if depth == 0 {
-        return 1;
-    }
-    let below = black_box(ascend(depth - 1));
-    yield_now();
-    below + 1
-}
-
-/// Calls `descend` from a frame of another size.
-#[inline(never)]
-fn ascend(depth: u32) -> u32 {
-    let room = black_box([depth; 50]);
-    yield_now();
-    let below = black_box(descend(depth));
-    below + room[below as usize % 50]
-}
-
-/// Each backtrace must be that of one moment: the two functions take turns, from the innermost to
-/// the closure of the thread.
-#[test]
-fn threads_that_keep_running_have_backtraces_of_one_moment_or_none() {
-    let is_over = AtomicBool::new(false);
-    let (mut traced, mut missed) = (0, 0);
-    run(|| {
-        rustlet::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| {
-                    while !is_over.load(Ordering::Relaxed) {
-                        descend(20);
-                    }
-                });
-            }
-            // An OS thread, so that the workers run meanwhile.
-            let looks = rustlet::unblock(move || {
-                let (mut traced, mut missed) = (0, 0);
-                while traced < stress(200) {
-                    for info in threads() {
-                        match info.backtrace() {
-                            Some(backtrace) => {
-                                check(&backtrace);
-                                traced += 1;
-                            }
-                            None => missed += 1,
-                        }
-                    }
-                }
-                (traced, missed)
-            });
-            (traced, missed) = looks;
-            is_over.store(true, Ordering::Relaxed);
-        });
-    });
-    println!("{traced} backtraces, {missed} threads that did not wait long enough");
-}
-
-#[track_caller]
-fn check(backtrace: &Backtrace) {
-    let found = functions(backtrace);
-    let is_walk = |function: &str| function.ends_with("descend") || function.ends_with("ascend");
-    let walk = found.iter().take_while(|function| is_walk(function));
-    let walk: Vec<&str> = walk.copied().collect();
-    for pair in walk.windows(2) {
-        assert_ne!(pair[0], pair[1], "{backtrace}");
-    }
-    if let Some(outermost) = walk.last() {
-        assert!(outermost.ends_with("descend"), "{backtrace}");
-    }
-    assert!(
-        !found.iter().any(|function| function.starts_with("0x")),
-        "{backtrace}"
-    );
 }
