@@ -69,7 +69,9 @@
 //!
 //! # Features
 //!
-//! `sanitizer` is for programs that are built with AddressSanitizer: see [tools](guide::tools).
+//! - `backtrace`: dumps show in which functions green threads wait: see
+//!   [when something hangs](guide::hangs#in-which-functions-it-waits).
+//! - `sanitizer` is for programs that are built with AddressSanitizer: see [tools](guide::tools).
 
 #![debugger_visualizer(gdb_script_file = "green/block/debugger.py")]
 // Rules for the inside of the library, not for programs and tests: see clippy.toml.
