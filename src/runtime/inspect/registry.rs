@@ -158,11 +158,11 @@ impl ThreadInfo {
     ///
     /// The thread is neither resumed nor held up: its stack is copied, and the copy is unwound. A
     /// thread that is ready to run again has a backtrace, too; one that runs, or has not started,
-    /// has none. [`dump`](crate::dump) takes some backtraces itself, and these are returned whatever
-    /// the thread does now.
+    /// has none. [`dump`](crate::dump) takes some backtraces itself, and these are returned
+    /// whatever the thread does now.
     ///
-    /// The first call in a process reads the program's debug information, which takes some
-    /// milliseconds for each MiB. Needs the feature `backtrace`.
+    /// The first call in a process reads the program's debug information, which takes longer than
+    /// the later ones. Needs the feature `backtrace`.
     ///
     /// # Suspends
     ///
@@ -199,7 +199,7 @@ impl ThreadInfo {
     }
 }
 
-/// Takes the backtraces of the threads with these numbers, as far as they still wait.
+/// Takes the backtraces of the wanted threads, as far as they are in the wait that was described.
 #[cfg(feature = "backtrace")]
 pub(super) fn trace(threads: &mut [ThreadInfo], is_wanted: impl Fn(&ThreadInfo) -> bool) {
     let Ok(mut tracer) = Tracer::new() else {

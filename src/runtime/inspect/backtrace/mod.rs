@@ -8,6 +8,8 @@
 
 mod frames;
 mod modules;
+#[cfg(test)]
+mod tests;
 mod tracer;
 
 pub use self::frames::{Backtrace, Frame};

@@ -48,13 +48,18 @@ impl Tracer {
         green: &ThreadInner,
         moment: Tick,
     ) -> Option<Backtrace> {
+        self.frames(green, moment).map(Backtrace::of)
+    }
+
+    /// As [`trace`](Tracer::trace), with the frames that a [`Backtrace`] leaves out.
+    pub(super) fn frames(&mut self, green: &ThreadInner, moment: Tick) -> Option<Vec<Frame>> {
         let copy = green.copy_stack(&mut self.peek, moment)?;
         let mut frames = Vec::new();
         for address in self.unwind(&copy) {
             let known = self.known.entry(address);
             frames.extend_from_slice(known.or_insert_with(|| frames_at(address)));
         }
-        Some(Backtrace::of(frames))
+        Some(frames)
     }
 
     /// Returns the addresses to which the calls return, innermost first.
@@ -85,111 +90,5 @@ impl Tracer {
             found.extend(at.map(|address| address.address() as usize));
         }
         found
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::hint::black_box;
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    use super::*;
-    use crate::green::block::slab;
-    use crate::runtime::Builder;
-    use crate::{scope, unblock, yield_now};
-
-    /// Yields at each depth on the way down and up again.
-    #[inline(never)]
-    fn descend(depth: u32) -> u32 {
-        yield_now();
-        if depth == 0 {
-            return 1;
-        }
-        let below = black_box(ascend(depth - 1));
-        yield_now();
-        below + 1
-    }
-
-    /// Calls `descend` from a frame of another size.
-    #[inline(never)]
-    fn ascend(depth: u32) -> u32 {
-        let room = black_box([depth; 50]);
-        yield_now();
-        let below = black_box(descend(depth));
-        yield_now();
-        below + room[below as usize % 50]
-    }
-
-    /// Asserts that the two functions take turns, down to the closure of the thread.
-    fn assert_of_one_moment(frames: &[Frame]) {
-        let last = |frame: &Frame| frame.function.rsplit("::").next().map(str::to_owned);
-        let names: Vec<String> = frames.iter().filter_map(last).collect();
-        let is_walk = |name: &&String| ["descend", "ascend"].contains(&name.as_str());
-        let walk: Vec<&String> = names.iter().filter(is_walk).collect();
-        assert!(walk.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
-        assert!(
-            walk.last().is_none_or(|name| *name == "descend"),
-            "{names:?}"
-        );
-        assert!(
-            names.iter().any(|name| name.contains("short_backtrace")),
-            "{names:?}"
-        );
-    }
-
-    struct Over<'a>(&'a AtomicBool);
-
-    impl Drop for Over<'_> {
-        fn drop(&mut self) {
-            self.0.store(true, Ordering::Relaxed);
-        }
-    }
-
-    #[test]
-    fn threads_that_keep_running_have_backtraces_of_one_moment_or_none() {
-        const WANTED: usize = 300;
-        let is_over = AtomicBool::new(false);
-        let runtime = Builder::new().workers(2).build().unwrap();
-        runtime.run(|| {
-            scope(|scope| {
-                // Ends the threads also if an assertion fails.
-                let over = Over(&is_over);
-                for _ in 0..4 {
-                    scope.spawn(|| {
-                        while !is_over.load(Ordering::Relaxed) {
-                            descend(20);
-                        }
-                    });
-                }
-                let at = slab::all().last().map(|green| green.group());
-                // An OS thread, so that the workers run meanwhile.
-                let traced = unblock(move || {
-                    let mut tracer = Tracer::new().unwrap();
-                    let (mut traced, mut missed) = (0, 0);
-                    while traced < WANTED {
-                        for green in slab::all() {
-                            let moment = green.since();
-                            let copy = green.copy_stack(&mut tracer.peek, moment);
-                            let Some(copy) = copy.filter(|_| Some(green.group()) == at) else {
-                                missed += 1;
-                                continue;
-                            };
-                            let found = tracer.unwind(&copy);
-                            let mut frames = Vec::new();
-                            for address in found {
-                                let known = tracer.known.entry(address);
-                                frames
-                                    .extend_from_slice(known.or_insert_with(|| frames_at(address)));
-                            }
-                            assert_of_one_moment(&frames);
-                            traced += 1;
-                        }
-                    }
-                    (traced, missed)
-                });
-                println!("{traced:?} were copied and were not");
-                drop(over);
-            });
-        });
     }
 }
