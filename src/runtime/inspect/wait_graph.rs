@@ -3,8 +3,8 @@
 //! A thread that waits for a lock or for the end of another thread has at most one edge: to the
 //! holder, or to the other thread. A thread that waits for the end of a scope has an edge to each
 //! thread of it, and needs all of them. A cycle of such edges, in which no wait has a limit, can
-//! only be ended by a cancellation. If every green thread waits without a limit for an action of another
-//! thread, and no OS thread is there to act, none of them ever continues.
+//! only be ended by a cancellation. If every green thread waits without a limit for an action of
+//! another thread, and no OS thread is there to act, none of them ever continues.
 //!
 //! Nothing here stops a thread. What is said of several threads is true of one moment all the same:
 //!
