@@ -166,10 +166,16 @@ class Suspended(gdb.unwinder.Unwinder):
             pushed = words(self.thread.sp, size // 8)
             values = {name: pushed[at] for name, at in saved.items()}
             values[sp_name] = self.thread.sp + size
+            if "x29" in saved:
+                # It is not live there, but gdb's own unwinder asks for it.
+                values["x30"] = values[pc_name]
             return self.unwound(pending, FrameId(self.thread.sp - 8, pc), values)
         if self.thread.base - LARGEST_FRAME < sp <= self.thread.base and is_base(pc):
             # The outermost frame: what follows is the worker's, and stale if the thread waits.
-            return self.unwound(pending, FrameId(sp, pc), {pc_name: 0, sp_name: sp + 8})
+            values = {pc_name: 0, sp_name: sp + 8}
+            if "x29" in saved:
+                values["x30"] = 0
+            return self.unwound(pending, FrameId(sp, pc), values)
         return None
 
     def unwound(self, pending, frame, values):
