@@ -86,6 +86,8 @@
 //!
 //! All are off by default.
 //!
+//! - `backtrace`: dumps show in which functions green threads wait: see
+//!   [when something hangs](guide::hangs#in-which-functions-it-waits).
 //! - `tokio`: `rustlet::tokio::block_on` runs futures of tokio's crates on green threads.
 //! - `futures-io`, `tokio-io`: the `AsyncRead` and `AsyncWrite` of these crates for TCP and Unix
 //!   streams, and for pipes.
@@ -96,6 +98,7 @@
 //! - `serde` implements `serde::Serialize` for dumps, metrics and reports, so that they can be
 //!   written as JSON: see [metrics](guide::metrics).
 
+#![debugger_visualizer(gdb_script_file = "green/block/debugger.py")]
 // Rules for the inside of the library, not for programs and tests: see clippy.toml.
 #![warn(clippy::disallowed_methods)]
 #![cfg_attr(

@@ -13,6 +13,8 @@ macro_rules! reasons {
 
         impl Reason {
             const ALL: &[Reason] = &[$(Reason::$name),*];
+            /// The texts, by number.
+            pub(super) const TEXTS: &[&str] = &[$($text),*];
 
             /// Returns the text that a report prints after "waits in".
             pub(crate) fn text(self) -> &'static str {

@@ -51,6 +51,8 @@ pub(crate) mod stepped;
 #[cfg(not(loom))]
 pub(crate) mod trace;
 
+#[cfg(all(feature = "backtrace", not(loom)))]
+pub use self::inspect::backtrace::{Backtrace, Frame};
 #[cfg(not(loom))]
 pub use self::{
     builder::Builder,

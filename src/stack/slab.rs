@@ -7,6 +7,10 @@
 //! released, *new* ones were never used. A fourth list holds slots whose guard could not be
 //! installed.
 //!
+//! Core files have the slots that were used since the slab was last wholly cold, and some of those
+//! that follow them: an address range of gigabytes without content would make them hard to move. A
+//! system call on each use would cost too much, so the part that they have doubles when it grows.
+//!
 //! - **T1** An entry of the table is claimed by changing its `start` from 0 to [`CLAIMED`]; then
 //!   its geometry is written, then its address. Entries live as long as the process.
 //! - **T2** An entry's `start` is 0 again before its slab is unmapped.
@@ -30,6 +34,8 @@ pub(super) struct Slab {
     guarding: Guarding,
     /// Slots `[0, begun)` have been taken at least once.
     begun: u32,
+    /// Slots `[0, dumped)` are part of core files.
+    dumped: u32,
     /// Index of this slab in the reserve's list for its size.
     pub(super) position: usize,
     pub(super) warm: Vec<u32>,
@@ -71,12 +77,17 @@ impl Slab {
                 }
             }
         }
+        let dumped = match mem::dump_in_cores(start, bytes, false) {
+            Ok(()) => 0,
+            Err(_) => slots,
+        };
         Ok(Slab {
             start,
             size,
             slots,
             guarding,
             begun: 0,
+            dumped,
             position: 0,
             warm: Vec::new(),
             cold: Vec::new(),
@@ -132,15 +143,19 @@ impl Slab {
         }
         if !self.cold.is_empty() {
             let keep = self.cold.len().saturating_sub(want);
+            let highest = self.cold[keep..].iter().max();
+            self.dump_until(highest.map_or(0, |index| index + 1));
             out.extend(self.cold.drain(keep..).map(slot));
             return Taken::Ready { warm: 0 };
         }
         if let Some(index) = self.unguarded.pop() {
+            self.dump_until(index + 1);
             return self.bare(index..index + 1);
         }
         let until = self.slots.min(self.begun.saturating_add(want as u32));
         let new = self.begun..until;
         self.begun = until;
+        self.dump_until(until);
         match self.guarding {
             _ if new.is_empty() => Taken::Nothing,
             Guarding::Light => self.bare(new),
@@ -167,7 +182,27 @@ impl Slab {
             let _released = unsafe { mem::release(start, bytes) };
         }
         self.cold.extend(slots);
+        let begun = self.cold.len() + self.unguarded.len();
+        if begun == self.begun as usize && self.dumped > 0 {
+            let bytes = self.dumped as usize * self.size.stride();
+            if mem::dump_in_cores(self.start, bytes, false).is_ok() {
+                self.dumped = 0;
+            }
+        }
         count
+    }
+
+    /// Makes slots `[0, until)` part of core files.
+    fn dump_until(&mut self, until: u32) {
+        if until <= self.dumped {
+            return;
+        }
+        let until = until.max(self.slots.min(self.dumped.saturating_mul(2)));
+        let start = self.limit(self.dumped);
+        // If it fails, the next call tries again.
+        if mem::dump_in_cores(start, self.limit(until) - start, true).is_ok() {
+            self.dumped = until;
+        }
     }
 
     fn bare(&self, slots: Range<u32>) -> Taken {
@@ -306,4 +341,78 @@ pub(super) fn find(address: usize) -> Option<Found> {
         chunk = here.next();
     }
     None
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// How many bytes of the range are part of core files, according to the kernel.
+    fn dumped_bytes(range: Range<usize>) -> usize {
+        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let mut here = 0..0;
+        let mut bytes = 0;
+        for line in maps.lines() {
+            let mut words = line.split_whitespace();
+            let first = words.next().unwrap_or_default();
+            if let Some((start, end)) = first.split_once('-') {
+                let [start, end] = [start, end].map(|word| usize::from_str_radix(word, 16));
+                here = start.unwrap().max(range.start)..end.unwrap().min(range.end);
+            } else if first == "VmFlags:" && words.all(|flag| flag != "dd") {
+                bytes += here.end.saturating_sub(here.start);
+            }
+        }
+        bytes
+    }
+
+    #[test]
+    fn core_files_have_the_slots_that_are_used_and_no_reserved_ones() {
+        const SLOTS: u32 = 64;
+        let size = StackSize::DEFAULT;
+        let mut slab = Slab::map(size, SLOTS, Guarding::Light).unwrap();
+        let stride = size.stride();
+        let range = slab.limit(0)..slab.limit(SLOTS);
+        if dumped_bytes(range.clone()) != 0 {
+            println!("skipped: MADV_DONTDUMP has no effect here, as in an emulator");
+            return;
+        }
+        let mut out = Vec::new();
+        let mut lengths = Vec::new();
+        let mut used = Vec::new();
+        for taken in 1..=SLOTS as usize {
+            let Taken::Bare { slots, .. } = slab.take(0, 1, &mut out) else {
+                panic!("slots that were never used");
+            };
+            let dumped = dumped_bytes(range.clone());
+            assert!(dumped >= taken * stride && dumped <= (2 * taken * stride).max(2 * stride));
+            assert_eq!(
+                dumped,
+                dumped_bytes(range.start..range.start + dumped),
+                "a prefix"
+            );
+            lengths.push(dumped);
+            used.extend(slots);
+        }
+        slab.warm = used;
+        lengths.dedup();
+        assert!(lengths.len() <= 8, "one call for many slots: {lengths:?}");
+        assert_eq!(slab.release(SLOTS as usize - 1), SLOTS as usize - 1);
+        assert_eq!(
+            dumped_bytes(range.clone()),
+            SLOTS as usize * stride,
+            "one is still warm"
+        );
+        slab.release(1);
+        assert_eq!(dumped_bytes(range.clone()), 0, "all are cold");
+        let Taken::Ready { warm: 0 } = slab.take(0, 1, &mut out) else {
+            panic!("a cold slot");
+        };
+        let index = slab.index(out[0]);
+        let slot = slab.limit(index)..slab.limit(index + 1);
+        assert_eq!(dumped_bytes(slot), stride, "it is used again");
+        slab.cold.push(index);
+        let (start, bytes) = slab.retire();
+        // SAFETY: no slot of it is in use.
+        unsafe { mem::unmap(start, bytes) }.unwrap();
+    }
 }

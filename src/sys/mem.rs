@@ -102,6 +102,26 @@ pub(crate) unsafe fn release(address: usize, bytes: usize) -> io::Result<()> {
     check(unsafe { libc::madvise(at(address), bytes, ADVICE) })
 }
 
+/// Leaves `[address, address + bytes)` out of core files, or takes it into them again. Splits the
+/// mapping where that changes. It is only an attempt: where the kernel refuses, core files stay as
+/// they are.
+pub(crate) fn dump_in_cores(address: usize, bytes: usize, is_dumped: bool) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        let advice = match is_dumped {
+            true => libc::MADV_DODUMP,
+            false => libc::MADV_DONTDUMP,
+        };
+        // SAFETY: M2; the advice changes neither content nor access.
+        check(unsafe { libc::madvise(at(address), bytes, advice) })
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let (_, _, _) = (address, bytes, is_dumped);
+        Ok(())
+    }
+}
+
 /// Makes `[address, address + bytes)` fault on every access, without splitting the mapping.
 ///
 /// Success proves nothing: user-mode emulators return 0 for advice that they do not know.
@@ -265,21 +285,30 @@ impl Peek {
     /// Returns the words from `address` on; `None` if they cannot be read. Their meaning is up to
     /// the caller.
     pub(crate) fn words<const N: usize>(&mut self, address: usize) -> Option<[usize; N]> {
-        const WORD: usize = size_of::<usize>();
-        // SAFETY: the kernel copies from the address, or returns EFAULT (M2). The pipe is empty, so
-        // the call does not block.
-        let written = unsafe { libc::write(self.writer.as_raw_fd(), at(address), N * WORD) };
-        let mut words = [0; N];
-        let mut left = usize::try_from(written).ok()?;
-        let is_whole = left == N * WORD;
-        for word in &mut words {
-            let mut bytes = [0; WORD];
-            let some = left.min(WORD);
-            self.reader.read_exact(&mut bytes[..some]).ok()?;
-            left -= some;
-            *word = usize::from_ne_bytes(bytes);
+        let mut bytes = [[0; size_of::<usize>()]; N];
+        let is_whole = self.bytes(address, bytes.as_flattened_mut());
+        is_whole.then(|| bytes.map(usize::from_ne_bytes))
+    }
+
+    /// Copies the bytes from `address` on; returns false if they cannot be read. Their meaning is
+    /// up to the caller.
+    pub(crate) fn bytes(&mut self, address: usize, out: &mut [u8]) -> bool {
+        // A pipe has room for a page at least.
+        const AT_ONCE: usize = 4096;
+        for (index, chunk) in out.chunks_mut(AT_ONCE).enumerate() {
+            let from = address.wrapping_add(index * AT_ONCE);
+            // SAFETY: the kernel copies from the address, or returns EFAULT (M2). The pipe is
+            // empty, so the call does not block.
+            let written = unsafe { libc::write(self.writer.as_raw_fd(), at(from), chunk.len()) };
+            let Ok(count) = usize::try_from(written) else {
+                return false;
+            };
+            let is_read = self.reader.read_exact(&mut chunk[..count]).is_ok();
+            if !is_read || count < chunk.len() {
+                return false;
+            }
         }
-        is_whole.then_some(words)
+        true
     }
 }
 

@@ -14,11 +14,14 @@ use std::sync::atomic::{
 };
 
 pub(crate) mod body;
+mod debugger;
 mod finish;
 pub(super) mod origin;
 mod reference;
 pub(crate) mod slab;
 mod spawn_record;
+#[cfg(feature = "backtrace")]
+mod turns;
 mod wake;
 
 pub(crate) use self::reference::ThreadRef;
@@ -32,10 +35,14 @@ use super::context::remote::Remote;
 use super::context::remote_queue::WakeNode;
 use super::fiber::Fiber;
 use super::fiber::own_stack::OwnStack;
+#[cfg(feature = "backtrace")]
+use super::fiber::suspended::Suspended;
 use super::reason::Reason;
 use super::scope::member_list::Link;
 use crate::stack::Stack;
 use crate::sys::clock::{NEVER, Tick};
+#[cfg(feature = "backtrace")]
+use crate::sys::mem::Peek;
 
 /// See the table in `mod.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +101,8 @@ pub(crate) struct ThreadInner {
     remote: AtomicPtr<Remote>,
     completion: Completion,
     fiber: UnsafeCell<Option<Fiber>>,
+    #[cfg(feature = "backtrace")]
+    turns: turns::Turns,
     // Cold from here on.
     wake_node: WakeNode,
     /// When the thread started, if it is timed.
@@ -156,6 +165,8 @@ impl ThreadInner {
             sample: Cell::new(0),
             scopes: Scopes::new(),
             fiber: UnsafeCell::new(None),
+            #[cfg(feature = "backtrace")]
+            turns: turns::Turns::new(),
             remote: AtomicPtr::new(ptr::null_mut()),
             since: AtomicU64::new(0),
             subject: AtomicUsize::new(0),
@@ -307,12 +318,31 @@ impl ThreadInner {
     #[inline(always)]
     pub(crate) unsafe fn resume(&self) -> bool {
         self.set_state(State::Running);
+        #[cfg(feature = "backtrace")]
+        self.turns.begin();
         // SAFETY: G5.
-        match unsafe { (*self.fiber.get()).as_ref() } {
+        let has_ended = match unsafe { (*self.fiber.get()).as_ref() } {
             // SAFETY: by the contract.
             Some(fiber) => unsafe { fiber.resume() },
             None => true,
+        };
+        #[cfg(feature = "backtrace")]
+        self.turns.end(has_ended);
+        has_ended
+    }
+
+    /// Copies the stack of the thread if it is suspended since `moment`, without holding it up. May
+    /// be called from any OS thread.
+    #[cfg(feature = "backtrace")]
+    pub(crate) fn copy_stack(&self, peek: &mut Peek, moment: Tick) -> Option<Suspended> {
+        let suspension = self.turns.suspended()?;
+        if self.since() != moment {
+            return None;
         }
+        // Only the kernel follows the address.
+        let copy = Suspended::read(peek, self.fiber.get().addr())?;
+        // TU2.
+        self.turns.is_still(suspension).then_some(copy)
     }
 
     /// Prefetches the cache lines of the stack that the next step will touch.

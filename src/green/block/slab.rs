@@ -12,9 +12,11 @@
 use std::cell::Cell;
 use std::io;
 use std::iter;
+use std::mem::offset_of;
 use std::ptr::{self, NonNull};
 use std::sync::Mutex;
 
+use super::debugger;
 use super::{ThreadInner, ThreadRef};
 use crate::shim::lock;
 use crate::sys::mem;
@@ -52,6 +54,7 @@ struct GlobalPool {
     free: usize,
     /// The smallest number of free blocks since the last trim.
     low: usize,
+    is_global: bool,
 }
 
 // SAFETY: D2.
@@ -62,6 +65,7 @@ static GLOBAL_POOL: Mutex<GlobalPool> = Mutex::new(GlobalPool {
     partial: Vec::new(),
     free: 0,
     low: 0,
+    is_global: true,
 });
 
 /// A worker's free blocks.
@@ -199,12 +203,21 @@ impl GlobalPool {
             unsafe { block.write(green) };
         }
         self.slabs.push(leaked);
+        self.tell_debugger();
         self.partial.push(leaked);
         // SAFETY: D3, written in full just now.
         for block in unsafe { leaked.as_ref() }.blocks().iter().rev() {
             self.put(NonNull::from(block));
         }
         Ok(())
+    }
+
+    /// The pools of tests are not the debugger's.
+    fn tell_debugger(&self) {
+        if self.is_global {
+            let first = self.slabs.as_ptr().cast_mut().cast();
+            debugger::note_slabs(first, self.slabs.len(), offset_of!(Slab, blocks));
+        }
     }
 
     /// Frees slabs that were not needed since the last call, down to half of the surplus. Returns
@@ -242,6 +255,7 @@ impl GlobalPool {
             let _unmapped = unsafe { mem::unmap(address, SLAB_BYTES) };
             false
         });
+        self.tell_debugger();
         self.free -= freed;
         self.low = self.free;
         // Slabs with a block in use cannot be freed: give up when a call frees nothing.
@@ -360,6 +374,7 @@ mod tests {
             partial: Vec::new(),
             free: 0,
             low: 0,
+            is_global: false,
         };
         let taken: Vec<_> = (0..3 * BLOCKS_PER_SLAB)
             .map(|_| pool.get().unwrap())

@@ -25,12 +25,18 @@
 //! F7. The frames of an idle coroutine lie in the stack's highest page, above the mark of the pool
 //!     (P2 in `stack/pool.rs`): a coroutine whose loop stands lower than [`IDLE`] bytes below the
 //!     top, where a compiler makes large frames, ends instead of waiting.
+//! F8. While a call is suspended, `low` is an address in the frame that suspended it, and the
+//!     stack pointer that corosensei saved lies less than 64 KiB below it, the size of a large
+//!     frame. No other word of the handle lies in between: the others are addresses near the
+//!     stack's top or outside of it, and the tag of the slot.
 
 pub(crate) mod own_stack;
 pub(super) mod panic_count;
+#[cfg(feature = "backtrace")]
+pub(crate) mod suspended;
 
 use std::cell::{Cell, UnsafeCell};
-use std::mem::{ManuallyDrop, MaybeUninit, align_of, size_of};
+use std::mem::{ManuallyDrop, MaybeUninit, align_of, offset_of, size_of};
 use std::ptr;
 
 use corosensei::stack::{Stack as CoroStack, StackPointer};
@@ -80,6 +86,27 @@ pub(crate) struct Fiber {
     /// The approximate stack pointer at the last suspension.
     low: Cell<usize>,
 }
+
+/// What a debugger has to know of an `Option<Fiber>`: where its parts are, in bytes from its start.
+///
+/// corosensei keeps the stack pointer of a suspended coroutine in its handle. It is the highest
+/// word of the handle that is lower than the word at [`LOW`](Places::LOW) (F8).
+pub(super) struct Places;
+
+impl Places {
+    pub(super) const HANDLE: usize = Self::SOME + offset_of!(Fiber, co);
+    pub(super) const HANDLE_WORDS: usize = size_of::<Co>() / size_of::<usize>();
+    pub(super) const YIELDER: usize = Self::SOME + offset_of!(Fiber, yielder);
+    pub(super) const LOW: usize = Self::SOME + offset_of!(Fiber, low);
+    /// Where the fiber is, if there is one.
+    const SOME: usize = {
+        let none = None::<Fiber>;
+        // SAFETY: std points to where the value would be, within `none`.
+        unsafe { none.as_slice().as_ptr().byte_offset_from(&raw const none) as usize }
+    };
+}
+
+const _: () = assert!(size_of::<Co>().is_multiple_of(size_of::<usize>()));
 
 impl Fiber {
     /// Creates a fiber on `stack`, which is inhabited. The fiber will call the entry that was

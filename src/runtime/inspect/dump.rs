@@ -1,6 +1,8 @@
 //! [`dump`]: a description of every worker and every green thread of the process.
 
 use std::collections::HashMap;
+#[cfg(feature = "backtrace")]
+use std::collections::HashSet;
 use std::fmt;
 use std::panic::Location;
 use std::sync::atomic::Ordering;
@@ -117,13 +119,67 @@ pub fn dump() -> Dump {
 
 /// Does what [`dump`] does, for the library's own OS threads: it uses no coop budget.
 pub(super) fn take() -> Dump {
-    let threads = registry::describe_all(|_| true);
+    #[cfg_attr(
+        not(feature = "backtrace"),
+        expect(unused_mut, reason = "for backtraces")
+    )]
+    let mut threads = registry::describe_all(|_| true);
+    #[cfg(feature = "backtrace")]
+    trace_some(&mut threads);
     let workers = shared::runtimes()
         .iter()
         .filter(|runtime| runtime.phase() < Phase::Ended)
         .flat_map(|runtime| workers_of(runtime, &threads))
         .collect();
     Dump { workers, threads }
+}
+
+/// Most backtraces of one dump.
+#[cfg(feature = "backtrace")]
+const MAX_TRACED: usize = 200;
+
+/// Takes the backtraces of one thread of each kind, and of each that gets a line of its own.
+#[cfg(feature = "backtrace")]
+fn trace_some(threads: &mut [ThreadInfo]) {
+    let mut kinds: HashMap<Kind, usize> = HashMap::new();
+    for thread in threads.iter() {
+        *kinds.entry(Kind::of(thread)).or_default() += 1;
+    }
+    let is_alone = |thread: &ThreadInfo| kinds[&Kind::of(thread)] <= GROUP;
+    let holders = held_up(threads);
+    let mut seen: HashSet<Kind> = HashSet::new();
+    let mut wanted: HashSet<ThreadId> = HashSet::new();
+    for thread in threads.iter() {
+        let is_first = seen.insert(Kind::of(thread));
+        if (is_first || is_alone(thread) || holders.contains_key(&thread.id))
+            && wanted.len() < MAX_TRACED
+        {
+            wanted.insert(thread.id);
+        }
+    }
+    registry::trace(threads, |thread| wanted.contains(&thread.id));
+}
+
+/// Returns the threads that hold locks which others wait for, with the number of those.
+fn held_up(threads: &[ThreadInfo]) -> HashMap<ThreadId, usize> {
+    let mut found: HashMap<ThreadId, usize> = HashMap::new();
+    for thread in threads {
+        if let Some(WaitsFor::LockOf { id, .. }) = thread.waits_for {
+            *found.entry(id).or_default() += 1;
+        }
+    }
+    found
+}
+
+/// Writes the frames of a thread, a line each.
+fn write_frames(f: &mut fmt::Formatter<'_>, thread: &ThreadInfo) -> fmt::Result {
+    #[cfg(feature = "backtrace")]
+    for frame in (thread.backtrace.iter()).flat_map(|backtrace| backtrace.frames()) {
+        write!(f, "\n      {frame}")?;
+    }
+    #[cfg(not(feature = "backtrace"))]
+    let (_, _) = (f, thread);
+    Ok(())
 }
 
 fn workers_of(runtime: &Shared, threads: &[ThreadInfo]) -> Vec<WorkerInfo> {
@@ -227,12 +283,7 @@ impl fmt::Display for Dump {
             write!(f, "\n  {worker}")?;
         }
         // By holder: the number of threads that wait for its locks.
-        let mut held_up: HashMap<ThreadId, usize> = HashMap::new();
-        for thread in &self.threads {
-            if let Some(WaitsFor::LockOf { id, .. }) = thread.waits_for {
-                *held_up.entry(id).or_default() += 1;
-            }
-        }
+        let held_up = held_up(&self.threads);
         let mut groups: HashMap<Kind, Vec<&ThreadInfo>> = HashMap::new();
         for thread in &self.threads {
             if held_up.contains_key(&thread.id) {
@@ -247,6 +298,7 @@ impl fmt::Display for Dump {
         for holder in holders {
             let count = held_up[&holder.id];
             write!(f, "\n  {holder}; holds locks that {count} threads wait for")?;
+            write_frames(f, holder)?;
         }
         let mut groups: Vec<_> = groups.into_values().collect();
         groups.sort_by_key(|group| (std::cmp::Reverse(group.len()), group[0].id.0));
@@ -254,9 +306,12 @@ impl fmt::Display for Dump {
             if group.len() <= GROUP {
                 for thread in group {
                     write!(f, "\n  {thread}")?;
+                    write_frames(f, thread)?;
                 }
             } else {
                 write_group(f, &group)?;
+                // Of the first, which that line names.
+                write_frames(f, group[0])?;
             }
         }
         Ok(())

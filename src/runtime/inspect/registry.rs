@@ -7,6 +7,8 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "backtrace")]
+use super::backtrace::{Backtrace, Tracer};
 use super::channel_words::{self, ChannelState};
 use super::report::{ReportKind, Reporter, eprintln_lossy};
 use super::wait_graph::{self, Holder};
@@ -104,6 +106,11 @@ pub struct ThreadInfo {
     pub worker: Option<usize>,
     /// The number of its runtime.
     pub(super) runtime: usize,
+    /// When the state began, by the clock of its worker: different for each wait of it.
+    #[cfg(feature = "backtrace")]
+    pub(super) moment: clock::Tick,
+    #[cfg(feature = "backtrace")]
+    pub(super) backtrace: Option<Backtrace>,
 }
 
 /// The object that a green thread waits for, part of a [`ThreadInfo`].
@@ -242,6 +249,73 @@ pub(super) fn write_thread(
         write!(f, "'{name}' ")?;
     }
     write!(f, "{id:?}")
+}
+
+#[cfg(feature = "backtrace")]
+impl ThreadInfo {
+    /// Returns the calls that the thread waits in, if it still is in the wait that this describes;
+    /// otherwise `None`.
+    ///
+    /// The thread is neither resumed nor held up: its stack is copied, and the copy is unwound. A
+    /// thread that is ready to run again has a backtrace, too; one that runs, or has not started,
+    /// has none. [`dump`](crate::dump) takes some backtraces itself, and these are returned
+    /// whatever the thread does now.
+    ///
+    /// The first call in a process reads the program's debug information, which takes longer than
+    /// the later ones. Needs the feature `backtrace`.
+    ///
+    /// # Suspends
+    ///
+    /// Does not suspend.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// rustlet::run(|| {
+    ///     let thread = rustlet::spawn(rustlet::park);
+    ///     rustlet::yield_now();
+    ///     for info in rustlet::runtime::threads() {
+    ///         if let Some(backtrace) = info.backtrace() {
+    ///             println!("{info}\n{backtrace}");
+    ///         }
+    ///     }
+    ///     thread.thread().unpark();
+    ///     thread.join().unwrap();
+    /// });
+    /// ```
+    #[must_use]
+    pub fn backtrace(&self) -> Option<Backtrace> {
+        if self.backtrace.is_some() || !self.may_be_suspended() {
+            return self.backtrace.clone();
+        }
+        let mut tracer = Tracer::new().ok()?;
+        let found = slab::all_while(|green| green.id() != self.id.0);
+        let green = found.last().filter(|green| green.id() == self.id.0)?;
+        tracer.trace(green, self.moment)
+    }
+
+    fn may_be_suspended(&self) -> bool {
+        matches!(self.state, ThreadState::Waiting | ThreadState::Ready)
+    }
+}
+
+/// Takes the backtraces of the wanted threads, as far as they are in the wait that was described.
+#[cfg(feature = "backtrace")]
+pub(super) fn trace(threads: &mut [ThreadInfo], is_wanted: impl Fn(&ThreadInfo) -> bool) {
+    let Ok(mut tracer) = Tracer::new() else {
+        return;
+    };
+    let by_id: HashMap<NonZeroU64, ThreadRef> = (slab::all().into_iter())
+        .map(|green| (green.id(), green))
+        .collect();
+    for info in threads.iter_mut() {
+        if info.may_be_suspended()
+            && is_wanted(info)
+            && let Some(green) = by_id.get(&info.id.0)
+        {
+            info.backtrace = tracer.trace(green, info.moment);
+        }
+    }
 }
 
 impl fmt::Display for ThreadInfo {
@@ -482,6 +556,10 @@ pub(super) fn describe(green: &ThreadInner, now: clock::Tick) -> Option<ThreadIn
         stack_size: None,
         worker: None,
         runtime: green.group(),
+        #[cfg(feature = "backtrace")]
+        moment: green.since(),
+        #[cfg(feature = "backtrace")]
+        backtrace: None,
     })
 }
 

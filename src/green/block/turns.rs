@@ -1,0 +1,57 @@
+//! Whether a green thread was suspended all the time while another OS thread copied its stack.
+//!
+//! TU1. The count is odd while the thread runs, even while it is suspended, different for each
+//!      suspension, and 0 before the first turn and after the last. Its worker alone writes it:
+//!      before the first and after the last change of the thread's fiber and stack in a turn.
+//! TU2. A reader that finds the same even count before and after its copy has copied the fiber and
+//!      the stack of one suspension (a sequence lock). The copying itself is the kernel's: it is no
+//!      access of this program, whatever it finds.
+
+use std::sync::atomic::{AtomicU32, Ordering, fence};
+
+pub(super) struct Turns(AtomicU32);
+
+impl Turns {
+    pub(super) const fn new() -> Turns {
+        Turns(AtomicU32::new(0))
+    }
+
+    /// Notes that the thread runs from here on. Called by its worker.
+    #[inline(always)]
+    pub(super) fn begin(&self) {
+        self.advance(Ordering::Relaxed);
+        // A reader that sees a change of this turn sees the odd count, too.
+        fence(Ordering::Release);
+    }
+
+    /// Notes that the thread is suspended, or has ended. Called by its worker.
+    #[inline(always)]
+    pub(super) fn end(&self, has_ended: bool) {
+        if has_ended {
+            self.0.store(0, Ordering::Relaxed);
+        } else {
+            // A reader of the even count sees all changes of the turn.
+            self.advance(Ordering::Release);
+        }
+    }
+
+    #[inline(always)]
+    fn advance(&self, ordering: Ordering) {
+        // No read-modify-write: there is one writer.
+        let count = self.0.load(Ordering::Relaxed);
+        self.0.store(count.wrapping_add(1), ordering);
+    }
+
+    /// Returns the present suspension; `None` if the thread runs, has ended, or has not started.
+    pub(super) fn suspended(&self) -> Option<u32> {
+        let count = self.0.load(Ordering::Acquire);
+        (count != 0 && count.is_multiple_of(2)).then_some(count)
+    }
+
+    /// Returns whether the suspension has lasted until here.
+    pub(super) fn is_still(&self, suspension: u32) -> bool {
+        // What was read before is not newer than the count that is read now.
+        fence(Ordering::Acquire);
+        self.0.load(Ordering::Relaxed) == suspension
+    }
+}
