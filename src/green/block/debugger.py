@@ -15,7 +15,7 @@ import gdb.unwinder
 LAYOUT = "rustlet::green::block::debugger::LAYOUT"
 VERSION = 1
 FIELDS = (
-    "version slabs slab_count slab_blocks block_size state reason limited refs id at spawned_at rare rare_name "
+    "version slabs slab_count slab_blocks block_size state reason refs id at spawned_at rare rare_name "
     "handle handle_words yielder low reasons reason_count sample sample_line sample_column sample_file sample_length"
 ).split()
 # `State` in mod.rs.
@@ -111,7 +111,7 @@ class Thread:
         get = lambda offset: struct.unpack_from("<Q", block, offset)[0]
         self.id = get(layout.id)
         self.state = block[layout.state]
-        reason = block[layout.reason] & ~layout.limited
+        reason = block[layout.reason]
         # As in a dump: a thread that is ready and has not waited has not started.
         if self.state == READY and reason == 0:
             self.state = NEW

@@ -9,7 +9,7 @@ use std::panic::Location;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
-use super::{LIMITED, Rare, ThreadInner};
+use super::{Rare, ThreadInner};
 use crate::green::fiber::Places;
 use crate::green::reason::Reason;
 
@@ -26,7 +26,6 @@ struct Layout {
     state: usize,
     reason: usize,
     /// The bit of the reason that is no part of its number.
-    limited: usize,
     refs: usize,
     id: usize,
     at: usize,
@@ -59,7 +58,6 @@ static LAYOUT: Layout = Layout {
     block_size: size_of::<ThreadInner>(),
     state: offset_of!(ThreadInner, state),
     reason: offset_of!(ThreadInner, reason),
-    limited: LIMITED as usize,
     refs: offset_of!(ThreadInner, refs),
     id: offset_of!(ThreadInner, id),
     at: offset_of!(ThreadInner, at),
