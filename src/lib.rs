@@ -45,6 +45,7 @@
 //! | call something that blocks or computes | [blocking work](guide::blocking) | [`unblock`], [`sync::Callback`] |
 //! | test it | [testing](guide::testing) | [`wait_idle`], [`Builder::workers`] |
 //! | find out why it hangs | [when something hangs](guide::hangs) | [`runtime::threads`], [`Builder::watchdog`] |
+//! | find out why it was slow | [reading a timeline](guide::timeline) | [`trace::start`](trace::start()) |
 //! | run it inside another event loop | [embedding](guide::embedding) | [`Runtime`], [`Worker`], [`block_on`] |
 //!
 //! The [guide] has all pages in order.

@@ -110,12 +110,15 @@ page!(
     "← [Testing](crate::guide::testing) · ",
     " · [Reading a timeline](crate::guide::timeline) →"
 );
-page!(
-    timeline,
-    "timeline.md",
-    "← [When something hangs](crate::guide::hangs) · ",
-    " · [Embedding](crate::guide::embedding) →"
-);
+#[doc = include_str!("timeline.md")]
+#[doc = ""]
+#[doc = include_str!("timeline.svg")]
+#[doc = include_str!("timeline_2.md")]
+#[doc = "\n\n---\n\n"]
+#[doc = "← [When something hangs](crate::guide::hangs) · [Contents](crate::guide) · "]
+#[doc = "[Embedding](crate::guide::embedding) →"]
+pub mod timeline {}
+
 page!(
     embedding,
     "embedding.md",
