@@ -8,9 +8,10 @@
 mod support;
 
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use rustlet::runtime::{Builder, OnDeadlock};
+use rustlet::runtime::{Builder, OnDeadlock, ReportKind};
 use rustlet::sync::{Arc, Condvar, Mutex, RwLock};
 use rustlet::{channel, thread};
 
@@ -22,11 +23,14 @@ const PROGRAMS: &[(&str, fn())] = &[
     ("write_locks_crossed", write_locks_crossed),
     ("joins_of_each_other", joins_of_each_other),
     ("lock_and_join", lock_and_join),
+    ("lock_and_scope", lock_and_scope),
     ("joins_beside_others", joins_beside_others),
+    ("joins_at_the_same_time", joins_at_the_same_time),
     (
         "receive_without_sender_that_sends",
         receive_without_sender_that_sends,
     ),
+    ("select_that_is_not_served", select_that_is_not_served),
     ("forgotten_unpark", forgotten_unpark),
     ("forgotten_notify", forgotten_notify),
     ("asleep_in_two_runs", asleep_in_two_runs),
@@ -40,6 +44,7 @@ const PROGRAMS: &[(&str, fn())] = &[
     ("a_limit_ends_the_cycle", a_limit_ends_the_cycle),
     ("a_socket_wakes", a_socket_wakes),
     ("a_signal_wakes", a_signal_wakes),
+    ("a_moment_wakes_a_select", a_moment_wakes_a_select),
     ("a_future_wakes", a_future_wakes),
     ("a_lock_held_for_long", a_lock_held_for_long),
     ("dumps_itself", dumps_itself),
@@ -167,6 +172,47 @@ fn joins_beside_others() {
     });
 }
 
+/// On several workers each of two threads begins to join the other before it can see that the other
+/// waits for it.
+fn joins_at_the_same_time() {
+    let (reports, reported) = channel::unbounded();
+    let builder = Builder::new().on_report(move |report| {
+        assert_eq!(report.kind(), ReportKind::Deadlock, "{report}");
+        reports.send(()).unwrap();
+    });
+    builder.build().unwrap().run(move || {
+        // Keeps both workers busy for moments, so that none of them looks because it has nothing to
+        // run.
+        for _ in 0..4 {
+            rustlet::spawn(|| {
+                loop {
+                    rustlet::sleep(Duration::from_micros(500));
+                }
+            });
+        }
+        for _ in 0..support::stress(20) {
+            let met = Arc::new(AtomicUsize::new(0));
+            let join = |handles: channel::Receiver<rustlet::JoinHandle<()>>| {
+                let met = Arc::clone(&met);
+                rustlet::spawn(move || {
+                    let other = handles.recv().unwrap();
+                    met.fetch_add(1, Ordering::Relaxed);
+                    while met.load(Ordering::Relaxed) < 2 {
+                        rustlet::yield_now();
+                    }
+                    other.join().unwrap();
+                })
+            };
+            let (give_one, take_one) = channel::bounded(1);
+            let (give_two, take_two) = channel::bounded(1);
+            give_one.send(join(take_two)).unwrap();
+            give_two.send(join(take_one)).unwrap();
+            reported.recv().unwrap();
+        }
+        std::process::exit(7)
+    });
+}
+
 fn lock_and_join() {
     hangs(|| {
         let mutex = Arc::new(Mutex::new(()));
@@ -177,10 +223,43 @@ fn lock_and_join() {
     });
 }
 
+/// The owner of a scope holds the lock that a thread of the scope, and one beside it, wait for.
+fn lock_and_scope() {
+    hangs(|| {
+        for _ in 0..4 {
+            rustlet::spawn(|| {
+                loop {
+                    rustlet::sleep(Duration::from_micros(500));
+                }
+            });
+        }
+        let mutex = Mutex::new(());
+        let _guard = mutex.lock();
+        rustlet::scope(|s| {
+            s.spawn(|| rustlet::sleep(Duration::from_millis(1)));
+            for _ in 0..3 {
+                s.spawn(|| drop(mutex.lock()));
+            }
+        });
+    });
+}
+
 fn receive_without_sender_that_sends() {
     hangs(|| {
         let (_sender, receiver) = channel::unbounded::<()>();
         let _never = receiver.recv();
+    });
+}
+
+fn select_that_is_not_served() {
+    hangs(|| {
+        let (_one, from_one) = channel::unbounded::<()>();
+        let (to_two, _two) = channel::bounded::<()>(1);
+        to_two.send(()).unwrap();
+        rustlet::select! {
+            recv(from_one) -> _ => {},
+            send(to_two, ()) -> _ => {},
+        }
     });
 }
 
@@ -328,6 +407,25 @@ fn a_signal_wakes() {
             .unwrap();
         signals.recv().unwrap();
         child.wait().unwrap();
+    });
+}
+
+fn a_moment_wakes_a_select() {
+    ends(|| {
+        let (_sender, receiver) = channel::unbounded::<()>();
+        rustlet::select! {
+            recv(receiver) -> _ => {},
+            recv(channel::after(Duration::from_millis(150))) -> _ => {},
+        }
+        let sleeper = rustlet::spawn(|| rustlet::sleep(Duration::from_millis(150)));
+        rustlet::select! {
+            recv(receiver) -> _ => {},
+            recv(sleeper.done()) -> _ => {},
+        }
+        rustlet::select! {
+            recv(receiver) -> _ => {},
+            default(Duration::from_millis(150)) => {},
+        }
     });
 }
 
@@ -523,11 +621,13 @@ fn cycles_are_named(workers: u32) {
         assert!(text.contains("waits for itself"), "{text}");
         assert!(text.contains("held by itself"), "{text}");
     }
+    said("joins_at_the_same_time", workers, Some(7));
     for name in [
         "write_locks_crossed",
         "joins_of_each_other",
         "joins_beside_others",
         "lock_and_join",
+        "lock_and_scope",
     ] {
         let text = said(name, workers, Some(7));
         assert!(
@@ -540,6 +640,7 @@ fn cycles_are_named(workers: u32) {
 fn sleepers_are_named(workers: u32) {
     for name in [
         "receive_without_sender_that_sends",
+        "select_that_is_not_served",
         "forgotten_unpark",
         "forgotten_notify",
         "asleep_in_two_runs",
@@ -566,6 +667,7 @@ fn what_may_go_on_is_no_deadlock(workers: u32) {
         "a_limit_ends_the_cycle",
         "a_socket_wakes",
         "a_signal_wakes",
+        "a_moment_wakes_a_select",
         "a_future_wakes",
         "a_lock_held_for_long",
     ] {

@@ -93,8 +93,8 @@ impl Completion {
         !matches!(word, OPEN | DETACHED | HOOKED | HOOKED_DETACHED | DONE)
     }
 
-    /// Returns whether a joiner is parked, or hooks may belong to one: the owner of this word, which
-    /// has just entered another, may have closed a ring (C5).
+    /// Returns whether a joiner is parked, or hooks may belong to one: the owner of this word,
+    /// which has just entered another, may have closed a ring (C5).
     #[inline]
     pub(crate) fn may_be_awaited(&self) -> bool {
         // To loom a `SeqCst` access is `AcqRel`.

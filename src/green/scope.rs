@@ -16,6 +16,7 @@
 use std::any::Any;
 use std::num::NonZeroU64;
 use std::panic::Location;
+use std::ptr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -148,8 +149,9 @@ impl ScopeState {
         if let Some(cx) = WorkerContext::get() {
             cx.poll_budget_shielded(at);
         }
-        let shielded = Wait::at(Reason::Scope, at).on_cancel(OnCancel::Shield);
-        let deferring = Wait::at(Reason::Scope, at).on_cancel(OnCancel::Defer);
+        let wait = Wait::at(Reason::Scope, at).on(ptr::from_ref(self).addr());
+        let shielded = wait.on_cancel(OnCancel::Shield);
+        let deferring = wait.on_cancel(OnCancel::Defer);
         let mut was_cancelled = false;
         while self.running.load(Ordering::Acquire) != 0 {
             if was_cancelled {

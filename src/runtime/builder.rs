@@ -164,8 +164,9 @@ impl Builder {
     ///
     /// - Green threads wait for each other in a cycle: for a [`Mutex`](crate::sync::Mutex) or an
     ///   [`RwLock`](crate::sync::RwLock) that the next thread holds (for writing), or for the end
-    ///   of the next thread. A thread that locks a mutex which it already holds is the smallest
-    ///   cycle. The other threads of the program may still be running.
+    ///   of the next thread, or of a scope that it belongs to. A thread that locks a mutex which it
+    ///   already holds is the smallest cycle. The other threads of the program may still be
+    ///   running.
     /// - All green threads wait, none of them for a time, a descriptor, a call on the blocking pool
     ///   or a future, and no OS thread is running that could wake one. This kind is never reported
     ///   for a program that has OS threads of its own or has asked for [signals](crate::signal).

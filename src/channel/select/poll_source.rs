@@ -317,11 +317,13 @@ impl<'a, 's> Sleeping<'a, 's> {
 
     /// Registers the calling thread with all questions that need it.
     #[inline(always)]
-    fn arm(&self) -> Armed<'a> {
+    fn arm(&mut self) -> Armed<'a> {
         let polled = |arm: &(ThreadArm<'_>, *mut ())| matches!(arm.0, Arm::PollSource(_));
         if self.arms.iter().any(polled) {
             self.arm_all()
         } else {
+            // Only a thread that sends, receives or drops an end can wake it.
+            self.wait.subject = self.arms.as_ptr().addr();
             Armed(Vec::new())
         }
     }

@@ -148,6 +148,13 @@ impl ThreadInner {
         rare.scope.as_deref()
     }
 
+    /// Returns the address of the scope that the thread belongs to, which is the subject of the
+    /// wait for its end; 0 if it belongs to none.
+    pub(crate) fn scope_address(&self) -> usize {
+        self.scope()
+            .map_or(0, |scope| std::ptr::from_ref(scope).addr())
+    }
+
     /// Returns the thread's link in the list of its scope (RF1 in `reference.rs`).
     #[inline]
     pub(super) fn scope_link(&self) -> &Cell<*mut ThreadInner> {

@@ -220,9 +220,10 @@ impl ThreadInner {
         self.since.store(since, Ordering::Relaxed);
     }
 
-    /// Returns the object of the current or last wait: the address of a lock's word or of a
-    /// channel, the number of the joined thread, or a descriptor plus one, depending on the reason;
-    /// 0 if the wait does not say.
+    /// Returns the object of the current or last wait: the address of a lock's word or of a channel
+    /// or a scope, the number of the joined thread, or a descriptor plus one, depending on the
+    /// reason; 0 if the wait does not say. A select that waits for channels only has any other
+    /// number.
     pub(crate) fn subject(&self) -> usize {
         self.subject.load(Ordering::Relaxed)
     }

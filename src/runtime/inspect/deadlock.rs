@@ -127,7 +127,7 @@ fn describe_cycle(cycle: &[Seen]) -> String {
             continue;
         };
         let relation = match seen.holder {
-            Holder::EndOf(_) => "for the end of",
+            Holder::EndOf(_) | Holder::EndOfScope(_) => "for the end of",
             _ => "held by",
         };
         // A `String` takes everything.

@@ -290,7 +290,7 @@ impl Survey {
                     name: found.and_then(|green| green.name().map(String::from)),
                 })
             }
-            Holder::Unknown => None,
+            Holder::EndOfScope(_) | Holder::Unknown => None,
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Which green thread waits for which: the graph behind dumps and deadlock reports.
 //!
 //! A thread that waits for a lock or for the end of another thread has at most one edge: to the
-//! holder, or to the other thread. A cycle of such edges, in which no wait has a limit, can only be
-//! ended by a cancellation. If every green thread waits without a limit for an action of another
+//! holder, or to the other thread. A thread that waits for the end of a scope has an edge to each
+//! thread of it, and needs all of them. A cycle of such edges, in which no wait has a limit, can
+//! only be ended by a cancellation. If every green thread waits without a limit for an action of another
 //! thread, and no OS thread is there to act, none of them ever continues.
 //!
 //! Nothing here stops a thread. What is said of several threads is true of one moment all the same:
@@ -35,6 +36,8 @@ pub(super) enum Holder {
     OsThread,
     /// The wait is for the end of the thread with this number.
     EndOf(u64),
+    /// The wait is for the end of all threads of the scope at this address.
+    EndOfScope(usize),
     /// No thread, or the holder is not known.
     Unknown,
 }
@@ -53,6 +56,7 @@ pub(super) fn holder(peek: &mut Peek, green: &ThreadInner) -> Holder {
     }
     match green.reason() {
         Reason::Join => Holder::EndOf(subject as u64),
+        Reason::Scope => Holder::EndOfScope(subject),
         Reason::Mutex => match peek.words(subject) {
             Some([word]) if word & HELD != 0 => held_by(word & ADDRESS & !MUTEX_FLAGS),
             _ => Holder::Unknown,
@@ -113,7 +117,9 @@ pub(super) fn cycles() -> io::Result<Vec<Vec<Seen>>> {
     let mut waiting: Vec<Seen> = Vec::new();
     for green in slab::all() {
         let since = green.since();
-        if green.may_be_deadlocked() && !green.is_limited() && !green.is_cancelled() {
+        let may_be = green.may_be_deadlocked()
+            || green.state() == State::Parked && green.reason() == Reason::Scope;
+        if may_be && !green.is_limited() && !green.is_cancelled() {
             waiting.push(Seen::new(green, since));
         }
     }
@@ -121,52 +127,90 @@ pub(super) fn cycles() -> io::Result<Vec<Vec<Seen>>> {
         seen.holder = holder(&mut peek, &seen.green);
     }
     waiting.retain(Seen::still_waits);
-    let by_block: HashMap<usize, usize> = (waiting.iter().enumerate())
-        .map(|(index, seen)| (address(&seen.green), index))
-        .collect();
-    let by_id: HashMap<u64, usize> = (waiting.iter().enumerate())
-        .map(|(index, seen)| (seen.green.id().get(), index))
-        .collect();
-    let next = |index: usize| match waiting[index].holder {
-        Holder::Thread(block) => by_block.get(&block).copied(),
-        Holder::EndOf(id) => by_id.get(&id).copied(),
-        Holder::Readers(_) | Holder::OsThread | Holder::Unknown => None,
-    };
-    let mut found = Vec::new();
-    // The walk that has come to a thread, by number.
-    let mut visited: Vec<Option<usize>> = vec![None; waiting.len()];
-    for start in 0..waiting.len() {
-        let mut at = Some(start);
-        while let Some(index) = at {
-            match visited[index] {
-                None => visited[index] = Some(start),
-                Some(walk) if walk == start => {
-                    found.push(cycle_from(index, next));
-                    break;
-                }
-                Some(_) => break,
-            }
-            at = next(index);
-        }
+    let mut found = Edges::between(&waiting).cycles();
+    for cycle in &mut found {
+        let oldest = (0..cycle.len()).min_by_key(|&at| waiting[cycle[at]].green.id());
+        cycle.rotate_left(oldest.unwrap_or(0));
     }
-    Ok(found
-        .into_iter()
-        .map(|mut cycle: Vec<usize>| {
-            let oldest = (0..cycle.len()).min_by_key(|&at| waiting[cycle[at]].green.id());
-            cycle.rotate_left(oldest.unwrap_or(0));
-            cycle.iter().map(|&index| waiting[index].clone()).collect()
-        })
+    Ok((found.iter())
+        .map(|cycle| cycle.iter().map(|&index| waiting[index].clone()).collect())
         .collect())
 }
 
-fn cycle_from(start: usize, next: impl Fn(usize) -> Option<usize>) -> Vec<usize> {
-    let mut cycle = vec![start];
-    let mut at = start;
-    while let Some(index) = next(at).filter(|&index| index != start) {
-        cycle.push(index);
-        at = index;
+/// The edges between waits, by their place in a list.
+struct Edges<'a> {
+    waiting: &'a [Seen],
+    by_block: HashMap<usize, usize>,
+    by_id: HashMap<u64, usize>,
+    /// The threads of each scope.
+    by_scope: HashMap<usize, Vec<usize>>,
+}
+
+impl Edges<'_> {
+    fn between(waiting: &[Seen]) -> Edges<'_> {
+        let mut edges = Edges {
+            waiting,
+            by_block: HashMap::new(),
+            by_id: HashMap::new(),
+            by_scope: HashMap::new(),
+        };
+        for (index, seen) in waiting.iter().enumerate() {
+            edges.by_block.insert(address(&seen.green), index);
+            edges.by_id.insert(seen.green.id().get(), index);
+            match seen.green.scope_address() {
+                0 => {}
+                scope => edges.by_scope.entry(scope).or_default().push(index),
+            }
+        }
+        edges
     }
-    cycle
+
+    /// Returns the end of an edge, by its number.
+    fn next(&self, from: usize, number: usize) -> Option<usize> {
+        let only = (number == 0).then_some(());
+        match self.waiting[from].holder {
+            Holder::Thread(block) => only.and_then(|()| self.by_block.get(&block).copied()),
+            Holder::EndOf(id) => only.and_then(|()| self.by_id.get(&id).copied()),
+            Holder::EndOfScope(scope) => self.by_scope.get(&scope)?.get(number).copied(),
+            Holder::Readers(_) | Holder::OsThread | Holder::Unknown => None,
+        }
+    }
+
+    /// Searches depth first: an edge back to a thread on the path closes a cycle.
+    fn cycles(&self) -> Vec<Vec<usize>> {
+        let mut found = Vec::new();
+        let mut is_visited = vec![false; self.waiting.len()];
+        let mut is_on_path = vec![false; self.waiting.len()];
+        // With the number of the next edge to follow.
+        let mut path: Vec<(usize, usize)> = Vec::new();
+        for start in 0..self.waiting.len() {
+            if !std::mem::replace(&mut is_visited[start], true) {
+                is_on_path[start] = true;
+                path.push((start, 0));
+            }
+            while let Some((from, number)) = path.last_mut() {
+                let next = self.next(*from, *number);
+                *number += 1;
+                match next {
+                    None => {
+                        is_on_path[*from] = false;
+                        path.pop();
+                    }
+                    Some(next) if is_on_path[next] => {
+                        let cycle = path.iter().map(|&(index, _)| index);
+                        found.push(cycle.skip_while(|&index| index != next).collect());
+                    }
+                    Some(next) if is_visited[next] => {}
+                    Some(next) => {
+                        is_visited[next] = true;
+                        is_on_path[next] = true;
+                        path.push((next, 0));
+                    }
+                }
+            }
+        }
+        found
+    }
 }
 
 /// Cycles that were reported, by the oldest thread and the moment of its wait.
@@ -211,8 +255,8 @@ fn needs_another_thread(green: &ThreadInner) -> bool {
         | Reason::WaitGroup
         | Reason::Event
         | Reason::Oneshot => true,
-        // Of a channel, not of a timer, a signal and the like.
-        Reason::Send | Reason::Receive => green.subject() != 0,
+        // Of channels, not of a timer, a signal and the like.
+        Reason::Send | Reason::Receive | Reason::Select => green.subject() != 0,
         _ => false,
     }
 }
