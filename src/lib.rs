@@ -46,6 +46,7 @@
 //! | share a few connections | [blocking work](guide::blocking) | [`pool::Pool`] |
 //! | test it | [testing](guide::testing) | [`wait_idle`], [`Builder::workers`] |
 //! | find out why it hangs | [when something hangs](guide::hangs) | [`dump`], [`Builder::on_deadlock`], [`Builder::watchdog`] |
+//! | find out why it was slow | [reading a timeline](guide::timeline) | [`trace::start`](trace::start()) |
 //! | run it inside another event loop | [embedding](guide::embedding) | [`Runtime`], [`Worker`] |
 //! | wait for futures, or in `async` code for a thread or a socket | [embedding](guide::embedding) | [`block_on`], [`future`] |
 //!

@@ -395,6 +395,7 @@ fn a_thread_that_still_runs_is_in_a_trace_that_continues() {
     let trace = trace::start(&place.0).unwrap();
     let runtime = Builder::new().workers(2).build().unwrap();
     runtime.run(|| {
+        let _stops = Stops(&ENOUGH);
         let hog = named("hog", 1, || {
             RUNS.store(true, SeqCst);
             while !ENOUGH.load(SeqCst) {
@@ -426,6 +427,7 @@ fn a_recording_begins_and_ends_while_threads_run() {
     let stop = &AtomicBool::new(false);
     runtime.run(|| {
         thread::scope(|scope| {
+            let _stops = Stops(stop);
             for _ in 0..4 {
                 scope.spawn(|| {
                     while !stop.load(SeqCst) {
@@ -443,9 +445,17 @@ fn a_recording_begins_and_ends_while_threads_run() {
                 trace.finish().unwrap();
                 File::read(&place.0);
             }
-            stop.store(true, SeqCst);
         });
     });
+}
+
+/// Sets the flag at the end, also when an assertion fails.
+struct Stops<'a>(&'a AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
 }
 
 #[test]

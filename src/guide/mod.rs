@@ -111,12 +111,15 @@ page!(
     "← [Testing](crate::guide::testing) · ",
     " · [Reading a timeline](crate::guide::timeline) →"
 );
-page!(
-    timeline,
-    "timeline.md",
-    "← [When something hangs](crate::guide::hangs) · ",
-    " · [Metrics](crate::guide::metrics) →"
-);
+#[doc = include_str!("timeline.md")]
+#[doc = ""]
+#[doc = include_str!("timeline.svg")]
+#[doc = include_str!("timeline_2.md")]
+#[doc = "\n\n---\n\n"]
+#[doc = "← [When something hangs](crate::guide::hangs) · [Contents](crate::guide) · "]
+#[doc = "[Metrics](crate::guide::metrics) →"]
+pub mod timeline {}
+
 page!(
     metrics,
     "metrics.md",

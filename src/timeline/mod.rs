@@ -53,19 +53,28 @@ impl Steps {
         }
     }
 
+    /// Reads the clock before the first step of a thread. Another worker may have spawned the
+    /// thread since the last step ended, and a step does not begin before its spawn.
+    #[inline]
+    pub(crate) fn refresh(&mut self) {
+        if let Some((ring, _)) = &self.ring {
+            self.now = ring.source.now();
+        }
+    }
+
     /// Notes that the green thread `thread` runs from now on.
     #[inline]
     pub(crate) fn begin_step(&self, thread: u64) {
         if let Some((ring, track)) = &self.ring {
-            ring.set_open(thread, *track, self.now);
+            ring.open(thread, *track, self.now);
         }
     }
 
     /// Notes that the thread of `begin_step` does not run after all.
     #[cold]
     pub(crate) fn cancel_step(&self) {
-        if let Some((ring, track)) = &self.ring {
-            ring.set_open(0, *track, 0);
+        if let Some((ring, _)) = &self.ring {
+            ring.close();
         }
     }
 
@@ -78,7 +87,7 @@ impl Steps {
         let end = ring.source.now();
         let first = if is_first { flag::FIRST } else { 0 };
         let last = if pause.is_none() { flag::LAST } else { 0 };
-        ring.set_open(0, *track, 0);
+        ring.close();
         ring.push(&Record {
             track: *track,
             thread,

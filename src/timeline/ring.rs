@@ -195,14 +195,21 @@ impl Ring {
         self.head.store(head + 1, Ordering::Release);
     }
 
-    /// Notes that a green thread runs now, or with 0 that none does. Only for the owner (RI1).
+    /// Notes that a green thread runs now. Only for the owner (RI1).
     #[inline]
-    pub(super) fn set_open(&self, thread: u64, track: u32, since: Stamp) {
+    pub(super) fn open(&self, thread: u64, track: u32, since: Stamp) {
         // RI3.
         fence(Ordering::Release);
         self.open_since.store(since, Ordering::Relaxed);
         self.open_track.store(track, Ordering::Relaxed);
         self.open.store(thread, Ordering::Release);
+    }
+
+    /// Notes that no green thread runs. Only for the owner (RI1).
+    #[inline]
+    pub(super) fn close(&self) {
+        // The other two words stay, because a reader may have read this one just before (RI3).
+        self.open.store(0, Ordering::Release);
     }
 
     /// Appends the records to `records`, oldest first, and after them a step that ends at `now` for
@@ -326,10 +333,40 @@ mod tests {
     }
 
     #[test]
+    fn a_reader_sees_open_steps_whole_while_they_end() {
+        let ring = Arc::new(ring(1 << 12));
+        let writer = Arc::clone(&ring);
+        let count = if cfg!(miri) { 1_000 } else { 300_000 };
+        let writing = std::thread::spawn(move || {
+            for number in 1..count {
+                writer.open(number, number as u32, number);
+                writer.close();
+                writer.push(&step(number));
+            }
+        });
+        let mut records = Vec::new();
+        while !writing.is_finished() {
+            records.clear();
+            ring.read(u64::MAX, &mut records);
+            let open = records.last().filter(|last| last.flags == flag::OPEN);
+            if let Some(open) = open {
+                let number = open.thread;
+                assert_eq!((open.begin, u64::from(open.track)), (number, number));
+                let before = &records[..records.len() - 1];
+                assert!(
+                    before.iter().all(|step| step.thread < number),
+                    "twice: {number}"
+                );
+            }
+        }
+        writing.join().unwrap();
+    }
+
+    #[test]
     fn a_step_that_has_not_ended_ends_with_the_reading() {
         let ring = ring(8);
         ring.push(&step(1));
-        ring.set_open(7, 3, 5);
+        ring.open(7, 3, 5);
         let mut records = Vec::new();
         ring.read(9, &mut records);
         let last = records.last().unwrap();
@@ -338,7 +375,7 @@ mod tests {
             (7, 3, 5, 9)
         );
         assert_eq!(last.flags, flag::OPEN);
-        ring.set_open(0, 0, 0);
+        ring.close();
         records.clear();
         ring.read(9, &mut records);
         assert_eq!(records.len(), 1);

@@ -194,7 +194,7 @@ struct Recorder {
 impl Drop for Recorder {
     fn drop(&mut self) {
         if let Some(ring) = &self.ring {
-            ring.set_open(0, 0, 0);
+            ring.close();
             // Release: RI1.
             ring.is_free.store(true, Ordering::Release);
         }

@@ -71,6 +71,7 @@ impl WorkerLoop {
     fn start_traced(&self, new: Unstarted, steps: &mut Steps) {
         let green = new.0.clone();
         let id = green.id().get();
+        steps.refresh();
         steps.begin_step(id);
         self.start(new);
         let pause = match green.state() {
