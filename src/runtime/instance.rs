@@ -112,6 +112,15 @@ impl Handle {
     }
 
     /// Returns a snapshot of the runtime's metrics, like [`Runtime::metrics`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// rustlet::run(|| {
+    ///     let handle = rustlet::runtime::Handle::current().unwrap();
+    ///     assert!(handle.metrics().live >= 1);
+    /// });
+    /// ```
     #[must_use]
     #[track_caller]
     pub fn metrics(&self) -> Metrics {

@@ -33,6 +33,17 @@ pub struct Histogram {
 }
 
 /// A bucket of a [`Histogram`].
+///
+/// # Examples
+///
+/// ```
+/// let runtime = rustlet::Builder::new().workers(1).build()?;
+/// runtime.run(|| (0..100).for_each(|_| rustlet::yield_now()));
+/// let latency = &runtime.metrics().per_worker[0].scheduling_latency;
+/// let count: u64 = latency.buckets.iter().map(|bucket| bucket.count).sum();
+/// assert_eq!(count, latency.count);
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Bucket {
@@ -64,6 +75,19 @@ impl Histogram {
     ///
     /// `share` is from 0 to 1; 0.5 asks for the median. Returns `None` if there are no durations,
     /// if the bucket has no bound, or if `share` is not such a number.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = rustlet::Builder::new().workers(1).build()?;
+    /// runtime.run(|| (0..100).for_each(|_| rustlet::yield_now()));
+    /// let latency = &runtime.metrics().per_worker[0].scheduling_latency;
+    /// if let (Some(median), Some(most)) = (latency.quantile(0.5), latency.quantile(0.99)) {
+    ///     assert!(median <= most);
+    /// }
+    /// assert_eq!(latency.quantile(1.5), None);
+    /// # std::io::Result::Ok(())
+    /// ```
     #[must_use]
     pub fn quantile(&self, share: f64) -> Option<Duration> {
         if self.count == 0 || !(0.0..=1.0).contains(&share) {

@@ -128,6 +128,16 @@ pub struct WorkerMetrics {
 ///
 /// The system is asked for it at most ten times a second; in between, the numbers are those of a
 /// moment before.
+///
+/// # Examples
+///
+/// ```
+/// let runtime = rustlet::Builder::new().workers(1).build()?;
+/// runtime.run(rustlet::yield_now);
+/// let stacks = runtime.metrics().stacks;
+/// assert!(stacks.resident <= stacks.reserved);
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StackMetrics {

@@ -11,12 +11,37 @@ use std::ptr;
 /// [`ThreadInfo::backtrace`](crate::runtime::ThreadInfo::backtrace).
 ///
 /// `Display` writes a line for each frame.
+///
+/// # Examples
+///
+/// ```
+/// rustlet::run(|| {
+///     let waiter = rustlet::spawn(rustlet::park);
+///     rustlet::yield_now();
+///     let threads = rustlet::runtime::threads();
+///     for backtrace in threads.iter().filter_map(|thread| thread.backtrace()) {
+///         println!("{backtrace}");
+///     }
+///     waiter.thread().unpark();
+///     waiter.join().unwrap();
+/// });
+/// ```
 #[derive(Clone, Debug)]
 pub struct Backtrace {
     frames: Vec<Frame>,
 }
 
 /// One call, part of a [`Backtrace`].
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::runtime::{Backtrace, Frame};
+///
+/// fn innermost(backtrace: &Backtrace) -> Option<&Frame> {
+///     backtrace.frames().first()
+/// }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Frame {
