@@ -9,7 +9,7 @@
 use rustlet::runtime::{Builder, Runtime, ThreadState, threads};
 use rustlet::{JoinHandle, current, park, run, sleep, spawn, spawn_local, thread, yield_now};
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::{ErrorKind, Read};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -175,14 +175,13 @@ fn one_that_watched_and_was_called_away_is_replaced() {
             let release = Arc::new(AtomicBool::new(false));
             let deadline = patience();
             // One parked thread on each worker.
-            let here = Arc::new(Mutex::new(HashSet::new()));
+            let here = Arc::new(Mutex::new(HashMap::new()));
             let settlers: Vec<_> = (0..3)
-                .map(|_| {
+                .map(|number| {
                     let (here, release) = (here.clone(), release.clone());
                     spawn(move || {
-                        here.lock().unwrap().insert(os_thread());
-                        // Until each of the three has a worker of its own, or it is clear that they
-                        // will not get one.
+                        here.lock().unwrap().insert(number, os_thread());
+                        // Until another one runs too, which needs a worker of its own.
                         while here.lock().unwrap().len() < 2 && Instant::now() < deadline {
                             std::hint::spin_loop();
                         }
@@ -204,9 +203,12 @@ fn one_that_watched_and_was_called_away_is_replaced() {
                 }
                 turns();
             }
-            // Has the threads of other workers compute, except those of one worker.
+            // Another worker computes. A settler of this worker would keep the caller from going on.
             let mine = os_thread();
-            settlers[0].thread().unpark();
+            let elsewhere = |number: &usize| here.lock().unwrap().get(number) != Some(&mine);
+            if let Some(number) = (0..3).find(elsewhere) {
+                settlers[number].thread().unpark();
+            }
             let last = {
                 let release = release.clone();
                 spawn(move || {

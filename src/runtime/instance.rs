@@ -388,6 +388,10 @@ impl Runtime {
     /// assert_eq!(runtime.metrics().live, 1);
     /// parked.thread().unpark();
     /// parked.join().unwrap();
+    /// // Its worker still puts its stack away.
+    /// while runtime.metrics().live > 0 {
+    ///     std::thread::yield_now();
+    /// }
     /// let metrics = runtime.metrics();
     /// assert_eq!((metrics.workers, metrics.live, metrics.ended), (2, 0, 1));
     /// # std::io::Result::Ok(())

@@ -118,8 +118,7 @@ impl Stealer {
             observed.looked = now;
         }
         if taken > 0 {
-            drop(observed);
-            self.wake_successor(shared);
+            // It remains the stealer until it knows what it runs next: events may come first.
             return 0;
         }
         if queues {
@@ -180,10 +179,13 @@ impl Stealer {
     }
 
     /// Stops stealing because this worker now has work, and wakes another worker if there is more
-    /// than it took.
-    pub(super) fn wake_successor(&self, shared: &Shared) {
+    /// than it runs next: one of its `ready` threads, or else the first of its own queue. Its step
+    /// may be long.
+    pub(super) fn wake_successor(&self, shared: &Shared, ready: usize) {
         self.stop_stealing(shared);
-        if self.others_have_unstarted(shared) || shared.peers[self.index].unstarted.stealable() > 1
+        let runs_next = usize::from(ready == 0);
+        if self.others_have_unstarted(shared)
+            || shared.peers[self.index].unstarted.stealable() > runs_next
         {
             shared.wake_worker(self.index);
         }

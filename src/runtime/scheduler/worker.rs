@@ -203,7 +203,7 @@ impl WorkerLoop {
         self.cx.enter(|| {
             loop {
                 if self.stealer.is_active() && self.has_work() {
-                    self.stealer.wake_successor(&self.shared);
+                    self.stealer.wake_successor(&self.shared, self.cx.ready());
                 }
                 let budget_exhausted = self.run_batch();
                 self.cx.drain_remote();
