@@ -203,7 +203,8 @@ fn one_that_watched_and_was_called_away_is_replaced() {
                 }
                 turns();
             }
-            // Another worker computes. A settler of this worker would keep the caller from going on.
+            // Another worker computes. A settler of this worker would keep the caller from going
+            // on.
             let mine = os_thread();
             let elsewhere = |number: &usize| here.lock().unwrap().get(number) != Some(&mine);
             if let Some(number) = (0..3).find(elsewhere) {

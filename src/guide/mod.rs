@@ -29,10 +29,15 @@
 //! 14. [What to avoid](pitfalls): what green threads cannot hide.
 //! 15. [Tools](tools): AddressSanitizer, valgrind, gdb and perf.
 
-/// A page, and under it links to the page before it, to the contents and to the page after it.
+/// A page, of one file or of several, and under it links to the page before it, to the contents and
+/// to the page after it.
 macro_rules! page {
-    ($name:ident, $file:literal, $before:literal, $after:literal) => {
+    ($name:ident, $file:literal $(+ $more:literal)*, $before:literal, $after:literal) => {
         #[doc = include_str!($file)]
+        $(
+            #[doc = ""]
+            #[doc = include_str!($more)]
+        )*
         #[doc = "\n\n---\n\n"]
         #[doc = concat!($before, "[Contents](crate::guide)", $after)]
         pub mod $name {}
@@ -111,15 +116,12 @@ page!(
     "← [Testing](crate::guide::testing) · ",
     " · [Reading a timeline](crate::guide::timeline) →"
 );
-#[doc = include_str!("timeline.md")]
-#[doc = ""]
-#[doc = include_str!("timeline.svg")]
-#[doc = include_str!("timeline_2.md")]
-#[doc = "\n\n---\n\n"]
-#[doc = "← [When something hangs](crate::guide::hangs) · [Contents](crate::guide) · "]
-#[doc = "[Metrics](crate::guide::metrics) →"]
-pub mod timeline {}
-
+page!(
+    timeline,
+    "timeline.md" + "timeline.svg" + "timeline_2.md",
+    "← [When something hangs](crate::guide::hangs) · ",
+    " · [Metrics](crate::guide::metrics) →"
+);
 page!(
     metrics,
     "metrics.md",

@@ -344,6 +344,7 @@ pub(super) fn find(address: usize) -> Option<Found> {
 }
 
 #[cfg(all(test, target_os = "linux"))]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 
