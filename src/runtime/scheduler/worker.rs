@@ -199,7 +199,9 @@ impl WorkerLoop {
     /// Runs green threads until the runtime has ended and none is left here.
     pub(crate) fn work(&self) {
         self.publish();
-        self.cx.now.set(clock::now());
+        let now = clock::now();
+        self.cx.now.set(now);
+        self.peer().load.awakes(now);
         self.cx.enter(|| {
             loop {
                 if self.stealer.is_active() && self.has_work() {

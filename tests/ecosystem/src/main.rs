@@ -11,6 +11,9 @@ mod tokio_tasks;
 mod websocket;
 
 fn main() {
+    // First: it counts the threads and workers of the process.
+    json::describe().expect("JSON");
+    println!("dumps, metrics and reports as JSON: ok");
     tokio_tasks::exchange();
     println!("tokio's sockets and timers: ok");
     async_streams::exchange();
@@ -27,6 +30,4 @@ fn main() {
         stacks::recurse();
         println!("serde_json and regex, nested deeply: ok");
     });
-    json::describe().expect("JSON");
-    println!("dumps, metrics and reports as JSON: ok");
 }
