@@ -297,9 +297,12 @@ impl Peek {
         const AT_ONCE: usize = 4096;
         for (index, chunk) in out.chunks_mut(AT_ONCE).enumerate() {
             let from = address.wrapping_add(index * AT_ONCE);
+            let fd = self.writer.as_raw_fd();
+            // Not `write`: AddressSanitizer looks into its buffer, and may find a frame there that
+            // has ended.
             // SAFETY: the kernel copies from the address, or returns EFAULT (M2). The pipe is
             // empty, so the call does not block.
-            let written = unsafe { libc::write(self.writer.as_raw_fd(), at(from), chunk.len()) };
+            let written = unsafe { libc::syscall(libc::SYS_write, fd, from, chunk.len()) };
             let Ok(count) = usize::try_from(written) else {
                 return false;
             };
