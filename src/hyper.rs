@@ -15,7 +15,7 @@ use crate::future::{self, block_on};
 use crate::runtime::current::spawn_plain;
 
 /// Runs each future on its own green thread: an implementation of hyper's `Executor`, which HTTP/2
-/// needs.
+/// needs. The threads are detached: nothing waits for them.
 ///
 /// # Panics
 ///

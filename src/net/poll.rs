@@ -219,8 +219,8 @@ macro_rules! poll_ready_methods {
             /// # Errors
             ///
             /// Returns an error if the system cannot register the descriptor: too many are watched,
-            /// or there is no memory. On an OS thread, also if the process-wide runtime cannot be
-            /// started.
+            /// or there is no memory. On an OS thread it also returns an error if the process-wide
+            /// runtime cannot be started.
             ///
             /// # Suspends
             ///

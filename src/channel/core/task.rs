@@ -116,7 +116,7 @@ impl<'c, T, S: ChannelThread> SendWait<'c, T, S> {
         // SAFETY: TW1.
         let parts = unsafe { owned.as_ref() };
         if let Some(node) = parts.node.get() {
-            // TW2: after this, no other thread reaches the parts.
+            // TW2: after this, no other thread accesses the parts.
             self.chan.core().lock().senders.remove(node);
         }
         // SL3: either the slot was served, or the value still belongs to this wait.
@@ -167,7 +167,7 @@ impl<T, S: ChannelThread> Drop for WatchWait<'_, T, S> {
     fn drop(&mut self) {
         // SAFETY: TW1.
         if let Some(node) = unsafe { self.parts.as_ref() }.node.get() {
-            // TW2: after this, no other thread reaches the parts.
+            // TW2: after this, no other thread accesses the parts.
             self.chan.core().lock().watchers.remove(node);
         }
         // SAFETY: TW1; it was leaked by `Parts::new`, and the node is not linked.

@@ -139,7 +139,7 @@ impl OwningScope for ScopeState {
         self.threads.list(listed);
     }
 
-    /// Records the panic of the thread `by`, and cancels the other threads if the scope cancels.
+    /// Cancels the other threads because the thread `by` has panicked, if the scope cancels.
     fn note_panic(&self, by: NonZeroU64) {
         if self.cancels {
             self.cancel_members(Some(by));

@@ -7,7 +7,8 @@ use std::ptr;
 /// Call stack of a suspended green thread: the frames of the program and of the libraries that it
 /// calls, innermost first.
 ///
-/// It has neither rustlet's own frames nor those below the closure of the thread. Returned by
+/// It has neither rustlet's own frames nor those below the closure of the thread, and ends after
+/// 256 frames, not counting inlined ones. Returned by
 /// [`ThreadInfo::backtrace`](crate::runtime::ThreadInfo::backtrace).
 ///
 /// `Display` writes one line for each frame.
