@@ -24,9 +24,11 @@ use crate::sync::wait::waiting_thread::WaitingThread;
 /// Group of green threads whose results are received as the threads end, with a limit on how many
 /// run at a time. It is like tokio's `JoinSet` and Go's `errgroup.Group` with `SetLimit`.
 ///
-/// Dropping the group cancels its threads without waiting for them, as in tokio. The threads of a
-/// group cannot borrow. Use a [`scope`](crate::scope) for threads that borrow, and a
-/// [`Semaphore`](crate::sync::Semaphore) to limit how many of them run.
+/// Dropping the group cancels its threads without waiting for them, as in tokio. In a program that
+/// is built with `panic = "abort"` nothing can be cancelled: there, dropping the group detaches its
+/// threads, and after an error the group waits for the other threads instead of cancelling them.
+/// The threads of a group cannot borrow. Use a [`scope`](crate::scope) for threads that borrow, and
+/// a [`Semaphore`](crate::sync::Semaphore) to limit how many of them run.
 ///
 /// # Examples
 ///

@@ -2,8 +2,9 @@
 //!
 //! A worker looks for deadlocks when it has had nothing to run for some 20 ms. If threads wait for
 //! locks or have begun a wait that may close a cycle, it also looks while it is busy
-//! (`worker/look.rs`). The time to the next look doubles each time. A worker that has nothing to
-//! look for does not wake up.
+//! (`worker/look.rs`). The time to the next look doubles each time, up to ten seconds. A worker
+//! that has nothing to look for does not wake up. A worker that the program steps does not look at
+//! all.
 
 use std::fmt::Write as _;
 use std::sync::{Mutex, TryLockError};
