@@ -189,7 +189,8 @@ impl Trace {
     /// # Errors
     ///
     /// Returns an error if the file cannot be written, or if no OS thread can be created for the
-    /// blocking pool.
+    /// blocking pool. In the second case recording continues, and the file is written when the
+    /// process exits.
     ///
     /// # Suspends
     ///

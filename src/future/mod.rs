@@ -18,7 +18,8 @@
 //! by tokio, by `futures::executor`, on an ordinary OS thread. The waker may belong to a thread
 //! that has ended. If a task is polled outside of this crate's workers, a worker of the
 //! process-wide runtime watches its sockets; that runtime is started if necessary. One OS thread of
-//! the process keeps the times; it is started for the first timer.
+//! the process keeps the times; it is started for the first timer. If it cannot be started, tasks
+//! that wait for a time poll in a loop until that time.
 //!
 //! # Dropping a future
 //!

@@ -246,12 +246,12 @@ macro_rules! buffer_and_tos_methods {
         impl $name {
             /// Sets the size of the receive buffer in bytes (`SO_RCVBUF`).
             ///
-            /// On Linux the system doubles the number, clamps it to `net.core.rmem_max`, and turns
-            /// off its own tuning for the socket. A connection inherits it from its listener.
+            /// Linux clamps the number to `net.core.rmem_max`, doubles it, and stops tuning the
+            /// size of this buffer automatically. A connection inherits the size from its listener.
             ///
             /// # Errors
             ///
-            /// Returns the error of the system call. None is expected on an open socket.
+            /// Returns [`InvalidInput`](io::ErrorKind::InvalidInput) for a number above 2³¹ − 1.
             ///
             /// # Examples
             ///
@@ -290,12 +290,12 @@ macro_rules! buffer_and_tos_methods {
 
             /// Sets the size of the send buffer in bytes (`SO_SNDBUF`).
             ///
-            /// On Linux the system doubles the number, clamps it to `net.core.wmem_max`, and turns
-            /// off its own tuning for the socket. A connection inherits it from its listener.
+            /// Linux clamps the number to `net.core.wmem_max`, doubles it, and stops tuning the
+            /// size of this buffer automatically. A connection inherits the size from its listener.
             ///
             /// # Errors
             ///
-            /// Returns the error of the system call. None is expected on an open socket.
+            /// Returns [`InvalidInput`](io::ErrorKind::InvalidInput) for a number above 2³¹ − 1.
             ///
             /// # Examples
             ///
