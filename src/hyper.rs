@@ -1,9 +1,9 @@
 //! hyper 1 on green threads, with the feature `hyper`.
 //!
-//! [`TcpStream`](crate::net::TcpStream) and [`UnixStream`](crate::os::unix::net::UnixStream) are
-//! hyper's `Read` and `Write`, and can be given to its connections as they are. A connection is a
-//! future: [`block_on`](crate::block_on()) runs it on a green thread of its own. The guide's page
-//! on [HTTP and TLS](crate::guide::http_and_tls) has a server and a client.
+//! [`TcpStream`](crate::net::TcpStream) and [`UnixStream`](crate::os::unix::net::UnixStream)
+//! implement hyper's `Read` and `Write`, so they can be passed to hyper's connections directly. A
+//! connection is a future, which [`block_on`](crate::block_on()) runs on the calling green thread.
+//! The guide's page on [HTTP and TLS](crate::guide::http_and_tls) has a server and a client.
 
 use std::panic::Location;
 use std::pin::Pin;
@@ -14,7 +14,8 @@ use ::hyper::rt;
 use crate::future::{self, block_on};
 use crate::runtime::current::spawn_plain;
 
-/// Runs each future on a green thread of its own: hyper's `Executor`, which HTTP/2 needs.
+/// Runs each future on its own green thread: an implementation of hyper's `Executor`, which HTTP/2
+/// needs. The threads are detached: nothing waits for them.
 ///
 /// # Panics
 ///
@@ -45,7 +46,8 @@ where
     }
 }
 
-/// Keeps times for hyper: its `Timer`, which its timeouts and keep-alives need.
+/// Provides timers for hyper: an implementation of hyper's `Timer`, which its timeouts and
+/// keep-alives need.
 ///
 /// # Examples
 ///

@@ -1,8 +1,8 @@
-//! Futures of tokio on green threads, with the feature `tokio`.
+//! Runs tokio's futures on green threads, with the feature `tokio`.
 //!
-//! [`block_on`] polls a future with a tokio runtime entered, so that everything works that needs
-//! one: tokio's sockets, timers and `spawn`, and the crates over them. The runtime is the program's
-//! own; its OS threads do the I/O and fire the timers, the green thread only polls.
+//! [`block_on`] enters a tokio runtime while it polls a future. So tokio's sockets, timers and
+//! `spawn` work in the future, and so do the crates that are built on them. The program creates the
+//! runtime. The runtime's OS threads do the I/O and fire the timers; the green thread only polls.
 //!
 //! # Examples
 //!
@@ -40,9 +40,9 @@ use crate::green::context::worker_context::Ambient;
 
 /// A tokio runtime that is entered while a future is polled.
 ///
-/// tokio keeps what is entered in a thread-local of the OS thread, and panics unless it is left in
-/// the reverse order. Several green threads share that OS thread, so each has entered its runtime
-/// only while it runs ([`WorkerContext::with_ambient`]).
+/// tokio keeps the entered runtime in a thread-local of the OS thread, and panics unless runtimes
+/// are left in the reverse order. Several green threads share that OS thread, so each of them keeps
+/// its runtime entered only while it runs ([`WorkerContext::with_ambient`]).
 struct Entered<'h> {
     handle: &'h Handle,
     guard: RefCell<Option<EnterGuard<'h>>>,
@@ -64,7 +64,8 @@ impl Entered<'_> {
         match WorkerContext::get() {
             Some(cx) => cx.with_ambient(self, f),
             None => {
-                // What waits in `f` blocks the OS thread.
+                // A wait in `f` blocks the OS thread, so no other green thread sees the entered
+                // runtime.
                 let _guard = self.handle.enter();
                 f()
             }
@@ -88,14 +89,15 @@ impl<F> Drop for DropWithin<'_, F> {
 /// Polls a future until it is ready, with a tokio runtime entered in each poll, and returns its
 /// output.
 ///
-/// It is what [`rustlet::block_on`](crate::block_on()) is for other futures. The future may use
-/// everything that needs the runtime; what is created outside of it, as an argument is, needs the
-/// runtime entered there: `block_on(&handle, async { sleep(time).await })`, not
+/// It is the counterpart of [`rustlet::block_on`](crate::block_on()), which polls other futures.
+/// The future may use everything that needs the runtime. An argument is evaluated before the
+/// runtime is entered, so write `block_on(&handle, async { sleep(time).await })`, not
 /// `block_on(&handle, sleep(time))`.
 ///
-/// The runtime is entered only while the future runs. If a poll waits, because the `async` code
-/// makes a blocking call of this crate, it is left meanwhile, so any number of green threads may be
-/// in here at once, with the same runtime or with different ones, also nested.
+/// The runtime is entered only while the future runs. If a poll suspends, because the `async` code
+/// makes a blocking call of this crate, the runtime is left until the poll resumes. So any number
+/// of green threads may call this function at the same time, with the same runtime or with
+/// different ones. Calls may be nested.
 ///
 /// A runtime of [`new_current_thread`](tokio::runtime::Builder::new_current_thread) does I/O and
 /// timers only while some OS thread is in its own `block_on`.
@@ -107,12 +109,12 @@ impl<F> Drop for DropWithin<'_, F> {
 ///
 /// # Suspends
 ///
-/// Suspends the calling green thread while the future is pending; blocks an OS thread.
+/// Suspends the calling green thread while the future is pending. On an OS thread it blocks.
 ///
 /// # Cancellation
 ///
 /// The caller unwinds and drops the future, with the runtime entered. Tasks that the future has
-/// spawned go on, as always with tokio.
+/// spawned continue to run, as always with tokio.
 ///
 /// # Examples
 ///

@@ -1,27 +1,29 @@
 //! Traces: a timeline of what each worker and each green thread did, for
 //! [Perfetto](https://ui.perfetto.dev) and `chrome://tracing`.
 //!
-//! A trace shows, on one track for each worker, which green thread ran from when to when, where and
-//! why it waited then, and with an arrow which thread, timer or descriptor woke it. It also shows
-//! spawns, the sleeps of the workers, the calls on the blocking pool, and the trims of unused
-//! stacks. [Reading a timeline](crate::guide::timeline) walks through one.
+//! A trace has one track for each worker. The track shows which green thread ran at each moment,
+//! and where and why it waited afterwards. An arrow shows which thread, timer or descriptor woke
+//! it. A trace also shows spawns, the times at which workers slept, the calls on the blocking pool,
+//! and the moments at which a worker gave the memory of unused stacks back. [Reading a
+//! timeline](crate::guide::timeline) walks through one.
 //!
-//! Without a line of code: start the program with the environment variable
-//! `RUSTLET_TRACE=trace.json`. The recording begins with the first runtime, and the file is written
-//! when the process exits: when `main` returns or panics, or at [`std::process::exit`]. (Not when
-//! it aborts or is killed.) `%p` in the name stands for the number of the process, so that child
-//! processes, which inherit the variable, write files of their own.
+//! To record a program without changing its code, start it with the environment variable
+//! `RUSTLET_TRACE=trace.json`. The recording begins with the first runtime. The file is written
+//! when the process exits: when `main` returns or panics, or at [`std::process::exit`], but not
+//! when the process aborts or is killed. `%p` in the name is replaced by the process id, so that
+//! child processes, which inherit the variable, write their own files.
 //!
-//! With code: [`start`] returns a [`Trace`], which writes its file when it is finished or dropped.
+//! To record a part of a program, call [`start`]. It returns a [`Trace`], which writes its file
+//! when it is finished or dropped.
 //!
 //! # Memory and cost
 //!
-//! Each worker keeps its newest 262,144 records in a buffer of its own, of 12 MiB. All other OS
-//! threads together keep as many. Older records are overwritten, and the file says how many were
-//! lost. [`Options::records`] sets another number.
+//! Each worker keeps its newest 262,144 records in its own buffer of 12 MiB. All other OS threads
+//! together keep at most as many. Older records are overwritten; [`Summary::lost`] counts them.
+//! [`Options::records`] sets another number.
 //!
-//! While no trace is recorded, a switch between green threads costs nothing more, and a wake-up or
-//! a spawn one branch. While one is, recording takes no lock and no system call.
+//! While no trace is recorded, a switch between green threads costs nothing extra, and a wake-up or
+//! a spawn costs one branch. While a trace is recorded, a record takes no lock and no system call.
 
 use std::fmt;
 use std::io;
@@ -35,14 +37,15 @@ use crate::thread::shield;
 
 pub use crate::runtime::trace::Summary;
 
-/// Starts to record a trace, which is written to the file `path`.
+/// Starts to record a trace, which will be written to the file `path`.
 ///
-/// The file is created at once, as an empty trace; [`Trace::finish`] writes it. It records all
-/// runtimes of the process, whichever is the caller's.
+/// The file is created at once, as an empty trace; an existing file is overwritten.
+/// [`Trace::finish`] writes the records. The trace covers all runtimes of the process, not only the
+/// caller's. The call does not suspend: it creates the file on the calling OS thread.
 ///
 /// # Errors
 ///
-/// Returns an error if the file cannot be created, or a trace is being recorded already
+/// Returns an error if the file cannot be created, or if a trace is already being recorded
 /// ([`ResourceBusy`](io::ErrorKind::ResourceBusy)), for example because of `RUSTLET_TRACE`.
 ///
 /// # Examples
@@ -63,7 +66,7 @@ pub fn start(path: impl AsRef<Path>) -> io::Result<Trace> {
     Options::new().start(path)
 }
 
-/// Settings of a trace.
+/// Settings of a trace: how many records are kept.
 ///
 /// # Examples
 ///
@@ -111,8 +114,8 @@ impl Options {
         }
     }
 
-    /// Sets how many records each worker keeps, rounded up to a power of two, and to 1,024 at
-    /// least. A record takes 48 bytes. The default is 262,144.
+    /// Sets how many records each worker keeps. The number is rounded up to a power of two, and to
+    /// at least 1,024. A record takes 48 bytes. The default is 262,144.
     ///
     /// # Examples
     ///
@@ -135,7 +138,7 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// The same as those of the function.
+    /// The same as those of the function [`start`](start()).
     ///
     /// # Examples
     ///
@@ -181,19 +184,22 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Stops recording, and writes the file.
+    /// Stops recording, writes the file, and returns how many records are in it.
     ///
     /// # Errors
     ///
-    /// Returns an error if the file cannot be written.
+    /// Returns an error if the file cannot be written, or if no OS thread can be created for the
+    /// blocking pool. In the second case recording continues, and the file is written when the
+    /// process exits.
     ///
     /// # Suspends
     ///
-    /// On a green thread the file is written on the blocking pool, and the call waits for that.
+    /// On a green thread the file is written on the blocking pool, and the caller suspends until
+    /// that is done. On an OS thread the call blocks.
     ///
     /// # Cancellation
     ///
-    /// A cancellation of the caller does not end the call; the next wait raises it.
+    /// A cancellation of the caller does not end the call. The caller unwinds at its next wait.
     ///
     /// # Examples
     ///
@@ -212,11 +218,12 @@ impl Trace {
         }
     }
 
-    /// Writes what was recorded so far, and continues to record.
+    /// Writes what was recorded so far to the file, and continues to record.
     ///
     /// # Errors
     ///
-    /// Returns an error if the file cannot be written.
+    /// Returns an error if the file cannot be written, or if no OS thread can be created for the
+    /// blocking pool.
     ///
     /// # Suspends
     ///
@@ -263,7 +270,7 @@ impl fmt::Debug for Trace {
     }
 }
 
-/// Calls `f`, on a green thread on the blocking pool and shielded.
+/// Calls `f`: from a green thread, on the blocking pool and shielded; from an OS thread, in place.
 fn aside<T: Send + 'static>(f: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     match WorkerContext::get() {
         Some(_) => shield(|| blocking::run(f))?,

@@ -1,4 +1,4 @@
-//! `AsyncRead` and `AsyncWrite` of futures-io, which `futures` and smol's crates use.
+//! Implements `AsyncRead` and `AsyncWrite` of futures-io, which `futures` and smol's crates use.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::Shutdown;

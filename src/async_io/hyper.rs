@@ -1,7 +1,7 @@
-//! `Read` and `Write` of hyper 1.
+//! Implements `Read` and `Write` of hyper 1.
 //!
-//! hyper lends uninitialised memory, which only unsafe code can read into. So the bytes are read
-//! into a buffer of the OS thread and copied, which costs a small part of the system call.
+//! hyper provides uninitialised memory, which only unsafe code can read into. So the bytes are read
+//! into a buffer of the OS thread and copied. The copy costs a small part of the system call.
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
@@ -13,11 +13,12 @@ use ::hyper::rt::{Read, ReadBufCursor, Write};
 
 use super::{ended, for_all};
 
-/// The size of the buffer in bytes: the most that one read returns.
+/// The size of the buffer in bytes, and so the largest number of bytes that one read returns.
 const SCRATCH: usize = 64 << 10;
 
 thread_local! {
-    /// The buffer. Empty while a read uses it: the reading green thread may yield.
+    /// The buffer of the OS thread. It is empty while a read uses it, because the reading green
+    /// thread may yield.
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
@@ -26,7 +27,7 @@ fn poll_onto(
     mut cursor: ReadBufCursor<'_>,
     read: impl FnOnce(&mut [u8]) -> Poll<io::Result<usize>>,
 ) -> Poll<io::Result<()>> {
-    // Missing only in the destructors of the thread's other values.
+    // The thread-local is missing only in destructors of other thread-locals of the OS thread.
     let mut scratch = SPARE.try_with(Cell::take).unwrap_or_default();
     if scratch.is_empty() {
         scratch = vec![0; SCRATCH];
@@ -83,7 +84,7 @@ macro_rules! stream {
     };
 }
 
-/// HTTP does not go through one end of a pipe.
+/// Pipes do not implement the traits, because an HTTP connection needs both directions.
 macro_rules! nothing {
     ($name:ty) => {};
 }

@@ -1,7 +1,7 @@
-//! The traits of other crates for asynchronous streams, on the streams and pipes of this crate:
-//! each calls the `poll_` methods that these have. One feature for each crate.
+//! Implements the traits of other crates for asynchronous streams for the streams and pipes of this
+//! crate. Each method calls a `poll_` method of the type. There is one feature for each crate.
 //!
-//! Any thread may poll.
+//! Any thread may poll. Nothing here waits.
 
 #[cfg(feature = "futures-io")]
 mod futures_io;
@@ -10,8 +10,8 @@ mod hyper;
 #[cfg(feature = "tokio-io")]
 mod tokio;
 
-/// Calls `$streams` with each type that reads and writes and can be shut down, `$readers` and
-/// `$writers` with the ends of pipes.
+/// Calls the macro `$streams` with each type that reads, writes and can be shut down, and
+/// `$readers` and `$writers` with the ends of pipes.
 #[cfg(any(feature = "futures-io", feature = "tokio-io", feature = "hyper"))]
 macro_rules! for_all {
     ($streams:ident, $readers:ident, $writers:ident) => {
@@ -35,7 +35,8 @@ macro_rules! for_all {
 #[cfg(any(feature = "futures-io", feature = "tokio-io", feature = "hyper"))]
 use for_all;
 
-/// Interprets the result of a shutdown at the end of a stream: it may have ended already.
+/// Interprets the result of a shutdown of a stream: `NotConnected` is a success, because the
+/// connection may have ended already.
 #[cfg(any(feature = "futures-io", feature = "tokio-io", feature = "hyper"))]
 fn ended(result: std::io::Result<()>) -> std::io::Result<()> {
     match result {

@@ -1,4 +1,4 @@
-//! `AsyncRead` and `AsyncWrite` of tokio. They need no runtime of tokio.
+//! Implements `AsyncRead` and `AsyncWrite` of tokio. They need no tokio runtime.
 
 use std::io::{self, IoSlice};
 use std::net::Shutdown;

@@ -1,6 +1,7 @@
 //! Sends and receives as futures.
 //!
-//! Any executor may poll them, on any thread. `core/task.rs` has what waits in the channel.
+//! Any executor may poll them, on any thread. `core/task.rs` has the waiters that they put into the
+//! channel.
 
 use std::fmt;
 use std::panic::Location;
@@ -21,12 +22,13 @@ use crate::sync::wait::waiting_thread::WaitingThread;
 use crate::sys::clock::NEVER;
 
 impl<T> Receiver<T> {
-    /// Returns a future that receives a message, for `async` code; otherwise like
-    /// [`recv`](Receiver::recv). It works for all receivers, also for timers and completions.
+    /// Returns a future that receives a message, for `async` code. Otherwise like
+    /// [`recv`](Receiver::recv). It works for all receivers, including those of timers and
+    /// completions.
     ///
-    /// A message goes to one receiver, thread or task. Of several tasks that wait all are woken for
-    /// it, in no order. At capacity 0, `try_send` does not see a task that waits; `send` and
-    /// `send_async` do.
+    /// A message goes to one receiver, a thread or a task. If several tasks wait, a message wakes
+    /// all of them, in no particular order, and one gets it. At capacity 0, `try_send` fails while
+    /// only tasks wait; `send` and `send_async` reach them.
     ///
     /// # Errors
     ///
@@ -34,7 +36,7 @@ impl<T> Receiver<T> {
     ///
     /// # Cancellation
     ///
-    /// A future that is dropped before it is ready has taken no message, also if it was woken.
+    /// A future that is dropped before it is ready has taken no message, even if it was woken.
     ///
     /// # Examples
     ///
@@ -61,7 +63,7 @@ impl<T> Receiver<T> {
     }
 }
 
-/// Future of a message; returned by [`Receiver::recv_async`].
+/// Future that receives a message; returned by [`Receiver::recv_async`].
 ///
 /// # Examples
 ///
@@ -77,13 +79,13 @@ pub struct RecvFuture<'a, T> {
     waiting: Option<(Arc<Task>, Registration<'a, T>)>,
 }
 
-/// How the task of a receiver waits.
+/// The registration of a task that waits to receive.
 enum Registration<'a, T> {
     Watch(WatchWait<'a, T, WaitingThread>),
     Armed(#[allow(dead_code, reason = "its drop withdraws it")] Armed<'a>),
 }
 
-/// A registration with a receiver that has no channel.
+/// A registration with a receiver that has no channel, such as that of a timer.
 struct Armed<'a> {
     question: &'a dyn ReadyCheck,
     key: Option<Key>,
@@ -132,7 +134,8 @@ impl<T> Future for RecvFuture<'_, T> {
             Some((task, registration)) => (task, Some(registration)),
             None => (Task::new(), None),
         };
-        // TA2 in `green/task.rs`: before it is registered, and that before the look.
+        // TA2 in `green/task.rs`: the waker is set before the task is registered, and the task is
+        // registered before the check for a message.
         task.register(context.waker());
         let registration = match old {
             Some(Registration::Watch(watch)) if !watch.is_done() => Registration::Watch(watch),
@@ -175,8 +178,9 @@ impl<T> fmt::Debug for RecvFuture<'_, T> {
 }
 
 impl<T> Sender<T> {
-    /// Returns a future that sends `message`, for `async` code; otherwise like
-    /// [`send`](Sender::send). Tasks and threads that wait for room get it in their order.
+    /// Returns a future that sends `message`, for `async` code. Otherwise like
+    /// [`send`](Sender::send). Tasks and threads that wait for room are served in
+    /// first-in-first-out order.
     ///
     /// # Errors
     ///
@@ -184,7 +188,7 @@ impl<T> Sender<T> {
     ///
     /// # Cancellation
     ///
-    /// A future that is dropped before it is ready drops the message, unless a receiver has taken
+    /// A future that is dropped before it is ready drops its message, unless a receiver has taken
     /// it already.
     ///
     /// # Examples
@@ -209,7 +213,7 @@ impl<T> Sender<T> {
     }
 }
 
-/// Future of a send; returned by [`Sender::send_async`].
+/// Future that sends a message; returned by [`Sender::send_async`].
 ///
 /// # Panics
 ///
@@ -266,7 +270,7 @@ impl<T> Future for SendFuture<'_, T> {
 
 impl<T> SendFuture<'_, T> {
     fn begin(&mut self, message: T, context: &mut Context<'_>) -> Poll<Result<(), SendError<T>>> {
-        // Without the box of a wait, which most sends do not need.
+        // First without the allocation of a wait, which most sends do not need.
         let message = match self.sender.try_send_quietly(message) {
             Ok(()) => return Poll::Ready(Ok(())),
             Err(TrySendError::Disconnected(message)) => {

@@ -1,10 +1,10 @@
 //! `block_on`: polls a future from a green thread.
 //!
-//! FU1. A wake-up sets `woken` before it unparks; `block_on` takes it before it polls. So a wake-up
-//!      at any time after a poll has begun leads to another poll, also if the future itself has
-//!      waited meanwhile and so used the unpark token.
+//! FU1. A wake-up sets `woken` before it unparks; `block_on` clears `woken` before it polls. So a
+//!      wake-up at any time after a poll has begun leads to another poll, even if the future itself
+//!      has waited meanwhile and so used the unpark token.
 //!
-//! May be called from any thread, green or not; wakers may be used from any.
+//! Any thread may call it, green or not, and any thread may use its wakers.
 
 use std::future::IntoFuture;
 use std::panic::Location;
@@ -37,17 +37,17 @@ impl Wake for Signal {
 
 /// Polls a future until it is ready and returns its output.
 ///
-/// Any future works that does not need its own executor: the [futures](crate::future) of this
+/// Every future works that does not need its own executor: the [futures](crate::future) of this
 /// crate, channels, locks and timers of `futures`, `async-channel`, `async-io` and similar crates,
 /// and every `async` block over them. Futures of tokio (its sockets, its timers, and the crates
-/// over them) need a tokio runtime: the feature `tokio` has a `block_on` for them, in the module
-/// `rustlet::tokio`. Entering the runtime around *this* function does not work: tokio keeps what
-/// is entered in the OS thread, where the other green threads of the worker enter theirs
-/// meanwhile.
+/// built on them) need a tokio runtime: the feature `tokio` provides a `block_on` for them, in the
+/// module `rustlet::tokio`. Entering the runtime around *this* function does not work: tokio keeps
+/// the entered runtime in a thread-local of the OS thread, and while the future is pending, other
+/// green threads of the worker run on that OS thread.
 ///
-/// `spawn(|| block_on(async { .. }))` is a green thread that runs `async` code. There, a blocking
-/// call of this crate suspends the whole `block_on`, not just its own branch. `block_on` may be
-/// nested.
+/// `spawn(|| block_on(async { .. }))` runs `async` code on a green thread of its own. A blocking
+/// call of this crate in that code suspends the whole `block_on`, not only the branch that makes
+/// the call. Calls of `block_on` may be nested.
 ///
 /// # Panics
 ///
@@ -55,11 +55,11 @@ impl Wake for Signal {
 ///
 /// # Suspends
 ///
-/// Suspends the calling green thread while the future is pending; blocks an OS thread.
+/// Suspends the calling green thread while the future is pending. On an OS thread it blocks.
 ///
 /// # Cancellation
 ///
-/// The caller unwinds and drops the future, which is how futures are cancelled.
+/// The caller unwinds and drops the future, which cancels it.
 ///
 /// # Examples
 ///
@@ -99,7 +99,7 @@ pub fn block_on<F: IntoFuture>(future: F) -> F::Output {
     poll_until_ready(Location::caller(), |context| future.as_mut().poll(context))
 }
 
-/// Calls `poll` until it is ready, and waits in between for its waker.
+/// Calls `poll` until it is ready, and waits for its waker between the calls.
 pub(crate) fn poll_until_ready<T>(
     at: &'static Location<'static>,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
@@ -113,7 +113,7 @@ pub(crate) fn poll_until_ready<T>(
     let mut context = Context::from_waker(&waker);
     loop {
         if let Some(cx) = WorkerContext::get() {
-            // A future that wakes itself in each poll never suspends.
+            // A future that wakes itself in each poll never suspends, so it has to yield here.
             cx.poll_budget(wait.at);
         }
         if let Poll::Ready(output) = poll(&mut context) {

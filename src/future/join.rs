@@ -10,15 +10,15 @@ use crate::green::Outcome;
 use crate::green::task::Task;
 use crate::runtime::join::{JoinHandle, Joiner, TaskHook};
 
-/// Future of the result of a thread: what `handle.await` waits for.
+/// Future of the result of a thread, which `handle.await` creates.
 ///
-/// It is [`join`](JoinHandle::join) for `async` code, with the same results. To keep it over a
-/// `select!` that drops futures, wait for `&mut future`.
+/// It is [`join`](JoinHandle::join) for `async` code, with the same results. In a `select!` that
+/// drops its futures, pass `&mut future` to keep it.
 ///
 /// # Cancellation
 ///
-/// Dropping it before it is ready detaches the thread, as dropping the handle does: the thread goes
-/// on, and its result is lost.
+/// Dropping it before it is ready detaches the thread, as dropping the handle does: the thread
+/// continues, and its result is lost.
 ///
 /// # Panics
 ///
@@ -44,7 +44,7 @@ use crate::runtime::join::{JoinHandle, Joiner, TaskHook};
 /// ```
 #[must_use = "futures do nothing unless polled"]
 pub struct JoinFuture<T> {
-    /// None: it was ready.
+    /// `None` once it was ready.
     joiner: Option<Joiner<T>>,
     /// The waiting task, from the first poll that has not been ready.
     waiting: Option<(Arc<Task>, Option<TaskHook>)>,
@@ -80,7 +80,7 @@ impl<T> Future for JoinFuture<T> {
                 Some((task, _)) => task.register(context.waker()),
                 None => {
                     let task = Task::new();
-                    // Before it is entered: TA2 in `green/task.rs`.
+                    // Before the task is entered: TA2 in `green/task.rs`.
                     task.register(context.waker());
                     let hook = joiner.enter_task(&task);
                     this.waiting = Some((task, hook));
@@ -104,7 +104,7 @@ impl<T> JoinFuture<T> {
         }
     }
 
-    /// Withdraws what the thread's end would call.
+    /// Removes the hook that the end of the thread would call.
     fn leave(&mut self) {
         if let (Some(joiner), Some((_, Some(hook)))) = (&self.joiner, self.waiting.take()) {
             joiner.remove_task_hook(hook);

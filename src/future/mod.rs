@@ -1,5 +1,5 @@
-//! Futures: [`block_on`] waits for one, and the others let `async` code wait for things of this
-//! crate.
+//! Futures: [`block_on`] polls one on the calling thread, and the other items let `async` code wait
+//! for sockets, threads, messages and times of this crate.
 //!
 //! | to wait for | in `async` code |
 //! |---|---|
@@ -9,23 +9,24 @@
 //! | a message | [`recv_async`](crate::channel::Receiver::recv_async), [`send_async`](crate::channel::Sender::send_async), and that of [`oneshot`](crate::sync::oneshot) |
 //! | a time | [`sleep`], [`sleep_until`], [`timeout`] |
 //!
-//! std has no functions for this, so the names and signatures are tokio's, and flume's for
-//! channels.
+//! std has no functions for this, so the names and signatures are those of tokio, and for channels
+//! those of flume.
 //!
 //! # Any executor, any thread
 //!
 //! Everything here may be polled by any executor on any thread: by [`block_on`] on a green thread,
 //! by tokio, by `futures::executor`, on an ordinary OS thread. The waker may belong to a thread
-//! that has ended. Sockets that wait in a task which is polled outside of this crate's workers are
-//! watched by a worker of the process-wide runtime, which is started for them; times are kept by an
-//! OS thread, which is started for the first of them.
+//! that has ended. If a task is polled outside of this crate's workers, a worker of the
+//! process-wide runtime watches its sockets; that runtime is started if necessary. One OS thread of
+//! the process keeps the times; it is started for the first timer. If it cannot be started, tasks
+//! that wait for a time poll in a loop until that time.
 //!
 //! # Dropping a future
 //!
 //! A future that is dropped before it is ready leaves nothing behind, and has taken nothing: no
-//! byte, no connection, no message. Each says what else its drop means. The `poll_` functions
-//! have no future to drop: the waker of the last poll stays with the socket until the next event,
-//! and is then woken once, perhaps for nothing.
+//! byte, no connection, no message. The documentation of each future describes further effects of
+//! its drop. The `poll_` functions have no future to drop: the waker of the last poll stays with
+//! the socket until the next event, which may then wake it needlessly once.
 //!
 //! # Examples
 //!

@@ -1,6 +1,6 @@
 //! `sleep` and `timeout` for `async` code, with a timer of `timer_thread.rs`.
 //!
-//! Any thread may poll them.
+//! Any thread may poll them. No call here waits.
 
 use std::future::{IntoFuture, poll_fn};
 use std::pin::{Pin, pin};
@@ -11,7 +11,7 @@ use crate::green::Elapsed;
 use crate::service_threads::timer_thread::{self, TimerId};
 use crate::sys::clock::{self, NEVER, Tick};
 
-/// Future that is ready when a time has come; returned by [`sleep`] and [`sleep_until`].
+/// Future that is ready once a deadline has passed; returned by [`sleep`] and [`sleep_until`].
 ///
 /// # Examples
 ///
@@ -53,7 +53,8 @@ pub fn sleep(duration: Duration) -> Sleep {
     }
 }
 
-/// Returns a future that is ready at `deadline`, at once if that has passed.
+/// Returns a future that is ready at `deadline`, or at once if `deadline` has passed. Dropping it
+/// cancels the timer.
 ///
 /// # Examples
 ///
@@ -71,7 +72,7 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 }
 
 impl Sleep {
-    /// Returns whether the time has come. Does not wait.
+    /// Returns `true` if the deadline has passed. Does not wait.
     ///
     /// # Examples
     ///
@@ -86,7 +87,8 @@ impl Sleep {
         self.deadline != NEVER && self.deadline <= clock::now()
     }
 
-    /// Changes the time. A task that waits must poll again, as after each change of a future.
+    /// Changes the deadline. A task that waits for the future must poll it again, because the old
+    /// timer is cancelled. Does not wait.
     ///
     /// # Examples
     ///
@@ -127,7 +129,7 @@ impl Future for Sleep {
                 if timer_thread::update(timer, context.waker()) {
                     return Poll::Pending;
                 }
-                // Its time has just come.
+                // It has just expired.
                 this.timer = None;
                 continue;
             }
@@ -146,9 +148,10 @@ impl Drop for Sleep {
 /// Returns a future that waits for `future`, for at most `duration`, counted from this call.
 /// [`Duration::MAX`] means no limit.
 ///
-/// It is [`rustlet::timeout`](crate::timeout()) for `async` code. It unwinds nothing: when the time
-/// has passed, `future` is dropped together with the timeout. If both are ready in one poll, the
-/// output of `future` counts. A `future` that does not return from a poll is not ended.
+/// It is [`rustlet::timeout`](crate::timeout()) for `async` code. It does not unwind: when the time
+/// has passed, the output is [`Elapsed`], and `future` is dropped together with the timeout. If
+/// both are ready in one poll, the output is that of `future`. A `future` that does not return from
+/// a poll is not interrupted.
 ///
 /// # Errors
 ///

@@ -1,12 +1,12 @@
-//! A task of a future as a waiter. It is woken like a thread, which calls the waker of its last
-//! poll.
+//! A future's task as a waiter. Other code wakes it like a thread; the wake-up calls the waker of
+//! its last poll.
 //!
-//! TA1. Wakers are code of others: they are called and dropped with no lock of this crate held, and
-//!      a panic of theirs ends nothing else. A waker may be called on any thread, also in a
-//!      worker's own code, and while that worker delivers events (R2 in `runtime/io/reactor.rs`
-//!      says why a source may be dropped there).
-//! TA2. A task registers its waker before it checks what it waits for, and a waker of the task
-//!      calls `wake` after it has made that true. The lock orders the two: either the check
+//! TA1. Wakers are code of other crates. They are called and dropped with no lock of this crate
+//!      held, and a panic in one of them affects nothing else. A waker may be called on any thread,
+//!      also in a worker's own code, and while that worker delivers events (R2 in
+//!      `runtime/io/reactor.rs` explains why a source may be dropped there).
+//! TA2. A task registers its waker before it checks the condition that it waits for. Code that
+//!      makes the condition true calls `wake` afterwards. The lock orders the two: either the check
 //!      succeeds, or the waker is called.
 
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use std::task::Waker;
 use super::cancel::catch_and_discard;
 use crate::shim::lock;
 
-/// A future's task. See the module documentation.
+/// A future's task, which holds the waker of its last poll. See the module documentation.
 #[derive(Debug, Default)]
 #[repr(align(8))]
 pub(crate) struct Task {
@@ -27,7 +27,7 @@ impl Task {
         Arc::default()
     }
 
-    /// Sets the waker for the next [`Task::wake`]; that of an earlier poll is forgotten (TA2).
+    /// Sets the waker for the next [`Task::wake`]. It replaces that of an earlier poll (TA2).
     pub(crate) fn register(&self, waker: &Waker) {
         let is_same = lock(&self.waker)
             .as_ref()
@@ -40,7 +40,8 @@ impl Task {
         }
     }
 
-    /// Wakes the task, if it has polled since it was woken last.
+    /// Calls and removes the registered waker. Does nothing if the task has not polled since it was
+    /// last woken.
     pub(crate) fn wake(&self) {
         let waker = lock(&self.waker).take();
         if let Some(waker) = waker {

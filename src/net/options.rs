@@ -1,8 +1,8 @@
-//! Options of internet sockets that std does not have, under socket2's names.
+//! Options of internet sockets that std does not offer, with the names of the crate socket2.
 //!
-//! What is not here can be set with the crate socket2 on a socket that is then converted:
-//! `TcpStream::from(OwnedFd::from(socket))`, and `socket2::SockRef::from(&stream)` for one that
-//! exists.
+//! Set other options with socket2 itself: on a new socket, which is then converted with
+//! `TcpStream::from(OwnedFd::from(socket))`, or on an existing one with
+//! `socket2::SockRef::from(&stream)`.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,8 +15,8 @@ use rustix::net::sockopt;
 use super::{TcpListener, TcpStream, UdpSocket};
 use crate::sys::sock;
 
-/// Settings of TCP keepalive, for [`TcpStream::set_tcp_keepalive`]. What is not set keeps the
-/// system's default.
+/// Settings of TCP keepalive, for [`TcpStream::set_tcp_keepalive`]. A value that is not set here
+/// stays as it is on the socket; on a new socket that is the system's default.
 ///
 /// # Examples
 ///
@@ -38,7 +38,7 @@ pub struct TcpKeepalive {
 }
 
 impl TcpKeepalive {
-    /// Creates settings that keep all defaults.
+    /// Creates settings in which no value is set.
     ///
     /// # Examples
     ///
@@ -55,8 +55,8 @@ impl TcpKeepalive {
         }
     }
 
-    /// Sets how long the connection is idle before the first probe (`TCP_KEEPIDLE`), in whole
-    /// seconds.
+    /// Sets how long the connection is idle before the first probe (`TCP_KEEPIDLE`), rounded up to
+    /// whole seconds.
     ///
     /// # Examples
     ///
@@ -71,7 +71,7 @@ impl TcpKeepalive {
         self
     }
 
-    /// Sets the time between two probes (`TCP_KEEPINTVL`), in whole seconds.
+    /// Sets the time between two probes (`TCP_KEEPINTVL`), rounded up to whole seconds.
     ///
     /// # Examples
     ///
@@ -102,12 +102,12 @@ impl TcpKeepalive {
 }
 
 impl TcpStream {
-    /// Sets `SO_KEEPALIVE`: the system probes an idle connection, and fails it if the peer does not
-    /// answer. Default: `false`.
+    /// Sets `SO_KEEPALIVE`: whether the system probes an idle connection, and closes it with an
+    /// error if the peer does not answer. Default: `false`. Does not wait.
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open stream.
+    /// Returns the error of the system call. None is expected on an open stream.
     ///
     /// # Examples
     ///
@@ -124,11 +124,12 @@ impl TcpStream {
         Ok(sockopt::set_socket_keepalive(self.socket.fd(), keepalive)?)
     }
 
-    /// Returns the value of `SO_KEEPALIVE`; see [`set_keepalive`](TcpStream::set_keepalive).
+    /// Returns the value of `SO_KEEPALIVE`; see [`set_keepalive`](TcpStream::set_keepalive). Does
+    /// not wait.
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open stream.
+    /// Returns the error of the system call. None is expected on an open stream.
     ///
     /// # Examples
     ///
@@ -142,12 +143,13 @@ impl TcpStream {
         Ok(sockopt::socket_keepalive(self.socket.fd())?)
     }
 
-    /// Turns keepalive on, with these settings.
+    /// Turns keepalive on, with these settings. Does not wait.
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a number that the system does not accept,
-    /// such as an interval of less than a second.
+    /// Returns [`InvalidInput`](io::ErrorKind::InvalidInput) for a value that the system does not
+    /// accept, such as an interval of zero. Keepalive is then on, and the values before that one
+    /// (in the order idle time, interval, retries) are set.
     ///
     /// # Examples
     ///
@@ -193,13 +195,15 @@ fn set_keep_idle(fd: BorrowedFd<'_>, time: Duration) -> io::Result<()> {
 
 impl TcpListener {
     /// Sets how many connections may wait to be accepted. Default: as many as the system allows.
+    /// Does not wait.
     ///
-    /// When the queue is full, further clients are kept waiting by their own systems. The system
-    /// clamps the number (on Linux to `net.core.somaxconn`), and on Linux takes one more.
+    /// When the queue is full, the systems of further clients retry the connection until there is
+    /// room or they give up. The system clamps the number (on Linux to `net.core.somaxconn`). Linux
+    /// queues one connection more than the number.
     ///
     /// # Errors
     ///
-    /// Those of the system; none on an open listener.
+    /// Returns the error of the system call. None is expected on an open listener.
     ///
     /// # Examples
     ///
@@ -235,18 +239,19 @@ fn tos(fd: BorrowedFd<'_>, is_v6: bool) -> io::Result<u32> {
     })
 }
 
-/// Buffer sizes and type of service. `$make` creates a socket of the type, for the examples.
+/// Defines the methods for buffer sizes and the type of service. `$make` creates a socket of the
+/// type, for the examples.
 macro_rules! buffer_and_tos_methods {
     ($name:ident, $make:literal) => {
         impl $name {
-            /// Sets the size of the receive buffer (`SO_RCVBUF`).
+            /// Sets the size of the receive buffer in bytes (`SO_RCVBUF`).
             ///
-            /// On Linux the system doubles the number, clamps it to `net.core.rmem_max`, and turns
-            /// off its own tuning for the socket. A connection inherits it from its listener.
+            /// Linux clamps the number to `net.core.rmem_max`, doubles it, and stops tuning the
+            /// size of this buffer automatically. A connection inherits the size from its listener.
             ///
             /// # Errors
             ///
-            /// Those of the system; none on an open socket.
+            /// Returns [`InvalidInput`](io::ErrorKind::InvalidInput) for a number above 2³¹ − 1.
             ///
             /// # Examples
             ///
@@ -264,11 +269,12 @@ macro_rules! buffer_and_tos_methods {
                 )?)
             }
 
-            /// Returns the size of the receive buffer (`SO_RCVBUF`).
+            /// Returns the size of the receive buffer in bytes (`SO_RCVBUF`). On Linux a number
+            /// that was set is returned doubled.
             ///
             /// # Errors
             ///
-            /// Those of the system; none on an open socket.
+            /// Returns the error of the system call. None is expected on an open socket.
             ///
             /// # Examples
             ///
@@ -282,14 +288,14 @@ macro_rules! buffer_and_tos_methods {
                 Ok(sockopt::socket_recv_buffer_size(self.socket.fd())?)
             }
 
-            /// Sets the size of the send buffer (`SO_SNDBUF`).
+            /// Sets the size of the send buffer in bytes (`SO_SNDBUF`).
             ///
-            /// On Linux the system doubles the number, clamps it to `net.core.wmem_max`, and turns
-            /// off its own tuning for the socket. A connection inherits it from its listener.
+            /// Linux clamps the number to `net.core.wmem_max`, doubles it, and stops tuning the
+            /// size of this buffer automatically. A connection inherits the size from its listener.
             ///
             /// # Errors
             ///
-            /// Those of the system; none on an open socket.
+            /// Returns [`InvalidInput`](io::ErrorKind::InvalidInput) for a number above 2³¹ − 1.
             ///
             /// # Examples
             ///
@@ -307,11 +313,12 @@ macro_rules! buffer_and_tos_methods {
                 )?)
             }
 
-            /// Returns the size of the send buffer (`SO_SNDBUF`).
+            /// Returns the size of the send buffer in bytes (`SO_SNDBUF`). On Linux a number that
+            /// was set is returned doubled.
             ///
             /// # Errors
             ///
-            /// Those of the system; none on an open socket.
+            /// Returns the error of the system call. None is expected on an open socket.
             ///
             /// # Examples
             ///
@@ -325,12 +332,12 @@ macro_rules! buffer_and_tos_methods {
                 Ok(sockopt::socket_send_buffer_size(self.socket.fd())?)
             }
 
-            /// Sets the type of service of the packets that are sent: `IP_TOS` of an IPv4 socket,
-            /// `IPV6_TCLASS` of an IPv6 socket.
+            /// Sets the type of service of the packets that the socket sends: `IP_TOS` of an IPv4
+            /// socket, `IPV6_TCLASS` of an IPv6 socket.
             ///
             /// # Errors
             ///
-            /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a number above 255.
+            /// Returns [`InvalidInput`](io::ErrorKind::InvalidInput) for a number above 255.
             ///
             /// # Examples
             ///
@@ -346,11 +353,12 @@ macro_rules! buffer_and_tos_methods {
                 set_tos(self.socket.fd(), is_v6, value)
             }
 
-            /// Returns the type of service: `IP_TOS` or `IPV6_TCLASS`.
+            /// Returns the type of service of the packets that the socket sends: `IP_TOS` or
+            /// `IPV6_TCLASS`.
             ///
             /// # Errors
             ///
-            /// Those of the system; none on an open socket.
+            /// Returns the error of the system call. None is expected on an open socket.
             ///
             /// # Examples
             ///

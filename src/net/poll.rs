@@ -1,7 +1,7 @@
-//! Transfers and methods of sockets for `async` code: each tries the operation, and registers the
-//! task if it would block.
+//! Operations of sockets for `async` code: each tries the operation, and registers the task if it
+//! would block.
 //!
-//! Any thread may poll any socket at any time; `retry/task.rs` says who is woken.
+//! Any thread may poll any socket at any time. `retry/task.rs` documents which task is woken.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -19,8 +19,8 @@ use crate::service_threads::timer_thread;
 use crate::sys::clock;
 use crate::sys::sock;
 
-/// How soon a write to a Unix socket is tried again where the system does not report that it may
-/// succeed (`Announced` in `retry.rs`): there is a shutdown, or a receiver has room.
+/// The time until a write to a Unix socket is tried again. The system does not report every event
+/// that lets the write continue (`Announced` in `retry.rs`): a shutdown, or room at a receiver.
 const LOOK_FOR_SHUTDOWN: Duration = Duration::from_millis(100);
 const LOOK_FOR_ROOM: Duration = Duration::from_millis(1);
 
@@ -34,7 +34,7 @@ impl Socket {
         poll_ready(self.source(), interest, context)
     }
 
-    /// Reads the next bytes of a stream. `size` is the size of the buffers.
+    /// Reads the next bytes of a stream. `size` is the total size of the buffers in bytes.
     #[track_caller]
     fn poll_receive(
         &self,
@@ -48,7 +48,8 @@ impl Socket {
         let drained = |&received: &usize| received > 0 && received < size;
         let polled = poll_io(self.source(), Interest::Read, context, receive, drained);
         if let Poll::Ready(Ok(0)) = polled {
-            // Data that the peer has sent comes before the error of the connection.
+            // Only now is the error of the connection returned: the data that the peer has sent
+            // comes first.
             self.take_failure()?;
         }
         polled
@@ -75,7 +76,8 @@ impl Socket {
         self.poll_receive(context, size, |fd| sock::recv_vectored(fd, bufs))
     }
 
-    /// Performs an operation that needs room. `never_announced`: the system does not report room.
+    /// Performs an operation that needs room in a send buffer. `never_announced`: the system never
+    /// reports that there is room.
     #[track_caller]
     fn poll_transmit<T>(
         &self,
@@ -86,7 +88,7 @@ impl Socket {
         let source = self.source();
         let is_unix = self.protocol() == Protocol::Unix;
         if is_unix && never_announced {
-            // The direction counts as ready all the time.
+            // There will be no event, so the direction counts as ready all the time.
             source.readiness(Interest::Write).set_ready();
         }
         let polled = poll_io(source, Interest::Write, context, op, |_| false);
@@ -103,7 +105,7 @@ impl Socket {
         polled
     }
 
-    /// Writes some bytes to a stream, as many as there is room for.
+    /// Writes as many bytes to a stream as there is room for.
     #[track_caller]
     pub(crate) fn poll_write(
         &self,
@@ -125,8 +127,8 @@ impl Socket {
         self.poll_transmit(context, false, |fd| sock::send_vectored(fd, bufs))
     }
 
-    /// Receives the next datagram. As in `transfer.rs`, a socket whose receiving half was shut down
-    /// is asked for that.
+    /// Receives the next datagram. As in `transfer.rs`, it checks whether the receiving half was
+    /// shut down, and then returns an empty result instead of waiting.
     #[track_caller]
     fn poll_datagram<T: Default>(
         &self,
@@ -184,7 +186,8 @@ impl Socket {
         buf: &[u8],
         addr: &impl SocketAddrArg,
     ) -> Poll<io::Result<usize>> {
-        // A sender that is not the receiver's peer is not told when its queue has room again.
+        // The system does not report to a sender that is not the receiver's peer that the
+        // receiver's queue has room again.
         self.poll_transmit(context, true, |fd| sock::send_to(fd, buf, addr))
     }
 
@@ -202,30 +205,31 @@ impl Socket {
     }
 }
 
-/// `poll_readable` and `poll_writable`, for a type with a `socket: Socket`.
+/// Defines `poll_readable` and `poll_writable` for a type with a `socket: Socket`.
 macro_rules! poll_ready_methods {
     ($name:ident, $make:literal) => {
         impl $name {
-            /// Polls until a read (of a listener, an accept) would not wait, for `async` code. It
-            /// takes nothing, so it may be asked again.
+            /// Polls whether a read would not wait (for a listener, an accept), for `async` code.
+            /// It consumes no data, so it may be called again.
             ///
-            /// Of each direction, `poll_` methods remember the waker of the last poll only, and the
-            /// next event wakes it. Threads that wait in a blocking call are woken beside it. The
+            /// For each direction, the `poll_` methods keep only the waker of the last poll. The
+            /// next event wakes it. Threads that wait in a blocking call are woken too. The
             /// timeouts and the nonblocking flag of the socket do not apply.
             ///
             /// # Errors
             ///
-            /// Those of the registration with the system: too many watched descriptors, no memory;
-            /// on an OS thread, the process-wide runtime may fail to start.
+            /// Returns an error if the system cannot register the descriptor: too many are watched,
+            /// or there is no memory. On an OS thread it also returns an error if the process-wide
+            /// runtime cannot be started.
             ///
             /// # Suspends
             ///
-            /// Never, except that a green thread yields after a budget of operations.
+            /// It does not wait. A green thread yields to others after a budget of operations.
             ///
             /// # Cancellation
             ///
-            /// Nothing is lost when the future around it is dropped: the waker stays until the next
-            /// event.
+            /// A future around it can be dropped without a loss. The waker stays with the socket
+            /// until the next event, which may then wake it needlessly.
             ///
             /// # Examples
             ///
@@ -249,7 +253,7 @@ macro_rules! poll_ready_methods {
                 self.socket.poll_ready(interest, context)
             }
 
-            /// Polls until a write would not wait, for `async` code; otherwise like
+            /// Polls whether a write would not wait, for `async` code. Otherwise like
             /// [`poll_readable`](Self::poll_readable).
             ///
             /// # Errors
@@ -282,19 +286,19 @@ macro_rules! poll_ready_methods {
 }
 pub(crate) use poll_ready_methods;
 
-/// `poll_read`, `poll_write` and their vectored forms, for a type with a `socket: Socket` that is a
-/// stream. `$pair` creates two that are connected.
+/// Defines `poll_read`, `poll_write` and their vectored forms for a stream with a `socket: Socket`.
+/// `$pair` creates two connected streams.
 macro_rules! poll_stream_methods {
     ($name:ident, $pair:literal) => {
         impl $name {
-            /// Reads bytes into `buf`, for `async` code: 0 at the end of the stream, or for an
-            /// empty buffer.
+            /// Reads bytes into `buf` and returns their number, for `async` code. The number is 0
+            /// at the end of the stream, or if `buf` is empty.
             ///
-            /// [`poll_readable`](Self::poll_readable) says who is woken.
+            /// [`poll_readable`](Self::poll_readable) documents which waker is woken.
             ///
             /// # Errors
             ///
-            /// Those of a read, except `WouldBlock`, and those of
+            /// Returns the errors of a read, except `WouldBlock`, and those of
             /// [`poll_readable`](Self::poll_readable).
             ///
             /// # Cancellation
@@ -354,14 +358,14 @@ macro_rules! poll_stream_methods {
                 self.socket.poll_read_vectored(context, bufs)
             }
 
-            /// Writes bytes of `buf`, for `async` code, as many as the system takes at once. (The
-            /// blocking `write` goes on until it has taken all.)
+            /// Writes as many bytes of `buf` as the system takes at once, and returns their number,
+            /// for `async` code. (The blocking `write` continues until all are written.)
             ///
-            /// [`poll_readable`](Self::poll_readable) says who is woken.
+            /// [`poll_readable`](Self::poll_readable) documents which waker is woken.
             ///
             /// # Errors
             ///
-            /// Those of a write, except `WouldBlock`, and those of
+            /// Returns the errors of a write, except `WouldBlock`, and those of
             /// [`poll_readable`](Self::poll_readable).
             ///
             /// # Cancellation
@@ -418,18 +422,18 @@ macro_rules! poll_stream_methods {
 }
 pub(crate) use poll_stream_methods;
 
-/// `poll_recv` and `poll_send`, for a type with a `socket: Socket` of datagrams. `$pair` creates
-/// two that are connected.
+/// Defines `poll_recv` and `poll_send` for a datagram socket with a `socket: Socket`. `$pair`
+/// creates two connected sockets.
 macro_rules! poll_datagram_methods {
     ($name:ident, $pair:literal) => {
         impl $name {
-            /// Receives a datagram and returns its size, for `async` code.
+            /// Receives a datagram into `buf` and returns its size in bytes, for `async` code.
             ///
-            /// [`poll_readable`](Self::poll_readable) says who is woken.
+            /// [`poll_readable`](Self::poll_readable) documents which waker is woken.
             ///
             /// # Errors
             ///
-            /// Those of [`recv`](Self::recv), except `WouldBlock`, and those of
+            /// Returns the errors of [`recv`](Self::recv), except `WouldBlock`, and those of
             /// [`poll_readable`](Self::poll_readable).
             ///
             /// # Cancellation
@@ -458,11 +462,11 @@ macro_rules! poll_datagram_methods {
                 self.socket.poll_recv(context, buf)
             }
 
-            /// Sends a datagram to the peer, for `async` code.
+            /// Sends a datagram to the peer and returns the number of bytes sent, for `async` code.
             ///
             /// # Errors
             ///
-            /// Those of [`send`](Self::send), except `WouldBlock`, and those of
+            /// Returns the errors of [`send`](Self::send), except `WouldBlock`, and those of
             /// [`poll_writable`](Self::poll_writable).
             ///
             /// # Cancellation

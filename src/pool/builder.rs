@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::manager::Manager;
 use super::shared::Config;
 
-/// Settings of a [`Pool`](super::Pool); made by [`Pool::builder`](super::Pool::builder).
+/// Settings of a [`Pool`](super::Pool); returned by [`Pool::builder`](super::Pool::builder).
 ///
 /// # Examples
 ///
@@ -40,7 +40,7 @@ impl<M: Manager> Builder<M> {
         }
     }
 
-    /// Sets how many values there are at most. Default: 10, as in r2d2.
+    /// Sets the largest number of values, in use and idle together. Default: 10, as in r2d2.
     ///
     /// # Examples
     ///
@@ -54,7 +54,7 @@ impl<M: Manager> Builder<M> {
         self
     }
 
-    /// Sets how many idle values are kept at most. Default: all.
+    /// Sets the largest number of idle values that are kept. Default: no limit.
     ///
     /// # Examples
     ///
@@ -69,8 +69,8 @@ impl<M: Manager> Builder<M> {
         self
     }
 
-    /// Sets how long a value is used after it was made; one that is lent out is dropped when it
-    /// comes back. Default: forever.
+    /// Sets how long after its creation a value may be used. A value that is in use then is dropped
+    /// when it is returned. Default: forever.
     ///
     /// # Examples
     ///

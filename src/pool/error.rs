@@ -14,11 +14,11 @@ use std::fmt;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GetError<E> {
-    /// No value became free in time.
+    /// No value became free before the time limit.
     Timeout,
     /// The pool was closed.
     Closed,
-    /// The manager could not make a value.
+    /// The manager could not create a value; this is its error.
     Manager(E),
 }
 

@@ -1,4 +1,4 @@
-//! [`Pooled`]: a value that is lent out.
+//! [`Pooled`]: the guard of a value that a pool has lent out.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -8,16 +8,17 @@ use super::manager::Manager;
 use super::shared::{Lent, Shared};
 use crate::green::cancel::RaiseMark;
 
-/// Value of a [`Pool`](super::Pool), which goes back when the guard is dropped.
+/// Guard of a value of a [`Pool`](super::Pool), which returns the value when it is dropped.
 ///
-/// It is thrown away instead of going back if the thread that drops it panics or is cancelled, or
-/// if a cancellation has unwound that thread since it took the value: an elapsed
-/// [`timeout`](crate::timeout) around a request, for example, even if the guard is outside of it. A
-/// connection on which a request was cut short would give the answer to the next one. A manager
-/// whose values bear that says so with [`survives_unwinding`](Manager::survives_unwinding).
+/// The guard drops the value instead if the thread that drops the guard is unwinding, or if a
+/// cancellation has unwound that thread since it took the value. An elapsed
+/// [`timeout`](crate::timeout) around a request is an example, even if the guard is outside of it.
+/// On a connection whose request was interrupted, the next request would receive the answer to that
+/// one. If values can be used again all the same, the manager returns `true` from
+/// [`survives_unwinding`](Manager::survives_unwinding).
 ///
-/// The guard may be sent to another thread. Then only that thread's panic or cancellation while it
-/// drops the guard is noticed.
+/// The guard may be sent to another thread. Then only a panic or a cancellation that unwinds that
+/// thread while it drops the guard is noticed.
 ///
 /// # Examples
 ///
@@ -39,7 +40,7 @@ use crate::green::cancel::RaiseMark;
 /// ```
 pub struct Pooled<M: Manager> {
     shared: Arc<Shared<M>>,
-    /// None: it was taken out.
+    /// `None` once the value was taken out.
     lent: Option<Lent<M::Item>>,
     taken: RaiseMark,
 }
@@ -53,9 +54,9 @@ impl<M: Manager> Pooled<M> {
         }
     }
 
-    /// Takes the value out of the pool for good; the pool may make another one in its place.
+    /// Takes the value out of the pool permanently. The pool may create another one in its place.
     ///
-    /// It is a function, not a method, so that it hides no method of the value.
+    /// It is an associated function, so that it hides no method of the value.
     ///
     /// # Examples
     ///
@@ -75,7 +76,8 @@ impl<M: Manager> Pooled<M> {
         }
     }
 
-    /// Drops the value instead of giving it back: for a value that has turned out to be unusable.
+    /// Drops the value instead of returning it to the pool. Use it for a value that is found to be
+    /// unusable. Like [`take`](Pooled::take), it is an associated function.
     ///
     /// # Examples
     ///
@@ -88,7 +90,7 @@ impl<M: Manager> Pooled<M> {
     /// ```
     pub fn discard(mut this: Pooled<M>) {
         if let Some(Lent { item, permit, .. }) = this.lent.take() {
-            // In this order: the pool has no room for another one before.
+            // The permit is released last, so that there are never more values than permits.
             drop(item);
             drop(permit);
         }

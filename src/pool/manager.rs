@@ -1,8 +1,9 @@
-//! [`Manager`]: how the values of a pool are made and tested.
+//! [`Manager`]: creates and tests the values of a pool.
 
-/// Makes and tests the values of a [`Pool`](super::Pool): r2d2's and bb8's `ManageConnection`.
+/// Creates and tests the values of a [`Pool`](super::Pool), like `ManageConnection` of r2d2 and
+/// bb8.
 ///
-/// A closure that makes a value is a manager whose values are never tested.
+/// A closure that returns a new value is a manager whose values are never tested.
 ///
 /// # Examples
 ///
@@ -28,17 +29,19 @@
 /// ```
 #[doc(alias = "ManageConnection")]
 pub trait Manager: Send + Sync + 'static {
-    /// The values.
+    /// The type of the values.
     type Item: Send + 'static;
 
-    /// The error of making or testing one.
+    /// The error of creating or testing a value.
     type Error;
 
-    /// Makes a value. It may wait; a cancellation unwinds from it.
+    /// Creates a value. It runs on the thread that requests the value and may wait; a cancellation
+    /// unwinds from its waits.
     ///
     /// # Errors
     ///
-    /// [`Pool::get`](super::Pool::get) returns the error.
+    /// [`Pool::get`](super::Pool::get) returns the error as
+    /// [`GetError::Manager`](super::GetError::Manager).
     ///
     /// # Examples
     ///
@@ -50,13 +53,13 @@ pub trait Manager: Send + Sync + 'static {
     #[doc(alias = "connect")]
     fn create(&self) -> Result<Self::Item, Self::Error>;
 
-    /// Tests a value that was idle before it is lent out, unless
-    /// [`test_on_check_out`](super::Builder::test_on_check_out) says not to. It may wait. The
-    /// default finds every value valid.
+    /// Tests an idle value before it is lent out, unless
+    /// [`test_on_check_out`](super::Builder::test_on_check_out) is `false`. It may wait. The
+    /// default implementation accepts every value.
     ///
     /// # Errors
     ///
-    /// The value is dropped, and the pool goes on with another one.
+    /// An error means that the value cannot be used. The pool drops it and takes another one.
     ///
     /// # Examples
     ///
@@ -70,8 +73,9 @@ pub trait Manager: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Returns `true` if a value that comes back cannot be used again. It is called by the
-    /// destructor of the guard and must not wait. The default is `false`.
+    /// Returns `true` if a returned value cannot be used again. The destructor of the guard calls
+    /// it, so it must not wait. If it panics, the value is dropped. The default implementation
+    /// returns `false`.
     ///
     /// # Examples
     ///
@@ -85,11 +89,12 @@ pub trait Manager: Send + Sync + 'static {
         false
     }
 
-    /// Returns `true` if a value may be used again although the thread that had it panicked, or was
-    /// unwound by a cancellation. It is called by the destructor of the guard and must not wait.
+    /// Returns `true` if a value may be used again although the thread that used it panicked, or
+    /// was unwound by a cancellation. The destructor of the guard calls it, so it must not wait. If
+    /// it panics, the value is dropped.
     ///
-    /// The default is `false`: a connection on which a request was cut short would give the answer
-    /// to the next one.
+    /// The default implementation returns `false`: on a connection whose request was interrupted,
+    /// the next request would receive the answer to that one.
     ///
     /// # Examples
     ///

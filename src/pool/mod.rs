@@ -1,9 +1,9 @@
-//! A pool of values that are dear to make, such as the connections to a database.
+//! A pool of values that are expensive to create, such as connections to a database.
 //!
-//! A green thread that has to wait for a value suspends, and values are handed out in the order of
-//! the requests. The pool of the crate r2d2 blocks its OS thread instead: on a worker it stops
-//! every green thread there, also those that would give a connection back. The feature `r2d2`
-//! makes that crate's connection managers usable here: see `R2d2`.
+//! A green thread that waits for a value suspends, and requests are served in first-in-first-out
+//! order. The pool of the crate r2d2 blocks the OS thread instead. On a worker that stops all its
+//! green threads, including those that would return a connection. With the feature `r2d2`, this
+//! pool accepts the connection managers of that crate: see `R2d2`.
 //!
 //! # Examples
 //!
@@ -64,18 +64,19 @@ pub use self::shared::State;
 use crate::channel::wait_limit::WaitLimit;
 use crate::green::budget::poll_budget_quietly;
 
-/// Pool of values that are lent out; clones are the same pool. See the [module
+/// Pool that lends values to threads and takes them back. Clones are the same pool. See the [module
 /// documentation](self).
 ///
-/// A value that comes back is kept for the next request, the last one first. It is thrown away
-/// instead if the manager says that it [has broken](Manager::has_broken), if the thread that had it
-/// panicked or was unwound by a cancellation meanwhile (see [`Pooled`]), if it is too old, or if
-/// there are enough.
+/// A returned value is kept for the next request; the one returned last is lent out first. The pool
+/// drops a returned value instead if the manager reports that it [has broken](Manager::has_broken),
+/// if the thread that used it panicked or was unwound by a cancellation meanwhile (see [`Pooled`]),
+/// if it is older than [`max_lifetime`](Builder::max_lifetime), or if
+/// [`max_idle`](Builder::max_idle) values are idle already.
 ///
 /// # Cancellation
 ///
 /// A green thread that is [cancelled](crate::Cancelled) while it waits for a value, or while the
-/// manager makes or tests one, unwinds; its place goes to the next thread.
+/// manager creates or tests one, unwinds. The next waiting thread takes its place.
 ///
 /// # Examples
 ///
@@ -91,11 +92,12 @@ pub struct Pool<M: Manager>(Arc<Shared<M>>);
 
 impl<M: Manager> Pool<M> {
     /// Creates an empty pool of at most `max_size` values, with the defaults of the
-    /// [`builder`](Pool::builder). Values are made when they are needed.
+    /// [`builder`](Pool::builder). Values are created when they are needed.
     ///
     /// # Panics
     ///
-    /// Panics if `max_size` is 0.
+    /// Panics if `max_size` is 0, or exceeds
+    /// [`Semaphore::MAX_PERMITS`](crate::sync::Semaphore::MAX_PERMITS).
     ///
     /// # Examples
     ///
@@ -109,7 +111,7 @@ impl<M: Manager> Pool<M> {
         Pool::builder(manager).max_size(max_size).build()
     }
 
-    /// Returns a builder for a pool whose values `manager` makes.
+    /// Returns a builder for a pool whose values are created by `manager`.
     ///
     /// # Examples
     ///
@@ -128,22 +130,27 @@ impl<M: Manager> Pool<M> {
         Builder::new(manager)
     }
 
-    /// Takes a value from the pool, or makes one; waits while as many are lent out as the pool may
-    /// have.
+    /// Takes an idle value from the pool, or creates one if none is idle. Waits while
+    /// [`max_size`](Builder::max_size) values are in use.
     ///
     /// # Errors
     ///
-    /// [`Manager`](GetError::Manager) if a value cannot be made, [`Closed`](GetError::Closed) if
-    /// the pool was closed, also during the wait.
+    /// Returns [`Manager`](GetError::Manager) if the manager cannot create a value, and
+    /// [`Closed`](GetError::Closed) if the pool was closed, before or during the wait. A value that
+    /// fails its test is no error: it is dropped, and the next one is tried.
+    ///
+    /// # Panics
+    ///
+    /// Propagates a panic of the manager.
     ///
     /// # Suspends
     ///
-    /// Suspends the calling green thread until a value is free, and where the manager does; blocks
-    /// an OS thread.
+    /// Suspends the calling green thread until a value is free, and while the manager waits. On an
+    /// OS thread it blocks.
     ///
     /// # Cancellation
     ///
-    /// The caller unwinds. It has taken no value; one that was being tested is dropped.
+    /// The caller unwinds and has taken no value. A value that was being tested is dropped.
     ///
     /// # Examples
     ///
@@ -164,14 +171,15 @@ impl<M: Manager> Pool<M> {
         self.take(WaitLimit::Never, Location::caller())
     }
 
-    /// Takes a value like [`get`](Pool::get), and waits for at most `timeout` until one is free.
+    /// Takes a value like [`get`](Pool::get), but waits for at most `timeout` until one is free.
     ///
-    /// The limit does not bound the manager, when it makes or tests a value:
-    /// [`timeout`](crate::timeout) around [`get`](Pool::get) bounds both.
+    /// The time in which the manager creates or tests a value is not limited. To limit both, call
+    /// [`get`](Pool::get) within [`timeout`](crate::timeout).
     ///
     /// # Errors
     ///
-    /// [`Timeout`](GetError::Timeout) if the time has passed; else as [`get`](Pool::get).
+    /// Returns [`Timeout`](GetError::Timeout) if the time has passed, and otherwise the errors of
+    /// [`get`](Pool::get).
     ///
     /// # Examples
     ///
@@ -199,7 +207,7 @@ impl<M: Manager> Pool<M> {
         Ok(Pooled::new(Arc::clone(&self.0), lent))
     }
 
-    /// Returns how many values there are.
+    /// Returns how many values the pool has, in use and idle. Does not wait.
     ///
     /// # Examples
     ///
@@ -219,8 +227,9 @@ impl<M: Manager> Pool<M> {
 
     /// Drops the idle values that have expired.
     ///
-    /// Each request and each return does it too; a program whose pool may rest for long calls it
-    /// from time to time, for example with [`repeat`](crate::repeat).
+    /// Each request and each return does it too. If the pool may be unused for long, call it from
+    /// time to time, for example with [`repeat`](crate::repeat). The destructors of the values run
+    /// on the calling thread.
     ///
     /// # Examples
     ///
@@ -239,8 +248,8 @@ impl<M: Manager> Pool<M> {
         drop(self.0.take_expired());
     }
 
-    /// Closes the pool: waiting and later requests get an error, idle values are dropped, and those
-    /// that are lent out when they come back. Does not wait.
+    /// Closes the pool: waiting and later requests get an error, idle values are dropped by the
+    /// caller, and values in use are dropped when they are returned. Does not wait for these.
     ///
     /// # Examples
     ///
@@ -270,9 +279,9 @@ impl<M: Manager> Pool<M> {
     }
 }
 
-// Here, and not with the type: it makes a `Pool`, which makes a builder.
+// Defined here and not in `builder.rs`, so that the two modules do not depend on each other.
 impl<M: Manager> Builder<M> {
-    /// Creates the pool, without any value.
+    /// Creates the pool, without a value. Values are created when they are needed.
     ///
     /// # Panics
     ///

@@ -1,4 +1,4 @@
-//! [`R2d2`]: the connection managers of the crate r2d2, for this pool.
+//! [`R2d2`]: adapts the connection managers of the crate r2d2 to this pool.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,13 +8,13 @@ use ::r2d2::ManageConnection;
 use super::manager::Manager;
 use crate::thread::{Blocking, unblock};
 
-/// Manager that takes an r2d2 [`ManageConnection`] whose errors are [`Send`]: those of postgres,
+/// Manager that adapts an r2d2 [`ManageConnection`] whose errors are [`Send`]: those of postgres,
 /// mysql, rusqlite, diesel and many others.
 ///
-/// These connections block. So the values of the pool are [`Blocking`]: a connection is made,
-/// tested, used and dropped on the pool of OS threads, and `pool.get()?.with(|connection| …)`
-/// suspends only the calling green thread. A call that a [`timeout`](crate::timeout) cut short runs
-/// to its end; if the guard is dropped before that, the connection is thrown away.
+/// These connections block, so the values of the pool are [`Blocking`]: a connection is created,
+/// tested, used and dropped on the pool of OS threads. `pool.get()?.with(|connection| …)` suspends
+/// only the calling green thread. If a [`timeout`](crate::timeout) ends the wait for a call, the
+/// call still runs to its end. If the guard is dropped before that, the connection is dropped too.
 ///
 /// # Examples
 ///
@@ -59,7 +59,7 @@ use crate::thread::{Blocking, unblock};
 pub struct R2d2<M>(Arc<M>);
 
 impl<M: ManageConnection> R2d2<M> {
-    /// Creates a manager from r2d2's.
+    /// Creates a manager from one of r2d2.
     ///
     /// # Examples
     ///
@@ -95,13 +95,13 @@ where
         item.with(move |connection| manager.is_valid(connection))
     }
 
-    /// Also if a call has panicked, or still runs.
+    /// Also returns `true` if a call has panicked, or is still running.
     fn has_broken(&self, item: &mut Self::Item) -> bool {
         let has_broken = |connection: &mut M::Connection| self.0.has_broken(connection);
         item.try_with_mut(has_broken).unwrap_or(true)
     }
 
-    /// A call that was cut short has run to its end all the same.
+    /// A cancelled caller does not interrupt its call, which runs to its end.
     fn survives_unwinding(&self, _: &mut Self::Item) -> bool {
         true
     }

@@ -1,9 +1,9 @@
-//! What the handles of a pool share: the idle values, and the permits for those that are lent out.
+//! State that the handles of a pool share: the idle values, and the permits for the values in use.
 //!
-//! PO1. A value is made by the holder of a permit, after it has found no idle value. A value that
-//!      comes back is put among the idle ones, or dropped, before its permit is released. So there
-//!      are never more values than permits.
-//! PO2. No code of the user's runs under the lock.
+//! PO1. Only a holder of a permit creates a value, after it has found no idle one. A returned value
+//!      is added to the idle ones, or dropped, before its permit is released. So there are never
+//!      more values than permits.
+//! PO2. No user code runs under the lock.
 
 use std::collections::VecDeque;
 use std::panic::Location;
@@ -39,11 +39,11 @@ pub(super) struct Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct State {
-    /// How many there may be.
+    /// The largest number of values.
     pub max_size: usize,
-    /// How many are lent out, being made or being tested.
+    /// The number of values that are lent out, being created or being tested.
     pub in_use: usize,
-    /// How many wait to be used.
+    /// The number of idle values.
     pub idle: usize,
 }
 
@@ -55,7 +55,7 @@ pub(super) struct Shared<M: Manager> {
 }
 
 struct IdleList<T> {
-    /// In the order in which they came back.
+    /// In the order in which they were returned.
     values: VecDeque<Idle<T>>,
     closed: bool,
 }
@@ -117,7 +117,7 @@ impl<M: Manager> Shared<M> {
         Ok(Lent { item, made, permit })
     }
 
-    /// Takes the value that came back last.
+    /// Takes the idle value that was returned last.
     fn pop(&self) -> Option<Idle<M::Item>> {
         lock(&self.idle).values.pop_back()
     }
@@ -145,7 +145,7 @@ impl<M: Manager> Shared<M> {
         drop(permit);
     }
 
-    /// Returns the value if it is not wanted.
+    /// Adds a value to the idle ones. Returns it if the pool is closed or has enough idle values.
     fn push(&self, idle: Idle<M::Item>) -> Option<Idle<M::Item>> {
         let mut list = lock(&self.idle);
         if list.closed || list.values.len() >= self.config.max_idle {

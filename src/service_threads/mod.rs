@@ -1,5 +1,5 @@
-//! OS threads of the library that wait for those which have no worker: tasks of futures, and OS
-//! threads of the program. Each exists only while it has something to do.
+//! OS threads of the library that wait on behalf of callers without a worker: tasks of futures, and
+//! OS threads of the program. Each of them is started on demand and ends when it has nothing to do.
 
 pub(crate) mod poll_thread;
 pub(crate) mod timer_thread;

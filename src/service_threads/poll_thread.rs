@@ -1,10 +1,10 @@
 //! A process-wide OS thread that polls descriptors for callers without a reactor: abandoned
 //! children, and OS threads that select over readiness.
 //!
-//! It waits in `poll(2)`, starts with the first request and ends with the last, so it costs nothing
-//! while there is none. Any thread may submit a request at any time; nothing here suspends.
-//! - **AT1** A request is run at most once, on the poll thread, outside of the lock, and is removed
-//!   before.
+//! It waits in `poll(2)`. It is started by the first request and ends with the last, so it costs
+//! nothing while there is none. Any thread may submit a request at any time; nothing here suspends.
+//! - ***AT1** A request is removed and then run, at most once, on the poll thread and outside of
+//!   the lock.
 //! - **AT2** A request keeps its source open until it is run or cancelled, and for the moment that
 //!   `poll` takes to notice that.
 //! - **AT3** `wakeup` exists exactly while the thread runs or is being started: the thread removes
@@ -23,7 +23,7 @@ use crate::runtime::io::source::{Interest, Source};
 use crate::shim::lock;
 use crate::sys::poll::event_fd::EventFd;
 
-/// The callback for a ready source: short, and it does not wait.
+/// The callback for a ready source. It must be short and must not wait.
 type Callback = Box<dyn FnOnce() + Send>;
 
 struct Request {
@@ -45,7 +45,7 @@ static STATE: Mutex<State> = Mutex::new(State {
     wakeup: None,
 });
 
-/// Identifies a request, to cancel it. Numbers repeat after 2^31 at the earliest.
+/// Identifies a request, to cancel it. Numbers repeat after [`MAX_NUMBER`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RequestId(pub(crate) usize);
 
@@ -56,8 +56,9 @@ const MAX_NUMBER: usize = usize::MAX / 2;
 ///
 /// # Errors
 ///
-/// There is no poll thread, and no OS thread or descriptor to start one. The request stays queued
-/// for the next submission, unless it is cancelled.
+/// Returns the id as an error if there is no poll thread, and no OS thread or descriptor is
+/// available to start one. The request stays queued for the next submission, unless it is
+/// cancelled.
 pub(crate) fn submit(
     source: Arc<Source>,
     interest: Interest,
@@ -83,7 +84,7 @@ pub(crate) fn submit(
     Ok(RequestId(number))
 }
 
-/// Starts the poll thread, which begins when the state is unlocked.
+/// Starts the poll thread, which waits until the caller unlocks the state.
 fn start() -> io::Result<Arc<EventFd>> {
     let wakeup = Arc::new(EventFd::new()?);
     let its = Arc::clone(&wakeup);
@@ -94,7 +95,8 @@ fn start() -> io::Result<Arc<EventFd>> {
     Ok(wakeup)
 }
 
-/// Cancels a request. Returns `false` if it has been run or is running now.
+/// Cancels a request. Returns `false` if it has run already or is running now. Does not wait for
+/// it.
 pub(crate) fn cancel(RequestId(number): RequestId) -> bool {
     let mut state = lock(&STATE);
     let place = state
@@ -122,7 +124,8 @@ fn run_loop(wakeup: &EventFd) {
     while let Some(sources) = waiting() {
         let mut fds = Vec::with_capacity(sources.len() + 1);
         fds.push(PollFd::new(wakeup, PollFlags::IN));
-        // Each descriptor once: `poll` refuses more of them than may be open.
+        // Each descriptor is passed once, because `poll` refuses more entries than descriptors may
+        // be open.
         for of_one in by_source(&sources) {
             let all = of_one.iter().map(|&(.., flags)| flags);
             let wanted = all.fold(PollFlags::empty(), PollFlags::union);
@@ -133,13 +136,14 @@ fn run_loop(wakeup: &EventFd) {
         }
         let mut told = fds.iter().map(PollFd::revents);
         if told.next().is_some_and(|events| !events.is_empty()) {
-            // It is ready, so this does not block; one read takes all signals of an eventfd, and
+            // It is ready, so this does not block. One read takes all wake-ups of an eventfd, and
             // many of a pipe.
             let _drained = rustix::io::read(wakeup, &mut [0; 512]);
         }
         let both = PollFlags::IN | PollFlags::OUT;
         let ready = by_source(&sources).zip(told).flat_map(|(of_one, events)| {
-            // Errors and hang-ups, which are always reported, concern all requests.
+            // Errors and hang-ups, which `poll` always reports, concern all requests of the
+            // descriptor.
             let concerns = move |flags: PollFlags| events.intersects(flags | !both);
             let of_one = of_one.iter().filter(move |&&(.., flags)| concerns(flags));
             of_one.map(|&(number, ..)| number)

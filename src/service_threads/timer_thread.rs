@@ -1,8 +1,8 @@
-//! A process-wide OS thread that wakes tasks at given times: those of futures, which may be polled
+//! A process-wide OS thread that wakes the tasks of futures at given times. Futures may be polled
 //! on any thread, also outside of this crate's workers.
 //!
-//! It starts with the first timer, and ends when there has been none for [`LINGER`]. Any thread may
-//! set a timer at any time; nothing here suspends.
+//! It is started by the first timer, and ends when there has been none for [`LINGER`]. Any thread
+//! may set a timer at any time. Nothing here suspends.
 //!
 //! - **TM1** `is_running` is true exactly while the thread runs or is being started. The thread
 //!   clears it under the lock when it has found no timer, so that no timer is left behind.
@@ -19,7 +19,7 @@ use crate::green::task;
 use crate::shim::lock;
 use crate::sys::clock::{self, Tick};
 
-/// How long the thread stays when there is no timer.
+/// How long the thread stays alive without a timer.
 const LINGER: Duration = Duration::from_secs(2);
 
 struct State {
@@ -34,15 +34,15 @@ static STATE: Mutex<State> = Mutex::new(State {
     is_running: false,
 });
 
-/// Notified when there is an earlier timer than the thread knows.
+/// Notified when a timer is set that expires before the one that the thread waits for.
 static EARLIER: Condvar = Condvar::new();
 
 /// Identifies a timer, to change or cancel it.
 #[derive(Debug)]
 pub(crate) struct TimerId(Tick, u64);
 
-/// Sets a timer that calls `waker` at `at`. If no OS thread can be started to keep the time, it is
-/// called at once, and there is no timer: a busy task is better than one that sleeps forever.
+/// Sets a timer that calls `waker` at `at`. If the thread cannot be started, it calls `waker` at
+/// once and returns `None`: a task that polls in a loop is better than one that waits forever.
 pub(crate) fn set(at: Tick, waker: Waker) -> Option<TimerId> {
     let mut state = lock(&STATE);
     if !state.is_running {
@@ -66,7 +66,7 @@ pub(crate) fn set(at: Tick, waker: Waker) -> Option<TimerId> {
     Some(TimerId(id.0, id.1))
 }
 
-/// Starts the thread, which begins when the state is unlocked.
+/// Starts the thread, which waits until the caller unlocks the state.
 fn start() -> io::Result<()> {
     std::thread::Builder::new()
         .name("rustlet-timers".into())
@@ -75,7 +75,7 @@ fn start() -> io::Result<()> {
         .map(drop)
 }
 
-/// Replaces the waker of a timer. Returns false if its time has come.
+/// Replaces the waker of a timer. Returns `false` if the timer has expired.
 pub(crate) fn update(&TimerId(at, number): &TimerId, waker: &Waker) -> bool {
     let mut state = lock(&STATE);
     let Some(known) = state.timers.get_mut(&(at, number)) else {
@@ -100,7 +100,7 @@ pub(crate) fn update(&TimerId(at, number): &TimerId, waker: &Waker) -> bool {
     true
 }
 
-/// Cancels a timer, unless its time has come.
+/// Cancels a timer, unless it has expired.
 pub(crate) fn cancel(TimerId(at, number): TimerId) {
     let waker = lock(&STATE).timers.remove(&(at, number));
     drop(waker);
@@ -124,7 +124,7 @@ fn run_loop() {
         let next = state.timers.first_key_value().map(|(&(at, _), _)| at);
         let (span, idle) = match next {
             Some(at) => (Duration::from_nanos(at - now), None),
-            // Nothing here will wake a thread.
+            // There is no timer, so this thread counts as parked: it will not wake a green thread.
             None => (LINGER, Some(CountAsParked::new())),
         };
         let waited = EARLIER.wait_timeout(state, span);

@@ -1,9 +1,9 @@
-//! [`Notify`]: tokio's, for threads.
+//! [`Notify`]: like tokio's `Notify`, for threads.
 //!
 //! NO1. The queue holds `earlier` waiters first, which `notify_waiters` has notified and not yet
-//!      woken, and then `waiting` others. A waiter that leaves by itself is taken off the count
-//!      that it belongs to, which it tells by the generation in which it came. So each waiter that
-//!      is dequeued was notified, by one call.
+//!      woken, and then `waiting` others. A waiter that leaves by itself is subtracted from the
+//!      count that it belongs to: `earlier` if the generation has changed since it was queued,
+//!      otherwise `waiting`. So each waiter that is dequeued was notified, by exactly one call.
 
 use std::cell::Cell;
 use std::fmt;
@@ -21,24 +21,24 @@ use crate::green::budget::{poll_budget, poll_budget_quietly};
 use crate::green::park::unwind_if_cancelled;
 use crate::green::{OnCancel, Reason, Unparker, Wait};
 
-/// Wakes threads that wait for something to change, without data; see tokio's `Notify`.
+/// Wakes threads that wait for a change, without passing data, like tokio's `Notify`.
 ///
-/// [`notify_one`](Notify::notify_one) wakes one waiting thread, in first-in-first-out order; if no
+/// [`notify_one`](Notify::notify_one) wakes one waiting thread, in first-in-first-out order. If no
 /// thread waits, it stores one permit, which the next [`notified`](Notify::notified) takes at once.
-/// So a thread that checks a condition and then waits misses no `notify_one` in between. Several
-/// permits are not stored.
+/// So a thread that checks a condition and then waits misses no `notify_one` in between. At most
+/// one permit is stored.
 ///
 /// [`notify_waiters`](Notify::notify_waiters) wakes all threads that wait at that moment, and
-/// stores nothing. A thread that has not begun to wait misses it: for a state that stays, use
+/// stores nothing. A thread that has not begun to wait misses it. For a state that stays, use
 /// [`Event`](super::Event) or [`watch`](super::watch).
 ///
-/// What a thread does before it notifies is visible to the thread that it notifies.
+/// Everything that a thread does before it notifies is visible to the thread that it notifies.
 ///
 /// # Cancellation
 ///
 /// A green thread that is [cancelled](crate::Cancelled) while it waits unwinds. It has taken no
-/// notification: a thread that was notified first returns, and the cancellation is raised at its
-/// next wait.
+/// notification. If the thread was notified before the cancellation took effect, the call returns,
+/// and the thread unwinds at its next wait.
 ///
 /// # Examples
 ///
@@ -182,7 +182,7 @@ impl Notify {
         state
     }
 
-    /// Takes the permit if there is one. Does not wait.
+    /// Takes the permit if there is one, and returns whether there was. Does not wait.
     ///
     /// # Examples
     ///
@@ -199,11 +199,11 @@ impl Notify {
         std::mem::take(&mut self.state.lock().permit)
     }
 
-    /// Waits for a notification, or takes the permit.
+    /// Waits for a notification, or takes the permit and returns at once.
     ///
     /// # Suspends
     ///
-    /// Suspends the calling green thread unless there is a permit; blocks an OS thread.
+    /// Suspends the calling green thread unless there is a permit. On an OS thread it blocks.
     ///
     /// # Cancellation
     ///
@@ -228,7 +228,8 @@ impl Notify {
     }
 
     /// Waits for a notification like [`notified`](Notify::notified), for at most `timeout`. Returns
-    /// `false` if the time has passed; then no notification was taken.
+    /// `true` if it was notified or has taken the permit. Returns `false` if the time has passed;
+    /// then it has taken no notification.
     ///
     /// # Examples
     ///
@@ -247,8 +248,8 @@ impl Notify {
     }
 
     /// Returns a receiver for [`select!`](crate::channel::select) that is ready while there is a
-    /// permit. It does not take the permit: [`try_notified`](Notify::try_notified) does, and
-    /// returns `false` if another thread was faster.
+    /// permit. Receiving from it does not take the permit. [`try_notified`](Notify::try_notified)
+    /// takes it, and returns `false` if another thread has taken it first.
     ///
     /// A thread in `select!` does not count as waiting: `notify_one` prefers threads in
     /// [`notified`](Notify::notified), and `notify_waiters` does not wake it.

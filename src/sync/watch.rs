@@ -1,7 +1,7 @@
-//! Watch channels: one value that changes, of which every receiver sees the newest.
+//! Watch channels: one value that changes, and receivers that see the newest one.
 //!
-//! The names are tokio's. Receivers learn that the value has changed and read the newest one;
-//! values in between may be missed. For every value, use [`broadcast`](super::broadcast) or a
+//! The names are tokio's. A receiver waits until the value has changed and reads the newest one, so
+//! it may miss values in between. To receive every value, use [`broadcast`](super::broadcast) or a
 //! [channel](mod@crate::channel).
 //!
 //! # Examples
@@ -65,14 +65,14 @@ struct State {
     asking: channel::Waiters,
 }
 
-/// What a receiver has seen.
+/// The part of a receiver that `select!` may share: which value it has seen.
 struct Seat<T> {
     shared: Arc<Shared<T>>,
-    /// Changed by the receiver.
+    /// The version that was seen last. Only the receiver changes it.
     seen: AtomicU64,
 }
 
-/// Sending side of a watch channel; clones set the same value.
+/// Sending side of a watch channel. Clones set the same value.
 ///
 /// # Examples
 ///
@@ -87,7 +87,8 @@ pub struct Sender<T> {
     shared: Arc<Shared<T>>,
 }
 
-/// Receiving side of a watch channel; a clone has seen what the original has seen.
+/// Receiving side of a watch channel. Each receiver remembers which value it has seen; a clone
+/// begins with the state of the original.
 ///
 /// # Cancellation
 ///
@@ -108,12 +109,13 @@ pub struct Receiver<T> {
     seat: Arc<Seat<T>>,
 }
 
-/// Borrow of the value, which holds a read lock: senders wait until it is dropped.
+/// Borrow of the value of a watch channel. It holds a read lock, so senders wait until it is
+/// dropped.
 ///
-/// A thread that has a `Ref` and borrows again may wait forever, if a sender waits in between: as
-/// with [`RwLock`].
+/// A thread that holds a `Ref` and borrows again may wait forever, if a sender began to wait in
+/// between, as with [`RwLock`].
 ///
-/// It stays on its thread:
+/// It cannot be sent to another thread:
 ///
 /// ```compile_fail,E0277
 /// fn send<T: Send>(_: T) {}
@@ -159,7 +161,7 @@ pub struct SendError<T>(pub T);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecvError;
 
-/// Creates a watch channel whose value is `init`, which counts as seen.
+/// Creates a watch channel whose first value is `init`. The receiver counts it as seen.
 ///
 /// # Examples
 ///
@@ -187,7 +189,8 @@ impl<T> Shared<T> {
         self.value.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wakes all waiting receivers, so that they check again. Each waits in at most one place.
+    /// Wakes all waiting receivers, so that they check again. Each of them has at most one waiter
+    /// in the queue.
     fn wake_receivers(&self) {
         let mut state = self.state.lock();
         let asking = state.asking.take();
@@ -198,7 +201,7 @@ impl<T> Shared<T> {
 }
 
 impl<T> Sender<T> {
-    /// Creates a watch channel without receivers, whose value is `init`.
+    /// Creates a watch channel whose first value is `init`, without receivers.
     ///
     /// # Examples
     ///
@@ -228,16 +231,17 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     ///
-    /// Returns the value in [`SendError`] if there are no receivers; the channel keeps the old one.
-    /// [`send_replace`](Sender::send_replace) sets it in any case.
+    /// Returns the value in [`SendError`] if there are no receivers; the channel keeps its old
+    /// value. [`send_replace`](Sender::send_replace) sets the value even then.
     ///
     /// # Suspends
     ///
-    /// Suspends the calling green thread while a [`Ref`] exists; blocks an OS thread.
+    /// Suspends the calling green thread while a [`Ref`] exists or another sender changes the
+    /// value. On an OS thread it blocks.
     ///
     /// # Cancellation
     ///
-    /// The caller unwinds; the value has not changed.
+    /// The caller unwinds. The channel keeps its old value, and the new one is dropped.
     ///
     /// # Examples
     ///
@@ -256,7 +260,7 @@ impl<T> Sender<T> {
         Ok(())
     }
 
-    /// Sets the value, also if there are no receivers, and returns the old one; otherwise like
+    /// Sets the value and returns the old one, even if there are no receivers. Otherwise like
     /// [`send`](Sender::send).
     ///
     /// # Examples
@@ -272,12 +276,13 @@ impl<T> Sender<T> {
         value
     }
 
-    /// Changes the value in place, also if there are no receivers, and wakes the receivers;
-    /// otherwise like [`send`](Sender::send).
+    /// Changes the value in place and wakes the receivers, even if there are no receivers.
+    /// Otherwise like [`send`](Sender::send).
     ///
     /// # Panics
     ///
-    /// Propagates a panic of `modify`; then the receivers are not woken.
+    /// Propagates a panic of `modify`. The value then stays as `modify` has left it, and the
+    /// receivers are not woken.
     ///
     /// # Examples
     ///
@@ -294,12 +299,13 @@ impl<T> Sender<T> {
         });
     }
 
-    /// Calls `modify` with the value, and wakes the receivers if it returns `true`. Returns what it
-    /// has returned; otherwise like [`send_modify`](Sender::send_modify).
+    /// Calls `modify` with the value, wakes the receivers if it returns `true`, and returns its
+    /// result. Otherwise like [`send_modify`](Sender::send_modify).
     ///
     /// # Panics
     ///
-    /// Propagates a panic of `modify`; then the receivers are not woken.
+    /// Propagates a panic of `modify`. The value then stays as `modify` has left it, and the
+    /// receivers are not woken.
     ///
     /// # Examples
     ///
@@ -334,7 +340,8 @@ impl<T> Sender<T> {
     ///
     /// # Suspends
     ///
-    /// Suspends the calling green thread while a sender changes the value; blocks an OS thread.
+    /// Suspends the calling green thread while a sender changes the value or waits to change it. On
+    /// an OS thread it blocks.
     ///
     /// # Examples
     ///
@@ -350,7 +357,7 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Creates a receiver that has seen the current value.
+    /// Creates a receiver that counts the current value as seen.
     ///
     /// # Examples
     ///
@@ -405,11 +412,11 @@ impl<T> Sender<T> {
     ///
     /// # Suspends
     ///
-    /// Suspends the calling green thread until then; blocks an OS thread.
+    /// Suspends the calling green thread until then. On an OS thread it blocks.
     ///
     /// # Cancellation
     ///
-    /// The caller unwinds; nothing has changed.
+    /// The caller unwinds. The channel does not change.
     ///
     /// # Examples
     ///
@@ -445,7 +452,7 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Returns `true` if both belong to the same channel.
+    /// Returns `true` if both senders belong to the same channel.
     ///
     /// # Examples
     ///
@@ -477,11 +484,12 @@ impl<T> Receiver<T> {
         self.seat.seen.store(version, Ordering::Relaxed);
     }
 
-    /// Borrows the newest value; it does not count as seen by that.
+    /// Borrows the newest value, without marking it as seen.
     ///
     /// # Suspends
     ///
-    /// Suspends the calling green thread while a sender changes the value; blocks an OS thread.
+    /// Suspends the calling green thread while a sender changes the value or waits to change it. On
+    /// an OS thread it blocks.
     ///
     /// # Examples
     ///
@@ -502,8 +510,7 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Borrows the newest value, which counts as seen from now on; otherwise like
-    /// [`borrow`](Receiver::borrow).
+    /// Borrows the newest value and marks it as seen. Otherwise like [`borrow`](Receiver::borrow).
     ///
     /// # Examples
     ///
@@ -547,7 +554,7 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Makes the current value count as not seen.
+    /// Marks the current value as not seen.
     ///
     /// # Examples
     ///
@@ -563,7 +570,7 @@ impl<T> Receiver<T> {
         self.set_seen(version.wrapping_sub(1));
     }
 
-    /// Makes the current value count as seen.
+    /// Marks the current value as seen.
     ///
     /// # Examples
     ///
@@ -580,8 +587,8 @@ impl<T> Receiver<T> {
         self.set_seen(version);
     }
 
-    /// Waits until there is a value that has not been seen, which then counts as seen. Returns at
-    /// once if there is one.
+    /// Waits until there is a value that has not been seen, and marks it as seen. Returns at once
+    /// if there is one already.
     ///
     /// # Errors
     ///
@@ -589,7 +596,7 @@ impl<T> Receiver<T> {
     ///
     /// # Suspends
     ///
-    /// Suspends the calling green thread until then; blocks an OS thread.
+    /// Suspends the calling green thread until then. On an OS thread it blocks.
     ///
     /// # Cancellation
     ///
@@ -610,8 +617,8 @@ impl<T> Receiver<T> {
         self.wait(WaitLimit::Never, Location::caller()).map(drop)
     }
 
-    /// Waits like [`changed`](Receiver::changed), for at most `timeout`. Returns `false` if the
-    /// time has passed.
+    /// Waits like [`changed`](Receiver::changed), for at most `timeout`. Returns `true` if there
+    /// was a new value, and `false` if the time has passed.
     ///
     /// # Errors
     ///
@@ -633,7 +640,8 @@ impl<T> Receiver<T> {
     }
 
     /// Waits until `is_wanted` returns `true` for the value, beginning with the current one, and
-    /// borrows it. It counts as seen; otherwise like [`changed`](Receiver::changed).
+    /// borrows it. Every value that was passed to `is_wanted` counts as seen. Otherwise like
+    /// [`changed`](Receiver::changed).
     ///
     /// `is_wanted` is called under the read lock of the value and must not send to this channel.
     ///
@@ -681,7 +689,8 @@ impl<T> Receiver<T> {
     }
 
     /// Returns a receiver for [`select!`](crate::channel::select) that is ready while
-    /// [`changed`](Receiver::changed) would not wait. It does not make the value seen.
+    /// [`changed`](Receiver::changed) would not wait. Receiving from it does not mark the value as
+    /// seen.
     ///
     /// # Examples
     ///
@@ -706,7 +715,7 @@ impl<T> Receiver<T> {
         channel::source(Arc::clone(&self.seat) as Arc<dyn channel::LevelSource>)
     }
 
-    /// Returns `true` if both receive from the same channel.
+    /// Returns `true` if both receivers belong to the same channel.
     ///
     /// # Examples
     ///

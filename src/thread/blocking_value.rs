@@ -1,7 +1,7 @@
-//! [`Blocking`]: a value whose calls block, behind the blocking pool.
+//! [`Blocking`]: a value whose methods block, used on the blocking pool.
 //!
-//! BK1. The value is used by the holder of the one permit. A call takes the permit with it to the
-//!      pool, and so keeps it to its end, also if its caller has left.
+//! BK1. Only the holder of the single permit uses the value. A call takes the permit with it to the
+//!      pool, so it keeps the permit until it ends, even if its caller was cancelled.
 
 use std::fmt;
 use std::panic::Location;
@@ -14,17 +14,17 @@ use crate::runtime::blocking;
 use crate::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::sys::clock::NEVER;
 
-/// Value whose methods block, such as the connection of a database client that knows nothing of
-/// green threads. Its calls run on the pool of [`unblock`](crate::unblock), one at a time, and the
-/// value outlives callers that leave.
+/// Value whose methods block, such as a connection of a database client that was not written for
+/// green threads. Calls run one at a time on the pool of [`unblock`](crate::unblock), and the value
+/// survives the cancellation of a caller.
 ///
-/// [`with`](Blocking::with) may be used under [`timeout`](crate::timeout): when the time has
-/// passed, the caller goes on, the call runs to its end on the pool, its result is dropped, and the
-/// value is here for the next call, which waits for its turn. Whether the value is still in a
-/// state to use is for the program to know, as with every call that was cut short: a client that
-/// reads whole answers is, since the call has ended.
+/// [`with`](Blocking::with) may be used under [`timeout`](crate::timeout). When the time has
+/// passed, the caller continues. The call runs to its end on the pool, and its result is dropped.
+/// The next call waits until then, and finds the value in the state in which the call has left it.
+/// A client that always reads whole answers is usable then, because its call was not interrupted.
 ///
-/// Dropping it drops the value on the pool, after the call that runs.
+/// Dropping it drops the value on the pool, after a call that is still running. On an OS thread it
+/// drops the value in place. It does not wait.
 ///
 /// # Examples
 ///
@@ -58,11 +58,12 @@ use crate::sys::clock::NEVER;
 #[doc(alias = "InteractWith")]
 pub struct Blocking<T: Send + 'static> {
     turn: Arc<Semaphore>,
-    /// None: it is being dropped.
+    /// `None` while it is being dropped.
     slot: Option<Arc<Slot<T>>>,
 }
 
-/// The value, until it is taken. The mutex is never contended (BK1); it remembers a panic.
+/// The value, until it is taken out. The mutex is never contended (BK1); it records whether a call
+/// has panicked.
 struct Slot<T>(Mutex<Option<T>>);
 
 impl<T> Slot<T> {
@@ -83,8 +84,8 @@ impl<T> Slot<T> {
 }
 
 impl<T: Send + 'static> Blocking<T> {
-    /// Puts a value behind the pool. Does not wait; make a value whose making blocks with
-    /// [`unblock`](crate::unblock).
+    /// Wraps a value, whose calls then run on the blocking pool. Does not wait. If making the value
+    /// blocks, make it with [`unblock`](crate::unblock).
     ///
     /// # Examples
     ///
@@ -123,25 +124,25 @@ impl<T: Send + 'static> Blocking<T> {
         }
     }
 
-    /// Calls `f` with the value on the pool and waits for its result, after earlier calls, in
-    /// first-in-first-out order. On an OS thread it calls `f` in place.
+    /// Calls `f` with the value on the pool and returns its result. Calls run one at a time, in
+    /// first-in-first-out order. From an OS thread, `f` runs in place.
     ///
-    /// An `f` that calls `with` on the same value never returns.
+    /// If `f` calls `with` on the same value, it waits forever.
     ///
     /// # Panics
     ///
-    /// Propagates a panic of `f`; after that each call panics, because the value may be
-    /// inconsistent, until [`clear_poison`](Blocking::clear_poison). Panics if no OS thread can be
-    /// created.
+    /// Propagates a panic of `f`. After that each call panics, because the value may be
+    /// inconsistent, until [`clear_poison`](Blocking::clear_poison) is called. Panics if the pool
+    /// has no OS thread and cannot create one.
     ///
     /// # Suspends
     ///
-    /// Suspends the calling green thread until then.
+    /// Suspends the calling green thread until `f` has returned. On an OS thread it blocks.
     ///
     /// # Cancellation
     ///
-    /// The caller unwinds at once. If `f` has not started, it never runs; otherwise it runs to its
-    /// end, its result is dropped, and then the next call has its turn.
+    /// The caller unwinds at once. If `f` has not started, it never runs. Otherwise it runs to its
+    /// end and its result is dropped; the next call runs after that.
     ///
     /// # Examples
     ///
@@ -173,22 +174,22 @@ impl<T: Send + 'static> Blocking<T> {
         }
     }
 
-    /// Calls `f`, which may borrow, like [`with`](Blocking::with), and waits for its end in any
-    /// case.
+    /// Calls `f` like [`with`](Blocking::with). `f` may borrow, so once it has started, the caller
+    /// always waits for its end.
     ///
     /// # Panics
     ///
-    /// As [`with`](Blocking::with).
+    /// The same as those of [`with`](Blocking::with).
     ///
     /// # Suspends
     ///
-    /// Suspends the calling green thread until then.
+    /// Suspends the calling green thread until `f` has returned. On an OS thread it blocks.
     ///
     /// # Cancellation
     ///
     /// While the call waits for its turn or for the pool, the caller unwinds, and `f` never runs.
-    /// Once it has started, the caller waits until it has ended; then it has the result, and the
-    /// next wait unwinds.
+    /// Once `f` has started, the caller waits until it has ended. The call then returns the result,
+    /// and the caller unwinds at its next wait.
     ///
     /// # Examples
     ///
@@ -210,8 +211,9 @@ impl<T: Send + 'static> Blocking<T> {
         unblock_scoped(|| self.slot().call(f))
     }
 
-    /// Calls `f` with the value in place, if no call runs and none has panicked; else returns
-    /// `None`. Does not wait: for what does not block, such as asking for a state.
+    /// Calls `f` with the value on the calling thread and returns its result. Returns `None` if a
+    /// call is running or has panicked. It does not wait and does not use the pool, so `f` must not
+    /// block.
     ///
     /// # Examples
     ///
@@ -244,7 +246,8 @@ impl<T: Send + 'static> Blocking<T> {
         self.slot().0.is_poisoned()
     }
 
-    /// Clears the poisoned state: the value is consistent again.
+    /// Clears the poisoned state, so that calls run again. Call it when the value is known to be
+    /// consistent. Does not wait.
     ///
     /// # Examples
     ///
@@ -267,11 +270,11 @@ impl<T: Send + 'static> Blocking<T> {
         self.slot().0.clear_poison();
     }
 
-    /// Waits for the call that runs, and returns the value, also a poisoned one.
+    /// Waits for earlier calls to end and returns the value, even if a call has panicked.
     ///
     /// # Suspends
     ///
-    /// Suspends the calling green thread until earlier calls have ended; blocks an OS thread.
+    /// Suspends the calling green thread until earlier calls have ended. On an OS thread it blocks.
     ///
     /// # Cancellation
     ///
@@ -292,10 +295,11 @@ impl<T: Send + 'static> Blocking<T> {
     }
 }
 
-/// Drops the value on the pool, after the call that runs. Does not wait.
+/// Drops the value on the pool, after a call that is still running, or in place on an OS thread.
+/// Does not wait.
 impl<T: Send + 'static> Drop for Blocking<T> {
     fn drop(&mut self) {
-        // If a call runs, it is the last owner.
+        // If a call is running, it is the last owner of the value and drops it.
         if let Some(mut slot) = self.slot.take().and_then(Arc::into_inner)
             && std::mem::needs_drop::<T>()
             && let Ok(Some(_)) | Err(_) = slot.0.get_mut()

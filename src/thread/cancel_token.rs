@@ -1,5 +1,5 @@
-//! [`CancelToken`]: a cancel scope that is ended by hand. The mechanism is that of `timeout`, in
-//! `green/cancel/scopes.rs`.
+//! [`CancelToken`]: a cancel scope that the program cancels explicitly. It uses the mechanism of
+//! `timeout`, in `green/cancel/scopes.rs`.
 //!
 //! CT1. The flag of a node is set under the lock of its links. A waiter or a child is added under
 //!      that lock, and then the flag is read: so each of them is either woken or cancelled by the
@@ -16,16 +16,16 @@ use crate::green::cancel::{CancelLimit, assert_unwinding, within};
 use crate::green::{Reason, Unparker, Wait, park};
 use crate::shim::lock;
 
-/// Token that cancels calls in any number of threads: tokio-util's `CancellationToken`, Go's
-/// `context.WithCancel`.
+/// Token that cancels calls in any number of threads, like tokio-util's `CancellationToken` and
+/// Go's `context.WithCancel`.
 ///
 /// [`run_until_cancelled`](CancelToken::run_until_cancelled) runs a closure and ends its waits when
-/// [`cancel`](CancelToken::cancel) is called, in the way of [`timeout`](crate::timeout): the wait
-/// unwinds, destructors run, no message is printed. Clones are the same token. A token stays
-/// cancelled forever.
+/// [`cancel`](CancelToken::cancel) is called. It ends them in the way of
+/// [`timeout`](crate::timeout): the wait unwinds, destructors run, and no message is printed.
+/// Clones are the same token. A token stays cancelled forever.
 ///
-/// A [child token](CancelToken::child_token) is cancelled with its parent, and may be cancelled
-/// alone.
+/// A [child token](CancelToken::child_token) is cancelled when its parent is, and can also be
+/// cancelled without it.
 ///
 /// # Examples
 ///
@@ -72,7 +72,7 @@ pub struct DropGuard(Option<CancelToken>);
 struct Node {
     cancelled: AtomicBool,
     links: Mutex<Links>,
-    /// Keeps the way from the root to this node; never followed.
+    /// Keeps the ancestors of this node alive; never read otherwise.
     parent: Option<Arc<Node>>,
 }
 
@@ -80,11 +80,11 @@ struct Node {
 struct Links {
     waiters: Waiters,
     children: Vec<Weak<Node>>,
-    /// The number of children that were alive when they were last swept.
+    /// The number of children that were left when dropped ones were last removed.
     alive: usize,
 }
 
-/// The number of children before the first sweep for those that are gone.
+/// The number of children at which dropped ones are first removed from the list.
 const MIN_SWEPT: usize = 16;
 
 impl Node {
@@ -127,7 +127,8 @@ impl Node {
     }
 }
 
-/// One node after the other: a long chain must not overflow the stack.
+/// Drops one node after the other, because a recursive drop of a long chain would overflow the
+/// stack.
 impl Drop for Node {
     fn drop(&mut self) {
         let mut next = self.parent.take();
@@ -152,7 +153,7 @@ impl LevelSource for Node {
     }
 }
 
-/// The calling thread among the waiters of a node.
+/// Registers the calling thread as a waiter of a node until it is dropped.
 struct Registered<'a>(&'a Node, Key);
 
 impl Registered<'_> {
@@ -180,7 +181,8 @@ impl CancelToken {
         CancelToken(Node::new(None))
     }
 
-    /// Creates a token that is cancelled when this one is, and may be cancelled alone.
+    /// Creates a token that is cancelled when this one is, and can also be cancelled without it. If
+    /// this token is cancelled already, the new one is too. Does not wait.
     ///
     /// # Examples
     ///
@@ -206,9 +208,9 @@ impl CancelToken {
         CancelToken(child)
     }
 
-    /// Cancels the token and its children: ends the waits of everything that runs in
-    /// [`run_until_cancelled`](CancelToken::run_until_cancelled). Does not wait. Later calls have
-    /// no effect.
+    /// Cancels the token, its children and their children: ends the waits of the closures that run
+    /// in [`run_until_cancelled`](CancelToken::run_until_cancelled) of these tokens. Does not wait.
+    /// Later calls have no effect.
     ///
     /// # Examples
     ///
@@ -223,7 +225,7 @@ impl CancelToken {
         self.0.cancel();
     }
 
-    /// Returns `true` if the token was cancelled. Does not wait.
+    /// Returns `true` if the token or one of its ancestors was cancelled. Does not wait.
     ///
     /// # Examples
     ///
@@ -240,21 +242,22 @@ impl CancelToken {
         self.0.is_set()
     }
 
-    /// Runs `f`, and returns `None` if it still waits when the token is cancelled.
+    /// Runs `f` and returns its value, or `None` if a cancellation of the token has ended a wait of
+    /// `f`.
     ///
     /// `f` runs in place and may borrow. When the token is cancelled, the wait that `f` is in, or
     /// the next one that it enters, unwinds to this call. It nests with [`timeout`](crate::timeout)
-    /// and [`shield`](crate::shield), and everything that `timeout` says of waits that unwind holds
-    /// here too. If the token is cancelled already, `f` still runs, up to its first wait. Threads
-    /// that `f` spawns are not bound by it, except those of a [`scope`](crate::scope).
+    /// and [`shield`](crate::shield), and the rules that `timeout` documents for waits that unwind
+    /// apply here too. If the token is cancelled already, `f` still runs, up to its first wait.
+    /// Threads that `f` spawns are not affected, except those of a [`scope`](crate::scope).
     ///
-    /// On an OS thread it ends the waits of this crate too; in a socket operation, within ten
-    /// milliseconds.
+    /// On an OS thread, too, it ends the waits of this crate. A socket operation there ends within
+    /// ten milliseconds.
     ///
     /// # Panics
     ///
     /// Propagates a panic of `f`. Always panics in a program that is built with `panic = "abort"`,
-    /// which cannot unwind.
+    /// because nothing can unwind there.
     ///
     /// # Examples
     ///
@@ -279,11 +282,11 @@ impl CancelToken {
         within(CancelLimit::Flag(&self.0.cancelled), f).ok()
     }
 
-    /// Waits until the token is cancelled.
+    /// Waits until the token is cancelled. Returns at once if it is cancelled already.
     ///
     /// # Suspends
     ///
-    /// Suspends the calling green thread until then; blocks an OS thread.
+    /// Suspends the calling green thread until then. On an OS thread it blocks.
     ///
     /// # Cancellation
     ///
@@ -313,7 +316,8 @@ impl CancelToken {
     }
 
     /// Returns a receiver for [`select!`](crate::channel::select) that becomes ready when the token
-    /// is cancelled, and stays ready: each `recv` returns `Ok(())`. Does not wait.
+    /// is cancelled, and stays ready: each `recv` then returns `Ok(())`. Creating the receiver does
+    /// not wait.
     ///
     /// # Examples
     ///
@@ -337,7 +341,7 @@ impl CancelToken {
         channel::source(Arc::clone(&self.0) as Arc<dyn LevelSource>)
     }
 
-    /// Returns a guard that cancels the token when it is dropped.
+    /// Turns the token into a guard that cancels it when the guard is dropped.
     ///
     /// # Examples
     ///

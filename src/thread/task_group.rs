@@ -1,6 +1,7 @@
-//! [`TaskGroup`]: tokio's `JoinSet` with Go's `errgroup.SetLimit`.
+//! [`TaskGroup`]: a set of threads like tokio's `JoinSet`, with a limit like Go's
+//! `errgroup.SetLimit`.
 //!
-//! Only the owner of the group waits; the ends of its threads come from anywhere.
+//! Only the owner of the group waits. Its threads may end on any worker.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -20,12 +21,14 @@ use crate::sync::wait::wait_in_queue::{Ended, QueuePosition, wait_in_queue, wake
 use crate::sync::wait::wait_queue::WaitQueue;
 use crate::sync::wait::waiting_thread::WaitingThread;
 
-/// Group of green threads whose results are received as they come, with a limit to how many run at
-/// a time: tokio's `JoinSet`, Go's `errgroup.Group` with `SetLimit`.
+/// Group of green threads whose results are received as the threads end, with a limit on how many
+/// run at a time. It is like tokio's `JoinSet` and Go's `errgroup.Group` with `SetLimit`.
 ///
-/// Dropping the group cancels its threads without waiting for them, as in tokio. Threads that
-/// borrow belong into a [`scope`](crate::scope); a [`Semaphore`](crate::sync::Semaphore) limits
-/// those.
+/// Dropping the group cancels its threads without waiting for them, as in tokio. In a program that
+/// is built with `panic = "abort"` nothing can be cancelled: there, dropping the group detaches its
+/// threads, and after an error the group waits for the other threads instead of cancelling them.
+/// The threads of a group cannot borrow. Use a [`scope`](crate::scope) for threads that borrow, and
+/// a [`Semaphore`](crate::sync::Semaphore) to limit how many of them run.
 ///
 /// # Examples
 ///
@@ -46,7 +49,7 @@ use crate::sync::wait::waiting_thread::WaitingThread;
 /// });
 /// ```
 ///
-/// The first error ends the group:
+/// The first error cancels the other threads:
 ///
 /// ```
 /// use rustlet::thread::TaskGroup;
@@ -72,12 +75,13 @@ use crate::sync::wait::waiting_thread::WaitingThread;
 #[doc(alias = "nursery")]
 #[doc(alias = "FuturesUnordered")]
 pub struct TaskGroup<T> {
-    /// The threads whose results were not taken, by their numbers.
+    /// The threads whose results were not taken, by their spawn numbers.
     threads: HashMap<u64, JoinHandle<T>>,
-    /// How many were spawned: the number of the next.
+    /// How many threads were spawned, which is the number of the next one.
     spawned: u64,
     limit: usize,
-    /// Results that were taken to look for an error, in the order of their ends.
+    /// Results that `look_for_error` has taken from their threads, in the order in which these
+    /// ended.
     kept: VecDeque<(u64, super::Result<T>)>,
     ends: Arc<Ends>,
 }
@@ -86,18 +90,18 @@ pub struct TaskGroup<T> {
 struct Ends(Spin<State>);
 
 struct State {
-    /// Those whose results were not taken.
+    /// The numbers of the ended threads whose results were not taken.
     ended: VecDeque<u64>,
-    /// How many have ever ended.
+    /// How many threads have ended in all.
     count: u64,
-    /// How many results the group keeps.
+    /// How many results are in `TaskGroup::kept`.
     kept: usize,
     line: WaitQueue<WaitingThread>,
     /// Waiters of a select.
     asking: Waiters,
 }
 
-/// Reports the end of one thread.
+/// Hook that reports the end of one thread to its group.
 struct Member {
     number: u64,
     ends: Arc<Ends>,
@@ -178,7 +182,7 @@ impl<T: Send + 'static> TaskGroup<T> {
         TaskGroup::with_limit(usize::MAX)
     }
 
-    /// Creates an empty group of which at most `limit` threads run at a time.
+    /// Creates an empty group that runs at most `limit` threads at a time.
     ///
     /// # Panics
     ///
@@ -215,8 +219,9 @@ impl<T: Send + 'static> TaskGroup<T> {
         }
     }
 
-    /// Spawns a green thread into the group, as [`spawn`](crate::spawn); waits while as many
-    /// threads run as the limit allows. Results that were not received yet do not count.
+    /// Spawns a green thread into the group, like [`spawn`](crate::spawn). Waits while `limit`
+    /// threads of the group have not ended. Ended threads do not count, even if their results were
+    /// not received.
     ///
     /// # Panics
     ///
@@ -224,7 +229,8 @@ impl<T: Send + 'static> TaskGroup<T> {
     ///
     /// # Suspends
     ///
-    /// Suspends the calling green thread until fewer threads run; blocks an OS thread.
+    /// Suspends the calling green thread until fewer threads than the limit run. On an OS thread it
+    /// blocks.
     ///
     /// # Cancellation
     ///
@@ -259,7 +265,7 @@ impl<T: Send + 'static> TaskGroup<T> {
                     number: spawned,
                     ends: Arc::clone(&self.ends),
                 };
-                // Not kept: the thread's hooks have it.
+                // The returned handle is not kept, because the hook stays with the thread.
                 let _hook = thread.0.add_hook_once(member);
                 self.threads.insert(spawned, thread);
                 self.spawned += 1;
@@ -268,11 +274,12 @@ impl<T: Send + 'static> TaskGroup<T> {
         }
     }
 
-    /// Waits for the next thread to end and returns its result; `None` if the group is empty.
+    /// Waits for the next thread to end and returns its result. Returns `None` if the group is
+    /// empty.
     ///
     /// # Errors
     ///
-    /// The result is an error if the thread panicked or was cancelled, as that of
+    /// The result is an error if the thread panicked or was cancelled, as with
     /// [`join`](JoinHandle::join).
     ///
     /// # Suspends
@@ -281,7 +288,7 @@ impl<T: Send + 'static> TaskGroup<T> {
     ///
     /// # Cancellation
     ///
-    /// The caller unwinds; no result has been taken.
+    /// The caller unwinds. No result has been taken, so the next call returns it.
     ///
     /// # Examples
     ///
@@ -301,7 +308,8 @@ impl<T: Send + 'static> TaskGroup<T> {
             .map(|(_, result)| result)
     }
 
-    /// Returns the result of a thread that has ended, if there is one. Does not wait.
+    /// Returns the result of a thread that has ended. Returns `None` if there is no such thread.
+    /// Does not wait.
     ///
     /// # Errors
     ///
@@ -327,16 +335,16 @@ impl<T: Send + 'static> TaskGroup<T> {
     ///
     /// # Panics
     ///
-    /// Resumes the panic of the first thread that is found to have panicked; the others are
-    /// cancelled then, and have ended. Panics if a thread was cancelled.
+    /// If a thread panicked, the call cancels the other threads, waits until they have ended, and
+    /// resumes that panic. If a thread was cancelled, it does the same and panics with a message.
     ///
     /// # Suspends
     ///
-    /// Suspends the calling green thread until all have ended; blocks an OS thread.
+    /// Suspends the calling green thread until all threads have ended. On an OS thread it blocks.
     ///
     /// # Cancellation
     ///
-    /// The caller unwinds, and the threads are cancelled.
+    /// The caller unwinds, and the threads are cancelled without waiting for them.
     ///
     /// # Examples
     ///
@@ -363,11 +371,12 @@ impl<T: Send + 'static> TaskGroup<T> {
         in_order(values)
     }
 
-    /// Cancels all threads of the group; their results can still be received. Does not wait.
+    /// Cancels all threads of the group. Their results can still be received. Does not wait.
     ///
     /// # Panics
     ///
-    /// Always panics in a program that is built with `panic = "abort"`, which cannot unwind.
+    /// Always panics in a program that is built with `panic = "abort"`, because nothing can unwind
+    /// there.
     ///
     /// # Examples
     ///
@@ -389,7 +398,7 @@ impl<T: Send + 'static> TaskGroup<T> {
         }
     }
 
-    /// Cancels all threads of the group and waits until they have ended; drops their results.
+    /// Cancels all threads of the group, waits until they have ended, and drops their results.
     ///
     /// # Panics
     ///
@@ -422,7 +431,8 @@ impl<T: Send + 'static> TaskGroup<T> {
         }
     }
 
-    /// Removes all threads from the group and lets them run on.
+    /// Removes all threads from the group without cancelling them. Their results are lost, and they
+    /// do not count for the limit any more. Does not wait.
     ///
     /// # Examples
     ///
@@ -437,15 +447,15 @@ impl<T: Send + 'static> TaskGroup<T> {
     /// });
     /// ```
     pub fn detach_all(&mut self) {
-        // Their ends are reported to where no thread looks.
+        // The threads report their ends to the old `Ends`, which no group reads any more.
         let fresh = TaskGroup::with_limit(self.limit);
         let mut old = std::mem::replace(self, fresh);
         old.threads.clear();
     }
 
     /// Returns a receiver for [`select!`](crate::channel::select) that is ready while there is a
-    /// result for [`try_join_next`](TaskGroup::try_join_next). That of an empty group is never
-    /// ready.
+    /// result for [`try_join_next`](TaskGroup::try_join_next). It is not ready while the group is
+    /// empty.
     ///
     /// # Examples
     ///
@@ -497,7 +507,8 @@ impl<T: Send + 'static> TaskGroup<T> {
         self.take_ended()
     }
 
-    /// Cancels the threads and waits for them, also in a thread that is cancelled.
+    /// Cancels the threads and waits until they have ended, even if the calling thread is
+    /// cancelled.
     fn end(&mut self, at: &'static Location<'static>) {
         self.cancel_in_drop();
         while self.take_next(OnCancel::Shield, at).is_some() {}
@@ -522,16 +533,18 @@ where
     E: Send + 'static,
 {
     /// Spawns a green thread like [`spawn`](TaskGroup::spawn), unless a thread of the group has
-    /// failed.
+    /// returned an error.
     ///
     /// # Errors
     ///
-    /// Returns the first error that a thread of the group has returned. The other threads are
-    /// cancelled then, and have ended; `f` is dropped.
+    /// Returns the first error that a thread of the group has returned. Before that, the call
+    /// cancels the other threads and waits until they have ended. `f` is dropped without having
+    /// run.
     ///
     /// # Panics
     ///
-    /// As [`spawn`](crate::spawn). Resumes the panic of a thread of the group.
+    /// As [`spawn`](crate::spawn). Also resumes the panic of a thread of the group, and panics if a
+    /// thread of the group was cancelled; the other threads are cancelled and have ended by then.
     ///
     /// # Suspends
     ///
@@ -568,13 +581,13 @@ where
         Ok(())
     }
 
-    /// Waits for all threads and returns their values, in the order in which they were spawned; or
+    /// Waits for all threads and returns their values, in the order in which they were spawned, or
     /// the first error.
     ///
     /// # Errors
     ///
-    /// Returns the first error that a thread has returned. The other threads are cancelled then,
-    /// and have ended.
+    /// Returns the first error that a thread has returned. Before that, the call cancels the other
+    /// threads and waits until they have ended.
     ///
     /// # Panics
     ///
@@ -582,11 +595,11 @@ where
     ///
     /// # Suspends
     ///
-    /// Suspends the calling green thread until all have ended; blocks an OS thread.
+    /// Suspends the calling green thread until all threads have ended. On an OS thread it blocks.
     ///
     /// # Cancellation
     ///
-    /// The caller unwinds, and the threads are cancelled.
+    /// The caller unwinds, and the threads are cancelled without waiting for them.
     ///
     /// # Examples
     ///
@@ -619,7 +632,7 @@ where
         Ok(in_order(values))
     }
 
-    /// Takes the results that are there, and keeps the values.
+    /// Takes the results of the threads that have ended. Returns the first error; keeps the values.
     fn look_for_error(&mut self, at: &'static Location<'static>) -> Result<(), E> {
         let mut kept = std::mem::take(&mut self.kept);
         while let Some((number, result)) = self.take_ended() {
@@ -643,7 +656,7 @@ where
 }
 
 impl<T> TaskGroup<T> {
-    /// Returns the number of threads whose results were not received.
+    /// Returns the number of threads whose results were not received, ended or not.
     ///
     /// # Examples
     ///
@@ -680,7 +693,7 @@ impl<T> TaskGroup<T> {
     }
 }
 
-/// Returns the values in the order of their numbers.
+/// Returns the values in the order in which their threads were spawned.
 fn in_order<T>(mut values: Vec<(u64, T)>) -> Vec<T> {
     values.sort_unstable_by_key(|&(number, _)| number);
     values.into_iter().map(|(_, value)| value).collect()

@@ -1,9 +1,9 @@
-//! Records what workers and green threads do, for `rustlet::trace`.
+//! Records the actions of workers and green threads, for `rustlet::trace`.
 //!
 //! While no trace is recorded, each of these functions costs the caller one load of a static and
-//! one branch ([`is_on`]), and workers ask only once a batch. While one is, a record is a few
-//! stores to a ring of the calling OS thread: no lock, no allocation, no system call. Only the
-//! first record of an OS thread takes its ring from the session (`session.rs`).
+//! one branch ([`is_on`]), and a worker checks it only once per batch. While a trace is recorded, a
+//! record is a few stores to a ring of the calling OS thread: no lock, no allocation, no system
+//! call. Only the first record of an OS thread takes a ring from the session (`session.rs`).
 
 mod ring;
 mod session;
@@ -19,13 +19,13 @@ use self::ring::{Place, Ring};
 use self::session::{with_ring, worker_ring};
 use self::stamp::Stamp;
 
-/// Returns the time, if a trace is recorded.
+/// Returns the time if a trace is recorded, otherwise `None`.
 #[inline]
 pub(crate) fn now() -> Option<Stamp> {
     with_ring(|ring, _| ring.source.now())
 }
 
-/// How a step ended: in a wait for `reason` at `at`, for the object `subject`.
+/// The wait that ended a step: its reason, its place in the source, and the object that it is for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pause {
     pub(crate) reason: u8,
@@ -33,17 +33,17 @@ pub(crate) struct Pause {
     pub(crate) at: Option<&'static Location<'static>>,
 }
 
-/// Records the steps of one batch of the calling worker, one after the other: a step begins where
-/// the one before has ended, so that one reading of the clock serves both.
+/// Records the steps of one batch of the calling worker. A step begins when the step before it has
+/// ended, so that one reading of the clock is enough for both.
 pub(crate) struct Steps {
-    /// The worker's; `None` if the recording has just ended.
+    /// The worker's ring and track; `None` if the recording has just ended.
     ring: Option<(Arc<Ring>, u32)>,
     /// When the last step ended, or the batch began.
     now: Stamp,
 }
 
 impl Steps {
-    /// Begins a batch.
+    /// Begins a batch on the calling worker.
     #[cold]
     pub(crate) fn begin() -> Steps {
         let ring = worker_ring();
@@ -54,7 +54,7 @@ impl Steps {
     }
 
     /// Reads the clock before the first step of a thread. Another worker may have spawned the
-    /// thread since the last step ended, and a step does not begin before its spawn.
+    /// thread since the last step ended, and a step must not begin before its spawn.
     #[inline]
     pub(crate) fn refresh(&mut self) {
         if let Some((ring, _)) = &self.ring {
@@ -70,7 +70,7 @@ impl Steps {
         }
     }
 
-    /// Notes that the thread of `begin_step` does not run after all.
+    /// Notes that the thread passed to `begin_step` does not run after all.
     #[cold]
     pub(crate) fn cancel_step(&self) {
         if let Some((ring, _)) = &self.ring {
@@ -78,7 +78,8 @@ impl Steps {
         }
     }
 
-    /// Records the step of `thread`, which has just ended; `pause` is `None` if the thread has.
+    /// Records the step of `thread`, which has just ended. `pause` is `None` if the thread has
+    /// ended too.
     #[inline]
     pub(crate) fn end_step(&mut self, thread: u64, is_first: bool, pause: Option<Pause>) {
         let Some((ring, track)) = &self.ring else {
@@ -103,8 +104,9 @@ impl Steps {
     }
 }
 
-/// Records a wake-up of `thread`, which waits for `reason` at the object `subject`, by the running
-/// green thread `waker`, or by other code if that is 0. `flags`: `TIMER`, `REMOTE`.
+/// Records a wake-up of `thread`, which waits for `reason` at the object `subject`. `waker` is the
+/// number of the green thread that made the wake-up, or 0 for other code. `flags` may have `TIMER`
+/// and `REMOTE`.
 #[inline]
 pub(crate) fn wake(thread: u64, (reason, subject): (u8, usize), waker: u64, flags: u8) {
     with_ring(|ring, track| {
@@ -121,7 +123,8 @@ pub(crate) fn wake(thread: u64, (reason, subject): (u8, usize), waker: u64, flag
     });
 }
 
-/// Records that `spawner`, or other code if that is 0, has spawned `thread` at `at`.
+/// Records that the green thread `spawner` has spawned `thread` at `at`. A `spawner` of 0 stands
+/// for other code.
 #[inline]
 pub(crate) fn spawn(thread: u64, spawner: u64, at: &'static Location<'static>) {
     with_ring(|ring, track| {
@@ -136,8 +139,9 @@ pub(crate) fn spawn(thread: u64, spawner: u64, at: &'static Location<'static>) {
     });
 }
 
-/// Records that the OS thread was busy with `kind`, for `thread` if that is not 0, from `began`
-/// until now. Does nothing if `began` is `None`, which [`now`] returned.
+/// Records that the calling OS thread was busy with `kind` from `began` until now, for the green
+/// thread `thread` if that is not 0. Does nothing if `began`, the earlier result of [`now`], is
+/// `None`.
 #[inline]
 pub(crate) fn span(kind: Kind, began: Option<Stamp>, thread: u64) {
     let Some(began) = began else { return };
@@ -152,11 +156,12 @@ pub(crate) fn span(kind: Kind, began: Option<Stamp>, thread: u64) {
     });
 }
 
-/// Bytes of a name that one record holds, and the records that a name may take.
+/// The number of bytes of a name that one record holds. The constant after it is the largest number
+/// of records for a name.
 const NAME_PART: usize = 24;
 const MAX_PARTS: usize = 4;
 
-/// Records the name of a thread. A longer one is cut.
+/// Records the name of a thread. A name that is too long is truncated.
 #[cold]
 pub(crate) fn name(thread: u64, name: &str) {
     let parts = name.as_bytes().chunks(NAME_PART).take(MAX_PARTS);
@@ -183,7 +188,7 @@ pub(crate) fn name(thread: u64, name: &str) {
     }
 }
 
-/// Returns the bytes of a part of a name, and how many of them count.
+/// Returns the bytes of a part of a name, and how many of them are used.
 pub(crate) fn name_part(record: &Record) -> ([u8; NAME_PART], usize) {
     let mut bytes = [0; NAME_PART];
     let words = [record.begin, record.end, record.other];

@@ -1,9 +1,9 @@
 #![allow(unsafe_code, reason = "a place travels through a ring as a pointer")]
-//! A buffer of records that one OS thread writes and another one reads, while it is written.
+//! A ring buffer of records. One OS thread writes it, and another one may read it at the same time.
 //!
-//! The writer overwrites the oldest records, and never waits. The reader copies the records and
-//! then drops those that the writer may have overwritten meanwhile (a sequence lock, with the
-//! number of records as the sequence).
+//! The writer overwrites the oldest records and never waits. The reader copies the records and then
+//! discards those that the writer may have overwritten meanwhile (a sequence lock, with the number
+//! of records as the sequence).
 //!
 //! RI1. One OS thread writes at a time: the one that took the ring from its session and has not
 //!      released it (`is_free`).
@@ -13,8 +13,8 @@
 //! RI3. The open step is cleared before its record is pushed, and the next one is set after a
 //!      release fence that follows the push. A reader that finds an open step, and then `head` as
 //!      it was when the records were copied, has the words of one step that was open at that time.
-//! RI4. A [`Place`] is null or points to a static location. So does that of a slot, also
-//!      one that is half overwritten, because it is one atomic pointer that only `push` stores.
+//! RI4. A [`Place`] is null or points to a static location. This is also true of the place in a
+//!      slot that is half overwritten, because it is one atomic pointer that only `push` stores.
 
 use std::panic::Location;
 use std::ptr;
@@ -22,28 +22,30 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, f
 
 use super::stamp::{Stamp, StampSource};
 
-/// What a record describes, and which of its fields it uses beside `begin`.
+/// The kind of event that a record describes. Each kind lists the fields that it uses besides
+/// `begin`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Kind {
-    /// A green thread ran: `thread`, `end`; then it waited: `reason`, `at`, `other` (the object of
-    /// the wait).
+    /// A green thread ran (`thread`, `end`), and then waited (`reason`, `at`, and `other`, the
+    /// object of the wait).
     Step,
     /// The green thread `thread`, which waited for `reason` at the object `end`, was made ready by
-    /// the green thread `other`, if that is not 0.
+    /// the green thread `other`, or by other code if `other` is 0.
     Wake,
-    /// The green thread `other`, if that is not 0, spawned `thread` at `at`.
+    /// The green thread `other`, or other code if that is 0, spawned `thread` at `at`.
     Spawn,
-    /// The worker waited for events: `end`.
+    /// The worker waited for events until `end`.
     Sleep,
-    /// The worker polled for events and found some: `end`.
+    /// The worker polled for events and found some; it took until `end`.
     Poll,
-    /// The worker gave memory of unused stacks back: `end`.
+    /// The worker gave the memory of unused stacks back; it took until `end`.
     Trim,
-    /// A thread of the blocking pool made a call for the thread `thread`: `end`.
+    /// A thread of the blocking pool made a call for the green thread `thread`; it took until
+    /// `end`.
     Call,
-    /// A part of the name of `thread`: 24 bytes in `begin`, `end` and `other`; the number of the
-    /// part is in `flags`, the count of bytes in `reason`.
+    /// A part of the name of `thread`: 24 bytes in `begin`, `end` and `other`. `flags` has the
+    /// number of the part, and `reason` the number of bytes that are used.
     Name,
 }
 
@@ -70,17 +72,17 @@ pub(crate) mod flag {
     pub(crate) const OPEN: u8 = 4;
     /// A timer made the thread ready.
     pub(crate) const TIMER: u8 = 8;
-    /// The wake-up came from another OS thread than the worker's.
+    /// The wake-up came from an OS thread other than the worker's.
     pub(crate) const REMOTE: u8 = 16;
 }
 
-/// A record as it is read. [`Kind`] says what the fields mean.
+/// A record as the reader gets it. [`Kind`] documents the meaning of the fields.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Record {
     pub(crate) kind: Kind,
     pub(crate) reason: u8,
     pub(crate) flags: u8,
-    /// The number of the OS thread in the list of the session.
+    /// The index of the OS thread in the session's list of tracks.
     pub(crate) track: u32,
     pub(crate) begin: u64,
     pub(crate) end: u64,
@@ -89,7 +91,7 @@ pub(crate) struct Record {
     pub(crate) at: Place,
 }
 
-/// A place in the source, or none, as a record has it.
+/// An optional place in the source, in the form in which a record stores it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place(*const Location<'static>);
 
@@ -127,27 +129,28 @@ impl Record {
     }
 }
 
-/// The place of a record.
+/// The memory of one record.
 struct Slot {
     /// The head word, `begin`, `end`, `thread`, `other`.
     words: [AtomicU64; 5],
     at: AtomicPtr<Location<'static>>,
 }
 
-// The documentation of `rustlet::trace` says so.
+// The documentation of `rustlet::trace` states this size.
 const _: () = assert!(size_of::<Slot>() == 48);
 
-/// See the module documentation.
+/// A ring buffer of records. See the module documentation.
 pub(crate) struct Ring {
     slots: Box<[Slot]>,
-    /// How many records have been written.
+    /// The number of records that were ever written.
     head: AtomicU64,
-    /// The green thread that runs on the writer, its track, and since when; 0 if none runs.
+    /// The number of the green thread that runs on the writer, or 0 if none does. The two fields
+    /// after it are its track and the time since when it runs.
     open: AtomicU64,
     open_track: AtomicU32,
     open_since: AtomicU64,
     pub(super) source: StampSource,
-    /// Whether it is for a worker.
+    /// Whether the ring is for a worker.
     pub(super) is_large: bool,
     pub(super) is_free: AtomicBool,
 }
@@ -172,7 +175,7 @@ impl Ring {
         }
     }
 
-    /// Adds a record, in place of the oldest one if the ring is full. Only for the owner (RI1).
+    /// Adds a record. If the ring is full, it replaces the oldest one. Only for the owner (RI1).
     #[inline]
     pub(super) fn push(&self, record: &Record) {
         let head = self.head.load(Ordering::Relaxed);
@@ -195,7 +198,7 @@ impl Ring {
         self.head.store(head + 1, Ordering::Release);
     }
 
-    /// Notes that a green thread runs now. Only for the owner (RI1).
+    /// Notes that a green thread runs from now on. Only for the owner (RI1).
     #[inline]
     pub(super) fn open(&self, thread: u64, track: u32, since: Stamp) {
         // RI3.
@@ -205,15 +208,15 @@ impl Ring {
         self.open.store(thread, Ordering::Release);
     }
 
-    /// Notes that no green thread runs. Only for the owner (RI1).
+    /// Notes that no green thread runs any more. Only for the owner (RI1).
     #[inline]
     pub(super) fn close(&self) {
         // The other two words stay, because a reader may have read this one just before (RI3).
         self.open.store(0, Ordering::Release);
     }
 
-    /// Appends the records to `records`, oldest first, and after them a step that ends at `now` for
-    /// a green thread that runs. Returns how many older ones were overwritten.
+    /// Appends the records to `records`, oldest first. If a green thread runs, a step that ends at
+    /// `now` follows. Returns how many older records were overwritten.
     pub(super) fn read(&self, now: Stamp, records: &mut Vec<Record>) -> u64 {
         let capacity = self.slots.len() as u64;
         let head = self.head.load(Ordering::Acquire);
@@ -237,8 +240,8 @@ impl Ring {
                 at: Place(slot.at.load(Ordering::Relaxed)),
             }
         }));
-        // RI2: a record below `intact` may be overwritten, by the one that is written now at the
-        // latest.
+        // RI2: a record below `intact` may have been overwritten. The last one to overwrite is the
+        // record that may be half written now.
         fence(Ordering::Acquire);
         let intact = (self.head.load(Ordering::Relaxed) + 1).saturating_sub(capacity);
         let lost = intact.clamp(first, head);

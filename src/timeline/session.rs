@@ -1,9 +1,9 @@
-//! A recording: its rings, the OS threads that write to them, and how an OS thread finds its own.
+//! A recording: its rings, the OS threads that write to them, and how an OS thread finds its ring.
 //!
 //! A session has one large ring for each OS thread of a worker, and at most [`MAX_SMALL`] small
-//! ones for other OS threads. An OS thread that ends leaves its ring, with the records, to the next
-//! one of its kind, so that the memory is bounded however many OS threads come and go. What an OS
-//! thread without a ring would record is counted.
+//! ones for other OS threads. When an OS thread ends, the next one of its kind takes over its ring
+//! and the records in it. So the memory is bounded, even if many OS threads start and end. Records
+//! of an OS thread without a ring are not written, only counted.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -15,23 +15,23 @@ use crate::shim::lock;
 
 /// The largest number of small rings.
 const MAX_SMALL: usize = 64;
-/// A small ring has this many times fewer records than a large one.
+/// The number of records of a large ring divided by that of a small one.
 const SMALL: usize = 64;
 /// The largest number of OS threads whose names are kept.
 const MAX_TRACKS: usize = 4096;
 
-/// The number of the session that records; 0 if none does.
+/// The number of the session that is recording, or 0 if none is.
 static RECORDING: AtomicU32 = AtomicU32::new(0);
-/// That session.
+/// The session that is recording.
 static CURRENT: Mutex<Option<Arc<Session>>> = Mutex::new(None);
 
-/// Returns whether a session records.
+/// Returns whether a session is recording.
 #[inline(always)]
 pub(crate) fn is_on() -> bool {
     RECORDING.load(Ordering::Relaxed) != 0
 }
 
-/// Returns the session that records.
+/// Returns the session that is recording.
 fn current() -> Option<Arc<Session>> {
     lock(&CURRENT).clone()
 }
@@ -39,7 +39,7 @@ fn current() -> Option<Arc<Session>> {
 /// An OS thread that has written records.
 #[derive(Clone, Debug)]
 pub(crate) struct Track {
-    /// The kernel's number of the thread.
+    /// The kernel's thread id.
     pub(crate) os_thread: i32,
     pub(crate) name: String,
     pub(crate) is_worker: bool,
@@ -47,11 +47,11 @@ pub(crate) struct Track {
 
 /// The records of a session.
 pub(crate) struct Story {
-    /// In no particular order, but those of one track in the order of their ends.
+    /// In no particular order; the records of one track are in the order of their ends.
     pub(crate) records: Vec<Record>,
     pub(crate) tracks: Vec<Track>,
     pub(crate) scale: Scale,
-    /// How many records were overwritten, or not written.
+    /// The number of records that were overwritten, or not written for want of a ring.
     pub(crate) lost: u64,
 }
 
@@ -60,20 +60,21 @@ struct Rings {
     tracks: Vec<Track>,
 }
 
-/// See the module documentation.
+/// A recording. See the module documentation.
 pub(crate) struct Session {
     number: u32,
     capacity: usize,
     source: StampSource,
     first: Pair,
     rings: Mutex<Rings>,
-    /// How many records were not written, because there was no ring.
+    /// The number of records that were not written because their OS thread had no ring.
     unwritten: AtomicU64,
 }
 
 impl Session {
-    /// Starts to record, with `capacity` records for each worker and rings prepared for `workers`
-    /// of them. Returns `None` if another session records.
+    /// Starts to record. Each worker gets a ring for `capacity` records, rounded up to a power of
+    /// two and to at least 1,024; the rings of `workers` workers are allocated in advance. Returns
+    /// `None` if another session is recording.
     pub(crate) fn start(capacity: usize, workers: usize) -> Option<Arc<Session>> {
         static NUMBERS: AtomicU32 = AtomicU32::new(1);
         let mut current = lock(&CURRENT);
@@ -135,11 +136,12 @@ impl Session {
         }
     }
 
-    /// Finds a ring for the calling OS thread.
+    /// Finds or creates a ring for the calling OS thread, and registers its track. The ring is
+    /// `None` if there are [`MAX_SMALL`] small rings and all are in use.
     fn ring(&self, is_worker: bool) -> (Option<Arc<Ring>>, u32) {
         let mut rings = lock(&self.rings);
         let track = rings.track(is_worker);
-        // Acquire: RI1, pairs with the Release of the recorder that was dropped.
+        // Acquire: pairs with the Release of the recorder that was dropped (RI1).
         let is_left = |ring: &&Arc<Ring>| {
             ring.is_large == is_worker && ring.is_free.swap(false, Ordering::Acquire)
         };
@@ -183,10 +185,10 @@ impl Rings {
     }
 }
 
-/// What an OS thread knows of the session that it records for.
+/// The ring and the track of an OS thread in the session that it records for.
 struct Recorder {
     session: Arc<Session>,
-    /// `None` if there was none to be had.
+    /// `None` if the session had no ring left.
     ring: Option<Arc<Ring>>,
     track: u32,
 }
@@ -205,8 +207,8 @@ thread_local! {
     static RECORDER: RefCell<Option<Recorder>> = const { RefCell::new(None) };
 }
 
-/// Returns the large ring of the calling OS thread, a worker's, and the number of its track, if a
-/// session records.
+/// Returns the large ring and the track of the calling OS thread, which runs a worker, if a session
+/// is recording.
 #[cold]
 pub(super) fn worker_ring() -> Option<(Arc<Ring>, u32)> {
     let find = |recorder: &RefCell<Option<Recorder>>| {
@@ -237,18 +239,18 @@ fn attach(is_worker: bool) -> Option<Recorder> {
     })
 }
 
-/// Calls `f` with the calling OS thread's ring and the number of its track, if a session records
-/// and has a ring for it.
+/// Calls `f` with the ring and the track of the calling OS thread, if a session is recording and
+/// has a ring for it.
 #[inline]
 pub(super) fn with_ring<T>(f: impl FnOnce(&Ring, u32) -> T) -> Option<T> {
     let number = RECORDING.load(Ordering::Relaxed);
     if number == 0 {
         return None;
     }
-    // An OS thread that destroys its thread-locals records nothing more.
+    // An OS thread whose thread-locals are being destroyed records nothing more.
     RECORDER
         .try_with(|recorder| {
-            // Taken only here and in `worker_ring`, and `f` calls neither.
+            // It is borrowed only here and in `worker_ring`, and `f` calls neither.
             let mut recorder = recorder.try_borrow_mut().ok()?;
             if recorder
                 .as_ref()

@@ -1,13 +1,13 @@
-//! The times of records: the processor's counter where that is as good as the clock, because
-//! reading the clock costs more than the rest of a record.
+//! The times of records. They are cycles of the processor's counter where that is as good as the
+//! clock, because reading the clock costs more than the rest of a record.
 
 use crate::sys::clock::{self, Tick};
 use crate::sys::cpu;
 
-/// A time of a record: a number of cycles, or a [`Tick`].
+/// The time of a record: a number of cycles, or a [`Tick`], as [`StampSource`] decides.
 pub(crate) type Stamp = u64;
 
-/// Where the stamps of a session come from.
+/// The clock of a session's stamps: the processor's counter or the system's clock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StampSource {
     uses_cycles: bool,
@@ -44,14 +44,15 @@ impl StampSource {
     }
 }
 
-/// One moment on both clocks.
+/// One moment, measured with both clocks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pair {
     pub(super) stamp: Stamp,
     pub(super) tick: Tick,
 }
 
-/// Converts stamps to nanoseconds, by two moments that are known on both clocks.
+/// Converts stamps to nanoseconds, by interpolation between two moments that were measured with
+/// both clocks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scale {
     pub(super) first: Pair,

@@ -2,18 +2,20 @@
     unsafe_code,
     reason = "nodes in boxes that are shared under the channel's lock"
 )]
-//! Waits of tasks at a channel: what a future keeps in the queues while it is pending.
+//! Waits of tasks at a channel: the nodes that a future keeps in the queues while it is pending.
 //!
 //! A sender is queued like a thread, with its value. A receiver is a *watcher*: it is woken when
 //! there may be a message, and takes one when it is polled. So a future that is dropped after it
-//! was woken has no message to give back, and no other receiver waits for it.
+//! was woken holds no message that another receiver would have to get.
 //!
-//! TW1. The parts of a wait are in a box of their own, because futures move. They are freed by the
-//!      drop of the wait, which unlinks the node first. The parts of a wait that is leaked are
-//!      leaked too, so L1 holds. They are only borrowed shared, from both sides.
-//! TW2. Claims of these nodes are finished under the channel's lock. So a node that is not linked
-//!      and that the lock does not protect any more has been claimed, and its waiter is done.
-//! TW3. The value of a send wait is in its slot unless it was served, as SL3 says of all slots.
+//! TW1. The parts of a wait are in their own box, because futures move. The drop of the wait
+//!      unlinks the node and then frees the parts. If a wait is leaked, its parts are leaked too,
+//!      so L1 holds. Both sides only take shared references to the parts.
+//! TW2. Claims of these nodes are finished under the channel's lock. So if a thread that holds the
+//!      lock finds a node unlinked, the node has been claimed, its waiter is done, and no other
+//!      thread uses the node any more.
+//! TW3. The value of a send wait is in its slot unless the slot was served, as SL3 states for all
+//!      slots.
 
 use std::cell::OnceCell;
 use std::ptr::NonNull;
@@ -27,7 +29,7 @@ use crate::sync::wait::wait_queue::{WaitNode, Waiter};
 /// The parts of a wait (TW1).
 struct Parts<T, S> {
     waiter: Waiter<S>,
-    /// Points to the waiter and the slot beside it.
+    /// Points to the waiter and the slot in the same box.
     node: OnceCell<WaitNode<S>>,
     slot: T,
 }
@@ -48,7 +50,7 @@ impl<T, S> Parts<T, S> {
     }
 }
 
-/// How a send of a task begins.
+/// The result of [`SendWait::start`].
 pub(crate) enum SendStart<'c, T, S: ChannelThread> {
     Sent,
     Disconnected(T),
@@ -58,15 +60,15 @@ pub(crate) enum SendStart<'c, T, S: ChannelThread> {
 /// A queued send of a task. Dropping it withdraws the value, unless that was received.
 pub(crate) struct SendWait<'c, T, S: ChannelThread> {
     chan: &'c Chan<T, S>,
-    /// None: the value was taken out.
+    /// `None` once the value was taken out.
     parts: Option<NonNull<Parts<SendSlot<T, S>, S>>>,
 }
 
 impl<'c, T, S: ChannelThread> SendWait<'c, T, S> {
-    /// Sends `value`, or queues it if there is no room.
+    /// Sends `value`, or queues the task with it if there is no room.
     pub(crate) fn start(chan: &'c Chan<T, S>, value: T, sleeper: S) -> SendStart<'c, T, S> {
         let parts = Parts::new(Waiter::single(sleeper), SendSlot::new(value));
-        // From here on it owns the parts.
+        // From here on `wait` owns the parts.
         let mut wait = SendWait {
             chan,
             parts: Some(parts),
@@ -114,10 +116,10 @@ impl<'c, T, S: ChannelThread> SendWait<'c, T, S> {
         // SAFETY: TW1.
         let parts = unsafe { owned.as_ref() };
         if let Some(node) = parts.node.get() {
-            // TW2: after this, no other thread reaches the parts.
+            // TW2: after this, no other thread accesses the parts.
             self.chan.core().lock().senders.remove(node);
         }
-        // SL3: it is served, or the value is ours.
+        // SL3: either the slot was served, or the value still belongs to this wait.
         let is_ours = parts.slot.header.state() != SlotState::Served;
         // SAFETY: TW3, once, because `parts` was taken.
         let value = is_ours.then(|| unsafe { parts.slot.take() });
@@ -140,8 +142,8 @@ pub(crate) struct WatchWait<'c, T, S: ChannelThread> {
 }
 
 impl<'c, T, S: ChannelThread> WatchWait<'c, T, S> {
-    /// Registers the task: it is woken when there may be a message. The caller looks once more
-    /// after this.
+    /// Registers the task, which is woken when there may be a message. The caller must check for a
+    /// message after this.
     pub(crate) fn start(chan: &'c Chan<T, S>, sleeper: S) -> WatchWait<'c, T, S> {
         let parts = Parts::new(Waiter::single(sleeper), ());
         let wait = WatchWait { chan, parts };
@@ -154,7 +156,7 @@ impl<'c, T, S: ChannelThread> WatchWait<'c, T, S> {
         wait
     }
 
-    /// Returns whether the task was woken, and is not registered any more.
+    /// Returns whether the task was woken; then it is not registered any more.
     pub(crate) fn is_done(&self) -> bool {
         // SAFETY: TW1.
         unsafe { self.parts.as_ref() }.waiter.is_done()
@@ -165,7 +167,7 @@ impl<T, S: ChannelThread> Drop for WatchWait<'_, T, S> {
     fn drop(&mut self) {
         // SAFETY: TW1.
         if let Some(node) = unsafe { self.parts.as_ref() }.node.get() {
-            // TW2: after this, no other thread reaches the parts.
+            // TW2: after this, no other thread accesses the parts.
             self.chan.core().lock().watchers.remove(node);
         }
         // SAFETY: TW1; it was leaked by `Parts::new`, and the node is not linked.

@@ -1,8 +1,8 @@
-//! What a debugger needs to find the green threads of a process, live or in a core file.
+//! The data with which a debugger finds the green threads of a process, live or in a core file.
 //!
-//! The script `debugger.py`, which a program's debug information brings along, reads [`LAYOUT`].
-//! So it needs neither types nor more than line tables, and does not depend on the compiler's
-//! layout of structs. The fields are in the order in which the script reads them, a word each.
+//! The script `debugger.py`, which is embedded in a program's debug information, reads [`LAYOUT`].
+//! So it needs no type information, only line tables, and does not depend on the compiler's layout
+//! of structs. The script reads the fields in their order, one word each.
 
 use std::mem::offset_of;
 use std::panic::Location;
@@ -15,17 +15,17 @@ use crate::green::reason::Reason;
 
 #[repr(C)]
 struct Layout {
-    /// Changes with the fields below.
+    /// Must change when the fields below change.
     version: usize,
     /// An array of pointers to slabs.
     slabs: AtomicPtr<()>,
     slab_count: AtomicUsize,
-    /// Where a slab has the address and the number of its blocks.
+    /// The offset in a slab of the address and the number of its blocks.
     slab_blocks: AtomicUsize,
     block_size: usize,
     state: usize,
     reason: usize,
-    /// The bit of the reason that is no part of its number.
+    /// The bit of the reason's word that is not part of the reason's number.
     refs: usize,
     id: usize,
     at: usize,
@@ -36,9 +36,10 @@ struct Layout {
     handle_words: usize,
     yielder: usize,
     low: usize,
-    /// Address and length.
+    /// The slice's address and length, two words.
     reasons: &'static [&'static str],
-    /// A place whose line and column are known, to see how a place is laid out.
+    /// A place whose line and column are known, from which the script finds out the layout of a
+    /// place.
     sample: &'static Location<'static>,
     sample_line: usize,
     sample_column: usize,
@@ -48,7 +49,7 @@ struct Layout {
 const FIBER: usize = offset_of!(ThreadInner, fiber);
 const SAMPLE: &Location<'static> = Location::caller();
 
-/// `#[used]`: the compiler sees no reader.
+/// It is `#[used]`, because the compiler sees no reader.
 #[used]
 static LAYOUT: Layout = Layout {
     version: 1,
@@ -75,11 +76,11 @@ static LAYOUT: Layout = Layout {
     sample_file: SAMPLE.file(),
 };
 
-/// Tells debuggers where the slabs are: an array of pointers, and the offset of the blocks in each
-/// slab. Called under the global pool's lock when that changes.
+/// Stores the location of the slabs for debuggers: an array of pointers, and the offset of the
+/// blocks in each slab. Called under the global pool's lock when these change.
 pub(super) fn note_slabs(first: *mut (), count: usize, blocks: usize) {
-    // A debugger reads them while the process stands still, so no order is needed. The count is
-    // never larger than what is there.
+    // A debugger reads them while the process is stopped, so no ordering is needed. The count is
+    // never larger than the array.
     LAYOUT.slab_count.store(0, Ordering::Relaxed);
     LAYOUT.slabs.store(first, Ordering::Relaxed);
     LAYOUT.slab_blocks.store(blocks, Ordering::Relaxed);

@@ -1,11 +1,13 @@
-//! Whether a green thread was suspended all the time while another OS thread copied its stack.
+//! Counts the turns of a green thread, so that another OS thread can check whether the thread was
+//! suspended during the whole copy of its stack.
 //!
-//! TU1. The count is odd while the thread runs, even while it is suspended, different for each
-//!      suspension, and 0 before the first turn and after the last. Its worker alone writes it:
-//!      before the first and after the last change of the thread's fiber and stack in a turn.
+//! TU1. The count is odd while the thread runs and even while it is suspended. It is different for
+//!      each suspension, and 0 before the first turn and after the last. Only the thread's worker
+//!      writes it: before the first and after the last change of the thread's fiber and stack in a
+//!      turn.
 //! TU2. A reader that finds the same even count before and after its copy has copied the fiber and
-//!      the stack of one suspension (a sequence lock). The copying itself is the kernel's: it is no
-//!      access of this program, whatever it finds.
+//!      the stack of one suspension (a sequence lock). The kernel makes the copy, so a concurrent
+//!      change is no data race of this program.
 
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 
@@ -16,7 +18,7 @@ impl Turns {
         Turns(AtomicU32::new(0))
     }
 
-    /// Notes that the thread runs from here on. Called by its worker.
+    /// Records that the thread runs from here on. Called by its worker.
     #[inline(always)]
     pub(super) fn begin(&self) {
         self.advance(Ordering::Relaxed);
@@ -24,7 +26,7 @@ impl Turns {
         fence(Ordering::Release);
     }
 
-    /// Notes that the thread is suspended, or has ended. Called by its worker.
+    /// Records that the thread is suspended, or has ended. Called by its worker.
     #[inline(always)]
     pub(super) fn end(&self, has_ended: bool) {
         if has_ended {
@@ -37,20 +39,21 @@ impl Turns {
 
     #[inline(always)]
     fn advance(&self, ordering: Ordering) {
-        // No read-modify-write: there is one writer.
+        // A read-modify-write is not needed, because there is only one writer.
         let count = self.0.load(Ordering::Relaxed);
         self.0.store(count.wrapping_add(1), ordering);
     }
 
-    /// Returns the present suspension; `None` if the thread runs, has ended, or has not started.
+    /// Returns the number of the present suspension; `None` if the thread runs, has ended, or has
+    /// not started.
     pub(super) fn suspended(&self) -> Option<u32> {
         let count = self.0.load(Ordering::Acquire);
         (count != 0 && count.is_multiple_of(2)).then_some(count)
     }
 
-    /// Returns whether the suspension has lasted until here.
+    /// Returns whether `suspension` has lasted until this call.
     pub(super) fn is_still(&self, suspension: u32) -> bool {
-        // What was read before is not newer than the count that is read now.
+        // The data that was read before is not newer than the count that is read now.
         fence(Ordering::Acquire);
         self.0.load(Ordering::Relaxed) == suspension
     }

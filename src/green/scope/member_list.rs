@@ -2,7 +2,8 @@
     unsafe_code,
     reason = "a list through the control blocks of its threads"
 )]
-//! The threads of a scope that cancels them: a list that any thread may add to, sweep, or cancel.
+//! The threads of a scope that cancels them. Any thread may add to this list, sweep it, or cancel
+//! its threads.
 //!
 //! ML1. A reference that was pushed on the [`RefStack`] belongs to the stack, and so does the link
 //!      of its thread, until the one `take` that gets it; then both belong to the [`RefChain`]. A
@@ -35,11 +36,11 @@ pub(crate) trait Member: Sized {
     /// The object that the reference refers to.
     type Thread;
 
-    /// Returns the address of the thread's control block, which stands for the reference while
-    /// that is not dropped.
+    /// Returns the address of the thread's control block. It represents the reference while that is
+    /// not dropped.
     fn as_ptr(&self) -> *mut Self::Thread;
 
-    /// Returns the reference that was kept as its address.
+    /// Converts an address back into the reference.
     ///
     /// # Safety
     ///
@@ -62,7 +63,7 @@ struct RefStack<M: Member>(AtomicPtr<M::Thread>);
 
 impl<M: Member> fmt::Debug for RefStack<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The references are not this thread's to look at.
+        // The references may belong to another thread, so they are not read.
         f.debug_tuple("RefStack").finish_non_exhaustive()
     }
 }
@@ -73,13 +74,13 @@ impl<M: Member> RefStack<M> {
     }
 
     fn push(&self, member: M) {
-        // It is not dropped here: on success it belongs to the stack, and there is no other way
-        // out.
+        // It is not dropped here, because it belongs to the stack on success, and the loop ends
+        // only then.
         let member = ManuallyDrop::new(member);
         let mut first = self.0.load(Ordering::Relaxed);
         loop {
             member.link().set(first);
-            // Release: the thread that takes it sees the link. Acquire: ML2.
+            // Release: the thread that takes the reference sees the link. Acquire: ML2.
             match self.0.compare_exchange_weak(
                 first,
                 member.as_ptr(),
@@ -94,7 +95,7 @@ impl<M: Member> RefStack<M> {
 
     /// Takes all references, the last one that was pushed first.
     fn take(&self) -> RefChain<M> {
-        // Acquire: the links, and the data that they lead to. Release: ML2.
+        // Acquire: for the links and the data that they lead to. Release: ML2.
         RefChain(self.0.swap(ptr::null_mut(), Ordering::AcqRel), PhantomData)
     }
 }
@@ -120,7 +121,8 @@ impl<M: Member> Iterator for RefChain<M> {
     type Item = M;
     fn next(&mut self) -> Option<M> {
         let first = NonNull::new(self.0)?;
-        // SAFETY: ML1: the reference is the chain's, whose first is another one from here on.
+        // SAFETY: ML1: the reference belongs to the chain, which begins with the next one from here
+        // on.
         let first = unsafe { M::from_ptr(first) };
         self.0 = first.link().replace(ptr::null_mut());
         Some(first)
@@ -319,7 +321,7 @@ mod loom_tests {
             world.threads[0].ended.store(true, Ordering::Release);
             let canceller = thread::spawn(move || one.cancel());
             let spawner = thread::spawn(move || other.list(1));
-            // One of the two that are listed at the same time sweeps, or both do.
+            // One or both of the two spawners that list at the same time sweep.
             world.list(2);
             spawner.join().unwrap();
             canceller.join().unwrap();

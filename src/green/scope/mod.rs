@@ -1,12 +1,13 @@
 //! The state that a scope and its green threads share: how many still run, the waiting owner, and,
 //! in a scope that cancels, the list of its threads.
 //!
-//! SC1. `enter` comes before a thread of the scope can run; `leave` comes when it has ended and its
-//!      locals are dropped, and its result too if its handle is gone: after the last `leave`
-//!      nothing borrows any more.
+//! SC1. `enter` is called before a thread of the scope can run. `leave` is called when the thread
+//!      has ended and its locals are dropped, and also its result if its handle was dropped. After
+//!      the last `leave` nothing borrows any more.
 //! SC2. `running` is counted down with Release and read with Acquire by the owner, which continues
 //!      at zero.
-//! SC3. A scope fails once; `member_list.rs` says how each of its threads is then cancelled (ML2).
+//! SC3. A scope fails once; `member_list.rs` documents how each of its threads is then cancelled
+//!      (ML2).
 //!
 //! Only the owner waits; every other call may come from any thread.
 
@@ -26,25 +27,25 @@ use super::unparker::Unparker;
 use super::{OwningScope, Reason, ThreadRef, catch_and_discard};
 use crate::shim::lock;
 
-/// Shared by a scope and its threads.
+/// State that a scope and its threads share.
 #[derive(Debug)]
 pub(crate) struct ScopeState {
     running: AtomicUsize,
     failed: AtomicBool,
     owner: Unparker,
-    /// When one of the threads fails, the others are cancelled.
+    /// Whether the failure of one thread cancels the others.
     cancels: bool,
-    /// The threads that may still run. They hold the scope, which holds them, until it has ended or
-    /// a sweep has removed them.
+    /// The threads that may still run. A thread and the scope refer to each other until the scope
+    /// has ended or a sweep has removed the thread.
     threads: MemberList<ThreadRef>,
     members: Mutex<Members>,
 }
 
 #[derive(Debug, Default)]
 struct Members {
-    /// The thread that failed first. Others may fail because of it, and be recorded earlier.
+    /// The thread that failed first. Other threads may fail because of it and be recorded earlier.
     first: Option<NonZeroU64>,
-    /// The panic of the first thread if it was not joined, otherwise that of another.
+    /// The panic payload of the first thread if it was not joined, otherwise that of another one.
     payload: Option<Box<dyn Any + Send>>,
 }
 
@@ -64,7 +65,8 @@ impl ScopeState {
 
     /// Counts a thread that is about to be spawned.
     pub(crate) fn enter(&self) {
-        // As in std and in `Arc`: more than half of the range is a bug that must not wrap around.
+        // As in std's scopes and `Arc`: a count above half of the range is a bug, and it must not
+        // wrap around.
         if self.running.fetch_add(1, Ordering::Relaxed) > usize::MAX / 2 {
             self.leave();
             panic!("too many running green threads in one scope");
@@ -108,8 +110,9 @@ impl ScopeState {
         lock(&self.members).payload.take()
     }
 
-    /// Waits until all threads have ended, in any case: the data they borrow is dropped afterwards.
-    /// If the owner is cancelled meanwhile, cancels them, continues to wait, and returns true.
+    /// Waits until all threads have ended, even if the owner is cancelled, because the data they
+    /// borrow is dropped afterwards. If the owner is cancelled meanwhile, the call cancels the
+    /// threads, continues to wait, and returns true.
     pub(crate) fn wait(&self, at: &'static Location<'static>) -> bool {
         if let Some(cx) = WorkerContext::get() {
             cx.poll_budget_shielded(at);
@@ -136,7 +139,7 @@ impl OwningScope for ScopeState {
         self.threads.list(listed);
     }
 
-    /// Cancels the other threads if the scope is a cancelling one.
+    /// Cancels the other threads because the thread `by` has panicked, if the scope cancels.
     fn note_panic(&self, by: NonZeroU64) {
         if self.cancels {
             self.cancel_members(Some(by));

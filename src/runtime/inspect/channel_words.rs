@@ -1,26 +1,26 @@
-//! Reads the state of a channel from its memory, for dumps: no lock is taken, and the channel may
-//! go away meanwhile.
+//! Reads the state of a channel from its memory, for dumps. It takes no lock, and the channel may
+//! be freed meanwhile.
 //!
-//! A wait for a channel names its address (`ThreadInner::subject`). The words of a channel and of a
-//! waiter that are read here are at fixed places, which `channel/core/chan.rs` asserts. They are
-//! read one after the other while threads change them, so what is read is only shown, never
-//! trusted.
+//! A wait for a channel records the channel's address (`ThreadInner::subject`). The words of a
+//! channel and of a waiter are at fixed offsets, which `channel/core/chan.rs` asserts. They are
+//! read one after the other while threads change them. So the values are only shown, and nothing
+//! else depends on them.
 
 use std::fmt;
 
 use crate::sys::mem::Peek;
 
-/// Where the words are, counted in words from the address of the channel.
+/// The offsets of the words, in words from the address of the channel or of a waiter.
 pub(crate) mod words {
     /// The first waiter of the queue of receivers, or null.
     pub(crate) const RECEIVERS: usize = 0;
     /// The first waiter of the queue of senders, or null.
     pub(crate) const SENDERS: usize = 2;
-    /// The number of messages that it may hold; all ones without a limit.
+    /// The capacity in messages; all bits are one if there is no limit.
     pub(crate) const CAPACITY: usize = 6;
-    /// The number of messages in it.
+    /// The number of messages in the channel.
     pub(crate) const LEN: usize = 10;
-    /// All of them.
+    /// The number of words to read from a channel.
     pub(crate) const COUNT: usize = 11;
     /// In a waiter: the waiter before it, or null.
     pub(crate) const PREVIOUS: usize = 0;
@@ -28,7 +28,7 @@ pub(crate) mod words {
     pub(crate) const NEXT: usize = 1;
 }
 
-/// What is in a channel and how many threads wait for it, part of a
+/// State of a channel: its messages and the threads that wait for it. Part of a
 /// [`WaitsFor`](super::registry::WaitsFor).
 ///
 /// # Examples
@@ -62,11 +62,13 @@ pub(crate) mod words {
 pub struct ChannelState {
     /// Number of messages in the channel.
     pub len: usize,
-    /// The number of messages that it may hold; `None` without a limit.
+    /// Number of messages that the channel may hold; `None` if there is no limit.
     pub capacity: Option<usize>,
-    /// Number of threads that wait to send, also in a select. At most 10,000 are counted.
+    /// Number of threads that wait to send, including those in a select, and of tasks in
+    /// `send_async`. At most 10,000 are counted.
     pub senders_waiting: usize,
-    /// Number of threads that wait to receive, also in a select. At most 10,000 are counted.
+    /// Number of threads that wait to receive, including those in a select. Tasks in `recv_async`
+    /// are not counted. At most 10,000 are counted.
     pub receivers_waiting: usize,
 }
 
@@ -91,8 +93,8 @@ impl fmt::Display for ChannelState {
     }
 }
 
-/// Returns the state of the channel at `address`; `None` if it cannot be read, or changes too much
-/// meanwhile.
+/// Returns the state of the channel at `address`. Returns `None` if the memory cannot be read, or
+/// if the queues change during the read.
 pub(super) fn read(peek: &mut Peek, address: usize) -> Option<ChannelState> {
     let channel = peek.words::<{ words::COUNT }>(address)?;
     let capacity = channel[words::CAPACITY];
@@ -104,8 +106,8 @@ pub(super) fn read(peek: &mut Peek, address: usize) -> Option<ChannelState> {
     })
 }
 
-/// Counts the waiters from `first` on. Each names the one before it, so words that are no longer a
-/// waiter's are noticed.
+/// Counts the waiters from `first` on. Each waiter points to the one before it, so memory that does
+/// not belong to a waiter any more is detected; then the result is `None`.
 fn count(peek: &mut Peek, first: usize) -> Option<usize> {
     const MOST: usize = 10_000;
     let (mut before, mut at) = (0, first);

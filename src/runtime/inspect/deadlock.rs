@@ -1,9 +1,10 @@
-//! Deadlocks are noticed and reported: see `wait_graph.rs` for what counts as one.
+//! Detects and reports deadlocks. `wait_graph.rs` defines what a deadlock is.
 //!
-//! A worker looks when it has had nothing to run for some 20 ms, and, where threads wait for locks
-//! or have begun a wait that may close a cycle, also while it is busy (`worker/look.rs`). Each
-//! further look comes after twice the time; without anything to look for a worker does not wake up
-//! at all.
+//! A worker looks for deadlocks when it has had nothing to run for some 20 ms. If threads wait for
+//! locks or have begun a wait that may close a cycle, it also looks while it is busy
+//! (`worker/look.rs`). The time to the next look doubles each time, up to ten seconds. A worker
+//! that has nothing to look for does not wake up. A worker that the program steps does not look at
+//! all.
 
 use std::fmt::Write as _;
 use std::sync::{Mutex, TryLockError};
@@ -22,7 +23,7 @@ use crate::sys::exit;
 struct Looks {
     suspected: Suspected,
     reported: Reported,
-    /// Which sleep of all threads was reported.
+    /// The sleep of all threads that was reported last, as [`Hope::None`] identifies it.
     asleep: u64,
 }
 
@@ -32,24 +33,24 @@ static LOOKS: Mutex<Looks> = Mutex::new(Looks {
     asleep: 0,
 });
 
-/// The result of a look.
+/// The result of [`look`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// Nothing that could be one.
+    /// There is no deadlock, and no suspicion.
     Nothing,
-    /// Nothing yet: look again later.
+    /// There may be a deadlock: look again later.
     Doubt,
-    /// A deadlock, which is reported.
+    /// There is a deadlock, and it was reported.
     Deadlock,
 }
 
 /// Looks for deadlocks of this runtime. `is_idle`: the calling worker has nothing to run.
-/// `may_be_cycle`: threads of it wait for locks, or have begun a wait that may close a cycle.
+/// `may_be_cycle`: some of its threads wait for locks, or have begun a wait that may close a cycle.
 pub(crate) fn look(shared: &Shared, is_idle: bool, may_be_cycle: bool) -> Found {
     let mut looks = match LOOKS.try_lock() {
         Ok(looks) => looks,
         Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-        // Another worker looks.
+        // Another worker is looking.
         Err(TryLockError::WouldBlock) => return Found::Doubt,
     };
     if may_be_cycle {
@@ -61,12 +62,13 @@ pub(crate) fn look(shared: &Shared, is_idle: bool, may_be_cycle: bool) -> Found 
     if !is_idle {
         return Found::Nothing;
     }
-    // It ends at the first thread that something may wake, so it costs little where many wait.
+    // The search ends at the first thread that something may still wake, so it is cheap even with
+    // many waiting threads.
     match wait_graph::hope(shared.group, || shared.has_no_mail()) {
         Hope::Alive => Found::Nothing,
         Hope::OsThread => Found::Doubt,
         Hope::None { moments } => {
-            // A cycle says more.
+            // A report of a cycle is more precise than one of sleeping threads.
             let found = report_cycles(shared, &mut looks, true);
             if found == Found::Nothing && looks.asleep != moments {
                 looks.asleep = moments;
@@ -77,9 +79,10 @@ pub(crate) fn look(shared: &Shared, is_idle: bool, may_be_cycle: bool) -> Found 
     }
 }
 
-/// Reports the cycles of this runtime. `is_still`: no thread runs, so one look is enough.
+/// Reports the cycles of this runtime. `is_still`: no thread runs, so a cycle need not be seen
+/// twice.
 fn report_cycles(shared: &Shared, looks: &mut Looks, is_still: bool) -> Found {
-    // Without a descriptor it cannot be known now.
+    // Without a free descriptor, memory cannot be read now.
     let Ok(cycles) = wait_graph::cycles() else {
         return Found::Doubt;
     };
@@ -88,7 +91,8 @@ fn report_cycles(shared: &Shared, looks: &mut Looks, is_still: bool) -> Found {
     let is_own = |cycle: &&Vec<Seen>| cycle.iter().any(|seen| seen.green.group() == shared.group);
     for cycle in cycles.iter().filter(is_own) {
         if !is_still && !looks.suspected.is_confirmed(cycle[0].wait(), clock::now()) {
-            // Others, which do not end, may have been reported.
+            // This takes precedence over a cycle that is reported, so that the worker looks at this
+            // one again.
             found = Found::Doubt;
             continue;
         }
@@ -112,7 +116,7 @@ fn act(shared: &Shared, text: &str) {
             exit::abort(format_args!("deadlock"))
         }
         OnDeadlock::Panic => {
-            // The panic has the text; a hook gets it all the same.
+            // The panic message has the text. Only a hook of the program gets the report too.
             if !config.reporter.is_default() {
                 report();
             }
@@ -140,7 +144,7 @@ fn describe_cycle(cycle: &[Seen]) -> String {
             Holder::EndOf(_) | Holder::EndOfScope(_) => "for the end of",
             _ => "held by",
         };
-        // A `String` takes everything.
+        // Writing to a `String` cannot fail.
         let _written = write!(text, "\n  {info},\n    {relation} ");
         let _written = match cycle.len() {
             1 => write!(text, "itself"),
@@ -159,7 +163,7 @@ fn describe_sleepers(threads: &[ThreadInfo]) -> String {
             "rustlet: deadlock: all {count} green threads are asleep, and nothing can wake them:"
         ),
     };
-    // A `String` takes everything.
+    // Writing to a `String` cannot fail.
     let _written = registry::list_some(&mut text, threads);
     text
 }

@@ -1,22 +1,24 @@
-//! Which green thread waits for which: the graph behind dumps and deadlock reports.
+//! The wait graph, whose edges lead from a waiting green thread to the threads that it waits for.
+//! Dumps and deadlock reports use it.
 //!
 //! A thread that waits for a lock or for the end of another thread has at most one edge: to the
 //! holder, or to the other thread. A thread that waits for the end of a scope has an edge to each
-//! thread of it, and needs all of them. A cycle of such edges, in which no wait has a limit, can
-//! only be ended by a cancellation. If every green thread waits without a limit for an action of
-//! another thread, and no OS thread is there to act, none of them ever continues.
+//! thread of the scope, and waits for all of them. Only a cancellation can end a cycle of these
+//! edges in which no wait has a time limit. If every green thread waits without a limit for an
+//! action of another thread, and no OS thread is there to act, none of them ever continues.
 //!
-//! Nothing here stops a thread. What is said of several threads is true of one moment all the same:
+//! Nothing here stops a thread. Nevertheless, a statement about several threads is true at one
+//! moment:
 //!
 //! - **WG1** The moment at which a wait began ([`ThreadInner::since`]) is different for each wait
-//!   of a worker. A thread that is seen to wait twice, with the same moment, waited all the time in
-//!   between.
-//! - **WG2** Everything is read between two looks at the waits, and counts only if they are the
-//!   same in both looks. A thread that waits for a lock has borrowed it, so the words of the lock
-//!   existed in between.
-//! - **WG3** The holder that a lock names may be the one before, until the thread that has taken
-//!   the lock has noted that. So a cycle that is seen while threads run counts when it is seen
-//!   again later ([`Suspected`]).
+//!   of a worker. If a thread is seen twice in a wait with the same moment, it waited all the time
+//!   in between.
+//! - **WG2** Everything is read between two looks at the waits, and is used only if the waits are
+//!   the same in both looks. A thread that waits for a lock has borrowed it, so the words of the
+//!   lock existed in between.
+//! - **WG3** The holder that a lock records may be the previous one, until the thread that has
+//!   taken the lock has stored itself. So a cycle that is seen while threads run is a deadlock only
+//!   if it is seen again later ([`Suspected`]).
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -41,13 +43,13 @@ pub(super) enum Holder {
     EndOf(u64),
     /// The wait is for the end of all threads of the scope at this address.
     EndOfScope(usize),
-    /// No thread, or the holder is not known.
+    /// There is no holder, or it is not known.
     Unknown,
 }
 
 const HELD: usize = 1;
 const ADDRESS: usize = (1 << ADDRESS_BITS) - 1;
-/// Of the word of a mutex.
+/// The bits of a mutex's word that are flags.
 const MUTEX_FLAGS: usize = 15;
 
 /// Returns the holder of the object that `green` waits for, as far as it can be read right now
@@ -80,7 +82,7 @@ fn held_by(block: usize) -> Holder {
     }
 }
 
-/// A wait as it was seen.
+/// A wait, as it was when it was read.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
     pub(super) green: ThreadRef,
@@ -89,7 +91,7 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// `since` was read before anything else that is known of the wait (WG2).
+    /// Creates it. `since` must have been read before all other facts about the wait (WG2).
     fn new(green: ThreadRef, since: u64) -> Seen {
         Seen {
             green,
@@ -114,21 +116,22 @@ fn address(green: &ThreadInner) -> usize {
     std::ptr::from_ref(green).addr()
 }
 
-/// Returns whether the thread waits for something that may wait for it in turn.
+/// Returns whether the thread waits for another thread, which may in turn wait for it.
 fn may_be_in_cycle(green: &ThreadInner) -> bool {
     green.may_be_deadlocked() || green.state() == State::Parked && green.reason() == Reason::Scope
 }
 
-/// The cycles among the threads that wait for locks and ends without a limit; each begins with its
-/// oldest thread.
+/// Returns the cycles among the threads that wait without a time limit for locks and for ends of
+/// threads and scopes. Each cycle begins with its oldest thread.
 ///
 /// # Errors
 ///
-/// There is no descriptor left.
+/// There is no free descriptor.
 pub(super) fn cycles() -> io::Result<Vec<Vec<Seen>>> {
     let mut peek = Peek::new()?;
     let mut waiting: Vec<Seen> = Vec::new();
-    // A reference to each thread of a large program would cost far more than this look.
+    // Takes references to these threads only, because one to each thread of a large program would
+    // cost far more.
     for green in slab::all_that(may_be_in_cycle) {
         let since = green.since();
         if may_be_in_cycle(&green) && !green.is_limited() && !green.is_cancelled() {
@@ -149,7 +152,7 @@ pub(super) fn cycles() -> io::Result<Vec<Vec<Seen>>> {
         .collect())
 }
 
-/// The edges between waits, by their place in a list.
+/// The edges between waits, which are identified by their index in a list.
 struct Edges<'a> {
     waiting: &'a [Seen],
     by_block: HashMap<usize, usize>,
@@ -177,7 +180,7 @@ impl Edges<'_> {
         edges
     }
 
-    /// Returns the end of an edge, by its number.
+    /// Returns the wait to which the edge with this number leads.
     fn next(&self, from: usize, number: usize) -> Option<usize> {
         let only = (number == 0).then_some(());
         match self.waiting[from].holder {
@@ -193,7 +196,7 @@ impl Edges<'_> {
         let mut found = Vec::new();
         let mut is_visited = vec![false; self.waiting.len()];
         let mut is_on_path = vec![false; self.waiting.len()];
-        // With the number of the next edge to follow.
+        // Each entry has the number of the next edge to follow.
         let mut path: Vec<(usize, usize)> = Vec::new();
         for start in 0..self.waiting.len() {
             if !std::mem::replace(&mut is_visited[start], true) {
@@ -225,7 +228,7 @@ impl Edges<'_> {
     }
 }
 
-/// Cycles that were reported, by the oldest thread and the moment of its wait.
+/// Cycles that were reported, identified by their oldest thread and the moment of its wait.
 #[derive(Debug)]
 pub(super) struct Reported(BTreeMap<u64, u64>);
 
@@ -234,20 +237,20 @@ impl Reported {
         Reported(BTreeMap::new())
     }
 
-    /// Notes the cycle, and returns whether this is the first time.
+    /// Records the cycle, and returns whether it was not recorded before.
     pub(super) fn is_new(&mut self, cycle: &[Seen]) -> bool {
         let first = &cycle[0];
         self.0.insert(first.green.id().get(), first.since) != Some(first.since)
     }
 }
 
-/// For how long (in nanoseconds) a cycle must be there, while threads run, until it counts. A
-/// thread that has just taken a lock may not have noted that yet, and the lock names the holder
-/// before.
+/// The time in nanoseconds for which a cycle must exist, while threads run, before it is reported.
+/// A thread that has just taken a lock may not have stored itself yet, and the lock still records
+/// the previous holder.
 const CONFIRMED_AFTER: u64 = 10_000_000;
 
-/// Cycles that were seen, by the oldest thread, with the moment of its wait and the time of the
-/// first look that saw it.
+/// Cycles that were seen, by their oldest thread, with the moment of its wait and the time at which
+/// the cycle was first seen.
 #[derive(Debug)]
 pub(super) struct Suspected(BTreeMap<u64, (u64, u64)>);
 
@@ -256,8 +259,8 @@ impl Suspected {
         Suspected(BTreeMap::new())
     }
 
-    /// Notes the cycle whose oldest thread is in the wait `oldest` ([`Seen::wait`]), and is seen at
-    /// `now`. Returns whether it has been there for long.
+    /// Records that the cycle whose oldest thread is in the wait `oldest` ([`Seen::wait`]) is seen
+    /// at `now`. Returns whether it has existed for [`CONFIRMED_AFTER`].
     pub(super) fn is_confirmed(&mut self, oldest: (u64, u64), now: u64) -> bool {
         let (thread, since) = oldest;
         let first = self.0.entry(thread).or_insert((since, now));
@@ -268,18 +271,20 @@ impl Suspected {
     }
 }
 
-/// What may wake a green thread when all of them wait.
+/// Whether anything can still wake a green thread of a runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hope {
-    /// A thread runs or is about to, or waits for something outside of the process, or for a time.
+    /// A thread runs or is about to run, or waits for an event outside of the process, or for a
+    /// time.
     Alive,
-    /// An OS thread runs that is not the library's: it may hold the end of a channel, or a lock.
+    /// An OS thread of the program runs, which may own an end of a channel or hold a lock.
     OsThread,
-    /// Nothing. With a sum that tells this sleep of all threads from others.
+    /// Nothing can. `moments` is a sum that distinguishes this sleep of all threads from others.
     None { moments: u64 },
 }
 
-/// Whether a wait for this can only be ended by another green thread, or by an OS thread that runs.
+/// Returns whether only another green thread, or an OS thread that runs, can end the wait of this
+/// one.
 fn needs_another_thread(green: &ThreadInner) -> bool {
     match green.reason() {
         Reason::Park
@@ -299,14 +304,15 @@ fn needs_another_thread(green: &ThreadInner) -> bool {
         | Reason::CancelToken
         | Reason::TaskGroup
         | Reason::Pool => true,
-        // Of channels, not of a timer, a signal and the like.
+        // A wait for a channel has a subject; one for a timer, a signal and so on has none.
         Reason::Send | Reason::Receive | Reason::Select => green.subject() != 0,
         _ => false,
     }
 }
 
-/// Whether anything may wake one of the green threads of the runtime `group`. `is_delivered`: no
-/// wake-up is on its way to a worker of it. Threads of another runtime count as alive.
+/// Returns whether anything can wake one of the green threads of the runtime `group`.
+/// `is_delivered` returns `true` if no wake-up is on its way to one of its workers. Threads of
+/// another runtime count as alive.
 pub(super) fn hope(group: usize, is_delivered: impl Fn() -> bool) -> Hope {
     if worker_context::any_by_hand() {
         return Hope::Alive;

@@ -1,10 +1,10 @@
-//! [`Histogram`]: how often something took how long.
+//! [`Histogram`]: counts of durations in buckets.
 
 use std::time::Duration;
 
 use crate::runtime::scheduler::shared::stats::BOUNDS;
 
-/// Counts of durations by size, part of [`WorkerMetrics`](super::WorkerMetrics).
+/// Counts of durations in buckets by length, part of [`WorkerMetrics`](super::WorkerMetrics).
 ///
 /// # Examples
 ///
@@ -24,11 +24,11 @@ use crate::runtime::scheduler::shared::stats::BOUNDS;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Histogram {
-    /// The buckets, by size. The last one has no upper bound.
+    /// The buckets, shortest durations first. The last one has no upper bound.
     pub buckets: Vec<Bucket>,
-    /// Number of durations.
+    /// Number of durations in all buckets.
     pub count: u64,
-    /// Sum of the durations.
+    /// Sum of all durations.
     pub sum: Duration,
 }
 
@@ -49,12 +49,12 @@ pub struct Histogram {
 pub struct Bucket {
     /// The longest duration that is counted here; `None` in the last bucket.
     pub up_to: Option<Duration>,
-    /// Number of durations up to that and longer than the previous bucket's bound.
+    /// Number of durations up to `up_to` and longer than the previous bucket's bound.
     pub count: u64,
 }
 
 impl Histogram {
-    /// Creates a histogram of the counts of all buckets, and of a sum of nanoseconds.
+    /// Creates a histogram from the counts of all buckets and a sum of nanoseconds.
     pub(super) fn new(counts: impl Iterator<Item = u64>, sum: u64) -> Histogram {
         let bounds = BOUNDS.iter().map(|&(nanos, _)| Some(nanos));
         let buckets: Vec<Bucket> = (bounds.chain([None]).zip(counts))
@@ -70,11 +70,11 @@ impl Histogram {
         }
     }
 
-    /// Returns a duration that the part `share` of all durations do not exceed: the upper bound of
-    /// its bucket.
+    /// Returns a duration that the fraction `share` of all durations does not exceed. It is the
+    /// upper bound of a bucket.
     ///
-    /// `share` is from 0 to 1; 0.5 asks for the median. Returns `None` if there are no durations,
-    /// if the bucket has no bound, or if `share` is not such a number.
+    /// `share` is a number from 0 to 1; 0.5 returns the median. Returns `None` if there are no
+    /// durations, if the bucket has no upper bound, or if `share` is not such a number.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! [`Metrics`]: what a runtime has done and is doing, in numbers.
+//! [`Metrics`]: counts of a runtime's events, and its present state.
 
 mod histogram;
 mod openmetrics;
@@ -13,9 +13,9 @@ use super::scheduler::shared::{Shared, WorkerShared};
 use crate::stack;
 use crate::sys::clock;
 
-/// A snapshot of a runtime's metrics, returned by [`Runtime::metrics`](super::Runtime::metrics).
+/// Snapshot of a runtime's metrics, returned by [`Runtime::metrics`](super::Runtime::metrics).
 ///
-/// Each number is read at a slightly different moment. Those that count events only ever grow.
+/// Each number is read at a slightly different moment. Counts of events never decrease.
 /// [`to_openmetrics`](Metrics::to_openmetrics) formats them for Prometheus.
 ///
 /// # Examples
@@ -37,9 +37,9 @@ pub struct Metrics {
     pub workers: usize,
     /// Number of green threads that are alive: spawned and not ended.
     pub live: usize,
-    /// Number of green threads that were spawned.
+    /// Number of green threads that were spawned since the runtime was created.
     pub spawned: usize,
-    /// Number of green threads that have ended.
+    /// Number of green threads that have ended since the runtime was created.
     pub ended: usize,
     /// For each worker, the number of green threads that live on it or are queued there to start.
     pub live_per_worker: Vec<usize>,
@@ -54,21 +54,22 @@ pub struct Metrics {
     /// Calls wait when more than [`Builder::blocking_threads`](super::Builder::blocking_threads) of
     /// them are made at once, or more name look-ups than a quarter of that.
     pub blocking_queued: usize,
-    /// Number of calls that were given to the pool: file operations, name look-ups and calls of
+    /// Number of calls that were submitted to the pool: file operations, name look-ups and calls of
     /// [`unblock`](crate::unblock).
     pub blocking_calls: u64,
     /// Number of name look-ups in progress.
     pub looking_up: usize,
-    /// Number of name look-ups that were given to the pool.
+    /// Number of name look-ups that were submitted to the pool.
     pub look_ups: u64,
-    /// The memory of stacks. All runtimes of the process share it.
+    /// The memory of the stacks of all runtimes of the process.
     pub stacks: StackMetrics,
 }
 
 /// The metrics of one worker, part of [`Metrics`].
 ///
-/// A worker counts on its own side and publishes its numbers after at most 64 steps. So while one
-/// green thread keeps the worker, its steps, wake-ups and queue are those of a moment before.
+/// A worker counts in its own memory and publishes its numbers after at most 64 steps. So while one
+/// green thread keeps the worker, the numbers of steps, wake-ups and queued threads are slightly
+/// old.
 ///
 /// # Examples
 ///
@@ -86,12 +87,13 @@ pub struct Metrics {
 pub struct WorkerMetrics {
     /// The index of the worker.
     pub index: usize,
-    /// How many times it has resumed or started a green thread.
+    /// Number of times that it has resumed or started a green thread.
     pub steps: u64,
-    /// How long it was not asleep since it was created. It includes the time for which the system
-    /// gave its core to another OS thread.
+    /// Time for which it was not asleep since it was created. This includes the time for which the
+    /// system gave its core to another OS thread.
     pub busy: Duration,
-    /// How long it was asleep, or looked for work for a last time before and after a sleep.
+    /// Time for which it was asleep, including its last search for work before a sleep and the
+    /// first one afterwards.
     pub idle: Duration,
     /// Number of green threads that live on it or are queued there to start.
     pub live: usize,
@@ -99,7 +101,8 @@ pub struct WorkerMetrics {
     pub unstarted: usize,
     /// Number of green threads that are ready to run there: the length of its run queue.
     pub ready: usize,
-    /// Number of timers: threads that wait with a deadline, and some whose wait has ended early.
+    /// Number of timers: those of threads that wait with a deadline, and some whose wait has ended
+    /// before its deadline.
     pub timers: usize,
     /// Number of timers that have expired while their thread waited.
     pub timers_expired: u64,
@@ -110,24 +113,24 @@ pub struct WorkerMetrics {
     /// Number of wake-ups that its green threads have received from other OS threads: other
     /// workers, the pool for blocking calls, and threads of the program.
     pub wakeups_received: u64,
-    /// How many times it went to sleep because no thread was ready.
+    /// Number of times that it went to sleep because no thread was ready.
     pub parks: u64,
-    /// How many times it has polled for I/O.
+    /// Number of times that it has polled for I/O.
     pub polls: u64,
-    /// Number of unstarted green threads that it took from the queues of other workers.
+    /// Number of unstarted green threads that it has taken from the queues of other workers.
     pub steals: u64,
-    /// How long threads were ready before the worker resumed them.
+    /// Times for which threads were ready before the worker resumed them.
     ///
     /// This is a sample: at most one of its own threads a millisecond, and one in 16 of the
-    /// wake-ups from each other worker. A long latency means that there is more to run than the
-    /// worker can do, or that a thread keeps it.
+    /// wake-ups from each other worker. A long latency means that more threads are ready than the
+    /// worker can run in time, or that one thread keeps the worker.
     pub scheduling_latency: Histogram,
 }
 
 /// The memory of the stacks of all green threads of the process, part of [`Metrics`].
 ///
-/// The system is asked for it at most ten times a second; in between, the numbers are those of a
-/// moment before.
+/// The system is asked at most ten times a second. A snapshot in between has the numbers of the
+/// last time.
 ///
 /// # Examples
 ///
@@ -141,15 +144,15 @@ pub struct WorkerMetrics {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StackMetrics {
-    /// Number of stacks that green threads use, or that workers keep for the next ones.
+    /// Number of stacks that green threads use, or that workers keep for later threads.
     pub count: usize,
-    /// Bytes of address space.
+    /// Bytes of address space that the stacks reserve.
     pub reserved: usize,
-    /// Bytes in memory. With more than 4 GiB of address space this is an estimate, from a part of
-    /// the stacks.
+    /// Bytes of the stacks that are in memory. If the stacks reserve more than 4 GiB of address
+    /// space, this is an estimate from a part of them.
     pub resident: usize,
-    /// The most bytes that a green thread has used of its stack, as far as that was seen: when a
-    /// thread ended, in a dump, and now.
+    /// The largest number of bytes that a green thread has used of its stack, as far as it was
+    /// measured: at the end of a thread, in a dump, and now.
     pub deepest: usize,
 }
 
@@ -163,7 +166,8 @@ pub(super) fn collect(shared: &Shared) -> Metrics {
         looking_up,
         look_ups,
     } = shared.pool.metrics();
-    // Ended before spawned, so that no thread counts as ended only.
+    // Reads `ended` before `spawned`, so that every thread that counts as ended counts as spawned
+    // too.
     let ended = shared.finished();
     let spawned = shared.spawned();
     let stacks = stack::survey();

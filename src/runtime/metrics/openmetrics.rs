@@ -11,9 +11,9 @@ impl Metrics {
     /// [OpenMetrics](https://prometheus.io/docs/specs/om/open_metrics_spec/), which Prometheus
     /// scrapes.
     ///
-    /// Every name begins with `rustlet_`; those of one worker have the label `worker`. Serve the
-    /// text with the content type `application/openmetrics-text; version=1.0.0; charset=utf-8`, as
-    /// the example `httpd` does.
+    /// Every name begins with `rustlet_`. Metrics of a worker have the label `worker`, its index.
+    /// Serve the text with the content type
+    /// `application/openmetrics-text; version=1.0.0; charset=utf-8`, as the example `httpd` does.
     ///
     /// # Examples
     ///
@@ -207,7 +207,7 @@ impl Metrics {
 struct Text(String);
 
 impl Text {
-    /// Begins a family. Its unit is the end of its name.
+    /// Writes the header of a metric family. The unit is taken from the end of its name.
     fn family(&mut self, kind: &str, name: &str, help: &str) {
         self.meta(format_args!("TYPE rustlet_{name} {kind}"));
         for unit in ["seconds", "bytes"] {
@@ -219,7 +219,7 @@ impl Text {
     }
 
     fn meta(&mut self, what: fmt::Arguments<'_>) {
-        // A `String` takes everything.
+        // Writing to a `String` cannot fail.
         let _written = writeln!(self.0, "# {what}");
     }
 

@@ -1,4 +1,4 @@
-//! Writes a trace in the JSON format of Chrome's trace events, which Perfetto opens too.
+//! Writes a trace in the JSON format of Chrome's trace events, which Perfetto can open too.
 //!
 //! Each OS thread is a track; a step of a green thread is a slice on the track of its worker
 //! (`"ph":"X"`). A wake-up is a slice of one nanosecond within the step that made it, and an arrow
@@ -14,10 +14,10 @@ use crate::green::Reason;
 use crate::sys::clock::Tick;
 use crate::timeline::{Kind, Record, Story, flag, name_part};
 
-/// The length of a slice that shows a moment, in nanoseconds.
+/// The length of a slice that shows an event without a duration, in nanoseconds.
 const MOMENT: Tick = 1;
 
-/// Returns the names in the records, added to `names`.
+/// Adds the names in the records to `names`, and returns it.
 pub(super) fn all_names(story: &Story, mut names: HashMap<u64, String>) -> HashMap<u64, String> {
     let mut parts: Vec<_> = story
         .records
@@ -25,7 +25,7 @@ pub(super) fn all_names(story: &Story, mut names: HashMap<u64, String>) -> HashM
         .filter(|record| record.kind == Kind::Name && !names.contains_key(&record.thread))
         .map(|record| (record.thread, record.flags, name_part(record)))
         .collect();
-    // A name may have been recorded twice.
+    // Sorted, because a name may have been recorded twice.
     parts.sort_unstable();
     parts.dedup();
     let mut bytes: HashMap<u64, Vec<u8>> = HashMap::new();
@@ -39,7 +39,7 @@ pub(super) fn all_names(story: &Story, mut names: HashMap<u64, String>) -> HashM
     names
 }
 
-/// Writes `story`. Returns how many records it has shown.
+/// Writes `story`. Returns the number of records that it has written.
 pub(super) fn write(
     out: &mut dyn Write,
     mut story: Story,
@@ -53,7 +53,7 @@ pub(super) fn write(
             record.end = story.scale.tick(record.end).max(record.begin);
         }
     }
-    // Within a track by time, a slice before those within it.
+    // By time within each track, and a slice before the slices within it.
     story
         .records
         .sort_by_key(|record| (record.track, record.begin, u64::MAX - end(record)));
@@ -67,7 +67,7 @@ pub(super) fn write(
     Ok(story.records.len())
 }
 
-/// Returns the end of the slice that shows the record.
+/// Returns the time at which the slice for the record ends.
 fn end(record: &Record) -> Tick {
     match record.kind {
         Kind::Wake | Kind::Spawn => record.begin + MOMENT,
@@ -96,7 +96,7 @@ impl Page<'_> {
             self.write_record(out, record, self.links[index])?;
         }
         self.write_arrows(out)?;
-        // The last event has no comma after it.
+        // JSON allows no comma after the last event.
         writeln!(
             out,
             "{{\"ph\":\"M\",\"pid\":{},\"name\":\"process_labels\",\"args\":{{\"labels\":\"{lost} records lost\"}}}}",
@@ -105,7 +105,7 @@ impl Page<'_> {
         writeln!(out, "]}}")
     }
 
-    /// Names the process and its OS threads, workers first.
+    /// Writes the names of the process and of its OS threads, workers first.
     fn write_tracks(&self, out: &mut dyn Write) -> io::Result<()> {
         let pid = self.pid;
         writeln!(
@@ -213,7 +213,7 @@ impl Page<'_> {
         }
     }
 
-    /// Returns what made the thread of a wake-up ready.
+    /// Returns a name for the cause of a wake-up.
     fn waker(&self, wake: &Record) -> Cow<'_, str> {
         let reason = Reason::from_u8(wake.reason);
         if wake.other != 0 {
@@ -289,7 +289,7 @@ impl Page<'_> {
     }
 }
 
-/// Formats nanoseconds as microseconds, which the format counts in.
+/// Formats nanoseconds as microseconds, the unit of the format.
 fn micros(nanos: Tick) -> String {
     format!("{}.{:03}", nanos / 1000, nanos % 1000)
 }

@@ -1,11 +1,11 @@
-//! Finds out which wake-up or spawn led to which step of a thread, and how long the thread was
-//! ready before.
+//! Finds the wake-up or spawn that led to each step of a thread, and how long the thread was ready
+//! before the step.
 
 use crate::green::Reason;
 use crate::sys::clock::Tick;
 use crate::timeline::{Kind, Record, flag};
 
-/// What is known about a step beside its record.
+/// Facts about a step that are not in its record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Link {
     /// The index of the record of the wake-up or the spawn.
@@ -14,8 +14,8 @@ pub(super) struct Link {
     pub(super) ready_since: Option<Tick>,
 }
 
-/// Returns a link for each record, empty where the record is no step or its cause is not known.
-/// The times of the records are ticks.
+/// Returns a link for each record. It is empty if the record is no step or its cause is not known.
+/// The times of the records must be ticks.
 pub(super) fn links(records: &[Record]) -> Vec<Link> {
     let mut order: Vec<usize> = (0..records.len())
         .filter(|&index| matches!(records[index].kind, Kind::Step | Kind::Wake | Kind::Spawn))
@@ -31,11 +31,11 @@ pub(super) fn links(records: &[Record]) -> Vec<Link> {
     links
 }
 
-/// Links the records of one thread, which are in the order of their beginnings.
+/// Links the records of one thread, which are sorted by their beginnings.
 fn link(thread: &[usize], records: &[Record], links: &mut [Link]) {
     let (mut next, mut end) = (Link::default(), 0);
-    // A wake-up from another OS thread that found the thread running: its worker delivers it after
-    // the step, when the thread may wait.
+    // A wake-up from another OS thread that was sent while the thread ran. The worker delivers it
+    // after the step, when the thread may wait.
     let mut early = None;
     for &index in thread {
         let record = &records[index];

@@ -1,5 +1,5 @@
 //! Traces: starts and ends a recording, and writes its file. The public interface is in
-//! `src/trace.rs`; what is recorded, and how, in `src/timeline/`.
+//! `src/trace.rs`; the recording itself is in `src/timeline/`.
 
 mod chrome;
 mod links;
@@ -17,7 +17,7 @@ use crate::shim::lock;
 use crate::sys::exit::at_exit;
 use crate::timeline::{self, Session};
 
-/// Records for each worker, unless the program asks for another number.
+/// The default number of records for each worker.
 pub(crate) const DEFAULT_RECORDS: usize = 1 << 18;
 
 /// A recording and its file.
@@ -27,7 +27,7 @@ pub(crate) struct Recording {
     file: Mutex<File>,
 }
 
-/// How much a trace file has of what was recorded.
+/// Counts of the records of a trace: how many are in the file, and how many were lost.
 ///
 /// # Examples
 ///
@@ -45,12 +45,12 @@ pub(crate) struct Recording {
 pub struct Summary {
     /// Number of records in the file.
     pub written: u64,
-    /// Number of records that are not in the file: newer ones took their place, or more OS threads
-    /// than a trace keeps apart had something to record.
+    /// Number of records that are not in the file. Newer records have overwritten them, or their OS
+    /// thread had no buffer: a trace has 64 for OS threads that are not workers.
     pub lost: u64,
 }
 
-/// The recording that is written when the process exits.
+/// The recording to write when the process exits.
 static AT_EXIT: Mutex<Option<Arc<Recording>>> = Mutex::new(None);
 
 impl Recording {
@@ -59,7 +59,7 @@ impl Recording {
     ///
     /// # Errors
     ///
-    /// The file cannot be created, or a recording is under way (`ResourceBusy`).
+    /// The file cannot be created, or another recording is in progress (`ResourceBusy`).
     pub(crate) fn start(
         path: &Path,
         records: usize,
@@ -76,12 +76,13 @@ impl Recording {
             return Err(busy());
         }
         let mut file = File::create(path)?;
-        // A process that is killed leaves a file that can be opened.
+        // If the process is killed, the file can be opened all the same.
         file.write_all(b"{\"traceEvents\":[]}\n")?;
         let runtimes = runtimes();
         let workers: usize = runtimes.iter().map(|runtime| runtime.peers.len()).sum();
         let session = Session::start(records, workers + new_workers).ok_or_else(busy)?;
-        // A worker that sleeps would not record what wakes its first thread.
+        // A sleeping worker would not record the wake-up of the first thread that it runs, so it is
+        // woken.
         for peer in runtimes.iter().flat_map(|runtime| &runtime.peers) {
             peer.remote.notifier.wake();
         }
@@ -101,7 +102,8 @@ impl Recording {
     ///
     /// The file cannot be written.
     pub(crate) fn finish(&self) -> io::Result<Summary> {
-        // Those that end before the records are read have no name there afterwards.
+        // Read first, because threads that end before the records are read are not listed
+        // afterwards.
         let names = names();
         self.session.stop();
         let mut at_exit = lock(&AT_EXIT);
@@ -156,9 +158,9 @@ fn names() -> HashMap<u64, String> {
     slab::all().iter().filter_map(named).collect()
 }
 
-/// Writes the recording that nobody has finished.
+/// Writes the recording that was not finished, when the process exits.
 fn write_at_exit() {
-    // Another thread that holds it is writing, or about to.
+    // A thread that holds the lock is writing the file, or is about to.
     let Ok(recording) = AT_EXIT.try_lock().map(|kept| kept.clone()) else {
         return;
     };
@@ -169,8 +171,8 @@ fn write_at_exit() {
     }
 }
 
-/// Starts the recording that the environment variable `RUSTLET_TRACE` asks for, once in the
-/// process, for a runtime of `workers`.
+/// Starts the recording that the environment variable `RUSTLET_TRACE` requests, once in the
+/// process. `workers` is the number of workers of the runtime that is being created.
 ///
 /// # Errors
 ///

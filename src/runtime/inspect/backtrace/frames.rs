@@ -1,16 +1,17 @@
-//! [`Backtrace`]: the calls of a green thread that waits.
+//! [`Backtrace`]: the call stack of a suspended green thread.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::ptr;
 
-/// The calls that a green thread is in, innermost first: those of the program, and of libraries
-/// that it calls.
+/// Call stack of a suspended green thread: the frames of the program and of the libraries that it
+/// calls, innermost first.
 ///
-/// rustlet's own frames are left out, and those below the closure of the thread. Returned by
+/// It has neither rustlet's own frames nor those below the closure of the thread, and ends after
+/// 256 frames, not counting inlined ones. Returned by
 /// [`ThreadInfo::backtrace`](crate::runtime::ThreadInfo::backtrace).
 ///
-/// `Display` writes a line for each frame.
+/// `Display` writes one line for each frame.
 ///
 /// # Examples
 ///
@@ -45,9 +46,10 @@ pub struct Backtrace {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Frame {
-    /// The name of the function, or its address if no symbol is known.
+    /// Name of the function, or its address if no symbol is known.
     pub function: String,
-    /// The file and line of the call that has not returned, if the program has debug information.
+    /// File and line of the call in progress; `None` if the program has no debug information for
+    /// it.
     pub place: Option<(PathBuf, u32)>,
 }
 
@@ -72,13 +74,13 @@ impl fmt::Display for Backtrace {
 }
 
 impl Backtrace {
-    /// Leaves out what is not the program's.
+    /// Creates a backtrace without the frames that do not belong to the program.
     pub(super) fn of(mut frames: Vec<Frame>) -> Backtrace {
         let is_end = |frame: &Frame| frame.function.contains("__rust_begin_short_backtrace");
         if let Some(end) = frames.iter().position(is_end) {
             frames.truncate(end);
         }
-        // The innermost frames: those of std are rustlet's way to its own functions.
+        // The innermost frames of std are calls by which rustlet reaches its own functions.
         let glue = frames
             .iter()
             .take_while(|frame| frame.is_own() || frame.is_of_std());
@@ -117,12 +119,12 @@ impl Backtrace {
     }
 }
 
-/// The folder of this library's source, as the compiler saw it.
+/// The folder of this library's source, as the debug information has it.
 const OWN_SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
 
 impl Frame {
-    /// Whether the function is rustlet's, or the switch's. An inlined function may be known by its
-    /// last name only; then the file tells.
+    /// Returns whether the function belongs to rustlet, or to the crate that switches stacks. Only
+    /// the last part of the name of an inlined function may be known; then its file decides.
     fn is_own(&self) -> bool {
         let of_file = |file: &Path| {
             let mut folders = file.iter().filter_map(|folder| folder.to_str());
@@ -143,8 +145,8 @@ impl Frame {
     }
 }
 
-/// Whether a path of a function begins with one of these crates: `a::b`, `<a::B>::c`, `<&a::B as
-/// d::E>::f`.
+/// Returns whether the path of a function begins with one of these crates: `a::b`, `<a::B>::c`,
+/// `<&a::B as d::E>::f`.
 fn is_of(function: &str, crates: &[&str]) -> bool {
     let path = function.trim_start_matches(['<', '&', '(', '*', '[']);
     let path = path.strip_prefix("mut ").unwrap_or(path);
@@ -153,7 +155,7 @@ fn is_of(function: &str, crates: &[&str]) -> bool {
     first.is_some_and(|first| crates.contains(&first))
 }
 
-/// Returns the functions at the call that returns to `address`, those that are inlined first.
+/// Returns the functions at the call that returns to `address`, inlined ones first.
 pub(super) fn frames_at(address: usize) -> Vec<Frame> {
     let mut found = Vec::new();
     ::backtrace::resolve(ptr::without_provenance_mut(address), |symbol| {

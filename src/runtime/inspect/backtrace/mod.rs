@@ -1,10 +1,10 @@
-//! Backtraces of green threads that are suspended: the frames are unwound from a copy of the stack.
+//! Backtraces of suspended green threads. The frames are unwound from a copy of the stack.
 //!
 //! | file | owns |
 //! |---|---|
-//! | `frames.rs` | [`Backtrace`] and [`Frame`], the names of functions, which frames are left out |
+//! | `frames.rs` | [`Backtrace`] and [`Frame`], the names of functions, the choice of the frames that are left out |
 //! | `tracer.rs` | [`Tracer`]: copies stacks and unwinds them |
-//! | `modules.rs` | where the loaded files keep the tables of the unwinder |
+//! | `modules.rs` | finds the unwind tables of the loaded files |
 
 mod frames;
 mod modules;

@@ -1,7 +1,7 @@
 //! The loaded files of the process and their unwind tables, read from memory.
 //!
-//! The tables are read where they are mapped, through the kernel: the files may have been replaced
-//! since, and a library may be unloaded at any moment.
+//! The tables are read through the kernel from the memory where they are mapped, because the files
+//! may have been replaced since, and a library may be unloaded at any moment.
 
 use std::fs;
 use std::ops::Range;
@@ -10,19 +10,20 @@ use framehop::{ExplicitModuleSectionInfo, Module};
 
 use crate::sys::mem::Peek;
 
-/// A module as framehop takes it.
+/// A module in the form that framehop takes.
 pub(super) type Loaded = Module<Vec<u8>>;
 
-/// Returns the modules of all files that are mapped from their beginning.
+/// Returns the modules of all files whose beginning is mapped.
 pub(super) fn loaded(peek: &mut Peek) -> Vec<Loaded> {
     let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let first = maps.lines().filter_map(start_of_file);
     first.filter_map(|base| module(peek, base)).collect()
 }
 
-/// Returns where a line of `/proc/self/maps` maps the beginning of a file.
+/// Returns the address at which a line of `/proc/self/maps` maps the beginning of a file; `None` if
+/// it maps something else.
 fn start_of_file(line: &str) -> Option<usize> {
-    // As in `7f01a000-7f02b000 r--p 00000000 08:01 1234 /usr/lib/libc.so.6`.
+    // For example `7f01a000-7f02b000 r--p 00000000 08:01 1234 /usr/lib/libc.so.6`.
     let mut words = line.split_ascii_whitespace();
     let (start, _) = words.next()?.split_once('-')?;
     let (mode, offset, inode) = (words.next()?, words.next()?, words.nth(1)?);
@@ -33,14 +34,14 @@ fn start_of_file(line: &str) -> Option<usize> {
 
 const PT_LOAD: u32 = 1;
 const PT_GNU_EH_FRAME: u32 = 0x6474_E550;
-/// The most headers of segments that are looked at.
+/// The largest number of segment headers that are read.
 const MAX_SEGMENTS: u16 = 64;
 /// `DW_EH_PE_pcrel | DW_EH_PE_sdata4`, which every linker writes.
 const RELATIVE: u8 = 0x1B;
 
 struct Segment {
     kind: u32,
-    /// As stated in the file.
+    /// The addresses that the file states, before relocation.
     addresses: Range<usize>,
 }
 
@@ -62,7 +63,7 @@ fn module(peek: &mut Peek, base: usize) -> Option<Loaded> {
     }
     let distance = i32::from_ne_bytes(header.get(4..8)?.try_into().ok()?);
     let start = (table.addresses.start + 4).checked_add_signed(distance as isize)?;
-    // The table ends itself, before the end of its segment.
+    // The end of the segment is late enough: the table has its own end mark before it.
     let until = loads()
         .find(|segment| segment.addresses.contains(&start))?
         .addresses
@@ -83,7 +84,7 @@ fn module(peek: &mut Peek, base: usize) -> Option<Loaded> {
     Some(Module::new(String::new(), range, base as u64, info))
 }
 
-/// Reads the headers of an ELF file of 64 bits that is mapped at `base`.
+/// Reads the segment headers of a 64-bit ELF file that is mapped at `base`.
 fn segments(peek: &mut Peek, base: usize) -> Option<Vec<Segment>> {
     let mut file = [0; 64];
     if !peek.bytes(base, &mut file) || !file.starts_with(b"\x7FELF\x02") {

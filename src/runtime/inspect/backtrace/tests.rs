@@ -1,4 +1,4 @@
-//! Backtraces of threads that do not stand still.
+//! Backtraces of threads that are running at the same time.
 
 use std::hint::black_box;
 use std::panic::Location;
@@ -30,7 +30,7 @@ fn ascend(depth: u32) -> u32 {
     below + room[below as usize % 50]
 }
 
-/// Asserts that the two functions take turns, down to the closure of the thread.
+/// Asserts that the frames of the two functions alternate, down to the closure of the thread.
 fn assert_of_one_moment(frames: &[Frame]) {
     let last = |frame: &Frame| frame.function.rsplit("::").next().map(str::to_owned);
     let names: Vec<String> = frames.iter().filter_map(last).collect();
@@ -52,7 +52,7 @@ fn threads_that_keep_running_have_backtraces_of_one_moment_or_none() {
     const WANTED: usize = 300;
     let runtime = Builder::new().workers(2).build().unwrap();
     for _ in 0..4 {
-        // They end with the runtime.
+        // The runtime cancels them when it ends.
         let _detached = runtime.handle().spawn(|| {
             loop {
                 descend(20);

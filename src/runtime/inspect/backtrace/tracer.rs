@@ -1,4 +1,4 @@
-//! Unwinds the stacks of suspended green threads, from copies.
+//! Unwinds the stacks of suspended green threads from copies.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,15 +12,15 @@ use crate::green::fiber::suspended::Suspended;
 use crate::sys::clock::Tick;
 use crate::sys::mem::Peek;
 
-/// The most frames of a backtrace, without those that are inlined.
+/// The largest number of frames of a backtrace, not counting inlined ones.
 const MAX_FRAMES: usize = 256;
 
-/// Makes backtraces. It knows the files that are loaded when it is created.
+/// Creates backtraces. It uses the files that were loaded when it was created.
 pub(in crate::runtime::inspect) struct Tracer {
     peek: Peek,
     unwinder: UnwinderNative<Vec<u8>, framehop::MayAllocateDuringUnwind>,
     cache: Box<CacheNative<framehop::MayAllocateDuringUnwind>>,
-    /// What was found out of an address.
+    /// The frames that were found for an address.
     known: HashMap<usize, Vec<Frame>>,
 }
 
@@ -42,7 +42,8 @@ impl Tracer {
         })
     }
 
-    /// Returns the backtrace of a thread; `None` if it is not suspended since `moment` any more.
+    /// Returns the backtrace of a thread; `None` if the suspension that began at `moment` has
+    /// ended.
     pub(in crate::runtime::inspect) fn trace(
         &mut self,
         green: &ThreadInner,
@@ -51,7 +52,8 @@ impl Tracer {
         self.frames(green, moment).map(Backtrace::of)
     }
 
-    /// As [`trace`](Tracer::trace), with the frames that a [`Backtrace`] leaves out.
+    /// Returns all frames, including those that a [`Backtrace`] leaves out. Otherwise like
+    /// [`trace`](Tracer::trace).
     pub(super) fn frames(&mut self, green: &ThreadInner, moment: Tick) -> Option<Vec<Frame>> {
         let copy = green.copy_stack(&mut self.peek, moment)?;
         let mut frames = Vec::new();
@@ -62,7 +64,7 @@ impl Tracer {
         Some(frames)
     }
 
-    /// Returns the addresses to which the calls return, innermost first.
+    /// Returns the return addresses of the calls, innermost first.
     fn unwind(&mut self, copy: &Suspended) -> Vec<usize> {
         let mut found = vec![copy.pc];
         #[cfg(target_arch = "x86_64")]
@@ -75,14 +77,15 @@ impl Tracer {
             Some(word) => Ok(word as u64),
             None => Err(()),
         };
-        // It is resumed there as by a return: nothing is to be found out of the code around it.
+        // The coroutine is resumed there like by a return, so the unwinder needs no analysis of the
+        // instructions around it.
         let mut at = FrameAddress::from_return_address(copy.pc as u64);
         while let Some(address) = at
             && found.len() < MAX_FRAMES
         {
             let next =
                 (self.unwinder).unwind_frame(address, &mut registers, &mut self.cache, &mut word);
-            // An error is the end of the copy, or a function without a table.
+            // An error means the end of the copy, or a function without a table.
             at = next
                 .ok()
                 .flatten()
