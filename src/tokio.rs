@@ -111,6 +111,11 @@ impl<F> Drop for DropWithin<'_, F> {
 ///
 /// Suspends the calling green thread while the future is pending. On an OS thread it blocks.
 ///
+/// # Panics
+///
+/// tokio panics if the future keeps a guard of `Handle::enter` across an `await`: the runtime of
+/// this call is left at each wait, and guards must be dropped in the reverse order.
+///
 /// # Cancellation
 ///
 /// The caller unwinds and drops the future, with the runtime entered. Tasks that the future has

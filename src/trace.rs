@@ -189,8 +189,7 @@ impl Trace {
     /// # Errors
     ///
     /// Returns an error if the file cannot be written, or if no OS thread can be created for the
-    /// blocking pool. In the second case recording continues, and the file is written when the
-    /// process exits.
+    /// blocking pool. It records no more in either case.
     ///
     /// # Suspends
     ///
@@ -213,7 +212,7 @@ impl Trace {
     /// ```
     pub fn finish(mut self) -> io::Result<Summary> {
         match self.recording.take() {
-            Some(recording) => aside(move || recording.finish()),
+            Some(recording) => finish(&recording),
             None => unreachable!("only `finish` and `drop` take the recording"),
         }
     }
@@ -256,9 +255,8 @@ impl Trace {
 impl Drop for Trace {
     fn drop(&mut self) {
         if let Some(recording) = self.recording.take() {
-            let kept = Arc::clone(&recording);
-            if let Err(error) = aside(move || recording.finish()) {
-                kept.report(&error);
+            if let Err(error) = finish(&recording) {
+                recording.report(&error);
             }
         }
     }
@@ -268,6 +266,14 @@ impl fmt::Debug for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Trace").finish_non_exhaustive()
     }
+}
+
+fn finish(recording: &Arc<Recording>) -> io::Result<Summary> {
+    let its = Arc::clone(recording);
+    let result = aside(move || its.finish());
+    // Also if there was no OS thread for the call.
+    recording.stop();
+    result
 }
 
 /// Calls `f`: from a green thread, on the blocking pool and shielded; from an OS thread, in place.

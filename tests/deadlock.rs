@@ -50,6 +50,7 @@ const PROGRAMS: &[(&str, fn())] = &[
         "a_future_on_an_os_thread_sends",
         a_future_on_an_os_thread_sends,
     ),
+    ("a_task_at_a_socket_wakes", a_task_at_a_socket_wakes),
     ("a_lock_held_for_long", a_lock_held_for_long),
     ("dumps_itself", dumps_itself),
     ("holds_up_its_worker", holds_up_its_worker),
@@ -470,6 +471,32 @@ fn a_future_on_an_os_thread_sends() {
     child.wait().unwrap();
 }
 
+/// An executor that the program wrote: its waker sends a message to the thread that polls.
+fn a_task_at_a_socket_wakes() {
+    struct Send(channel::Sender<()>);
+    impl std::task::Wake for Send {
+        fn wake(self: Arc<Send>) {
+            let _sent = self.0.try_send(());
+        }
+    }
+    ends(|| {
+        let (here, there) = rustlet::os::unix::net::UnixStream::pair().unwrap();
+        // Not an OS thread of this process, which would count as one that may do something.
+        let mut child = Command::new("sh")
+            .args(["-c", "sleep 0.15; echo x"])
+            .stdout(std::os::fd::OwnedFd::from(there))
+            .spawn()
+            .unwrap();
+        let (sender, receiver) = channel::unbounded();
+        let waker = std::task::Waker::from(Arc::new(Send(sender)));
+        let mut context = std::task::Context::from_waker(&waker);
+        while here.poll_read(&mut context, &mut [0]).is_pending() {
+            receiver.recv().unwrap();
+        }
+        child.wait().unwrap();
+    });
+}
+
 fn a_lock_held_for_long() {
     ends(|| {
         let mutex = Arc::new(Mutex::new(()));
@@ -692,6 +719,7 @@ fn threads_that_may_continue_are_no_deadlock(workers: u32) {
         "a_moment_wakes_a_select",
         "a_future_wakes",
         "a_future_on_an_os_thread_sends",
+        "a_task_at_a_socket_wakes",
         "a_lock_held_for_long",
     ] {
         let text = said(name, workers, Some(0));

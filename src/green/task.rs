@@ -9,6 +9,7 @@
 //!      makes the condition true calls `wake` afterwards. The lock orders the two: either the check
 //!      succeeds, or the waker is called.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
@@ -35,8 +36,9 @@ impl Task {
         if !is_same {
             let new = waker.clone();
             let old = lock(&self.waker).replace(new);
-            // TA1.
-            drop(old);
+            if let Some(waker) = old {
+                discard(waker);
+            }
         }
     }
 
@@ -48,6 +50,35 @@ impl Task {
             call(waker);
         }
     }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        if let Some(waker) = lock(&self.waker).take() {
+            discard(waker);
+        }
+    }
+}
+
+/// How many directions of sources have a task that waits for them.
+static AT_SOURCES: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts the directions of sources at which tasks wait: one more, or one less.
+pub(crate) fn count_at_sources(more: bool) {
+    match more {
+        true => AT_SOURCES.fetch_add(1, Ordering::Relaxed),
+        false => AT_SOURCES.fetch_sub(1, Ordering::Relaxed),
+    };
+}
+
+/// Returns whether an event of a source may call the waker of a task.
+pub(crate) fn any_at_sources() -> bool {
+    AT_SOURCES.load(Ordering::Relaxed) > 0
+}
+
+/// Drops a waker (TA1).
+pub(crate) fn discard(waker: Waker) {
+    catch_and_discard(|| drop(waker));
 }
 
 /// Calls a waker (TA1).

@@ -14,7 +14,9 @@ use crate::thread::{Blocking, unblock};
 /// These connections block, so the values of the pool are [`Blocking`]: a connection is created,
 /// tested, used and dropped on the pool of OS threads. `pool.get()?.with(|connection| …)` suspends
 /// only the calling green thread. If a [`timeout`](crate::timeout) ends the wait for a call, the
-/// call still runs to its end. If the guard is dropped before that, the connection is dropped too.
+/// call still runs to its end. If the guard is dropped before that, the connection is dropped when
+/// the call has ended. Until then it is one more than the pool's limit: give the database's own
+/// time limit to calls that may be slow.
 ///
 /// # Examples
 ///

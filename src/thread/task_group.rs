@@ -635,6 +635,7 @@ where
     /// Takes the results of the threads that have ended. Returns the first error; keeps the values.
     fn look_for_error(&mut self, at: &'static Location<'static>) -> Result<(), E> {
         let mut kept = std::mem::take(&mut self.kept);
+        self.ends.0.lock().kept = 0;
         while let Some((number, result)) = self.take_ended() {
             match result {
                 Ok(Err(error)) => {

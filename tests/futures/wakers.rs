@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream as StdStream;
 use std::sync::{Arc, Mutex};
-use std::task::{Wake, Waker};
+use std::task::{Context, Wake, Waker};
 
 use rustlet::os::unix::net::UnixStream;
 
@@ -70,7 +70,7 @@ fn a_waker_that_panics() {
     let mut nap = Box::pin(rustlet::future::sleep(std::time::Duration::from_millis(5)));
     if nap
         .as_mut()
-        .poll(&mut std::task::Context::from_waker(&panics))
+        .poll(&mut Context::from_waker(&panics))
         .is_pending()
     {
         woken(&told);
@@ -98,4 +98,29 @@ fn closing_a_socket_drops_the_waker() {
     drop(waker);
     drop(one);
     assert!(told.recv().is_err());
+}
+
+/// The last waker goes with the source.
+#[test]
+fn a_waker_whose_drop_panics_keeps_no_socket_open() {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Panics>) {}
+    }
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("the drop of a waker");
+        }
+    }
+    rustlet::run(|| {
+        let (here, mut there) = UnixStream::pair().unwrap();
+        let waker = Waker::from(Arc::new(Panics));
+        let mut context = Context::from_waker(&waker);
+        assert!(here.poll_read(&mut context, &mut [0]).is_pending());
+        drop(waker);
+        drop(here);
+        let error = there.write(b"x").unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
+        rustlet::yield_now();
+    });
 }

@@ -26,6 +26,7 @@ use std::io;
 use crate::green::block::slab;
 use crate::green::context::worker_context::{self, ADDRESS_BITS};
 use crate::green::os_thread::parked_os_threads;
+use crate::green::task;
 use crate::green::{Reason, State, ThreadInner, ThreadRef};
 use crate::sys::mem::Peek;
 use crate::sys::os_threads;
@@ -314,7 +315,8 @@ fn needs_another_thread(green: &ThreadInner) -> bool {
 /// `is_delivered` returns `true` if no wake-up is on its way to one of its workers. Threads of
 /// another runtime count as alive.
 pub(super) fn hope(group: usize, is_delivered: impl Fn() -> bool) -> Hope {
-    if worker_context::any_by_hand() {
+    // The waker of such a task may wake a thread.
+    if worker_context::any_by_hand() || task::any_at_sources() {
         return Hope::Alive;
     }
     let mut moments = Vec::new();

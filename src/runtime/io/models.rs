@@ -45,6 +45,8 @@ impl Wakeable for Sleeper {
     fn wake_task(waker: Waker) {
         waker.wake();
     }
+    fn drop_task(_waker: Waker) {}
+    fn count_tasks(_more: bool) {}
 }
 
 /// A socket: bytes in the kernel, under its lock, and an edge for each arrival, delivered by

@@ -54,8 +54,12 @@ fn threads(word: usize) -> usize {
 pub(crate) trait Wakeable: PackedWaiter {
     /// Wakes it.
     fn wake(self);
-    /// Calls the waker of a task.
+    /// Calls the waker of a task. Does not unwind.
     fn wake_task(waker: Waker);
+    /// Drops the waker of a task. Does not unwind.
+    fn drop_task(waker: Waker);
+    /// Counts the directions at which tasks wait: one more, or one less.
+    fn count_tasks(more: bool);
 }
 
 /// One direction.
@@ -170,6 +174,7 @@ impl<W: Wakeable> Readiness<W> {
             unsafe { W::from_word(threads(word)) }.wake();
         }
         if word & TASK != 0 {
+            W::count_tasks(false);
             self.wake_task();
         }
     }
@@ -195,7 +200,12 @@ impl<W: Wakeable> Readiness<W> {
                 .word
                 .compare_exchange(was, was | TASK, Ordering::SeqCst, Ordering::Acquire)
             {
-                Ok(_) => return true,
+                Ok(_) => {
+                    if was & TASK == 0 {
+                        W::count_tasks(true);
+                    }
+                    return true;
+                }
                 Err(now) => was = now,
             }
         }
@@ -205,7 +215,9 @@ impl<W: Wakeable> Readiness<W> {
             .as_mut()
             .and_then(|others| others.task.take_if(|known| known.will_wake(waker)));
         drop(others);
-        drop(unused);
+        if let Some(waker) = unused {
+            W::drop_task(waker);
+        }
         false
     }
 
@@ -223,18 +235,25 @@ impl<W: Wakeable> Readiness<W> {
             .get_or_insert_with(|| Box::new(WaiterList::new()))
             .task
             .replace(new);
-        drop(old);
+        if let Some(waker) = old {
+            W::drop_task(waker);
+        }
     }
 
     /// Drops the waker of the task: the source goes away.
     pub(crate) fn forget_task(&self) {
-        if self.word.load(Ordering::Relaxed) & TASK == 0 {
+        if self.word.load(Ordering::Relaxed) & TASK == 0
+            || self.word.fetch_and(!TASK, Ordering::AcqRel) & TASK == 0
+        {
             return;
         }
+        W::count_tasks(false);
         let task = lock(&self.others)
             .as_mut()
             .and_then(|others| others.task.take());
-        drop(task);
+        if let Some(waker) = task {
+            W::drop_task(waker);
+        }
     }
 
     /// Registers `waiter` after an operation that would block. Returns true if it is registered:
@@ -379,6 +398,8 @@ mod tests {
         fn wake_task(waker: Waker) {
             waker.wake();
         }
+        fn drop_task(_waker: Waker) {}
+        fn count_tasks(_more: bool) {}
     }
 
     impl Wake for Counter {

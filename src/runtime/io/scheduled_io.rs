@@ -20,6 +20,14 @@ impl Wakeable for Unparker {
     fn wake_task(waker: Waker) {
         task::call(waker);
     }
+
+    fn drop_task(waker: Waker) {
+        task::discard(waker);
+    }
+
+    fn count_tasks(more: bool) {
+        task::count_at_sources(more);
+    }
 }
 
 /// The part of a source that the reactor uses.

@@ -304,21 +304,24 @@ impl Source {
     fn retire(&mut self) {
         // SAFETY: called once, by `drop` or `into_fd`.
         let core = unsafe { ManuallyDrop::take(&mut self.core) };
+        let is_registered = !self.reactor_handle.load(Ordering::Relaxed).is_null();
+        let registration = is_registered.then(|| lock(&self.registration).take());
+        if let Some(Some(Registration { reactor_handle, .. })) = registration {
+            self.deregister(&reactor_handle, &core);
+        }
+        // Last, because it runs code of others.
         core.read.forget_task();
         core.write.forget_task();
-        if self.reactor_handle.load(Ordering::Relaxed).is_null() {
-            return;
-        }
-        let Some(Registration { reactor_handle, .. }) = lock(&self.registration).take() else {
-            return;
-        };
+    }
+
+    fn deregister(&self, reactor_handle: &Arc<ReactorHandle>, core: &Arc<ScheduledIo>) {
         reactor_handle.deregister(self.file.as_fd());
         // A green thread of it: R2.
         let here = WorkerContext::get()
             .and_then(RuntimeContext::of)
-            .is_some_and(|context| Arc::ptr_eq(&context.reactor_handle, &reactor_handle));
+            .is_some_and(|context| Arc::ptr_eq(&context.reactor_handle, reactor_handle));
         if !here {
-            reactor_handle.retire(core);
+            reactor_handle.retire(Arc::clone(core));
         }
     }
 }

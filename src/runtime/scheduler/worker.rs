@@ -207,7 +207,9 @@ impl WorkerLoop {
                 if self.stealer.is_active() && self.has_work() {
                     self.stealer.wake_successor(&self.shared, self.cx.ready());
                 }
-                let budget_exhausted = self.run_batch();
+                // A stealer looks again: a thread may have come to its queue just now, and its step
+                // may be long.
+                let budget_exhausted = !self.stealer.is_active() && self.run_batch();
                 self.cx.drain_remote();
                 self.publish_counts();
                 match self.shared.phase() {

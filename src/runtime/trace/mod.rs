@@ -142,6 +142,11 @@ impl Recording {
         })
     }
 
+    /// Stops recording; [`Recording::finish`] writes the file.
+    pub(crate) fn stop(&self) {
+        self.session.stop();
+    }
+
     /// Reports that the file could not be written.
     pub(crate) fn report(&self, error: &io::Error) {
         let path = self.path.display();

@@ -15,7 +15,8 @@ pub(super) type Loaded = Module<Vec<u8>>;
 
 /// Returns the modules of all files whose beginning is mapped.
 pub(super) fn loaded(peek: &mut Peek) -> Vec<Loaded> {
-    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let maps = fs::read("/proc/self/maps").unwrap_or_default();
+    let maps = String::from_utf8_lossy(&maps);
     let first = maps.lines().filter_map(start_of_file);
     first.filter_map(|base| module(peek, base)).collect()
 }
@@ -55,7 +56,7 @@ fn module(peek: &mut Peek, base: usize) -> Option<Loaded> {
         .find(|segment| segment.kind == PT_GNU_EH_FRAME)?;
     let in_memory = |stated: usize| stated.checked_sub(first)?.checked_add(base);
 
-    let mut header = vec![0; table.addresses.len()];
+    let mut header = zeroed(table.addresses.len())?;
     if !peek.bytes(in_memory(table.addresses.start)?, &mut header)
         || header.get(1) != Some(&RELATIVE)
     {
@@ -68,7 +69,7 @@ fn module(peek: &mut Peek, base: usize) -> Option<Loaded> {
         .find(|segment| segment.addresses.contains(&start))?
         .addresses
         .end;
-    let mut frames = vec![0; until - start];
+    let mut frames = zeroed(until - start)?;
     if !peek.bytes(in_memory(start)?, &mut frames) {
         return None;
     }
@@ -82,6 +83,17 @@ fn module(peek: &mut Peek, base: usize) -> Option<Loaded> {
     };
     let range = base as u64..in_memory(last)? as u64;
     Some(Module::new(String::new(), range, base as u64, info))
+}
+
+/// The largest table that is read. A file that is only mapped may state any size.
+const MAX_TABLE: usize = 256 << 20;
+
+fn zeroed(bytes: usize) -> Option<Vec<u8>> {
+    let mut vec = Vec::new();
+    (bytes <= MAX_TABLE && vec.try_reserve_exact(bytes).is_ok()).then(|| {
+        vec.resize(bytes, 0);
+        vec
+    })
 }
 
 /// Reads the segment headers of a 64-bit ELF file that is mapped at `base`.

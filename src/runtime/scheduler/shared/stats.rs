@@ -62,7 +62,8 @@ impl IdleTime {
             0 => word,
             _ => (word & !1).wrapping_add(now << 1),
         };
-        doubled >> 1
+        // Below zero if the sleep began after `now`.
+        (doubled as i64).max(0) as u64 >> 1
     }
 }
 
@@ -188,6 +189,15 @@ mod tests {
         // It fell asleep before the last reading, which it did not know.
         stats.idle.falls_asleep(2_990);
         assert_eq!(stats.busy_and_idle(3_001), (1_000, 1_012));
+    }
+
+    /// The reader has read the clock, and is held up.
+    #[test]
+    fn a_first_sleep_that_begins_after_the_reading_has_no_length() {
+        let stats = WorkerStats::new(0);
+        stats.idle.falls_asleep(1_000);
+        assert_eq!(stats.busy_and_idle(990), (990, 0));
+        assert_eq!(stats.busy_and_idle(1_010).1, 10);
     }
 
     #[test]

@@ -68,6 +68,7 @@ impl WorkerLoop {
                 false => self.resume_one(green),
             };
             if resumed {
+                self.publish_counts();
                 return true;
             }
         }

@@ -71,7 +71,14 @@ impl WorkerLoop {
         self.shared.idle.enter();
         // Step 7, and step 3 of `idle.rs`.
         self.cx.remote.notifier.prepare();
-        let nap = self.stealer.check_queues(&self.shared, now);
+        let nap = if self.out_of_stacks.get() {
+            if self.stealer.is_active() {
+                self.stealer.wake_successor(&self.shared, 1);
+            }
+            NEVER
+        } else {
+            self.stealer.check_queues(&self.shared, now)
+        };
         // Step 8.
         let wait = if nap == 0
             || !self.cx.remote.queue.is_empty()
