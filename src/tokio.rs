@@ -105,16 +105,12 @@ impl<F> Drop for DropWithin<'_, F> {
 /// # Panics
 ///
 /// Propagates a panic of the future: tokio panics in futures whose runtime has been shut down or
-/// has no I/O or timers enabled.
+/// has no I/O or timers enabled, or that keep a guard of `Handle::enter` across an `await` (the
+/// runtime of this call is left at each wait, and guards must be dropped in the reverse order).
 ///
 /// # Suspends
 ///
 /// Suspends the calling green thread while the future is pending. On an OS thread it blocks.
-///
-/// # Panics
-///
-/// tokio panics if the future keeps a guard of `Handle::enter` across an `await`: the runtime of
-/// this call is left at each wait, and guards must be dropped in the reverse order.
 ///
 /// # Cancellation
 ///
