@@ -6,6 +6,19 @@ use std::process::{Command, Output};
 
 const IN_CHILD: &str = "RUSTLET_TEST_CHILD";
 
+/// Returns the program that runs this one, under emulation: it cannot be started directly, but with
+/// cargo's runner.
+fn runner() -> Option<String> {
+    env::var("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER")
+        .ok()
+        .filter(|_| cfg!(target_arch = "aarch64"))
+}
+
+/// Returns whether an emulator runs this program.
+pub(crate) fn is_emulated() -> bool {
+    runner().is_some()
+}
+
 /// In the parent, runs the unit test `name` alone in a child process and returns how it ended; in
 /// that child, runs `body` and returns nothing.
 pub(crate) fn outcome(name: &str, body: impl FnOnce()) -> Option<Output> {
@@ -14,10 +27,7 @@ pub(crate) fn outcome(name: &str, body: impl FnOnce()) -> Option<Output> {
         return None;
     }
     let program = env::current_exe().expect("a test knows its program");
-    // Under emulation the test's program cannot be started directly, but with cargo's runner.
-    let runner = env::var("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER")
-        .ok()
-        .filter(|_| cfg!(target_arch = "aarch64"));
+    let runner = runner();
     let mut words = runner.iter().flat_map(|runner| runner.split_whitespace());
     let mut command = match words.next() {
         Some(first) => {

@@ -254,10 +254,10 @@ impl Trace {
 
 impl Drop for Trace {
     fn drop(&mut self) {
-        if let Some(recording) = self.recording.take() {
-            if let Err(error) = finish(&recording) {
-                recording.report(&error);
-            }
+        if let Some(recording) = self.recording.take()
+            && let Err(error) = finish(&recording)
+        {
+            recording.report(&error);
         }
     }
 }

@@ -172,7 +172,8 @@ fn a_guard_that_cancels_and_joins_ends_however_its_owner_unwinds() {
                     }
                     work();
                 });
-                begun.recv().unwrap();
+                // The limit may pass before the owner has come so far.
+                assert!(begun.recv().is_ok() || how == "timeout");
                 if how == "cancel" {
                     owner.cancel();
                 }

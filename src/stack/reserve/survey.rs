@@ -163,7 +163,10 @@ mod tests {
         assert!(!used.is_nearly_full());
         let after = take();
         assert!(after.out >= 1);
-        assert!(after.resident >= depth, "{after:?}");
+        // QEMU refuses `mincore` for a range with guards in it.
+        if !crate::test_child::is_emulated() {
+            assert!(after.resident >= depth, "{after:?}");
+        }
         assert!(after.deepest >= used.used, "{after:?}");
         assert_eq!(stack.retire().map(|used| used.used), Some(used.used));
         // The pages were released.
