@@ -396,7 +396,11 @@ fn a_thread_that_still_runs_is_in_a_trace_that_continues() {
     let runtime = Builder::new().workers(2).build().unwrap();
     runtime.run(|| {
         let _stops = Stops(&ENOUGH);
-        let hog = named("hog", 1, || {
+        // Beside this thread, not in its way.
+        let me = rustlet::current().id();
+        let here = threads().iter().find(|info| info.id == me).unwrap().worker;
+        let other = 1 - here.unwrap();
+        let hog = named("hog", other, || {
             RUNS.store(true, SeqCst);
             while !ENOUGH.load(SeqCst) {
                 std::hint::spin_loop();
@@ -412,6 +416,8 @@ fn a_thread_that_still_runs_is_in_a_trace_that_continues() {
         assert!(file.any(is_hog));
         ENOUGH.store(true, SeqCst);
         hog.join().unwrap();
+        // Its worker records the end of a step after it has woken the joiner.
+        named("next", other, || ()).join().unwrap();
         // Dropped instead of finished.
         drop(trace);
         let file = File::read(&place.0);
