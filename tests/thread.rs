@@ -52,10 +52,21 @@ mod unblocking;
 
 use support::stress;
 
-fn on_one_worker(case: fn()) {
+fn on_workers(workers: usize, case: fn()) {
     rustlet::Builder::new()
-        .workers(1)
+        .workers(workers)
         .build()
         .unwrap()
         .run(case);
+}
+
+/// On a green thread of one and of two workers, and on an OS thread.
+fn everywhere(case: fn()) {
+    on_workers(1, case);
+    on_workers(2, case);
+    case();
+}
+
+fn on_one_worker(case: fn()) {
+    on_workers(1, case);
 }

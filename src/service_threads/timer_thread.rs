@@ -91,19 +91,21 @@ pub(crate) fn update(&TimerId(at, number): &TimerId, waker: &Waker) -> bool {
         Some(known) => std::mem::replace(known, new),
         None => {
             drop(state);
-            drop(new);
+            task::discard(new);
             return false;
         }
     };
     drop(state);
-    drop(old);
+    task::discard(old);
     true
 }
 
 /// Cancels a timer, unless it has expired.
 pub(crate) fn cancel(TimerId(at, number): TimerId) {
     let waker = lock(&STATE).timers.remove(&(at, number));
-    drop(waker);
+    if let Some(waker) = waker {
+        task::discard(waker);
+    }
 }
 
 fn run_loop() {

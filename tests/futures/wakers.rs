@@ -1,13 +1,16 @@
 //! Wakers that do more than wake.
 
+use std::future::{IntoFuture, poll_fn};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream as StdStream;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
 
+use rustlet::channel::bounded;
 use rustlet::os::unix::net::UnixStream;
 
-use super::{assert_pending, block_on_os_thread, tell, woken};
+use super::{LONG, assert_pending, block_on_os_thread, tell, woken};
 
 /// A waker that drops sockets which the same worker watches, while it delivers events for them.
 #[test]
@@ -79,10 +82,7 @@ fn a_waker_that_panics() {
     let thread = rustlet::spawn(rustlet::park);
     let parked = thread.thread().clone();
     let mut end = IntoFuture::into_future(thread);
-    assert_pending(
-        |context| std::pin::Pin::new(&mut end).poll(context),
-        &panics,
-    );
+    assert_pending(|context| Pin::new(&mut end).poll(context), &panics);
     parked.unpark();
     woken(&told);
     block_on_os_thread(end).unwrap();
@@ -100,9 +100,8 @@ fn closing_a_socket_drops_the_waker() {
     assert!(told.recv().is_err());
 }
 
-/// The last waker goes with the source.
-#[test]
-fn a_waker_whose_drop_panics_keeps_no_socket_open() {
+/// Returns a waker the last clone of which panics when it is dropped.
+fn panics_when_dropped() -> Waker {
     struct Panics;
     impl Wake for Panics {
         fn wake(self: Arc<Panics>) {}
@@ -112,15 +111,48 @@ fn a_waker_whose_drop_panics_keeps_no_socket_open() {
             panic!("the drop of a waker");
         }
     }
+    Waker::from(Arc::new(Panics))
+}
+
+/// Polls `future`, and leaves the last waker to it.
+fn poll_once<F: Future>(future: F) -> Pin<Box<F>> {
+    let mut future = Box::pin(future);
+    let waker = panics_when_dropped();
+    let mut context = Context::from_waker(&waker);
+    assert!(future.as_mut().poll(&mut context).is_pending());
+    future
+}
+
+#[test]
+fn a_waker_whose_drop_panics_keeps_no_socket_open() {
     rustlet::run(|| {
         let (here, mut there) = UnixStream::pair().unwrap();
-        let waker = Waker::from(Arc::new(Panics));
-        let mut context = Context::from_waker(&waker);
-        assert!(here.poll_read(&mut context, &mut [0]).is_pending());
-        drop(waker);
+        drop(poll_once(poll_fn(|context| {
+            here.poll_read(context, &mut [0])
+        })));
         drop(here);
         let error = there.write(b"x").unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
         rustlet::yield_now();
+    });
+}
+
+#[test]
+fn a_waker_whose_drop_panics_does_not_unwind_out_of_a_future() {
+    rustlet::run(|| {
+        drop(poll_once(rustlet::future::sleep(LONG)));
+        let mut replaced = poll_once(rustlet::future::sleep(LONG));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(replaced.as_mut().poll(&mut context).is_pending());
+        let (sender, receiver) = bounded(1);
+        drop(poll_once(receiver.recv_async()));
+        sender.send(()).unwrap();
+        drop(poll_once(sender.send_async(())));
+        let (_sender, receiver) = rustlet::sync::oneshot::channel::<()>();
+        drop(poll_once(receiver.recv_async()));
+        let parked = rustlet::spawn(rustlet::park);
+        let thread = parked.thread().clone();
+        drop(poll_once(parked.into_future()));
+        thread.unpark();
     });
 }

@@ -1,5 +1,6 @@
 //! `TaskGroup`: the limit, results as they come, the first error, cancellation.
 
+use crate::{everywhere, on_workers};
 use rustlet::channel::{after, bounded, select, unbounded};
 use rustlet::thread::TaskGroup;
 use rustlet::{Cancelled, park, run, spawn, timeout, yield_now};
@@ -9,21 +10,6 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 const SHORT: Duration = Duration::from_millis(1);
-
-fn on_workers(workers: usize, case: fn()) {
-    rustlet::Builder::new()
-        .workers(workers)
-        .build()
-        .unwrap()
-        .run(case);
-}
-
-/// The owner of the group on a green thread of one and of two workers, and on an OS thread.
-fn everywhere(case: fn()) {
-    on_workers(1, case);
-    on_workers(2, case);
-    case();
-}
 
 #[test]
 fn results_come_as_threads_end() {
@@ -83,6 +69,23 @@ fn panics_come_out() {
         group.spawn(|| resume_unwind(Box::new(8)));
         let payload = catch_unwind(AssertUnwindSafe(|| group.join_all())).unwrap_err();
         assert_eq!(payload.downcast_ref(), Some(&8));
+    });
+}
+
+#[test]
+fn a_group_that_an_error_has_ended_is_not_ready() {
+    everywhere(|| {
+        let mut group = TaskGroup::with_limit(1);
+        group.try_spawn(|| Ok(1)).unwrap();
+        // This call keeps the value.
+        group.try_spawn(|| Err("no")).unwrap();
+        assert_eq!(group.try_spawn(|| Ok(2)), Err("no"));
+        assert!(group.is_empty());
+        let ready = group.receiver();
+        select! {
+            recv(ready) -> _ => panic!("there is no result"),
+            default => {}
+        }
     });
 }
 

@@ -1,5 +1,6 @@
 //! `CancelToken`: on green threads of one and of two workers, and on OS threads.
 
+use crate::{everywhere, on_workers};
 use rustlet::channel::{after, bounded, select};
 use rustlet::thread::scope;
 use rustlet::{CancelToken, Cancelled, Elapsed, park, shield, sleep, spawn, timeout, yield_now};
@@ -10,20 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const SHORT: Duration = Duration::from_millis(1);
-
-fn on_workers(workers: usize, case: fn()) {
-    rustlet::Builder::new()
-        .workers(workers)
-        .build()
-        .unwrap()
-        .run(case);
-}
-
-fn everywhere(case: fn()) {
-    on_workers(1, case);
-    on_workers(2, case);
-    case();
-}
 
 /// A destructor that sets its flag.
 struct Note<'a>(&'a Cell<bool>);
