@@ -1,6 +1,6 @@
 //! Implements `AsyncRead` and `AsyncWrite` of futures-io, which `futures` and smol's crates use.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSliceMut};
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -31,25 +31,7 @@ macro_rules! stream {
 
         /// `poll_close` shuts the writing direction down.
         impl AsyncWrite for $name {
-            fn poll_write(
-                self: Pin<&mut Self>,
-                context: &mut Context<'_>,
-                buf: &[u8],
-            ) -> Poll<io::Result<usize>> {
-                <$inner>::poll_write(&self, context, buf)
-            }
-
-            fn poll_write_vectored(
-                self: Pin<&mut Self>,
-                context: &mut Context<'_>,
-                bufs: &[IoSlice<'_>],
-            ) -> Poll<io::Result<usize>> {
-                <$inner>::poll_write_vectored(&self, context, bufs)
-            }
-
-            fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Poll::Ready(Ok(()))
-            }
+            write_methods!($inner, vectored);
 
             fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
                 Poll::Ready(ended(self.shutdown(Shutdown::Write)))
@@ -76,17 +58,7 @@ macro_rules! writer {
     ($name:ty) => {
         /// `poll_close` does nothing: dropping the pipe closes it.
         impl AsyncWrite for $name {
-            fn poll_write(
-                self: Pin<&mut Self>,
-                context: &mut Context<'_>,
-                buf: &[u8],
-            ) -> Poll<io::Result<usize>> {
-                <$name>::poll_write(&self, context, buf)
-            }
-
-            fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Poll::Ready(Ok(()))
-            }
+            write_methods!($name);
 
             fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
                 Poll::Ready(Ok(()))

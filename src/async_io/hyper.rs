@@ -4,7 +4,7 @@
 //! into a buffer of the OS thread and copied. The copy costs a small part of the system call.
 
 use std::cell::Cell;
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -53,28 +53,10 @@ macro_rules! stream {
 
         /// `poll_shutdown` shuts the writing direction down.
         impl Write for $name {
-            fn poll_write(
-                self: Pin<&mut Self>,
-                context: &mut Context<'_>,
-                buf: &[u8],
-            ) -> Poll<io::Result<usize>> {
-                <$inner>::poll_write(&self, context, buf)
-            }
-
-            fn poll_write_vectored(
-                self: Pin<&mut Self>,
-                context: &mut Context<'_>,
-                bufs: &[IoSlice<'_>],
-            ) -> Poll<io::Result<usize>> {
-                <$inner>::poll_write_vectored(&self, context, bufs)
-            }
+            write_methods!($inner, vectored);
 
             fn is_write_vectored(&self) -> bool {
                 true
-            }
-
-            fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Poll::Ready(Ok(()))
             }
 
             fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

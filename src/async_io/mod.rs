@@ -3,6 +3,39 @@
 //!
 //! Any thread may poll. Nothing here waits.
 
+/// Defines the writing methods that the three traits have in common. `$inner` has the inherent
+/// `poll_` methods. A pipe has no `poll_write_vectored`.
+#[cfg(any(feature = "futures-io", feature = "tokio-io", feature = "hyper"))]
+macro_rules! write_methods {
+    ($inner:ty) => {
+        fn poll_write(
+            self: std::pin::Pin<&mut Self>,
+            context: &mut std::task::Context<'_>,
+            buf: &[u8],
+        ) -> std::task::Poll<std::io::Result<usize>> {
+            <$inner>::poll_write(&self, context, buf)
+        }
+
+        fn poll_flush(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<std::io::Result<()>> {
+            std::task::Poll::Ready(Ok(()))
+        }
+    };
+    ($inner:ty, vectored) => {
+        write_methods!($inner);
+
+        fn poll_write_vectored(
+            self: std::pin::Pin<&mut Self>,
+            context: &mut std::task::Context<'_>,
+            bufs: &[std::io::IoSlice<'_>],
+        ) -> std::task::Poll<std::io::Result<usize>> {
+            <$inner>::poll_write_vectored(&self, context, bufs)
+        }
+    };
+}
+
 #[cfg(feature = "futures-io")]
 mod futures_io;
 #[cfg(feature = "hyper")]

@@ -186,10 +186,7 @@ fn park_green(cx: &WorkerContext, wait: &Wait) -> Wake {
 #[cold]
 #[inline(never)]
 fn park_aside(cx: &WorkerContext, wait: &Wait, deadline: Tick) -> Wake {
-    let aside = cx.set_ambient_aside();
-    let wake = park_until(cx, wait, deadline);
-    cx.put_ambient_back(&aside);
-    wake
+    cx.without_ambient(|| park_until(cx, wait, deadline))
 }
 
 /// Parks until `deadline` at the latest.
@@ -382,12 +379,7 @@ fn requeue(cx: &WorkerContext, green: &ThreadInner, at: &'static Location<'stati
 /// Like [`yield_now`], but never raises a cancellation.
 #[cold]
 pub(super) fn yield_quietly(cx: &WorkerContext, at: &'static Location<'static>) {
-    if !cx.has_ambient() {
-        return requeue(cx, cx.current(), at);
-    }
-    let aside = cx.set_ambient_aside();
-    requeue(cx, cx.current(), at);
-    cx.put_ambient_back(&aside);
+    cx.without_ambient(|| requeue(cx, cx.current(), at));
 }
 
 /// Raises a cancellation if the calling thread is cancelled and may be unwound. For operations that
@@ -431,11 +423,11 @@ fn unwind_cancelled(cx: &WorkerContext, green: &ThreadInner, cause: &Cause<'_>) 
     let cancel_count = green.cancel_count.get().saturating_add(1);
     green.cancel_count.set(cancel_count);
     if cancel_count > MAX_PROMPT_UNWINDS {
-        let aside = cx.set_ambient_aside();
-        cx.make_ready(green);
-        // SAFETY: K1.
-        unsafe { green.suspend() };
-        cx.put_ambient_back(&aside);
+        cx.without_ambient(|| {
+            cx.make_ready(green);
+            // SAFETY: K1.
+            unsafe { green.suspend() };
+        });
     }
     unwind(cause.payload(UnwindGuard::new(green, cancel_count)))
 }

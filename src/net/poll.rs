@@ -12,6 +12,7 @@ use rustix::net::SocketAddrAny;
 use rustix::net::addr::SocketAddrArg;
 
 use super::socket::{Protocol, Socket};
+use super::transfer::receive_or_end;
 use crate::retry::{poll_io, poll_ready};
 use crate::runtime::io::source::Interest;
 use crate::runtime::scheduler::worker::place_next;
@@ -136,19 +137,7 @@ impl Socket {
         mut receive: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
         let source = self.source();
-        let take = |fd: BorrowedFd<'_>| match receive(fd) {
-            Err(error)
-                if error.kind() == io::ErrorKind::WouldBlock
-                    && source.may_have_ended()
-                    && sock::is_shut(fd) =>
-            {
-                receive(fd).or_else(|error| match error.kind() {
-                    io::ErrorKind::WouldBlock => Ok(T::default()),
-                    _ => Err(error),
-                })
-            }
-            result => result,
-        };
+        let take = |fd: BorrowedFd<'_>| receive_or_end(source, fd, &mut receive);
         poll_io(source, Interest::Read, context, take, |_| false)
     }
 

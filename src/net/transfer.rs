@@ -13,12 +13,35 @@ use rustix::net::addr::SocketAddrArg;
 use super::socket::{Protocol, Socket};
 use crate::green::Reason;
 use crate::retry::{self, Announced, rest};
-use crate::runtime::io::source::Interest;
+use crate::runtime::io::source::{Interest, Source};
 use crate::runtime::scheduler::worker::place_next;
 use crate::sys::sock;
 
 /// How often one write may find room without yielding: the budget of `retry` counts rounds.
 const SENDS_A_ROUND: usize = 16;
+
+/// Receives a datagram with `receive`; an empty result if there is none and the receiving half was
+/// shut down, because the system would never report one then.
+pub(super) fn receive_or_end<T: Default>(
+    source: &Source,
+    fd: BorrowedFd<'_>,
+    receive: &mut impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+) -> io::Result<T> {
+    match receive(fd) {
+        Err(error)
+            if error.kind() == io::ErrorKind::WouldBlock
+                && source.may_have_ended()
+                && sock::is_shut(fd) =>
+        {
+            // Datagrams from before the shutdown are still there.
+            receive(fd).or_else(|error| match error.kind() {
+                io::ErrorKind::WouldBlock => Ok(T::default()),
+                _ => Err(error),
+            })
+        }
+        result => result,
+    }
+}
 
 impl Socket {
     /// Waits for data that `receive` takes. `short` tells of a count above zero whether it is less
@@ -223,20 +246,9 @@ impl Socket {
         mut receive: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
     ) -> io::Result<T> {
         let (source, mode) = (self.source(), self.read_mode());
-        let take = |fd: BorrowedFd<'_>| match receive(fd) {
-            Err(error)
-                if error.kind() == io::ErrorKind::WouldBlock
-                    && !mode.nonblocking
-                    && source.may_have_ended()
-                    && sock::is_shut(fd) =>
-            {
-                // Datagrams from before the shutdown are still there.
-                receive(fd).or_else(|error| match error.kind() {
-                    io::ErrorKind::WouldBlock => Ok(T::default()),
-                    _ => Err(error),
-                })
-            }
-            result => result,
+        let take = |fd: BorrowedFd<'_>| match mode.nonblocking {
+            true => receive(fd),
+            false => receive_or_end(source, fd, &mut receive),
         };
         retry::read(source, Reason::Read, mode, take, |_| false)
     }

@@ -39,6 +39,15 @@ struct State {
     wakeup: Option<Arc<EventFd>>,
 }
 
+impl State {
+    /// Takes a request out; `None` if it is not there any more.
+    fn take(&mut self, number: usize) -> Option<Request> {
+        let mut numbers = self.requests.iter().map(|request| request.number);
+        let place = numbers.position(|of_one| of_one == number)?;
+        Some(self.requests.swap_remove(place))
+    }
+}
+
 static STATE: Mutex<State> = Mutex::new(State {
     requests: Vec::new(),
     next: 0,
@@ -99,11 +108,7 @@ fn start() -> io::Result<Arc<EventFd>> {
 /// it.
 pub(crate) fn cancel(RequestId(number): RequestId) -> bool {
     let mut state = lock(&STATE);
-    let place = state
-        .requests
-        .iter()
-        .position(|request| request.number == number);
-    let request = place.map(|place| state.requests.swap_remove(place));
+    let request = state.take(number);
     if let Some(wakeup) = &state.wakeup {
         wakeup.signal();
     }
@@ -170,11 +175,7 @@ fn waiting() -> Option<Vec<Waited>> {
 fn run(numbers: Vec<usize>) {
     for number in numbers {
         let mut state = lock(&STATE);
-        let place = state
-            .requests
-            .iter()
-            .position(|request| request.number == number);
-        let request = place.map(|place| state.requests.swap_remove(place));
+        let request = state.take(number);
         drop(state);
         if let Some(Request {
             callback, source, ..

@@ -5,11 +5,10 @@ use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
 use super::wait::spin::Spin;
-use super::wait::wait_in_queue::{Ended, QueuePosition, wait_in_queue, wake_some};
+use super::wait::wait_in_queue::{wait_until, wake_some};
 use super::wait::wait_queue::WaitQueue;
 use super::wait::waiting_thread::WaitingThread;
 use crate::green::budget::poll_budget_quietly;
-use crate::green::park::unwind_if_cancelled;
 use crate::green::{OnCancel, Reason, Wait};
 
 /// Lets threads wait until all parts of a job are done, as in crossbeam-utils.
@@ -98,24 +97,8 @@ impl WaitGroup {
         let shared = Arc::clone(&self.shared);
         drop(self);
         let wait = Wait::at(Reason::WaitGroup, Location::caller()).on_cancel(OnCancel::Defer);
-        loop {
-            let state = shared.state.lock();
-            if state.parts == 0 {
-                return;
-            }
-            let ended = wait_in_queue(
-                &shared.state,
-                state,
-                |state| &mut state.line,
-                &QueuePosition::BACK,
-                &wait,
-                || {},
-                |_| {},
-            );
-            if ended == Ended::Cancelled {
-                unwind_if_cancelled();
-            }
-        }
+        let is_met = |state: &State| state.parts == 0;
+        wait_until(&shared.state, |state| &mut state.line, &wait, is_met);
     }
 }
 

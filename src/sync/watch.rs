@@ -39,7 +39,7 @@ use std::time::Duration;
 
 use super::lock::rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use super::wait::spin::Spin;
-use super::wait::wait_in_queue::{Ended, QueuePosition, wait_in_queue, wake_some};
+use super::wait::wait_in_queue::{Ended, QueuePosition, wait_in_queue, wait_until, wake_some};
 use super::wait::wait_queue::WaitQueue;
 use super::wait::waiting_thread::WaitingThread;
 use crate::channel;
@@ -432,24 +432,13 @@ impl<T> Sender<T> {
         let at = Location::caller();
         yield_point(at);
         let wait = Wait::at(Reason::Watch, at).on_cancel(OnCancel::Defer);
-        loop {
-            let state = self.shared.state.lock();
-            if state.receivers == 0 {
-                return;
-            }
-            let ended = wait_in_queue(
-                &self.shared.state,
-                state,
-                |state| &mut state.closing,
-                &QueuePosition::BACK,
-                &wait,
-                || {},
-                |_| {},
-            );
-            if ended == Ended::Cancelled {
-                unwind_if_cancelled();
-            }
-        }
+        let is_met = |state: &State| state.receivers == 0;
+        wait_until(
+            &self.shared.state,
+            |state| &mut state.closing,
+            &wait,
+            is_met,
+        );
     }
 
     /// Returns `true` if both senders belong to the same channel.

@@ -13,11 +13,10 @@ use crate::channel::wait_limit::yield_point;
 use crate::channel::{self, Key, LevelSource, Receiver, Waiters};
 use crate::green::budget::poll_budget_quietly;
 use crate::green::completion_hooks::OnDone;
-use crate::green::park::unwind_if_cancelled;
 use crate::green::{Cancelled, OnCancel, Reason, Unparker, Wait};
 use crate::runtime::current;
 use crate::sync::wait::spin::Spin;
-use crate::sync::wait::wait_in_queue::{Ended, QueuePosition, wait_in_queue, wake_some};
+use crate::sync::wait::wait_in_queue::{wait_until, wake_some};
 use crate::sync::wait::wait_queue::WaitQueue;
 use crate::sync::wait::waiting_thread::WaitingThread;
 
@@ -143,24 +142,7 @@ impl Ends {
         is_met: impl Fn(&State) -> bool,
     ) {
         let wait = Wait::at(Reason::TaskGroup, at).on_cancel(on_cancel);
-        loop {
-            let state = self.0.lock();
-            if is_met(&state) {
-                return;
-            }
-            let ended = wait_in_queue(
-                &self.0,
-                state,
-                |state| &mut state.line,
-                &QueuePosition::BACK,
-                &wait,
-                || {},
-                |_| {},
-            );
-            if ended == Ended::Cancelled {
-                unwind_if_cancelled();
-            }
-        }
+        wait_until(&self.0, |state| &mut state.line, &wait, is_met);
     }
 }
 

@@ -63,10 +63,6 @@ struct Entered<'a> {
     outer: *const Entered<'static>,
 }
 
-/// What a green thread has entered, while the thread is suspended.
-#[must_use]
-pub(crate) struct AmbientAside(*const Entered<'static>);
-
 /// Enters what is listed, outermost first.
 fn enter_all(innermost: *const Entered<'static>) {
     // SAFETY: H4.
@@ -262,8 +258,9 @@ impl WorkerContext {
         !self.ambient.get().is_null()
     }
 
-    /// Leaves what the running thread has entered: the thread is about to be suspended.
-    pub(crate) fn set_ambient_aside(&self) -> AmbientAside {
+    /// Calls `f`, which suspends the running thread, without what the thread has entered: leaves it
+    /// before, and enters it again when the thread continues.
+    pub(crate) fn without_ambient<R>(&self, f: impl FnOnce() -> R) -> R {
         let innermost = self.ambient.replace(ptr::null());
         let mut next = innermost;
         // SAFETY: H4.
@@ -271,13 +268,10 @@ impl WorkerContext {
             entered.ambient.leave();
             next = entered.outer;
         }
-        AmbientAside(innermost)
-    }
-
-    /// Enters it again: the thread continues.
-    pub(crate) fn put_ambient_back(&self, aside: &AmbientAside) {
-        enter_all(aside.0);
-        self.ambient.set(aside.0);
+        let result = f();
+        enter_all(innermost);
+        self.ambient.set(innermost);
+        result
     }
 
     /// Returns the running green thread as an address to compare with; null if none runs.

@@ -73,21 +73,26 @@ impl World {
         self.read.set_ready();
     }
 
-    /// Reads one byte, as `retry::read` does: a system call that takes a byte, or would block.
+    /// Makes the system call, which takes a byte or would block. Returns whether it took one.
+    fn try_read(&self) -> bool {
+        self.read.take();
+        let mut bytes = self.bytes.lock().unwrap();
+        let got = bytes.checked_sub(1);
+        *bytes = got.unwrap_or(0);
+        drop(bytes);
+        if got.is_some() {
+            self.read.set_ready();
+        }
+        got.is_some()
+    }
+
+    /// Reads one byte, as `retry::read` does.
     fn read(&self) {
         let me = Sleeper::new();
         let mut waited = false;
         loop {
-            if self.read.is_ready() || waited {
-                self.read.take();
-                let mut bytes = self.bytes.lock().unwrap();
-                let got = bytes.checked_sub(1);
-                *bytes = got.unwrap_or(0);
-                drop(bytes);
-                if got.is_some() {
-                    self.read.set_ready();
-                    return;
-                }
+            if (self.read.is_ready() || waited) && self.try_read() {
+                return;
             }
             if self.read.enter(me.clone()) {
                 me.park();
@@ -190,16 +195,8 @@ fn task() -> (Sleeper, Waker) {
 /// Returns whether a byte was read.
 fn poll(world: &World, waker: &Waker) -> bool {
     loop {
-        if world.read.is_ready() {
-            world.read.take();
-            let mut bytes = world.bytes.lock().unwrap();
-            let got = bytes.checked_sub(1);
-            *bytes = got.unwrap_or(0);
-            drop(bytes);
-            if got.is_some() {
-                world.read.set_ready();
-                return true;
-            }
+        if world.read.is_ready() && world.try_read() {
+            return true;
         }
         if world.read.enter_task(waker) {
             return false;

@@ -172,13 +172,14 @@ pub(super) fn collect(shared: &Shared) -> Metrics {
     let spawned = shared.spawned();
     let stacks = stack::survey();
     let peers = shared.peers.iter().enumerate();
+    let per_worker: Vec<_> = peers.map(|(index, peer)| of_worker(index, peer)).collect();
     Metrics {
         workers: shared.peers.len(),
         live: spawned.saturating_sub(ended),
         spawned,
         ended,
-        live_per_worker: shared.peers.iter().map(WorkerShared::live).collect(),
-        per_worker: peers.map(|(index, peer)| of_worker(index, peer)).collect(),
+        live_per_worker: per_worker.iter().map(|worker| worker.live).collect(),
+        per_worker,
         blocking_threads: threads,
         blocking_idle: idle,
         blocking_queued: queued,

@@ -106,7 +106,7 @@ impl BargeState {
 /// The position in the queue and the slot.
 #[derive(Debug)]
 pub(crate) struct QueuePosition {
-    /// The slot for the claimer; valid until `stand` returns.
+    /// The slot for the claimer; valid until `wait_in_queue` returns.
     pub(crate) slot: *mut (),
     /// For a waiter that has waited already.
     pub(crate) at_front: bool,
@@ -194,12 +194,38 @@ pub(crate) fn note_failed_try(at: &'static std::panic::Location<'static>) {
 }
 
 #[cfg(not(loom))]
+pub(crate) use self::threads::wait_until;
+
+#[cfg(not(loom))]
 mod threads {
-    use super::{Ended, Sleep, Waiter};
+    use super::{Ended, QueuePosition, Sleep, Waiter, wait_in_queue};
     use crate::green::context::worker_context::ADDRESS_BITS;
+    use crate::green::park::unwind_if_cancelled;
     use crate::green::{ThreadInner, Wait, Wake, WorkerContext};
+    use crate::sync::wait::spin::Spin;
+    use crate::sync::wait::wait_queue::WaitQueue;
     use crate::sync::wait::waiting_thread::{WaitingThread, Waker, wait_for};
     use crate::sys::clock;
+
+    /// Waits at the end of the queue that `line` selects until `is_met` holds. `wait` has no time
+    /// limit. If it ends because of a cancellation, the caller unwinds after it has left the queue.
+    pub(crate) fn wait_until<Q>(
+        spin: &Spin<Q>,
+        line: impl Fn(&mut Q) -> &mut WaitQueue<WaitingThread>,
+        wait: &Wait,
+        is_met: impl Fn(&Q) -> bool,
+    ) {
+        loop {
+            let held = spin.lock();
+            if is_met(&held) {
+                return;
+            }
+            let ended = wait_in_queue(spin, held, &line, &QueuePosition::BACK, wait, || {}, |_| {});
+            if ended == Ended::Cancelled {
+                unwind_if_cancelled();
+            }
+        }
+    }
 
     impl Sleep for WaitingThread {
         type Wait = Wait;

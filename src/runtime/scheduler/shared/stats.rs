@@ -35,7 +35,7 @@ impl Counter {
 /// The word is twice a number of nanoseconds, plus one while the worker sleeps. Awake, the number
 /// is the time slept so far; asleep, it is that less the tick at which the sleep began, so that the
 /// reader adds the present tick. Both wrap.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct IdleTime(AtomicU64);
 
 impl IdleTime {
@@ -115,7 +115,7 @@ impl Latencies {
 
 /// The counters of one worker (ST1).
 // Cache lines of their own: readers do not slow down what placement reads.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[repr(align(64))]
 pub(crate) struct WorkerStats {
     pub(crate) steps: Counter,
@@ -138,23 +138,11 @@ pub(crate) struct WorkerStats {
 }
 
 impl WorkerStats {
-    /// Creates the counters of a worker that sleeps until it is started.
+    /// Creates the counters of a worker that counts as busy from `now` on, until it first sleeps.
     pub(crate) fn new(now: Tick) -> WorkerStats {
         WorkerStats {
-            steps: Counter::default(),
-            wakeups_sent: Counter::default(),
-            wakeups_received: Counter::default(),
-            ready: Counter::default(),
-            polls: Counter::default(),
-            parks: Counter::default(),
-            steals: Counter::default(),
-            timers: Counter::default(),
-            timers_expired: Counter::default(),
-            idle: IdleTime(AtomicU64::new(0)),
             since: now,
-            told_busy: AtomicU64::new(0),
-            told_idle: AtomicU64::new(0),
-            latencies: Latencies::default(),
+            ..WorkerStats::default()
         }
     }
 

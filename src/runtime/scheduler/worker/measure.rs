@@ -56,7 +56,7 @@ impl WorkerLoop {
 
     #[cold]
     fn steps_to_sample(&self, left: usize) -> u32 {
-        if left > 0 && left <= usize::MAX / 2 {
+        if is_ahead(left) {
             return u32::try_from(left).map_or(STEPS_PER_BATCH, |left| left.min(STEPS_PER_BATCH));
         }
         self.record_latency();
@@ -66,11 +66,7 @@ impl WorkerLoop {
     /// Records the latency of the measured thread, if it is the next to run.
     #[cold]
     pub(super) fn record_latency(&self) {
-        if self
-            .cx
-            .before_sample()
-            .is_some_and(|left| left > 0 && left <= usize::MAX / 2)
-        {
+        if self.cx.before_sample().is_some_and(is_ahead) {
             return;
         }
         if let Some(since) = self.cx.end_sample() {
@@ -90,4 +86,10 @@ impl WorkerLoop {
             registry::report_deep_stack(&self.shared, green, used);
         }
     }
+}
+
+/// Returns whether the measured thread comes after `left` other steps: the count wraps around when
+/// its turn has passed.
+fn is_ahead(left: usize) -> bool {
+    (1..=usize::MAX / 2).contains(&left)
 }
