@@ -11,6 +11,7 @@ use rustix::fs::OFlags;
 use crate::green::WorkerContext;
 use crate::green::park::is_limited_os;
 use crate::runtime::blocking;
+use crate::sys::file::{PATH, TMPFILE};
 
 /// Options for opening a file: [`std::fs::OpenOptions`] for green threads. std's trait
 /// [`OpenOptionsExt`] has the options of Unix.
@@ -110,7 +111,7 @@ impl OpenOptions {
 
     /// Returns whether it may create or truncate a file.
     pub(super) fn changes(&self) -> bool {
-        let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::TMPFILE;
+        let flags = OFlags::CREATE | OFlags::TRUNC | TMPFILE;
         self.truncate || self.create || self.create_new || self.flags.intersects(flags)
     }
 
@@ -122,7 +123,7 @@ impl OpenOptions {
             && (!self.write && !self.append || self.truncate && self.append || self.create_new);
         // A green thread, or a limit around the call of an OS thread.
         let can_end = WorkerContext::get().is_some() || is_limited_os();
-        !fails && can_end && !self.flags.intersects(OFlags::NONBLOCK | OFlags::PATH)
+        !fails && can_end && !self.flags.intersects(OFlags::NONBLOCK | PATH)
     }
 
     /// Returns std's options, without creating or truncating, and with `more`.

@@ -171,7 +171,7 @@ impl TcpStream {
         let fd = self.socket.fd();
         sockopt::set_socket_keepalive(fd, true)?;
         if let Some(time) = keepalive.time {
-            set_keep_idle(fd, time)?;
+            sockopt::set_tcp_keepidle(fd, time)?;
         }
         if let Some(interval) = keepalive.interval {
             sockopt::set_tcp_keepintvl(fd, interval)?;
@@ -181,16 +181,6 @@ impl TcpStream {
         }
         Ok(())
     }
-}
-
-#[cfg(not(target_vendor = "apple"))]
-fn set_keep_idle(fd: BorrowedFd<'_>, time: Duration) -> io::Result<()> {
-    Ok(sockopt::set_tcp_keepidle(fd, time)?)
-}
-
-#[cfg(target_vendor = "apple")]
-fn set_keep_idle(fd: BorrowedFd<'_>, time: Duration) -> io::Result<()> {
-    Ok(sockopt::set_tcp_keepalive(fd, time)?)
 }
 
 impl TcpListener {

@@ -35,7 +35,7 @@ use crate::green::park::{check_cancel_os, unwind_if_cancelled};
 use crate::green::{Cancelled, OnCancel, Outcome, Reason, Wait, Wake, WorkerContext};
 use crate::shim::lock;
 use crate::sys::exit;
-use crate::sys::os_threads::OwnThread;
+use crate::sys::os_threads::{self, OwnThread};
 
 /// A set of workers and the green threads that run on them.
 ///
@@ -268,7 +268,7 @@ impl Runtime {
             // A panic here is a bug of this library; the green threads of this worker could never
             // continue.
             let guard = AbortOnPanic;
-            let number = rustix::thread::gettid().as_raw_nonzero().get();
+            let number = os_threads::id();
             shared.peers[index]
                 .os_thread
                 .store(number, std::sync::atomic::Ordering::Relaxed);

@@ -13,10 +13,14 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::BorrowedFd;
 
-use rustix::fs::FileType;
+use rustix::fs::{FileType, OFlags};
 
 /// The result of a call that does not wait.
 #[derive(Debug)]
+#[cfg_attr(
+    not(all(target_os = "linux", not(rustlet_portable))),
+    allow(dead_code, reason = "such calls exist only on Linux")
+)]
 pub(crate) enum NonblockingResult {
     Done(usize),
     /// The call would have to wait.
@@ -36,7 +40,7 @@ pub(crate) const CURRENT_POS: u64 = u64::MAX;
 /// # Errors
 ///
 /// The system's.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(rustlet_portable)))]
 pub(crate) fn read_now(
     fd: BorrowedFd<'_>,
     bufs: &mut [IoSliceMut<'_>],
@@ -50,7 +54,7 @@ pub(crate) fn read_now(
 /// # Errors
 ///
 /// The system's.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(rustlet_portable)))]
 pub(crate) fn write_now(
     fd: BorrowedFd<'_>,
     bufs: &[IoSlice<'_>],
@@ -59,7 +63,7 @@ pub(crate) fn write_now(
     judge(|| rustix::io::pwritev2(fd, bufs, at, rustix::io::ReadWriteFlags::NOWAIT))
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(rustlet_portable)))]
 fn judge(mut call: impl FnMut() -> rustix::io::Result<usize>) -> io::Result<NonblockingResult> {
     use rustix::io::Errno;
     loop {
@@ -77,7 +81,7 @@ fn judge(mut call: impl FnMut() -> rustix::io::Result<usize>) -> io::Result<Nonb
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(rustlet_portable))))]
 pub(crate) fn read_now(
     _: BorrowedFd<'_>,
     _: &mut [IoSliceMut<'_>],
@@ -86,7 +90,7 @@ pub(crate) fn read_now(
     Ok(NonblockingResult::Unknown)
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(rustlet_portable))))]
 pub(crate) fn write_now(
     _: BorrowedFd<'_>,
     _: &[IoSlice<'_>],
@@ -101,7 +105,7 @@ pub(crate) fn write_now(
 /// # Errors
 ///
 /// `EBADF` and `EINVAL`.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(rustlet_portable)))]
 pub(crate) fn check_read(fd: BorrowedFd<'_>) -> io::Result<()> {
     refusal(rustix::io::readv(fd, &mut [IoSliceMut::new(&mut [])]))
 }
@@ -111,14 +115,14 @@ pub(crate) fn check_read(fd: BorrowedFd<'_>) -> io::Result<()> {
 /// # Errors
 ///
 /// As [`check_read`].
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(rustlet_portable)))]
 pub(crate) fn check_write(fd: BorrowedFd<'_>) -> io::Result<()> {
     refusal(rustix::io::writev(fd, &[IoSlice::new(&[])]))
 }
 
 /// Ignores all but these two errors. Others do not predict the next call: a sandbox may know no
 /// vectored calls.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(rustlet_portable)))]
 fn refusal(result: rustix::io::Result<usize>) -> io::Result<()> {
     use rustix::io::Errno;
     match result {
@@ -128,15 +132,33 @@ fn refusal(result: rustix::io::Result<usize>) -> io::Result<()> {
 }
 
 /// Reports success: on other systems a call with empty buffers may wait.
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(rustlet_portable))))]
 pub(crate) fn check_read(_: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(rustlet_portable))))]
 pub(crate) fn check_write(_: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
+
+/// `O_TMPFILE`, where the system has it.
+pub(crate) const TMPFILE: OFlags = {
+    #[cfg(target_os = "linux")]
+    let flag = OFlags::TMPFILE;
+    #[cfg(not(target_os = "linux"))]
+    let flag = OFlags::empty();
+    flag
+};
+
+/// `O_PATH`, where the system has it.
+pub(crate) const PATH: OFlags = {
+    #[cfg(target_os = "linux")]
+    let flag = OFlags::PATH;
+    #[cfg(not(target_os = "linux"))]
+    let flag = OFlags::empty();
+    flag
+};
 
 /// The kind of a file, by how its operations wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,7 +208,7 @@ fn is_memory(_: u64) -> bool {
     false
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(all(test, target_os = "linux", not(rustlet_portable)))]
 mod tests {
     use super::*;
     use rustix::event::epoll;

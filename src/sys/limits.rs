@@ -63,11 +63,13 @@ fn limit(resource: Resource) -> Option<u64> {
     }
     // SAFETY: getrlimit returned 0, so it has filled the struct.
     let limits = unsafe { limits.assume_init() };
-    (limits.rlim_cur != libc::RLIM_INFINITY).then_some(limits.rlim_cur)
+    #[allow(clippy::useless_conversion, reason = "the type is signed on FreeBSD")]
+    let soft = u64::try_from(limits.rlim_cur).ok();
+    soft.filter(|_| limits.rlim_cur != libc::RLIM_INFINITY)
 }
 
 /// Limits the address space of this process, for a test in a child process.
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 pub(crate) fn set_address_space(bytes: u64) {
     let limits = libc::rlimit {
         rlim_cur: bytes,

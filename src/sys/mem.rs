@@ -17,7 +17,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// `MADV_GUARD_INSTALL` of Linux 6.13; the libc crate does not name it on every target.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(rustlet_portable)))]
 const MADV_GUARD_INSTALL: libc::c_int = 102;
 
 #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
@@ -132,12 +132,12 @@ pub(crate) fn dump_in_cores(address: usize, bytes: usize, is_dumped: bool) -> io
 ///
 /// As for [`release`].
 pub(crate) unsafe fn install_guard(address: usize, bytes: usize) -> io::Result<()> {
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(rustlet_portable)))]
     {
         // SAFETY: the caller's promise.
         check(unsafe { libc::madvise(at(address), bytes, MADV_GUARD_INSTALL) })
     }
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(not(all(target_os = "linux", not(rustlet_portable))))]
     {
         let (_, _) = (address, bytes);
         Err(io::Error::from_raw_os_error(libc::EINVAL))
@@ -152,13 +152,13 @@ pub(crate) unsafe fn install_guard(address: usize, bytes: usize) -> io::Result<(
 ///
 /// As for [`release`], for each of the ranges.
 pub(crate) unsafe fn install_guards(addresses: impl Iterator<Item = usize>, bytes: usize) -> usize {
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(rustlet_portable)))]
     {
         // SAFETY: the caller's promise.
         let call = |ranges: &[libc::iovec]| unsafe { advise(ranges, MADV_GUARD_INSTALL) };
         vectored(addresses, bytes, call)
     }
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(not(all(target_os = "linux", not(rustlet_portable))))]
     {
         let (_, _) = (addresses, bytes);
         0
@@ -169,13 +169,13 @@ pub(crate) unsafe fn install_guards(addresses: impl Iterator<Item = usize>, byte
 /// would, but in few calls. The readable content does not change. It is only an attempt: where the
 /// kernel refuses, the memory is allocated when it is written to.
 pub(crate) fn populate(addresses: impl Iterator<Item = usize>, bytes: usize) -> usize {
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(rustlet_portable)))]
     {
         // SAFETY: M2; this takes no memory away.
         let call = |ranges: &[libc::iovec]| unsafe { advise(ranges, libc::MADV_POPULATE_WRITE) };
         vectored(addresses, bytes, call)
     }
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(not(all(target_os = "linux", not(rustlet_portable))))]
     {
         let (_, _) = (addresses, bytes);
         0
@@ -187,7 +187,7 @@ pub(crate) fn populate(addresses: impl Iterator<Item = usize>, bytes: usize) -> 
 /// # Safety
 ///
 /// That of the advice, for each of the ranges.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(rustlet_portable)))]
 unsafe fn advise(ranges: &[libc::iovec], advice: libc::c_int) -> libc::c_long {
     /// The process of the calling thread.
     const PIDFD_SELF_THREAD: libc::c_int = -10_000;
@@ -207,7 +207,7 @@ unsafe fn advise(ranges: &[libc::iovec], advice: libc::c_int) -> libc::c_long {
 /// Makes each call with as many ranges as it can take without delaying other threads that map
 /// memory. A call returns the number of bytes that it advised. Returns how many ranges were done
 /// before one failed.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(rustlet_portable)))]
 fn vectored(
     mut addresses: impl Iterator<Item = usize>,
     bytes: usize,
@@ -302,7 +302,11 @@ impl Peek {
             // has ended.
             // SAFETY: the kernel copies from the address, or returns EFAULT (M2). The pipe is
             // empty, so the call does not block.
+            #[cfg(target_os = "linux")]
             let written = unsafe { libc::syscall(libc::SYS_write, fd, from, chunk.len()) };
+            // SAFETY: as above.
+            #[cfg(not(target_os = "linux"))]
+            let written = unsafe { libc::write(fd, at(from), chunk.len()) };
             let Ok(count) = usize::try_from(written) else {
                 return false;
             };

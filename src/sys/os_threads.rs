@@ -24,6 +24,24 @@ impl Drop for OwnThread {
     }
 }
 
+/// Returns the number of the calling OS thread, which no other living thread of the process has:
+/// the kernel's on Linux, elsewhere one of our own.
+#[cfg(target_os = "linux")]
+pub(crate) fn id() -> i32 {
+    rustix::thread::gettid().as_raw_nonzero().get()
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn id() -> i32 {
+    use std::sync::atomic::AtomicI32;
+    static NEXT: AtomicI32 = AtomicI32::new(1);
+    std::thread_local! {
+        // Relaxed: nothing is published with the number.
+        static ID: i32 = NEXT.fetch_add(1, Ordering::Relaxed);
+    }
+    ID.with(|id| *id)
+}
+
 /// Returns how many OS threads are not the library's; `None` if the system does not report it.
 pub(crate) fn foreign() -> Option<usize> {
     let all = std::fs::read_dir("/proc/self/task").ok()?.count();
@@ -32,6 +50,10 @@ pub(crate) fn foreign() -> Option<usize> {
 
 /// The present activity of an OS thread of this process, as the system sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "only Linux reports it")
+)]
 pub(crate) enum Doing {
     /// It runs, or waits for a core.
     Computing,
@@ -70,6 +92,7 @@ impl fmt::Display for Doing {
 }
 
 /// Returns what the OS thread `number` does; `None` if the system does not report it.
+#[cfg(target_os = "linux")]
 pub(crate) fn doing(number: i32) -> Option<Doing> {
     let read =
         |name: &str| std::fs::read_to_string(format!("/proc/self/task/{number}/{name}")).ok();
@@ -93,8 +116,14 @@ pub(crate) fn doing(number: i32) -> Option<Doing> {
     })
 }
 
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn doing(_number: i32) -> Option<Doing> {
+    None
+}
+
 /// Returns the name of a call that a program is likely to block in, and whether its first argument
 /// is a descriptor.
+#[cfg(target_os = "linux")]
 fn name_of(number: i64) -> Option<(&'static str, bool)> {
     let calls: [(libc::c_long, &'static str, bool); 18] = [
         (libc::SYS_futex, "futex", false),

@@ -285,14 +285,14 @@ pub(crate) fn has_failed(fd: BorrowedFd<'_>) -> bool {
 /// Returns whether the receiving half was shut down, as far as the system reports it without
 /// receiving.
 pub(crate) fn is_shut(fd: BorrowedFd<'_>) -> bool {
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(rustlet_portable)))]
     {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
         let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::RDHUP)];
         let at_once = Timespec::default();
         poll(&mut fds, Some(&at_once)).is_ok() && fds[0].revents().contains(PollFlags::RDHUP)
     }
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(not(all(target_os = "linux", not(rustlet_portable))))]
     {
         let _ = fd;
         false
@@ -307,14 +307,14 @@ pub(crate) fn is_standard(fd: BorrowedFd<'_>) -> bool {
 
 /// Returns whether this is TCP for certain. A raw descriptor may be anything.
 pub(crate) fn is_tcp(fd: BorrowedFd<'_>) -> bool {
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(rustlet_portable)))]
     {
         matches!(
             sockopt::socket_protocol(fd),
             Ok(Some(rustix::net::ipproto::TCP))
         )
     }
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(not(all(target_os = "linux", not(rustlet_portable))))]
     {
         let _ = fd;
         false

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use super::ring::{Record, Ring};
 use super::stamp::{Pair, Scale, StampSource};
 use crate::shim::lock;
+use crate::sys::os_threads;
 
 /// The largest number of small rings.
 const MAX_SMALL: usize = 64;
@@ -165,7 +166,7 @@ impl Session {
 impl Rings {
     /// Returns the number of the calling OS thread's track.
     fn track(&mut self, is_worker: bool) -> u32 {
-        let os_thread = rustix::thread::gettid().as_raw_nonzero().get();
+        let os_thread = os_threads::id();
         let known = self
             .tracks
             .iter()

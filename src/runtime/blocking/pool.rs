@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use super::job::{Call, Job};
 use crate::sys::clock::{self, Tick};
-use crate::sys::os_threads::OwnThread;
+use crate::sys::os_threads::{self, OwnThread};
 
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -335,7 +335,7 @@ impl Queues {
 /// Runs a thread of the pool.
 fn serve(pool: &Pool, owner: Owner) {
     OWNER.set(Some(owner));
-    let os_thread = rustix::thread::gettid().as_raw_nonzero().get();
+    let os_thread = os_threads::id();
     let mut queues = pool.lock();
     loop {
         if let Some((kind, number, call)) = queues.take(pool.most_look_ups) {

@@ -16,13 +16,13 @@ pub(crate) struct EventFd {
 
 impl EventFd {
     pub(crate) fn new() -> io::Result<EventFd> {
-        #[cfg(any(target_os = "linux", target_os = "android"))]
+        #[cfg(all(target_os = "linux", not(rustlet_portable)))]
         {
             use rustix::event::{EventfdFlags, eventfd};
             let read = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
             Ok(EventFd { read, write: None })
         }
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        #[cfg(not(all(target_os = "linux", not(rustlet_portable))))]
         {
             let (read, write) = io::pipe()?;
             let (read, write) = (OwnedFd::from(read), OwnedFd::from(write));

@@ -1,6 +1,6 @@
 //! The descriptors that a poller waits with: epoll, an event, a timer.
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(rustlet_portable)))]
 pub(crate) mod epoll;
 pub(crate) mod event_fd;
 pub(crate) mod timer_fd;

@@ -16,7 +16,7 @@ use crate::sys::clock::{NEVER, Tick};
 #[derive(Debug)]
 pub(crate) struct TimerFd {
     fd: OwnedFd,
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    #[cfg(not(all(target_os = "linux", not(rustlet_portable))))]
     write: OwnedFd,
     set: Cell<Tick>,
 }
@@ -44,7 +44,7 @@ impl TimerFd {
     }
 }
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(all(target_os = "linux", not(rustlet_portable)))]
 impl TimerFd {
     /// Whether it becomes readable when its time comes.
     pub(crate) const KEEPS_TIME: bool = true;
@@ -85,7 +85,7 @@ impl TimerFd {
     }
 }
 
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[cfg(not(all(target_os = "linux", not(rustlet_portable))))]
 impl TimerFd {
     /// Whether it becomes readable when its time comes: only if it is set to a time that has
     /// passed.
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[cfg(all(target_os = "linux", not(rustlet_portable)))]
     fn it_is_readable_at_a_later_time() {
         let alarm = TimerFd::new().unwrap();
         let at = clock::now() + 3_000_000;

@@ -66,7 +66,7 @@ impl TimerSlack {
     }
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(rustlet_portable)))]
 mod by_platform {
     use super::Tick;
     use rustix::thread::{current_timer_slack, set_current_timer_slack};
@@ -84,7 +84,7 @@ mod by_platform {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(rustlet_portable))))]
 mod by_platform {
     use super::Tick;
 
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(rustlet_portable)))]
     fn a_smaller_slack_is_the_threads_for_the_wait_only() {
         let own = by_platform::get();
         let inside = TimerSlack {
