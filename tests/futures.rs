@@ -10,6 +10,8 @@
 mod channels;
 #[path = "futures/ends.rs"]
 mod ends;
+#[path = "futures/locks.rs"]
+mod locks;
 #[path = "futures/pipes.rs"]
 mod pipes;
 #[path = "futures/sockets.rs"]

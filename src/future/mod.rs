@@ -7,6 +7,7 @@
 //! | any descriptor | [`io::Watch::poll_readable`](crate::io::Watch::poll_readable) |
 //! | the end of a thread | `handle.await`: a [`JoinHandle`](crate::JoinHandle) is [`IntoFuture`] |
 //! | a message | [`recv_async`](crate::channel::Receiver::recv_async), [`send_async`](crate::channel::Sender::send_async), and that of [`oneshot`](crate::sync::oneshot) |
+//! | a lock, a permit | [`Mutex::lock_async`](crate::sync::Mutex::lock_async), [`Semaphore::acquire_async`](crate::sync::Semaphore::acquire_async) |
 //! | a time | [`sleep`], [`sleep_until`], [`timeout`] |
 //!
 //! std has no functions for this, so the names and signatures are those of tokio, and for channels

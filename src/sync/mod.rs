@@ -43,6 +43,8 @@ mod callback;
 #[cfg(not(loom))]
 mod event;
 #[cfg(not(loom))]
+mod futures;
+#[cfg(not(loom))]
 mod init;
 #[cfg(not(loom))]
 mod lock;
@@ -69,6 +71,8 @@ pub use self::{
     barrier::{Barrier, BarrierWaitResult},
     callback::Callback,
     event::Event,
+    futures::acquire::AcquireFuture,
+    futures::lock::LockFuture,
     init::lazy_lock::LazyLock,
     init::once::{Once, OnceState},
     init::once_lock::OnceLock,

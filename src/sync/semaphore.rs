@@ -571,8 +571,21 @@ impl Semaphore {
         self.raw.is_closed()
     }
 
-    fn permit(&self, permits: usize) -> SemaphorePermit<'_> {
+    pub(super) fn raw(&self) -> &RawSemaphore<WaitingThread> {
+        &self.raw
+    }
+
+    /// Returns the guard of permits that the caller has acquired.
+    pub(super) fn permit(&self, permits: usize) -> SemaphorePermit<'_> {
         SemaphorePermit {
+            semaphore: self,
+            permits,
+        }
+    }
+
+    /// Returns the guard of permits that the caller has acquired.
+    pub(super) fn owned_permit(self: Arc<Self>, permits: usize) -> OwnedSemaphorePermit {
+        OwnedSemaphorePermit {
             semaphore: self,
             permits,
         }

@@ -105,7 +105,7 @@ pub(crate) fn write_now(
 /// # Errors
 ///
 /// `EBADF` and `EINVAL`.
-#[cfg(all(target_os = "linux", not(rustlet_portable)))]
+#[cfg(target_os = "linux")]
 pub(crate) fn check_read(fd: BorrowedFd<'_>) -> io::Result<()> {
     refusal(rustix::io::readv(fd, &mut [IoSliceMut::new(&mut [])]))
 }
@@ -115,14 +115,14 @@ pub(crate) fn check_read(fd: BorrowedFd<'_>) -> io::Result<()> {
 /// # Errors
 ///
 /// As [`check_read`].
-#[cfg(all(target_os = "linux", not(rustlet_portable)))]
+#[cfg(target_os = "linux")]
 pub(crate) fn check_write(fd: BorrowedFd<'_>) -> io::Result<()> {
     refusal(rustix::io::writev(fd, &[IoSlice::new(&[])]))
 }
 
 /// Ignores all but these two errors. Others do not predict the next call: a sandbox may know no
 /// vectored calls.
-#[cfg(all(target_os = "linux", not(rustlet_portable)))]
+#[cfg(target_os = "linux")]
 fn refusal(result: rustix::io::Result<usize>) -> io::Result<()> {
     use rustix::io::Errno;
     match result {
@@ -132,12 +132,12 @@ fn refusal(result: rustix::io::Result<usize>) -> io::Result<()> {
 }
 
 /// Reports success: on other systems a call with empty buffers may wait.
-#[cfg(not(all(target_os = "linux", not(rustlet_portable))))]
+#[cfg(not(target_os = "linux"))]
 pub(crate) fn check_read(_: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-#[cfg(not(all(target_os = "linux", not(rustlet_portable))))]
+#[cfg(not(target_os = "linux"))]
 pub(crate) fn check_write(_: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }

@@ -252,6 +252,15 @@ impl<T: ?Sized> Mutex<T> {
         self.poison.wrap_tried(guard)
     }
 
+    pub(in crate::sync) fn raw(&self) -> &RawMutex<WaitingThread> {
+        &self.raw
+    }
+
+    /// Returns the guard; the caller has just taken the lock (MU1).
+    pub(in crate::sync) fn taken(&self) -> LockResult<MutexGuard<'_, T>> {
+        self.poison.wrap(self.guard())
+    }
+
     /// MU1: the caller has just taken the lock.
     #[inline(always)]
     fn guard(&self) -> MutexGuard<'_, T> {

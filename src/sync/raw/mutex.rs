@@ -32,6 +32,7 @@
 use std::cell::Cell;
 
 use crate::shim::{AtomicUsize, Ordering, const_unless_loom};
+use crate::sync::wait::boxed_wait::BoxedWait;
 use crate::sync::wait::spin::Spin;
 use crate::sync::wait::wait_in_queue::{BargeState, Ended, QueuePosition, Sleep, wait_in_queue};
 use crate::sync::wait::wait_queue::WaitQueue;
@@ -131,11 +132,7 @@ impl<S: Sleep> RawMutex<S> {
                 at_front: barge.woken,
                 ..QueuePosition::with(&offer)
             };
-            let leave = |line: &mut WaitQueue<S>| {
-                if line.is_empty() {
-                    self.state.fetch_and(!(QUEUED | HAND), Ordering::Relaxed);
-                }
-            };
+            let leave = |line: &mut WaitQueue<S>| self.after_leaving(line);
             match wait_in_queue(&self.line, line, |line| line, &stands, wait, || {}, leave) {
                 Ended::Dequeued if offer.given.get() => {
                     // MX4.
@@ -145,6 +142,13 @@ impl<S: Sleep> RawMutex<S> {
                 Ended::Dequeued => barge.woken = true,
                 Ended::Elapsed | Ended::Cancelled => return false,
             }
+        }
+    }
+
+    /// Called under the lock of the queue when a waiter has left it by itself.
+    fn after_leaving(&self, line: &WaitQueue<S>) {
+        if line.is_empty() {
+            self.state.fetch_and(!(QUEUED | HAND), Ordering::Relaxed);
         }
     }
 
@@ -261,6 +265,85 @@ impl<S: Sleep> RawMutex<S> {
     }
 }
 
+/// A wait for the lock without a thread: that of a future, which polls it. It is queued like a
+/// thread.
+pub(crate) struct LockWait<'a, S: Sleep> {
+    mutex: &'a RawMutex<S>,
+    barge: BargeState,
+    queued: Option<BoxedWait<Offer, S>>,
+}
+
+impl<'a, S: Sleep> LockWait<'a, S> {
+    pub(crate) fn new(mutex: &'a RawMutex<S>) -> LockWait<'a, S> {
+        LockWait {
+            mutex,
+            barge: BargeState::new::<S>(),
+            queued: None,
+        }
+    }
+
+    /// Takes the lock and returns `true`, or waits in the queue with the sleeper that `make`
+    /// creates, unless it waits there already.
+    pub(crate) fn poll(&mut self, make: impl FnOnce() -> S) -> bool {
+        self.barge.moved::<S>();
+        let mutex = self.mutex;
+        match self.queued.take_if(|wait| wait.is_done()) {
+            Some(wait) if wait.slot().given.get() => {
+                // MX4.
+                mutex
+                    .state
+                    .fetch_or(self.barge.owner_tag(), Ordering::Relaxed);
+                return true;
+            }
+            Some(_) => self.barge.woken = true,
+            None if self.queued.is_some() => return false,
+            None => {}
+        }
+        // Allocates before the lock of the queue. It names no worker for a handoff, because any
+        // thread may poll next.
+        let offer = Offer {
+            owner_tag: 0,
+            given: Cell::new(false),
+        };
+        let wait = BoxedWait::new(make(), offer);
+        let mut line = mutex.line.lock();
+        let is_taken = mutex.take_or_announce(&mut self.barge);
+        let at_front = std::mem::take(&mut self.barge.woken);
+        if !is_taken {
+            // SAFETY: BW1, by the drop.
+            unsafe { wait.enter(&mut line, at_front) };
+            self.queued = Some(wait);
+        }
+        is_taken
+    }
+}
+
+impl<S: Sleep> Drop for LockWait<'_, S> {
+    fn drop(&mut self) {
+        let Some(wait) = self.queued.take() else {
+            return;
+        };
+        let mutex = self.mutex;
+        let mut line = mutex.line.lock();
+        if wait.leave(&mut line) {
+            mutex.after_leaving(&line);
+            return;
+        }
+        if !wait.slot().given.get() {
+            // MX1: it was woken, and does not retry. Either it takes the lock, and its release
+            // wakes the next waiter, or the holder's release does.
+            self.barge.moved::<S>();
+            self.barge.woken = true;
+            if !mutex.take_or_announce(&mut self.barge) {
+                mutex.after_leaving(&line);
+                return;
+            }
+        }
+        drop(line);
+        mutex.unlock();
+    }
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
@@ -301,7 +384,7 @@ mod tests {
 #[cfg(all(test, loom))]
 mod loom_tests {
     use super::*;
-    use crate::sync::wait::wait_in_queue::model::{Model, Until, check, guarded};
+    use crate::sync::wait::wait_in_queue::model::{Model, Until, check, guarded, poll_until_ready};
     use loom::sync::Arc;
     use loom::thread;
 
@@ -401,5 +484,67 @@ mod loom_tests {
             assert_eq!(lock.1.get(), entered);
             assert_eq!(lock.0.state.load(Ordering::Relaxed), 0);
         });
+    }
+
+    fn enter_as_a_task(lock: &Lock) {
+        let mut wait = LockWait::new(&lock.0);
+        poll_until_ready(|make| wait.poll(make));
+        lock.1.change();
+        lock.0.unlock();
+    }
+
+    /// Polls once, and drops the wait if it did not get the lock. Returns whether it did.
+    fn enter_or_drop_as_a_task(lock: &Lock) -> bool {
+        let mut wait = LockWait::new(&lock.0);
+        let entered = wait.poll(Model::current);
+        if entered {
+            lock.1.change();
+            lock.0.unlock();
+        } else {
+            thread::yield_now();
+        }
+        entered
+    }
+
+    #[test]
+    fn loom_mutex_task_and_thread() {
+        check(None, || {
+            let lock = lock();
+            let other = lock.clone();
+            let thread = thread::spawn(move || {
+                enter_as_a_task(&other);
+                enter_as_a_task(&other);
+            });
+            enter(&lock);
+            thread.join().unwrap();
+            assert_eq!(lock.1.get(), 3);
+            assert_eq!(lock.0.state.load(Ordering::Relaxed), 0);
+        });
+    }
+
+    /// A task that is dropped while it waits, or after it was woken or given the lock, stops no
+    /// other waiter.
+    #[test]
+    fn loom_mutex_task_is_dropped() {
+        for is_task in [false, true] {
+            check(Some(2), move || {
+                let lock = lock();
+                assert!(lock.0.lock_fast());
+                let quitter = lock.clone();
+                let quitter = thread::spawn(move || enter_or_drop_as_a_task(&quitter));
+                let other = lock.clone();
+                let thread = thread::spawn(move || match is_task {
+                    true => enter_as_a_task(&other),
+                    false => enter(&other),
+                });
+                // Released and taken again, so that a woken waiter loses the race.
+                lock.0.unlock();
+                enter(&lock);
+                thread.join().unwrap();
+                let entered = 2 + usize::from(quitter.join().unwrap());
+                assert_eq!(lock.1.get(), entered);
+                assert_eq!(lock.0.state.load(Ordering::Relaxed), 0);
+            });
+        }
     }
 }

@@ -4,12 +4,14 @@
 //! SE1. Whenever the lock is free, the first waiter wants more than is available, or a thread is
 //!      about to call `give_out`. A thread that arrives while the queue is not empty queues behind
 //!      it, however little it wants, so that no waiter starves.
+//!      The future that waits ([`AcquireWait`]) is queued like a thread.
 //! SE2. A claimed waiter finds in its slot whether it was given what it wanted; if not, the
 //!      semaphore was closed.
 
 use std::cell::Cell;
 
 use crate::shim::const_unless_loom;
+use crate::sync::wait::boxed_wait::BoxedWait;
 use crate::sync::wait::spin::{Held, Spin};
 use crate::sync::wait::wait_in_queue::{Ended, QueuePosition, Sleep, wait_in_queue, wake_some};
 use crate::sync::wait::wait_queue::WaitQueue;
@@ -167,10 +169,72 @@ impl<S: Sleep> RawSemaphore<S> {
     }
 }
 
+impl<S: Sleep> RawSemaphore<S> {
+    /// Takes `permits`, or queues the sleeper that `make` creates.
+    pub(crate) fn start(
+        &self,
+        permits: usize,
+        make: impl FnOnce() -> S,
+    ) -> Result<AcquireWait<'_, S>, Acquired> {
+        // Allocates before the lock.
+        let want = Want {
+            permits,
+            given: Cell::new(false),
+        };
+        let parts = BoxedWait::new(make(), want);
+        let mut counter = self.counter.lock();
+        match counter.take(permits) {
+            Acquired::No => {
+                // SAFETY: BW1, by the drop of `AcquireWait`.
+                unsafe { parts.enter(&mut counter.line, false) };
+                drop(counter);
+                Ok(AcquireWait {
+                    semaphore: self,
+                    parts,
+                })
+            }
+            taken => Err(taken),
+        }
+    }
+}
+
+/// A queued wait for permits without a thread: that of a future. Its drop returns the permits that
+/// it was given and that [`take`](AcquireWait::take) has not returned.
+pub(crate) struct AcquireWait<'a, S: Sleep> {
+    semaphore: &'a RawSemaphore<S>,
+    parts: BoxedWait<Want, S>,
+}
+
+impl<S: Sleep> AcquireWait<'_, S> {
+    /// Returns the result once the wait is over. If it is `Yes`, the caller has the permits.
+    pub(crate) fn take(&mut self) -> Option<Acquired> {
+        // SE2.
+        let is_given = self.parts.is_done().then(|| self.parts.slot().given.take());
+        is_given.map(|is_given| match is_given {
+            true => Acquired::Yes,
+            false => Acquired::Closed,
+        })
+    }
+}
+
+impl<S: Sleep> Drop for AcquireWait<'_, S> {
+    fn drop(&mut self) {
+        let mut counter = self.semaphore.counter.lock();
+        let want = self.parts.slot();
+        if self.parts.leave(&mut counter.line) {
+            // SE1: the waiters behind it may want less.
+            self.semaphore.give_out(counter);
+        } else if want.given.take() {
+            drop(counter);
+            self.semaphore.add(want.permits, usize::MAX);
+        }
+    }
+}
+
 #[cfg(all(test, loom))]
 mod loom_tests {
     use super::*;
-    use crate::sync::wait::wait_in_queue::model::{Model, Until, check};
+    use crate::sync::wait::wait_in_queue::model::{Model, Until, check, poll_until_ready};
     use loom::sync::Arc;
     use loom::thread;
 
@@ -216,6 +280,58 @@ mod loom_tests {
                 .filter(|&&given| given == Acquired::Yes)
                 .count();
             assert_eq!(semaphore.available() + count, 1);
+        });
+    }
+
+    /// As a task: waits, and returns the permits; or is dropped after the first poll.
+    fn use_some_as_a_task(semaphore: &RawSemaphore<Model>, permits: usize, drops: bool) {
+        let mut wait = None;
+        let mut given = Acquired::No;
+        poll_until_ready(|make| {
+            if wait.is_none() {
+                match semaphore.start(permits, make) {
+                    Ok(queued) => wait = Some(queued),
+                    Err(taken) => given = taken,
+                }
+            }
+            if let Some(taken) = wait.as_mut().and_then(AcquireWait::take) {
+                given = taken;
+            }
+            drops || given != Acquired::No
+        });
+        drop(wait);
+        if given == Acquired::Yes {
+            semaphore.add(permits, usize::MAX);
+        }
+    }
+
+    #[test]
+    fn loom_semaphore_tasks_return_permits() {
+        check(Some(3), || {
+            let semaphore = Arc::new(RawSemaphore::<Model>::new(2));
+            let others = [(2, true), (1, false)].map(|(permits, drops)| {
+                let semaphore = semaphore.clone();
+                thread::spawn(move || use_some_as_a_task(&semaphore, permits, drops))
+            });
+            assert_eq!(semaphore.acquire(2, &Until::Dequeued), Acquired::Yes);
+            semaphore.add(2, usize::MAX);
+            for other in others {
+                other.join().unwrap();
+            }
+            assert_eq!(semaphore.available(), 2);
+        });
+    }
+
+    #[test]
+    fn loom_semaphore_close_ends_tasks() {
+        check(Some(3), || {
+            let semaphore = Arc::new(RawSemaphore::<Model>::new(0));
+            let other = semaphore.clone();
+            let task = thread::spawn(move || use_some_as_a_task(&other, 1, false));
+            semaphore.add(1, usize::MAX);
+            semaphore.close();
+            task.join().unwrap();
+            assert_eq!(semaphore.available(), 1);
         });
     }
 }

@@ -83,6 +83,11 @@ impl BargeState {
         self.owner_tag
     }
 
+    /// Takes over that the wait goes on elsewhere: a task is polled by one thread after the other.
+    pub(crate) fn moved<S: Sleep>(&mut self) {
+        self.owner_tag = S::owner_tag();
+    }
+
     /// Returns whether the lock's holder, at `holder`, cannot run now because it is on this worker.
     #[inline(always)]
     pub(crate) fn same_worker<S: Sleep>(&self, holder: usize) -> bool {
@@ -342,6 +347,18 @@ pub(crate) mod model {
 
     #[derive(Debug)]
     pub(crate) struct Model(Arc<(Mutex<bool>, Condvar)>);
+
+    /// Polls a future's wait until it is ready. `poll` gets what makes its sleepers.
+    pub(crate) fn poll_until_ready(mut poll: impl FnMut(&dyn Fn() -> Model) -> bool) {
+        let Model(state) = Model::current();
+        while !poll(&|| Model(state.clone())) {
+            let mut woken = state.0.lock().unwrap();
+            while !*woken {
+                woken = state.1.wait(woken).unwrap();
+            }
+            *woken = false;
+        }
+    }
 
     /// Runs a model with at most `preemptions` preemptions.
     pub(crate) fn check(preemptions: Option<usize>, f: impl Fn() + Send + Sync + 'static) {

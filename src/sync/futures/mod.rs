@@ -1,0 +1,4 @@
+//! Locks and permits as futures.
+
+pub(super) mod acquire;
+pub(super) mod lock;
