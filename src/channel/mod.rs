@@ -105,7 +105,8 @@ pub(crate) use self::{
 #[doc(hidden)]
 pub mod internal {
     pub use super::select::macros::{
-        Chosen, Patience, Receiving, SelectCase, Sending, choose, no_arm_chosen, receiver, sender,
+        Chosen, Patience, Receiving, SelectCase, Sending, choose, no_arm_chosen,
     };
+    pub use super::select::operand::{Operand, Same, SelectRecv, SelectSend};
     pub use ::core::{compile_error, concat, stringify};
 }

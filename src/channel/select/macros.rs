@@ -10,8 +10,8 @@
 //! Items of the user must not change what the macro means. Local variables of a macro are hygienic,
 //! but a constant or a unit struct of the user with the same name turns a binding into a pattern:
 //! so the names are unique. All items are reached by paths from `$crate`, also the macros of
-//! `core`; and no method is called with a dot, because a trait in scope that takes `self` comes
-//! before an inherent method that takes `&self`.
+//! `core`; and no method that takes `&self` is called with a dot, because a trait in scope that takes
+//! `self` comes before it.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -130,20 +130,6 @@ impl<T> Drop for Chosen<'_, T> {
         let pledge = std::mem::replace(&mut self.pledge, Reservation::None);
         self.sender.chan().release(pledge);
     }
-}
-
-/// Returns the receiver of an arm, which may be a reference to a type that dereferences to it.
-#[doc(hidden)]
-#[inline(always)]
-pub fn receiver<T>(receiver: &Receiver<T>) -> &Receiver<T> {
-    receiver
-}
-
-/// Returns the sender of an arm, in the same way.
-#[doc(hidden)]
-#[inline(always)]
-pub fn sender<T>(sender: &Sender<T>) -> &Sender<T> {
-    sender
 }
 
 /// The value of a select without a limit that has chosen no arm.
@@ -275,12 +261,13 @@ macro_rules! select_biased {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __rustlet_select {
-    // The head of an arm, and then its body.
-    (@arm $biased:tt $arms:tt $default:tt recv($receiver:expr $(,)?) -> $pattern:pat => $($rest:tt)+) => {
-        $crate::__rustlet_select!(@body $biased $arms $default [Receiving ($receiver) () ($pattern)] $($rest)+)
+    // The head of an arm, and then its body. The word at its beginning is there twice: as a kind,
+    // and as the place in the user's source to which an error points.
+    (@arm $biased:tt $arms:tt $default:tt $recv:ident($receiver:expr $(,)?) -> $pattern:pat => $($rest:tt)+) => {
+        $crate::__rustlet_select!(@body $biased $arms $default [$recv $recv ($receiver) () ($pattern)] $($rest)+)
     };
-    (@arm $biased:tt $arms:tt $default:tt send($sender:expr, $message:expr $(,)?) -> $pattern:pat => $($rest:tt)+) => {
-        $crate::__rustlet_select!(@body $biased $arms $default [Sending ($sender) ($message) ($pattern)] $($rest)+)
+    (@arm $biased:tt $arms:tt $default:tt $send:ident($sender:expr, $message:expr $(,)?) -> $pattern:pat => $($rest:tt)+) => {
+        $crate::__rustlet_select!(@body $biased $arms $default [$send $send ($sender) ($message) ($pattern)] $($rest)+)
     };
     (@arm $biased:tt $arms:tt [] default $(())? => $($rest:tt)+) => {
         $crate::__rustlet_select!(@body $biased $arms [] [default None] $($rest)+)
@@ -302,6 +289,9 @@ macro_rules! __rustlet_select {
         $crate::__rustlet_select!(@write $biased $arms $default)
     };
     (@arm $biased:tt $arms:tt $default:tt $($rest:tt)+) => {
+        $crate::__rustlet_select!(@unknown $($rest)+)
+    };
+    (@unknown $($rest:tt)+) => {
         $crate::channel::internal::compile_error!($crate::channel::internal::concat!(
             "expected `recv(receiver) -> pattern => body`, `send(sender, message) -> pattern => body`, \
              `default => body` or `default(timeout) => body`, found: `",
@@ -312,31 +302,44 @@ macro_rules! __rustlet_select {
     (@body $biased:tt $arms:tt [] [default $($patience:tt)+] $body:expr, $($rest:tt)*) => {
         $crate::__rustlet_select!(@arm $biased $arms [$($patience)+ => $body] $($rest)*)
     };
-    (@body $biased:tt [$($arms:tt)*] $default:tt [$($head:tt)+] $body:expr, $($rest:tt)*) => {
-        $crate::__rustlet_select!(@arm $biased [$($arms)* { __rustlet_place __rustlet_handle $($head)+ => $body }] $default $($rest)*)
+    (@body $biased:tt [$($arms:tt)*] $default:tt [recv $name:ident $channel:tt () $pattern:tt] $body:expr, $($rest:tt)*) => {
+        $crate::__rustlet_select!(@arm $biased [$($arms)* { __rustlet_place __rustlet_handle Receiving $name $channel () $pattern => $body }] $default $($rest)*)
+    };
+    (@body $biased:tt [$($arms:tt)*] $default:tt [send $name:ident $channel:tt ($message:expr) $pattern:tt] $body:expr, $($rest:tt)*) => {
+        $crate::__rustlet_select!(@arm $biased [$($arms)* { __rustlet_place __rustlet_handle Sending $name $channel ($message) $pattern => $body }] $default $($rest)*)
     };
     (@body $biased:tt $arms:tt [] [default $($patience:tt)+] $body:block $($rest:tt)*) => {
         $crate::__rustlet_select!(@arm $biased $arms [$($patience)+ => $body] $($rest)*)
     };
-    (@body $biased:tt [$($arms:tt)*] $default:tt [$($head:tt)+] $body:block $($rest:tt)*) => {
-        $crate::__rustlet_select!(@arm $biased [$($arms)* { __rustlet_place __rustlet_handle $($head)+ => $body }] $default $($rest)*)
+    (@body $biased:tt [$($arms:tt)*] $default:tt [recv $name:ident $channel:tt () $pattern:tt] $body:block $($rest:tt)*) => {
+        $crate::__rustlet_select!(@arm $biased [$($arms)* { __rustlet_place __rustlet_handle Receiving $name $channel () $pattern => $body }] $default $($rest)*)
+    };
+    (@body $biased:tt [$($arms:tt)*] $default:tt [send $name:ident $channel:tt ($message:expr) $pattern:tt] $body:block $($rest:tt)*) => {
+        $crate::__rustlet_select!(@arm $biased [$($arms)* { __rustlet_place __rustlet_handle Sending $name $channel ($message) $pattern => $body }] $default $($rest)*)
     };
     (@body $biased:tt $arms:tt [] [default $($patience:tt)+] $body:expr) => {
         $crate::__rustlet_select!(@arm $biased $arms [$($patience)+ => $body])
     };
-    (@body $biased:tt [$($arms:tt)*] $default:tt [$($head:tt)+] $body:expr) => {
-        $crate::__rustlet_select!(@arm $biased [$($arms)* { __rustlet_place __rustlet_handle $($head)+ => $body }] $default)
+    (@body $biased:tt [$($arms:tt)*] $default:tt [recv $name:ident $channel:tt () $pattern:tt] $body:expr) => {
+        $crate::__rustlet_select!(@arm $biased [$($arms)* { __rustlet_place __rustlet_handle Receiving $name $channel () $pattern => $body }] $default)
+    };
+    (@body $biased:tt [$($arms:tt)*] $default:tt [send $name:ident $channel:tt ($message:expr) $pattern:tt] $body:expr) => {
+        $crate::__rustlet_select!(@arm $biased [$($arms)* { __rustlet_place __rustlet_handle Sending $name $channel ($message) $pattern => $body }] $default)
+    };
+    (@body $biased:tt $arms:tt $default:tt [$other:ident $name:ident ($channel:expr) ($($message:expr)?) ($pattern:pat)] $($rest:tt)*) => {
+        $crate::__rustlet_select!(@unknown $name($channel $(, $message)?) -> $pattern => $($rest)*)
     };
 
     (@write $biased:tt
-        [$({ $place:ident $handle:ident $kind:ident ($channel:expr) ($($message:expr)?) ($pattern:pat) => $body:expr })*]
+        [$({ $place:ident $handle:ident $kind:ident $name:ident ($channel:expr) ($($message:expr)?) ($pattern:pat) => $body:expr })*]
         [$patience:ident $(($timeout:expr))? => $default:expr]
     ) => {
         // Temporaries in the channels' expressions live until the body has ended.
-        match ($(&$channel,)*) {
+        match ($($crate::channel::internal::Operand::of(&$channel),)*) {
             ($($handle,)*) => {
                 $(
-                    let $handle = $crate::__rustlet_select!(@handle $kind $handle);
+                    // An inherent method that takes `self`, which no trait comes before.
+                    let $handle = $handle.$name();
                     let $place = $crate::channel::internal::$kind::new($handle);
                 )*
                 $crate::channel::internal::choose(
@@ -355,12 +358,6 @@ macro_rules! __rustlet_select {
         }
     };
 
-    (@handle Receiving $handle:ident) => {
-        $crate::channel::internal::receiver($handle)
-    };
-    (@handle Sending $handle:ident) => {
-        $crate::channel::internal::sender($handle)
-    };
     (@finish Receiving $place:ident $handle:ident) => {
         $crate::channel::internal::Receiving::finish(&$place)
     };
