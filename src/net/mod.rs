@@ -15,6 +15,10 @@
 //! - timeouts are exact to the nanosecond;
 //! - [`serve`], [`Server`] and [`TcpListener::bind_reuse_port`] have no counterpart in std.
 //!
+//! Options that neither std nor this crate has are set with the crate socket2, on a new socket or
+//! through `socket2::SockRef::from(&stream)`. With the feature `socket2`, sockets convert from and
+//! into `socket2::Socket`.
+//!
 //! # Suspends
 //!
 //! `connect`, `accept`, reading, writing, receiving and sending suspend the calling green thread

@@ -372,6 +372,22 @@ macro_rules! descriptor_traits {
             }
         }
 
+        /// Keeps the nonblocking flag and all options. The kind of the socket is not checked.
+        #[cfg(feature = "socket2")]
+        impl From<socket2::Socket> for $name {
+            fn from(socket: socket2::Socket) -> $name {
+                $name::from(OwnedFd::from(socket))
+            }
+        }
+
+        /// As [`OwnedFd::from`].
+        #[cfg(feature = "socket2")]
+        impl From<$name> for socket2::Socket {
+            fn from(ours: $name) -> socket2::Socket {
+                socket2::Socket::from(OwnedFd::from(ours))
+            }
+        }
+
         /// As [`From<OwnedFd>`].
         #[allow(unsafe_code, reason = "the trait's method is unsafe")]
         impl FromRawFd for $name {
@@ -396,3 +412,43 @@ macro_rules! descriptor_traits {
     };
 }
 pub(crate) use descriptor_traits;
+
+#[cfg(all(test, feature = "socket2"))]
+mod tests {
+    use crate::net::{TcpListener, TcpStream, UdpSocket};
+    use crate::os::unix::net::UnixStream;
+    use socket2::{Domain, Socket, Type};
+    use std::io::{ErrorKind, Read, Write};
+    use std::net::SocketAddr;
+
+    #[test]
+    fn sockets_of_socket2_become_ours_and_theirs_again() {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&any.into()).unwrap();
+        socket.listen(1).unwrap();
+        let listener = TcpListener::from(socket);
+        let address = listener.local_addr().unwrap();
+        crate::run(|| {
+            let server = crate::spawn(move || listener.accept().unwrap().0.write_all(b"hello"));
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            socket.set_tcp_nodelay(true).unwrap();
+            socket.connect(&address.into()).unwrap();
+            let mut stream = TcpStream::from(socket);
+            let mut answer = [0; 5];
+            stream.read_exact(&mut answer).unwrap();
+            assert_eq!(&answer, b"hello");
+            server.join().unwrap().unwrap();
+            assert!(Socket::from(stream).tcp_nodelay().unwrap());
+        });
+        // The flag is the handle's.
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+        socket.bind(&any.into()).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let error = UdpSocket::from(socket).recv(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        let (one, mut other) = UnixStream::pair().unwrap();
+        UnixStream::from(Socket::from(one)).write_all(b"x").unwrap();
+        assert_eq!(other.read(&mut [0; 8]).unwrap(), 1);
+    }
+}

@@ -1,4 +1,10 @@
 //! The operating system: the only module that uses `libc`.
+//!
+//! What only Linux has (eventfd, timerfd, pidfd, `RWF_NOWAIT`, `EPOLLRDHUP`, lightweight guards,
+//! timer slack) is used there, and a portable substitute elsewhere. With `--cfg rustlet_portable`
+//! the substitutes are built on Linux, too, so that the tests cover them. Not covered are those
+//! without which Linux would behave differently from what the tests expect: `/proc`, file flags,
+//! abstract names of Unix sockets, a signal that interrupts one thread.
 
 pub(crate) mod clock;
 pub(crate) mod cpu;

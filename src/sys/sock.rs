@@ -285,14 +285,14 @@ pub(crate) fn has_failed(fd: BorrowedFd<'_>) -> bool {
 /// Returns whether the receiving half was shut down, as far as the system reports it without
 /// receiving.
 pub(crate) fn is_shut(fd: BorrowedFd<'_>) -> bool {
-    #[cfg(all(target_os = "linux", not(rustlet_portable)))]
+    #[cfg(target_os = "linux")]
     {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
         let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::RDHUP)];
         let at_once = Timespec::default();
         poll(&mut fds, Some(&at_once)).is_ok() && fds[0].revents().contains(PollFlags::RDHUP)
     }
-    #[cfg(not(all(target_os = "linux", not(rustlet_portable))))]
+    #[cfg(not(target_os = "linux"))]
     {
         let _ = fd;
         false

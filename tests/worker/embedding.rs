@@ -129,7 +129,7 @@ fn asleep(worker: &Worker) -> (Instant, Duration, rustlet::JoinHandle<()>) {
 }
 
 #[test]
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(rustlet_portable)))]
 fn it_becomes_readable_for_timers() {
     Worker::scope(|worker| {
         let later = worker.assign(|| sleep(LONG));
