@@ -70,8 +70,8 @@
 //!   when [`run`] returns are left behind, and [`timeout`] and [`JoinHandle::cancel`] panic with a
 //!   message that says so.
 //! - **It is tested on Linux** on x86_64 and aarch64. On macOS and FreeBSD it compiles and is
-//!   untested. There a dump does not say what OS threads do, only deadlocks that are cycles of locks
-//!   and joins are reported, and reads of files always go to the pool.
+//!   untested. There a dump does not say what OS threads do, only deadlocks that are cycles of
+//!   locks and joins are reported, and reads of files always go to the pool.
 //!
 //! # Environment variables
 //!

@@ -1,8 +1,8 @@
 //! Options of internet sockets that std does not offer, with the names of the crate socket2.
 //!
 //! Set other options with socket2 itself: on a new socket, which is then converted with
-//! `TcpStream::from(OwnedFd::from(socket))` (with the feature `socket2`, `TcpStream::from(socket)`),
-//! or on an existing one with `socket2::SockRef::from(&stream)`.
+//! `TcpStream::from(OwnedFd::from(socket))` (with the feature `socket2`,
+//! `TcpStream::from(socket)`), or on an existing one with `socket2::SockRef::from(&stream)`.
 
 use std::io;
 use std::net::SocketAddr;

@@ -10,8 +10,8 @@
 //! Items of the user must not change what the macro means. Local variables of a macro are hygienic,
 //! but a constant or a unit struct of the user with the same name turns a binding into a pattern:
 //! so the names are unique. All items are reached by paths from `$crate`, also the macros of
-//! `core`; and no method that takes `&self` is called with a dot, because a trait in scope that takes
-//! `self` comes before it.
+//! `core`; and no method that takes `&self` is called with a dot, because a trait in scope that
+//! takes `self` comes before it.
 
 use std::fmt;
 use std::marker::PhantomData;
