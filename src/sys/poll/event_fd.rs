@@ -1,8 +1,9 @@
 //! The descriptor that wakes a sleeping worker: an eventfd on Linux, a pipe elsewhere.
 //!
 //! E1. It is registered edge-triggered, and not read when it is readable: each write is an edge of
-//!     its own. An eventfd holds 2^64 - 2 writes. A pipe that is full is emptied and written again.
-//!     Of several threads that do so at once, the last one to empty it writes after that.
+//!     its own. An eventfd holds 2^64 - 2 writes. A pipe that is full is emptied and written again,
+//!     because a failed write is an edge on Linux, but not on other systems. Of several threads
+//!     that do so at once, the last one to empty it writes after that.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
