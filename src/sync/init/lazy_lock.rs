@@ -101,7 +101,7 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     #[track_caller]
     pub fn force(this: &LazyLock<T, F>) -> &T {
         if !this.once.is_done() {
-            this.make(Location::caller());
+            this.init(Location::caller());
         }
         // SAFETY: LL1, the value is not written any more.
         let data = unsafe { &*this.data.get() };
@@ -111,7 +111,7 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
 
     #[cold]
     #[track_caller]
-    fn make(&self, at: &'static Location<'static>) {
+    fn init(&self, at: &'static Location<'static>) {
         let made = self.once.call(true, Unwound::IsLost, at, |_| {
             // SAFETY: LL1, this is the initialiser.
             let data = unsafe { &mut *self.data.get() };
@@ -144,14 +144,14 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
         match this.once.state() {
             End::Complete => {}
             End::Poisoned => poisoned(),
-            End::Incomplete => this.make_alone(),
+            End::Incomplete => this.init_exclusive(),
         }
         // SAFETY: LL1.
         unsafe { &mut this.data.get_mut().value }
     }
 
     #[cold]
-    fn make_alone(&mut self) {
+    fn init_exclusive(&mut self) {
         let data = self.data.get_mut();
         // The state that stays if the closure panics.
         self.once.set_state(End::Poisoned);

@@ -210,12 +210,12 @@ impl<T> OnceLock<T> {
 
     /// Initialises the cell if it is empty. `make` is called at most once and returns a value then.
     #[cold]
-    fn initialise(&self, at: &'static Location<'static>, make: impl FnOnce() -> Option<T>) {
+    fn initialise(&self, at: &'static Location<'static>, init: impl FnOnce() -> Option<T>) {
         if self.once.is_done() {
             return;
         }
         self.once.call(false, Unwound::MayRetry, at, |_| {
-            let Some(value) = make() else {
+            let Some(value) = init() else {
                 unreachable!("called once");
             };
             // SAFETY: OL1; there was nothing to drop.
@@ -280,10 +280,10 @@ impl<T: Clone> Clone for OnceLock<T> {
 
 impl<T> From<T> for OnceLock<T> {
     fn from(value: T) -> OnceLock<T> {
-        let mut place = OnceLock::new();
-        *place.value.get_mut() = Some(value);
-        place.once.set_state(End::Complete);
-        place
+        let mut lock = OnceLock::new();
+        *lock.value.get_mut() = Some(value);
+        lock.once.set_state(End::Complete);
+        lock
     }
 }
 

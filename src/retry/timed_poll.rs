@@ -48,7 +48,9 @@ pub(crate) fn until_ready_borrowed(
     // The reactor knows descriptors, not borrows: this one is ours, and is never registered twice.
     match sock::duplicate(fd) {
         Ok(own) => until_ready(&Source::new(own, SourceKind::Other), interest, timeout),
-        Err(error) if is_out_of_descriptors(&error) => until_ready_by_asking(fd, interest, timeout),
+        Err(error) if is_out_of_descriptors(&error) => {
+            until_ready_by_polling(fd, interest, timeout)
+        }
         Err(error) => Err(error),
     }
 }
@@ -64,7 +66,7 @@ pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
 /// Waits without a descriptor to wait with.
 #[cold]
 #[track_caller]
-fn until_ready_by_asking(
+fn until_ready_by_polling(
     fd: BorrowedFd<'_>,
     interest: Interest,
     timeout: Option<Duration>,
