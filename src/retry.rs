@@ -376,14 +376,14 @@ pub(crate) fn until_ready(
         timeout,
         nonblocking: false,
     };
-    let look = |fd: BorrowedFd<'_>| match is_ready(fd, interest) {
+    let check = |fd: BorrowedFd<'_>| match is_ready(fd, interest) {
         Ok(true) => Ok(()),
         Ok(false) => Err(would_block()),
         Err(error) => Err(error),
     };
     let waited = match interest {
-        Interest::Read => read(source, Reason::Readiness, mode, look, |_| false),
-        Interest::Write => write(source, Reason::Readiness, mode, look),
+        Interest::Read => read(source, Reason::Readiness, mode, check, |_| false),
+        Interest::Write => write(source, Reason::Readiness, mode, check),
     };
     match waited {
         Ok(()) => Ok(true),

@@ -82,7 +82,7 @@ pub struct RecvFuture<'a, T> {
 /// The registration of a task that waits to receive.
 enum Registration<'a, T> {
     Ready(ReadyWait<'a, T, WaitingThread>),
-    Armed(#[allow(dead_code, reason = "its drop withdraws it")] Armed<'a>),
+    Armed(#[allow(dead_code, reason = "its destructor withdraws the registration")] Armed<'a>),
 }
 
 /// A registration with a receiver that has no channel, such as that of a timer.

@@ -93,7 +93,7 @@ pub use crate::select as crossbeam_channel_internal;
 pub use crate::{select, select_biased};
 
 #[cfg(not(loom))]
-#[allow(unused_imports, reason = "for what can be waited for, in other rooms")]
+#[allow(unused_imports, reason = "used by modules of higher layers")]
 pub(crate) use self::{
     constructors::{latch, source},
     select::observers::{Key, Observers, wake},

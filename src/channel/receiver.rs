@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "a counted pointer to the channel")]
+#![allow(unsafe_code, reason = "a reference-counted raw pointer to the channel")]
 //! The receiving side of a channel, and receivers without a channel.
 //!
 //! RE1. A receiver of a channel is counted in its counter, so the counter exists (HU1 in
@@ -410,7 +410,7 @@ impl<T> Clone for Receiver<T> {
         match &self.kind {
             &Kind::Chan(counter, _) => {
                 // SAFETY: RE1.
-                unsafe { counter.as_ref() }.join(Op::Recv);
+                unsafe { counter.as_ref() }.add_handle(Op::Recv);
                 Receiver::new(counter)
             }
             Kind::TypedSource(source) => Receiver::from_source(Arc::clone(source)),
@@ -423,7 +423,7 @@ impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         if let Kind::Chan(counter, _) = self.kind {
             // SAFETY: RE1.
-            unsafe { Counter::leave(counter, Op::Recv) };
+            unsafe { Counter::drop_handle(counter, Op::Recv) };
         }
     }
 }

@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "a waiter travels through one word")]
+#![allow(unsafe_code, reason = "packs a waiter into one word")]
 //! The state of a green thread's end, shared by its handle and its worker in one word.
 //!
 //! | word | means | who changes it |

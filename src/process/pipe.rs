@@ -167,12 +167,12 @@ impl Pipe {
                 for _ in 0..MAX_WRITES_PER_ROUND {
                     self.may(Interest::Write)?;
                     let rest = &buf[written..];
-                    let most = if self.asks_first {
+                    let max_bytes = if self.asks_first {
                         PIPE_CHUNK_BYTES
                     } else {
                         usize::MAX
                     };
-                    let count = rustix::io::write(fd, &rest[..rest.len().min(most)])?;
+                    let count = rustix::io::write(fd, &rest[..rest.len().min(max_bytes)])?;
                     written += count;
                     if written >= buf.len() || count == 0 {
                         return Ok(true);

@@ -94,7 +94,7 @@ impl Default for Pauses {
 }
 
 impl Pauses {
-    const LONGEST: Duration = Duration::from_millis(16);
+    const MAX_PAUSE: Duration = Duration::from_millis(16);
 
     /// Makes the next pause, which ends at `deadline` at the latest.
     ///
@@ -105,7 +105,7 @@ impl Pauses {
     pub(crate) fn wait(&mut self, reason: Reason, deadline: Tick) -> io::Result<()> {
         let until = clock::after(self.0).min(deadline);
         let wait = Wait::new(reason).until(until).on_cancel(OnCancel::Report);
-        self.0 = (self.0 * 2).min(Pauses::LONGEST);
+        self.0 = (self.0 * 2).min(Pauses::MAX_PAUSE);
         while clock::now() < until {
             if park(&wait) == Wake::Cancelled {
                 return Err(cancelled());

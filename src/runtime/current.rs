@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "spawns what may borrow")]
+#![allow(unsafe_code, reason = "spawns closures that borrow")]
 //! Finds the runtime of the caller and spawns on it: the runtime of the green thread or of the
 //! blocking call, else the process-wide one.
 

@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "the first thread of a run may borrow")]
+#![allow(unsafe_code, reason = "spawns a closure that borrows")]
 //! The life cycle of a runtime: a builder starts it; `shutdown` or a drop ends it.
 //!
 //! The end proceeds in steps. The phase becomes `Closing`, and each worker cancels the threads that

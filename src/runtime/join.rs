@@ -1,4 +1,7 @@
-#![allow(unsafe_code, reason = "takes results of any type")]
+#![allow(
+    unsafe_code,
+    reason = "takes results of any type out of control blocks"
+)]
 //! Handles that own the result of a green thread.
 //!
 //! J2. A shared reference to a handle gives nothing of `T`: taking or dropping the result needs the

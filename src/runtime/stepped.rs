@@ -132,11 +132,11 @@ impl Stepped {
                 let Ok(limit) = check_cancel_os(&wait) else {
                     return false;
                 };
-                let most = match limit.recheck() {
+                let max_sleep = match limit.recheck() {
                     NEVER => NEVER,
                     until => until.saturating_sub(clock::now()),
                 };
-                self.worker.work_on(most);
+                self.worker.work_on(max_sleep);
             }
             true
         });

@@ -142,14 +142,14 @@ impl Reserve {
         };
         let so_far = self.class(size).slots.saturating_mul(size.stride());
         let mut slots = (so_far.clamp(first, largest) / size.stride()).max(1) as u32;
-        let fewest = MIN_SLOTS.min(slots);
+        let min_slots = MIN_SLOTS.min(slots);
         let slab = loop {
             let result = self
                 .leave_mappings(guarding, slots)
                 .and_then(|()| Slab::map(size, slots, guarding));
             match result {
                 Ok(slab) => break slab,
-                Err(_) if slots > fewest => slots = (slots / 2).max(fewest),
+                Err(_) if slots > min_slots => slots = (slots / 2).max(min_slots),
                 Err(error) => return Err(shortage::explain(&error, size, slots, guarding)),
             }
         };

@@ -1,6 +1,6 @@
 #![allow(
     unsafe_code,
-    reason = "a value handed over through the frame of the one that waits"
+    reason = "hands a value over through the waiter's stack frame"
 )]
 //! [`Callback`].
 //!

@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "references as raw pointers")]
+#![allow(unsafe_code, reason = "passes references as raw pointers")]
 //! [`Parker`] and [`Unparker`].
 //!
 //! PA1. A token is kept only while the wait queue is empty; a claimed waiter has used one up.

@@ -1,6 +1,6 @@
 #![allow(
     unsafe_code,
-    reason = "values of any type under the addresses of their keys"
+    reason = "stores values of any type by the address of their key"
 )]
 //! Thread-local storage of green threads, with the names of `std::thread_local!`.
 //!

@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub(crate) use self::ring::{Kind, Record, flag};
 pub(crate) use self::session::{Session, TraceData, is_on};
 
-use self::ring::{Place, Ring};
+use self::ring::{LocationPtr, Ring};
 use self::session::{with_ring, worker_ring};
 use self::stamp::Stamp;
 
@@ -97,7 +97,7 @@ impl Steps {
             flags: first | last,
             reason: pause.map_or(0, |pause| pause.reason),
             other: pause.map_or(0, |pause| pause.subject as u64),
-            at: Place::new(pause.and_then(|pause| pause.at)),
+            at: LocationPtr::new(pause.and_then(|pause| pause.at)),
             ..Record::new(Kind::Step)
         });
         self.now = end;
@@ -133,7 +133,7 @@ pub(crate) fn spawn(thread: u64, spawner: u64, at: &'static Location<'static>) {
             thread,
             begin: ring.source.now(),
             other: spawner,
-            at: Place::new(Some(at)),
+            at: LocationPtr::new(Some(at)),
             ..Record::new(Kind::Spawn)
         });
     });

@@ -49,7 +49,7 @@ macro_rules! cases {
     ($($kind:ident $name:literal: { $($before:tt)* } $op:expr;)*) => {
         &[$(Case($name, $kind, || {
             $($before)*
-            #[allow(unused_mut, reason = "some change what they have")]
+            #[allow(unused_mut, reason = "some operations need `mut`, others do not")]
             let mut op = move || { let _result = $op; };
             Box::new(move || op())
         })),*]

@@ -1,4 +1,7 @@
-#![allow(unsafe_code, reason = "values change frames under a lock")]
+#![allow(
+    unsafe_code,
+    reason = "moves values between stack frames, under a lock"
+)]
 //! The one channel behind all capacities: 0, bounded, unbounded. After Go's `chan.c`.
 //!
 //! A [`Spin`] guards the waiters on either side and the items in between. A sender that finds a
@@ -124,7 +127,10 @@ impl<T, S: ChannelThread> Chan<T, S> {
     // --- under the lock ---
 
     #[inline(always)]
-    #[allow(clippy::mut_from_ref, reason = "the core's guard stands for it")]
+    #[allow(
+        clippy::mut_from_ref,
+        reason = "the exclusive reference to the core stands for the lock"
+    )]
     pub(super) fn queue(&self, _core: &mut Core<S>) -> &mut Queue<T> {
         // SAFETY: CH1; a caller has one at a time.
         unsafe { &mut *self.queue.get() }

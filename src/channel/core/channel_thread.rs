@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "asks a thread that waits")]
+#![allow(unsafe_code, reason = "reads the control block of a waiting thread")]
 //! How a thread waits at a channel: what the core of the channels needs of threads, beyond the
 //! common part of all waits, so that it can be model-checked with other threads than ours.
 

@@ -1,6 +1,6 @@
 //! Models of the channels, on their real source, with loom's threads.
 
-#![allow(unsafe_code, reason = "slots of selects")]
+#![allow(unsafe_code, reason = "accesses the slots of selects by raw pointer")]
 
 use loom::sync::Arc;
 use loom::thread;

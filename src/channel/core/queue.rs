@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_destructor_that_panics_ends_it() {
-        struct Bomb(#[allow(dead_code, reason = "counted")] Rc<()>);
+        struct Bomb(#[allow(dead_code, reason = "only counted")] Rc<()>);
         impl Drop for Bomb {
             fn drop(&mut self) {
                 panic!("as meant");

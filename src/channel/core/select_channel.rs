@@ -1,4 +1,7 @@
-#![allow(unsafe_code, reason = "values change frames under a lock")]
+#![allow(
+    unsafe_code,
+    reason = "moves values between stack frames, under a lock"
+)]
 //! A channel as a select sees it: attempts under its lock, and reservations, which are committed
 //! with a value or given back.
 //!
@@ -24,8 +27,8 @@ pub(crate) enum TryOutcome<S: ChannelThread> {
 ///
 /// # Safety
 ///
-/// `attempt` and `meet` fill slots as their contracts say; `side` is the queue of the nodes with
-/// such slots.
+/// `try_select` and `rendezvous` fill slots as their contracts say; `op` is the queue of the nodes
+/// with such slots.
 pub(crate) unsafe trait SelectChannel<S: ChannelThread> {
     fn core(&self) -> &Spin<Core<S>>;
 

@@ -402,7 +402,11 @@ impl<'a> Select<'a> {
         })
     }
 
-    fn look(&mut self, limit: Option<WaitLimit>, at: &'static Location<'static>) -> Option<usize> {
+    fn wait_ready(
+        &mut self,
+        limit: Option<WaitLimit>,
+        at: &'static Location<'static>,
+    ) -> Option<usize> {
         let case = |entry: &Entry<'a>| (entry.handle.arm(), std::ptr::null_mut());
         let cases: Vec<Case<'a>> = self.entries.iter().map(case).collect();
         ready(&cases, self.biased, limit, at).map(|at| self.entries[at].index)
@@ -550,7 +554,8 @@ impl<'a> Select<'a> {
     /// ```
     #[track_caller]
     pub fn try_ready(&mut self) -> Result<usize, TryReadyError> {
-        self.look(None, Location::caller()).ok_or(TryReadyError)
+        self.wait_ready(None, Location::caller())
+            .ok_or(TryReadyError)
     }
 
     /// Waits until an operation is ready and returns its index, without performing it. Another
@@ -579,7 +584,7 @@ impl<'a> Select<'a> {
     #[track_caller]
     pub fn ready(&mut self) -> usize {
         self.expect_some();
-        self.look(Some(WaitLimit::Never), Location::caller())
+        self.wait_ready(Some(WaitLimit::Never), Location::caller())
             .expect("a wait without a limit ends with an answer")
     }
 
@@ -602,7 +607,7 @@ impl<'a> Select<'a> {
     /// ```
     #[track_caller]
     pub fn ready_timeout(&mut self, timeout: Duration) -> Result<usize, ReadyTimeoutError> {
-        self.look(Some(WaitLimit::For(timeout)), Location::caller())
+        self.wait_ready(Some(WaitLimit::For(timeout)), Location::caller())
             .ok_or(ReadyTimeoutError)
     }
 
@@ -625,7 +630,7 @@ impl<'a> Select<'a> {
     /// ```
     #[track_caller]
     pub fn ready_deadline(&mut self, deadline: Instant) -> Result<usize, ReadyTimeoutError> {
-        self.look(Some(WaitLimit::Until(deadline)), Location::caller())
+        self.wait_ready(Some(WaitLimit::Until(deadline)), Location::caller())
             .ok_or(ReadyTimeoutError)
     }
 

@@ -1,4 +1,7 @@
-#![allow(unsafe_code, reason = "what comes is written where the receiver says")]
+#![allow(
+    unsafe_code,
+    reason = "writes messages through the pointer to the receiver's slot"
+)]
 //! Receivers without senders: timers, latches and other states. They have a timer or a registration
 //! only while a thread waits.
 //!

@@ -215,7 +215,7 @@ impl<'a, S: ChannelThread, P: PollSource + ?Sized> Operations<'a, '_, S, P> {
 
     /// Returns all arms in order, with their numbers.
     fn all(&self) -> impl Iterator<Item = (usize, Arm<'a, S, P>, *mut ())> {
-        self.order.settled(self.arms.len()).map(|at| {
+        self.order.fixed(self.arms.len()).map(|at| {
             let (arm, slot) = self.arms[at];
             (at, arm, slot)
         })

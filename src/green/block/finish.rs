@@ -1,7 +1,4 @@
-#![allow(
-    unsafe_code,
-    reason = "what the control block holds goes to its next owner"
-)]
+#![allow(unsafe_code, reason = "drops and moves the contents of control blocks")]
 //! The end of a green thread: runs its closure, hands over the result, runs completion hooks and
 //! drops what the thread owns, in order.
 //!

@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "recycled memory for control blocks")]
+#![allow(unsafe_code, reason = "manages recycled memory for control blocks")]
 //! The memory of control blocks: slabs, a global pool for the process, a cache for each worker.
 //!
 //! The allocator stays off the spawn path, and the registry walks the slabs to find every existing

@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "the queue names green threads by pointer")]
+#![allow(unsafe_code, reason = "stores pointers to green threads")]
 //! The run queue of a worker: ready threads, first in, first out. A ring of pointers, not a list
 //! through the blocks, so that it can look ahead.
 //!

@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "the switch between stacks")]
+#![allow(unsafe_code, reason = "switches stacks")]
 //! A stack with a suspended call on it: the only file that names corosensei.
 //!
 //! A call that has ended leaves its coroutine behind, suspended at the end of a loop: the stack is

@@ -342,8 +342,8 @@ fn help() {
                 tokens.started.extend(batch);
                 TOKENS_ADDED.notify_all();
             }
-            Work::Finish(most) => {
-                tokens = finish(tokens, most, &mut own);
+            Work::Finish(max_count) => {
+                tokens = finish(tokens, max_count, &mut own);
             }
             Work::Wait => {
                 let taken = tokens.taken;
@@ -370,22 +370,22 @@ impl Tokens {
     /// Takes idle tokens for the helper to start, and returns how many more it may make. These
     /// count as made from now on, so that other threads do not make them too.
     fn take_batch(&mut self) -> (Vec<Token>, usize) {
-        let most = self.made.clamp(2, MAX_STARTS_PER_BATCH);
-        let from = self.idle.len().saturating_sub(most);
+        let max_count = self.made.clamp(2, MAX_STARTS_PER_BATCH);
+        let from = self.idle.len().saturating_sub(max_count);
         let batch = self.idle.split_off(from);
-        let new = (MAX_TOKENS - self.made).min(most - batch.len());
+        let new = (MAX_TOKENS - self.made).min(max_count - batch.len());
         self.made += new;
         (batch, new)
     }
 }
 
-/// Finishes up to `most` started tokens, on the helper.
+/// Finishes up to `max_count` started tokens, on the helper.
 fn finish(
     mut tokens: MutexGuard<'static, Tokens>,
-    most: usize,
+    max_count: usize,
     own: &mut usize,
 ) -> MutexGuard<'static, Tokens> {
-    let from = tokens.started.len().saturating_sub(most);
+    let from = tokens.started.len().saturating_sub(max_count);
     let batch = tokens.started.split_off(from);
     drop(tokens);
     batch.iter().for_each(Token::resume);

@@ -109,7 +109,7 @@ pub(crate) struct Backlog {
 /// The pool of one runtime.
 pub(crate) struct Pool {
     queues: Mutex<Queues>,
-    more: Condvar,
+    work_added: Condvar,
     name: Box<str>,
     max_threads: usize,
     max_look_ups: usize,
@@ -137,7 +137,7 @@ impl Pool {
         let max_threads = max_threads.max(1);
         Pool {
             queues: Mutex::default(),
-            more: Condvar::new(),
+            work_added: Condvar::new(),
             name: name.into(),
             max_threads,
             max_look_ups: (max_threads / 4).max(1),
@@ -188,7 +188,7 @@ impl Pool {
             ));
         }
         drop(queues);
-        self.more.notify_one();
+        self.work_added.notify_one();
         Ok(number)
     }
 
@@ -277,7 +277,7 @@ impl Pool {
     /// Closes the pool: idle threads exit, busy ones exit when nothing is queued.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
-        self.more.notify_all();
+        self.work_added.notify_all();
     }
 }
 
@@ -356,7 +356,7 @@ fn serve(pool: &Pool, owner: Owner) {
         queues.idle += 1;
         // Only while it waits for a call: a call may hold the end of a channel, or a lock.
         let own = OwnThread::mark();
-        let waited = pool.more.wait_timeout(queues, IDLE_TIMEOUT);
+        let waited = pool.work_added.wait_timeout(queues, IDLE_TIMEOUT);
         let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
         drop(own);
         queues = guard;

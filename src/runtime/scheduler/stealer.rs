@@ -203,9 +203,9 @@ impl Stealer {
             .any(|(_, worker)| !worker.unstarted.has_none_to_steal())
     }
 
-    fn steal(&self, shared: &Shared, victim: &WorkerShared, most: usize) -> usize {
+    fn steal(&self, shared: &Shared, victim: &WorkerShared, max_count: usize) -> usize {
         let stats = &shared.workers[self.index].stats;
-        for taken in 0..most {
+        for taken in 0..max_count {
             match victim.unstarted.take() {
                 Some(new) => {
                     stats.steals.add(1);
@@ -221,6 +221,6 @@ impl Stealer {
                 None => return taken,
             }
         }
-        most
+        max_count
     }
 }

@@ -1,6 +1,6 @@
 #![allow(
     unsafe_code,
-    reason = "references travel as words, and one side has an owner"
+    reason = "stores references as words; one end of the queue has an owner"
 )]
 //! The queue of a worker's unstarted threads: mostly its own worker pushes, and any worker takes.
 //!

@@ -1,6 +1,6 @@
 #![allow(
     unsafe_code,
-    reason = "resumes fibers; a pointer from the home to its worker"
+    reason = "resumes fibers; a pointer from the worker context to its worker"
 )]
 //! A worker: one OS thread that runs green threads. Its loop is [`WorkerLoop::work`].
 //!
@@ -227,9 +227,10 @@ impl WorkerLoop {
         self.reactor.borrow().close();
     }
 
-    /// Ends a batch: does maintenance, or sleeps for at most `most` if there is nothing to run.
+    /// Ends a batch: does maintenance, or sleeps for at most `max_sleep` if there is nothing to
+    /// run.
     #[inline(always)]
-    fn maintain_or_park(&self, budget_exhausted: bool, most: Tick) {
+    fn maintain_or_park(&self, budget_exhausted: bool, max_sleep: Tick) {
         if budget_exhausted || self.short_rounds.get() >= STEPS_PER_BATCH {
             self.short_rounds.set(0);
             self.maintenance();
@@ -239,7 +240,7 @@ impl WorkerLoop {
             self.short_rounds.set(self.short_rounds.get() + 1);
         } else {
             self.short_rounds.set(0);
-            self.park_worker(most);
+            self.park_worker(max_sleep);
         }
     }
 

@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "a closure, then its value, in one place")]
+#![allow(unsafe_code, reason = "a union of a closure and its value")]
 //! [`LazyLock`].
 //!
 //! LL1. `data` holds the closure while `once` is incomplete, the value when it is complete, and
@@ -180,11 +180,11 @@ impl<T, F> LazyLock<T, F> {
         if !this.once.is_done() {
             poll_budget_quietly(Location::caller());
         }
-        this.look()
+        this.peek()
     }
 
     #[inline]
-    fn look(&self) -> Option<&T> {
+    fn peek(&self) -> Option<&T> {
         if !self.once.is_done() {
             return None;
         }
@@ -256,7 +256,7 @@ impl<T: Default> Default for LazyLock<T> {
 impl<T: fmt::Debug, F> fmt::Debug for LazyLock<T, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_tuple("LazyLock");
-        match self.look() {
+        match self.peek() {
             Some(value) => shown.field(value),
             None => shown.field(&format_args!("<uninit>")),
         };

@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "a value behind a lock")]
+#![allow(unsafe_code, reason = "a lock around an `UnsafeCell`")]
 //! [`Mutex`] and its guard. The lock itself is `sync/raw/mutex.rs`.
 //!
 //! MU1. The value is touched through a guard, and there is one guard at a time: it exists from a

@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "a value behind a lock")]
+#![allow(unsafe_code, reason = "a lock around an `UnsafeCell`")]
 //! [`RwLock`] and its guards. The lock itself is `sync/raw/rwlock.rs`.
 //!
 //! RL1. The value is accessed through guards: it is read while there are read guards, and changed

@@ -1,4 +1,7 @@
-#![allow(unsafe_code, reason = "what a claimer finds in a waiter's frame")]
+#![allow(
+    unsafe_code,
+    reason = "accesses the slot in a waiter's stack frame by raw pointer"
+)]
 //! The lock of a [`Mutex`](crate::sync::Mutex): a state word and a wait queue.
 //!
 //! | `LOCKED` | `QUEUED` | `WOKEN` | `HANDOFF` | means |

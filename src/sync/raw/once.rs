@@ -116,11 +116,11 @@ impl<S: Sleep> RawOnce<S> {
         let waiters = self.waiters.lock();
         self.state.store(word(end), Ordering::Release);
         // ON2. Waiters that keep waiting may be queued again before the last one has been woken.
-        let most = match end {
+        let max_count = match end {
             End::Complete => usize::MAX,
             End::Incomplete | End::Poisoned => waiters.count(),
         };
-        wake_some(&self.waiters, waiters, |waiters| waiters, most);
+        wake_some(&self.waiters, waiters, |waiters| waiters, max_count);
     }
 
     /// Waits until an initialiser of any thread has completed; never returns `Run`.

@@ -1,4 +1,7 @@
-#![allow(unsafe_code, reason = "what a claimer finds in a waiter's frame")]
+#![allow(
+    unsafe_code,
+    reason = "accesses the slot in a waiter's stack frame by raw pointer"
+)]
 //! The counter of a [`Semaphore`](crate::sync::Semaphore) and its FIFO wait queue.
 //!
 //! SE1. Whenever the lock is free, the first waiter wants more than is available, or a thread is

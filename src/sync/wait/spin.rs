@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "a lock")]
+#![allow(unsafe_code, reason = "a lock around an `UnsafeCell`")]
 //! The spin lock that guards short critical sections: a queue, a buffer, a few words. Any thread
 //! may take it.
 //!

@@ -168,14 +168,15 @@ pub(crate) fn wait_in_queue<S: Sleep, Q>(
     Ended::Dequeued
 }
 
-/// Claims up to `most` waiters from the front and wakes each, with the lock released in between.
+/// Claims up to `max_count` waiters from the front and wakes each, with the lock released in
+/// between.
 pub(crate) fn wake_some<'a, S: Sleep, Q>(
     spin: &'a Spin<Q>,
     mut held: SpinGuard<'a, Q>,
     queue: impl Fn(&mut Q) -> &mut WaitQueue<S>,
-    most: usize,
+    max_count: usize,
 ) {
-    for _ in 0..most {
+    for _ in 0..max_count {
         let Some(dequeued) = queue(&mut held).dequeue() else {
             return;
         };

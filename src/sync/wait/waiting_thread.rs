@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "sleepers are borrowed")]
+#![allow(unsafe_code, reason = "borrows waiting threads")]
 //! The threads that wait in a [`WaitQueue`](super::wait_queue::WaitQueue): green threads and OS
 //! threads, and their wait; and tasks of futures.
 //!

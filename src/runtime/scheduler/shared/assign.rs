@@ -110,11 +110,11 @@ impl Shared {
     }
 
     /// Returns how many workers other than `except` sleep, wake up or look for work, counting up to
-    /// `most`.
-    pub(crate) fn idle_workers(&self, except: usize, most: usize) -> usize {
+    /// `max_count`.
+    pub(crate) fn idle_workers(&self, except: usize, max_count: usize) -> usize {
         let others = self.workers.iter().enumerate();
         let idle = others.filter(|&(index, worker)| index != except && worker.is_idle());
-        idle.take(most).count()
+        idle.take(max_count).count()
     }
 
     /// Queues a thread of the site `key` that is spawned from outside the runtime. If its site's

@@ -52,7 +52,7 @@ impl WorkerLoop {
 
     /// Sleeps until there is something to run. The numbered steps are those of
     /// `green/context/remote_queue.rs`.
-    pub(super) fn park_worker(&self, most: Tick) {
+    pub(super) fn park_worker(&self, max_sleep: Tick) {
         // Set until this worker is known to have something to run: other workers leave shared
         // threads to it.
         self.is_searching(true);
@@ -109,7 +109,7 @@ impl WorkerLoop {
             } else {
                 NEVER
             };
-            let look = self.until_deadlock_check(now);
+            let deadlock_check = self.until_deadlock_check(now);
             let deadline = self.timers.borrow().next();
             self.worker_shared()
                 .stats
@@ -119,8 +119,8 @@ impl WorkerLoop {
                 .timeout(deadline, upkeep, now)
                 .min(retry)
                 .min(nap)
-                .min(most)
-                .min(look)
+                .min(max_sleep)
+                .min(deadlock_check)
                 .min(self.deferral_left())
         };
         if wait != 0 {

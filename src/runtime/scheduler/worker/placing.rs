@@ -365,7 +365,7 @@ impl WorkerLoop {
         if self.worker_shared().started_live() <= 1 {
             sharing.talkers.set(0);
         }
-        sharing.budget.set(coop::left());
+        sharing.budget.set(coop::remaining());
         let known = sharing.spawner.take();
         let current = self.cx.current_ptr();
         let is_known = known
@@ -402,7 +402,8 @@ impl WorkerLoop {
         match reason {
             Reason::Join | Reason::Scope | Reason::WaitGroup if is_alone => Parked::Joiner,
             Reason::Receive
-                if is_alone && ASK_OPERATIONS.contains(&(sharing.budget.get() - coop::left())) =>
+                if is_alone
+                    && ASK_OPERATIONS.contains(&(sharing.budget.get() - coop::remaining())) =>
             {
                 Parked::Asker
             }

@@ -75,16 +75,16 @@ impl WorkerLoop {
         false
     }
 
-    /// Runs a batch of ready threads, then does maintenance, or sleeps for at most `most`, unless
-    /// all threads have ended.
-    pub(crate) fn work_on(&self, most: Tick) {
+    /// Runs a batch of ready threads, then does maintenance, or sleeps for at most `max_sleep`,
+    /// unless all threads have ended.
+    pub(crate) fn work_on(&self, max_sleep: Tick) {
         self.drain_remote_spawns();
         let budget_exhausted = self.run_batch();
         self.cx.drain_remote();
         self.publish_counts();
         self.drain_remote_spawns();
         if self.alive() > 0 {
-            self.maintain_or_park(budget_exhausted, most);
+            self.maintain_or_park(budget_exhausted, max_sleep);
         }
     }
 
