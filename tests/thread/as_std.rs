@@ -344,7 +344,7 @@ fn writes_before_unpark_are_visible_after_park() {
 }
 
 #[test]
-fn two_threads_hand_a_turn_to_and_fro() {
+fn two_threads_alternate_by_parking() {
     enter(|| {
         const TURNS: usize = 1_000;
         let turn = Arc::new(AtomicUsize::new(0));

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_of_a_crowd_is_given_back() {
+    fn memory_of_many_observers_is_freed() {
         let mut observers = Observers::new();
         let keys: Vec<_> = (0..1_000).map(|_| observers.add(waiter())).collect();
         for &key in &keys {

@@ -103,14 +103,14 @@ mod tests {
     }
 
     #[test]
-    fn it_comes_to_the_part_that_is_worked() {
+    fn share_converges_to_the_busy_part_of_the_time() {
         let load = Load::new(0);
         go_on(&load, 0, 10_000 * MS, MS, 3 * MS);
         assert!((load.share(10_000 * MS) - 0.25).abs() < 0.01);
     }
 
     #[test]
-    fn a_burst_is_no_difference_and_a_second_of_work_is() {
+    fn a_burst_is_ignored_and_a_second_of_work_is_a_difference() {
         let (working, sleeping) = (Load::new(0), Load::new(0));
         working.note_wake(0);
         assert_eq!(working.spare(&sleeping, 100 * MS), None);
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_sleep_is_forgotten_work() {
+    fn work_before_a_long_sleep_is_forgotten() {
         let (one, other) = (Load::new(0), Load::new(0));
         one.note_wake(0);
         one.note_sleep(10_000 * MS);

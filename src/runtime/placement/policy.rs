@@ -613,7 +613,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_is_dealt_in_turns() {
+    fn a_pool_is_placed_round_robin() {
         let record = Record::NEW.observed(Conduct::Waits);
         for workers in [2, 3, 16] {
             let (mut cursor, mut got) = (0, vec![0; workers]);

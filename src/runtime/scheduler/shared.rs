@@ -593,7 +593,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_admits_and_dismisses() {
+    fn slots_are_acquired_up_to_the_limit_and_released() {
         let shared = shared(1);
         assert!(shared.acquire_slot());
         assert!(shared.acquire_slot());
