@@ -207,6 +207,7 @@ impl<'a> World<'a> {
         }
         View {
             live,
+            queued: worker.own.len(),
             is_stuck: false,
         }
     }

@@ -140,9 +140,6 @@ const SEVERAL: u16 = 0b1000_0000;
 const SPAWNER_SHIFT: u32 = 8;
 
 impl Record {
-    /// The bits of the conduct, and their value for threads that are short.
-    pub(crate) const CONDUCT: u16 = CONDUCT;
-    pub(crate) const SHORT: u16 = Conduct::Short as u16;
     /// The record of a site that has not been seen before.
     pub(crate) const NEW: Record = Record(0);
     /// The record of a site whose threads have all been short for a while.
@@ -275,6 +272,8 @@ pub(crate) struct View {
     /// Threads that live there or are on their way there; for the spawner's worker, also those that
     /// wait in its queue.
     pub(crate) live: usize,
+    /// Threads that wait in its own queue to be started.
+    pub(crate) queued: usize,
     /// It has been in one step for [`STUCK_AFTER_NS`].
     pub(crate) is_stuck: bool,
 }
@@ -341,6 +340,11 @@ pub(crate) fn place(
         }
         let (here, there) = (view(own).live, view(index));
         *cursor = cursor_at((index + 1) % workers);
+        // Where both workers have a burst, as in a tree of spawners, each starts its own: to swap
+        // threads one by one costs more than to steal some when one of them runs dry.
+        if queued >= BURST_THRESHOLD && there.queued >= BURST_THRESHOLD {
+            return Placement::Local;
+        }
         // The spawner itself does not count.
         return match here.saturating_sub(1) * 8 > there.live * 9 && !there.is_stuck {
             true => Placement::At(index),
@@ -538,6 +542,7 @@ mod tests {
         for _ in 0..MAX_LOCAL_TALKERS {
             let view = |index| View {
                 live: if index == 0 { here } else { 0 },
+                queued: 0,
                 is_stuck: false,
             };
             let placement = place(record, 0, 0, 0, &mut cursor, 2, view);
@@ -546,6 +551,7 @@ mod tests {
         }
         let view = |index| View {
             live: if index == 0 { here } else { 0 },
+            queued: 0,
             is_stuck: false,
         };
         let placement = place(record, 0, 0, 0, &mut cursor, 2, view);
@@ -613,6 +619,25 @@ mod tests {
     }
 
     #[test]
+    fn a_burst_is_not_placed_on_a_worker_that_has_one_itself() {
+        let record = Record::NEW.observed(Conduct::Waits);
+        let place = |queued_there| {
+            let view = |index| View {
+                live: if index == 0 { 10 * BURST_THRESHOLD } else { 0 },
+                queued: if index == 0 {
+                    BURST_THRESHOLD
+                } else {
+                    queued_there
+                },
+                is_stuck: false,
+            };
+            place(record, 0, BURST_THRESHOLD, 0, &mut 0, 2, view)
+        };
+        assert_eq!(place(0), Placement::At(1));
+        assert_eq!(place(BURST_THRESHOLD), Placement::Local);
+    }
+
+    #[test]
     fn a_pool_is_placed_round_robin() {
         let record = Record::NEW.observed(Conduct::Waits);
         for workers in [2, 3, 16] {
@@ -620,6 +645,7 @@ mod tests {
             for _ in 0..workers * 4 {
                 let idle = |_| View {
                     live: 0,
+                    queued: 0,
                     is_stuck: false,
                 };
                 match place(record, 0, 0, 0, &mut cursor, workers, idle) {

@@ -53,17 +53,16 @@ impl Sites {
         Record(self.entry(site).load(Ordering::Relaxed) as u16)
     }
 
-    /// Returns the entry of the site `key` if its threads are known to be short, and the entry is
-    /// the first one of its group.
+    /// Returns the entry of the site `key` if its threads have been short for a while, and the entry
+    /// is the first one of its group.
     #[inline(always)]
     pub(crate) fn find_short(&self, key: u64) -> Option<Site> {
         let (hash, site) = Self::hash(key);
         let entry = self.entry(site).load(Ordering::Relaxed);
-        // One comparison for the tag and the conduct. The tag of `NO_SITE` is 0: hardly any key has
+        // One comparison for the tag and the record. The tag of `NO_SITE` is 0: hardly any key has
         // that tag, and a match does no harm.
-        let short = hash << RECORD_BITS | u64::from(Record::SHORT);
-        let differ = (entry ^ short) & !u64::from(!Record::CONDUCT);
-        (differ == 0).then_some(site)
+        let short = hash << RECORD_BITS | u64::from(Record::SURELY_SHORT.0);
+        (entry == short).then_some(site)
     }
 
     #[inline(always)]

@@ -18,6 +18,10 @@ const STEAL_AFTER_NS: Tick = 50_000;
 const STEAL_PLACED_AFTER_NS: Tick = 10_000_000;
 /// How many unstarted threads are worth a second worker at once.
 const STEAL_THRESHOLD: usize = 64;
+/// How many threads a stealer takes at once, at most. It takes the oldest, and in a tree of
+/// spawners these have the most work below them: half of a long queue would be far more than half
+/// of the work, and the two workers would take it from each other in turns.
+const MAX_STOLEN: usize = 256;
 const MAX_NAP_NS: Tick = 2_000_000;
 /// A stealer that has seen no queue for this long stops stealing.
 const MAX_QUIET_NS: Tick = 20_000_000;
@@ -204,6 +208,7 @@ impl Stealer {
     }
 
     fn steal(&self, shared: &Shared, victim: &WorkerShared, max_count: usize) -> usize {
+        let max_count = max_count.min(MAX_STOLEN);
         let stats = &shared.workers[self.index].stats;
         for taken in 0..max_count {
             match victim.unstarted.take() {

@@ -67,7 +67,7 @@ impl WorkerLoop {
     #[inline]
     fn push_by_site(&self, new: Unstarted, key: u64) {
         if let Some(site) = self.shared.sites.find_short(key) {
-            new.0.origin.begin(site);
+            new.0.origin.begin_short(site);
             return self.push_here(new);
         }
         self.push_by_record(new, key);
@@ -158,6 +158,7 @@ impl WorkerLoop {
             live += queued.saturating_sub(placed_unstarted);
             return View {
                 live,
+                queued,
                 is_stuck: false,
             };
         }
@@ -178,7 +179,11 @@ impl WorkerLoop {
             } else {
                 clock::now().saturating_sub(since) >= STUCK_AFTER_NS
             };
-        View { live, is_stuck }
+        View {
+            live,
+            queued: worker.unstarted.own(),
+            is_stuck,
+        }
     }
 
     fn mark_placed(&self, new: &Unstarted) {
@@ -245,11 +250,24 @@ impl WorkerLoop {
     /// Runs the first step of a thread that has a stack and belongs to this worker.
     #[inline(always)]
     pub(super) fn run_first(&self, green: &'static ThreadInner) {
-        let site = green.origin.site();
-        if site == NO_SITE {
+        if green.origin.is_short() {
+            let started = self.worker_shared().started.load(Ordering::Relaxed);
+            if started.is_multiple_of(TIMED_ONE_IN) {
+                self.run_timed(green, green.origin.site());
+            } else if !self.run(green) {
+                self.note_surprise(green.origin.site(), false);
+            }
+        } else if green.origin.site() == NO_SITE {
             self.run(green);
-            return;
+        } else {
+            self.run_recorded(green);
         }
+    }
+
+    /// Runs the first step of a thread whose site was not known to be short when it was spawned.
+    #[inline(never)]
+    fn run_recorded(&self, green: &'static ThreadInner) {
+        let site = green.origin.site();
         let record = self.shared.sites.record(site);
         let started = self.worker_shared().started.load(Ordering::Relaxed);
         if !record.is_sure() || started.is_multiple_of(TIMED_ONE_IN) {
