@@ -53,8 +53,8 @@ impl Sites {
         Record(self.entry(site).load(Ordering::Relaxed) as u16)
     }
 
-    /// Returns the entry of the site `key` if its threads have been short for a while, and the entry
-    /// is the first one of its group.
+    /// Returns the entry of the site `key` if its threads have been short for a while, and the
+    /// entry is the first one of its group.
     #[inline(always)]
     pub(crate) fn find_short(&self, key: u64) -> Option<Site> {
         let (hash, site) = Self::hash(key);
