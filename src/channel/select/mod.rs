@@ -9,8 +9,8 @@ pub(crate) mod dynamic;
 #[cfg(not(loom))]
 pub(crate) mod macros;
 #[cfg(not(loom))]
+pub(crate) mod observers;
+#[cfg(not(loom))]
 pub(crate) mod operand;
 #[cfg(not(loom))]
 pub(crate) mod poll_source;
-#[cfg(not(loom))]
-pub(crate) mod waiters;

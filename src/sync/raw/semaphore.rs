@@ -1,4 +1,7 @@
-#![allow(unsafe_code, reason = "what a claimer finds in a waiter's frame")]
+#![allow(
+    unsafe_code,
+    reason = "accesses the slot in a waiter's stack frame by raw pointer"
+)]
 //! The counter of a [`Semaphore`](crate::sync::Semaphore) and its FIFO wait queue.
 //!
 //! SE1. Whenever the lock is free, the first waiter wants more than is available, or a thread is
@@ -12,7 +15,7 @@ use std::cell::Cell;
 
 use crate::shim::const_unless_loom;
 use crate::sync::wait::boxed_wait::BoxedWait;
-use crate::sync::wait::spin::{Held, Spin};
+use crate::sync::wait::spin::{Spin, SpinGuard};
 use crate::sync::wait::wait_in_queue::{Ended, QueuePosition, Sleep, wait_in_queue, wake_some};
 use crate::sync::wait::wait_queue::WaitQueue;
 
@@ -24,13 +27,13 @@ pub(crate) struct RawSemaphore<S> {
 struct Counter<S> {
     permits: usize,
     is_closed: bool,
-    line: WaitQueue<S>,
+    waiters: WaitQueue<S>,
 }
 
 /// The slot of a waiter.
-struct Want {
+struct WaiterSlot {
     permits: usize,
-    given: Cell<bool>,
+    granted: Cell<bool>,
 }
 
 /// The result of trying to get permits.
@@ -49,7 +52,7 @@ impl<S> RawSemaphore<S> {
                 counter: Spin::new(Counter {
                     permits,
                     is_closed: false,
-                    line: WaitQueue::new(),
+                    waiters: WaitQueue::new(),
                 }),
             }
         }
@@ -61,7 +64,7 @@ impl<S> Counter<S> {
     fn take(&mut self, permits: usize) -> Acquired {
         if self.is_closed {
             Acquired::Closed
-        } else if self.line.is_empty() && self.permits >= permits {
+        } else if self.waiters.is_empty() && self.permits >= permits {
             self.permits -= permits;
             Acquired::Yes
         } else {
@@ -91,22 +94,22 @@ impl<S: Sleep> RawSemaphore<S> {
             Acquired::No => {}
             taken => return taken,
         }
-        let want = Want {
+        let waiter_slot = WaiterSlot {
             permits,
-            given: Cell::new(false),
+            granted: Cell::new(false),
         };
         let ended = wait_in_queue(
             &self.counter,
             counter,
-            |counter| &mut counter.line,
-            &QueuePosition::with(&want),
+            |counter| &mut counter.waiters,
+            &QueuePosition::with(&waiter_slot),
             wait,
             || {},
             |_| {},
         );
         match ended {
             // SE2.
-            Ended::Dequeued if want.given.get() => Acquired::Yes,
+            Ended::Dequeued if waiter_slot.granted.get() => Acquired::Yes,
             Ended::Dequeued => Acquired::Closed,
             Ended::Elapsed | Ended::Cancelled => {
                 // SE1: the waiters behind it may want less.
@@ -137,19 +140,19 @@ impl<S: Sleep> RawSemaphore<S> {
 
     /// Gives permits to the waiters at the front as far as they suffice.
     #[inline]
-    fn give_out<'a>(&'a self, mut counter: Held<'a, Counter<S>>) {
-        while let Some(slot) = counter.line.first_slot() {
+    fn give_out<'a>(&'a self, mut counter: SpinGuard<'a, Counter<S>>) {
+        while let Some(slot) = counter.waiters.first_slot() {
             // SAFETY: L1: it is queued, so its frame exists.
-            let want = unsafe { &*slot.cast::<Want>() };
-            let Some(left) = counter.permits.checked_sub(want.permits) else {
+            let waiter_slot = unsafe { &*slot.cast::<WaiterSlot>() };
+            let Some(left) = counter.permits.checked_sub(waiter_slot.permits) else {
                 return;
             };
             counter.permits = left;
-            want.given.set(true);
-            let Some(claimed) = counter.line.dequeue() else {
+            waiter_slot.granted.set(true);
+            let Some(dequeued) = counter.waiters.dequeue() else {
                 unreachable!("the first waiter of a semaphore waits for nothing else");
             };
-            let waker = claimed.finish();
+            let waker = dequeued.finish();
             drop(counter);
             S::wake(waker);
             counter = self.counter.lock();
@@ -163,7 +166,7 @@ impl<S: Sleep> RawSemaphore<S> {
         wake_some(
             &self.counter,
             counter,
-            |counter| &mut counter.line,
+            |counter| &mut counter.waiters,
             usize::MAX,
         );
     }
@@ -177,16 +180,16 @@ impl<S: Sleep> RawSemaphore<S> {
         make: impl FnOnce() -> S,
     ) -> Result<AcquireWait<'_, S>, Acquired> {
         // Allocates before the lock.
-        let want = Want {
+        let waiter_slot = WaiterSlot {
             permits,
-            given: Cell::new(false),
+            granted: Cell::new(false),
         };
-        let parts = BoxedWait::new(make(), want);
+        let parts = BoxedWait::new(make(), waiter_slot);
         let mut counter = self.counter.lock();
         match counter.take(permits) {
             Acquired::No => {
                 // SAFETY: BW1, by the drop of `AcquireWait`.
-                unsafe { parts.enter(&mut counter.line, false) };
+                unsafe { parts.enter(&mut counter.waiters, false) };
                 drop(counter);
                 Ok(AcquireWait {
                     semaphore: self,
@@ -202,15 +205,18 @@ impl<S: Sleep> RawSemaphore<S> {
 /// it was given and that [`take`](AcquireWait::take) has not returned.
 pub(crate) struct AcquireWait<'a, S: Sleep> {
     semaphore: &'a RawSemaphore<S>,
-    parts: BoxedWait<Want, S>,
+    parts: BoxedWait<WaiterSlot, S>,
 }
 
 impl<S: Sleep> AcquireWait<'_, S> {
     /// Returns the result once the wait is over. If it is `Yes`, the caller has the permits.
     pub(crate) fn take(&mut self) -> Option<Acquired> {
         // SE2.
-        let is_given = self.parts.is_done().then(|| self.parts.slot().given.take());
-        is_given.map(|is_given| match is_given {
+        let is_granted = self
+            .parts
+            .is_done()
+            .then(|| self.parts.slot().granted.take());
+        is_granted.map(|is_granted| match is_granted {
             true => Acquired::Yes,
             false => Acquired::Closed,
         })
@@ -220,13 +226,13 @@ impl<S: Sleep> AcquireWait<'_, S> {
 impl<S: Sleep> Drop for AcquireWait<'_, S> {
     fn drop(&mut self) {
         let mut counter = self.semaphore.counter.lock();
-        let want = self.parts.slot();
-        if self.parts.leave(&mut counter.line) {
+        let waiter_slot = self.parts.slot();
+        if self.parts.leave(&mut counter.waiters) {
             // SE1: the waiters behind it may want less.
             self.semaphore.give_out(counter);
-        } else if want.given.take() {
+        } else if waiter_slot.granted.take() {
             drop(counter);
-            self.semaphore.add(want.permits, usize::MAX);
+            self.semaphore.add(waiter_slot.permits, usize::MAX);
         }
     }
 }
