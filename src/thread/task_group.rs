@@ -93,7 +93,7 @@ struct State {
     ended: VecDeque<u64>,
     /// How many threads have ended in all.
     count: u64,
-    /// How many results are in `TaskGroup::kept`.
+    /// How many results are in `TaskGroup::buffered`.
     buffered_count: usize,
     waiters: WaitQueue<WaitingThread>,
     /// Waiters of a select.
