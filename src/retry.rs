@@ -34,7 +34,7 @@ pub(crate) struct Mode {
     pub(crate) nonblocking: bool,
 }
 
-/// The error of a timeout, as in std on Unix.
+/// Returns the error of a timeout, as in std on Unix.
 pub(crate) fn would_block() -> io::Error {
     rustix::io::Errno::AGAIN.into()
 }
@@ -298,7 +298,8 @@ fn descriptor(fd: BorrowedFd<'_>) -> usize {
     fd.as_raw_fd() as usize + 1
 }
 
-/// The error of an operation that would have to wait in a cancelled thread that is unwinding.
+/// Returns the error of an operation that would have to wait in a cancelled thread that is
+/// unwinding.
 #[cold]
 fn cancelled() -> io::Error {
     io::Error::other(Cancelled::new())

@@ -205,7 +205,7 @@ impl Read for &File {
     }
 }
 
-/// The error of std.
+/// Returns the error that std returns for text that is not UTF-8.
 pub(super) fn not_utf8() -> io::Error {
     io::Error::new(
         io::ErrorKind::InvalidData,

@@ -297,7 +297,7 @@ impl Socket {
     }
 }
 
-/// The error of std for `Some(Duration::ZERO)`.
+/// Returns the error of std for `Some(Duration::ZERO)`.
 pub(crate) fn refuse_zero(timeout: Option<Duration>) -> io::Result<()> {
     if timeout == Some(Duration::ZERO) {
         let text = "cannot set a 0 duration timeout";

@@ -100,7 +100,7 @@ where
         return spawn_static(request, f);
     };
     let block = worker.allocate_local(at)?;
-    // SAFETY: just born; SP1, both are `'static`.
+    // SAFETY: just allocated; SP1, both are `'static`.
     let (scheduled, handle) = unsafe { ThreadInner::init_body(block, f) };
     worker.push(Unstarted(scheduled), key::<F, T>(at));
     // SAFETY: J1.
@@ -139,7 +139,7 @@ where
     };
     let block = worker.allocate_local(at)?;
     ThreadInner::join_scope(block, scope);
-    // SAFETY: just born; SP1, by the contract.
+    // SAFETY: just allocated; SP1, by the contract.
     let (scheduled, handle) = unsafe { ThreadInner::init_body_with(block, f) };
     worker.push(Unstarted(scheduled), key::<F, T>(at));
     Ok(handle)

@@ -27,7 +27,7 @@ pub(crate) enum PollOrder {
 }
 
 impl PollOrder {
-    /// A permutation of `count` arms, uniform as far as `random` is one of all numbers.
+    /// Returns a permutation of `count` arms, uniform as far as `random` is one of all numbers.
     #[inline]
     pub(crate) fn shuffled(count: usize, random: impl FnOnce() -> u64) -> PollOrder {
         if count < 2 {
@@ -161,7 +161,7 @@ impl ManyShuffled {
     }
 }
 
-/// A random number below `limit`, and what is left of `random` for the next.
+/// Returns a random number below `limit`, and the part of `random` that is left for the next one.
 #[inline]
 fn scale(random: u64, limit: u64) -> (u64, u64) {
     let product = u128::from(random) * u128::from(limit);

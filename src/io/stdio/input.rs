@@ -85,7 +85,7 @@ impl Input {
         }
     }
 
-    /// As [`BufRead::read_line`].
+    /// Reads a line like [`BufRead::read_line`].
     #[track_caller]
     pub(super) fn read_line(&mut self, line: &mut String) -> io::Result<usize> {
         let (count, result) = self.find(b'\n');

@@ -112,7 +112,7 @@ impl<S: Sleeper> Waiter<S> {
         !self.shared || self.claimed.load(Ordering::Relaxed) == OPEN
     }
 
-    /// For the models.
+    /// Returns the waiting thread, for the models.
     #[cfg(loom)]
     pub(crate) fn sleeper(&self) -> &S {
         &self.sleeper
