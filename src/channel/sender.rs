@@ -206,7 +206,7 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     ///
-    /// As [`send_timeout`](Sender::send_timeout).
+    /// The same as for [`send_timeout`](Sender::send_timeout).
     ///
     /// # Examples
     ///

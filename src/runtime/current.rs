@@ -23,7 +23,7 @@ use crate::green::{ThreadInner, ThreadRef};
 ///
 /// # Errors
 ///
-/// As [`spawn`].
+/// The same as for [`spawn`].
 #[inline]
 pub(crate) fn spawn_static<F, T>(request: SpawnRequest, f: F) -> io::Result<JoinHandle<T>>
 where
@@ -38,7 +38,7 @@ where
 ///
 /// # Errors
 ///
-/// As [`spawn`].
+/// The same as for [`spawn`].
 ///
 /// # Safety
 ///
@@ -59,7 +59,7 @@ where
 ///
 /// # Errors
 ///
-/// As [`spawn`].
+/// The same as for [`spawn`].
 ///
 /// # Safety
 ///
@@ -82,7 +82,7 @@ where
 ///
 /// # Errors
 ///
-/// As [`spawn`].
+/// The same as for [`spawn`].
 #[inline]
 pub(crate) fn spawn_plain<F, T>(at: &'static Location<'static>, f: F) -> io::Result<JoinHandle<T>>
 where
@@ -111,7 +111,7 @@ where
 ///
 /// # Errors
 ///
-/// As [`spawn`].
+/// The same as for [`spawn`].
 ///
 /// # Safety
 ///

@@ -157,7 +157,7 @@ where
 ///
 /// # Errors
 ///
-/// As [`spawn`].
+/// The same as for [`spawn`].
 ///
 /// # Panics
 ///
@@ -179,7 +179,7 @@ where
 ///
 /// # Errors
 ///
-/// As [`spawn`].
+/// The same as for [`spawn`].
 pub(super) fn spawn_at<F, T>(
     worker: &WorkerLoop,
     request: SpawnRequest,
@@ -216,7 +216,7 @@ where
 ///
 /// # Errors
 ///
-/// As [`spawn`].
+/// The same as for [`spawn`].
 #[inline]
 pub(crate) fn spawn_on<F, T>(
     shared: &Arc<Shared>,

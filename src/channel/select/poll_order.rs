@@ -18,7 +18,7 @@ const IN_WRITTEN_ORDER: u64 = 0xFEDC_BA98_7654_3210;
 /// same permutation again.
 #[derive(Debug)]
 pub(crate) enum PollOrder {
-    /// As they are written.
+    /// The order in which the arms are written.
     Written,
     /// At most [`INLINE_OPS`] arms: the random number that shuffles them, and the permutation in
     /// the form of [`IN_WRITTEN_ORDER`], or 0 if it was not drawn to the end.

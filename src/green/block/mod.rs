@@ -1,6 +1,6 @@
 #![allow(unsafe_code, reason = "manages control blocks and references to them")]
 //! The control block of a green thread and counted references to it. The invariants G1 to G5 and
-//! the table of states are in `mod.rs`.
+//! the table of states are in `green/mod.rs`.
 
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};

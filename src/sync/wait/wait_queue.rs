@@ -236,7 +236,7 @@ impl<S> WaitQueue<S> {
     ///
     /// # Safety
     ///
-    /// As [`push`](WaitQueue::push).
+    /// The same as for [`push`](WaitQueue::push).
     pub(crate) unsafe fn push_front(&mut self, node: &WaitNode<S>) {
         node.previous.set(ptr::null());
         node.next.set(self.head);
