@@ -147,6 +147,8 @@ mod service_threads;
 mod shim;
 #[cfg(not(loom))]
 pub mod signal;
+#[cfg(feature = "testing")]
+mod simulation;
 #[cfg(not(loom))]
 mod stack;
 pub mod sync;
@@ -154,6 +156,8 @@ pub mod sync;
 mod sys;
 #[cfg(all(test, not(loom)))]
 mod test_child;
+#[cfg(all(feature = "testing", not(loom)))]
+pub mod testing;
 #[cfg(not(loom))]
 mod timeline;
 

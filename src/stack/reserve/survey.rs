@@ -45,7 +45,7 @@ const FRESH: Tick = 100_000_000;
 pub(crate) fn survey() -> Survey {
     static LAST: Mutex<Option<(Tick, Survey)>> = Mutex::new(None);
     let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
-    let now = clock::now();
+    let now = clock::real_now();
     let survey = match *last {
         Some((then, survey)) if now.saturating_sub(then) < FRESH => survey,
         _ => {

@@ -183,7 +183,7 @@ impl<T: ?Sized> Mutex<T> {
         if !self.raw.lock_fast() {
             self.lock_slow(Location::caller(), OnCancel::Defer);
         }
-        charge_locked();
+        charge_locked(Location::caller());
         self.poison.wrap(self.guard())
     }
 

@@ -165,7 +165,7 @@ impl<T: ?Sized> RwLock<T> {
         if !self.raw.read_fast() {
             self.enter_slow(Access::Read, Location::caller());
         }
-        charge_locked();
+        charge_locked(Location::caller());
         self.poison.wrap(self.read_guard())
     }
 
@@ -197,7 +197,7 @@ impl<T: ?Sized> RwLock<T> {
         if !self.raw.write_fast() {
             self.enter_slow(Access::Write, Location::caller());
         }
-        charge_locked();
+        charge_locked(Location::caller());
         self.poison.wrap(self.write_guard())
     }
 

@@ -1,0 +1,21 @@
+//! Simulated runs: virtual time, seeded schedules, replay, deadlocks, shrinking.
+
+#[path = "testing/atomics.rs"]
+mod atomics;
+#[path = "testing/explore.rs"]
+mod explore;
+#[path = "testing/replay.rs"]
+mod replay;
+#[path = "testing/time.rs"]
+mod time;
+
+use std::panic::{UnwindSafe, catch_unwind};
+
+/// Returns the text of the panic of `f`.
+fn panic_of(f: impl FnOnce() + UnwindSafe) -> String {
+    let payload = catch_unwind(f).expect_err("it panics");
+    match payload.downcast::<String>() {
+        Ok(text) => *text,
+        Err(payload) => (*payload.downcast::<&str>().expect("a text")).to_owned(),
+    }
+}
