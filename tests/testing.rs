@@ -4,8 +4,12 @@
 mod atomics;
 #[path = "testing/explore.rs"]
 mod explore;
+#[path = "testing/external.rs"]
+mod external;
 #[path = "testing/replay.rs"]
 mod replay;
+#[path = "testing/suite.rs"]
+mod suite;
 #[path = "testing/time.rs"]
 mod time;
 

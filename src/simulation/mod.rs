@@ -1,6 +1,8 @@
 //! The choices of a simulated run, in one place: which ready thread runs next, whether the running
 //! thread is interrupted at a switch point, which arm of a select is tried first. Also the events
-//! of the run, and its failure.
+//! of the run, and its failure. Which waiter of a queue is woken is no choice: it is the one that
+//! has waited longest, as documented. Timers that are due together make their threads ready
+//! together, so their order is that of the threads.
 //!
 //! A simulation belongs to the OS thread that runs it. It is asked through thread-locals, because
 //! the code that asks is deep below the one that steps the worker. Where no simulation runs, each
@@ -17,6 +19,7 @@ pub(crate) mod events;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::panic::Location;
 
 use self::chooser::{Chooser, Possibilities};
@@ -42,8 +45,6 @@ pub(crate) enum Kind {
     Next,
     /// The running thread, which could go on, and the others that are ready.
     Switch,
-    /// The waiters of a queue.
-    Waiter,
     /// The arms of a select.
     Arm,
 }
@@ -125,6 +126,25 @@ impl Simulation {
     pub(crate) fn number(&mut self, id: u64) -> u32 {
         let next = self.numbers.len() as u32 + 1;
         *self.numbers.entry(id).or_insert(next)
+    }
+
+    /// Returns the text with the numbers of this run in place of the ids of its threads.
+    pub(crate) fn renumber(&self, text: &str) -> String {
+        const BEFORE: &str = "ThreadId(";
+        let mut pieces = text.split(BEFORE);
+        let mut renumbered = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            let number = piece.split_once(')').and_then(|(id, rest)| {
+                let number = self.numbers.get(&id.parse().ok()?)?;
+                Some((number, rest))
+            });
+            // Writing to a `String` cannot fail.
+            let _written = match number {
+                Some((number, rest)) => write!(renumbered, "#{number}{rest}"),
+                None => write!(renumbered, "{BEFORE}{piece}"),
+            };
+        }
+        renumbered
     }
 
     pub(crate) fn into_choices(self) -> (Vec<Choice>, Events) {
@@ -244,11 +264,6 @@ pub(crate) fn take_next() -> Option<usize> {
 /// Returns whether a switch point has ended the last step.
 pub(crate) fn was_interrupted() -> bool {
     with(|simulation| simulation.next.is_some()).unwrap_or(false)
-}
-
-/// Chooses one of `count` waiters of a queue.
-pub(crate) fn choose_waiter(count: usize) -> usize {
-    choose(Kind::Waiter, count)
 }
 
 fn choose(kind: Kind, count: usize) -> usize {

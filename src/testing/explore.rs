@@ -1,6 +1,7 @@
 //! Many runs of one test: with many seeds, or with all schedules within a bound.
 
 use std::env;
+use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -58,7 +59,28 @@ fn scripted(script: &[u32]) -> Chooser {
     }
 }
 
+/// A test that is run many times, and where it is.
+struct Test<F> {
+    f: Rc<F>,
+    at: &'static Location<'static>,
+}
+
+impl<F: Fn() + 'static> Test<F> {
+    #[track_caller]
+    fn new(f: F) -> Test<F> {
+        Test {
+            f: Rc::new(f),
+            at: Location::caller(),
+        }
+    }
+}
+
 impl Simulation {
+    fn once<F: Fn() + 'static>(&self, test: &Test<F>, chooser: Chooser) -> Finished<()> {
+        let f = Rc::clone(&test.f);
+        run_once(chooser, self.plan(EVENTS_KEPT), test.at, move || f())
+    }
+
     pub(super) fn plan(&self, events: usize) -> Plan {
         Plan {
             most_steps: self.most_steps,
@@ -95,7 +117,7 @@ impl Simulation {
                 (Some(seed), self.chooser(seed))
             }
         };
-        let mut finished = run_once(chooser, self.plan(EVENTS_KEPT), f);
+        let mut finished = run_once(chooser, self.plan(EVENTS_KEPT), Location::caller(), f);
         match finished.value.take() {
             Some(value) => value,
             None => {
@@ -112,9 +134,9 @@ impl Simulation {
 
     #[track_caller]
     pub(super) fn check_seeds<F: Fn() + 'static>(&self, f: F) {
-        let f = Rc::new(f);
+        let test = Test::new(f);
         if let Some(script) = script_in_environment() {
-            let finished = self.once(&f, scripted(&script));
+            let finished = self.once(&test, scripted(&script));
             return report(&finished, None, 1, 0, false);
         }
         let only = self.only_seed();
@@ -129,9 +151,9 @@ impl Simulation {
         };
         let until = clock::after(limit);
         for (run, seed) in (1..).zip(seeds) {
-            let finished = self.once(&f, self.chooser(seed));
+            let finished = self.once(&test, self.chooser(seed));
             if finished.failure.is_some() {
-                return self.shrink_and_report(&f, &finished, Some(seed), run);
+                return self.shrink_and_report(&test, &finished, Some(seed), run);
             }
             if clock::now() >= until {
                 return;
@@ -141,17 +163,17 @@ impl Simulation {
 
     #[track_caller]
     pub(super) fn exhaust_schedules<F: Fn() + 'static>(&self, f: F) -> u64 {
-        let f = Rc::new(f);
+        let test = Test::new(f);
         if let Some(script) = script_in_environment() {
-            report(&self.once(&f, scripted(&script)), None, 1, 0, false);
+            report(&self.once(&test, scripted(&script)), None, 1, 0, false);
             return 1;
         }
         let until = clock::after(self.time_limit.unwrap_or(Duration::MAX));
         let mut script = Vec::new();
         for run in 1.. {
-            let finished = self.once(&f, scripted(&script));
+            let finished = self.once(&test, scripted(&script));
             if finished.failure.is_some() {
-                self.shrink_and_report(&f, &finished, None, run);
+                self.shrink_and_report(&test, &finished, None, run);
             }
             match next_script(&finished.choices, self.most_switches) {
                 Some(next) => script = next,
@@ -167,16 +189,11 @@ impl Simulation {
         unreachable!("the loop above ends")
     }
 
-    fn once<F: Fn() + 'static>(&self, f: &Rc<F>, chooser: Chooser) -> Finished<()> {
-        let f = Rc::clone(f);
-        run_once(chooser, self.plan(EVENTS_KEPT), move || f())
-    }
-
     /// Searches for a simpler schedule that fails in the same way, and panics with its report.
     #[track_caller]
     fn shrink_and_report<F: Fn() + 'static>(
         &self,
-        f: &Rc<F>,
+        test: &Test<F>,
         finished: &Finished<()>,
         seed: Option<u64>,
         run: u64,
@@ -188,7 +205,7 @@ impl Simulation {
         let shrunk = shrink(
             found,
             |script| {
-                let again = self.once(f, scripted(script));
+                let again = self.once(test, scripted(script));
                 let fails = is_same(again.failure.as_ref(), finished.failure.as_ref());
                 fails.then(|| script_of(&again.choices))
             },
@@ -197,7 +214,7 @@ impl Simulation {
                 runs <= SHRINK_RUNS && clock::now() < until
             },
         );
-        let simplest = self.once(f, scripted(&shrunk));
+        let simplest = self.once(test, scripted(&shrunk));
         let is_shrunk = is_same(simplest.failure.as_ref(), finished.failure.as_ref());
         let shown = if is_shrunk { &simplest } else { finished };
         report(shown, seed, run, deviations, is_shrunk);

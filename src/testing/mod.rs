@@ -61,6 +61,7 @@ mod report;
 mod run;
 mod shrink;
 
+use std::panic::Location;
 use std::time::Duration;
 
 use self::run::run_once;
@@ -323,7 +324,12 @@ impl Simulation {
     #[track_caller]
     pub fn record<F: FnOnce() + 'static>(&self, f: F) -> Recording {
         let seed = self.only_seed().unwrap_or(0);
-        let finished = run_once(self.chooser(seed), self.plan(usize::MAX), f);
+        let finished = run_once(
+            self.chooser(seed),
+            self.plan(usize::MAX),
+            Location::caller(),
+            f,
+        );
         Recording {
             seed,
             failure: finished.failure.map(|failure| failure.text),

@@ -79,12 +79,6 @@ fn write_schedule<T>(text: &mut String, finished: &Finished<T>, found: &Found) {
             (Kind::Switch | Kind::Next, _) => {
                 write!(text, "#{next} runs, although others have been ready longer")
             }
-            (Kind::Waiter, _) => write!(
-                text,
-                "#{thread} wakes waiter {} of {}",
-                choice.chosen + 1,
-                choice.count
-            ),
             (Kind::Arm, _) => write!(
                 text,
                 "the select of #{thread} tries arm {} of {} first",

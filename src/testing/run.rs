@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt::Write as _;
+use std::panic::Location;
 use std::time::Duration;
 
 use crate::green::{Cancelled, WorkerContext};
@@ -62,7 +63,12 @@ impl Drop for Virtual {
 ///
 /// The caller is a green thread, or there is no free descriptor.
 #[track_caller]
-pub(super) fn run_once<F, T>(chooser: Chooser, plan: Plan, f: F) -> Finished<T>
+pub(super) fn run_once<F, T>(
+    chooser: Chooser,
+    plan: Plan,
+    at: &'static Location<'static>,
+    f: F,
+) -> Finished<T>
 where
     F: FnOnce() -> T + 'static,
     T: 'static,
@@ -80,7 +86,11 @@ where
     };
     let events = Events::new(start, plan.events);
     simulation::begin(Simulation::new(chooser, events, plan.most_steps));
-    let handle = match stepped.assign(SpawnRequest::new(), f) {
+    let request = SpawnRequest {
+        at,
+        ..SpawnRequest::new()
+    };
+    let handle = match stepped.assign(request, f) {
         Ok(handle) => handle,
         Err(error) => panic!("rustlet::testing: cannot spawn the first green thread: {error}"),
     };
@@ -102,14 +112,18 @@ where
         );
         simulation::fail(FailureKind::Leftover, text);
     }
-    let failure = simulation::failure();
+    let mut failure = simulation::failure();
     let mut threads = String::new();
-    if failure.is_some() {
+    if let Some(failure) = &mut failure {
         for info in stepped.threads() {
-            let number = simulation::with(|run| run.number(info.id.0.get())).unwrap_or(0);
+            simulation::with(|run| run.number(info.id.0.get()));
             // Writing to a `String` cannot fail.
-            let _written = writeln!(threads, "  #{number} {info}");
+            let _written = writeln!(threads, "  {info}");
         }
+        simulation::with(|run| {
+            threads = run.renumber(&threads);
+            failure.text = run.renumber(&failure.text);
+        });
         value = None;
     }
     let elapsed = Duration::from_nanos(clock::now().saturating_sub(start));
