@@ -6,9 +6,13 @@
 //! used up. So each operation that is charged is a switch point, at no cost for it.
 //!
 //! Between two operations of a thread nothing happens that another thread could see, so one switch
-//! point before each operation is enough; one more is where a lock has been taken, because another
-//! thread may try it. A destructor is no switch point: a thread that shares a `RefCell` with others
-//! of its worker may rely on that. A switch after an unlock happens before the next operation.
+//! point before each operation is enough. What a destructor releases (a lock, a permit, the end of
+//! a channel) is an operation, too. One more switch point is where a lock has been taken: what the
+//! lock guards may be the only thing that its holder touches.
+//!
+//! A thread that shares a `RefCell` with others of its worker may rely on destructors that do not
+//! switch. So they are no switch points in a run that calls `spawn_local`, and never while the
+//! thread unwinds.
 
 use std::panic::Location;
 
@@ -35,6 +39,24 @@ pub(super) fn is_budget_used_up(cx: &WorkerContext, at: &'static Location<'stati
 #[inline(always)]
 pub(crate) fn switch_point(at: &'static Location<'static>) {
     if simulation::is_on()
+        && let Some(cx) = WorkerContext::get()
+    {
+        switch(cx, at);
+    }
+}
+
+/// Lets another thread run before a destructor releases something that others can see.
+#[inline(always)]
+#[track_caller]
+pub(crate) fn release_point() {
+    if simulation::is_on() {
+        release(Location::caller());
+    }
+}
+
+#[cold]
+fn release(at: &'static Location<'static>) {
+    if !simulation::has_local_threads()
         && let Some(cx) = WorkerContext::get()
     {
         switch(cx, at);

@@ -95,6 +95,7 @@ pub(crate) struct Simulation {
     steps: u64,
     most_steps: u64,
     is_external: bool,
+    has_local_threads: bool,
     is_ending: bool,
     failure: Option<Failure>,
     /// The last panic of each thread, by number.
@@ -115,6 +116,7 @@ impl Simulation {
             steps: 0,
             most_steps,
             is_external: false,
+            has_local_threads: false,
             is_ending: false,
             failure: None,
             panics: HashMap::new(),
@@ -349,6 +351,16 @@ pub(crate) fn note_external() {
 /// Returns whether the run depends on something outside of it.
 pub(crate) fn is_external() -> bool {
     with(|simulation| simulation.is_external).unwrap_or(false)
+}
+
+/// Notes that a thread shares data with others of its worker that may be no [`Sync`].
+pub(crate) fn note_local_thread() {
+    with(|simulation| simulation.has_local_threads = true);
+}
+
+/// Returns whether threads share data that may be no [`Sync`].
+pub(crate) fn has_local_threads() -> bool {
+    with(|simulation| simulation.has_local_threads).unwrap_or(false)
 }
 
 /// Notes that the run has failed, unless it has failed before.

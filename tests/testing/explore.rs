@@ -217,3 +217,43 @@ fn run_inside_a_green_thread_is_refused() {
     assert!(panic_of(|| assert!(testing::elapsed().is_zero())).contains("in no run"));
     assert!(panic_of(|| testing::advance(Duration::ZERO)).contains("in no run"));
 }
+
+/// Between a wait and the next one, a thread of `spawn_local` has the data of its worker to itself,
+/// also where it drops a guard.
+#[test]
+fn threads_that_share_a_cell_are_not_interrupted_by_a_destructor() {
+    testing::check(|| {
+        let cell = std::rc::Rc::new(std::cell::RefCell::new(0));
+        let threads = [(); 3].map(|()| {
+            let cell = cell.clone();
+            rustlet::spawn_local(move || {
+                let (sender, receiver) = unbounded::<()>();
+                let mut value = cell.borrow_mut();
+                drop((sender, receiver));
+                *value += 1;
+            })
+        });
+        threads.map(|thread| thread.join().unwrap());
+        assert_eq!(*cell.borrow(), 3);
+    });
+}
+
+#[test]
+fn lock_is_seen_held_between_the_last_operation_and_the_unlock() {
+    let seen = Arc::new(Mutex::new(false));
+    let inner = seen.clone();
+    testing::check(move || {
+        let mutex = Arc::new(Mutex::new(()));
+        let (sender, receiver) = bounded(1);
+        let guard = mutex.lock().unwrap();
+        let other = mutex.clone();
+        let thread = rustlet::spawn(move || {
+            receiver.recv().unwrap();
+            other.try_lock().is_err()
+        });
+        sender.send(()).unwrap();
+        drop(guard);
+        *inner.lock().unwrap() |= thread.join().unwrap();
+    });
+    assert!(*seen.lock().unwrap());
+}

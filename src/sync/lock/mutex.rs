@@ -375,6 +375,8 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
+        #[cfg(feature = "testing")]
+        crate::green::switch_point::release_point();
         self.mutex.poison.leave(self.entry);
         self.mutex.raw.unlock();
     }

@@ -445,6 +445,8 @@ impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
 impl<T: ?Sized> Drop for RwLockReadGuard<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
+        #[cfg(feature = "testing")]
+        crate::green::switch_point::release_point();
         self.raw.leave_read();
     }
 }
@@ -452,6 +454,8 @@ impl<T: ?Sized> Drop for RwLockReadGuard<'_, T> {
 impl<T: ?Sized> Drop for RwLockWriteGuard<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
+        #[cfg(feature = "testing")]
+        crate::green::switch_point::release_point();
         self.lock.poison.leave(self.entry);
         self.lock.raw.leave_write();
     }
