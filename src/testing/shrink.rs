@@ -73,13 +73,10 @@ fn is_simpler(one: &[u32], other: &[u32]) -> bool {
 
 /// Returns the script with 0 in place of its choices number `from` to `to` that are not 0.
 fn without(script: &[u32], from: usize, to: usize) -> Vec<u32> {
-    let mut number = 0;
     let mut simpler = script.to_vec();
-    for chosen in simpler.iter_mut().filter(|chosen| **chosen != 0) {
-        if (from..to).contains(&number) {
-            *chosen = 0;
-        }
-        number += 1;
+    let deviations = simpler.iter_mut().filter(|chosen| **chosen != 0);
+    for chosen in deviations.skip(from).take(to - from) {
+        *chosen = 0;
     }
     trim(&mut simpler);
     simpler

@@ -433,3 +433,23 @@ fn mailbox_and_pool_hand_on() {
         assert_eq!(count.load(Ordering::SeqCst), 1);
     });
 }
+
+#[test]
+fn each_state_is_seen_once() {
+    explore(|| {
+        let (sender, mut receiver) = watch::channel(0);
+        let writer = spawn(move || {
+            for value in 1..=3 {
+                sender.send(value).unwrap();
+            }
+        });
+        let mut seen = 0;
+        while receiver.changed().is_ok() {
+            let value = *receiver.borrow();
+            assert!(value >= seen, "{value} after {seen}");
+            seen = value;
+        }
+        writer.join().unwrap();
+        assert_eq!(seen, 3);
+    });
+}

@@ -46,6 +46,9 @@ impl WorkerLoop {
                 quiet = 0;
                 continue;
             }
+            if !simulation::count_step() {
+                return;
+            }
             if self.idle_waiters.has_waiters() {
                 self.idle_waiters.notify();
                 continue;
