@@ -1,5 +1,11 @@
 //! Simulated runs: virtual time, seeded schedules, replay, deadlocks, shrinking.
 
+#![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test of virtual time reads the real time to compare, and its OS threads sleep"
+)]
+
 #[path = "testing/atomics.rs"]
 mod atomics;
 #[path = "testing/explore.rs"]

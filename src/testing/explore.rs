@@ -221,8 +221,8 @@ impl Simulation {
     }
 }
 
-/// Returns whether both have failed in the same way. The texts may differ in numbers that a schedule
-/// decides.
+/// Returns whether both have failed in the same way. The texts may differ in numbers that a
+/// schedule decides.
 fn is_same(one: Option<&Failure>, other: Option<&Failure>) -> bool {
     let without_numbers = |failure: &Failure| {
         let text: String = (failure.text.chars())
