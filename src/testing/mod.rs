@@ -317,9 +317,9 @@ impl Simulation {
     ///
     /// let test = || rustlet::spawn(|| rustlet::yield_now()).join().unwrap();
     /// let simulation = Simulation::new().seed(3);
-    /// let recording = simulation.record(test);
-    /// assert_eq!(recording.failure, None);
-    /// assert_eq!(recording.events, simulation.record(test).events);
+    /// let recordings = [(); 2].map(|()| simulation.record(test));
+    /// assert_eq!(recordings[0].failure, None);
+    /// assert_eq!(recordings[0].events, recordings[1].events);
     /// ```
     #[track_caller]
     pub fn record<F: FnOnce() + 'static>(&self, f: F) -> Recording {

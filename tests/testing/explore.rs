@@ -260,3 +260,34 @@ fn lock_is_seen_held_between_the_last_operation_and_the_unlock() {
     });
     assert!(*seen.lock().unwrap());
 }
+
+/// The lease of the guide's page on testing.
+#[test]
+fn no_lease_is_held_twice() {
+    #[derive(Default)]
+    struct Leases(Mutex<std::collections::HashMap<&'static str, u32>>);
+
+    impl Leases {
+        fn acquire(&self, name: &'static str, holder: u32) -> bool {
+            let is_free = !self.0.lock().unwrap().contains_key(name);
+            if is_free {
+                self.0.lock().unwrap().insert(name, holder);
+            }
+            is_free
+        }
+    }
+
+    let text = panic_of(|| {
+        testing::check(|| {
+            let leases = Arc::new(Leases::default());
+            let holders = [1, 2].map(|holder| {
+                let leases = leases.clone();
+                rustlet::spawn(move || leases.acquire("leader", holder))
+            });
+            let granted = holders.map(|holder| holder.join().unwrap());
+            assert!(granted != [true, true], "the lease is held twice");
+        });
+    });
+    println!("{text}");
+    assert!(text.contains("the lease is held twice"), "{text}");
+}
