@@ -68,7 +68,7 @@ impl WorkerLoop {
             let next = next.min((timers.next)()).min(self.next_try());
             if next != NEVER {
                 clock::set_virtual(next.max(clock::now()));
-                self.look_for_stacks(clock::now());
+                self.retry_stacks(clock::now());
                 continue;
             }
             if simulation::is_external() && quiet < EXTERNAL_WAITS {
@@ -147,7 +147,7 @@ impl WorkerLoop {
     /// Waits for something outside of the simulation, for at most `most` of real time.
     fn wait_external(&self, most: Tick) {
         self.cx.remote.notifier.prepare();
-        let is_quiet = self.cx.remote.queue.is_empty() && self.peer().unstarted.is_empty();
+        let is_quiet = self.cx.remote.queue.is_empty() && self.worker_shared().unstarted.is_empty();
         self.poll(if is_quiet { most } else { 0 });
         self.cx.remote.notifier.awake();
     }
