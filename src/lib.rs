@@ -98,6 +98,8 @@
 //!   and its `Timer`.
 //! - `r2d2`: a [pool] of connections that are made by the managers of the crate r2d2.
 //! - `sanitizer` is for programs that are built with AddressSanitizer: see [tools](guide::tools).
+//! - `testing` adds `rustlet::testing`, for `[dev-dependencies]`: tests on virtual time, and with
+//!   schedules that a seed chooses and that can be replayed: see [testing](guide::testing).
 //! - `serde` implements `serde::Serialize` for dumps, metrics and reports, so that they can be
 //!   written as JSON: see [metrics](guide::metrics).
 
@@ -149,6 +151,8 @@ mod service_threads;
 mod shim;
 #[cfg(not(loom))]
 pub mod signal;
+#[cfg(feature = "testing")]
+mod simulation;
 #[cfg(not(loom))]
 mod stack;
 pub mod sync;
@@ -156,6 +160,8 @@ pub mod sync;
 mod sys;
 #[cfg(all(test, not(loom)))]
 mod test_child;
+#[cfg(all(feature = "testing", not(loom)))]
+pub mod testing;
 #[cfg(not(loom))]
 mod timeline;
 

@@ -24,6 +24,29 @@ pub use crate::thread::{deadline, sleep, sleep_until, timeout};
 use crate::channel::{self, Receiver};
 use crate::sys::clock;
 
+/// Returns the current time: that of [`Instant::now`], and in a simulated run (`rustlet::testing`)
+/// the virtual time, which all limits and timers of this crate use.
+///
+/// Code that is to be tested with virtual time calls this. There, `Instant::now` is still the real
+/// clock, which a run of hours hardly moves.
+///
+/// # Examples
+///
+/// ```
+/// use rustlet::time::{Duration, now, sleep};
+///
+/// rustlet::run(|| {
+///     let start = now();
+///     sleep(Duration::from_millis(1));
+///     assert!(now() - start >= Duration::from_millis(1));
+/// });
+/// ```
+#[must_use]
+#[inline]
+pub fn now() -> Instant {
+    clock::instant()
+}
+
 /// Returns a ticker whose first tick comes at once, then one each `period`, without drift.
 ///
 /// A late call gets the tick that it is late for at once; the ticks after it are skipped, and later

@@ -25,10 +25,11 @@ use width::{WIDEST, too_wide};
 
 /// The modules of `src`, and the layer of each; a module imports from its own layer and from lower
 /// ones.
-const LAYERS: [(&str, u32); 36] = [
+const LAYERS: [(&str, u32); 37] = [
     ("shim", 0),
     // Runs a test again in a child process; depends on nothing.
     ("test_child", 0),
+    ("simulation", 1),
     ("stack", 1),
     ("sys", 1),
     ("timeline", 1),

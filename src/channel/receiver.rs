@@ -421,6 +421,8 @@ impl<T> Clone for Receiver<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
+        #[cfg(feature = "testing")]
+        crate::green::switch_point::release_point();
         if let Kind::Chan(counter, _) = self.kind {
             // SAFETY: RE1.
             unsafe { Counter::drop_handle(counter, Op::Recv) };

@@ -327,6 +327,8 @@ impl<T> Clone for Sender<T> {
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
+        #[cfg(feature = "testing")]
+        crate::green::switch_point::release_point();
         // SAFETY: SN1.
         unsafe { Counter::drop_handle(self.counter, Op::Send) };
     }

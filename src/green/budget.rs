@@ -21,6 +21,8 @@
 use std::panic::Location;
 
 use super::context::coop;
+#[cfg(feature = "testing")]
+use super::switch_point;
 use super::{WorkerContext, park};
 
 /// How many times in a row a cancelled thread yields in [`poll_budget_quietly`] before it is
@@ -57,8 +59,12 @@ pub(crate) fn before_lock(at: &'static Location<'static>) {
 /// it would have to reach the cache first; after it, it goes there together with the caller's
 /// stores.
 #[inline(always)]
-pub(crate) fn charge_locked() {
+pub(crate) fn charge_locked(at: &'static Location<'static>) {
     coop::charge_lock();
+    // A thread that tries the lock sees it held only if its holder is interrupted here.
+    #[cfg(feature = "testing")]
+    switch_point::switch_point(at);
+    let _: &Location<'_> = at;
 }
 
 impl WorkerContext {
@@ -72,6 +78,10 @@ impl WorkerContext {
     pub(super) fn poll_budget_shielded(&self, at: &'static Location<'static>) {
         if coop::charge() {
             coop::renew();
+            #[cfg(feature = "testing")]
+            if !switch_point::is_budget_used_up(self, at) {
+                return;
+            }
             park::yield_quietly(self, at);
         }
     }
@@ -83,6 +93,10 @@ fn used_up(at: &'static Location<'static>) {
     coop::renew();
     // On an OS thread, and in a worker's own code, there is no other thread to yield to.
     if let Some(cx) = WorkerContext::get() {
+        #[cfg(feature = "testing")]
+        if !switch_point::is_budget_used_up(cx, at) {
+            return;
+        }
         cx.exchanges.set(cx.exchanges.get().wrapping_add(1));
         park::yield_now(at);
     }
@@ -95,6 +109,10 @@ fn used_up_quietly(at: &'static Location<'static>) {
     let Some(cx) = WorkerContext::get() else {
         return;
     };
+    #[cfg(feature = "testing")]
+    if !switch_point::is_budget_used_up(cx, at) {
+        return;
+    }
     let green = cx.current();
     if green.needs_attention() && green.cause().is_some() {
         let turns = green.quiet_yields.get() + 1;

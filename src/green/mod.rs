@@ -52,6 +52,8 @@ pub(crate) mod park;
 pub(crate) mod reason;
 #[cfg(not(loom))]
 pub(crate) mod scope;
+#[cfg(all(feature = "testing", not(loom)))]
+pub(crate) mod switch_point;
 #[cfg(not(loom))]
 pub(crate) mod task;
 #[cfg(not(loom))]

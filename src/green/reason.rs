@@ -81,6 +81,16 @@ impl Reason {
             || matches!(self, CancelToken | Notify | Pool | TaskGroup | Watch)
     }
 
+    /// Returns whether something outside of a simulation ends a wait of this kind.
+    #[cfg(feature = "testing")]
+    pub(crate) fn is_external(self) -> bool {
+        use Reason::{Accept, Blocking, Child, Connect, File, LookUp, Read, Readiness, Write};
+        matches!(
+            self,
+            Accept | Blocking | Child | Connect | File | LookUp | Read | Readiness | Write
+        )
+    }
+
     pub(crate) fn from_u8(value: u8) -> Reason {
         let reason = Reason::ALL.get(usize::from(value));
         reason.copied().unwrap_or(Reason::None)

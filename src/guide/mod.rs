@@ -21,7 +21,8 @@
 //!
 //! **Keep it running**
 //!
-//! 9. [Testing](testing): tests without sleeps and without hangs.
+//! 9. [Testing](testing): tests without sleeps and without hangs; virtual time, and schedules that
+//!    replay.
 //! 10. [When something hangs](hangs): what each thread waits for, and what holds a worker.
 //! 11. [Reading a timeline](timeline): what ran when, and what woke it, in Perfetto.
 //! 12. [Metrics](metrics): how busy the workers are, how long threads wait for them, memory.
@@ -32,12 +33,21 @@
 /// A page, of one file or of several, and under it links to the page before it, to the contents and
 /// to the page after it.
 macro_rules! page {
-    ($name:ident, $file:literal $(+ $more:literal)*, $before:literal, $after:literal) => {
+    (
+        $name:ident,
+        $file:literal $(+ $more:literal)* $(+ if $feature:literal $of_feature:literal)?,
+        $before:literal,
+        $after:literal
+    ) => {
         #[doc = include_str!($file)]
         $(
             #[doc = ""]
             #[doc = include_str!($more)]
         )*
+        $(
+            #[cfg_attr(feature = $feature, doc = "")]
+            #[cfg_attr(feature = $feature, doc = include_str!($of_feature))]
+        )?
         #[doc = "\n\n---\n\n"]
         #[doc = concat!($before, "[Contents](crate::guide)", $after)]
         pub mod $name {}
@@ -106,7 +116,7 @@ page!(
 );
 page!(
     testing,
-    "testing.md",
+    "testing.md" + if "testing" "testing_simulated.md",
     "← [Blocking work](crate::guide::blocking) · ",
     " · [When something hangs](crate::guide::hangs) →"
 );

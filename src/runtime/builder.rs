@@ -506,6 +506,14 @@ impl Builder {
     }
 }
 
+#[cfg(feature = "testing")]
+impl Builder {
+    /// Creates a worker that a simulation steps. Nothing watches it: its time is virtual.
+    pub(crate) fn open_simulated(&self) -> io::Result<Rc<Stepped>> {
+        Stepped::open(self.config()?, None)
+    }
+}
+
 /// The default period of the watchdog, which only debug builds have.
 const DEBUG_WATCHDOG: Option<Duration> = if cfg!(debug_assertions) {
     Some(Duration::from_secs(1))

@@ -172,6 +172,8 @@ where
             "spawn_local: the caller is not a green thread, so there is no worker for the new one to stay on"
         );
     };
+    #[cfg(feature = "testing")]
+    crate::simulation::note_local_thread();
     spawn_at(worker, request, f)
 }
 

@@ -20,6 +20,9 @@
 //! not report (ready threads, a timer) is covered by the timer descriptor, which is registered
 //! level-triggered: it stays readable until it is set again.
 
+#[cfg(feature = "testing")]
+pub(crate) mod simulate;
+
 use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};

@@ -17,6 +17,8 @@ use std::time::Duration;
 use crate::green::os_thread::CountAsParked;
 use crate::green::task;
 use crate::shim::lock;
+#[cfg(feature = "testing")]
+use crate::simulation;
 use crate::sys::clock::{self, Tick};
 
 /// How long the thread stays alive without a timer.
@@ -44,6 +46,10 @@ pub(crate) struct TimerId(Tick, u64);
 /// Sets a timer that calls `waker` at `at`. If the thread cannot be started, it calls `waker` at
 /// once and returns `None`: a task that polls in a loop is better than one that waits forever.
 pub(crate) fn set(at: Tick, waker: Waker) -> Option<TimerId> {
+    #[cfg(feature = "testing")]
+    if simulation::is_on() {
+        return Some(simulated::set(at, waker));
+    }
     let mut state = lock(&STATE);
     if !state.is_running {
         if start().is_err() {
@@ -77,6 +83,10 @@ fn start() -> io::Result<()> {
 
 /// Replaces the waker of a timer. Returns `false` if the timer has expired.
 pub(crate) fn update(&TimerId(at, number): &TimerId, waker: &Waker) -> bool {
+    #[cfg(feature = "testing")]
+    if number & simulated::FLAG != 0 {
+        return simulated::update((at, number), waker);
+    }
     let mut state = lock(&STATE);
     let Some(known) = state.timers.get_mut(&(at, number)) else {
         return false;
@@ -102,9 +112,78 @@ pub(crate) fn update(&TimerId(at, number): &TimerId, waker: &Waker) -> bool {
 
 /// Cancels a timer, unless it has expired.
 pub(crate) fn cancel(TimerId(at, number): TimerId) {
+    #[cfg(feature = "testing")]
+    if number & simulated::FLAG != 0 {
+        return simulated::cancel((at, number));
+    }
     let waker = lock(&STATE).timers.remove(&(at, number));
     if let Some(waker) = waker {
         task::discard(waker);
+    }
+}
+
+/// The timers of a simulation, which calls the wakers itself, in virtual time.
+#[cfg(feature = "testing")]
+pub(crate) mod simulated {
+    use std::cell::{Cell, RefCell};
+    use std::collections::BTreeMap;
+    use std::task::Waker;
+
+    use super::TimerId;
+    use crate::green::task;
+    use crate::sys::clock::{NEVER, Tick};
+
+    /// Set in the numbers of these timers.
+    pub(super) const FLAG: u64 = 1 << 63;
+
+    thread_local! {
+        static TIMERS: RefCell<BTreeMap<(Tick, u64), Waker>> = const { RefCell::new(BTreeMap::new()) };
+        static LAST: Cell<u64> = const { Cell::new(FLAG) };
+    }
+
+    pub(super) fn set(at: Tick, waker: Waker) -> TimerId {
+        let number = LAST.get() + 1;
+        LAST.set(number);
+        TIMERS.with_borrow_mut(|timers| timers.insert((at, number), waker));
+        TimerId(at, number)
+    }
+
+    pub(super) fn update(id: (Tick, u64), waker: &Waker) -> bool {
+        let mut waker = waker.clone();
+        let is_known = TIMERS.with_borrow_mut(|timers| match timers.get_mut(&id) {
+            Some(known) => {
+                std::mem::swap(known, &mut waker);
+                true
+            }
+            None => false,
+        });
+        task::discard(waker);
+        is_known
+    }
+
+    pub(super) fn cancel(id: (Tick, u64)) {
+        // The future may be dropped by another OS thread, or after the simulation.
+        let waker = TIMERS.try_with(|timers| timers.borrow_mut().remove(&id));
+        waker.ok().flatten().into_iter().for_each(task::discard);
+    }
+
+    /// Returns the time of the first timer; [`NEVER`] if there is none.
+    pub(crate) fn next() -> Tick {
+        TIMERS.with_borrow(|timers| timers.first_key_value().map_or(NEVER, |(&(at, _), _)| at))
+    }
+
+    /// Calls the wakers that are due.
+    pub(crate) fn expire(now: Tick) {
+        while next() <= now {
+            let first = TIMERS.with_borrow_mut(BTreeMap::pop_first);
+            first.into_iter().for_each(|(_, waker)| task::call(waker));
+        }
+    }
+
+    /// Drops all timers, at the end of a simulation.
+    pub(crate) fn clear() {
+        let timers = TIMERS.take();
+        timers.into_values().for_each(task::discard);
     }
 }
 

@@ -731,6 +731,8 @@ impl<T> Clone for Sender<T> {
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
+        #[cfg(feature = "testing")]
+        crate::green::switch_point::release_point();
         let mut state = self.shared.state.lock();
         state.senders -= 1;
         let (last, receivers) = (state.senders == 0, state.receivers);

@@ -33,6 +33,8 @@
 mod raw;
 pub(crate) mod wait;
 
+#[cfg(all(feature = "testing", not(loom)))]
+pub mod atomic;
 #[cfg(not(loom))]
 mod barrier;
 #[doc(alias = "pubsub")]
@@ -85,4 +87,6 @@ pub use self::{
     wait_group::WaitGroup,
 };
 
-pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak, atomic};
+#[cfg(any(not(feature = "testing"), loom))]
+pub use std::sync::atomic;
+pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak};

@@ -326,6 +326,8 @@ impl<T> Receiver<T> {
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
+        #[cfg(feature = "testing")]
+        crate::green::switch_point::release_point();
         self.shared.raw.abandon();
         self.shared.set_done();
     }

@@ -824,6 +824,8 @@ impl Drop for OwnedSemaphorePermit {
 #[inline]
 fn give_back(semaphore: &Semaphore, permits: usize) {
     if permits > 0 {
+        #[cfg(feature = "testing")]
+        crate::green::switch_point::release_point();
         semaphore.raw.add(permits, usize::MAX);
     }
 }

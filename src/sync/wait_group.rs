@@ -104,6 +104,8 @@ impl WaitGroup {
 
 impl Drop for WaitGroup {
     fn drop(&mut self) {
+        #[cfg(feature = "testing")]
+        crate::green::switch_point::release_point();
         let mut state = self.shared.state.lock();
         state.parts -= 1;
         if state.parts == 0 {

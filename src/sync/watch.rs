@@ -807,6 +807,8 @@ impl<T> Clone for Sender<T> {
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
+        #[cfg(feature = "testing")]
+        crate::green::switch_point::release_point();
         let mut state = self.shared.state.lock();
         state.senders -= 1;
         let is_last = state.senders == 0;

@@ -3,6 +3,8 @@
 //! A deadline inside the runtime is a [`Tick`]: nanoseconds since the first use in this process, in
 //! 64 bits (584 years), with [`NEVER`] for "no deadline". Sums that overflow mean never.
 
+#[cfg(feature = "testing")]
+use std::cell::Cell;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -14,23 +16,51 @@ pub(crate) const NEVER: Tick = Tick::MAX;
 
 fn epoch() -> Instant {
     static EPOCH: OnceLock<Instant> = OnceLock::new();
-    *EPOCH.get_or_init(instant)
+    *EPOCH.get_or_init(real_instant)
+}
+
+#[inline]
+#[allow(clippy::disallowed_methods, reason = "this is the one place")]
+fn real_instant() -> Instant {
+    Instant::now()
+}
+
+#[cfg(feature = "testing")]
+thread_local! {
+    /// The virtual time of the calling OS thread; [`NEVER`] where time is real.
+    static VIRTUAL: Cell<Tick> = const { Cell::new(NEVER) };
+}
+
+/// Sets the virtual time of the calling OS thread; [`NEVER`] makes its time real again.
+#[cfg(feature = "testing")]
+pub(crate) fn set_virtual(at: Tick) {
+    VIRTUAL.set(at);
 }
 
 /// Returns the current time as std's instant.
 #[inline]
-#[allow(
-    clippy::disallowed_methods,
-    reason = "the only file that reads the clock"
-)]
 pub(crate) fn instant() -> Instant {
-    Instant::now()
+    #[cfg(feature = "testing")]
+    if let Some(at) = instant_at(VIRTUAL.get()) {
+        return at;
+    }
+    real_instant()
 }
 
 /// Returns the current time in ticks.
 #[inline]
 pub(crate) fn now() -> Tick {
-    ticks(instant())
+    #[cfg(feature = "testing")]
+    if VIRTUAL.get() != NEVER {
+        return VIRTUAL.get();
+    }
+    real_now()
+}
+
+/// Returns the real time in ticks, also where time is virtual: for state of the whole process.
+#[inline]
+pub(crate) fn real_now() -> Tick {
+    ticks(real_instant())
 }
 
 /// Converts `at` to ticks: an instant before the epoch becomes a deadline that has passed, one

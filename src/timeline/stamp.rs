@@ -25,7 +25,7 @@ impl StampSource {
         if self.uses_cycles {
             cpu::cycles()
         } else {
-            clock::now()
+            clock::real_now()
         }
     }
 
@@ -33,7 +33,7 @@ impl StampSource {
     pub(super) fn pair(self) -> Pair {
         let read = |()| {
             let before = self.now();
-            let tick = clock::now();
+            let tick = clock::real_now();
             let span = self.now().saturating_sub(before);
             (span, before + span / 2, tick)
         };

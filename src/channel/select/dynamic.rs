@@ -29,6 +29,8 @@ use crate::channel::{
 };
 use crate::green::ids::os_thread;
 use crate::green::{OnCancel, Reason, Wait};
+#[cfg(feature = "testing")]
+use crate::simulation;
 use crate::sync::wait::waiting_thread::WaitingThread;
 
 /// An arm and its slot.
@@ -38,6 +40,10 @@ pub(super) type Case<'a> = (ThreadArm<'a>, *mut ());
 fn order(biased: bool, count: usize) -> PollOrder {
     match biased {
         true => PollOrder::Written,
+        #[cfg(feature = "testing")]
+        false if simulation::is_on() => {
+            PollOrder::shuffled(count, || simulation::choose_order(count))
+        }
         false => PollOrder::shuffled(count, random),
     }
 }

@@ -178,6 +178,10 @@ impl ThreadInner {
             // SAFETY: by the contract.
             Some(scope) => scope.note_failure(self.id(), unsafe { self.body.take_panic() }),
             None => catch_and_discard(|| {
+                #[cfg(feature = "testing")]
+                if failed {
+                    crate::simulation::fail_unseen(self.id().get());
+                }
                 // SAFETY: by the contract.
                 unsafe { self.body.drop_result() };
             }),

@@ -48,6 +48,13 @@ pub(crate) fn renew() {
     REMAINING.set(COOP_BUDGET);
 }
 
+/// Makes the next operation find the budget used up: in a simulation each operation is a switch
+/// point, and no operation has a branch of its own for that.
+#[cfg(feature = "testing")]
+pub(crate) fn use_up() {
+    REMAINING.set(0);
+}
+
 /// Returns how many operations are left of the calling OS thread's budget.
 pub(crate) fn remaining() -> i32 {
     REMAINING.get().div_euclid(OPERATION)

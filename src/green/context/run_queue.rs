@@ -87,6 +87,35 @@ impl RunQueue {
         unsafe { green.as_ref() }
     }
 
+    /// Returns the thread at `index`, counted from the one that is ready longest.
+    #[cfg(feature = "testing")]
+    pub(super) fn get(&self, index: usize) -> Option<&'static ThreadInner> {
+        if index >= self.len() {
+            return None;
+        }
+        // SAFETY: RQ2.
+        let buffer = unsafe { &*self.buffer.get() };
+        let green = buffer[self.head.get().wrapping_add(index) & (buffer.len() - 1)];
+        // SAFETY: RQ1.
+        unsafe { green.as_ref() }
+    }
+
+    /// Takes the thread at `index`; the others keep their order.
+    #[cfg(feature = "testing")]
+    pub(super) fn take(&self, index: usize) -> Option<&'static ThreadInner> {
+        let green = self.get(index)?;
+        let head = self.head.get();
+        // SAFETY: RQ2.
+        let buffer = unsafe { &mut *self.buffer.get() };
+        let mask = buffer.len() - 1;
+        for place in (1..=index).rev() {
+            let place = head.wrapping_add(place);
+            buffer[place & mask] = buffer[place.wrapping_sub(1) & mask];
+        }
+        self.head.set(head.wrapping_add(1));
+        Some(green)
+    }
+
     /// Frees memory after a burst of threads has passed.
     pub(super) fn shrink(&self) {
         // SAFETY: RQ2.

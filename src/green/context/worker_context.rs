@@ -298,6 +298,18 @@ impl WorkerContext {
         self.queue.pop()
     }
 
+    /// Returns the ready thread at `index`, counted from the one that is ready longest.
+    #[cfg(feature = "testing")]
+    pub(crate) fn ready_at(&self, index: usize) -> Option<&'static ThreadInner> {
+        self.queue.get(index)
+    }
+
+    /// Takes the ready thread at `index`; the others keep their order.
+    #[cfg(feature = "testing")]
+    pub(crate) fn take_ready(&self, index: usize) -> Option<&'static ThreadInner> {
+        self.queue.take(index)
+    }
+
     /// Returns the time for a record: the last reading of the clock, advanced a little at each
     /// call, so that two records differ.
     #[inline(always)]

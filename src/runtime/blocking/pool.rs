@@ -156,6 +156,8 @@ impl Pool {
         kind: CallKind,
         call: Arc<dyn Call>,
     ) -> io::Result<u64> {
+        #[cfg(feature = "testing")]
+        crate::simulation::note_external();
         let mut queues = self.lock();
         let number = queues.arrived;
         queues.arrived += 1;

@@ -154,6 +154,24 @@ fn describe_cycle(cycle: &[Seen]) -> String {
     text
 }
 
+/// Describes the cycles of threads of this runtime that wait for each other. The caller is the only
+/// worker, and runs no thread.
+#[cfg(feature = "testing")]
+pub(crate) fn describe_cycles(shared: &Shared) -> Option<String> {
+    let cycles = wait_graph::cycles().ok()?;
+    let is_own = |cycle: &&Vec<Seen>| cycle.iter().any(|seen| seen.green.group() == shared.group);
+    let texts: Vec<_> = (cycles.iter().filter(is_own))
+        .map(|cycle| describe_cycle(cycle))
+        .collect();
+    (!texts.is_empty()).then(|| texts.join("\n"))
+}
+
+/// Describes the threads of this runtime, all of which wait for each other without a limit.
+#[cfg(feature = "testing")]
+pub(crate) fn describe_all_asleep(shared: &Shared) -> String {
+    describe_sleepers(&registry::alive(shared.group))
+}
+
 fn describe_sleepers(threads: &[ThreadInfo]) -> String {
     let mut text = match threads.len() {
         1 => String::from(

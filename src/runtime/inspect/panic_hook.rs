@@ -26,6 +26,11 @@ pub(crate) fn install() {
         let names = is_same(&before, &take_hook());
         set_hook(Box::new(move |info| {
             note_panic();
+            #[cfg(feature = "testing")]
+            if crate::simulation::is_on() {
+                // The report of the run has it, and a thousand runs would print it as often.
+                return crate::simulation::note_panic(info.to_string());
+            }
             if names && let Some(cx) = WorkerContext::get() {
                 name(cx.current());
             }

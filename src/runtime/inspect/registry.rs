@@ -564,7 +564,7 @@ pub(super) fn describe(green: &ThreadInner, now: clock::Tick) -> Option<ThreadIn
 }
 
 /// Returns the green threads of the runtime `group` that have not ended.
-pub(super) fn alive(group: usize) -> Vec<ThreadInfo> {
+pub(crate) fn alive(group: usize) -> Vec<ThreadInfo> {
     describe_all(|green| green.group() == group)
 }
 

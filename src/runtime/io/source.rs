@@ -268,6 +268,8 @@ impl Source {
 
     #[cold]
     fn move_to(&self, reactor_handle: &Arc<ReactorHandle>) -> io::Result<*const ReactorHandle> {
+        #[cfg(feature = "testing")]
+        crate::simulation::note_external();
         let mut registration = lock(&self.registration);
         if let Some(old) = &mut *registration {
             if Arc::ptr_eq(&old.reactor_handle, reactor_handle) {

@@ -23,12 +23,16 @@ mod park;
 mod placing;
 mod sampling;
 mod sharing;
+#[cfg(feature = "testing")]
+mod simulated;
 mod step_recorder;
 mod stepped_worker;
 mod traced;
 
 pub(crate) use self::placing::place_next;
 use self::sharing::Sharing;
+#[cfg(feature = "testing")]
+pub(crate) use self::simulated::OtherTimers;
 use self::step_recorder::{StepRecorder, Untraced};
 
 use std::cell::{Cell, RefCell};

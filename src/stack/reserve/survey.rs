@@ -45,7 +45,7 @@ const MAX_AGE_NS: Tick = 100_000_000;
 pub(crate) fn survey() -> Survey {
     static LAST_SURVEY: Mutex<Option<(Tick, Survey)>> = Mutex::new(None);
     let mut last = LAST_SURVEY.lock().unwrap_or_else(PoisonError::into_inner);
-    let now = clock::now();
+    let now = clock::real_now();
     let survey = match *last {
         Some((then, survey)) if now.saturating_sub(then) < MAX_AGE_NS => survey,
         _ => {

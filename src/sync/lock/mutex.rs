@@ -183,7 +183,7 @@ impl<T: ?Sized> Mutex<T> {
         if !self.raw.lock_fast() {
             self.lock_slow(Location::caller(), OnCancel::Defer);
         }
-        charge_locked();
+        charge_locked(Location::caller());
         self.poison.wrap(self.guard())
     }
 
@@ -384,6 +384,8 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
+        #[cfg(feature = "testing")]
+        crate::green::switch_point::release_point();
         self.mutex.poison.done(self.poison_guard);
         self.mutex.raw.unlock();
     }

@@ -165,7 +165,7 @@ impl<T: ?Sized> RwLock<T> {
         if !self.raw.read_fast() {
             self.acquire_slow(Access::Read, Location::caller());
         }
-        charge_locked();
+        charge_locked(Location::caller());
         self.poison.wrap(self.read_guard())
     }
 
@@ -197,7 +197,7 @@ impl<T: ?Sized> RwLock<T> {
         if !self.raw.write_fast() {
             self.acquire_slow(Access::Write, Location::caller());
         }
-        charge_locked();
+        charge_locked(Location::caller());
         self.poison.wrap(self.write_guard())
     }
 
@@ -445,6 +445,8 @@ impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
 impl<T: ?Sized> Drop for RwLockReadGuard<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
+        #[cfg(feature = "testing")]
+        crate::green::switch_point::release_point();
         self.raw.unlock_read();
     }
 }
@@ -452,6 +454,8 @@ impl<T: ?Sized> Drop for RwLockReadGuard<'_, T> {
 impl<T: ?Sized> Drop for RwLockWriteGuard<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
+        #[cfg(feature = "testing")]
+        crate::green::switch_point::release_point();
         self.lock.poison.done(self.poison_guard);
         self.lock.raw.unlock_write();
     }

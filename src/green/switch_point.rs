@@ -1,0 +1,87 @@
+//! Switch points: the places where a simulation may let another thread run, although the running
+//! one could go on. So races between threads that would run on two workers are found on one.
+//!
+//! The cooperative budget has them already: an operation that finds it used up yields before it has
+//! an effect, with no lock of the library held (`budget.rs`). In a simulation the budget is always
+//! used up. So each operation that is charged is a switch point, at no cost for it.
+//!
+//! Between two operations of a thread nothing happens that another thread could see, so one switch
+//! point before each operation is enough. What a destructor releases (a lock, a permit, the end of
+//! a channel) is an operation, too. One more switch point is where a lock has been taken: what the
+//! lock guards may be the only thing that its holder touches.
+//!
+//! A thread that shares a `RefCell` with others of its worker may rely on destructors that do not
+//! switch. So they are no switch points in a run that calls `spawn_local`, and never while the
+//! thread unwinds.
+
+use std::panic::Location;
+
+use super::WorkerContext;
+use super::context::coop;
+use super::park::yield_quietly;
+use crate::simulation;
+
+/// Returns whether the budget of an operation that has found it used up really is, so that the
+/// operation yields: always, unless a simulation runs. Then it may let another thread run.
+pub(super) fn is_budget_used_up(cx: &WorkerContext, at: &'static Location<'static>) -> bool {
+    if !simulation::is_on() {
+        return true;
+    }
+    coop::use_up();
+    if simulation::count_charge() {
+        return true;
+    }
+    switch(cx, at);
+    false
+}
+
+/// Lets another thread run, if a simulation runs and chooses one.
+#[inline(always)]
+pub(crate) fn switch_point(at: &'static Location<'static>) {
+    if simulation::is_on()
+        && let Some(cx) = WorkerContext::get()
+    {
+        switch(cx, at);
+    }
+}
+
+/// Lets another thread run before a destructor releases something that others can see.
+#[inline(always)]
+#[track_caller]
+pub(crate) fn release_point() {
+    if simulation::is_on() {
+        release(Location::caller());
+    }
+}
+
+#[cold]
+fn release(at: &'static Location<'static>) {
+    if !simulation::has_local_threads()
+        && let Some(cx) = WorkerContext::get()
+    {
+        switch(cx, at);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn switch(cx: &WorkerContext, at: &'static Location<'static>) {
+    // Destructors run to their end: what they do is no part of what is tested.
+    if std::thread::panicking() {
+        return;
+    }
+    assert!(
+        simulation::count_step(),
+        "livelock: this thread passes switch points and the run does not end"
+    );
+    let ready = cx.ready();
+    if ready == 0 {
+        return;
+    }
+    let ids = |index| cx.ready_at(index).map_or(0, |green| green.id().get());
+    let mut threads = vec![cx.current().id().get()];
+    threads.extend((0..ready).map(ids));
+    if simulation::choose_at(&threads, at) != 0 {
+        yield_quietly(cx, at);
+    }
+}
