@@ -1,9 +1,13 @@
 //! What a run of this package found out: which crates work with rustlet. `.ci/run ecosystem`
-//! compares it with the table in the guide.
+//! compares it with the table in the guide. And what the tests share.
+#![allow(clippy::unwrap_used, reason = "for tests")]
 
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
+
+pub mod postgres;
+pub mod process;
 
 /// The variable that names the folder for the findings. If it is set, each test needs its peer.
 pub const FOLDER: &str = "RUSTLET_WORKS_WITH";

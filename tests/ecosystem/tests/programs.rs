@@ -13,8 +13,6 @@ mod hello;
 mod https;
 #[path = "programs/limiter.rs"]
 mod limiter;
-#[path = "programs/process.rs"]
-mod process;
 #[path = "programs/rest.rs"]
 mod rest;
 #[path = "programs/ws_chat.rs"]

@@ -2,7 +2,7 @@
 
 use rustlet_ecosystem::works;
 
-use crate::process::{Folder, Process, bounded, certificate, example, installed, text};
+use rustlet_ecosystem::process::{Folder, Process, bounded, certificate, example, installed, text};
 
 /// Pages per folder.
 const PAGES: usize = 20;
@@ -32,7 +32,7 @@ fn crawler_with_python_and_openssl() {
     let (Some(python), Some(openssl)) = (installed("python3"), installed("openssl")) else {
         return;
     };
-    let folder = Folder::new();
+    let folder = Folder::temporary();
     site(&folder);
     for protocol in ["HTTP/1.0", "HTTP/1.1"] {
         let mut command = bounded(&python);

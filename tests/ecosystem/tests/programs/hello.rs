@@ -4,7 +4,9 @@ use std::fs;
 
 use rustlet_ecosystem::works;
 
-use crate::process::{Folder, bounded, certificate, curl, installed, lossy, output, serve, text};
+use rustlet_ecosystem::process::{
+    Folder, bounded, certificate, curl, installed, lossy, output, serve, text,
+};
 
 #[test]
 fn hyper_with_curl_h2load_wrk_and_openssl() {
@@ -12,7 +14,7 @@ fn hyper_with_curl_h2load_wrk_and_openssl() {
     if peers.map(installed).iter().any(Option::is_none) {
         return;
     }
-    let folder = Folder::new();
+    let folder = Folder::temporary();
     let (cert, key) = certificate(&folder);
     let (server, address) = serve("hello", &["127.0.0.1:0"]);
     let url = format!("http://{address}/");

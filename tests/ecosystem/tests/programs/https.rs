@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use rustlet_ecosystem::works;
 
-use crate::process::{
+use rustlet_ecosystem::process::{
     Folder, Process, bounded, certificate, curl, example, installed, lossy, output, serve, text,
 };
 
@@ -15,7 +15,7 @@ fn https_with_curl_and_openssl() {
     let (Some(_), Some(openssl)) = (installed("curl"), installed("openssl")) else {
         return;
     };
-    let folder = Folder::new();
+    let folder = Folder::temporary();
     let (cert, key) = certificate(&folder);
     let (server, address) = serve("https", &["serve", &cert, &key, "127.0.0.1:0"]);
     let port = address.rsplit(':').next().unwrap();
@@ -126,7 +126,7 @@ fn get_from_openssl(openssl: &std::path::Path, folder: &Folder, tls: &str) {
 
     // Not the host of the certificate, and a certificate that is not trusted.
     let wrong_host = format!("https://127.0.0.1:{port}/page.txt");
-    let other = Folder::new();
+    let other = Folder::temporary();
     let (other, _) = certificate(&other);
     let right_host = format!("https://localhost:{port}/page.txt");
     for (url, trusted) in [(&wrong_host, &cert), (&right_host, &other)] {

@@ -4,7 +4,7 @@ use redis::{Commands, Value, cmd, pipe};
 use rustix::process::Signal;
 use rustlet_ecosystem::works;
 
-use crate::process::{Process, ask, bounded, installed, on_free_port, serve, text};
+use rustlet_ecosystem::process::{Process, ask, bounded, installed, on_free_port, serve, text};
 
 #[allow(dead_code, reason = "the example uses the manager")]
 #[path = "../../examples/limiter/redis_stream.rs"]

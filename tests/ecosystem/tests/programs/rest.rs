@@ -1,98 +1,19 @@
 //! The example `rest`, and pools of connections, against a server of PostgreSQL and with curl.
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::Stdio;
 
 use postgres::NoTls;
 use r2d2_postgres::PostgresConnectionManager;
-use rustix::process::Signal;
 use rustlet::pool::{Pool, R2d2};
 use rustlet::time::Duration;
+use rustlet_ecosystem::postgres::Postgres;
+use rustlet_ecosystem::process::{Process, bounded, curl, installed, serve};
 use rustlet_ecosystem::works;
 use serde_json::{Value, json};
 
-use crate::process::{
-    Folder, Process, bounded, curl, installed, on_free_port, serve, text, unprivileged,
-};
-
 #[path = "../../examples/rest/database.rs"]
 mod database;
-
-/// A server of PostgreSQL with a user `me`, who has a password.
-struct Postgres {
-    psql: PathBuf,
-    /// How to connect.
-    database: String,
-}
-
-impl Postgres {
-    /// Returns what it needs to run, too.
-    fn start() -> Option<(Postgres, Process, Folder)> {
-        let (initdb, postgres) = (installed("initdb")?, installed("postgres")?);
-        let psql = installed("psql")?;
-        let folder = Folder::new();
-        let (data, password) = (
-            folder.path().join("data"),
-            folder.write("password", "secret"),
-        );
-        text(
-            unprivileged(&mut bounded(initdb))
-                .args([
-                    "--no-sync",
-                    "--username=me",
-                    "--auth=scram-sha-256",
-                    "--no-locale",
-                ])
-                .arg(format!("--pwfile={password}"))
-                .arg("--pgdata")
-                .arg(&data)
-                .current_dir(folder.path()),
-        );
-        let ready = "database system is ready to accept connections";
-        let (server, port) = on_free_port(ready, Signal::INT, |port| {
-            let mut command = bounded(&postgres);
-            unprivileged(&mut command)
-                .current_dir(folder.path())
-                .arg("-D")
-                .arg(&data);
-            command.args([
-                "-p",
-                port,
-                "-c",
-                "listen_addresses=127.0.0.1",
-                "-c",
-                "fsync=off",
-            ]);
-            command.args(["-c", "unix_socket_directories="]);
-            command
-        });
-        let database =
-            format!("host=127.0.0.1 port={port} user=me password=secret dbname=postgres");
-        Some((Postgres { psql, database }, server, folder))
-    }
-
-    /// Runs a query with psql, and returns its rows.
-    fn query(&self, query: &str) -> String {
-        let mut psql = bounded(&self.psql);
-        psql.args(["--no-psqlrc", "--quiet", "-At", "-c", query, &self.database]);
-        text(&mut psql).trim_end().to_owned()
-    }
-
-    /// How many connections there are but that of `query`.
-    fn connections(&self) -> usize {
-        let count = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'me' \
-                     AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
-        self.query(count).parse().unwrap()
-    }
-
-    fn end_connections(&self) {
-        self.query(
-            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'me' \
-             AND backend_type = 'client backend' AND pid <> pg_backend_pid()",
-        );
-    }
-}
 
 #[test]
 fn rest_and_pools_with_postgresql() {

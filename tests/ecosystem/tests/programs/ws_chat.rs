@@ -2,7 +2,7 @@
 
 use rustlet_ecosystem::works;
 
-use crate::process::{bounded, installed, output, serve, text};
+use rustlet_ecosystem::process::{bounded, installed, output, serve, text};
 
 #[test]
 fn websocket_chat_with_python_websockets() {

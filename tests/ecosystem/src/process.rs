@@ -22,7 +22,7 @@ const NOBODY: u32 = 65534;
 
 /// Returns the path of a program of another project. `None` with a message if it is not installed,
 /// which only `.ci/run` does not allow.
-pub(crate) fn installed(name: &str) -> Option<PathBuf> {
+pub fn installed(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     folders.push("/usr/sbin".into());
@@ -34,7 +34,7 @@ pub(crate) fn installed(name: &str) -> Option<PathBuf> {
         .iter()
         .map(|folder| folder.join(name))
         .find(|file| file.is_file());
-    let is_needed = rustlet_ecosystem::folder().is_some();
+    let is_needed = crate::folder().is_some();
     assert!(found.is_some() || !is_needed, "{name} is not installed");
     if found.is_none() {
         eprintln!("skipped: {name} is not installed");
@@ -43,7 +43,7 @@ pub(crate) fn installed(name: &str) -> Option<PathBuf> {
 }
 
 /// A command that ends by itself after `PATIENCE`, even if this test is killed.
-pub(crate) fn bounded(program: impl AsRef<OsStr>) -> Command {
+pub fn bounded(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("timeout");
     // In the foreground it passes a signal on once; otherwise twice, and the second one may come
     // when the program does not handle it any more.
@@ -54,14 +54,14 @@ pub(crate) fn bounded(program: impl AsRef<OsStr>) -> Command {
 }
 
 /// An example of this package.
-pub(crate) fn example(name: &str) -> Command {
+pub fn example(name: &str) -> Command {
     // target/debug/deps/programs-0123456789abcdef and target/debug/examples/NAME.
     let test = std::env::current_exe().unwrap();
     bounded(test.ancestors().nth(2).unwrap().join("examples").join(name))
 }
 
 /// Lets a command run as another user if this is root.
-pub(crate) fn unprivileged(command: &mut Command) -> &mut Command {
+pub fn unprivileged(command: &mut Command) -> &mut Command {
     if geteuid().is_root() {
         command.uid(NOBODY).gid(NOBODY);
     }
@@ -69,13 +69,13 @@ pub(crate) fn unprivileged(command: &mut Command) -> &mut Command {
 }
 
 /// Runs a command to its end.
-pub(crate) fn output(command: &mut Command) -> Output {
+pub fn output(command: &mut Command) -> Output {
     let output = command.output();
     output.unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 
 /// Runs a command that succeeds, and returns what it printed.
-pub(crate) fn text(command: &mut Command) -> String {
+pub fn text(command: &mut Command) -> String {
     let output = output(command);
     let (said, complained) = (lossy(&output.stdout), lossy(&output.stderr));
     assert!(
@@ -86,23 +86,23 @@ pub(crate) fn text(command: &mut Command) -> String {
     said
 }
 
-pub(crate) fn lossy(bytes: &[u8]) -> String {
+pub fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// curl with these arguments; returns what it printed.
-pub(crate) fn curl<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> String {
+pub fn curl<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> String {
     text(bounded("curl").args(["-sS", "--max-time", "60"]).args(args))
 }
 
 /// A port that nothing listened on a moment ago, for servers that cannot let the system choose.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
 
 /// A child process that is ended when this is dropped.
-pub(crate) struct Process {
+pub struct Process {
     child: Child,
     lines: Receiver<String>,
     /// Asks it to end.
@@ -110,7 +110,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    pub(crate) fn start(command: &mut Command) -> Process {
+    pub fn start(command: &mut Command) -> Process {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn();
         let mut child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -124,14 +124,14 @@ impl Process {
         }
     }
 
-    pub(crate) fn ends_by(mut self, signal: Signal) -> Process {
+    pub fn ends_by(mut self, signal: Signal) -> Process {
         self.signal = signal;
         self
     }
 
     /// Waits for a line that it prints, and returns what follows `text` there. `Err` has what it
     /// printed instead.
-    pub(crate) fn find_line(&self, text: &str) -> Result<String, String> {
+    pub fn find_line(&self, text: &str) -> Result<String, String> {
         let mut said = String::new();
         while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
             if let Some((_, rest)) = line.split_once(text) {
@@ -143,17 +143,21 @@ impl Process {
     }
 
     /// The same for a line that must come.
-    pub(crate) fn line_after(&self, text: &str) -> String {
+    pub fn line_after(&self, text: &str) -> String {
         self.find_line(text)
             .unwrap_or_else(|said| panic!("no line with {text:?} in:\n{said}"))
     }
 
-    pub(crate) fn stdin(&mut self) -> ChildStdin {
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn stdin(&mut self) -> ChildStdin {
         self.child.stdin.take().unwrap()
     }
 
     /// Asks it to end, which it does with success.
-    pub(crate) fn end(mut self) {
+    pub fn end(mut self) {
         self.ask_to_end();
         let status = self.child.wait().unwrap();
         let said: String = self.lines.iter().collect();
@@ -188,7 +192,7 @@ fn forward(stream: impl Read + Send + 'static, lines: Sender<String>) {
 }
 
 /// An example that listens, and its address.
-pub(crate) fn serve(name: &str, args: &[&str]) -> (Process, String) {
+pub fn serve(name: &str, args: &[&str]) -> (Process, String) {
     let process = Process::start(example(name).args(args));
     let address = process.line_after("listening on ");
     (process, address)
@@ -196,7 +200,7 @@ pub(crate) fn serve(name: &str, args: &[&str]) -> (Process, String) {
 
 /// A server of another project that must be told its port: `command` makes it from one, and
 /// `ready` is in the line that it prints when it listens.
-pub(crate) fn on_free_port(
+pub fn on_free_port(
     ready: &str,
     signal: Signal,
     command: impl Fn(&str) -> Command,
@@ -215,10 +219,10 @@ pub(crate) fn on_free_port(
 }
 
 /// A temporary folder. Servers that run as another user may use it.
-pub(crate) struct Folder(PathBuf);
+pub struct Folder(PathBuf);
 
 impl Folder {
-    pub(crate) fn new() -> Folder {
+    pub fn temporary() -> Folder {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Relaxed);
         let name = format!("rustlet-ecosystem-{}-{number}", std::process::id());
@@ -230,12 +234,12 @@ impl Folder {
         folder
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.0
     }
 
     /// Writes a file, and returns its path.
-    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
         let path = self.0.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, content).unwrap();
@@ -250,14 +254,14 @@ impl Drop for Folder {
 }
 
 /// A certificate for `localhost` and its key, as PEM files in a folder.
-pub(crate) fn certificate(folder: &Folder) -> (String, String) {
+pub fn certificate(folder: &Folder) -> (String, String) {
     let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = folder.write("key.pem", own.signing_key.serialize_pem());
     (folder.write("cert.pem", own.cert.pem()), key)
 }
 
 /// Sends `lines` to a server, and returns a line for each of them.
-pub(crate) fn ask(address: &str, lines: &[&str]) -> Vec<String> {
+pub fn ask(address: &str, lines: &[&str]) -> Vec<String> {
     let mut stream = std::net::TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     for line in lines {
