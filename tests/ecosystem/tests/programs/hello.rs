@@ -79,7 +79,7 @@ fn hyper_with_curl_h2load_wrk_and_openssl() {
         program,
         "",
         "curl, wrk and h2load: HTTP/1.1 and HTTP/2 (feature `hyper`), bodies of 3 MB; in \
-         `src/hyper_http.rs` its clients with its servers",
+         `tests/ecosystem/src/hyper_http.rs` its clients with its servers",
     );
     works(
         "hyper-util",
