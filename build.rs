@@ -1,10 +1,12 @@
-//! Refuses targets that the runtime cannot work on, with a sentence instead of a page of type errors.
+//! Refuses targets that the runtime cannot work on, with a sentence instead of a page of type
+//! errors.
 //!
 //! It probes two things, both told by cargo through the environment and neither by running code:
 //! `CARGO_CFG_TARGET_ARCH`, because stacks are switched by assembly that is written and tested for
-//! x86_64 and aarch64 only, and `CARGO_CFG_UNIX`, because the reactor and the stacks use Unix calls.
-//! What depends on the kernel that runs the program (lightweight guard pages, `epoll_pwait2`) is
-//! probed when the program runs: the machine that builds need not be the one that runs.
+//! x86_64 and aarch64 only, and `CARGO_CFG_UNIX`, because the reactor and the stacks use Unix
+//! calls. What depends on the kernel that runs the program (lightweight guard pages,
+//! `epoll_pwait2`) is probed when the program runs: the machine that builds need not be the one
+//! that runs.
 
 use std::env;
 use std::process::exit;

@@ -3,9 +3,9 @@
 //! What it shows: one green thread for each direction of a connection. The one that reads a
 //! client's lines puts them into the queues of the others in the room; the one that writes takes
 //! lines from its client's queue. The queues are bounded and a full one is skipped: a client that
-//! reads slowly blocks no other client. It misses lines, is told how many, and is disconnected when
-//! nothing can be written for a minute. The lock is rustlet's, so it may be held across calls that
-//! suspend.
+//! reads slowly blocks no other client. It misses lines, gets a message with their number, and is
+//! disconnected when nothing can be written for a minute. The lock is rustlet's, so it may be held
+//! across calls that suspend.
 //!
 //! ```sh
 //! cargo run --release --example chat

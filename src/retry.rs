@@ -34,7 +34,7 @@ pub(crate) struct Mode {
     pub(crate) nonblocking: bool,
 }
 
-/// The error of a timeout, as in std on Unix.
+/// Returns the error of a timeout, as in std on Unix.
 pub(crate) fn would_block() -> io::Error {
     rustix::io::Errno::AGAIN.into()
 }
@@ -121,7 +121,7 @@ pub(crate) fn read<T>(
 ///
 /// # Errors
 ///
-/// As [`read`].
+/// The same as for [`read`].
 #[track_caller]
 #[inline(always)]
 pub(crate) fn write<T>(
@@ -195,8 +195,8 @@ impl WritableEvents {
 ///
 /// # Errors
 ///
-/// As [`read`].
-/// As [`read`].
+/// The same as for [`read`].
+/// The same as for [`read`].
 #[track_caller]
 #[inline(always)]
 pub(crate) fn write_persistently<T>(
@@ -266,7 +266,7 @@ fn keep_trying<T>(
 ///
 /// # Errors
 ///
-/// As [`read`].
+/// The same as for [`read`].
 #[inline(always)]
 fn wait_once(
     source: &Source,
@@ -298,7 +298,8 @@ fn descriptor(fd: BorrowedFd<'_>) -> usize {
     fd.as_raw_fd() as usize + 1
 }
 
-/// The error of an operation that would have to wait in a cancelled thread that is unwinding.
+/// Returns the error of an operation that would have to wait in a cancelled thread that is
+/// unwinding.
 #[cold]
 fn cancelled() -> io::Error {
     io::Error::other(Cancelled::new())
@@ -365,7 +366,7 @@ pub(crate) fn is_ready(fd: BorrowedFd<'_>, interest: Interest) -> io::Result<boo
 ///
 /// # Errors
 ///
-/// As [`read`], except for a timeout.
+/// The same as for [`read`], except for a timeout.
 #[track_caller]
 pub(crate) fn until_ready(
     source: &Source,
@@ -461,7 +462,7 @@ pub(crate) fn try_read<T>(
 ///
 /// # Errors
 ///
-/// As [`read`].
+/// The same as for [`read`].
 #[track_caller]
 pub(crate) fn either_readable(one: &Source, other: &Source) -> io::Result<()> {
     let wait = Wait::at(Reason::Read, Location::caller()).on_cancel(OnCancel::Report);

@@ -32,7 +32,7 @@ impl<T> Receiver<T> {
     ///
     /// # Errors
     ///
-    /// As [`recv`](Receiver::recv).
+    /// The same as for [`recv`](Receiver::recv).
     ///
     /// # Cancellation
     ///
@@ -182,7 +182,7 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     ///
-    /// As [`send`](Sender::send).
+    /// The same as for [`send`](Sender::send).
     ///
     /// # Cancellation
     ///

@@ -239,7 +239,7 @@ impl<T> Receiver<T> {
     ///
     /// # Errors
     ///
-    /// As [`recv_timeout`](Receiver::recv_timeout).
+    /// The same as for [`recv_timeout`](Receiver::recv_timeout).
     ///
     /// # Examples
     ///

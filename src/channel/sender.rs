@@ -2,7 +2,7 @@
 //! The sending side of a channel.
 //!
 //! SN1. A sender is counted in its counter, so the counter exists (HU1 in `counter.rs`).
-//! SN2. After an error the value of an offer is still in it, and no other thread knows it.
+//! SN2. After an error the value is still in its `SendSlot`, and no other thread accesses it.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -206,7 +206,7 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     ///
-    /// As [`send_timeout`](Sender::send_timeout).
+    /// The same as for [`send_timeout`](Sender::send_timeout).
     ///
     /// # Examples
     ///

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::green::budget::poll_budget;
 use crate::sys::clock::{self, NEVER, Tick};
 
-/// As the caller gave it; the clock is read only if the operation has to wait.
+/// A limit as the caller has passed it; the clock is read only if the operation has to wait.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum WaitLimit {
     Never,

@@ -120,7 +120,7 @@ impl fmt::Debug for ReadDir {
 /// ```
 pub struct DirEntry {
     entry: Arc<std::fs::DirEntry>,
-    /// The type from the directory; if it has none, the disk was asked, on the pool. `None` if that
+    /// The type from the directory; if it has none, from the disk, read on the pool. `None` if that
     /// failed.
     file_type: Option<FileType>,
 }

@@ -156,7 +156,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// As [`OpenOptions::open`].
+    /// The same as for [`OpenOptions::open`].
     ///
     /// # Suspends
     ///
@@ -179,7 +179,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// As [`OpenOptions::open`].
+    /// The same as for [`OpenOptions::open`].
     ///
     /// # Suspends
     ///
@@ -264,7 +264,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// As [`sync_all`](File::sync_all).
+    /// The same as for [`sync_all`](File::sync_all).
     ///
     /// # Examples
     ///
@@ -416,7 +416,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// As [`set_times`](File::set_times).
+    /// The same as for [`set_times`](File::set_times).
     ///
     /// # Examples
     ///
@@ -448,7 +448,7 @@ impl File {
     }
 }
 
-/// As std's: the descriptor, and if known, the path and the access mode.
+/// Formats as std does: the descriptor, and if known, the path and the access mode.
 impl fmt::Debug for File {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.open.file().fmt(f)
@@ -487,28 +487,28 @@ impl From<File> for std::fs::File {
     }
 }
 
-/// As the conversion into std's file.
+/// Converts like the conversion into std's `File`.
 impl From<File> for OwnedFd {
     fn from(file: File) -> OwnedFd {
         file.into_std().into()
     }
 }
 
-/// As the conversion into std's file.
+/// Converts like the conversion into std's `File`.
 impl From<File> for std::process::Stdio {
     fn from(file: File) -> std::process::Stdio {
         file.into_std().into()
     }
 }
 
-/// As the conversion into std's file.
+/// Converts like the conversion into std's `File`.
 impl IntoRawFd for File {
     fn into_raw_fd(self) -> RawFd {
         self.into_std().into_raw_fd()
     }
 }
 
-/// As [`From<OwnedFd>`].
+/// Creates a file like [`From<OwnedFd>`].
 #[allow(unsafe_code, reason = "the trait's method is unsafe")]
 impl FromRawFd for File {
     unsafe fn from_raw_fd(fd: RawFd) -> File {

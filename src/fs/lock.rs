@@ -113,7 +113,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// As [`lock`](File::lock).
+    /// The same as for [`lock`](File::lock).
     ///
     /// # Examples
     ///
@@ -154,7 +154,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// As [`try_lock`](File::try_lock).
+    /// The same as for [`try_lock`](File::try_lock).
     ///
     /// # Examples
     ///

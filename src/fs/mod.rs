@@ -183,7 +183,7 @@ of_one_path! {
     ///
     /// # Errors
     ///
-    /// As [`metadata`].
+    /// The same as for [`metadata`].
     ///
     /// # Suspends
     ///

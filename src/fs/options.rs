@@ -40,7 +40,7 @@ pub struct OpenOptions {
     flags: OFlags,
 }
 
-/// As std's.
+/// Formats the options as std does.
 impl fmt::Debug for OpenOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.theirs.fmt(f)
@@ -239,7 +239,7 @@ impl DirBuilder {
     }
 }
 
-/// As std's.
+/// Formats the options as std does.
 impl fmt::Debug for DirBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.as_std().fmt(f)

@@ -205,7 +205,7 @@ impl Read for &File {
     }
 }
 
-/// The error of std.
+/// Returns the error that std returns for text that is not UTF-8.
 pub(super) fn not_utf8() -> io::Error {
     io::Error::new(
         io::ErrorKind::InvalidData,
@@ -239,7 +239,7 @@ impl Seek for &File {
     }
 }
 
-/// As for `&File`.
+/// Reads like `&File`.
 impl Read for File {
     #[track_caller]
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
@@ -262,7 +262,7 @@ impl Read for File {
     }
 }
 
-/// As for `&File`.
+/// Writes like `&File`.
 impl Write for File {
     #[track_caller]
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
@@ -279,7 +279,7 @@ impl Write for File {
     }
 }
 
-/// As for `&File`.
+/// Seeks like `&File`.
 impl Seek for File {
     #[track_caller]
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {

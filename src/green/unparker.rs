@@ -70,7 +70,7 @@ impl Unparker {
     ///
     /// # Safety
     ///
-    /// As `from_word`; bit 0 or bit 1 of the word is set.
+    /// The same as for `from_word`; bit 0 or bit 1 of the word is set.
     #[cold]
     unsafe fn outside_from_word(word: usize) -> Unparker {
         if word & OS != 0 {

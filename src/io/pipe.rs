@@ -94,7 +94,7 @@ macro_rules! end {
             }
         }
 
-        /// As std's.
+        /// Formats the end as std does.
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 let fd = self.0.as_raw_fd();
@@ -152,7 +152,7 @@ macro_rules! end {
             }
         }
 
-        /// As [`From<OwnedFd>`].
+        /// Creates an end like [`From<OwnedFd>`].
         #[allow(unsafe_code, reason = "the trait's method is unsafe")]
         impl FromRawFd for $name {
             unsafe fn from_raw_fd(fd: RawFd) -> $name {
@@ -198,7 +198,7 @@ impl Read for &PipeReader {
     }
 }
 
-/// As for `&PipeReader`.
+/// Reads like `&PipeReader`.
 impl Read for PipeReader {
     #[track_caller]
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
@@ -228,7 +228,7 @@ impl Write for &PipeWriter {
     }
 }
 
-/// As for `&PipeWriter`.
+/// Writes like `&PipeWriter`.
 impl Write for PipeWriter {
     #[track_caller]
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {

@@ -66,7 +66,7 @@ pub fn wait_readable(fd: impl AsFd) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// As [`wait_readable`].
+/// The same as for [`wait_readable`].
 ///
 /// # Examples
 ///
@@ -89,7 +89,7 @@ pub fn wait_writable(fd: impl AsFd) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// As [`wait_readable`].
+/// The same as for [`wait_readable`].
 ///
 /// # Examples
 ///
@@ -111,7 +111,7 @@ pub fn wait_readable_timeout(fd: impl AsFd, timeout: Duration) -> io::Result<boo
 ///
 /// # Errors
 ///
-/// As [`wait_readable`].
+/// The same as for [`wait_readable`].
 ///
 /// # Examples
 ///
@@ -316,7 +316,7 @@ impl<T: AsFd> Watch<T> {
     ///
     /// # Errors
     ///
-    /// As [`poll_readable`](Watch::poll_readable).
+    /// The same as for [`poll_readable`](Watch::poll_readable).
     ///
     /// # Examples
     ///

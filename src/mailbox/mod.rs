@@ -388,7 +388,7 @@ impl<M> Mailbox<M> {
     ///
     /// # Errors
     ///
-    /// As [`receive_timeout`](Mailbox::receive_timeout).
+    /// The same as for [`receive_timeout`](Mailbox::receive_timeout).
     ///
     /// # Examples
     ///
@@ -441,7 +441,7 @@ impl<M> Mailbox<M> {
     ///
     /// # Errors
     ///
-    /// As [`receive_match_timeout`](Mailbox::receive_match_timeout).
+    /// The same as for [`receive_match_timeout`](Mailbox::receive_match_timeout).
     ///
     /// # Examples
     ///

@@ -186,7 +186,7 @@ pub(super) fn first_that_works<A: ToSocketAddrs, T>(
     Err(last.unwrap_or_else(no_addresses))
 }
 
-/// The error of std for an empty list of addresses.
+/// Returns the error of std for an empty list of addresses.
 pub(super) fn no_addresses() -> io::Error {
     io::Error::new(
         io::ErrorKind::InvalidInput,

@@ -248,7 +248,7 @@ macro_rules! poll_ready_methods {
             ///
             /// # Errors
             ///
-            /// As [`poll_readable`](Self::poll_readable).
+            /// The same as for [`poll_readable`](Self::poll_readable).
             ///
             /// # Examples
             ///
@@ -323,7 +323,7 @@ macro_rules! poll_stream_methods {
             ///
             /// # Errors
             ///
-            /// As [`poll_read`](Self::poll_read).
+            /// The same as for [`poll_read`](Self::poll_read).
             ///
             /// # Examples
             ///
@@ -385,7 +385,7 @@ macro_rules! poll_stream_methods {
             ///
             /// # Errors
             ///
-            /// As [`poll_write`](Self::poll_write).
+            /// The same as for [`poll_write`](Self::poll_write).
             ///
             /// # Examples
             ///

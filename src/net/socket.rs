@@ -297,7 +297,7 @@ impl Socket {
     }
 }
 
-/// The error of std for `Some(Duration::ZERO)`.
+/// Returns the error of std for `Some(Duration::ZERO)`.
 pub(crate) fn refuse_zero(timeout: Option<Duration>) -> io::Result<()> {
     if timeout == Some(Duration::ZERO) {
         let text = "cannot set a 0 duration timeout";
@@ -372,7 +372,7 @@ macro_rules! descriptor_traits {
             }
         }
 
-        /// As [`From<OwnedFd>`].
+        /// Creates a socket like [`From<OwnedFd>`].
         #[allow(unsafe_code, reason = "the trait's method is unsafe")]
         impl FromRawFd for $name {
             unsafe fn from_raw_fd(fd: RawFd) -> $name {
@@ -382,7 +382,7 @@ macro_rules! descriptor_traits {
             }
         }
 
-        /// As [`OwnedFd::from`].
+        /// Converts like [`OwnedFd::from`].
         impl IntoRawFd for $name {
             fn into_raw_fd(self) -> RawFd {
                 OwnedFd::from(self).into_raw_fd()

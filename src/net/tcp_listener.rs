@@ -66,7 +66,7 @@ impl TcpListener {
     /// Binds to the first usable address of `addr` and listens. With port 0 the system chooses a
     /// port; [`local_addr`](TcpListener::local_addr) returns it.
     ///
-    /// As std's on Unix it sets `SO_REUSEADDR`, so that a server can be restarted at once. The
+    /// Like std on Unix, it sets `SO_REUSEADDR`, so that a server can be restarted at once. The
     /// backlog is as long as the system allows (std: 128).
     ///
     /// # Errors
@@ -101,7 +101,7 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// As [`bind`](TcpListener::bind).
+    /// The same as for [`bind`](TcpListener::bind).
     ///
     /// # Examples
     ///

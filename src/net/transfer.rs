@@ -357,7 +357,7 @@ macro_rules! stream_traits {
             }
         }
 
-        /// As for a reference.
+        /// Reads like a reference.
         impl std::io::Read for $name {
             #[track_caller]
             fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
@@ -373,7 +373,7 @@ macro_rules! stream_traits {
             }
         }
 
-        /// As for a reference.
+        /// Writes like a reference.
         impl std::io::Write for $name {
             #[track_caller]
             fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {

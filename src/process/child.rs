@@ -139,7 +139,8 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// As [`wait`](Child::wait); on Linux also if there is no descriptor to watch the child with.
+    /// The same as for [`wait`](Child::wait); on Linux also if there is no descriptor to watch the
+    /// child with.
     ///
     /// # Examples
     ///
@@ -176,7 +177,7 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// As [`wait`](Child::wait).
+    /// The same as for [`wait`](Child::wait).
     ///
     /// # Examples
     ///
@@ -244,7 +245,7 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// As [`wait`](Child::wait), and those of the reads, on which std panics.
+    /// The same as for [`wait`](Child::wait), and those of the reads, on which std panics.
     ///
     /// # Suspends
     ///

@@ -320,7 +320,7 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// As [`spawn`](Command::spawn) and [`Child::wait_with_output`].
+    /// The same as for [`spawn`](Command::spawn) and [`Child::wait_with_output`].
     ///
     /// # Suspends
     ///
@@ -349,7 +349,7 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// As [`spawn`](Command::spawn) and [`Child::wait`].
+    /// The same as for [`spawn`](Command::spawn) and [`Child::wait`].
     ///
     /// # Suspends
     ///
@@ -514,7 +514,7 @@ impl Drop for LendGuard<'_> {
     }
 }
 
-/// As std's: roughly in shell syntax.
+/// Formats the command as std does: roughly in shell syntax.
 impl fmt::Debug for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.theirs.fmt(f)

@@ -65,7 +65,7 @@ pub(super) fn both([one, other]: [&Pipe; 2], [first, second]: [&mut Vec<u8>; 2])
 ///
 /// # Errors
 ///
-/// As [`both`].
+/// The same as for [`both`].
 #[track_caller]
 pub(super) fn to_end(pipe: &Pipe, into: &mut Vec<u8>) -> io::Result<()> {
     loop {

@@ -267,7 +267,7 @@ macro_rules! pipe_traits {
             }
         }
 
-        /// As [`OwnedFd::from`].
+        /// Converts like [`OwnedFd::from`].
         impl IntoRawFd for $name {
             fn into_raw_fd(self) -> RawFd {
                 OwnedFd::from(self).into_raw_fd()
@@ -441,7 +441,7 @@ impl Write for &ChildStdin {
     }
 }
 
-/// As for `&ChildStdin`.
+/// Writes like `&ChildStdin`.
 impl Write for ChildStdin {
     #[track_caller]
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {

@@ -68,7 +68,7 @@ pub(crate) fn poll_io<T>(
 ///
 /// # Errors
 ///
-/// As [`poll_io`].
+/// The same as for [`poll_io`].
 #[track_caller]
 pub(crate) fn poll_ready(
     source: &Source,

@@ -21,7 +21,7 @@ use crate::sys::sock;
 ///
 /// # Errors
 ///
-/// As [`until_ready`].
+/// The same as for [`until_ready`].
 #[track_caller]
 pub(crate) fn until_ready_borrowed(
     fd: BorrowedFd<'_>,

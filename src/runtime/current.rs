@@ -23,7 +23,7 @@ use crate::green::{ThreadInner, ThreadRef};
 ///
 /// # Errors
 ///
-/// As [`spawn`].
+/// The same as for [`spawn`].
 #[inline]
 pub(crate) fn spawn_static<F, T>(request: SpawnRequest, f: F) -> io::Result<JoinHandle<T>>
 where
@@ -38,7 +38,7 @@ where
 ///
 /// # Errors
 ///
-/// As [`spawn`].
+/// The same as for [`spawn`].
 ///
 /// # Safety
 ///
@@ -59,7 +59,7 @@ where
 ///
 /// # Errors
 ///
-/// As [`spawn`].
+/// The same as for [`spawn`].
 ///
 /// # Safety
 ///
@@ -82,7 +82,7 @@ where
 ///
 /// # Errors
 ///
-/// As [`spawn`].
+/// The same as for [`spawn`].
 #[inline]
 pub(crate) fn spawn_plain<F, T>(at: &'static Location<'static>, f: F) -> io::Result<JoinHandle<T>>
 where
@@ -100,7 +100,7 @@ where
         return spawn_static(request, f);
     };
     let block = worker.allocate_local(at)?;
-    // SAFETY: just born; SP1, both are `'static`.
+    // SAFETY: just allocated; SP1, both are `'static`.
     let (scheduled, handle) = unsafe { ThreadInner::init_body(block, f) };
     worker.push(Unstarted(scheduled), key::<F, T>(at));
     // SAFETY: J1.
@@ -111,7 +111,7 @@ where
 ///
 /// # Errors
 ///
-/// As [`spawn`].
+/// The same as for [`spawn`].
 ///
 /// # Safety
 ///
@@ -139,7 +139,7 @@ where
     };
     let block = worker.allocate_local(at)?;
     ThreadInner::join_scope(block, scope);
-    // SAFETY: just born; SP1, by the contract.
+    // SAFETY: just allocated; SP1, by the contract.
     let (scheduled, handle) = unsafe { ThreadInner::init_body_with(block, f) };
     worker.push(Unstarted(scheduled), key::<F, T>(at));
     Ok(handle)

@@ -173,7 +173,7 @@ where
     }
 }
 
-/// The state of a runtime for `Debug`; [`Metrics`] has more.
+/// Formats the state of a runtime for `Debug`; [`Metrics`] has more.
 fn debug(shared: &Shared, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.debug_struct(name)
         .field("workers", &shared.workers.len())

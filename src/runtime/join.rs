@@ -123,8 +123,8 @@ impl<T> Joiner<T> {
         self.take(wait)
     }
 
-    /// The wait for its end, which says whose end it is. If that thread waits for a lock or another
-    /// end in turn, or the caller is awaited itself, this may close a cycle.
+    /// Returns `wait` with the joined thread as its subject. If that thread waits for a lock or
+    /// another end in turn, or the caller is awaited itself, this may close a cycle.
     #[inline(always)]
     fn named(&self, wait: &Wait) -> Wait {
         let green = self.green();
@@ -137,7 +137,7 @@ impl<T> Joiner<T> {
         wait.on(green.id().get() as usize)
     }
 
-    /// The result of a thread that is done.
+    /// Takes the result of a thread that is done.
     #[inline(always)]
     fn take(self, wait: &Wait) -> Outcome<T> {
         // SAFETY: J1; it is done.
@@ -160,7 +160,7 @@ impl<T> Joiner<T> {
         drop(unsafe { ptr::read(&raw const this.thread) });
     }
 
-    /// As [`Joiner::join`], until the deadline of `wait`; then the joiner comes back.
+    /// Joins like [`Joiner::join`], until the deadline of `wait`; then returns the joiner.
     pub(crate) fn join_until(self, wait: &Wait) -> Result<Outcome<T>, Joiner<T>> {
         match self.wait_done(wait) {
             Wake::Event => Ok(self.take(wait)),

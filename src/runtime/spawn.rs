@@ -139,7 +139,7 @@ where
     // Given back before the closure goes, whose destructor may unwind.
     let block = ThreadInner::allocate_with(spawn_info(request, stack, shared))
         .inspect_err(|_| give_back(shared, worker, usual))?;
-    // SAFETY: just born; SP1.
+    // SAFETY: just allocated; SP1.
     let (scheduled, handle) = unsafe { ThreadInner::init_body_with(block, f) };
     match (worker, fixed) {
         (Some(worker), Some(index)) => worker.push_fixed(index, Unstarted(scheduled), key),
@@ -157,7 +157,7 @@ where
 ///
 /// # Errors
 ///
-/// As [`spawn`].
+/// The same as for [`spawn`].
 ///
 /// # Panics
 ///
@@ -179,7 +179,7 @@ where
 ///
 /// # Errors
 ///
-/// As [`spawn`].
+/// The same as for [`spawn`].
 pub(super) fn spawn_at<F, T>(
     worker: &WorkerLoop,
     request: SpawnRequest,
@@ -205,7 +205,7 @@ where
     let usual = stack.is_none();
     let block = ThreadInner::allocate_with(spawn_info(request, stack, shared))
         .inspect_err(|_| give_back(shared, Some(worker), usual))?;
-    // SAFETY: just born; SP1, both are `'static`.
+    // SAFETY: just allocated; SP1, both are `'static`.
     let (scheduled, handle) = unsafe { ThreadInner::init_body(block, f) };
     worker.push_local(scheduled);
     // SAFETY: J1.
@@ -216,7 +216,7 @@ where
 ///
 /// # Errors
 ///
-/// As [`spawn`].
+/// The same as for [`spawn`].
 #[inline]
 pub(crate) fn spawn_on<F, T>(
     shared: &Arc<Shared>,

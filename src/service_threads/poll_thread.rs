@@ -3,7 +3,7 @@
 //!
 //! It waits in `poll(2)`. It is started by the first request and ends with the last, so it costs
 //! nothing while there is none. Any thread may submit a request at any time; nothing here suspends.
-//! - ***AT1** A request is removed and then run, at most once, on the poll thread and outside of
+//! - **AT1** A request is removed and then run, at most once, on the poll thread and outside of
 //!   the lock.
 //! - **AT2** A request keeps its source open until it is run or cancelled, and for the moment that
 //!   `poll` takes to notice that.

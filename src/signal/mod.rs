@@ -96,7 +96,7 @@ pub fn notify(signals: &[Signal]) -> io::Result<Receiver<Signal>> {
 ///
 /// # Errors
 ///
-/// As [`notify`].
+/// The same as for [`notify`].
 ///
 /// # Suspends
 ///

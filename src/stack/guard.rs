@@ -100,7 +100,7 @@ fn in_bulk() -> bool {
 ///
 /// # Safety
 ///
-/// As for [`install`], for each of the slots.
+/// The same as for [`install`], for each of the slots.
 pub(super) unsafe fn install_all(
     limit: usize,
     stride: usize,
@@ -151,7 +151,7 @@ unsafe fn install(limit: usize) -> io::Result<()> {
 ///
 /// # Safety
 ///
-/// As for [`install`].
+/// The same as for [`install`].
 pub(super) unsafe fn protect(limit: usize) -> io::Result<()> {
     // SAFETY: the caller's promise.
     unsafe { mem::deny(limit, GUARD_BYTES) }

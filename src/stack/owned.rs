@@ -120,7 +120,7 @@ pub(crate) fn unreserve_shared(size: StackSize) {
 ///
 /// # Errors
 ///
-/// As `StackPool::take`.
+/// The same as for `StackPool::take`.
 pub(crate) fn take_sized(size: StackSize) -> io::Result<Stack> {
     let mut one = Vec::with_capacity(1);
     reserve::take(&reserve::RESERVE, size, 1, &mut one)?;

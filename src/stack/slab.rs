@@ -348,7 +348,7 @@ pub(super) fn find(address: usize) -> Option<Found> {
 mod tests {
     use super::*;
 
-    /// How many bytes of the range are part of core files, according to the kernel.
+    /// Returns how many bytes of the range are part of core files, according to the kernel.
     fn dumped_bytes(range: Range<usize>) -> usize {
         let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
         let mut here = 0..0;

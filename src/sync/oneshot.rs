@@ -284,7 +284,7 @@ impl<T> Receiver<T> {
     ///
     /// # Errors
     ///
-    /// As [`recv`](Receiver::recv).
+    /// The same as for [`recv`](Receiver::recv).
     ///
     /// # Cancellation
     ///

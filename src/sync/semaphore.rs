@@ -274,7 +274,7 @@ impl Semaphore {
     ///
     /// # Errors
     ///
-    /// As [`acquire`](Semaphore::acquire).
+    /// The same as for [`acquire`](Semaphore::acquire).
     ///
     /// # Examples
     ///
@@ -393,7 +393,7 @@ impl Semaphore {
     ///
     /// # Errors
     ///
-    /// As [`acquire`](Semaphore::acquire).
+    /// The same as for [`acquire`](Semaphore::acquire).
     ///
     /// # Examples
     ///
@@ -417,7 +417,7 @@ impl Semaphore {
     ///
     /// # Errors
     ///
-    /// As [`acquire`](Semaphore::acquire).
+    /// The same as for [`acquire`](Semaphore::acquire).
     ///
     /// # Examples
     ///
@@ -445,7 +445,7 @@ impl Semaphore {
     ///
     /// # Errors
     ///
-    /// As [`try_acquire`](Semaphore::try_acquire).
+    /// The same as for [`try_acquire`](Semaphore::try_acquire).
     ///
     /// # Examples
     ///
@@ -467,7 +467,7 @@ impl Semaphore {
     ///
     /// # Errors
     ///
-    /// As [`try_acquire_many`](Semaphore::try_acquire_many).
+    /// The same as for [`try_acquire_many`](Semaphore::try_acquire_many).
     ///
     /// # Examples
     ///

@@ -611,7 +611,7 @@ impl<T> Receiver<T> {
     ///
     /// # Errors
     ///
-    /// As [`changed`](Receiver::changed).
+    /// The same as for [`changed`](Receiver::changed).
     ///
     /// # Examples
     ///

@@ -110,7 +110,7 @@ pub(crate) fn check_read(fd: BorrowedFd<'_>) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// As [`check_read`].
+/// The same as for [`check_read`].
 #[cfg(target_os = "linux")]
 pub(crate) fn check_write(fd: BorrowedFd<'_>) -> io::Result<()> {
     refusal(rustix::io::writev(fd, &[IoSlice::new(&[])]))

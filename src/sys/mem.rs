@@ -130,7 +130,7 @@ pub(crate) fn dump_in_cores(address: usize, bytes: usize, is_dumped: bool) -> io
 ///
 /// # Safety
 ///
-/// As for [`release`].
+/// The same as for [`release`].
 pub(crate) unsafe fn install_guard(address: usize, bytes: usize) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
@@ -150,7 +150,7 @@ pub(crate) unsafe fn install_guard(address: usize, bytes: usize) -> io::Result<(
 ///
 /// # Safety
 ///
-/// As for [`release`], for each of the ranges.
+/// The same as for [`release`], for each of the ranges.
 pub(crate) unsafe fn install_guards(addresses: impl Iterator<Item = usize>, bytes: usize) -> usize {
     #[cfg(target_os = "linux")]
     {
@@ -241,7 +241,7 @@ fn vectored(
 ///
 /// # Safety
 ///
-/// As for [`release`].
+/// The same as for [`release`].
 pub(crate) unsafe fn deny(address: usize, bytes: usize) -> io::Result<()> {
     // SAFETY: the caller's promise.
     check(unsafe { libc::mprotect(at(address), bytes, libc::PROT_NONE) })

@@ -39,7 +39,7 @@ pub(crate) fn is_default(number: i32) -> io::Result<bool> {
     Ok(action.sa_sigaction == libc::SIG_DFL)
 }
 
-/// As on Linux, but without the interruption: there is no timer that signals one thread.
+/// Makes the call without the interruption: there is no timer that signals one thread.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn interrupted_soon<T>(call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     call()

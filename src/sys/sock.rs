@@ -405,7 +405,7 @@ pub(crate) fn describe(fd: i32) -> Option<String> {
     }
 }
 
-/// As on Linux, where the system reports it.
+/// Returns `None`: only Linux reports it.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn describe(_fd: i32) -> Option<String> {
     None

@@ -169,7 +169,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// As [`Builder::spawn`].
+    /// The same as for [`Builder::spawn`].
     ///
     /// # Safety
     ///
@@ -211,7 +211,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// As [`Builder::spawn`].
+    /// The same as for [`Builder::spawn`].
     ///
     /// # Panics
     ///
@@ -245,7 +245,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// As [`Builder::spawn`].
+    /// The same as for [`Builder::spawn`].
     ///
     /// # Examples
     ///

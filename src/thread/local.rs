@@ -444,7 +444,7 @@ impl<T: 'static> LocalKey<Cell<T>> {
     ///
     /// # Panics
     ///
-    /// As [`LocalKey::with`].
+    /// The same as for [`LocalKey::with`].
     ///
     /// # Examples
     ///
@@ -468,7 +468,7 @@ impl<T: 'static> LocalKey<Cell<T>> {
     ///
     /// # Panics
     ///
-    /// As [`LocalKey::with`].
+    /// The same as for [`LocalKey::with`].
     ///
     /// # Examples
     ///
@@ -492,7 +492,7 @@ impl<T: 'static> LocalKey<Cell<T>> {
     ///
     /// # Panics
     ///
-    /// As [`LocalKey::with`].
+    /// The same as for [`LocalKey::with`].
     ///
     /// # Examples
     ///
@@ -516,7 +516,7 @@ impl<T: 'static> LocalKey<Cell<T>> {
     ///
     /// # Panics
     ///
-    /// As [`LocalKey::with`].
+    /// The same as for [`LocalKey::with`].
     ///
     /// # Examples
     ///

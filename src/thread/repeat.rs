@@ -16,7 +16,7 @@ use crate::time::interval;
 ///
 /// # Panics
 ///
-/// As [`spawn`](super::spawn).
+/// The same as for [`spawn`](super::spawn).
 ///
 /// # Examples
 ///

@@ -152,7 +152,7 @@ where
 ///
 /// # Cancellation
 ///
-/// As [`scope`].
+/// The same as for [`scope`].
 ///
 /// # Examples
 ///
@@ -282,7 +282,7 @@ impl<'scope> Scope<'scope, '_> {
     ///
     /// # Panics
     ///
-    /// As [`spawn`](super::spawn).
+    /// The same as for [`spawn`](super::spawn).
     ///
     /// # Examples
     ///
@@ -378,7 +378,7 @@ impl<T> ScopedJoinHandle<'_, T> {
     ///
     /// # Errors
     ///
-    /// As [`JoinHandle::join`](super::JoinHandle::join).
+    /// The same as for [`JoinHandle::join`](super::JoinHandle::join).
     ///
     /// # Suspends
     ///

@@ -93,7 +93,7 @@ struct State {
     ended: VecDeque<u64>,
     /// How many threads have ended in all.
     count: u64,
-    /// How many results are in `TaskGroup::kept`.
+    /// How many results are in `TaskGroup::buffered`.
     buffered_count: usize,
     waiters: WaitQueue<WaitingThread>,
     /// Waiters of a select.
@@ -207,7 +207,7 @@ impl<T: Send + 'static> TaskGroup<T> {
     ///
     /// # Panics
     ///
-    /// As [`spawn`](crate::spawn).
+    /// The same as for [`spawn`](crate::spawn).
     ///
     /// # Suspends
     ///
@@ -295,7 +295,7 @@ impl<T: Send + 'static> TaskGroup<T> {
     ///
     /// # Errors
     ///
-    /// As [`join_next`](TaskGroup::join_next).
+    /// The same as for [`join_next`](TaskGroup::join_next).
     ///
     /// # Examples
     ///
@@ -384,7 +384,7 @@ impl<T: Send + 'static> TaskGroup<T> {
     ///
     /// # Panics
     ///
-    /// As [`cancel_all`](TaskGroup::cancel_all).
+    /// The same as for [`cancel_all`](TaskGroup::cancel_all).
     ///
     /// # Suspends
     ///
@@ -525,16 +525,17 @@ where
     ///
     /// # Panics
     ///
-    /// As [`spawn`](crate::spawn). Also resumes the panic of a thread of the group, and panics if a
-    /// thread of the group was cancelled; the other threads are cancelled and have ended by then.
+    /// The same as for [`spawn`](crate::spawn). Also resumes the panic of a thread of the group,
+    /// and panics if a thread of the group was cancelled; the other threads are cancelled and have
+    /// ended by then.
     ///
     /// # Suspends
     ///
-    /// As [`spawn`](TaskGroup::spawn).
+    /// The same as for [`spawn`](TaskGroup::spawn).
     ///
     /// # Cancellation
     ///
-    /// As [`spawn`](TaskGroup::spawn).
+    /// The same as for [`spawn`](TaskGroup::spawn).
     ///
     /// # Examples
     ///
@@ -573,7 +574,7 @@ where
     ///
     /// # Panics
     ///
-    /// As [`join_all`](TaskGroup::join_all).
+    /// The same as for [`join_all`](TaskGroup::join_all).
     ///
     /// # Suspends
     ///

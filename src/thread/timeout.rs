@@ -146,7 +146,7 @@ where
 ///
 /// # Panics
 ///
-/// As [`timeout`].
+/// The same as for [`timeout`].
 ///
 /// # Examples
 ///

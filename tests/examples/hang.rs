@@ -1,5 +1,5 @@
 //! A server that hangs explains itself: `httpd` with many connections, of which one holds the lock
-//! of the log and waits in a write, because nobody reads the log.
+//! of the log and waits in a write, because no process reads the log.
 
 use super::program::{Folder, example};
 use rustix::fs::{CWD, Mode, mkfifoat};

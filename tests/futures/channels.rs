@@ -71,7 +71,7 @@ fn a_task_at_one_end_and_a_thread_at_the_other() {
                 for n in 0..50 {
                     select! {
                         send(sender, n) -> sent => sent.unwrap(),
-                        recv(after(LONG)) -> _ => panic!("nobody receives"),
+                        recv(after(LONG)) -> _ => panic!("no receiver is ready"),
                     }
                 }
             });
@@ -177,8 +177,8 @@ fn polled_by_two_wakers_in_turn() {
     });
 }
 
-/// Each message arrives once, whoever receives it: tasks on OS threads, green threads, and futures
-/// that are dropped all the time.
+/// Each message arrives once, whichever kind of task or thread receives it: tasks on OS threads,
+/// green threads, and futures that are dropped all the time.
 #[test]
 fn several_receivers_and_senders_on_several_threads() {
     const EACH: usize = 2_000;

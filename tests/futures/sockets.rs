@@ -114,8 +114,8 @@ fn vectored_reads_and_writes() {
     });
 }
 
-/// A poll that is pending has taken nothing, and its task holds up nobody: threads that wait in
-/// blocking calls get all bytes, also those behind others in the queue.
+/// A poll that is pending has taken nothing, and its task delays no other waiter: threads that wait
+/// in blocking calls get all bytes, also those behind others in the queue.
 #[test]
 fn a_task_that_is_dropped_takes_nothing() {
     for workers in [1, 2] {

@@ -209,7 +209,7 @@ fn child_measures(row: &Row, peers: &[&str], quick: bool) -> io::Result<Result<S
             child.kill()?;
             child.wait()?;
             fs::remove_file(&path)?;
-            return Ok(Err(format!("fails: no end within {patience:?}")));
+            return Ok(Err(format!("fails: no end within {timeout:?}")));
         }
         thread::sleep(Duration::from_millis(10));
     };

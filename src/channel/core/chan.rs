@@ -11,7 +11,7 @@
 //!
 //! A select does not know the value that it will send before it has chosen. So there a sender is
 //! *deferred*: it gets a [`Reservation`], a reserved place in the buffer or a waiting partner, and
-//! redeems it with the value.
+//! commits it with the value.
 //!
 //! CH1. The queue is accessed under the lock of the core only.
 //! CH2. While claimable receivers wait, the queue is empty. While claimable senders wait, there is
@@ -84,7 +84,7 @@ unsafe impl<T: Send, S: ChannelThread> Sync for Chan<T, S> {}
 // SAFETY: as above.
 unsafe impl<T: Send, S: ChannelThread> Send for Chan<T, S> {}
 
-/// Unwinds a cancelled thread whose offer was not taken.
+/// Unwinds a cancelled thread whose value was not taken.
 #[cold]
 #[inline(never)]
 fn unwind_with<T, S: ChannelThread>(send_slot: &SendSlot<T, S>) {
@@ -172,7 +172,7 @@ impl<T, S: ChannelThread> Chan<T, S> {
             // SAFETY: L2, SL1, CH3.
             let send_slot = unsafe { &*claimed.slot().cast::<SendSlot<T, S>>() };
             if send_slot.header.deferred {
-                // SAFETY: `meet` finishes it.
+                // SAFETY: `rendezvous` finishes it.
                 return RecvOutcome::Rendezvous(unsafe { claimed.detach() });
             }
             // SAFETY: SL3, claimed just now; SL1, the place is the caller's.
@@ -265,8 +265,8 @@ impl<T, S: ChannelThread> Chan<T, S> {
         }
     }
 
-    /// Sends the offer's value; waits for room (or a receiver) as `wait` says. After an error the
-    /// value is still there.
+    /// Sends the value of the slot; waits for room (or a receiver) as `wait` says. After an error
+    /// the value is still there.
     #[inline(always)]
     pub(crate) fn send(
         &self,

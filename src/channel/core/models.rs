@@ -345,7 +345,7 @@ fn loom_ready() {
     }
 }
 
-/// A reserved place in a channel that has one.
+/// Reserves a place in a channel that has room for one.
 fn reserve(channel: &Channel) -> Reservation<Model> {
     let header = SendHeader::<Model>::deferred();
     let arms: [(Arm<'_, Model, Nothing>, *mut ()); 1] =
@@ -450,7 +450,8 @@ fn loom_send_of_a_task_is_received_or_withdrawn() {
     }
 }
 
-/// The receivers go while a send of a task waits: it is told, and has the value.
+/// The receivers are dropped while a send of a task waits: the task is woken and gets the value
+/// back.
 #[test]
 fn loom_send_of_a_task_is_disconnected() {
     bounded(3, || {

@@ -120,7 +120,7 @@ impl<T, S: ChannelThread> Chan<T, S> {
     ///
     /// # Safety
     ///
-    /// As [`try_select_recv`](Chan::try_select_recv).
+    /// The same as for [`try_select_recv`](Chan::try_select_recv).
     #[cold]
     pub(super) unsafe fn try_rendezvous(
         &self,

@@ -161,13 +161,13 @@ impl<S: ChannelThread> SendHeader<S> {
         self.reservation.set(reservation);
     }
 
-    /// Returns whether there is something to redeem, or an error to report, to the owner.
+    /// Returns whether there is something for the owner to commit, or an error to report.
     pub(crate) fn is_reserved(&self) -> bool {
         let reservation = self.reservation.replace(Reservation::None);
-        let pledged = !matches!(reservation, Reservation::None)
+        let is_reserved = !matches!(reservation, Reservation::None)
             || self.state.get() == SlotState::Disconnected;
         self.reservation.set(reservation);
-        pledged
+        is_reserved
     }
 
     /// Takes the reservation, by the owner.

@@ -4,7 +4,7 @@
 )]
 //! Waits of tasks at a channel: the nodes that a future keeps in the queues while it is pending.
 //!
-//! A sender is queued like a thread, with its value. A receiver is a *watcher*: it is woken when
+//! A sender is queued like a thread, with its value. A receiver is an *observer*: it is woken when
 //! there may be a message, and takes one when it is polled. So a future that is dropped after it
 //! was woken holds no message that another receiver would have to get.
 //!
@@ -135,7 +135,7 @@ impl<T, S: ChannelThread> Drop for SendWait<'_, T, S> {
     }
 }
 
-/// A receiver that is a task, as a watcher of the channel.
+/// A receiver that is a task, as an observer of the channel.
 pub(crate) struct ReadyWait<'c, T, S: ChannelThread> {
     chan: &'c Chan<T, S>,
     parts: NonNull<Parts<(), S>>,

@@ -18,7 +18,7 @@ const IN_WRITTEN_ORDER: u64 = 0xFEDC_BA98_7654_3210;
 /// same permutation again.
 #[derive(Debug)]
 pub(crate) enum PollOrder {
-    /// As they are written.
+    /// The order in which the arms are written.
     Written,
     /// At most [`INLINE_OPS`] arms: the random number that shuffles them, and the permutation in
     /// the form of [`IN_WRITTEN_ORDER`], or 0 if it was not drawn to the end.
@@ -27,7 +27,7 @@ pub(crate) enum PollOrder {
 }
 
 impl PollOrder {
-    /// A permutation of `count` arms, uniform as far as `random` is one of all numbers.
+    /// Returns a permutation of `count` arms, uniform as far as `random` is one of all numbers.
     #[inline]
     pub(crate) fn shuffled(count: usize, random: impl FnOnce() -> u64) -> PollOrder {
         if count < 2 {
@@ -161,7 +161,7 @@ impl ManyShuffled {
     }
 }
 
-/// A random number below `limit`, and what is left of `random` for the next.
+/// Returns a random number below `limit`, and the part of `random` that is left for the next one.
 #[inline]
 fn scale(random: u64, limit: u64) -> (u64, u64) {
     let product = u128::from(random) * u128::from(limit);

@@ -1,6 +1,6 @@
 #![allow(unsafe_code, reason = "manages control blocks and references to them")]
 //! The control block of a green thread and counted references to it. The invariants G1 to G5 and
-//! the table of states are in `mod.rs`.
+//! the table of states are in `green/mod.rs`.
 
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
@@ -21,7 +21,7 @@ mod reference;
 pub(crate) mod slab;
 mod spawn_record;
 #[cfg(feature = "backtrace")]
-mod turns;
+mod step_count;
 mod wake;
 
 pub(crate) use self::reference::ThreadRef;
@@ -102,7 +102,7 @@ pub(crate) struct ThreadInner {
     completion: Completion,
     fiber: UnsafeCell<Option<Fiber>>,
     #[cfg(feature = "backtrace")]
-    turns: turns::Turns,
+    step_count: step_count::StepCount,
     // Cold from here on.
     wake_node: WakeNode,
     /// When the thread started, if it is timed.
@@ -166,7 +166,7 @@ impl ThreadInner {
             scopes: Scopes::new(),
             fiber: UnsafeCell::new(None),
             #[cfg(feature = "backtrace")]
-            turns: turns::Turns::new(),
+            step_count: step_count::StepCount::new(),
             remote: AtomicPtr::new(ptr::null_mut()),
             since: AtomicU64::new(0),
             subject: AtomicUsize::new(0),
@@ -319,7 +319,7 @@ impl ThreadInner {
     pub(crate) unsafe fn resume(&self) -> bool {
         self.set_state(State::Running);
         #[cfg(feature = "backtrace")]
-        self.turns.begin();
+        self.step_count.begin();
         // SAFETY: G5.
         let has_ended = match unsafe { (*self.fiber.get()).as_ref() } {
             // SAFETY: by the contract.
@@ -327,7 +327,7 @@ impl ThreadInner {
             None => true,
         };
         #[cfg(feature = "backtrace")]
-        self.turns.end(has_ended);
+        self.step_count.end(has_ended);
         has_ended
     }
 
@@ -335,14 +335,14 @@ impl ThreadInner {
     /// be called from any OS thread.
     #[cfg(feature = "backtrace")]
     pub(crate) fn copy_stack(&self, peek: &mut Peek, moment: Tick) -> Option<Suspended> {
-        let suspension = self.turns.suspended()?;
+        let suspension = self.step_count.suspended()?;
         if self.since() != moment {
             return None;
         }
         // Only the kernel follows the address.
         let copy = Suspended::read(peek, self.fiber.get().addr())?;
         // TU2.
-        self.turns.is_still(suspension).then_some(copy)
+        self.step_count.is_still(suspension).then_some(copy)
     }
 
     /// Prefetches the cache lines of the stack that the next step will touch.

@@ -207,7 +207,8 @@ impl ThreadInner {
 thread_local! {
     static OS_THREAD_SCOPES: Scopes = const { Scopes::new() };
     static OS_THREAD_UNWINDS: Cell<Option<NonZeroU64>> = const { Cell::new(None) };
-    /// For [`UnwindMark`]: which thread it is, once that was asked, and how often it has unwound.
+    /// For [`UnwindMark`]: the number of the thread, once it was needed, and how often the thread
+    /// has unwound.
     static OS_THREAD_UNWIND_MARK: Cell<(Option<NonZeroU64>, u32)> = const { Cell::new((None, 0)) };
 }
 

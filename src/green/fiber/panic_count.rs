@@ -114,7 +114,7 @@ fn new_core() -> *const Core {
     NEW_TOKEN.get()
 }
 
-/// The body of a token's coroutine.
+/// Runs the body of a token's coroutine.
 fn run(started: &Started<'_>) {
     // SAFETY: set by `Token::new`, whose core outlives the coroutine.
     let core = unsafe { &*new_core() };
@@ -321,7 +321,7 @@ impl Tokens {
     }
 }
 
-/// The helper's loop.
+/// Runs the helper's loop.
 fn help() {
     let mut own = 0;
     let mut tokens = lock();

@@ -28,10 +28,11 @@ pub(crate) struct FileState {
 
 /// A descriptor that can be sent to the pool, and the cached state of its file.
 pub(crate) trait Handle: AsFd + Clone + Send + 'static {
-    /// None for the standard streams, which may become other files at any time.
+    /// Returns the cached state; `None` for the standard streams, which may become other files at
+    /// any time.
     fn file_state(&self) -> Option<&FileState>;
 
-    /// The descriptor for the reactor to watch. None for the standard streams.
+    /// Returns the descriptor for the reactor to watch. None for the standard streams.
     fn source(&self) -> Option<&Source>;
 
     /// Its kept results, if there ever were any.

@@ -198,7 +198,7 @@ fn attempt_now(found: io::Result<NonblockingResult>) -> io::Result<Option<usize>
     }
 }
 
-/// Waits until the plain call has something to say.
+/// Waits until the plain call would return at once.
 #[track_caller]
 fn until_ready<H: Handle>(handle: &H, interest: Interest) -> io::Result<()> {
     if retry::is_ready(handle.as_fd(), interest)? {

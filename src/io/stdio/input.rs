@@ -13,7 +13,7 @@ use std::io::{self, BufRead, IoSliceMut, Read};
 
 use super::stream::StdStream;
 
-/// As large as std's; also the minimum size of a read.
+/// Size of the buffer, as in std; also the minimum size of a read.
 const BUFFER_BYTES: usize = 8 << 10;
 /// `read_exact` takes more than this in parts.
 const MAX_EXACT_BYTES: usize = 1 << 20;
@@ -85,7 +85,7 @@ impl Input {
         }
     }
 
-    /// As [`BufRead::read_line`].
+    /// Reads a line like [`BufRead::read_line`].
     #[track_caller]
     pub(super) fn read_line(&mut self, line: &mut String) -> io::Result<usize> {
         let (count, result) = self.find(b'\n');

@@ -256,7 +256,7 @@ macro_rules! output {
             }
         }
 
-        /// As for a reference to it.
+        /// Writes like a reference to it.
         impl Write for $name {
             #[track_caller]
             fn write(&mut self, buf: &[u8]) -> io::Result<usize> {

@@ -191,7 +191,7 @@ impl Printer {
         self.settle_own(count).map_err(|(_, error)| error)
     }
 
-    /// Called when the process ends: writes all, and buffers nothing from now on. Data of a
+    /// Writes everything, and buffers nothing from now on. Called when the process ends. Data of a
     /// cancelled thread is written as far as the stream takes it within a second: that thread was
     /// not to wait for it, and neither is the end of the process.
     pub(super) fn finish(&mut self) {

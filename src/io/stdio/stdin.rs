@@ -101,7 +101,7 @@ impl Stdin {
     ///
     /// # Errors
     ///
-    /// As [`BufRead::read_line`].
+    /// The same as for [`BufRead::read_line`].
     ///
     /// # Cancellation
     ///
@@ -213,7 +213,7 @@ impl Read for &Stdin {
     }
 }
 
-/// As for `&Stdin`.
+/// Reads like `&Stdin`.
 impl Read for Stdin {
     #[track_caller]
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {

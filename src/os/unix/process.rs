@@ -92,7 +92,7 @@ pub trait CommandExt: sealed::Sealed {
     ///
     /// # Safety
     ///
-    /// As [`pre_exec`](CommandExt::pre_exec).
+    /// The same as for [`pre_exec`](CommandExt::pre_exec).
     ///
     /// # Examples
     ///

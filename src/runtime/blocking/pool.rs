@@ -217,8 +217,8 @@ impl Pool {
         Ok(())
     }
 
-    /// The caller of `job` goes away. If it has not started, it never will (PL1), and what it holds
-    /// is dropped here.
+    /// Abandons `job`, because its caller leaves. If it has not started, it never will (PL1), and
+    /// what it holds is dropped here.
     pub(super) fn abandon<F, T>(&self, job: &Job<F, T>)
     where
         F: FnOnce() -> T,
@@ -233,7 +233,7 @@ impl Pool {
         abandoned.discard();
     }
 
-    /// The caller of `job` takes it back, if no thread has claimed it: then it is never made (PL1).
+    /// Withdraws `job` if no thread has claimed it: then the call is never made (PL1).
     pub(super) fn withdraw<F, T>(&self, job: &Job<F, T>) -> bool
     where
         F: FnOnce() -> T,
@@ -261,7 +261,7 @@ impl Pool {
         }
     }
 
-    /// Whether calls have waited for `min_wait` or longer.
+    /// Returns whether calls have waited for `min_wait` or longer.
     pub(crate) fn backlog(&self, now: Tick, min_wait: Duration) -> Option<Backlog> {
         let queues = self.lock();
         let first = [queues.general.front(), queues.look_ups.front()];
@@ -287,8 +287,8 @@ impl Queues {
         (self.general.len() + self.look_ups.len()).saturating_sub(self.abandoned_count)
     }
 
-    /// How many may be started now, as far as their kind goes. Those that were left count too:
-    /// better a thread too many.
+    /// Returns how many may be started now, considering only their kind. Those that were left count
+    /// too: better a thread too many.
     fn startable(&self, max_look_ups: usize) -> usize {
         let room = max_look_ups.saturating_sub(self.looking_up);
         self.general.len() + self.look_ups.len().min(room)

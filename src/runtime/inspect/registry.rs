@@ -42,13 +42,13 @@ use crate::sys::sock;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ThreadState {
-    /// It has not started: no worker has taken it yet.
+    /// The thread has not started: no worker has taken it yet.
     Unstarted,
-    /// It is ready to run.
+    /// The thread is ready to run.
     Ready,
-    /// It is running.
+    /// The thread is running.
     Running,
-    /// It waits for something.
+    /// The thread waits for something.
     Waiting,
 }
 
@@ -74,25 +74,25 @@ pub enum ThreadState {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ThreadInfo {
-    /// Its number.
+    /// The number of the thread.
     pub id: ThreadId,
-    /// Its name, if it has one.
+    /// The name of the thread, if it has one.
     pub name: Option<String>,
-    /// Where it was spawned.
+    /// The place in the source that spawned the thread.
     pub spawned_at: Option<&'static Location<'static>>,
-    /// Its state.
+    /// The state of the thread.
     pub state: ThreadState,
-    /// The operation that it waits in ("read", "sleep", …), or waited in last.
+    /// The operation that the thread waits in ("read", "sleep", …), or waited in last.
     pub waits_in: &'static str,
     /// The place in the source that called for that wait.
     pub waits_at: Option<&'static Location<'static>>,
-    /// How long, approximately, it has been in this state: workers read the clock only now and
-    /// then.
+    /// How long, approximately, the thread has been in this state: workers read the clock only now
+    /// and then.
     pub since: Duration,
     /// How much longer the wait lasts at most: until its timer, or until the limit of the call or
     /// of a [`timeout`](crate::timeout) around it. `None` if nothing limits it.
     pub limit: Option<Duration>,
-    /// The object that it waits for, as far as that is known.
+    /// The object that the thread waits for, if it is known.
     pub waits_for: Option<WaitsFor>,
     /// The bytes that it has used of its stack, at the deepest so far.
     ///

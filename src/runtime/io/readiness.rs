@@ -450,7 +450,7 @@ mod tests {
         assert!(!direction.has_waiters());
     }
 
-    /// N5: the task is woken beside the threads, once, and holds up no thread.
+    /// N5: the task is woken as well as the threads, once, and delays no thread.
     #[test]
     fn task_waits_beside_threads_and_never_has_the_turn() {
         let direction = Readiness::new();

@@ -145,7 +145,7 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// As [`Source::wait`].
+    /// The same as for [`Source::wait`].
     #[inline(always)]
     pub(crate) fn register_waiter(
         &self,
@@ -189,7 +189,7 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// As [`Source::wait`], and that of `elsewhere`.
+    /// The same as for [`Source::wait`], and that of `elsewhere`.
     pub(crate) fn register_task(
         &self,
         interest: Interest,

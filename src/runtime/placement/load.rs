@@ -1,4 +1,4 @@
-//! Measures how busy a worker has been of late: the part of about the last second in which it did
+//! Measures how busy a worker has been recently: the part of about the last second in which it did
 //! not sleep.
 //!
 //! L1. Only its worker writes it, when the worker falls asleep and when it is awake again; any

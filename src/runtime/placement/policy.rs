@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | `Unknown` | none has shown what it does | on the first idle worker, until one has shown it |
 //! | `Short` | ends in its first step, within [`LONG_STEP_NS`] | on the spawner's worker |
-//! | `Waits` | waits in its first step: it lives | in turns on all workers |
+//! | `Waits` | waits in its first step: it lives | round-robin over all workers |
 //! | `Computes` | its first step takes [`LONG_STEP_NS`] or more | on the first idle worker |
 //! | `Talks` | its steps are tiny, and it waits for other threads | on the spawner's worker, if few live there |
 //!
@@ -57,7 +57,7 @@ const MAX_EXCHANGE_STEP_NS: u64 = 60_000;
 const SAMPLE_STEPS: u32 = 16;
 /// Threads that talk stay with their spawner as long as no more than this many live there.
 const MAX_LOCAL_TALKERS: usize = 8;
-/// Where several workers spawn at one site, threads are placed in turns as long as no more than
+/// Where several workers spawn at one site, threads are placed round-robin as long as no more than
 /// this many live on the spawner's worker.
 const MAX_ROUND_ROBIN: usize = 16;
 /// The limit that replaces [`MAX_LOCAL_TALKERS`] for threads that are spawned already when the
@@ -376,7 +376,7 @@ fn cursor_at(index: usize) -> u16 {
     index as u16 + 1
 }
 
-/// Returns some of the other workers, beginning with the one whose turn it is.
+/// Returns some of the other workers, beginning with the next one of the round-robin.
 fn other_workers(own: usize, cursor: u16, workers: usize) -> impl Iterator<Item = usize> {
     let first = match cursor {
         0 => own + 1,

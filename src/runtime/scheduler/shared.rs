@@ -439,7 +439,7 @@ impl Shared {
     }
 
     /// Returns the one with the smaller count, of two workers. If one of them has been clearly
-    /// busier of late, the counts are compared in proportion to what is left of each core.
+    /// busier recently, the counts are compared in proportion to what is left of each core.
     /// (Mitzenmacher, "The power of two choices in randomized load balancing".)
     fn emptier_of_two(&self, now: Tick, count: impl Fn(&WorkerShared) -> (usize, usize)) -> usize {
         let workers = self.workers.len();

@@ -151,7 +151,7 @@ impl Condvar {
     ///
     /// # Errors
     ///
-    /// As [`wait`](Condvar::wait).
+    /// The same as for [`wait`](Condvar::wait).
     ///
     /// # Examples
     ///
@@ -191,7 +191,7 @@ impl Condvar {
     ///
     /// # Errors
     ///
-    /// As [`wait`](Condvar::wait).
+    /// The same as for [`wait`](Condvar::wait).
     ///
     /// # Examples
     ///
@@ -222,7 +222,7 @@ impl Condvar {
     ///
     /// # Errors
     ///
-    /// As [`wait`](Condvar::wait).
+    /// The same as for [`wait`](Condvar::wait).
     ///
     /// # Examples
     ///
@@ -262,7 +262,7 @@ impl Condvar {
     ///
     /// # Errors
     ///
-    /// As [`wait`](Condvar::wait).
+    /// The same as for [`wait`](Condvar::wait).
     ///
     /// # Examples
     ///

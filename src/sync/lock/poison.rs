@@ -84,7 +84,7 @@ impl Flag {
         }
     }
 
-    /// The same for a try.
+    /// Does the same for the result of a try.
     #[inline(always)]
     pub(super) fn wrap_tried<G>(&self, got: Option<G>) -> Result<G, TryLockError<G>> {
         let got = got.ok_or(TryLockError::WouldBlock)?;

@@ -47,7 +47,7 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// # Errors
     ///
-    /// As [`try_lock_for`](Mutex::try_lock_for).
+    /// The same as for [`try_lock_for`](Mutex::try_lock_for).
     ///
     /// # Examples
     ///
@@ -104,7 +104,7 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// # Errors
     ///
-    /// As [`try_read_for`](RwLock::try_read_for).
+    /// The same as for [`try_read_for`](RwLock::try_read_for).
     ///
     /// # Examples
     ///
@@ -159,7 +159,7 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// # Errors
     ///
-    /// As [`try_write_for`](RwLock::try_write_for).
+    /// The same as for [`try_write_for`](RwLock::try_write_for).
     ///
     /// # Examples
     ///

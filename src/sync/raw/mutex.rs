@@ -184,7 +184,7 @@ impl<S: Sleep> RawMutex<S> {
         false
     }
 
-    /// Under the lock of the queue: takes the lock if it is free, else makes sure that its release
+    /// Takes the lock if it is free, under the lock of the queue; else makes sure that its release
     /// looks at the queue (MX1).
     fn take_or_announce(&self, barge: &mut BargeState) -> bool {
         let mut state = self.state.load(Ordering::Relaxed);

@@ -59,7 +59,7 @@ impl<S> RawOnce<S> {
         }
     }
 
-    /// ON1.
+    /// Returns whether the initialiser has completed (ON1).
     #[inline(always)]
     pub(crate) fn is_complete(&self) -> bool {
         self.state.load(Ordering::Acquire) == COMPLETE

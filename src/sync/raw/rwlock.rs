@@ -213,7 +213,7 @@ impl<S: Sleep> RawRwLock<S> {
         }
     }
 
-    /// As in `mutex.rs`.
+    /// Spins, as in `mutex.rs`.
     #[inline]
     fn spin(&self, access: Access, barge: &BargeState) -> bool {
         for round in 0..=S::SPIN_LIMIT {
@@ -232,7 +232,7 @@ impl<S: Sleep> RawRwLock<S> {
         false
     }
 
-    /// Under the lock of the queue: takes the lock if that is allowed, else makes sure that its
+    /// Takes the lock if that is allowed, under the lock of the queue; else makes sure that its
     /// release looks at the queue (RW1).
     fn take_or_announce(&self, access: Access, barge: &mut BargeState) -> bool {
         let mut state = self.state.load(Ordering::Relaxed);

@@ -119,7 +119,7 @@ impl QueuePosition {
         at_front: false,
     };
 
-    /// At the end.
+    /// Returns the end of the queue, with a slot for the node.
     #[inline(always)]
     pub(crate) fn with<T>(slot: &T) -> QueuePosition {
         QueuePosition {

@@ -112,7 +112,7 @@ impl<S: Sleeper> Waiter<S> {
         !self.shared || self.claimed.load(Ordering::Relaxed) == OPEN
     }
 
-    /// For the models.
+    /// Returns the waiting thread, for the models.
     #[cfg(loom)]
     pub(crate) fn sleeper(&self) -> &S {
         &self.sleeper
@@ -236,7 +236,7 @@ impl<S> WaitQueue<S> {
     ///
     /// # Safety
     ///
-    /// As [`push`](WaitQueue::push).
+    /// The same as for [`push`](WaitQueue::push).
     pub(crate) unsafe fn push_front(&mut self, node: &WaitNode<S>) {
         node.previous.set(ptr::null());
         node.next.set(self.head);

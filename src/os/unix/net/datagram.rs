@@ -378,7 +378,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// As [`connect`](UnixDatagram::connect), and `EMSGSIZE` for too many bytes;
+    /// The same as for [`connect`](UnixDatagram::connect), and `EMSGSIZE` for too many bytes;
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if the write timeout has passed.
     ///
     /// # Suspends

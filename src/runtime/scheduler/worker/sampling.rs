@@ -1,4 +1,5 @@
-//! What a worker keeps to count its steps and to measure scheduling latencies: see `measure.rs`.
+//! The state with which a worker counts its steps and to measure scheduling latencies: see
+//! `measure.rs`.
 
 use std::cell::Cell;
 

@@ -1,5 +1,5 @@
-//! What a worker keeps to place threads: its turns, and notes on the threads that it offers to all
-//! workers.
+//! The state of a worker that places threads: its round-robin cursors, and notes on the threads
+//! that it offers to all workers.
 
 use std::cell::Cell;
 
@@ -9,7 +9,7 @@ use crate::sys::clock::Tick;
 
 /// See the module documentation.
 pub(super) struct Sharing {
-    /// Per spawn site, the cursor of its turns (`runtime/placement/policy.rs`).
+    /// Per spawn site, its round-robin cursor (`runtime/placement/policy.rs`).
     pub(super) cursors: Box<[Cell<u16>; ENTRY_COUNT]>,
     /// How many more threads of a burst stay here before the other workers are looked at again.
     pub(super) burst_left: Cell<usize>,

@@ -108,7 +108,7 @@ fn pause(green: &ThreadInner) -> Pause {
 }
 
 /// Records the name of a thread. Called at its first step and at its last, so that the name is
-/// there as long as any record of the thread is, unless the thread lives and can be asked.
+/// there as long as any record of the thread is, unless the thread is alive and can be queried.
 fn record_name(green: &ThreadInner) {
     if let Some(name) = green.name() {
         timeline::name(green.id().get(), name);

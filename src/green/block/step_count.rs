@@ -1,28 +1,28 @@
-//! Counts the turns of a green thread, so that another OS thread can check whether the thread was
+//! Counts the steps of a green thread, so that another OS thread can check whether the thread was
 //! suspended during the whole copy of its stack.
 //!
 //! TU1. The count is odd while the thread runs and even while it is suspended. It is different for
-//!      each suspension, and 0 before the first turn and after the last. Only the thread's worker
+//!      each suspension, and 0 before the first step and after the last. Only the thread's worker
 //!      writes it: before the first and after the last change of the thread's fiber and stack in a
-//!      turn.
+//!      step.
 //! TU2. A reader that finds the same even count before and after its copy has copied the fiber and
 //!      the stack of one suspension (a sequence lock). The kernel makes the copy, so a concurrent
 //!      change is no data race of this program.
 
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 
-pub(super) struct Turns(AtomicU32);
+pub(super) struct StepCount(AtomicU32);
 
-impl Turns {
-    pub(super) const fn new() -> Turns {
-        Turns(AtomicU32::new(0))
+impl StepCount {
+    pub(super) const fn new() -> StepCount {
+        StepCount(AtomicU32::new(0))
     }
 
     /// Records that the thread runs from here on. Called by its worker.
     #[inline(always)]
     pub(super) fn begin(&self) {
         self.advance(Ordering::Relaxed);
-        // A reader that sees a change of this turn sees the odd count, too.
+        // A reader that sees a change of this step sees the odd count, too.
         fence(Ordering::Release);
     }
 
@@ -32,7 +32,7 @@ impl Turns {
         if has_ended {
             self.0.store(0, Ordering::Relaxed);
         } else {
-            // A reader of the even count sees all changes of the turn.
+            // A reader of the even count sees all changes of the step.
             self.advance(Ordering::Release);
         }
     }
