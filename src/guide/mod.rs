@@ -14,21 +14,22 @@
 //!
 //! 4. [Servers](servers): a thread for each connection; limits, time limits, graceful shutdown.
 //! 5. [HTTP and TLS](http_and_tls): httparse, rustls and tungstenite, unchanged.
-//! 6. [Structure and cancellation](structure): scopes, timeouts, how threads are ended.
-//! 7. [Waiting for several things](select): channels, timers, children, signals and sockets in one
+//! 6. [Which crates work](works_with): a table that is checked against real servers.
+//! 7. [Structure and cancellation](structure): scopes, timeouts, how threads are ended.
+//! 8. [Waiting for several things](select): channels, timers, children, signals and sockets in one
 //!    `select!`.
-//! 8. [Blocking work](blocking): files, long computations, libraries that block or call back.
+//! 9. [Blocking work](blocking): files, long computations, libraries that block or call back.
 //!
 //! **Keep it running**
 //!
-//! 9. [Testing](testing): tests without sleeps and without hangs; virtual time, and schedules that
-//!    replay.
-//! 10. [When something hangs](hangs): what each thread waits for, and what holds a worker.
-//! 11. [Reading a timeline](timeline): what ran when, and what woke it, in Perfetto.
-//! 12. [Metrics](metrics): how busy the workers are, how long threads wait for them, memory.
-//! 13. [Embedding](embedding): a runtime beside other code, a worker in an event loop, futures.
-//! 14. [What to avoid](pitfalls): what green threads cannot hide.
-//! 15. [Tools](tools): AddressSanitizer, valgrind, gdb and perf.
+//! 10. [Testing](testing): tests without sleeps and without hangs; virtual time, and schedules that
+//!     replay.
+//! 11. [When something hangs](hangs): what each thread waits for, and what holds a worker.
+//! 12. [Reading a timeline](timeline): what ran when, and what woke it, in Perfetto.
+//! 13. [Metrics](metrics): how busy the workers are, how long threads wait for them, memory.
+//! 14. [Embedding](embedding): a runtime beside other code, a worker in an event loop, futures.
+//! 15. [What to avoid](pitfalls): what green threads cannot hide.
+//! 16. [Tools](tools): AddressSanitizer, valgrind, gdb and perf.
 
 /// A page, of one file or of several, and under it links to the page before it, to the contents and
 /// to the page after it.
@@ -94,12 +95,18 @@ page!(
     http_and_tls,
     "http_and_tls.md",
     "← [Servers](crate::guide::servers) · ",
+    " · [Which crates work](crate::guide::works_with) →"
+);
+page!(
+    works_with,
+    "works_with.md",
+    "← [HTTP and TLS](crate::guide::http_and_tls) · ",
     " · [Structure and cancellation](crate::guide::structure) →"
 );
 page!(
     structure,
     "structure.md",
-    "← [HTTP and TLS](crate::guide::http_and_tls) · ",
+    "← [Which crates work](crate::guide::works_with) · ",
     " · [Waiting for several things](crate::guide::select) →"
 );
 page!(
