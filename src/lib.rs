@@ -96,6 +96,8 @@
 //!   and its `Timer`.
 //! - `r2d2`: a [pool] of connections that are made by the managers of the crate r2d2.
 //! - `sanitizer` is for programs that are built with AddressSanitizer: see [tools](guide::tools).
+//! - `tracing`: a span of the crate tracing belongs to the green thread that has entered it, also
+//!   while that thread waits: see `rustlet::tracing`.
 //! - `serde` implements `serde::Serialize` for dumps, metrics and reports, so that they can be
 //!   written as JSON: see [metrics](guide::metrics).
 
@@ -165,6 +167,8 @@ pub mod time;
 pub mod tokio;
 #[cfg(not(loom))]
 pub mod trace;
+#[cfg(all(feature = "tracing", not(loom)))]
+pub mod tracing;
 #[cfg(not(loom))]
 mod worker;
 

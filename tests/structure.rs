@@ -25,7 +25,7 @@ use width::{WIDEST, too_wide};
 
 /// The modules of `src`, and the layer of each; a module imports from its own layer and from lower
 /// ones.
-const LAYERS: [(&str, u32); 36] = [
+const LAYERS: [(&str, u32); 37] = [
     ("shim", 0),
     // Runs a test again in a child process; depends on nothing.
     ("test_child", 0),
@@ -65,6 +65,7 @@ const LAYERS: [(&str, u32); 36] = [
     ("pool", 6),
     ("testing", 6),
     ("trace", 6),
+    ("tracing", 6),
     ("worker", 6),
 ];
 
