@@ -25,6 +25,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::config::Config;
@@ -79,6 +80,8 @@ impl Stepped {
         // The wake-up descriptor of the notifier is writable, which is an event.
         reactor.poll(0)?;
         let peers = Box::new([WorkerShared::new(remote.0)]);
+        let own_number = rustix::thread::gettid().as_raw_nonzero().get();
+        peers[0].os_thread.store(own_number, Ordering::Relaxed);
         let shared = Arc::new(Shared::new(peers, config));
         super::scheduler::shared::enlist(&shared);
         if let Some(period) = watch {

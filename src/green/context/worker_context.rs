@@ -222,6 +222,16 @@ impl WorkerContext {
         unsafe { self.current.get().as_ref() }.map_or(0, |green| green.id().get())
     }
 
+    /// Returns the number of the green thread that runs on the calling OS thread, and the top of
+    /// its stack; 0 if none runs. May be called in a signal handler: it only loads.
+    #[cfg(feature = "backtrace")]
+    pub(crate) fn running() -> (u64, usize) {
+        // SAFETY: H3.
+        let current =
+            WorkerContext::of_thread().and_then(|cx| unsafe { cx.current.get().as_ref() });
+        current.map_or((0, 0), |green| (green.id().get(), green.stack_top()))
+    }
+
     /// Calls `f` within `ambient`, which is left while `f` is suspended.
     #[cfg_attr(
         not(any(feature = "tokio", feature = "tracing")),

@@ -130,8 +130,7 @@ impl Timer {
             it_value: period,
         };
         // SAFETY: G2: the timer is there. It does not fail for a good timer and time.
-        let _done =
-            unsafe { libc::timer_settime(self.0, 0, &raw const setting, ptr::null_mut()) };
+        let _done = unsafe { libc::timer_settime(self.0, 0, &raw const setting, ptr::null_mut()) };
     }
 }
 

@@ -16,6 +16,8 @@
 pub(crate) mod ending;
 #[cfg(target_os = "linux")]
 mod interrupting;
+#[cfg(all(feature = "backtrace", target_os = "linux"))]
+pub(crate) mod sampling;
 
 #[cfg(target_os = "linux")]
 pub(crate) use interrupting::interrupted_soon;
