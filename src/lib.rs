@@ -87,7 +87,7 @@
 //!
 //! All are off by default.
 //!
-//! - `backtrace`: dumps show in which functions green threads wait: see
+//! - `backtrace`: dumps show in which functions green threads wait or run: see
 //!   [when something hangs](guide::hangs#in-which-functions-it-waits).
 //! - `tokio`: `rustlet::tokio::block_on` runs futures of tokio's crates on green threads.
 //! - `futures-io`, `tokio-io`: the `AsyncRead` and `AsyncWrite` of these crates for TCP and Unix

@@ -226,7 +226,8 @@ fn a_running_thread_has_the_functions_that_it_runs_in() {
         let hog = runtime.spawn(move || outer(hog));
         let id = hog.thread().id();
         let (mut seen, mut shown) = (0, 0);
-        // From an OS thread: the only worker is busy. It may be stopped for longer than a dump waits.
+        // From an OS thread: the only worker is busy. It may be stopped for longer than a dump
+        // waits.
         while seen < 20 || shown < 1 {
             let dump = dump();
             let info = dump.threads.iter().find(|info| info.id == id).unwrap();

@@ -20,6 +20,8 @@ use support::child_with;
 
 #[path = "trace/ending.rs"]
 mod ending;
+#[path = "trace/format.rs"]
+mod format;
 #[path = "trace/json.rs"]
 mod json;
 mod support;
@@ -85,6 +87,7 @@ struct File {
 impl File {
     fn read(path: &Path) -> File {
         let json = Json::parse(&std::fs::read_to_string(path).unwrap());
+        format::check(&json).unwrap();
         let lost = json
             .get("otherData")
             .and_then(|data| data.get("lost records"))

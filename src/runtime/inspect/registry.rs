@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[cfg(feature = "backtrace")]
-use super::backtrace::{Backtrace, Tracer, trace_running};
+use super::backtrace::{Backtrace, Tracer, running_frames, trace_running};
 use super::channel_words::{self, ChannelState};
 use super::report::{ReportKind, Reporter, eprintln_lossy};
 use super::wait_graph::{self, Holder};
 use crate::green::block::slab;
 use crate::green::thread::ThreadId;
 use crate::green::{Reason, State, ThreadInner, ThreadRef, WorkerContext};
-use crate::runtime::blocking::pool::{Backlog, CallPlace};
+use crate::runtime::blocking::pool::CallPlace;
 use crate::runtime::scheduler::shared::{self, Shared};
 use crate::shim::lock;
 use crate::stack::overflow::{Overflowed, SignalWriter};
@@ -308,16 +308,6 @@ impl ThreadInfo {
             ThreadState::Waiting | ThreadState::Ready => tracer.trace(green, self.moment),
         }
     }
-}
-
-/// Returns the text of the backtrace of a thread that is running, a line for each frame; nothing if
-/// its worker does not answer.
-#[cfg(feature = "backtrace")]
-fn running_frames(green: &ThreadInner) -> String {
-    let tracer = Tracer::new().ok();
-    let backtrace = tracer.and_then(|mut tracer| trace_running(&mut tracer, green));
-    let frames = backtrace.iter().flat_map(Backtrace::frames);
-    frames.map(|frame| format!("\n      {frame}")).collect()
 }
 
 /// After this many workers that did not answer, a dump asks no more of them.
@@ -773,21 +763,6 @@ pub(super) fn report_stuck(
         last.unwrap_or_default()
     );
     reporter.report(ReportKind::Stuck, &text);
-}
-
-/// Reports that blocking calls have waited for a thread of the pool for a long time.
-pub(super) fn report_backlog(reporter: &Reporter, backlog: &Backlog) {
-    let Backlog {
-        queued,
-        longest,
-        threads,
-    } = backlog;
-    let text = format!(
-        "rustlet: {queued} blocking calls (unblock, files, name look-ups) wait for a thread of the pool, the first for {longest:?}: \
-         all of its {threads} threads are busy, or the quarter of them that looks names up. \
-         Raise the limit with runtime::Builder::blocking_threads"
-    );
-    reporter.report(ReportKind::PoolJam, &text);
 }
 
 /// Reports a thread that has ended and has used nearly all of its stack, once for each spawn site.

@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use signal_hook::low_level::emulate_default_handler;
 
+use super::action;
 use crate::sys::os_threads::OwnThread;
 
 /// How long an abort waits. The aborting thread may hold a lock that the function needs.
@@ -72,11 +73,15 @@ pub(crate) fn act_before(signals: &[c_int], act: fn()) -> io::Result<()> {
             run(reader, writer, act);
         })?;
     for &signal in signals {
-        if super::is_default(signal).unwrap_or(false) {
+        if is_default(signal) {
             install(signal);
         }
     }
     Ok(())
+}
+
+fn is_default(signal: c_int) -> bool {
+    action::handler(signal).is_ok_and(|handler| handler == libc::SIG_DFL)
 }
 
 fn install(signal: c_int) {
@@ -102,7 +107,7 @@ fn run(mut reader: PipeReader, mut writer: PipeWriter, act: fn()) {
         if signal == libc::SIGABRT {
             act();
             let _ended = writer.write_all(&number);
-        } else if super::handler(signal).is_ok_and(|handler| handler == libc::SIG_DFL) {
+        } else if is_default(signal) {
             act();
             // An error: the signal ends no process.
             let _unknown = emulate_default_handler(signal);

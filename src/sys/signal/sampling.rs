@@ -31,6 +31,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 
+use super::action;
 use crate::shim::lock;
 use crate::sys::clock::{self, Tick};
 use crate::sys::mem::Peek;
@@ -204,7 +205,7 @@ fn handler() -> usize {
 }
 
 fn is_ours(signal: c_int) -> bool {
-    super::handler(signal).is_ok_and(|installed| installed == handler())
+    action::handler(signal).is_ok_and(|installed| installed == handler())
 }
 
 fn install(signal: c_int) -> bool {

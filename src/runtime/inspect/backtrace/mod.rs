@@ -15,5 +15,5 @@ mod tests;
 mod tracer;
 
 pub use self::frames::{Backtrace, Frame};
-pub(super) use self::running::trace_running;
+pub(super) use self::running::{running_frames, trace_running};
 pub(super) use self::tracer::Tracer;

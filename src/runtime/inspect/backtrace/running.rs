@@ -22,7 +22,18 @@ pub(in crate::runtime::inspect) fn trace_running(
     let worker = runtime.worker_with(green.remote())?;
     let os_thread = runtime.peers[worker].os_thread.load(Ordering::Relaxed);
     let copy = copy(os_thread, green.id().get())?;
-    Some(Backtrace::of(tracer.frames_of(&copy)))
+    let backtrace = Backtrace::of(tracer.frames_of(&copy));
+    // There are none of the program while the worker is about to switch to the thread, or back.
+    (!backtrace.frames().is_empty()).then_some(backtrace)
+}
+
+/// Returns the text of the backtrace of a thread that is running, a line for each frame; nothing if
+/// its worker does not answer.
+pub(in crate::runtime::inspect) fn running_frames(green: &ThreadInner) -> String {
+    let tracer = Tracer::new().ok();
+    let backtrace = tracer.and_then(|mut tracer| trace_running(&mut tracer, green));
+    let frames = backtrace.iter().flat_map(Backtrace::frames);
+    frames.map(|frame| format!("\n      {frame}")).collect()
 }
 
 /// Copies the stack of an OS thread, if it runs the green thread `id`.
