@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use super::cancel::payload::UnwindGuard;
 use super::cancel::scopes::Cause;
-use super::cancel::{assert_unwinding, of_os_thread};
+use super::cancel::{assert_unwinding, with_os_thread_scopes};
 use super::context::worker_context::WorkerContext;
 use super::fiber::panic_count;
 use super::hooks;
@@ -284,9 +284,10 @@ fn check_cancel(cx: &WorkerContext, green: &ThreadInner, wait: &Wait) -> CancelC
         }
         Some(_) if can_end => CancelCheck::Cancelled,
         // Perhaps the thread does not unwind, and `panicking()` is only inexact.
-        _ if !panic_count::is_exact() => {
-            CancelCheck::Until(wait.deadline.min(clock::now().saturating_add(LOOK_EVERY)))
-        }
+        _ if !panic_count::is_exact() => CancelCheck::Until(
+            wait.deadline
+                .min(clock::now().saturating_add(CANCEL_POLL_EVERY_NS)),
+        ),
         _ => until,
     }
 }
@@ -310,7 +311,7 @@ pub(crate) fn check_cancel_os(wait: &Wait) -> Result<OsLimit, Wake> {
             is_flagged: false,
         });
     }
-    let limit = of_os_thread(|scopes| match scopes.cause(false) {
+    let limit = with_os_thread_scopes(|scopes| match scopes.cause(false) {
         None => Ok(OsLimit {
             until: scopes.next().min(wait.deadline),
             is_flagged: scopes.is_flagged(),
@@ -334,14 +335,15 @@ pub(crate) struct OsLimit {
 }
 
 /// How often a cancellation is polled for where an `unpark` does not interrupt the wait, in ns.
-pub(crate) const LOOK_EVERY: Tick = 10_000_000;
+pub(crate) const CANCEL_POLL_EVERY_NS: Tick = 10_000_000;
 
 impl OsLimit {
     /// Returns the deadline for a wait that an `unpark` does not interrupt; afterwards the caller
     /// asks for the limit again.
-    pub(crate) fn look_again(&self) -> Tick {
+    pub(crate) fn recheck(&self) -> Tick {
         if self.is_flagged {
-            self.until.min(clock::now().saturating_add(LOOK_EVERY))
+            self.until
+                .min(clock::now().saturating_add(CANCEL_POLL_EVERY_NS))
         } else {
             self.until
         }
@@ -350,7 +352,7 @@ impl OsLimit {
 
 /// Returns whether a scope may end the waits of the calling OS thread early.
 pub(crate) fn is_limited_os() -> bool {
-    of_os_thread(|scopes| scopes.next() != NEVER || scopes.is_flagged())
+    with_os_thread_scopes(|scopes| scopes.next() != NEVER || scopes.is_flagged())
 }
 
 #[inline(always)]
@@ -436,7 +438,7 @@ fn unwind_if_due_os() {
     if panicking() {
         return;
     }
-    let payload = of_os_thread(|scopes| {
+    let payload = with_os_thread_scopes(|scopes| {
         let cause = scopes.cause(false)?;
         Some(cause.payload(UnwindGuard::on_os_thread()))
     });

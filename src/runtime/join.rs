@@ -1,4 +1,7 @@
-#![allow(unsafe_code, reason = "takes results of any type")]
+#![allow(
+    unsafe_code,
+    reason = "takes results of any type out of control blocks"
+)]
 //! Handles that own the result of a green thread.
 //!
 //! J2. A shared reference to a handle gives nothing of `T`: taking or dropping the result needs the
@@ -103,7 +106,7 @@ impl<T> Joiner<T> {
     pub(crate) fn join(self, wait: &Wait) -> Outcome<T> {
         let completion = self.green().completion();
         if !completion.is_done() {
-            if completion.enter(self.waiter()) {
+            if completion.register(self.waiter()) {
                 // The thread had not ended when the waiter entered, so its end wakes the waiter.
                 let wait = &self.named(wait);
                 loop {
@@ -172,14 +175,14 @@ impl<T> Joiner<T> {
         struct Leave<'a>(&'a Completion);
         impl Drop for Leave<'_> {
             fn drop(&mut self) {
-                self.0.leave::<Unparker>();
+                self.0.unregister::<Unparker>();
             }
         }
         let completion = self.green().completion();
         if completion.is_done() {
             return Wake::Event;
         }
-        if !completion.enter(self.waiter()) {
+        if !completion.register(self.waiter()) {
             return self.wait_hooked(wait);
         }
         let leave = Leave(completion);
@@ -269,7 +272,7 @@ impl<T> Joiner<T> {
     pub(crate) fn enter_task(&self, task: &Arc<Task>) -> Option<TaskHook> {
         let green = self.green();
         let waiter = || Unparker::Task(Arc::clone(task));
-        if green.completion().is_done() || green.completion().enter(waiter()) {
+        if green.completion().is_done() || green.completion().register(waiter()) {
             return None;
         }
         let hook: Arc<dyn OnDone> = Arc::new(DoneWaiter(waiter()));
@@ -310,7 +313,7 @@ fn unwind_with_runtime(wait: &Wait) {
 
 impl<T> Drop for Joiner<T> {
     fn drop(&mut self) {
-        self.green().completion().leave::<Unparker>();
+        self.green().completion().unregister::<Unparker>();
         self.green().detach();
     }
 }

@@ -20,7 +20,7 @@ pub(in crate::runtime::inspect) fn trace_running(
         .iter()
         .find(|runtime| runtime.group == green.group())?;
     let worker = runtime.worker_with(green.remote())?;
-    let os_thread = runtime.peers[worker].os_thread.load(Ordering::Relaxed);
+    let os_thread = runtime.workers[worker].os_thread.load(Ordering::Relaxed);
     let copy = copy(os_thread, green.id().get())?;
     let backtrace = Backtrace::of(tracer.frames_of(&copy));
     // There are none of the program while the worker is about to switch to the thread, or back.
