@@ -89,7 +89,7 @@
 //!
 //! All are off by default.
 //!
-//! - `backtrace`: dumps show in which functions green threads wait: see
+//! - `backtrace`: dumps show in which functions green threads wait or run: see
 //!   [when something hangs](guide::hangs#in-which-functions-it-waits).
 //! - `tokio`: `rustlet::tokio::block_on` runs futures of tokio's crates on green threads.
 //! - `futures-io`, `tokio-io`: the `AsyncRead` and `AsyncWrite` of these crates for TCP and Unix
@@ -100,6 +100,8 @@
 //! - `sanitizer` is for programs that are built with AddressSanitizer: see [tools](guide::tools).
 //! - `testing` adds `rustlet::testing`, for `[dev-dependencies]`: tests on virtual time, and with
 //!   schedules that a seed chooses and that can be replayed: see [testing](guide::testing).
+//! - `tracing`: a span of the crate tracing belongs to the green thread that has entered it, also
+//!   while that thread waits: see `rustlet::tracing`.
 //! - `serde` implements `serde::Serialize` for dumps, metrics and reports, so that they can be
 //!   written as JSON: see [metrics](guide::metrics).
 
@@ -173,6 +175,8 @@ pub mod time;
 pub mod tokio;
 #[cfg(not(loom))]
 pub mod trace;
+#[cfg(all(feature = "tracing", not(loom)))]
+pub mod tracing;
 #[cfg(not(loom))]
 mod worker;
 

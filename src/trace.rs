@@ -8,13 +8,30 @@
 //! timeline](crate::guide::timeline) walks through one.
 //!
 //! To record a program without changing its code, start it with the environment variable
-//! `RUSTLET_TRACE=trace.json`. The recording begins with the first runtime. The file is written
-//! when the process exits: when `main` returns or panics, or at [`std::process::exit`], but not
-//! when the process aborts or is killed. `%p` in the name is replaced by the process id, so that
-//! child processes, which inherit the variable, write their own files.
+//! `RUSTLET_TRACE=trace.json`. The recording begins with the first runtime. `%p` in the name is
+//! replaced by the process id, so that child processes, which inherit the variable, write their own
+//! files.
 //!
 //! To record a part of a program, call [`start`]. It returns a [`Trace`], which writes its file
 //! when it is finished or dropped.
+//!
+//! # At the end of the process
+//!
+//! A trace that was not finished is written when the process ends:
+//!
+//! - when `main` returns or panics, or at [`std::process::exit`];
+//! - by `SIGINT` (Ctrl-C), `SIGTERM`, `SIGHUP` or `SIGQUIT`, where the program neither handles nor
+//!   ignores that signal. A second one ends the process at once;
+//! - by [`std::process::abort`], a panic in a program that is built with `panic = "abort"`, a
+//!   second panic during unwinding, or a stack overflow. The abort waits until the file is written,
+//!   at most for ten seconds.
+//!
+//! The first recording of a process installs handlers for these signals, where there are none, and
+//! starts an OS thread that writes the file. No handler writes it. Signals that the program
+//! handles, also later, are left to it. These work on Linux.
+//!
+//! No file can be written after `SIGKILL`, after a segmentation fault, or at `_exit`; then it is an
+//! empty trace, or what [`Trace::flush`] has written.
 //!
 //! # Memory and cost
 //!

@@ -3,6 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 
 use std::hint::black_box;
+use std::io::Read;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::{Duration, Instant};
 
 use rustlet::runtime::{Backtrace, ThreadInfo, ThreadState, threads};
 use rustlet::thread::Builder;
@@ -140,10 +144,6 @@ fn only_a_thread_in_the_described_wait_has_a_backtrace() {
         deep.thread().unpark();
         deep.join().unwrap();
         assert!(first.backtrace().is_none(), "it has ended");
-        let own = threads()
-            .into_iter()
-            .find(|info| info.state == ThreadState::Running);
-        assert!(own.unwrap().backtrace().is_none(), "it runs");
     });
 }
 
@@ -166,4 +166,157 @@ fn threads_that_do_the_same_share_a_backtrace() {
             thread.join().unwrap();
         }
     });
+}
+
+/// Ends the threads that keep their worker.
+static IS_RELEASED: AtomicBool = AtomicBool::new(false);
+
+fn spin() {
+    while !IS_RELEASED.load(SeqCst) {
+        std::hint::spin_loop();
+    }
+}
+
+/// Is mostly in the kernel's code that reads the clock.
+fn spin_on_the_clock() {
+    while !IS_RELEASED.load(SeqCst) {
+        black_box(Instant::now());
+    }
+}
+
+/// Is mostly in code of the C library.
+fn spin_in_copies() {
+    let (mut to, from) = (vec![0_u8; 1 << 20], vec![1_u8; 1 << 20]);
+    while !IS_RELEASED.load(SeqCst) {
+        to.copy_from_slice(black_box(&from));
+        black_box(&mut to);
+    }
+}
+
+/// Makes system calls that the kernel does not restart by itself.
+fn spin_in_system_calls() {
+    while !IS_RELEASED.load(SeqCst) {
+        std::thread::sleep(Duration::from_micros(20));
+    }
+}
+
+/// A frame of `middle`, called by `outer`; the innermost ones may be of std, or of the loop.
+fn is_deep(backtrace: &Backtrace) -> bool {
+    let found = functions(backtrace);
+    let middle = found.iter().position(|name| name.ends_with("middle"));
+    middle.is_some_and(|at| {
+        at > 0 && found[at - 1].ends_with("inner") && found[at + 1].ends_with("outer")
+    })
+}
+
+#[test]
+fn a_running_thread_has_the_functions_that_it_runs_in() {
+    if support::is_emulated() {
+        println!("an emulator may deliver signals late");
+        return;
+    }
+    for hog in [
+        spin,
+        spin_on_the_clock,
+        spin_in_copies,
+        spin_in_system_calls,
+    ] {
+        IS_RELEASED.store(false, SeqCst);
+        let runtime = rustlet::Builder::new().workers(1).build().unwrap();
+        let hog = runtime.spawn(move || outer(hog));
+        let id = hog.thread().id();
+        let (mut seen, mut shown) = (0, 0);
+        // From an OS thread: the only worker is busy. It may be stopped for longer than a dump
+        // waits.
+        while seen < 20 || shown < 1 {
+            let dump = dump();
+            let info = dump.threads.iter().find(|info| info.id == id).unwrap();
+            let Some(backtrace) = info.backtrace().filter(is_deep) else {
+                continue;
+            };
+            assert_eq!(info.state, ThreadState::Running);
+            seen += 1;
+            // `backtrace` asks again if the dump has none.
+            let line = format!("\n      {}", backtrace.frames()[0]);
+            shown += u32::from(dump.to_string().contains(&line));
+        }
+        IS_RELEASED.store(true, SeqCst);
+        assert_eq!(hog.join().unwrap(), 3);
+    }
+}
+
+#[test]
+fn a_thread_in_a_blocking_call_of_std_has_a_backtrace_and_its_call_goes_on() {
+    if support::is_emulated() {
+        println!("an emulator may deliver signals late");
+        return;
+    }
+    static PIPE: Mutex<Option<std::io::PipeReader>> = Mutex::new(None);
+    fn read() {
+        let mut pipe = PIPE.lock().unwrap().take().unwrap();
+        // Not `read_exact`, which tries again itself.
+        assert_eq!(pipe.read(&mut [0]).unwrap(), 0);
+    }
+    let (reader, writer) = std::io::pipe().unwrap();
+    *PIPE.lock().unwrap() = Some(reader);
+    let runtime = rustlet::Builder::new().workers(1).build().unwrap();
+    let blocked = runtime.spawn(|| outer(read));
+    let id = blocked.thread().id();
+    let mut seen = 0;
+    while seen < 10 {
+        let threads = threads();
+        let info = threads.iter().find(|info| info.id == id).unwrap();
+        seen += u32::from(
+            info.backtrace()
+                .is_some_and(|backtrace| is_deep(&backtrace)),
+        );
+    }
+    drop(writer);
+    assert_eq!(blocked.join().unwrap(), 3);
+}
+
+#[test]
+fn a_thread_sees_itself() {
+    fn look() {
+        let own = rustlet::current().id();
+        let info = threads().into_iter().find(|info| info.id == own).unwrap();
+        let backtrace = info.backtrace().unwrap();
+        assert!(is_deep(&backtrace), "{backtrace}");
+    }
+    on_one_worker(|| outer(look));
+    // One that is stepped by hand, too.
+    rustlet::Worker::scope(|worker| {
+        let thread = worker.assign(|| outer(look));
+        worker.work();
+        assert_eq!(thread.join().unwrap(), 3);
+    });
+}
+
+#[test]
+fn the_watchdog_says_what_a_hog_runs() {
+    if support::is_emulated() {
+        println!("an emulator may deliver signals late");
+        return;
+    }
+    static REPORTED: AtomicBool = AtomicBool::new(false);
+    fn spin_until_reported() {
+        while !REPORTED.load(SeqCst) {
+            std::hint::spin_loop();
+        }
+    }
+    let runtime = rustlet::Builder::new()
+        .workers(1)
+        .watchdog(Duration::from_millis(5))
+        .on_report(|report| {
+            let text = report.to_string();
+            // A worker that was stopped for longer than the watchdog waits does not answer.
+            if text.contains("\n      ") {
+                assert!(text.contains("spin_until_reported"), "{text}");
+            }
+            REPORTED.store(true, SeqCst);
+        })
+        .build()
+        .unwrap();
+    let hog = runtime.spawn(|| outer(spin_until_reported));
+    assert_eq!(hog.join().unwrap(), 3);
 }

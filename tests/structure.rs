@@ -25,7 +25,7 @@ use width::{WIDEST, too_wide};
 
 /// The modules of `src`, and the layer of each; a module imports from its own layer and from lower
 /// ones.
-const LAYERS: [(&str, u32); 37] = [
+const LAYERS: [(&str, u32); 38] = [
     ("shim", 0),
     // Runs a test again in a child process; depends on nothing.
     ("test_child", 0),
@@ -66,6 +66,7 @@ const LAYERS: [(&str, u32); 37] = [
     ("pool", 6),
     ("testing", 6),
     ("trace", 6),
+    ("tracing", 6),
     ("worker", 6),
 ];
 

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{ErrorKind, Read, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,6 +18,10 @@ use rustlet::trace::{self, Options};
 use rustlet::{spawn, thread, yield_now};
 use support::child_with;
 
+#[path = "trace/ending.rs"]
+mod ending;
+#[path = "trace/format.rs"]
+mod format;
 #[path = "trace/json.rs"]
 mod json;
 mod support;
@@ -82,6 +87,7 @@ struct File {
 impl File {
     fn read(path: &Path) -> File {
         let json = Json::parse(&std::fs::read_to_string(path).unwrap());
+        format::check(&json).unwrap();
         let lost = json
             .get("otherData")
             .and_then(|data| data.get("lost records"))
@@ -502,8 +508,15 @@ fn one_trace_at_a_time_and_only_where_a_file_can_be() {
     assert_eq!(File::read(&other.0).lost, 0);
 }
 
+/// How a child process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Exit(i32),
+    Signal(i32),
+}
+
 /// Runs `body` in a child process with `RUSTLET_TRACE`; returns what the trace shows.
-fn from_environment(test: &str, code: i32, body: impl FnOnce()) -> Option<File> {
+fn from_environment(test: &str, end: End, body: impl FnOnce()) -> Option<File> {
     let place = Place::new();
     let pattern = place.0.with_extension("%p.json");
     let output = child_with(
@@ -518,7 +531,9 @@ fn from_environment(test: &str, code: i32, body: impl FnOnce()) -> Option<File> 
         },
     );
     let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{said}");
+    let signal = output.status.signal().map(End::Signal);
+    let ended = signal.or(output.status.code().map(End::Exit));
+    assert_eq!(ended, Some(end), "{said}");
     let prefix = place.0.with_extension("");
     let prefix = prefix.file_name().unwrap().to_str().unwrap().to_owned();
     let written = std::fs::read_dir(std::env::temp_dir())
@@ -539,7 +554,7 @@ fn from_environment(test: &str, code: i32, body: impl FnOnce()) -> Option<File> 
 #[test]
 fn the_environment_asks_for_a_trace_of_a_program_that_returns() {
     let test = "the_environment_asks_for_a_trace_of_a_program_that_returns";
-    let file = from_environment(test, 0, || {
+    let file = from_environment(test, End::Exit(0), || {
         rustlet::run(program);
         rustlet::run(|| named("second", 0, yield_now).join().unwrap());
     });
@@ -551,7 +566,7 @@ fn the_environment_asks_for_a_trace_of_a_program_that_returns() {
 #[test]
 fn the_environment_asks_for_a_trace_of_a_program_that_panics() {
     let test = "the_environment_asks_for_a_trace_of_a_program_that_panics";
-    let file = from_environment(test, 101, || {
+    let file = from_environment(test, End::Exit(101), || {
         rustlet::run(|| {
             named("last", 0, || ()).join().unwrap();
             panic!("on purpose")
@@ -563,7 +578,7 @@ fn the_environment_asks_for_a_trace_of_a_program_that_panics() {
 #[test]
 fn the_environment_asks_for_a_trace_of_a_program_that_exits() {
     let test = "the_environment_asks_for_a_trace_of_a_program_that_exits";
-    let file = from_environment(test, 7, || {
+    let file = from_environment(test, End::Exit(7), || {
         rustlet::run(|| {
             named("exits", 0, || rustlet::process::exit(7))
                 .join()

@@ -43,6 +43,8 @@ pub(crate) mod completion_hooks;
 #[cfg(not(loom))]
 pub(crate) mod fiber;
 #[cfg(not(loom))]
+pub(crate) mod hooks;
+#[cfg(not(loom))]
 pub(crate) mod ids;
 #[cfg(not(loom))]
 pub(crate) mod os_thread;

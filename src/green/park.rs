@@ -33,6 +33,7 @@ use super::cancel::scopes::Cause;
 use super::cancel::{assert_unwinding, with_os_thread_scopes};
 use super::context::worker_context::WorkerContext;
 use super::fiber::panic_count;
+use super::hooks;
 use super::os_thread::OsThread;
 use super::reason::Reason;
 use super::{Cancelled, State, ThreadInner};
@@ -177,19 +178,56 @@ fn park_green(cx: &WorkerContext, wait: &Wait) -> Wake {
             CancelCheck::Until(earlier) => deadline = earlier,
             CancelCheck::Cancelled => return Wake::Cancelled,
         }
-        if cx.has_ambient() {
+        if cx.has_ambient() || green.is_hooked() {
             return park_aside(cx, wait, deadline);
         }
     }
     park_until(cx, wait, deadline)
 }
 
-/// Parks a thread that has entered something which it must leave meanwhile.
+/// Parks a thread that has entered something which it must leave meanwhile, or that has hooks.
 #[cold]
 #[inline(never)]
 fn park_aside(cx: &WorkerContext, wait: &Wait, deadline: Tick) -> Wake {
-    cx.without_ambient(|| park_until(cx, wait, deadline))
+    cx.has_parked_aside.set(false);
+    let wake = aside(cx, || {
+        if cx.has_parked_aside.get() {
+            // A hook has parked, and may have consumed the wake-up.
+            return Wake::Event;
+        }
+        park_until(cx, wait, deadline)
+    });
+    cx.has_parked_aside.set(true);
+    wake
 }
+
+/// Calls `f`, which suspends the running thread, without what the thread has entered, and between
+/// the calls of its hooks.
+fn aside<R>(cx: &WorkerContext, f: impl FnOnce() -> R) -> R {
+    let suspended = || {
+        // Other threads use these meanwhile.
+        let has_parked = cx.has_parked_aside.get();
+        let depth = cx.hook_depth.replace(0);
+        let result = f();
+        cx.hook_depth.set(depth);
+        cx.has_parked_aside.set(has_parked);
+        result
+    };
+    cx.without_ambient(|| {
+        let depth = cx.hook_depth.get();
+        if !cx.current().is_hooked() || depth >= MAX_HOOK_DEPTH {
+            return suspended();
+        }
+        cx.hook_depth.set(depth + 1);
+        let result = hooks::around(suspended);
+        cx.hook_depth.set(depth);
+        result
+    })
+}
+
+/// How often waits of hooks within waits of hooks call the hooks again. Hooks that always wait
+/// would do so without end.
+const MAX_HOOK_DEPTH: u8 = 8;
 
 /// Parks until `deadline` at the latest.
 #[inline(always)]
@@ -370,8 +408,8 @@ fn yield_green(cx: &WorkerContext, at: &'static Location<'static>) {
     requeue(cx, green, at);
 }
 
-/// Yields in a thread that may be cancelled, or has entered something which it must leave
-/// meanwhile.
+/// Yields in a thread that may be cancelled, has entered something which it must leave meanwhile,
+/// or has hooks.
 #[cold]
 #[inline(never)]
 fn yield_attentive(cx: &WorkerContext, at: &'static Location<'static>) {
@@ -392,7 +430,7 @@ fn requeue(cx: &WorkerContext, green: &ThreadInner, at: &'static Location<'stati
 /// Like [`yield_now`], but never raises a cancellation.
 #[cold]
 pub(super) fn yield_quietly(cx: &WorkerContext, at: &'static Location<'static>) {
-    cx.without_ambient(|| requeue(cx, cx.current(), at));
+    aside(cx, || requeue(cx, cx.current(), at));
 }
 
 /// Raises a cancellation if the calling thread is cancelled and may be unwound. For operations that
@@ -436,7 +474,7 @@ fn unwind_cancelled(cx: &WorkerContext, green: &ThreadInner, cause: &Cause<'_>) 
     let cancel_count = green.cancel_count.get().saturating_add(1);
     green.cancel_count.set(cancel_count);
     if cancel_count > MAX_PROMPT_UNWINDS {
-        cx.without_ambient(|| {
+        aside(cx, || {
             cx.make_ready(green);
             // SAFETY: K1.
             unsafe { green.suspend() };

@@ -326,7 +326,9 @@ impl Drop for Refusing<'_> {
     }
 }
 
-/// Spawns the thread of a connection; drops both if no thread can be created.
+/// Spawns the thread of a connection; drops both if no thread can be created. The place of the
+/// spawn is that of the user's call of `serve`.
+#[track_caller]
 fn start<H>(shared: &Arc<Shared>, handler: &Arc<H>, stream: TcpStream) -> io::Result<()>
 where
     H: Fn(TcpStream) + Send + Sync + 'static,

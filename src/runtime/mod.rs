@@ -54,6 +54,9 @@ pub(crate) mod trace;
 #[cfg(all(feature = "backtrace", not(loom)))]
 pub use self::inspect::backtrace::{Backtrace, Frame};
 #[cfg(not(loom))]
+pub use crate::green::hooks::{SuspendHook, add_suspend_hook};
+
+#[cfg(not(loom))]
 pub use self::{
     builder::Builder,
     config::{AtEnd, OnDeadlock},

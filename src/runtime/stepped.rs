@@ -28,6 +28,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::config::Config;
@@ -82,6 +83,8 @@ impl Stepped {
         // The wake-up descriptor of the notifier is writable, which is an event.
         reactor.poll(0)?;
         let workers = Box::new([WorkerShared::new(remote.0)]);
+        let own_number = rustix::thread::gettid().as_raw_nonzero().get();
+        workers[0].os_thread.store(own_number, Ordering::Relaxed);
         let shared = Arc::new(Shared::new(workers, config));
         super::scheduler::shared::register_runtime(&shared);
         if let Some(period) = watch {

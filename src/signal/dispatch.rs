@@ -7,7 +7,8 @@
 //!    flags. A signal that arrives in between is seen now; one that arrives after its flag was
 //!    cleared has left a byte for the next round.
 //! 3. It puts the signal into the channel of each subscriber, unless it is already in there.
-//! 4. If there is no subscriber any more, the signal has its former effect.
+//! 4. If there is no subscriber any more, the signal has its former effect. A trace that is being
+//!    recorded is written before.
 //!
 //! - **DI1** A handler, once installed, stays: there is no safe order in which to remove it and
 //!   restore the former one.
@@ -27,6 +28,7 @@ use signal_hook::low_level::{emulate_default_handler, pipe, unregister};
 
 use super::Signal;
 use crate::channel::{self, Receiver, Sender};
+use crate::runtime::trace::write_before;
 use crate::shim::lock;
 use crate::sys;
 
@@ -184,6 +186,7 @@ fn dispatch(mut reader: PipeReader) {
         }
         let orphans = lock(&DISPATCHER).deliver();
         for signal in orphans {
+            write_before(signal.as_raw());
             // An error: signal-hook does not know the default effect of the signal.
             let _unknown = emulate_default_handler(signal.as_raw());
         }

@@ -97,17 +97,31 @@ mod tests {
         assert!(ticks.is_sorted());
     }
 
+    /// Returns a pair, and the time that both readings of it took at most.
+    fn bracketed_pair(source: StampSource) -> (Pair, Tick) {
+        let (tick, stamp) = (clock::now(), source.now());
+        let pair = source.pair();
+        let (last_stamp, last_tick) = (source.now(), clock::now());
+        assert!((stamp..=last_stamp).contains(&pair.stamp));
+        assert!((tick..=last_tick).contains(&pair.tick));
+        (pair, last_tick - tick)
+    }
+
+    /// Each reading of one clock is between two readings of the other, so it does not matter when
+    /// the system interrupts the test.
     #[test]
     fn both_clocks_agree() {
         let source = StampSource::new();
-        let first = source.pair();
-        let until = clock::now() + 2_000_000;
-        while clock::now() < until {}
-        let last = source.pair();
-        let scale = Scale { first, last };
+        let (first, first_error) = bracketed_pair(source);
+        let wait = |until| while clock::now() < until {};
+        wait(first.tick + 1_000_000);
         let (before, stamp, after) = (clock::now(), source.now(), clock::now());
-        // The rate is known to some ten nanoseconds in two million.
-        let error = 20_000;
+        wait(after + 1_000_000);
+        let (last, last_error) = bracketed_pair(source);
+        let scale = Scale { first, last };
+        // The system may run its clock up to 500 ppm faster or slower, from any moment on.
+        let adjusted = (last.tick - first.tick) / 1_000;
+        let error = first_error + last_error + adjusted;
         assert!((before - error..=after + error).contains(&scale.tick(stamp)));
     }
 }

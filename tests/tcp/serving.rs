@@ -3,6 +3,7 @@
 use super::net::{self, Server, SocketAddr, TcpStream};
 use super::pair::echo;
 use super::{enter, thread};
+use rustlet::runtime::ThreadInfo;
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -54,6 +55,29 @@ fn each_connection_has_its_own_thread() {
         handle.shutdown();
         serving.join().unwrap().unwrap();
         assert_eq!(handle.connections(), 0);
+    });
+}
+
+/// In a dump, the thread of a connection names the call of the user's.
+#[test]
+fn a_connection_is_spawned_where_the_user_has_called_serve() {
+    enter(|| {
+        let (server, addr) = bind();
+        let handle = server.handle();
+        let (sender, places) = rustlet::channel::bounded(1);
+        let own_place = move |_: TcpStream| {
+            let id = rustlet::current().id();
+            let own = |info: &ThreadInfo| info.id == id;
+            let own = rustlet::runtime::threads().into_iter().find(own).unwrap();
+            sender.send(own.spawned_at.unwrap()).unwrap();
+        };
+        let line = line!() + 1;
+        let serving = thread::spawn(move || server.serve(own_place));
+        TcpStream::connect(addr).unwrap();
+        let place = places.recv().unwrap();
+        assert_eq!((place.file(), place.line()), (file!(), line));
+        handle.shutdown();
+        serving.join().unwrap().unwrap();
     });
 }
 

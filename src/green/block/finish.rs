@@ -13,6 +13,7 @@ use super::super::cancel::catch_and_discard;
 use super::super::completion::Finished;
 use super::super::completion_hooks;
 use super::super::fiber::Fiber;
+use super::super::hooks;
 use super::super::scope::member_list::Link;
 use super::super::unparker::Unparker;
 use super::{OwningScope, State, ThreadInner};
@@ -89,9 +90,12 @@ impl ThreadInner {
     /// panic if the thread has `failed`.
     #[inline(always)]
     fn complete(&self, failed: bool) {
-        self.end_cancellation();
+        let is_rare = self.end_cancellation();
         if self.has_locals() {
             self.destroy_locals();
+        }
+        if is_rare {
+            hooks::end(self);
         }
         match self.completion.finish::<Unparker>() {
             Finished::Unjoined => {}

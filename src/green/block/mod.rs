@@ -58,6 +58,17 @@ pub(crate) enum State {
 /// Timer index of a thread that is in no timer heap.
 pub(crate) const NO_TIMER: u32 = u32::MAX;
 
+/// Flag of `ThreadInner::attention`: hooks are called when the thread is suspended.
+pub(super) const HOOKED: u8 = 8;
+
+/// The attention of a new thread: 0 or [`HOOKED`].
+static NEW_ATTENTION: AtomicU8 = AtomicU8::new(0);
+
+/// Makes threads that are spawned from now on call hooks.
+pub(super) fn hook_new_threads() {
+    NEW_ATTENTION.store(HOOKED, Ordering::SeqCst);
+}
+
 /// The scope that a thread belongs to, as the thread sees it.
 pub(crate) trait OwningScope: fmt::Debug + Send + Sync {
     /// Lists a thread that is about to be published.
@@ -186,6 +197,16 @@ impl ThreadInner {
             stack_top: AtomicUsize::new(0),
             body: Body::empty(),
         }
+    }
+
+    /// Returns whether hooks are called when the thread is suspended.
+    pub(in crate::green) fn is_hooked(&self) -> bool {
+        self.attention.load(Ordering::Relaxed) & HOOKED != 0
+    }
+
+    /// Makes the thread call hooks.
+    pub(super) fn note_hooked(&self) {
+        self.attention.fetch_or(HOOKED, Ordering::Relaxed);
     }
 
     // --- state, by the worker ---

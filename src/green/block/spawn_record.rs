@@ -16,7 +16,7 @@ use super::super::scope::member_list::Link;
 use super::body::Body;
 use super::reference::ThreadRef;
 use super::slab;
-use super::{NO_TIMER, OwningScope, Rare, State, ThreadInner};
+use super::{NEW_ATTENTION, NO_TIMER, OwningScope, Rare, State, ThreadInner};
 use crate::green::context::worker_context::WorkerContext;
 use crate::green::fiber::own_stack::OwnStack;
 use crate::sys::clock::NEVER;
@@ -63,7 +63,8 @@ impl ThreadInner {
         green.unwind_number.set(0);
         green.ending.set(false);
         green.quiet_yields.set(0);
-        green.attention.store(0, Ordering::Relaxed);
+        let attention = NEW_ATTENTION.load(Ordering::Relaxed);
+        green.attention.store(attention, Ordering::Relaxed);
         green.token.store(false, Ordering::Relaxed);
         green.origin.0.set(0);
         green.completion.reset();

@@ -15,6 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::block::HOOKED;
 use super::cancel::payload::UnwindGuard;
 pub(crate) use super::cancel::scopes::CancelLimit;
 use super::cancel::scopes::{CancelScope, Cause, Scopes, not_nested};
@@ -148,7 +149,7 @@ impl ThreadInner {
     /// Returns the cause that ends the waits of this thread, on which the caller runs.
     pub(super) fn cause(&self) -> Option<Cause<'_>> {
         if self.scopes.innermost().is_none()
-            && self.attention.load(Ordering::Relaxed) & !AMBIENT == SCOPED
+            && self.attention.load(Ordering::Relaxed) & !(AMBIENT | HOOKED) == SCOPED
         {
             // X3.
             self.attention.fetch_and(!SCOPED, Ordering::Relaxed);
@@ -164,12 +165,16 @@ impl ThreadInner {
     }
 
     /// Notes that the closure has ended. No cancellation interrupts the destructors that are left.
+    /// Returns whether there is something left to end, which is rare: see `complete` in
+    /// `block/finish.rs`.
     #[inline(always)]
-    pub(super) fn end_cancellation(&self) {
+    pub(super) fn end_cancellation(&self) -> bool {
         self.ending.set(true);
-        if self.attention.load(Ordering::Relaxed) != 0 {
+        let is_rare = self.attention.load(Ordering::Relaxed) != 0;
+        if is_rare {
             self.end_scopes();
         }
+        is_rare
     }
 
     #[cold]
@@ -184,8 +189,8 @@ impl ThreadInner {
 
     /// Sets or clears `AMBIENT`.
     #[cfg_attr(
-        not(feature = "tokio"),
-        allow(dead_code, reason = "what only tokio's futures enter")
+        not(any(feature = "tokio", feature = "tracing")),
+        allow(dead_code, reason = "what only features enter")
     )]
     pub(super) fn note_ambient(&self, has_ambient: bool) {
         if has_ambient {

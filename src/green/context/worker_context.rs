@@ -98,6 +98,11 @@ pub(crate) struct WorkerContext {
     lock_waits: Cell<usize>,
     /// Set when a thread of the worker has begun a wait that may close a cycle of waits.
     pub(crate) suspicion: Cell<bool>,
+    /// Whether the running thread has parked with its ambient left or its hooks called, since an
+    /// enclosing such wait began to do so.
+    pub(crate) has_parked_aside: Cell<bool>,
+    /// How many waits of the running thread are between the calls of its hooks.
+    pub(crate) hook_depth: Cell<u8>,
     /// H4.
     ambient: Cell<*const Entered<'static>>,
     /// The number of this worker in the words of locks, in the bits above those of an address.
@@ -138,6 +143,8 @@ impl WorkerContext {
             context: Cell::new(ptr::null()),
             lock_waits: Cell::new(0),
             suspicion: Cell::new(false),
+            has_parked_aside: Cell::new(false),
+            hook_depth: Cell::new(0),
             ambient: Cell::new(ptr::null()),
             tag: next_tag(),
             wakeups_sent: Cell::new(0),
@@ -215,10 +222,20 @@ impl WorkerContext {
         unsafe { self.current.get().as_ref() }.map_or(0, |green| green.id().get())
     }
 
+    /// Returns the number of the green thread that runs on the calling OS thread, and the top of
+    /// its stack; 0 if none runs. May be called in a signal handler: it only loads.
+    #[cfg(feature = "backtrace")]
+    pub(crate) fn running() -> (u64, usize) {
+        // SAFETY: H3.
+        let current =
+            WorkerContext::of_thread().and_then(|cx| unsafe { cx.current.get().as_ref() });
+        current.map_or((0, 0), |green| (green.id().get(), green.stack_top()))
+    }
+
     /// Calls `f` within `ambient`, which is left while `f` is suspended.
     #[cfg_attr(
-        not(feature = "tokio"),
-        allow(dead_code, reason = "what only tokio's futures enter")
+        not(any(feature = "tokio", feature = "tracing")),
+        allow(dead_code, reason = "what only features enter")
     )]
     pub(crate) fn with_ambient<R>(&self, ambient: &dyn Ambient, f: impl FnOnce() -> R) -> R {
         struct Leave<'a> {

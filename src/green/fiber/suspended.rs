@@ -1,4 +1,4 @@
-//! A copy of a suspended call: its registers and its stack.
+//! A copy of a suspended or interrupted call: its registers and its stack.
 
 use super::FiberOffsets;
 use crate::sys::mem::Peek;
@@ -18,11 +18,15 @@ const SAVED_WORDS: (usize, usize, usize) = (4, 2, 1);
 
 const WORD_BYTES: usize = size_of::<usize>();
 
-/// The registers and the stack of a suspended call, as they were when it is resumed.
+/// The registers and the stack of a suspended call, as they will be when it is resumed, or of one
+/// that a signal has interrupted.
 pub(crate) struct Suspended {
     pub(crate) pc: usize,
     pub(crate) sp: usize,
     pub(crate) fp: usize,
+    /// The link register of an interrupted call, which may be in use; `None` if the call is
+    /// suspended.
+    pub(crate) interrupted: Option<usize>,
     /// The bytes from `sp` on.
     stack: Vec<u8>,
 }
@@ -50,8 +54,24 @@ impl Suspended {
             pc: registers[pc],
             sp,
             fp: registers[fp],
+            interrupted: None,
             stack,
         })
+    }
+
+    /// Creates the copy of a call that was interrupted, from its registers (pc, sp, fp, and lr
+    /// or 0) and the bytes from `sp` on.
+    pub(crate) fn interrupted(
+        (pc, sp, fp, lr): (usize, usize, usize, usize),
+        stack: Vec<u8>,
+    ) -> Suspended {
+        Suspended {
+            pc,
+            sp,
+            fp,
+            interrupted: Some(lr),
+            stack,
+        }
     }
 
     /// Returns the word of the copied stack that was at `address`.

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[cfg(feature = "backtrace")]
-use super::backtrace::{Backtrace, Tracer};
+use super::backtrace::{Backtrace, Tracer, running_frames, trace_running};
 use super::channel_words::{self, ChannelState};
 use super::report::{ReportKind, Reporter, eprintln_lossy};
 use super::wait_graph::{self, Holder};
 use crate::green::block::slab;
 use crate::green::thread::ThreadId;
 use crate::green::{Reason, State, ThreadInner, ThreadRef, WorkerContext};
-use crate::runtime::blocking::pool::{Backlog, CallPlace};
+use crate::runtime::blocking::pool::CallPlace;
 use crate::runtime::scheduler::shared::{self, Shared};
 use crate::shim::lock;
 use crate::stack::overflow::{Overflowed, SignalWriter};
@@ -253,13 +253,20 @@ pub(super) fn write_thread(
 
 #[cfg(feature = "backtrace")]
 impl ThreadInfo {
-    /// Returns the calls that the thread waits in, if it still is in the wait that this describes;
-    /// otherwise `None`.
+    /// Returns the calls that the thread waits in, if it still is in the wait that this describes,
+    /// or that it is running in; otherwise `None`.
     ///
-    /// The thread is neither resumed nor held up: its stack is copied, and the copy is unwound. A
-    /// thread that is ready to run again has a backtrace, too; one that runs, or has not started,
+    /// A thread that waits is neither resumed nor held up: its stack is copied, and the copy is
+    /// unwound. A thread that is ready to run again has a backtrace, too; one that has not started
     /// has none. [`dump`](crate::dump) takes some backtraces itself, and these are returned
     /// whatever the thread does now.
+    ///
+    /// A thread that is running is interrupted by a signal to the OS thread of its worker, whose
+    /// handler copies the stack. If that OS thread does not answer within 0.1 s, because it blocks
+    /// the signal or waits for a disk, there is no backtrace. The signal is a real-time signal that
+    /// has no handler when it is first sent, the one with the highest number. It restarts system
+    /// calls that the kernel can restart; some others, such as `poll` and `nanosleep`, return
+    /// `EINTR`.
     ///
     /// The first call in a process reads the program's debug information, which takes longer than
     /// the later ones. Needs the feature `backtrace`.
@@ -285,19 +292,27 @@ impl ThreadInfo {
     /// ```
     #[must_use]
     pub fn backtrace(&self) -> Option<Backtrace> {
-        if self.backtrace.is_some() || !self.may_be_suspended() {
+        if self.backtrace.is_some() || self.state == ThreadState::Unstarted {
             return self.backtrace.clone();
         }
         let mut tracer = Tracer::new().ok()?;
         let found = slab::all_while(|green| green.id() != self.id.0);
         let green = found.last().filter(|green| green.id() == self.id.0)?;
-        tracer.trace(green, self.moment)
+        self.trace(&mut tracer, green)
     }
 
-    fn may_be_suspended(&self) -> bool {
-        matches!(self.state, ThreadState::Waiting | ThreadState::Ready)
+    fn trace(&self, tracer: &mut Tracer, green: &ThreadInner) -> Option<Backtrace> {
+        match self.state {
+            ThreadState::Unstarted => None,
+            ThreadState::Running => trace_running(tracer, green),
+            ThreadState::Waiting | ThreadState::Ready => tracer.trace(green, self.moment),
+        }
     }
 }
+
+/// After this many workers that did not answer, a dump asks no more of them.
+#[cfg(feature = "backtrace")]
+const MAX_UNANSWERED: u32 = 5;
 
 /// Takes the backtraces of the wanted threads, as far as they are in the wait that was described.
 #[cfg(feature = "backtrace")]
@@ -308,12 +323,16 @@ pub(super) fn trace(threads: &mut [ThreadInfo], is_wanted: impl Fn(&ThreadInfo) 
     let by_id: HashMap<NonZeroU64, ThreadRef> = (slab::all().into_iter())
         .map(|green| (green.id(), green))
         .collect();
+    // A worker that does not answer is waited for.
+    let mut unanswered = 0;
     for info in threads.iter_mut() {
-        if info.may_be_suspended()
-            && is_wanted(info)
+        let is_running = info.state == ThreadState::Running;
+        if is_wanted(info)
+            && !(is_running && unanswered >= MAX_UNANSWERED)
             && let Some(green) = by_id.get(&info.id.0)
         {
-            info.backtrace = tracer.trace(green, info.moment);
+            info.backtrace = info.trace(&mut tracer, green);
+            unanswered += u32::from(is_running && info.backtrace.is_none());
         }
     }
 }
@@ -735,26 +754,15 @@ pub(super) fn report_stuck(
             String::from("its OS thread waits in the kernel: move the call to unblock")
         }
     };
+    #[cfg(feature = "backtrace")]
+    let frames = running_frames(green);
+    #[cfg(not(feature = "backtrace"))]
+    let frames = "";
     let text = format!(
-        "rustlet: {info}, has kept its worker for {span:?} without a wait{}. The other threads of that worker cannot run: {doing}",
+        "rustlet: {info}, has kept its worker for {span:?} without a wait{}. The other threads of that worker cannot run: {doing}{frames}",
         last.unwrap_or_default()
     );
     reporter.report(ReportKind::Stuck, &text);
-}
-
-/// Reports that blocking calls have waited for a thread of the pool for a long time.
-pub(super) fn report_backlog(reporter: &Reporter, backlog: &Backlog) {
-    let Backlog {
-        queued,
-        longest,
-        threads,
-    } = backlog;
-    let text = format!(
-        "rustlet: {queued} blocking calls (unblock, files, name look-ups) wait for a thread of the pool, the first for {longest:?}: \
-         all of its {threads} threads are busy, or the quarter of them that looks names up. \
-         Raise the limit with runtime::Builder::blocking_threads"
-    );
-    reporter.report(ReportKind::PoolJam, &text);
 }
 
 /// Reports a thread that has ended and has used nearly all of its stack, once for each spawn site.

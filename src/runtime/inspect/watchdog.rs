@@ -12,8 +12,10 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::registry;
+use super::report::{ReportKind, Reporter};
 use crate::green::State;
 use crate::green::block::slab;
+use crate::runtime::blocking::pool::Backlog;
 use crate::runtime::scheduler::shared::{Phase, Shared};
 use crate::sys::clock;
 use crate::sys::os_threads::OwnThread;
@@ -53,7 +55,7 @@ fn watch(shared: &Weak<Shared>, period: Duration) {
         let now = clock::now();
         let backlog = alive.pool.backlog(now, period);
         if let Some(backlog) = backlog.as_ref().filter(|_| !had_backlog) {
-            registry::report_backlog(&alive.config.reporter, backlog);
+            report_backlog(&alive.config.reporter, backlog);
         }
         had_backlog = backlog.is_some();
         let mut seen = HashMap::new();
@@ -80,4 +82,19 @@ fn watch(shared: &Weak<Shared>, period: Duration) {
         running = seen;
         drop(alive);
     }
+}
+
+/// Reports that blocking calls have waited for a thread of the pool for a long time.
+fn report_backlog(reporter: &Reporter, backlog: &Backlog) {
+    let Backlog {
+        queued,
+        longest,
+        threads,
+    } = backlog;
+    let text = format!(
+        "rustlet: {queued} blocking calls (unblock, files, name look-ups) wait for a thread of the pool, the first for {longest:?}: \
+         all of its {threads} threads are busy, or the quarter of them that looks names up. \
+         Raise the limit with runtime::Builder::blocking_threads"
+    );
+    reporter.report(ReportKind::PoolJam, &text);
 }

@@ -146,6 +146,8 @@ static RUNTIMES: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
 
 /// Adds this runtime to those that a dump shows.
 pub(crate) fn register_runtime(shared: &Arc<Shared>) {
+    #[cfg(not(loom))]
+    crate::green::hooks::add_built_in();
     let mut runtimes = lock(&RUNTIMES);
     runtimes.retain(|runtime| runtime.strong_count() > 0);
     runtimes.push(Arc::downgrade(shared));

@@ -10,11 +10,15 @@ use std::io::{self, BufWriter, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Once};
 
+use signal_hook::consts::{SIGABRT, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+
 use super::inspect::report::eprintln_lossy;
 use super::scheduler::shared::runtimes;
 use crate::green::block::slab;
 use crate::shim::lock;
 use crate::sys::exit::at_exit;
+#[cfg(target_os = "linux")]
+use crate::sys::signal::ending::act_before;
 use crate::timeline::{self, Session};
 
 /// The default number of records for each worker.
@@ -92,7 +96,12 @@ impl Recording {
             file: Mutex::new(file),
         });
         *lock(&AT_EXIT) = Some(Arc::clone(&recording));
-        REGISTERED.call_once(|| at_exit(write_at_exit));
+        REGISTERED.call_once(|| {
+            at_exit(write_at_exit);
+            // Without it, the file of a process that a signal ends is an empty trace.
+            #[cfg(target_os = "linux")]
+            let _no_thread = act_before(&ENDING_SIGNALS, write_at_exit);
+        });
         Ok(recording)
     }
 
@@ -163,7 +172,18 @@ fn names() -> HashMap<u64, String> {
     slab::all().iter().filter_map(named).collect()
 }
 
-/// Writes the recording that was not finished, when the process exits.
+/// The signals whose default effect is written for: what users and service managers send, and what
+/// an abort raises.
+const ENDING_SIGNALS: [i32; 5] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGABRT];
+
+/// Writes the recording that was not finished, if `signal` is about to end the process.
+pub(crate) fn write_before(signal: i32) {
+    if ENDING_SIGNALS.contains(&signal) {
+        write_at_exit();
+    }
+}
+
+/// Writes the recording that was not finished, when the process is about to end.
 fn write_at_exit() {
     // A thread that holds the lock is writing the file, or is about to.
     let Ok(recording) = AT_EXIT.try_lock().map(|kept| kept.clone()) else {

@@ -48,6 +48,7 @@ const CASES: &[(&str, End, fn())] = &[
     ),
     ("a worker whose threads have ended goes", Well, worker_ends),
     ("a panic ends the process", Aborted(&["oh no"]), panics),
+    ("a panic leaves a trace", Well, leaves_a_trace),
     ("timeout", Aborted(&["timeout ends waits", TEXT]), || {
         rustlet::run(|| rustlet::timeout(LONG, || ())).ok();
     }),
@@ -332,6 +333,21 @@ fn worker_is_dropped() {
         while worker.tick() {}
     });
     result.unwrap();
+}
+
+/// The trace that the environment asks for is written before the process aborts.
+fn leaves_a_trace() {
+    let path = env::temp_dir().join(format!("rustlet-abort-{}.json", std::process::id()));
+    let program = env::current_exe().expect("this program");
+    let output = Command::new(program)
+        .arg("a panic ends the process")
+        .env("RUSTLET_TRACE", &path)
+        .output()
+        .expect("a child process");
+    assert_eq!(output.status.signal(), Some(SIGABRT));
+    let trace = std::fs::read_to_string(&path).expect("a trace");
+    std::fs::remove_file(path).expect("it is there");
+    assert!(trace.contains("still runs"), "{trace}");
 }
 
 fn panics() {

@@ -5,6 +5,7 @@ mod async_streams;
 mod http;
 mod hyper_http;
 mod json;
+mod spans;
 mod stacks;
 mod tls;
 mod tokio_tasks;
@@ -16,6 +17,8 @@ fn main() {
     // First: it counts the threads and workers of the process.
     json::describe().expect("JSON");
     println!("dumps, metrics and reports as JSON: ok");
+    spans::interleave();
+    println!("spans of tracing: ok");
     tokio_tasks::exchange();
     println!("tokio's sockets and timers: ok");
     works(

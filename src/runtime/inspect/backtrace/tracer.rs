@@ -56,22 +56,29 @@ impl Tracer {
     /// [`trace`](Tracer::trace).
     pub(super) fn frames(&mut self, green: &ThreadInner, moment: Tick) -> Option<Vec<Frame>> {
         let copy = green.copy_stack(&mut self.peek, moment)?;
+        Some(self.frames_of(&copy))
+    }
+
+    /// Returns all frames of a copied call.
+    pub(super) fn frames_of(&mut self, copy: &Suspended) -> Vec<Frame> {
         let mut frames = Vec::new();
-        for address in self.unwind(&copy) {
+        for address in self.unwind(copy) {
             let known = self.known.entry(address);
             frames.extend_from_slice(known.or_insert_with(|| frames_at(address)));
         }
-        Some(frames)
+        frames
     }
 
     /// Returns the return addresses of the calls, innermost first.
     fn unwind(&mut self, copy: &Suspended) -> Vec<usize> {
-        let mut found = vec![copy.pc];
+        // Symbols are looked up by return address, so that of an interrupted instruction is the
+        // next.
+        let mut found = vec![copy.pc + usize::from(copy.interrupted.is_some())];
         #[cfg(target_arch = "x86_64")]
         let first = copy.pc;
         // The link register is not live where a coroutine suspends.
         #[cfg(not(target_arch = "x86_64"))]
-        let first = 0;
+        let first = copy.interrupted.unwrap_or(0);
         let mut registers = UnwindRegsNative::new(first as u64, copy.sp as u64, copy.fp as u64);
         let mut word = |address: u64| match copy.word(address as usize) {
             Some(word) => Ok(word as u64),
@@ -79,7 +86,10 @@ impl Tracer {
         };
         // The coroutine is resumed there like by a return, so the unwinder needs no analysis of the
         // instructions around it.
-        let mut at = FrameAddress::from_return_address(copy.pc as u64);
+        let mut at = match copy.interrupted {
+            None => FrameAddress::from_return_address(copy.pc as u64),
+            Some(_) => Some(FrameAddress::from_instruction_pointer(copy.pc as u64)),
+        };
         while let Some(address) = at
             && found.len() < MAX_FRAMES
         {

@@ -8,7 +8,7 @@ use super::super::shared::Shared;
 use super::super::unstarted_queue::Unstarted;
 use super::WorkerLoop;
 use super::step_recorder::StepRecorder;
-use crate::green::WorkerContext;
+use crate::green::{WorkerContext, hooks};
 use crate::runtime::io::reactor::Reactor;
 use crate::sys::clock::Tick;
 use crate::timeline;
@@ -30,11 +30,12 @@ impl WorkerLoop {
         self.reactor.borrow().close();
     }
 
-    /// Makes the calling OS thread this worker's for the length of `f`.
+    /// Makes the calling OS thread this worker's for the length of `f`. Hooks take the state of the
+    /// user's code off the OS thread meanwhile.
     pub(crate) fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
         // W1: the worker cannot move meanwhile, because it is borrowed. See also H2.
         self.publish();
-        self.cx.enter(f)
+        hooks::around(|| self.cx.enter(f))
     }
 
     /// Makes all unstarted threads ready, whether spawned from elsewhere or just now.
