@@ -29,6 +29,7 @@ use super::Signal;
 use crate::channel::{self, Receiver, Sender};
 use crate::shim::lock;
 use crate::sys;
+use crate::sys::poll::standard::beside_standard;
 
 /// A signal that was subscribed to at some time.
 struct Watched {
@@ -118,7 +119,7 @@ impl Board {
         let pipe = match self.pipe.take() {
             Some(pipe) => pipe,
             None => {
-                let (reader, writer) = io::pipe()?;
+                let (reader, writer) = beside_standard(io::pipe)?;
                 std::thread::Builder::new()
                     .name("rustlet-signals".into())
                     .stack_size(256 * 1024)
