@@ -9,11 +9,11 @@
 //! A cancelled green thread observes the cancellation when it *enters* a wait, so a condition that
 //! became true is never lost to a cancellation that arrived with it. The cancellation is raised
 //! again at each wait (level-triggered) until the thread has ended. In a thread that is already
-//! unwinding it must not leave the destructor that waits, because that would abort the process: there
-//! a wait either reports the cancellation ([`OnCancel::Report`]) or continues. Only a scope that this
-//! destructor has opened, and so catches the unwinding inside of it, is raised
-//! ([`Scopes::of_destructor`]). std knows whether a thread unwinds; `panic_count.rs` makes its answer
-//! exact for each green thread.
+//! unwinding it must not leave the destructor that waits, because that would abort the process:
+//! there a wait either reports the cancellation ([`OnCancel::Report`]) or continues. Only a scope
+//! that this destructor has opened, and so catches the unwinding inside of it, is raised
+//! ([`Scopes::of_destructor`]). std knows whether a thread unwinds; `panic_count.rs` makes its
+//! answer exact for each green thread.
 //!
 //! `cancel/mod.rs` and `cancel/scopes.rs` decide what cancels, the thread itself or a scope around
 //! the call, and how far the cancellation unwinds. Deadlines of scopes are enforced here: a wait

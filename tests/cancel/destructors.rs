@@ -134,7 +134,8 @@ fn a_shield_in_a_destructor_holds_its_limit_off() {
     });
 }
 
-/// Between the wait and the limit another destructor unwinds, which the cancellation must not leave.
+/// Between the wait and the limit another destructor unwinds, which the cancellation must not
+/// leave.
 #[test]
 fn a_limit_of_a_destructor_waits_for_the_destructors_within() {
     while_unwinding(|| {
@@ -154,7 +155,8 @@ fn a_limit_of_a_destructor_waits_for_the_destructors_within() {
     });
 }
 
-/// What the thread unwinds with is the same afterwards: a cancellation poisons no lock, a panic does.
+/// What the thread unwinds with is the same afterwards: a cancellation poisons no lock, a panic
+/// does.
 #[test]
 fn a_limit_of_a_destructor_does_not_hide_what_the_thread_unwinds_with() {
     for workers in [1, 2] {

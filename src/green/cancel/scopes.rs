@@ -18,11 +18,11 @@
 //! pass. A number is assigned at the first raise and never reused in this process: a payload that
 //! is kept, and thrown after its scope has ended, passes everywhere.
 //!
-//! **While a thread unwinds**, a wait in a destructor must not unwind out of that destructor. A scope
-//! that the destructor itself has opened may still end the wait, because its `within` catches the
-//! unwinding there. Such a scope knows how many panics of its thread were in flight when it was
-//! opened ([`UnwindDepth`]). If as many are in flight at a wait, no frame between the two unwinds, and
-//! the scope applies. Scopes further out do not.
+//! **While a thread unwinds**, a wait in a destructor must not unwind out of that destructor. A
+//! scope that the destructor itself has opened may still end the wait, because its `within` catches
+//! the unwinding there. Such a scope knows how many panics of its thread were in flight when it was
+//! opened ([`UnwindDepth`]). If as many are in flight at a wait, no frame between the two unwinds,
+//! and the scope applies. Scopes further out do not.
 //!
 //! - **X1** A scope is in its thread's list exactly while its `within` runs `f`. Calls nest, and
 //!   `within` catches every unwinding, so scopes leave in the reverse order, and any code that runs

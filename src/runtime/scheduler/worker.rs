@@ -24,6 +24,7 @@ mod park;
 mod placing;
 mod sampling;
 mod sharing;
+mod spawner;
 mod step_recorder;
 mod traced;
 
