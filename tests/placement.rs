@@ -222,8 +222,8 @@ fn a_spawner_that_sleeps_is_not_held_up_by_a_computation() {
     assert!(held_up <= exceptions(count), "{held_up} of {count}");
 }
 
-/// The computation belongs to a scope of another thread. That one only waits for it, so their worker
-/// starts it, and does not leave it to the idle worker, where the first spawner sleeps.
+/// The computation belongs to a scope of another thread. That one only waits for it, so their
+/// worker starts it, and does not leave it to the idle worker, where the first spawner sleeps.
 #[test]
 fn a_spawner_that_sleeps_is_not_held_up_by_a_computation_in_a_scope_of_its_thread() {
     let _alone = alone();
@@ -231,6 +231,8 @@ fn a_spawner_that_sleeps_is_not_held_up_by_a_computation_in_a_scope_of_its_threa
     let held_up = runtime().run(move || {
         let mut held_up = 0;
         for _ in 0..count {
+            // Both workers fall asleep: one that is awake takes the computation at once.
+            sleep(Duration::from_millis(3));
             let goes_on = Arc::new(AtomicBool::new(false));
             let theirs = goes_on.clone();
             let forks = spawn(move || {
