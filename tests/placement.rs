@@ -222,44 +222,6 @@ fn a_spawner_that_sleeps_is_not_held_up_by_a_computation() {
     assert!(held_up <= exceptions(count), "{held_up} of {count}");
 }
 
-/// The computation belongs to a scope of another thread. That one only waits for it, so their
-/// worker starts it, and does not leave it to the idle worker, where the first spawner sleeps.
-#[test]
-fn a_spawner_that_sleeps_is_not_held_up_by_a_computation_in_a_scope_of_its_thread() {
-    let _alone = alone();
-    let count = stress(40);
-    let held_up = runtime().run(move || {
-        let mut held_up = 0;
-        for _ in 0..count {
-            // Both workers fall asleep: one that is awake takes the computation at once.
-            sleep(Duration::from_millis(3));
-            let goes_on = Arc::new(AtomicBool::new(false));
-            let theirs = goes_on.clone();
-            let forks = spawn(move || {
-                let is_in_time = AtomicBool::new(false);
-                rustlet::scope(|s| {
-                    s.spawn(|| {
-                        let start = Instant::now();
-                        while !theirs.load(Ordering::SeqCst) {
-                            if start.elapsed() > Duration::from_millis(100) {
-                                return;
-                            }
-                            std::hint::spin_loop();
-                        }
-                        is_in_time.store(true, Ordering::SeqCst);
-                    });
-                });
-                is_in_time.into_inner()
-            });
-            sleep(Duration::from_micros(700));
-            goes_on.store(true, Ordering::SeqCst);
-            held_up += usize::from(!forks.join().unwrap());
-        }
-        held_up
-    });
-    assert!(held_up <= exceptions(count), "{held_up} of {count}");
-}
-
 /// Their spawner waits for all of them, and other threads of it sleep: the worker first leaves them
 /// to the other one, and then starts some of them itself.
 #[test]

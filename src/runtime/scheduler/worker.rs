@@ -24,7 +24,6 @@ mod park;
 mod placing;
 mod sampling;
 mod sharing;
-mod spawner;
 mod step_recorder;
 mod traced;
 

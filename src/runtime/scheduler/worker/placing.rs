@@ -10,10 +10,11 @@ use std::sync::atomic::Ordering;
 use super::super::shared::{Phase, WorkerShared};
 use super::super::unstarted_queue::Unstarted;
 use super::WorkerLoop;
-use crate::green::{ThreadInner, WorkerContext};
+use crate::green::context::coop;
+use crate::green::{Reason, State, ThreadInner, WorkerContext};
 use crate::runtime::placement::policy;
 use crate::runtime::placement::policy::{
-    Conduct, Deferral, Place, Record, STUCK_AFTER, Sample, Settled, View,
+    Conduct, Deferral, Parked, Place, Record, STUCK_AFTER, Sample, Settled, View,
 };
 use crate::runtime::placement::sites::{NO_SITE, Site};
 use crate::sys::clock::{self, NEVER, Tick};
@@ -29,6 +30,9 @@ const LATE_ONE_IN: usize = 16;
 /// How often (in nanoseconds) a worker that leaves its shared threads to others checks whether they
 /// take them.
 const LOOK_AGAIN: Tick = 100_000;
+/// How many operations a spawner does between its spawn of a thread and its wait for an answer: at
+/// least a send and a receive, and not many more.
+const ASKS: std::ops::RangeInclusive<i32> = 2..=8;
 
 impl WorkerLoop {
     /// Queues a thread of the site `key` that any worker may start.
@@ -122,9 +126,11 @@ impl WorkerLoop {
                 self.sharing.deferring_since.set(0);
                 self.has_fresh.set(true);
                 self.sharing.is_unsettled.set(true);
-                self.note_spawner();
-                if record.conduct() == Conduct::Unknown && waiting == 0 {
-                    self.hold_shared(true);
+                if record.conduct() == Conduct::Unknown {
+                    self.note_spawner();
+                    if waiting == 0 {
+                        self.hold_shared(true);
+                    }
                 }
                 shared.push_shared(self.index, new);
             }
@@ -348,6 +354,62 @@ impl WorkerLoop {
         self.peer().held_since.store(since, Ordering::Relaxed);
     }
 
+    /// Notes the running thread as the spawner of a thread of an unknown site.
+    fn note_spawner(&self) {
+        let sharing = &self.sharing;
+        if self.peer().started_live() <= 1 {
+            sharing.talkers.set(0);
+        }
+        sharing.budget.set(coop::left());
+        let known = sharing.spawner.take();
+        let current = self.cx.current_ptr();
+        let is_known = known
+            .as_ref()
+            .is_some_and(|known| ptr::eq(&raw const **known, current));
+        sharing.spawner.set(match is_known {
+            true => known,
+            false if current.is_null() => None,
+            false => Some(self.cx.current().to_ref()),
+        });
+    }
+
+    /// Returns what kind of threads wait here, as far as that matters for the shared threads.
+    fn parked(&self) -> Parked {
+        let live = self.peer().started_live();
+        if live == 0 {
+            return Parked::Nothing;
+        }
+        let sharing = &self.sharing;
+        let Some(spawner) = sharing.spawner.take() else {
+            return Parked::Others;
+        };
+        let waits = spawner.state() == State::Parked
+            && ptr::eq(spawner.remote(), self.cx.remote)
+            && !spawner.is_limited()
+            && self.timers.borrow().next() == NEVER;
+        let reason = spawner.reason();
+        sharing.spawner.set(Some(spawner));
+        if !waits {
+            return Parked::Others;
+        }
+        let is_alone = live == 1;
+        let talks = live <= 1 + sharing.talkers.get();
+        match reason {
+            Reason::Join | Reason::Scope | Reason::WaitGroup if is_alone => Parked::Joiner,
+            Reason::Receive
+                if is_alone && ASKS.contains(&(sharing.budget.get() - coop::left())) =>
+            {
+                Parked::Asker
+            }
+            Reason::Join | Reason::Scope | Reason::WaitGroup | Reason::Receive | Reason::Send
+                if talks && !is_alone =>
+            {
+                Parked::Talkers
+            }
+            _ => Parked::Others,
+        }
+    }
+
     /// Decides once more about the shared threads of this worker, which has nothing else to run.
     /// Returns true if some are in its own queue now.
     #[cold]
@@ -357,7 +419,6 @@ impl WorkerLoop {
             return false;
         }
         let parked = self.parked();
-        let scope = self.awaited_scope(parked);
         let live = self.peer().started_live();
         let is_only = self.peer().unstarted.shared() == 1;
         let (mut unknown, mut kept, mut left) = (0, 0, 0);
@@ -365,8 +426,7 @@ impl WorkerLoop {
         self.shared.settle_shared(self.index, |new| {
             let site = new.0.origin.site();
             let record = self.shared.sites.record(site);
-            let is_in_scope = scope != 0 && kept == 0 && new.0.scope_address() == scope;
-            let is_awaited = is_in_scope || new.0.completion().is_awaited();
+            let is_awaited = new.0.completion().is_awaited();
             match policy::settle(record, parked, is_awaited, is_only, live + kept) {
                 Settled::Here => {
                     kept += 1;

@@ -19,7 +19,7 @@ pub(super) struct Sharing {
     /// The time since when the worker leaves its shared threads to others; 0 if it does not.
     pub(super) deferring_since: Cell<Tick>,
     pub(super) deferring_until: Cell<Tick>,
-    /// The spawner of the last shared thread.
+    /// The spawner of the last shared thread of an unknown site.
     pub(super) spawner: Cell<Option<ThreadRef>>,
     /// The coop budget that the spawner had left at that time.
     pub(super) budget: Cell<i32>,
