@@ -6,8 +6,8 @@
 //!
 //! Any number of threads, green or not, may be in here for one source at once.
 
-mod asking;
 mod task;
+mod timed_poll;
 
 use std::any::Any;
 use std::io::{self, IoSlice};
@@ -17,13 +17,13 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use crate::green::park::{LOOK_EVERY, check_cancel_os};
+use crate::green::park::{CANCEL_POLL_EVERY_NS, check_cancel_os};
 use crate::green::{Cancelled, OnCancel, Reason, Wait, Wake, WorkerContext, park};
 use crate::runtime::io::source::{Interest, Source};
 use crate::sys::clock::{self, NEVER};
 
-pub(crate) use self::asking::{Pauses, is_out_of_descriptors, until_ready_borrowed};
 pub(crate) use self::task::{poll_io, poll_ready};
+pub(crate) use self::timed_poll::{Pauses, is_out_of_descriptors, until_ready_borrowed};
 
 /// How an operation waits.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,7 +41,7 @@ pub(crate) fn would_block() -> io::Error {
 
 /// Returns the buffers from the one that contains byte number `sent`, and how much of that one to
 /// skip.
-pub(crate) fn rest<'a, 'b>(
+pub(crate) fn advance_slices<'a, 'b>(
     mut bufs: &'a [IoSlice<'b>],
     mut sent: usize,
 ) -> (&'a [IoSlice<'b>], usize) {
@@ -169,7 +169,7 @@ pub(crate) fn write<T>(
 
 /// How reliably the system reports the end of a write's wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Announced {
+pub(crate) enum WritableEvents {
     /// It reports room, but not always that there will be none: a Unix socket with a full buffer is
     /// not reported writable when it, or its peer, is shut down.
     Mostly,
@@ -179,12 +179,12 @@ pub(crate) enum Announced {
     Never,
 }
 
-impl Announced {
+impl WritableEvents {
     /// Returns the pause before the first new attempt, and the longest pause.
     fn pauses(self) -> [Duration; 2] {
         match self {
-            Announced::Mostly => [Duration::from_millis(1), Duration::from_millis(100)],
-            Announced::Never => [Duration::from_micros(50), Duration::from_millis(10)],
+            WritableEvents::Mostly => [Duration::from_millis(1), Duration::from_millis(100)],
+            WritableEvents::Never => [Duration::from_micros(50), Duration::from_millis(10)],
         }
     }
 }
@@ -203,7 +203,7 @@ pub(crate) fn write_persistently<T>(
     source: &Source,
     reason: Reason,
     mode: Mode,
-    announced: Announced,
+    events: WritableEvents,
     mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
 ) -> io::Result<T> {
     if let Some(cx) = WorkerContext::get() {
@@ -216,7 +216,7 @@ pub(crate) fn write_persistently<T>(
             result => return result,
         }
     }
-    keep_trying(source, reason, mode, announced, op, Location::caller())
+    keep_trying(source, reason, mode, events, op, Location::caller())
 }
 
 #[cold]
@@ -224,14 +224,14 @@ fn keep_trying<T>(
     source: &Source,
     reason: Reason,
     mode: Mode,
-    announced: Announced,
+    events: WritableEvents,
     mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
     at: &'static Location<'static>,
 ) -> io::Result<T> {
     let deadline = mode.timeout.map_or(NEVER, clock::after);
     let direction = source.readiness(Interest::Write);
     let mut wait = Wait::at(reason, at).on_cancel(OnCancel::Report);
-    let [mut pause, longest] = announced.pauses();
+    let [mut pause, longest] = events.pauses();
     loop {
         direction.take();
         match op(source.fd()) {
@@ -246,10 +246,10 @@ fn keep_trying<T>(
             return Err(would_block());
         }
         wait.deadline = clock::after(pause).min(deadline);
-        let wake = match (WorkerContext::get(), announced) {
+        let wake = match (WorkerContext::get(), events) {
             (Some(cx), _) => source.wait(cx, Interest::Write, &wait)?,
-            (None, Announced::Never) => park(&wait),
-            (None, Announced::Mostly) => poll(
+            (None, WritableEvents::Never) => park(&wait),
+            (None, WritableEvents::Mostly) => poll(
                 &mut [PollFd::from_borrowed_fd(source.fd(), PollFlags::OUT)],
                 &wait,
             )?,
@@ -376,14 +376,14 @@ pub(crate) fn until_ready(
         timeout,
         nonblocking: false,
     };
-    let look = |fd: BorrowedFd<'_>| match is_ready(fd, interest) {
+    let check = |fd: BorrowedFd<'_>| match is_ready(fd, interest) {
         Ok(true) => Ok(()),
         Ok(false) => Err(would_block()),
         Err(error) => Err(error),
     };
     let waited = match interest {
-        Interest::Read => read(source, Reason::Readiness, mode, look, |_| false),
-        Interest::Write => write(source, Reason::Readiness, mode, look),
+        Interest::Read => read(source, Reason::Readiness, mode, check, |_| false),
+        Interest::Write => write(source, Reason::Readiness, mode, check),
     };
     match waited {
         Ok(()) => Ok(true),
@@ -505,7 +505,7 @@ fn poll(fds: &mut [PollFd<'_>], wait: &Wait) -> io::Result<Wake> {
                 }
                 if limit.is_flagged {
                     // Nothing interrupts `poll(2)`, so it polls again after a while.
-                    left = left.min(LOOK_EVERY);
+                    left = left.min(CANCEL_POLL_EVERY_NS);
                 }
                 Some(Timespec {
                     tv_sec: (left / 1_000_000_000) as _,

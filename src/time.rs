@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_grid_is_that_of_the_first_tick() {
+    fn later_ticks_stay_aligned_to_the_first() {
         let start = clock::instant();
         let ms = Duration::from_millis;
         let next = |late| after(start, ms(10), start + late).unwrap() - start;

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 #![allow(
     clippy::disallowed_methods,
-    reason = "what is unblocked runs on OS threads"
+    reason = "closures given to `unblock` run on OS threads"
 )]
 
 use rustlet::{Builder, Cancelled, Runtime, park, run, spawn, spawn_local, unblock, yield_now};

@@ -113,7 +113,7 @@ fn nothing_is_lost_in_silence() {
 }
 
 #[test]
-fn messages_go_when_all_have_seen_them() {
+fn messages_are_dropped_when_all_have_seen_them() {
     let message = Arc::new(());
     let (sender, mut first) = channel(100);
     let second = sender.subscribe();
@@ -201,7 +201,7 @@ fn a_cancelled_wait_takes_nothing() {
 
 /// A message whose `clone` waits, and uses the channel.
 #[test]
-fn clones_and_drops_may_do_anything() {
+fn destructors_of_messages_may_use_the_channel() {
     struct Curious(Sender<Option<Curious>>, Cell<u32>);
     impl Clone for Curious {
         fn clone(&self) -> Curious {

@@ -140,7 +140,7 @@ fn a_message_wakes_the_waiting_receiver() {
 }
 
 #[test]
-fn the_last_address_tells_who_waits() {
+fn dropping_the_last_address_wakes_the_receiver() {
     everywhere(|| {
         let mailbox = Mailbox::<()>::new();
         let addresses = [mailbox.address(), mailbox.address()];
@@ -214,7 +214,7 @@ fn a_cancelled_receive_has_taken_nothing() {
 // --- predicates with side effects ---
 
 #[test]
-fn a_question_that_panics_leaves_the_message() {
+fn a_predicate_that_panics_leaves_the_message() {
     everywhere(|| {
         let (mailbox, _address) = filled(0..4);
         let asked = catch_unwind(AssertUnwindSafe(|| {
@@ -231,7 +231,7 @@ fn a_question_that_panics_leaves_the_message() {
 }
 
 #[test]
-fn a_question_may_use_the_mailbox_and_wait() {
+fn a_predicate_may_use_the_mailbox_and_wait() {
     everywhere(|| {
         let (mailbox, address) = filled(0..4);
         let found = mailbox.receive_match(|&n| {
@@ -251,7 +251,7 @@ fn a_question_may_use_the_mailbox_and_wait() {
 }
 
 #[test]
-fn a_question_that_is_cancelled_leaves_the_message() {
+fn a_predicate_that_is_cancelled_leaves_the_message() {
     one_worker(|| {
         let (mailbox, _address) = filled(0..2);
         let mailbox = Arc::new(mailbox);

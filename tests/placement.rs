@@ -40,7 +40,7 @@ fn live() {
 /// One test at a time: each needs both workers to get a core.
 fn alone() -> impl Drop {
     static TURN: Mutex<()> = Mutex::new(());
-    struct Turn(#[allow(dead_code, reason = "held")] MutexGuard<'static, ()>);
+    struct Turn(#[allow(dead_code, reason = "held until the drop")] MutexGuard<'static, ()>);
     impl Drop for Turn {
         fn drop(&mut self) {}
     }

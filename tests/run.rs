@@ -581,7 +581,7 @@ fn a_thread_that_refuses_to_end_is_named_and_left() {
 }
 
 #[test]
-fn run_all_waits_for_everybody() {
+fn run_all_waits_for_all_threads() {
     let ended = AtomicUsize::new(0);
     let count = Arc::new(AtomicUsize::new(0));
     run_all(|| {

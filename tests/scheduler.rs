@@ -166,7 +166,7 @@ fn a_chain_of_computing_spawners_spreads() {
 /// A searching worker that has watched the queues of others gets work of its own: another worker
 /// has to search then.
 #[test]
-fn one_that_watched_and_was_called_away_is_replaced() {
+fn a_stealer_that_gets_work_is_replaced() {
     let runtime = workers(3);
     let missed = AtomicUsize::new(0);
     for _ in 0..stress(30) {
@@ -330,7 +330,7 @@ fn threads_of_one_worker_start_in_order() {
 }
 
 #[test]
-fn yielding_threads_take_turns() {
+fn yielding_threads_alternate() {
     workers(1).run(|| {
         let log = Rc::new(RefCell::new(Vec::new()));
         let threads: Vec<_> = (0..3)
@@ -938,7 +938,7 @@ fn the_watchdog_does_not_name_one_that_yields() {
 // --- everything at once ---
 
 #[test]
-fn a_crowd_does_everything() {
+fn many_threads_do_everything() {
     run(|| {
         let total = AtomicUsize::new(0);
         rustlet::scope(|s| {

@@ -155,7 +155,7 @@ mod clockwork {
 
     /// `Worker.assign/tick/work`, `doNextTask`: letters and numbers take turns in an exact order.
     #[test]
-    fn a_worker_that_is_stepped_by_hand() {
+    fn a_stepped_worker() {
         Worker::scope(|worker| {
             let said = Rc::new(RefCell::new(Vec::new()));
             let says = |words: &'static [&'static str]| {

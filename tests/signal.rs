@@ -322,8 +322,8 @@ fn in_a_select() {
 }
 
 #[test]
-fn children_are_not_born_with_handlers() {
-    alone("children_are_not_born_with_handlers", || {
+fn children_inherit_no_handlers() {
+    alone("children_inherit_no_handlers", || {
         rustlet::run(|| {
             let signals = signal::notify(&[SIGTERM]).unwrap();
             let mut child = rustlet::process::Command::new("sleep")

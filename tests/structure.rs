@@ -69,7 +69,7 @@ const LAYERS: [(&str, u32); 36] = [
 ];
 
 /// Names that only one place may use, and that place: a file or a folder.
-const HOMES: [(&str, &str); 5] = [
+const OWNERS: [(&str, &str); 5] = [
     ("corosensei", "src/green/fiber/mod.rs"),
     ("polling", "src/runtime/io/reactor.rs"),
     ("libc", "src/sys/"),
@@ -78,7 +78,7 @@ const HOMES: [(&str, &str); 5] = [
 ];
 
 /// Lines of `///` are not counted, because each public item has its sections and an example there.
-const LONGEST: usize = 600;
+const MAX_LINES: usize = 600;
 
 /// Files of Rust in one folder.
 const FULLEST: usize = 12;
@@ -173,16 +173,16 @@ fn public_items_have_examples() {
 }
 
 #[test]
-fn the_homes_are_lived_in() {
+fn each_restricted_name_is_used_by_its_owner() {
     let sources = sources();
-    for (name, home) in HOMES {
+    for (name, owner) in OWNERS {
         let lives =
-            |source: &Source| source.path.starts_with(home) && source.names(name).next().is_some();
+            |source: &Source| source.path.starts_with(owner) && source.names(name).next().is_some();
         // The library needs no time of day; the rule keeps it so.
         if name != "SystemTime::now" {
             assert!(
                 sources.iter().any(lives),
-                "nothing in {home} names {name}; the rule looks at nothing"
+                "nothing in {owner} names {name}; the rule looks at nothing"
             );
         }
     }
@@ -259,7 +259,7 @@ impl Source {
         }
     }
 
-    fn room(&self) -> &str {
+    fn module(&self) -> &str {
         let path = self.path.trim_start_matches("src/");
         path.split(['/', '.']).next().unwrap_or_default()
     }
@@ -271,19 +271,19 @@ fn violations(source: &Source) -> Vec<String> {
     let mut broken = Vec::new();
     let is_public_doc = |line: &&str| line.trim_start().starts_with("///");
     let lines = text.lines().filter(|line| !is_public_doc(line)).count();
-    if lines > LONGEST {
-        broken.push(format!("{path} has {lines} lines; {LONGEST} are enough"));
+    if lines > MAX_LINES {
+        broken.push(format!("{path} has {lines} lines; {MAX_LINES} are enough"));
     }
     if !opens_with_its_purpose(text) {
         broken.push(format!(
             "{path} does not open with `//!` and what it is for"
         ));
     }
-    for (name, home) in HOMES {
-        if !path.starts_with(home) {
+    for (name, owner) in OWNERS {
+        if !path.starts_with(owner) {
             broken.extend(source.names(name).map(|at| {
                 format!(
-                    "{path}:{}: `{name}` belongs in {home} only",
+                    "{path}:{}: `{name}` belongs in {owner} only",
                     source.line(at)
                 )
             }));
@@ -293,26 +293,26 @@ fn violations(source: &Source) -> Vec<String> {
     if path == "src/lib.rs" {
         return broken;
     }
-    let layer = |room: &str| {
+    let layer = |module: &str| {
         LAYERS
             .iter()
-            .find(|(name, _)| *name == room)
+            .find(|(name, _)| *name == module)
             .map(|&(_, layer)| layer)
     };
-    let Some(own) = layer(source.room()) else {
+    let Some(own) = layer(source.module()) else {
         broken.push(format!(
-            "{path}: the room `{}` has no layer in tests/structure.rs",
-            source.room()
+            "{path}: the module `{}` has no layer in tests/structure.rs",
+            source.module()
         ));
         return broken;
     };
-    for (at, room) in source.root_names() {
+    for (at, module) in source.root_names() {
         let line = source.line(at);
-        match layer(room) {
-            None => broken.push(format!("{path}:{line}: `crate::{room}` is not a room; name it by its room")),
+        match layer(module) {
+            None => broken.push(format!("{path}:{line}: `crate::{module}` is not a module of the crate; name it by its own module")),
             Some(other) if other > own => broken.push(format!(
-                "{path}:{line}: `{}` is in layer {own} and imports from `{room}`, which is in layer {other}",
-                source.room()
+                "{path}:{line}: `{}` is in layer {own} and imports from `{module}`, which is in layer {other}",
+                source.module()
             )),
             Some(_) => {}
         }
@@ -588,13 +588,15 @@ fn is_not_misled() {
 }
 
 #[test]
-fn sees_rooms_without_a_layer() {
-    assert!(said("src/attic/mod.rs", "").contains("the room `attic` has no layer"));
-    assert!(said("src/net/serve.rs", "use crate::spawn;").contains("`crate::spawn` is not a room"));
+fn sees_modules_without_a_layer() {
+    assert!(said("src/attic/mod.rs", "").contains("the module `attic` has no layer"));
+    assert!(
+        said("src/net/serve.rs", "use crate::spawn;").contains("`crate::spawn` is not a module")
+    );
 }
 
 #[test]
-fn sees_names_away_from_home() {
+fn sees_names_outside_of_their_owner() {
     let said_of = |text| said("src/net/socket.rs", text);
     assert!(said_of("use corosensei::Coroutine;").contains("src/green/fiber/mod.rs"));
     assert!(said_of("use polling::Poller;").contains("src/runtime/io/reactor.rs"));
@@ -608,10 +610,10 @@ fn sees_names_away_from_home() {
 
 #[test]
 fn sees_long_files_and_files_without_a_purpose() {
-    assert_eq!(said("src/net/socket.rs", &"\n".repeat(LONGEST - 1)), "");
-    assert!(said("src/net/socket.rs", &"\n".repeat(LONGEST)).contains("601 lines"));
+    assert_eq!(said("src/net/socket.rs", &"\n".repeat(MAX_LINES - 1)), "");
+    assert!(said("src/net/socket.rs", &"\n".repeat(MAX_LINES)).contains("601 lines"));
     assert_eq!(
-        said("src/net/socket.rs", &"/// Docs.\n".repeat(LONGEST)),
+        said("src/net/socket.rs", &"/// Docs.\n".repeat(MAX_LINES)),
         ""
     );
     let without = |text| violations(&Source::new("src/net/socket.rs", text));

@@ -86,7 +86,7 @@ fn on_workers<T: Send>(workers: usize, case: impl FnOnce() -> T + Send) -> T {
 }
 
 /// On one worker: lets the others run until each ready thread has reached a wait of its own.
-fn settle() {
+fn let_others_block() {
     for _ in 0..8 {
         rustlet::yield_now();
     }

@@ -222,7 +222,7 @@ fn a_slack_without_end_delays_until_something_else_happens() {
 /// A worker that is stepped by hand waits by the same rules.
 #[test]
 #[cfg(target_os = "linux")]
-fn a_worker_stepped_by_hand_obeys_the_slack_while_it_waits() {
+fn a_stepped_worker_obeys_the_slack_while_it_waits() {
     let builder = Builder::new().timer_slack(Duration::from_millis(50));
     builder
         .worker_scope(|worker| {

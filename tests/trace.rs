@@ -465,7 +465,7 @@ impl Drop for Stops<'_> {
 }
 
 #[test]
-fn a_worker_that_is_stepped_by_hand_is_traced() {
+fn a_stepped_worker_is_traced() {
     let _alone = alone();
     let place = Place::new();
     let trace = trace::start(&place.0).unwrap();

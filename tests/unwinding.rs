@@ -476,8 +476,8 @@ fn a_panic_names_the_green_thread_and_shows_its_frames_only() {
 }
 
 #[test]
-fn a_hook_of_the_programs_own_is_not_spoken_for() {
-    let name = "a_hook_of_the_programs_own_is_not_spoken_for";
+fn a_panic_hook_of_the_program_is_left_alone() {
+    let name = "a_panic_hook_of_the_program_is_left_alone";
     let output = child(name, || {
         std::panic::set_hook(Box::new(|_| ()));
         run(|| spawn(|| panic!("on purpose")).join().unwrap_err());

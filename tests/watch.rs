@@ -469,7 +469,7 @@ fn done_is_ready_for_ever_and_carries_nothing_away() {
 }
 
 #[test]
-fn done_of_threads_that_are_cancelled_panic_or_are_let_go() {
+fn done_of_threads_that_are_cancelled_panic_or_are_detached() {
     everywhere(|| {
         let parked = rustlet::spawn(rustlet::park);
         let done = parked.done();
@@ -527,7 +527,7 @@ fn joining_a_watched_thread_waits_for_it() {
 }
 
 #[test]
-fn many_ends_are_told_to_many() {
+fn many_ends_notify_many_receivers() {
     let count = support::stress(200);
     for workers in [1, 2] {
         let runtime = rustlet::Builder::new().workers(workers).build().unwrap();

@@ -193,11 +193,11 @@ fn open(address: SocketAddr) -> io::Result<OwnedFd> {
 }
 
 fn established(socket: OwnedFd) -> io::Result<OwnedFd> {
-    let patience = Timespec {
+    let timeout = Timespec {
         tv_sec: 10,
         tv_nsec: 0,
     };
-    if poll(&mut [PollFd::new(&socket, PollFlags::OUT)], Some(&patience))? == 0 {
+    if poll(&mut [PollFd::new(&socket, PollFlags::OUT)], Some(&timeout))? == 0 {
         return Err(io::ErrorKind::TimedOut.into());
     }
     Ok(socket)

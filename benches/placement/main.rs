@@ -19,7 +19,7 @@ mod placement;
 
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 
-use placement::{Conduct, Deferral, Parked, Place, Record, Sample, Settled, View};
+use placement::{Conduct, Deferral, Parked, Placement, Record, Sample, SharedPlacement, View};
 
 const US: u64 = 1_000;
 const MS: u64 = 1_000_000;
@@ -29,7 +29,7 @@ const LOOK: u64 = US;
 const MESSAGE: u64 = 100;
 const MESSAGE_ACROSS: u64 = US;
 /// A thread that has not started for this long is taken by an idle worker.
-const STEAL_AFTER: u64 = 50 * US;
+const STEAL_AFTER_NS: u64 = 50 * US;
 /// The same for a thread that was placed.
 const PLACED_STEAL_AFTER: u64 = 10 * MS;
 
@@ -105,7 +105,7 @@ struct Worker {
     /// and whether they must be looked at again.
     spawner: usize,
     unknown: usize,
-    unsettled: bool,
+    undecided: bool,
     starts_next: bool,
 }
 
@@ -207,6 +207,7 @@ impl<'a> World<'a> {
         }
         View {
             live,
+            queued: worker.own.len(),
             is_stuck: false,
         }
     }
@@ -216,11 +217,11 @@ impl<'a> World<'a> {
         self.threads[parent].children += 1;
         let site = self.kinds[kind].site;
         let place = match self.policy {
-            Policy::Local => Place::Local,
+            Policy::Local => Placement::Local,
             Policy::Counts => {
                 let all = 0..self.workers.len();
                 let fewest = all.min_by_key(|&index| (self.view(index, own).live, index != own));
-                Place::At(fewest.unwrap_or(own))
+                Placement::At(fewest.unwrap_or(own))
             }
             Policy::Sites => {
                 let record = *self.records.entry(site).or_insert(Record::NEW);
@@ -241,21 +242,21 @@ impl<'a> World<'a> {
         self.put(own, parent, thread, place);
     }
 
-    fn put(&mut self, own: usize, parent: usize, thread: usize, place: Place) {
+    fn put(&mut self, own: usize, parent: usize, thread: usize, place: Placement) {
         match place {
-            Place::Local => {
+            Placement::Local => {
                 self.workers[own].own.push_back(thread);
                 // A worker checks whether it gets old.
                 self.wake_one(own, own);
             }
-            Place::Shared => {
+            Placement::Shared => {
                 self.workers[own].shared.push_back(thread);
                 self.workers[own].deferring = None;
-                self.workers[own].unsettled = true;
+                self.workers[own].undecided = true;
                 self.workers[own].spawner = parent;
                 self.wake_one(own, own);
             }
-            Place::At(index) => {
+            Placement::At(index) => {
                 self.threads[thread].placed = true;
                 self.workers[index].newcomers += 1;
                 self.workers[index].own.push_back(thread);
@@ -323,7 +324,7 @@ impl<'a> World<'a> {
             let shown = Conduct::shown(took, has_ended, false);
             let record = self.records.entry(kind.site).or_insert(Record::NEW);
             if record.conduct() == Conduct::Unknown {
-                self.workers[index].unsettled = true;
+                self.workers[index].undecided = true;
             }
             *record = record.observed(shown);
             self.threads[thread].sample = Some(Sample(0));
@@ -363,8 +364,8 @@ impl<'a> World<'a> {
     }
 
     /// Decides again about the worker's shared threads when it has nothing else to run.
-    fn settle(&mut self, index: usize) {
-        if !std::mem::take(&mut self.workers[index].unsettled) {
+    fn reconsider_shared(&mut self, index: usize) {
+        if !std::mem::take(&mut self.workers[index].undecided) {
             return;
         }
         let parked = self.parked(index);
@@ -376,10 +377,10 @@ impl<'a> World<'a> {
             let record = *self.records.entry(site).or_insert(Record::NEW);
             let live = self.workers[index].live;
             // The first shared thread of its spawner is joined first.
-            match placement::settle(record, parked, number == 0, is_only, live) {
-                Settled::Here => self.workers[index].own.push_back(thread),
-                Settled::Reconsider => waiting.push((thread, record, site)),
-                Settled::Shared => {
+            match placement::place_shared(record, parked, number == 0, is_only, live) {
+                SharedPlacement::Here => self.workers[index].own.push_back(thread),
+                SharedPlacement::Reconsider => waiting.push((thread, record, site)),
+                SharedPlacement::Shared => {
                     unknown += usize::from(record.conduct() == Conduct::Unknown);
                     self.workers[index].shared.push_back(thread);
                 }
@@ -393,13 +394,13 @@ impl<'a> World<'a> {
             let view = |other| self.view(other, index);
             let place = match shared {
                 0 => placement::place(record, index, queued, 0, &mut cursor, count, view),
-                _ => Place::At(index),
+                _ => Placement::At(index),
             };
             self.workers[index].cursors.insert(site, cursor);
             let parent = self.threads[thread].parent.unwrap_or(0);
             self.put(index, parent, thread, place);
         }
-        self.workers[index].unsettled = false;
+        self.workers[index].undecided = false;
         self.workers[index].unknown = unknown;
     }
 
@@ -420,7 +421,7 @@ impl<'a> World<'a> {
         let count = self.workers.len();
         let others = || (1..count).map(move |offset| (index + offset) % count);
         if self.policy == Policy::Sites {
-            self.settle(index);
+            self.reconsider_shared(index);
             if let Some(thread) = self.workers[index].own.pop_front() {
                 return Some(thread);
             }
@@ -441,7 +442,7 @@ impl<'a> World<'a> {
                     self.workers[index].deferring = None;
                     return self.workers[index].shared.pop_front();
                 }
-                let left = deferral.patience() - deferral.deferred;
+                let left = deferral.limit_ns() - deferral.deferred;
                 if self.workers[index].deferring.is_none() {
                     self.workers[index].deferring = Some(self.now);
                     self.wake_one(index, index);
@@ -467,7 +468,7 @@ impl<'a> World<'a> {
             let limit = if self.threads[oldest].placed {
                 PLACED_STEAL_AFTER
             } else {
-                STEAL_AFTER
+                STEAL_AFTER_NS
             };
             if age < limit {
                 soonest = soonest.min(self.now + limit - age);

@@ -14,7 +14,7 @@ use ::hyper::rt::{Read, ReadBufCursor, Write};
 use super::{ended, for_all};
 
 /// The size of the buffer in bytes, and so the largest number of bytes that one read returns.
-const SCRATCH: usize = 64 << 10;
+const SCRATCH_BYTES: usize = 64 << 10;
 
 thread_local! {
     /// The buffer of the OS thread. It is empty while a read uses it, because the reading green
@@ -30,9 +30,9 @@ fn poll_onto(
     // The thread-local is missing only in destructors of other thread-locals of the OS thread.
     let mut scratch = SPARE.try_with(Cell::take).unwrap_or_default();
     if scratch.is_empty() {
-        scratch = vec![0; SCRATCH];
+        scratch = vec![0; SCRATCH_BYTES];
     }
-    let size = cursor.remaining().min(SCRATCH);
+    let size = cursor.remaining().min(SCRATCH_BYTES);
     let polled = read(&mut scratch[..size]);
     let polled = polled.map_ok(|count| cursor.put_slice(&scratch[..count]));
     let _kept = SPARE.try_with(|spare| spare.set(scratch));

@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "freed by the last of two sides")]
+#![allow(unsafe_code, reason = "memory that the last of two owners frees")]
 //! A channel with its reference counts: disconnection and deallocation.
 //!
 //! HU1. A counter exists as long as a sender or a receiver does. The last handle of a side
@@ -45,16 +45,16 @@ impl<T> Counter<T> {
         })))
     }
 
-    fn count(&self, side: Op) -> &AtomicUsize {
-        match side {
+    fn count(&self, op: Op) -> &AtomicUsize {
+        match op {
             Op::Send => &self.senders,
             Op::Recv => &self.receivers,
         }
     }
 
     /// Adds a handle to a side that has one.
-    pub(super) fn join(&self, side: Op) {
-        if self.count(side).fetch_add(1, Ordering::Relaxed) > MAX_HANDLES {
+    pub(super) fn add_handle(&self, op: Op) {
+        if self.count(op).fetch_add(1, Ordering::Relaxed) > MAX_HANDLES {
             too_many_handles();
         }
     }
@@ -64,11 +64,11 @@ impl<T> Counter<T> {
     /// # Safety
     ///
     /// The handle is counted on that side, and is not used again.
-    pub(super) unsafe fn leave(counter: NonNull<Counter<T>>, side: Op) {
+    pub(super) unsafe fn drop_handle(counter: NonNull<Counter<T>>, op: Op) {
         // SAFETY: HU1.
         let this = unsafe { counter.as_ref() };
         // AcqRel: actions through other handles of this side happen before the disconnection.
-        if this.count(side).fetch_sub(1, Ordering::AcqRel) > 1 {
+        if this.count(op).fetch_sub(1, Ordering::AcqRel) > 1 {
             return;
         }
         // Also when the destructor of an item panics.
@@ -85,7 +85,7 @@ impl<T> Counter<T> {
             }
         }
         let _release = Release(counter);
-        match side {
+        match op {
             Op::Send => this.chan.disconnect_senders(),
             Op::Recv => this.chan.disconnect_receivers(),
         }

@@ -9,10 +9,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::core::task::{SendStart, SendWait, WatchWait};
+use super::core::task::{ReadyWait, SendStart, SendWait};
 use super::receiver::Origin;
+use super::select::observers::Key;
 use super::select::poll_source::ReadyCheck;
-use super::select::waiters::Key;
 use super::{Receiver, RecvError, SendError, Sender, TryRecvError, TrySendError};
 use crate::green::Unparker;
 use crate::green::budget::poll_budget_quietly;
@@ -81,36 +81,32 @@ pub struct RecvFuture<'a, T> {
 
 /// The registration of a task that waits to receive.
 enum Registration<'a, T> {
-    Watch(WatchWait<'a, T, WaitingThread>),
-    Armed(#[allow(dead_code, reason = "its drop withdraws it")] Armed<'a>),
+    Ready(ReadyWait<'a, T, WaitingThread>),
+    Armed(#[allow(dead_code, reason = "its destructor withdraws the registration")] Armed<'a>),
 }
 
 /// A registration with a receiver that has no channel, such as that of a timer.
 struct Armed<'a> {
-    question: &'a dyn ReadyCheck,
+    source: &'a dyn ReadyCheck,
     key: Option<Key>,
     timer: Option<TimerId>,
 }
 
 impl<'a> Armed<'a> {
-    fn new(question: &'a dyn ReadyCheck, task: &Arc<Task>, context: &Context<'_>) -> Armed<'a> {
-        let key = question.arm(&Unparker::Task(Arc::clone(task)));
-        let timer = match question.due() {
+    fn new(source: &'a dyn ReadyCheck, task: &Arc<Task>, context: &Context<'_>) -> Armed<'a> {
+        let key = source.arm(&Unparker::Task(Arc::clone(task)));
+        let timer = match source.due() {
             NEVER => None,
             at => timer_thread::set(at, context.waker().clone()),
         };
-        Armed {
-            question,
-            key,
-            timer,
-        }
+        Armed { source, key, timer }
     }
 }
 
 impl Drop for Armed<'_> {
     fn drop(&mut self) {
         if let Some(key) = self.key.take() {
-            self.question.disarm(key);
+            self.source.disarm(key);
         }
         if let Some(timer) = self.timer.take() {
             timer_thread::cancel(timer);
@@ -138,16 +134,18 @@ impl<T> Future for RecvFuture<'_, T> {
         // registered before the check for a message.
         task.register(context.waker());
         let registration = match old {
-            Some(Registration::Watch(watch)) if !watch.is_done() => Registration::Watch(watch),
+            Some(Registration::Ready(ready_wait)) if !ready_wait.is_done() => {
+                Registration::Ready(ready_wait)
+            }
             old => {
                 drop(old);
                 match this.receiver.origin() {
                     Origin::Channel(chan) => {
                         let waiter = WaitingThread::Task(Arc::clone(&task));
-                        Registration::Watch(WatchWait::start(chan, waiter))
+                        Registration::Ready(ReadyWait::start(chan, waiter))
                     }
-                    Origin::Question(question) => {
-                        Registration::Armed(Armed::new(question, &task, context))
+                    Origin::PollSource(source) => {
+                        Registration::Armed(Armed::new(source, &task, context))
                     }
                 }
             }

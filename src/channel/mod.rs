@@ -55,6 +55,8 @@ pub(crate) mod core;
 pub(crate) mod select;
 
 #[cfg(not(loom))]
+mod constructors;
+#[cfg(not(loom))]
 mod counter;
 #[cfg(not(loom))]
 mod error;
@@ -62,8 +64,6 @@ mod error;
 mod future;
 #[cfg(not(loom))]
 mod iter;
-#[cfg(not(loom))]
-mod make;
 #[cfg(not(loom))]
 mod receiver;
 #[cfg(not(loom))]
@@ -73,13 +73,13 @@ pub(crate) mod wait_limit;
 
 #[cfg(not(loom))]
 pub use self::{
+    constructors::{after, at, bounded, never, tick, unbounded},
     error::{
         ReadyTimeoutError, RecvError, RecvTimeoutError, SelectTimeoutError, SendError,
         SendTimeoutError, TryReadyError, TryRecvError, TrySelectError, TrySendError,
     },
     future::{RecvFuture, SendFuture},
     iter::{IntoIter, Iter, TryIter},
-    make::{after, at, bounded, never, tick, unbounded},
     receiver::Receiver,
     select::dynamic::{Select, SelectedOperation},
     sender::Sender,
@@ -93,11 +93,11 @@ pub use crate::select as crossbeam_channel_internal;
 pub use crate::{select, select_biased};
 
 #[cfg(not(loom))]
-#[allow(unused_imports, reason = "for what can be waited for, in other rooms")]
+#[allow(unused_imports, reason = "used by modules of higher layers")]
 pub(crate) use self::{
-    make::{latch, source},
+    constructors::{latch, source},
+    select::observers::{Key, Observers, wake},
     select::poll_source::{Latch, LevelSource},
-    select::waiters::{Key, Waiters, wake},
 };
 
 /// The parts of the macros' expansion.
@@ -105,7 +105,8 @@ pub(crate) use self::{
 #[doc(hidden)]
 pub mod internal {
     pub use super::select::macros::{
-        Chosen, Patience, Receiving, SelectCase, Sending, choose, no_arm_chosen, receiver, sender,
+        Chosen, Receiving, SelectCase, SelectTimeout, Sending, choose, no_arm_chosen, receiver,
+        sender,
     };
     pub use ::core::{compile_error, concat, stringify};
 }

@@ -1,9 +1,9 @@
-#![allow(unsafe_code, reason = "a counted pointer to the channel")]
+#![allow(unsafe_code, reason = "a reference-counted raw pointer to the channel")]
 //! The receiving side of a channel, and receivers without a channel.
 //!
 //! RE1. A receiver of a channel is counted in its counter, so the counter exists (HU1 in
 //!      `counter.rs`).
-//! RE2. After a success the message is in its place, to be taken once.
+//! RE2. After a success the message is in its slot, to be taken once.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -18,7 +18,7 @@ use super::core::outcome::Unreceived;
 use super::core::slot::RecvSlot;
 use super::counter::Counter;
 use super::select::poll_order::PollOrder;
-use super::select::poll_source::{Never, ReadyCheck, Sleeping, ThreadArm, TypedSource};
+use super::select::poll_source::{Never, ReadyCheck, ThreadArm, ThreadPark, TypedSource};
 use super::select::select_wait::{Arm, Operations};
 use super::wait_limit::{WaitLimit, yield_point};
 use super::{RecvError, RecvTimeoutError, TryRecvError};
@@ -56,10 +56,10 @@ enum Kind<T> {
 /// What a receiver receives from.
 pub(super) enum Origin<'a, T> {
     Channel(&'a Chan<T, WaitingThread>),
-    Question(&'a dyn ReadyCheck),
+    PollSource(&'a dyn ReadyCheck),
 }
 
-// SAFETY: messages move from thread to thread; the counter is made for that, and questions are
+// SAFETY: messages move from thread to thread; the counter is made for that, and sources are
 // `Send` and `Sync`.
 unsafe impl<T: Send> Send for Receiver<T> {}
 // SAFETY: as above.
@@ -75,13 +75,13 @@ impl<T> Receiver<T> {
         }
     }
 
-    pub(super) fn asking(question: Arc<dyn TypedSource<T>>) -> Receiver<T> {
+    pub(super) fn from_source(source: Arc<dyn TypedSource<T>>) -> Receiver<T> {
         Receiver {
-            kind: Kind::TypedSource(question),
+            kind: Kind::TypedSource(source),
         }
     }
 
-    pub(super) const fn silent() -> Receiver<T> {
+    pub(super) const fn never() -> Receiver<T> {
         Receiver {
             kind: Kind::Never(Never(PhantomData)),
         }
@@ -92,7 +92,7 @@ impl<T> Receiver<T> {
         match &self.kind {
             // SAFETY: RE1.
             Kind::Chan(counter, _) => Ok(unsafe { counter.as_ref() }),
-            Kind::TypedSource(question) => Err(&**question),
+            Kind::TypedSource(source) => Err(&**source),
             Kind::Never(never) => Err(never),
         }
     }
@@ -101,22 +101,22 @@ impl<T> Receiver<T> {
     pub(super) fn origin(&self) -> Origin<'_, T> {
         match self.counter() {
             Ok(counter) => Origin::Channel(&counter.chan),
-            Err(question) => Origin::Question(question),
+            Err(source) => Origin::PollSource(source),
         }
     }
 
     /// Returns the arm for a select.
     pub(super) fn arm(&self) -> ThreadArm<'_> {
         match self.counter() {
-            Ok(counter) => Arm::meeting(Op::Recv, &counter.chan),
-            Err(question) => Arm::PollSource(question),
+            Ok(counter) => Arm::channel(Op::Recv, &counter.chan),
+            Err(source) => Arm::PollSource(source),
         }
     }
 
     #[inline(always)]
     fn take(
         &self,
-        place: &RecvSlot<T>,
+        slot: &RecvSlot<T>,
         limit: WaitLimit,
         at: &'static Location<'static>,
     ) -> Result<(), Unreceived> {
@@ -127,8 +127,8 @@ impl<T> Receiver<T> {
                 .on_cancel(OnCancel::Defer)
         };
         match self.counter() {
-            Ok(counter) => counter.chan.recv(place, || wait().on(self.address())),
-            Err(question) => wait_for_answer(question, place.slot(), wait()),
+            Ok(counter) => counter.chan.recv(slot, || wait().on(self.address())),
+            Err(source) => wait_for_source(source, slot.slot(), wait()),
         }
     }
 
@@ -161,10 +161,10 @@ impl<T> Receiver<T> {
     #[track_caller]
     #[inline(always)]
     pub fn recv(&self) -> Result<T, RecvError> {
-        let place = RecvSlot::new();
-        match self.take(&place, WaitLimit::Never, Location::caller()) {
+        let slot = RecvSlot::new();
+        match self.take(&slot, WaitLimit::Never, Location::caller()) {
             // SAFETY: RE2.
-            Ok(()) => Ok(unsafe { place.take_unchecked() }),
+            Ok(()) => Ok(unsafe { slot.take_unchecked() }),
             Err(_) => Err(RecvError),
         }
     }
@@ -197,14 +197,14 @@ impl<T> Receiver<T> {
     /// Receives like [`try_recv`](Receiver::try_recv), for a caller that has charged the budget.
     #[inline(always)]
     pub(super) fn try_recv_quietly(&self) -> Result<T, TryRecvError> {
-        let place = RecvSlot::new();
+        let slot = RecvSlot::new();
         let result = match self.counter() {
-            Ok(counter) => counter.chan.try_recv(&place),
-            Err(question) => ask(question, place.slot()),
+            Ok(counter) => counter.chan.try_recv(&slot),
+            Err(source) => try_source(source, slot.slot()),
         };
         match result {
             // SAFETY: RE2.
-            Ok(()) => Ok(unsafe { place.take_unchecked() }),
+            Ok(()) => Ok(unsafe { slot.take_unchecked() }),
             Err(Unreceived::Empty) => Err(TryRecvError::Empty),
             Err(Unreceived::Disconnected) => Err(TryRecvError::Disconnected),
         }
@@ -263,10 +263,10 @@ impl<T> Receiver<T> {
         limit: WaitLimit,
         at: &'static Location<'static>,
     ) -> Result<T, RecvTimeoutError> {
-        let place = RecvSlot::new();
-        match self.take(&place, limit, at) {
+        let slot = RecvSlot::new();
+        match self.take(&slot, limit, at) {
             // SAFETY: RE2.
-            Ok(()) => Ok(unsafe { place.take_unchecked() }),
+            Ok(()) => Ok(unsafe { slot.take_unchecked() }),
             Err(Unreceived::Empty) => Err(RecvTimeoutError::Timeout),
             Err(Unreceived::Disconnected) => Err(RecvTimeoutError::Disconnected),
         }
@@ -304,7 +304,7 @@ impl<T> Receiver<T> {
         match self.counter() {
             Ok(counter) => counter.chan.is_full(),
             Err(_) if matches!(self.kind, Kind::Never(_)) => true,
-            Err(question) => question.is_ready(),
+            Err(source) => source.is_ready(),
         }
     }
 
@@ -322,7 +322,7 @@ impl<T> Receiver<T> {
         poll_budget_quietly(Location::caller());
         match self.counter() {
             Ok(counter) => counter.chan.len(),
-            Err(question) => usize::from(question.is_ready()),
+            Err(source) => usize::from(source.is_ready()),
         }
     }
 
@@ -374,7 +374,7 @@ impl<T> Receiver<T> {
     pub(super) fn address(&self) -> usize {
         match &self.kind {
             Kind::Chan(counter, _) => counter.as_ptr().addr(),
-            Kind::TypedSource(question) => Arc::as_ptr(question).cast::<()>().addr(),
+            Kind::TypedSource(source) => Arc::as_ptr(source).cast::<()>().addr(),
             Kind::Never(_) => ptr::null::<()>().addr(),
         }
     }
@@ -382,9 +382,9 @@ impl<T> Receiver<T> {
 
 #[cold]
 #[inline(never)]
-fn wait_for_answer(question: &dyn ReadyCheck, slot: *mut (), wait: Wait) -> Result<(), Unreceived> {
-    let arms = [(Arm::PollSource(question), slot)];
-    let sleep = Sleeping::new(&arms, &PollOrder::Written, true, wait);
+fn wait_for_source(source: &dyn ReadyCheck, slot: *mut (), wait: Wait) -> Result<(), Unreceived> {
+    let arms = [(Arm::PollSource(source), slot)];
+    let sleep = ThreadPark::new(&arms, &PollOrder::Written, true, wait);
     let arms = Operations {
         arms: &arms,
         order: &PollOrder::Written,
@@ -397,9 +397,9 @@ fn wait_for_answer(question: &dyn ReadyCheck, slot: *mut (), wait: Wait) -> Resu
 
 #[cold]
 #[inline(never)]
-fn ask(question: &dyn ReadyCheck, slot: *mut ()) -> Result<(), Unreceived> {
-    // SAFETY: PL1 in `poll_source.rs`: the receiver and its question have the same type.
-    match unsafe { question.poll(slot) } {
+fn try_source(source: &dyn ReadyCheck, slot: *mut ()) -> Result<(), Unreceived> {
+    // SAFETY: PL1 in `poll_source.rs`: the receiver and its source have the same type.
+    match unsafe { source.poll(slot) } {
         true => Ok(()),
         false => Err(Unreceived::Empty),
     }
@@ -410,11 +410,11 @@ impl<T> Clone for Receiver<T> {
         match &self.kind {
             &Kind::Chan(counter, _) => {
                 // SAFETY: RE1.
-                unsafe { counter.as_ref() }.join(Op::Recv);
+                unsafe { counter.as_ref() }.add_handle(Op::Recv);
                 Receiver::new(counter)
             }
-            Kind::TypedSource(question) => Receiver::asking(Arc::clone(question)),
-            Kind::Never(_) => Receiver::silent(),
+            Kind::TypedSource(source) => Receiver::from_source(Arc::clone(source)),
+            Kind::Never(_) => Receiver::never(),
         }
     }
 }
@@ -423,7 +423,7 @@ impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         if let Kind::Chan(counter, _) = self.kind {
             // SAFETY: RE1.
-            unsafe { Counter::leave(counter, Op::Recv) };
+            unsafe { Counter::drop_handle(counter, Op::Recv) };
         }
     }
 }

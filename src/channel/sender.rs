@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "a counted pointer to the channel")]
+#![allow(unsafe_code, reason = "a reference-counted raw pointer to the channel")]
 //! The sending side of a channel.
 //!
 //! SN1. A sender is counted in its counter, so the counter exists (HU1 in `counter.rs`).
@@ -320,7 +320,7 @@ impl<T> Sender<T> {
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Sender<T> {
-        self.counter().join(Op::Send);
+        self.counter().add_handle(Op::Send);
         Sender::new(self.counter)
     }
 }
@@ -328,7 +328,7 @@ impl<T> Clone for Sender<T> {
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
         // SAFETY: SN1.
-        unsafe { Counter::leave(self.counter, Op::Send) };
+        unsafe { Counter::drop_handle(self.counter, Op::Send) };
     }
 }
 

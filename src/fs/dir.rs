@@ -36,9 +36,9 @@ const MAX_BATCH: usize = 1024;
 /// ```
 pub struct ReadDir {
     root: Arc<Path>,
-    ahead: VecDeque<io::Result<DirEntry>>,
+    batch: VecDeque<io::Result<DirEntry>>,
     /// Where to continue; `None` at the end. The pool takes it while the calling thread waits.
-    rest: Arc<Mutex<Option<std::fs::ReadDir>>>,
+    entries: Arc<Mutex<Option<std::fs::ReadDir>>>,
     size: usize,
 }
 
@@ -46,12 +46,12 @@ impl ReadDir {
     #[track_caller]
     pub(super) fn of(path: &Path) -> io::Result<ReadDir> {
         let root = path.to_owned();
-        let (ahead, rest) =
+        let (batch, entries) =
             blocking::on_file(move || Ok(take(std::fs::read_dir(root)?, FIRST_BATCH)))?;
         Ok(ReadDir {
             root: path.into(),
-            ahead,
-            rest: Arc::new(Mutex::new(rest)),
+            batch,
+            entries: Arc::new(Mutex::new(entries)),
             size: FIRST_BATCH,
         })
     }
@@ -60,15 +60,15 @@ impl ReadDir {
 type Batch = (VecDeque<io::Result<DirEntry>>, Option<std::fs::ReadDir>);
 
 /// Returns the next `size` entries, and where to continue if there may be more.
-fn take(mut rest: std::fs::ReadDir, size: usize) -> Batch {
+fn take(mut entries: std::fs::ReadDir, size: usize) -> Batch {
     let mut batch = VecDeque::new();
     while batch.len() < size {
-        match rest.next() {
+        match entries.next() {
             Some(entry) => batch.push_back(entry.map(DirEntry::new)),
             None => return (batch, None),
         }
     }
-    (batch, Some(rest))
+    (batch, Some(entries))
 }
 
 impl Iterator for ReadDir {
@@ -76,24 +76,24 @@ impl Iterator for ReadDir {
 
     #[track_caller]
     fn next(&mut self) -> Option<io::Result<DirEntry>> {
-        if self.ahead.is_empty() && lock(&self.rest).is_some() {
+        if self.batch.is_empty() && lock(&self.entries).is_some() {
             let size = (self.size * 2).min(MAX_BATCH);
-            let slot = Arc::clone(&self.rest);
-            // A call that is never made leaves `rest` in place, to be read by the next call.
+            let slot = Arc::clone(&self.entries);
+            // A call that is never made leaves `entries` in place, to be read by the next call.
             let batch = blocking::on_file_shielded(move || {
-                let rest = lock(&slot).take();
-                let Some((ahead, rest)) = rest.map(|rest| take(rest, size)) else {
+                let entries = lock(&slot).take();
+                let Some((batch, entries)) = entries.map(|entries| take(entries, size)) else {
                     return Ok(VecDeque::new());
                 };
-                *lock(&slot) = rest;
-                Ok(ahead)
+                *lock(&slot) = entries;
+                Ok(batch)
             });
             match batch {
-                Ok(ahead) => (self.ahead, self.size) = (ahead, size),
+                Ok(batch) => (self.batch, self.size) = (batch, size),
                 Err(error) => return Some(Err(error)),
             }
         }
-        self.ahead.pop_front()
+        self.batch.pop_front()
     }
 }
 

@@ -318,7 +318,7 @@ of_two_paths! {
     /// assert!(failed.is_err());
     /// ```
     #[deprecated(since = "0.1.0", note = "as in std: use `std::os::unix::fs::symlink`")]
-    #[allow(deprecated, reason = "std's, for those who still call it")]
+    #[allow(deprecated, reason = "deprecated in std too")]
     soft_link(original, link) -> ();
 }
 

@@ -84,7 +84,7 @@ impl File {
                 let mut file = in_flight.handle().file();
                 let vec = &mut *lock(&slot);
                 if is_first {
-                    vec.try_reserve(left(file))?;
+                    vec.try_reserve(bytes_left(file))?;
                 }
                 Read::take(&mut file, MAX_TRANSFER as u64).read_to_end(vec)
             })?;
@@ -119,7 +119,7 @@ impl File {
 
 /// Returns the number of bytes from the position of `file` to its end, plus one to find the end
 /// with; 0, if unknown.
-fn left(mut file: &std::fs::File) -> usize {
+fn bytes_left(mut file: &std::fs::File) -> usize {
     let size = file.metadata().map_or(0, |metadata| metadata.len());
     let here = file.stream_position().unwrap_or(size);
     match size.saturating_sub(here) {

@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "a waiter travels through one word")]
+#![allow(unsafe_code, reason = "packs a waiter into one word")]
 //! The state of a green thread's end, shared by its handle and its worker in one word.
 //!
 //! | word | means | who changes it |
@@ -58,7 +58,7 @@ pub(crate) struct Completion {
 #[derive(Debug)]
 pub(crate) enum Finished<W> {
     /// The handle still exists and owns the result.
-    Kept,
+    Unjoined,
     /// The handle's owner is parked: wake it.
     Joined(W),
     /// The handle is gone: the finisher drops the result.
@@ -108,7 +108,7 @@ impl Completion {
     #[inline]
     pub(crate) fn finish<W: PackedWaiter>(&self) -> Finished<W> {
         match self.word.swap(DONE, Ordering::AcqRel) {
-            OPEN => Finished::Kept,
+            OPEN => Finished::Unjoined,
             DETACHED => Finished::Detached,
             HOOKED => Finished::Hooked,
             HOOKED_DETACHED => Finished::HookedDetached,
@@ -152,21 +152,21 @@ impl Completion {
     /// Registers the handle's owner to be woken at the end. Returns false if the thread has ended
     /// already or is hooked (C4).
     #[inline]
-    pub(crate) fn enter<W: PackedWaiter>(&self, waiter: W) -> bool {
+    pub(crate) fn register<W: PackedWaiter>(&self, waiter: W) -> bool {
         let word = waiter.into_word();
-        let entered = self
+        let registered = self
             .word
             .compare_exchange(OPEN, word, Ordering::SeqCst, Ordering::SeqCst)
             .is_ok();
-        if !entered {
+        if !registered {
             // SAFETY: C3, it never got in.
             drop(unsafe { W::from_word(word) });
         }
-        entered
+        registered
     }
 
-    /// Withdraws the waiter that `enter` registered, if the thread has not ended yet.
-    pub(crate) fn leave<W: PackedWaiter>(&self) {
+    /// Withdraws the waiter that `register` registered, if the thread has not ended yet.
+    pub(crate) fn unregister<W: PackedWaiter>(&self) {
         let word = self.word.load(Ordering::Acquire);
         if !matches!(word, OPEN | DETACHED | HOOKED | HOOKED_DETACHED | DONE)
             && self
@@ -204,7 +204,7 @@ mod loom_tests {
     struct Shared {
         completion: Completion,
         result: loom::cell::UnsafeCell<Option<u32>>,
-        told: loom::sync::atomic::AtomicBool,
+        hook_ran: loom::sync::atomic::AtomicBool,
     }
 
     // SAFETY: the result is handed over by the completion word; that is what the model checks.
@@ -216,7 +216,7 @@ mod loom_tests {
         Arc::new(Shared {
             completion: Completion::new(),
             result: loom::cell::UnsafeCell::new(None),
-            told: loom::sync::atomic::AtomicBool::new(false),
+            hook_ran: loom::sync::atomic::AtomicBool::new(false),
         })
     }
 
@@ -226,7 +226,7 @@ mod loom_tests {
             .result
             .with_mut(|result| unsafe { *result = Some(7) });
         match shared.completion.finish::<Parked>() {
-            Finished::Kept => {}
+            Finished::Unjoined => {}
             Finished::Joined(parked) => {
                 *parked.0.0.lock().unwrap() = true;
                 parked.0.1.notify_one();
@@ -235,11 +235,11 @@ mod loom_tests {
             Finished::Detached => {
                 drop(shared.result.with_mut(|result| unsafe { (*result).take() }))
             }
-            Finished::Hooked => shared.told.store(true, Ordering::Release),
+            Finished::Hooked => shared.hook_ran.store(true, Ordering::Release),
             Finished::HookedDetached => {
                 // SAFETY: C2.
                 drop(shared.result.with_mut(|result| unsafe { (*result).take() }));
-                shared.told.store(true, Ordering::Release);
+                shared.hook_ran.store(true, Ordering::Release);
             }
         }
     }
@@ -251,7 +251,7 @@ mod loom_tests {
             let other = shared.clone();
             let finisher = thread::spawn(move || finish(&other));
             let parked = Arc::new((loom::sync::Mutex::new(false), loom::sync::Condvar::new()));
-            if shared.completion.enter(Parked(parked.clone())) {
+            if shared.completion.register(Parked(parked.clone())) {
                 let mut woken = parked.0.lock().unwrap();
                 while !*woken {
                     woken = parked.1.wait(woken).unwrap();
@@ -274,14 +274,14 @@ mod loom_tests {
             let (its, others) = (there.clone(), here.clone());
             let joins = |other: &Shared, own: &Shared| {
                 let parked = Arc::new((loom::sync::Mutex::new(false), loom::sync::Condvar::new()));
-                assert!(other.completion.enter(Parked(parked)));
+                assert!(other.completion.register(Parked(parked)));
                 own.completion.may_be_awaited()
             };
             let other = thread::spawn(move || joins(&others, &its));
             let sees = joins(&there, &here);
             assert!(other.join().unwrap() || sees);
             for joined in [here, there] {
-                joined.completion.leave::<Parked>();
+                joined.completion.unregister::<Parked>();
             }
         });
     }
@@ -293,8 +293,8 @@ mod loom_tests {
             let other = shared.clone();
             let finisher = thread::spawn(move || finish(&other));
             let parked = Arc::new((loom::sync::Mutex::new(false), loom::sync::Condvar::new()));
-            if shared.completion.enter(Parked(parked.clone())) {
-                shared.completion.leave::<Parked>();
+            if shared.completion.register(Parked(parked.clone())) {
+                shared.completion.unregister::<Parked>();
             }
             if shared.completion.detach() {
                 // SAFETY: C2.
@@ -322,8 +322,8 @@ mod loom_tests {
                 let watched = shared.completion.mark_hooked();
                 // Hooked or done: a joiner can no longer wait in the word.
                 let parked = Arc::new((loom::sync::Mutex::new(false), loom::sync::Condvar::new()));
-                assert!(!shared.completion.enter(Parked(parked)));
-                shared.completion.leave::<Parked>();
+                assert!(!shared.completion.register(Parked(parked)));
+                shared.completion.unregister::<Parked>();
                 let take = || shared.result.with_mut(|result| unsafe { (*result).take() });
                 if detaches {
                     if shared.completion.detach() {
@@ -336,7 +336,7 @@ mod loom_tests {
                 }
                 finisher.join().unwrap();
                 assert!(shared.completion.is_done());
-                assert_eq!(shared.told.load(Ordering::Acquire), watched);
+                assert_eq!(shared.hook_ran.load(Ordering::Acquire), watched);
                 // SAFETY: both threads have ended.
                 let left = take();
                 assert!(left.is_none() || !detaches);

@@ -15,7 +15,7 @@ pub(crate) struct Ids {
 }
 
 impl Ids {
-    const BATCH: u64 = 1024;
+    const IDS_PER_BATCH: u64 = 1024;
 
     pub(crate) const fn new() -> Ids {
         Ids {
@@ -37,13 +37,16 @@ impl Ids {
 
     #[cold]
     fn refill(&self) {
-        static SINGLE: AtomicU64 = AtomicU64::new(0);
-        static NEXT: AtomicU64 = AtomicU64::new(Ids::BATCH);
-        let is_small = SINGLE.load(Ordering::Relaxed) < Self::BATCH;
-        let single = is_small.then(|| SINGLE.fetch_add(1, Ordering::Relaxed));
-        let (first, count) = match single.filter(|&single| single < Self::BATCH) {
+        static NEXT_SINGLE: AtomicU64 = AtomicU64::new(0);
+        static NEXT: AtomicU64 = AtomicU64::new(Ids::IDS_PER_BATCH);
+        let is_small = NEXT_SINGLE.load(Ordering::Relaxed) < Self::IDS_PER_BATCH;
+        let single = is_small.then(|| NEXT_SINGLE.fetch_add(1, Ordering::Relaxed));
+        let (first, count) = match single.filter(|&single| single < Self::IDS_PER_BATCH) {
             Some(single) => (single, 1),
-            None => (NEXT.fetch_add(Self::BATCH, Ordering::Relaxed), Self::BATCH),
+            None => (
+                NEXT.fetch_add(Self::IDS_PER_BATCH, Ordering::Relaxed),
+                Self::IDS_PER_BATCH,
+            ),
         };
         self.last.set(first);
         self.end.set(first + count);
@@ -53,9 +56,9 @@ impl Ids {
 /// Returns an id for an object that is made outside of a worker, or rarely.
 pub(crate) fn next_id() -> NonZeroU64 {
     thread_local! {
-        static MINE: Ids = const { Ids::new() };
+        static OS_THREAD_IDS: Ids = const { Ids::new() };
     }
-    MINE.with(Ids::next)
+    OS_THREAD_IDS.with(Ids::next)
 }
 
 /// Returns the number of the calling OS thread. It is never reused for another OS thread, even

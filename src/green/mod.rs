@@ -1,6 +1,6 @@
 #![cfg_attr(
     not(loom),
-    allow(unsafe_code, reason = "the control block and its references")
+    allow(unsafe_code, reason = "manages control blocks and references to them")
 )]
 //! Green threads: the control block, the life cycle, wake-ups.
 //!

@@ -67,39 +67,39 @@ impl Drop for CountAsParked {
 
 thread_local! {
     static CURRENT: Cell<Option<ManuallyDrop<Arc<OsThread>>>> = const { Cell::new(None) };
-    static KEEPER: Keeper = const { Keeper };
+    static EXIT_HOOK: ExitHook = const { ExitHook };
 }
 
 /// Drops the content of `CURRENT` when the OS thread ends. Thread-locals that are older than it are
 /// destroyed later, and their destructors may wait, too.
-struct Keeper;
+struct ExitHook;
 
-impl Drop for Keeper {
+impl Drop for ExitHook {
     fn drop(&mut self) {
         let Some(thread) = CURRENT.take().map(ManuallyDrop::into_inner) else {
             return;
         };
         // Other threads may unpark it yet.
         if Arc::strong_count(&thread) > 1 {
-            lock(&LATE).insert(&thread);
+            lock(&EXITING).insert(&thread);
         }
     }
 }
 
-/// OS threads whose keeper was destroyed, by number. They keep their identity as long as references
+/// OS threads whose exit hook has run, by number. They keep their identity as long as references
 /// to them exist, so that an unpark reaches the thread that waits.
-static LATE: Mutex<Late> = Mutex::new(Late {
+static EXITING: Mutex<ExitingThreads> = Mutex::new(ExitingThreads {
     threads: BTreeMap::new(),
-    sweep_at: Late::MIN_SWEEP,
+    sweep_at: ExitingThreads::MIN_SWEEP,
 });
 
-struct Late {
+struct ExitingThreads {
     threads: BTreeMap<NonZeroU64, Weak<OsThread>>,
     /// At this number of entries, those of threads without references are removed.
     sweep_at: usize,
 }
 
-impl Late {
+impl ExitingThreads {
     const MIN_SWEEP: usize = 64;
 
     /// Registers `thread` as the calling OS thread, as long as references to it exist.
@@ -107,7 +107,7 @@ impl Late {
         if self.threads.len() >= self.sweep_at {
             // Half of the entries are new since the last sweep, so that each pays for two checks.
             self.threads.retain(|_, thread| thread.strong_count() > 0);
-            self.sweep_at = Late::MIN_SWEEP.max(self.threads.len() * 2);
+            self.sweep_at = ExitingThreads::MIN_SWEEP.max(self.threads.len() * 2);
         }
         self.threads.insert(os_thread(), Arc::downgrade(thread));
     }
@@ -120,24 +120,24 @@ impl OsThread {
             CURRENT.set(Some(held));
             return thread;
         }
-        if KEEPER.try_with(|_| ()).is_err() {
-            return OsThread::late();
+        if EXIT_HOOK.try_with(|_| ()).is_err() {
+            return OsThread::current_exiting();
         }
         let thread = OsThread::new();
         CURRENT.set(Some(ManuallyDrop::new(Arc::clone(&thread))));
         thread
     }
 
-    /// Like `current`, when the keeper was destroyed.
+    /// Like `current`, when the exit hook has run.
     #[cold]
-    fn late() -> Arc<OsThread> {
-        let mut late = lock(&LATE);
-        let known = late.threads.get(&os_thread());
+    fn current_exiting() -> Arc<OsThread> {
+        let mut exiting = lock(&EXITING);
+        let known = exiting.threads.get(&os_thread());
         if let Some(thread) = known.and_then(Weak::upgrade) {
             return thread;
         }
         let thread = OsThread::new();
-        late.insert(&thread);
+        exiting.insert(&thread);
         thread
     }
 

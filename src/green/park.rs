@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use super::cancel::payload::UnwindGuard;
 use super::cancel::scopes::{Cause, Scopes};
-use super::cancel::{assert_unwinding, of_os_thread};
+use super::cancel::{assert_unwinding, with_os_thread_scopes};
 use super::context::worker_context::WorkerContext;
 use super::fiber::panic_count;
 use super::os_thread::OsThread;
@@ -260,7 +260,7 @@ fn check_cancel(cx: &WorkerContext, green: &ThreadInner, wait: &Wait) -> CancelC
         Some(_) if can_end => CancelCheck::Cancelled,
         // Perhaps the thread does not unwind, and `panicking()` is only inexact.
         _ if !panic_count::is_exact() => {
-            CancelCheck::Until(deadline.min(clock::now().saturating_add(LOOK_EVERY)))
+            CancelCheck::Until(deadline.min(clock::now().saturating_add(CANCEL_POLL_EVERY_NS)))
         }
         _ => until,
     }
@@ -277,7 +277,7 @@ pub(crate) fn check_cancel_os(wait: &Wait) -> Result<OsLimit, Wake> {
     let mut until = wait.deadline;
     let mut is_flagged = false;
     if unwinds && wait.on_cancel != OnCancel::Shield {
-        let limit = of_os_thread(|scopes| {
+        let limit = with_os_thread_scopes(|scopes| {
             let scopes = scopes.of_destructor()?;
             let cause = scopes.cause();
             Some((cause.map(|cause| cause.payload(None)), scopes.next()))
@@ -287,7 +287,7 @@ pub(crate) fn check_cancel_os(wait: &Wait) -> Result<OsLimit, Wake> {
             Some((Some(payload), _)) => unwind(payload),
             Some((None, next)) => {
                 until = until.min(next);
-                is_flagged = of_os_thread(Scopes::is_flagged);
+                is_flagged = with_os_thread_scopes(Scopes::is_flagged);
             }
             None => {}
         }
@@ -300,7 +300,7 @@ pub(crate) fn check_cancel_os(wait: &Wait) -> Result<OsLimit, Wake> {
     if !can_end {
         return Ok(OsLimit { until, is_flagged });
     }
-    let limit = of_os_thread(|scopes| match scopes.cause(false) {
+    let limit = with_os_thread_scopes(|scopes| match scopes.cause(false) {
         None => Ok(OsLimit {
             until: scopes.next().min(until),
             is_flagged: scopes.is_flagged(),
@@ -324,14 +324,15 @@ pub(crate) struct OsLimit {
 }
 
 /// How often a cancellation is polled for where an `unpark` does not interrupt the wait, in ns.
-pub(crate) const LOOK_EVERY: Tick = 10_000_000;
+pub(crate) const CANCEL_POLL_EVERY_NS: Tick = 10_000_000;
 
 impl OsLimit {
     /// Returns the deadline for a wait that an `unpark` does not interrupt; afterwards the caller
     /// asks for the limit again.
-    pub(crate) fn look_again(&self) -> Tick {
+    pub(crate) fn recheck(&self) -> Tick {
         if self.is_flagged {
-            self.until.min(clock::now().saturating_add(LOOK_EVERY))
+            self.until
+                .min(clock::now().saturating_add(CANCEL_POLL_EVERY_NS))
         } else {
             self.until
         }
@@ -340,7 +341,7 @@ impl OsLimit {
 
 /// Returns whether a scope may end the waits of the calling OS thread early.
 pub(crate) fn is_limited_os() -> bool {
-    of_os_thread(|scopes| scopes.next() != NEVER || scopes.is_flagged())
+    with_os_thread_scopes(|scopes| scopes.next() != NEVER || scopes.is_flagged())
 }
 
 #[inline(always)]
@@ -421,7 +422,7 @@ pub(crate) fn unwind_if_cancelled() {
 
 #[cold]
 fn unwind_if_due_os() {
-    let payload = of_os_thread(|scopes| {
+    let payload = with_os_thread_scopes(|scopes| {
         if panicking() {
             return Some(scopes.of_destructor()?.cause()?.payload(None));
         }

@@ -64,8 +64,8 @@ impl Drop for Task {
 static AT_SOURCES: AtomicUsize = AtomicUsize::new(0);
 
 /// Counts the directions of sources at which tasks wait: one more, or one less.
-pub(crate) fn count_at_sources(more: bool) {
-    match more {
+pub(crate) fn count_at_sources(is_added: bool) {
+    match is_added {
         true => AT_SOURCES.fetch_add(1, Ordering::Relaxed),
         false => AT_SOURCES.fetch_sub(1, Ordering::Relaxed),
     };

@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "three kinds of waiter in one word")]
+#![allow(unsafe_code, reason = "packs three kinds of waiter into one word")]
 //! A waiter, which is a green thread, an ordinary OS thread or the task of a future, behind one
 //! handle of one word.
 //!

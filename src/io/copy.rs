@@ -12,8 +12,8 @@ use std::any::type_name;
 use std::io::{self, Read, Write};
 
 /// The initial size: that of a socket's or a pipe's buffer.
-const SMALL: usize = 16 << 10;
-const LARGE: usize = 256 << 10;
+const MIN_BUFFER_BYTES: usize = 16 << 10;
+const MAX_BUFFER_BYTES: usize = 256 << 10;
 
 /// Copies all data from `reader` to `writer` and returns the number of bytes. Suspends when they
 /// do. Neither is flushed or closed.
@@ -46,7 +46,7 @@ where
     if needs_no_buffer::<R, W>() {
         return io::copy(reader, writer);
     }
-    let mut buffer = vec![0; SMALL];
+    let mut buffer = vec![0; MIN_BUFFER_BYTES];
     let mut copied = 0;
     loop {
         let count = match reader.read(&mut buffer) {
@@ -59,7 +59,7 @@ where
         crate::green::budget::poll_budget(std::panic::Location::caller());
         writer.write_all(&buffer[..count])?;
         copied += count as u64;
-        if count == buffer.len() && count < LARGE {
+        if count == buffer.len() && count < MAX_BUFFER_BYTES {
             buffer.resize(count * 2, 0);
         }
     }

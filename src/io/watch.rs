@@ -1,8 +1,8 @@
 //! Waiting for any descriptor: the four functions, and `Watch`, for more than one wait.
 //!
-//! - **WA1** Only a duplicate of the descriptor is registered (`retry/asking.rs` handles the case
-//!   that there is none). The original keeps its flags and its other watchers, and the same open
-//!   file can be watched any number of times.
+//! - **WA1** Only a duplicate of the descriptor is registered (`retry/timed_poll.rs` handles the
+//!   case that there is none). The original keeps its flags and its other watchers, and the same
+//!   open file can be watched any number of times.
 //! - **WA2** `poll(2)` determines the present readiness; an event only says when to check again.
 //!
 //! Any thread may use any of this at any time; `wait_*` suspend.

@@ -32,12 +32,12 @@
 // without the lock. Meanwhile the message is *held*: it keeps its place in the queue, but other
 // receivers do not find it.
 //
-// MB1. A place is `Here` (a message), `Held` (by a receiver that examines it) or `Gone`. Only the
-//      holder changes a `Held` place, and always does: to `Gone` when it takes the message, to
-//      `Here` when it does not, also when it unwinds.
-// MB2. A receiver that waits has examined every message that was `Here` since its call began, or
+// MB1. A place is `Full` (a message), `Held` (by a receiver that examines it) or `Empty`. Only the
+//      holder changes a `Held` place, and always does: to `Empty` when it takes the message, to
+//      `Full` when it does not, also when it unwinds.
+// MB2. A receiver that waits has examined every message that was `Full` since its call began, or
 //      has noted its number because it was `Held`. It is registered under the lock under which it
-//      found nothing more. A thread that makes a place `Here`, or drops the last address, takes out
+//      found nothing more. A thread that makes a place `Full`, or drops the last address, takes out
 //      all registered receivers, under the lock, and wakes them.
 // MB3. No user code runs under the lock: no predicate, no destructor, no wake-up.
 
@@ -72,13 +72,13 @@ impl<M> Shared<M> {
 }
 
 /// A message that a receiver examines (MB1).
-struct Held<'a, M> {
+struct HeldMessage<'a, M> {
     shared: &'a Shared<M>,
     number: u64,
     message: Option<M>,
 }
 
-impl<M> Held<'_, M> {
+impl<M> HeldMessage<'_, M> {
     fn take(mut self) -> Option<M> {
         let message = self.message.take();
         let mut state = self.shared.state.lock();
@@ -106,7 +106,7 @@ impl<M> Held<'_, M> {
     }
 }
 
-impl<M> Drop for Held<'_, M> {
+impl<M> Drop for HeldMessage<'_, M> {
     fn drop(&mut self) {
         if let Some(message) = self.message.take() {
             let mut state = self.shared.state.lock();
@@ -132,17 +132,17 @@ impl<M> Drop for Registered<'_, M> {
 }
 
 /// Reason why nothing was received.
-enum Nothing {
+enum ReceiveFailure {
     /// Within the time limit.
-    YetThere,
+    Empty,
     /// And nothing can follow.
-    Ever,
+    Disconnected,
 }
 
 /// How long to wait.
-enum Patience {
-    None,
-    Limited(WaitLimit),
+enum ReceiveMode {
+    Try,
+    Wait(WaitLimit),
 }
 
 /// A mailbox: an unbounded channel with selective receive. Other threads send to its
@@ -300,7 +300,7 @@ impl<M> Mailbox<M> {
     pub fn receive_match(&self, accept: impl FnMut(&M) -> bool) -> Result<M, RecvError> {
         self.find(
             accept,
-            &Patience::Limited(WaitLimit::Never),
+            &ReceiveMode::Wait(WaitLimit::Never),
             Location::caller(),
         )
         .map_err(|_| RecvError)
@@ -352,10 +352,10 @@ impl<M> Mailbox<M> {
     /// ```
     #[track_caller]
     pub fn try_receive_match(&self, accept: impl FnMut(&M) -> bool) -> Result<M, TryRecvError> {
-        self.find(accept, &Patience::None, Location::caller())
+        self.find(accept, &ReceiveMode::Try, Location::caller())
             .map_err(|nothing| match nothing {
-                Nothing::YetThere => TryRecvError::Empty,
-                Nothing::Ever => TryRecvError::Disconnected,
+                ReceiveFailure::Empty => TryRecvError::Empty,
+                ReceiveFailure::Disconnected => TryRecvError::Disconnected,
             })
     }
 
@@ -475,7 +475,7 @@ impl<M> Mailbox<M> {
     #[track_caller]
     pub fn len(&self) -> usize {
         poll_budget_quietly(Location::caller());
-        self.shared.state.lock().here
+        self.shared.state.lock().full
     }
 
     /// Returns `true` if there is no message.
@@ -499,19 +499,19 @@ impl<M> Mailbox<M> {
         limit: WaitLimit,
         at: &'static Location<'static>,
     ) -> Result<M, RecvTimeoutError> {
-        self.find(accept, &Patience::Limited(limit), at)
+        self.find(accept, &ReceiveMode::Wait(limit), at)
             .map_err(|nothing| match nothing {
-                Nothing::YetThere => RecvTimeoutError::Timeout,
-                Nothing::Ever => RecvTimeoutError::Disconnected,
+                ReceiveFailure::Empty => RecvTimeoutError::Timeout,
+                ReceiveFailure::Disconnected => RecvTimeoutError::Disconnected,
             })
     }
 
     fn find(
         &self,
         mut accept: impl FnMut(&M) -> bool,
-        patience: &Patience,
+        mode: &ReceiveMode,
         at: &'static Location<'static>,
-    ) -> Result<M, Nothing> {
+    ) -> Result<M, ReceiveFailure> {
         yield_point(at);
         let shared = &*self.shared;
         let mut search = Search::default();
@@ -520,7 +520,7 @@ impl<M> Mailbox<M> {
             let mut state = shared.state.lock();
             if let Some((number, message)) = state.hold_next(&mut search) {
                 drop(state);
-                let mut held = Held {
+                let mut held = HeldMessage {
                     shared,
                     number,
                     message: Some(message),
@@ -538,16 +538,16 @@ impl<M> Mailbox<M> {
             }
             // Under the lock: messages of dropped addresses have been found.
             if search.passed.is_empty() && !shared.has_addresses() {
-                return Err(Nothing::Ever);
+                return Err(ReceiveFailure::Disconnected);
             }
-            let Patience::Limited(limit) = patience else {
-                return Err(Nothing::YetThere);
+            let ReceiveMode::Wait(limit) = mode else {
+                return Err(ReceiveFailure::Empty);
             };
             // The clock is read once, when the call has to wait.
             let wait =
                 wait.get_or_insert_with(|| Wait::at(Reason::Receive, at).until(limit.tick()));
             if wait.deadline != clock::NEVER && clock::now() >= wait.deadline {
-                return Err(Nothing::YetThere);
+                return Err(ReceiveFailure::Empty);
             }
             let waiter = Unparker::current();
             let word = waiter.word();

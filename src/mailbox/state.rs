@@ -9,19 +9,19 @@ use crate::green::Unparker;
 use crate::green::completion::PackedWaiter;
 
 /// A place in the queue (MB1).
-pub(super) enum Place<M> {
-    Here(M),
+pub(super) enum Slot<M> {
+    Full(M),
     Held,
-    Gone,
+    Empty,
 }
 
 /// See the module documentation.
 pub(super) struct State<M> {
     /// By ascending number.
-    places: VecDeque<(u64, Place<M>)>,
+    slots: VecDeque<(u64, Slot<M>)>,
     next: u64,
-    pub(super) here: usize,
-    gone: usize,
+    pub(super) full: usize,
+    empty: usize,
     pub(super) closed: bool,
     /// The waiting receivers: usually one.
     waiter: Option<Unparker>,
@@ -41,10 +41,10 @@ impl Waiters {
 impl<M> State<M> {
     pub(super) fn new() -> State<M> {
         State {
-            places: VecDeque::new(),
+            slots: VecDeque::new(),
             next: 0,
-            here: 0,
-            gone: 0,
+            full: 0,
+            empty: 0,
             closed: false,
             waiter: None,
             more_waiters: Vec::new(),
@@ -53,16 +53,16 @@ impl<M> State<M> {
 
     /// Appends a message.
     pub(super) fn push(&mut self, message: M) {
-        self.places.push_back((self.next, Place::Here(message)));
+        self.slots.push_back((self.next, Slot::Full(message)));
         self.next += 1;
-        self.here += 1;
+        self.full += 1;
     }
 
     /// Closes the mailbox and returns all messages.
     #[must_use]
-    pub(super) fn close(&mut self) -> VecDeque<(u64, Place<M>)> {
+    pub(super) fn close(&mut self) -> VecDeque<(u64, Slot<M>)> {
         self.closed = true;
-        std::mem::take(&mut self.places)
+        std::mem::take(&mut self.slots)
     }
 
     pub(super) fn waiters(&mut self) -> Waiters {
@@ -87,21 +87,19 @@ impl<M> State<M> {
     }
 
     fn index_of(&self, number: u64) -> Option<usize> {
-        self.places
-            .binary_search_by_key(&number, |place| place.0)
-            .ok()
+        self.slots.binary_search_by_key(&number, |slot| slot.0).ok()
     }
 
     /// Takes the message at `index` out, if it is there; its place is held.
     fn hold(&mut self, index: usize) -> Option<M> {
-        let place = &mut self.places[index].1;
-        match std::mem::replace(place, Place::Held) {
-            Place::Here(message) => {
-                self.here -= 1;
+        let slot = &mut self.slots[index].1;
+        match std::mem::replace(slot, Slot::Held) {
+            Slot::Full(message) => {
+                self.full -= 1;
                 Some(message)
             }
             other => {
-                *place = other;
+                *slot = other;
                 None
             }
         }
@@ -113,28 +111,28 @@ impl<M> State<M> {
         let mut passed = 0;
         while let Some(&number) = search.passed.get(passed) {
             let index = self.index_of(number);
-            match index.map(|index| (index, &self.places[index].1)) {
-                Some((_, Place::Held)) => passed += 1,
-                None | Some((_, Place::Gone)) => drop(search.passed.remove(passed)),
-                Some((index, Place::Here(_))) => {
+            match index.map(|index| (index, &self.slots[index].1)) {
+                Some((_, Slot::Held)) => passed += 1,
+                None | Some((_, Slot::Empty)) => drop(search.passed.remove(passed)),
+                Some((index, Slot::Full(_))) => {
                     search.passed.remove(passed);
                     return self.hold(index).map(|message| (number, message));
                 }
             }
         }
-        if self.here == 0 {
+        if self.full == 0 {
             // A held message is put back under a number that has been noted, so it is not skipped.
             search.pass_held(self);
             return None;
         }
-        let mut index = self.places.partition_point(|place| place.0 < search.from);
-        while let Some((number, place)) = self.places.get(index) {
+        let mut index = self.slots.partition_point(|slot| slot.0 < search.from);
+        while let Some((number, slot)) = self.slots.get(index) {
             let number = *number;
             search.from = number + 1;
-            match place {
-                Place::Here(_) => return self.hold(index).map(|message| (number, message)),
-                Place::Held => search.passed.push(number),
-                Place::Gone => {}
+            match slot {
+                Slot::Full(_) => return self.hold(index).map(|message| (number, message)),
+                Slot::Held => search.passed.push(number),
+                Slot::Empty => {}
             }
             index += 1;
         }
@@ -146,29 +144,29 @@ impl<M> State<M> {
         if let Some(index) = self.index_of(number)
             && let Some(message) = message
         {
-            self.places[index].1 = Place::Here(message);
-            self.here += 1;
+            self.slots[index].1 = Slot::Full(message);
+            self.full += 1;
         }
     }
 
     /// Frees the place of a message that was taken, and releases memory.
     pub(super) fn free(&mut self, number: u64) {
         if let Some(index) = self.index_of(number) {
-            self.places[index].1 = Place::Gone;
-            self.gone += 1;
+            self.slots[index].1 = Slot::Empty;
+            self.empty += 1;
         }
-        while let Some((_, Place::Gone)) = self.places.front() {
-            self.places.pop_front();
-            self.gone -= 1;
+        while let Some((_, Slot::Empty)) = self.slots.front() {
+            self.slots.pop_front();
+            self.empty -= 1;
         }
         // Removes holes in the middle when they are more than half: each removal pays for one of
         // them.
-        if self.gone > self.places.len() / 2 && self.gone > 32 {
-            self.places.retain(|place| !matches!(place.1, Place::Gone));
-            self.gone = 0;
+        if self.empty > self.slots.len() / 2 && self.empty > 32 {
+            self.slots.retain(|slot| !matches!(slot.1, Slot::Empty));
+            self.empty = 0;
         }
-        if self.places.capacity() > 64 && self.places.len() < self.places.capacity() / 4 {
-            self.places.shrink_to(self.places.len() * 2);
+        if self.slots.capacity() > 64 && self.slots.len() < self.slots.capacity() / 4 {
+            self.slots.shrink_to(self.slots.len() * 2);
         }
     }
 }
@@ -183,13 +181,13 @@ pub(super) struct Search {
 }
 
 impl Search {
-    /// Advances to the end of a queue in which nothing is `Here`.
+    /// Advances to the end of a queue in which nothing is `Full`.
     fn pass_held<M>(&mut self, state: &State<M>) {
-        if self.from < state.next && !state.places.is_empty() {
-            let first = state.places.partition_point(|place| place.0 < self.from);
-            let rest = state.places.range(first..);
-            let held = rest.filter(|place| matches!(place.1, Place::Held));
-            self.passed.extend(held.map(|place| place.0));
+        if self.from < state.next && !state.slots.is_empty() {
+            let first = state.slots.partition_point(|slot| slot.0 < self.from);
+            let rest = state.slots.range(first..);
+            let held = rest.filter(|slot| matches!(slot.1, Slot::Held));
+            self.passed.extend(held.map(|slot| slot.0));
         }
         self.from = state.next;
     }

@@ -27,7 +27,7 @@ pub(super) struct Shortage {
 impl Shortage {
     /// Minimum time between two reports, in nanoseconds. A shortage that lasts longer is reported
     /// late, not never.
-    const GAP_NS: clock::Tick = 1_000_000_000;
+    const MIN_REPORT_GAP_NS: clock::Tick = 1_000_000_000;
 
     pub(super) fn accepted(&mut self) {
         self.accepted = self.accepted.saturating_add(1);
@@ -41,7 +41,7 @@ impl Shortage {
         self.accepted = 0;
         let is_early = self
             .last
-            .is_some_and(|last| now.saturating_sub(last) < Shortage::GAP_NS);
+            .is_some_and(|last| now.saturating_sub(last) < Shortage::MIN_REPORT_GAP_NS);
         if self.is_reported || is_early {
             return false;
         }
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn an_episode_is_reported_once() {
-        const GAP: clock::Tick = Shortage::GAP_NS;
+        const GAP: clock::Tick = Shortage::MIN_REPORT_GAP_NS;
         let mut shortage = Shortage::default();
         assert!(shortage.is_to_be_reported(5));
         assert!(!shortage.is_to_be_reported(6));

@@ -213,7 +213,7 @@ mod tests {
         asked: AtomicUsize,
         /// The number of names being looked up, and the maximum so far.
         asking: AtomicUsize,
-        most: AtomicUsize,
+        max_concurrent: AtomicUsize,
     }
 
     impl Server {
@@ -231,7 +231,7 @@ mod tests {
             let resolver = move |port| {
                 server.asked.fetch_add(1, Ordering::SeqCst);
                 let asking = server.asking.fetch_add(1, Ordering::SeqCst) + 1;
-                server.most.fetch_max(asking, Ordering::SeqCst);
+                server.max_concurrent.fetch_max(asking, Ordering::SeqCst);
                 let up = server.up.lock().unwrap();
                 drop(server.comes_up.wait_while(up, |up| !*up).unwrap());
                 server.asking.fetch_sub(1, Ordering::SeqCst);
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn unanswered_look_ups_leave_the_pool_to_other_calls() {
-        for (pool, most) in [(12, 3), (4, 1), (2, 1)] {
+        for (pool, max_concurrent) in [(12, 3), (4, 1), (2, 1)] {
             let server = Server::default();
             let asker = server.clone();
             let runtime = runtime(pool);
@@ -259,7 +259,7 @@ mod tests {
                         spawn(move || server.look_up(port).unwrap().next().unwrap().port())
                     })
                     .collect();
-                while asker.asked() < most {
+                while asker.asked() < max_concurrent {
                     yield_now();
                 }
                 // All of them are being looked up by now, and the pool makes other calls, as many
@@ -270,18 +270,21 @@ mod tests {
                 for (n, call) in calls.into_iter().enumerate() {
                     assert_eq!(call.join().unwrap(), n);
                 }
-                assert_eq!(asker.asked(), most);
+                assert_eq!(asker.asked(), max_concurrent);
                 let metrics = runtime.metrics();
                 assert_eq!(
                     (metrics.looking_up, metrics.blocking_queued),
-                    (most, 20 - most)
+                    (max_concurrent, 20 - max_concurrent)
                 );
                 asker.come_up();
                 for (port, asker) in askers.into_iter().enumerate() {
                     assert_eq!(usize::from(asker.join().unwrap()), port);
                 }
             });
-            assert_eq!(server.0.most.load(Ordering::SeqCst), most);
+            assert_eq!(
+                server.0.max_concurrent.load(Ordering::SeqCst),
+                max_concurrent
+            );
             // The pool counts a call as done after it has woken the caller.
             while runtime.metrics().looking_up > 0 {
                 std::thread::yield_now();

@@ -21,9 +21,10 @@ use crate::sys::clock;
 use crate::sys::sock;
 
 /// The time until a write to a Unix socket is tried again. The system does not report every event
-/// that lets the write continue (`Announced` in `retry.rs`): a shutdown, or room at a receiver.
-const LOOK_FOR_SHUTDOWN: Duration = Duration::from_millis(100);
-const LOOK_FOR_ROOM: Duration = Duration::from_millis(1);
+/// that lets the write continue (`WritableEvents` in `retry.rs`): a shutdown, or room at a
+/// receiver.
+const SHUTDOWN_POLL_EVERY: Duration = Duration::from_millis(100);
+const ROOM_POLL_EVERY: Duration = Duration::from_millis(1);
 
 impl Socket {
     #[track_caller]
@@ -95,9 +96,9 @@ impl Socket {
         let polled = poll_io(source, Interest::Write, context, op, |_| false);
         if polled.is_pending() && is_unix {
             let pause = if never_announced {
-                LOOK_FOR_ROOM
+                ROOM_POLL_EVERY
             } else {
-                LOOK_FOR_SHUTDOWN
+                SHUTDOWN_POLL_EVERY
             };
             if let Some(nudge) = source.nudge() {
                 let _armed = timer_thread::set(clock::after(pause), nudge);

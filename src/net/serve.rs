@@ -37,8 +37,8 @@ use crate::sys::{clock, sock};
 use crate::thread::{self, JoinHandle};
 
 /// The pause after a transient failure: the first, and the longest that doubling leads to.
-const FIRST_PAUSE: Duration = Duration::from_millis(5);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const MIN_PAUSE: Duration = Duration::from_millis(5);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 
 /// Listens on `addr` and runs `handler` for each connection, in a green thread of its own, forever.
 ///
@@ -274,7 +274,7 @@ impl Server {
     {
         let shared = self.shared;
         let handler = Arc::new(handler);
-        let mut pause = FIRST_PAUSE;
+        let mut pause = MIN_PAUSE;
         let mut shortage = Shortage::default();
         // The only call: it consumes the server.
         shared.acceptor.get_or_init(Unparker::current);
@@ -299,13 +299,13 @@ impl Server {
                 }
             };
             match served {
-                Ok(()) => pause = FIRST_PAUSE,
+                Ok(()) => pause = MIN_PAUSE,
                 Err(_) if shared.is_stopping() => {}
                 Err(error) => match AcceptError::of(&error) {
                     AcceptError::Transient => {}
                     AcceptError::Backoff => {
                         shared.pause(pause);
-                        pause = (pause * 2).min(LONGEST_PAUSE);
+                        pause = (pause * 2).min(MAX_PAUSE);
                     }
                     AcceptError::Fatal => return Err(error),
                 },

@@ -72,10 +72,10 @@ impl Access {
     const MARKS: u32 = Access::LENT | Access::RELEASED;
 
     /// Calls `trusting` while no other code has the file; returns `None` if other code has it.
-    fn while_ours<T>(&self, trusting: impl FnOnce() -> T) -> Option<T> {
+    fn while_private<T>(&self, trusting: impl FnOnce() -> T) -> Option<T> {
         // SeqCst, as everywhere here: of this and the mark one comes first, and the second sees it.
-        let ours = self.0.fetch_add(1, Ordering::SeqCst) & Access::MARKS == 0;
-        let result = ours.then(trusting);
+        let is_private = self.0.fetch_add(1, Ordering::SeqCst) & Access::MARKS == 0;
+        let result = is_private.then(trusting);
         self.0.fetch_sub(1, Ordering::SeqCst);
         result
     }
@@ -145,7 +145,7 @@ impl Socket {
     /// Takes over a descriptor in any state, with the options that the kernel has for it. A
     /// descriptor that is not a socket is not refused here, as in std: each use returns the
     /// system's error.
-    pub(crate) fn adopt(fd: OwnedFd, protocol: Protocol) -> Socket {
+    pub(crate) fn from_fd(fd: OwnedFd, protocol: Protocol) -> Socket {
         let protocol = match protocol {
             Protocol::Tcp if !sock::is_tcp(fd.as_fd()) => Protocol::Unix,
             protocol => protocol,
@@ -263,7 +263,7 @@ impl Socket {
     /// Takes a connection from the queue of a listening socket. Never waits.
     pub(crate) fn accept_now(&self) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
         let (access, fd) = (&self.options.access, self.fd());
-        if let Some(accepted) = access.while_ours(|| sock::accept(fd)) {
+        if let Some(accepted) = access.while_private(|| sock::accept(fd)) {
             return accepted;
         }
         if !access.has(Access::RELEASED) && sock::is_nonblocking(fd)? {
@@ -306,9 +306,9 @@ pub(crate) fn refuse_zero(timeout: Option<Duration>) -> io::Result<()> {
     Ok(())
 }
 
-fn store(place: &AtomicU64, timeout: Option<Duration>) -> io::Result<()> {
+fn store(word: &AtomicU64, timeout: Option<Duration>) -> io::Result<()> {
     refuse_zero(timeout)?;
-    place.store(encode(timeout), Ordering::Relaxed);
+    word.store(encode(timeout), Ordering::Relaxed);
     Ok(())
 }
 
@@ -318,8 +318,8 @@ fn encode(timeout: Option<Duration>) -> u64 {
     })
 }
 
-fn load(place: &AtomicU64) -> Option<Duration> {
-    match place.load(Ordering::Relaxed) {
+fn load(word: &AtomicU64) -> Option<Duration> {
+    match word.load(Ordering::Relaxed) {
         0 => None,
         u64::MAX => Some(Duration::MAX),
         nanoseconds => Some(Duration::from_nanos(nanoseconds)),
@@ -346,15 +346,15 @@ macro_rules! descriptor_traits {
         impl From<OwnedFd> for $name {
             fn from(fd: OwnedFd) -> $name {
                 $name {
-                    socket: Socket::adopt(fd, $protocol),
+                    socket: Socket::from_fd(fd, $protocol),
                 }
             }
         }
 
         /// The descriptor is in blocking mode unless `set_nonblocking(true)` was called, as in std.
         impl From<$name> for OwnedFd {
-            fn from(ours: $name) -> OwnedFd {
-                ours.socket.release()
+            fn from(is_private: $name) -> OwnedFd {
+                is_private.socket.release()
             }
         }
 
@@ -367,8 +367,8 @@ macro_rules! descriptor_traits {
 
         /// Passes on the timeouts and the nonblocking flag; no system call fails on a valid socket.
         impl From<$name> for $theirs {
-            fn from(ours: $name) -> $theirs {
-                <$theirs>::from(OwnedFd::from(ours))
+            fn from(is_private: $name) -> $theirs {
+                <$theirs>::from(OwnedFd::from(is_private))
             }
         }
 

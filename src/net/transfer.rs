@@ -12,13 +12,13 @@ use rustix::net::addr::SocketAddrArg;
 
 use super::socket::{Protocol, Socket};
 use crate::green::Reason;
-use crate::retry::{self, Announced, rest};
+use crate::retry::{self, WritableEvents, advance_slices};
 use crate::runtime::io::source::{Interest, Source};
 use crate::runtime::scheduler::worker::place_next;
 use crate::sys::sock;
 
 /// How often one write may find room without yielding: the budget of `retry` counts rounds.
-const SENDS_A_ROUND: usize = 16;
+const MAX_SENDS_PER_ROUND: usize = 16;
 
 /// Receives a datagram with `receive`; an empty result if there is none and the receiving half was
 /// shut down, because the system would never report one then.
@@ -77,7 +77,7 @@ impl Socket {
         match self.protocol() {
             Protocol::Tcp | Protocol::Other => retry::write(source, Reason::Write, mode, op),
             Protocol::Unix => {
-                retry::write_persistently(source, Reason::Write, mode, Announced::Mostly, op)
+                retry::write_persistently(source, Reason::Write, mode, WritableEvents::Mostly, op)
             }
         }
     }
@@ -101,7 +101,7 @@ impl Socket {
         let mut has_waited = false;
         loop {
             let round = |fd: BorrowedFd<'_>| {
-                for _ in 0..SENDS_A_ROUND {
+                for _ in 0..MAX_SENDS_PER_ROUND {
                     if sent > 0 && self.protocol() == Protocol::Tcp && sock::has_failed(fd) {
                         return Ok(true);
                     }
@@ -228,7 +228,7 @@ impl Socket {
         if size == 0 {
             return Ok(0);
         }
-        self.transmit(size, |fd, sent| match rest(bufs, sent) {
+        self.transmit(size, |fd, sent| match advance_slices(bufs, sent) {
             (whole, 0) => sock::send_vectored(fd, whole),
             (cut, skip) => sock::send(fd, &cut[0][skip..]),
         })
@@ -296,7 +296,7 @@ impl Socket {
             // A sender that is not the receiver's peer is not notified when the receiver's queue
             // has room again.
             Protocol::Unix => {
-                retry::write_persistently(source, Reason::Write, mode, Announced::Never, op)
+                retry::write_persistently(source, Reason::Write, mode, WritableEvents::Never, op)
             }
         }
     }
@@ -406,7 +406,7 @@ mod tests {
             IoSlice::new(b"d"),
         ];
         let at = |sent| {
-            let (left, skip) = rest(&bufs, sent);
+            let (left, skip) = advance_slices(&bufs, sent);
             (left.len(), skip)
         };
         assert_eq!(at(0), (4, 0));

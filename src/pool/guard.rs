@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::manager::Manager;
 use super::shared::{Lent, Shared};
-use crate::green::cancel::RaiseMark;
+use crate::green::cancel::UnwindMark;
 
 /// Guard of a value of a [`Pool`](super::Pool), which returns the value when it is dropped.
 ///
@@ -42,7 +42,7 @@ pub struct Pooled<M: Manager> {
     shared: Arc<Shared<M>>,
     /// `None` once the value was taken out.
     lent: Option<Lent<M::Item>>,
-    taken: RaiseMark,
+    taken: UnwindMark,
 }
 
 impl<M: Manager> Pooled<M> {
@@ -50,7 +50,7 @@ impl<M: Manager> Pooled<M> {
         Pooled {
             shared,
             lent: Some(lent),
-            taken: RaiseMark::now(),
+            taken: UnwindMark::now(),
         }
     }
 

@@ -30,9 +30,9 @@ use crate::shim::lock;
 /// A child, as its waiters see it.
 pub(super) struct Process {
     child: Mutex<process::Child>,
-    end: OnceLock<Arc<Source>>,
-    /// Replaces `end` where there was no descriptor for it.
-    told: OnceLock<Receiver<()>>,
+    exit_source: OnceLock<Arc<Source>>,
+    /// Replaces `exit_source` where there was no descriptor for it.
+    exit_receiver: OnceLock<Receiver<()>>,
 }
 
 impl Process {
@@ -40,8 +40,8 @@ impl Process {
     pub(super) fn new(child: process::Child) -> Process {
         Process {
             child: Mutex::new(child),
-            end: OnceLock::new(),
-            told: OnceLock::new(),
+            exit_source: OnceLock::new(),
+            exit_receiver: OnceLock::new(),
         }
     }
 
@@ -64,7 +64,7 @@ impl Process {
         if let Some(status) = self.try_wait()? {
             return Ok(status);
         }
-        let end = match self.end() {
+        let end = match self.exit_source() {
             Ok(end) => end,
             // No descriptors are left. This way needs none, but blocks a thread.
             Err(_) if mode.timeout.is_none() => return self.wait_blocked(),
@@ -91,7 +91,7 @@ impl Process {
     fn wait_blocked(&self) -> io::Result<ExitStatus> {
         let number = self.id();
         loop {
-            blocking::run(move || await_end(number))?;
+            blocking::run(move || wait_for_exit(number))?;
             if let Some(status) = self.try_wait()? {
                 return Ok(status);
             }
@@ -99,44 +99,46 @@ impl Process {
     }
 
     /// Returns the descriptor of EX3.
-    pub(super) fn end(&self) -> io::Result<&Arc<Source>> {
-        if let Some(end) = self.end.get() {
+    pub(super) fn exit_source(&self) -> io::Result<&Arc<Source>> {
+        if let Some(end) = self.exit_source.get() {
             return Ok(end);
         }
         // The lock: no thread reaps meanwhile (EX2) or opens a second one.
         let mut child = lock(&self.child);
-        if self.end.get().is_none() {
+        if self.exit_source.get().is_none() {
             let fd = match child.try_wait() {
                 Ok(None) => by_platform::open(child.id())?,
                 // Reaped, here or by other code: the ID may be reused.
                 Ok(Some(_)) | Err(_) => OwnedFd::from(io::pipe()?.0),
             };
             // No other thread has set it, because of the lock.
-            let _first = self.end.set(Arc::new(Source::new(fd, SourceKind::Other)));
+            let _first = self
+                .exit_source
+                .set(Arc::new(Source::new(fd, SourceKind::Other)));
         }
         drop(child);
-        self.end.get().ok_or_else(|| {
+        self.exit_source.get().ok_or_else(|| {
             io::Error::other("the end of a child is not watched; this is a bug in rustlet")
         })
     }
 
     /// Returns a receiver that stays ready once the child has ended.
     pub(super) fn exited(&self) -> io::Result<Receiver<()>> {
-        if let Ok(end) = self.end() {
+        if let Ok(end) = self.exit_source() {
             return Ok(ready_source::receiver(Arc::clone(end), Interest::Read));
         }
-        if let Some(told) = self.told.get() {
-            return Ok(told.clone());
+        if let Some(exit_receiver) = self.exit_receiver.get() {
+            return Ok(exit_receiver.clone());
         }
         // No descriptors are left. A thread needs none; it does not reap, so the ID is not reused
         // meanwhile.
         let number = self.id();
         let (latch, receiver) = channel::latch();
         start_thread(move || {
-            await_end(number);
+            wait_for_exit(number);
             latch.set();
         })?;
-        Ok(self.told.get_or_init(|| receiver).clone())
+        Ok(self.exit_receiver.get_or_init(|| receiver).clone())
     }
 
     /// Called when no thread will wait any more: the child is reaped as soon as it ends.
@@ -145,7 +147,7 @@ impl Process {
         if !matches!(self.try_wait(), Ok(None)) {
             return;
         }
-        let Ok(end) = self.end().cloned() else {
+        let Ok(end) = self.exit_source().cloned() else {
             return self.reap_later();
         };
         // If no poll thread can be started, the request stays for the next one.
@@ -162,14 +164,14 @@ impl Process {
     fn reap_later(self: Arc<Process>) {
         // No descriptor and no thread: then it stays a zombie, as all do with std.
         let _started = start_thread(move || {
-            await_end(self.id());
+            wait_for_exit(self.id());
             let _status = self.try_wait();
         });
     }
 }
 
 /// Blocks until the child with this ID has ended, and does not reap it (EX2).
-fn await_end(number: u32) {
+fn wait_for_exit(number: u32) {
     let Some(pid) = i32::try_from(number).ok().and_then(Pid::from_raw) else {
         return;
     };
@@ -190,7 +192,7 @@ fn start_thread(f: impl FnOnce() + Send + 'static) -> io::Result<()> {
 fn open_pipe(number: u32) -> io::Result<OwnedFd> {
     let (reader, writer) = io::pipe()?;
     start_thread(move || {
-        await_end(number);
+        wait_for_exit(number);
         drop(writer);
     })?;
     Ok(OwnedFd::from(reader))
@@ -231,7 +233,7 @@ mod tests {
     fn watched_by_a_thread(program: &str, argument: &str) -> Process {
         let process = process(program, argument);
         let end = Source::new(open_pipe(process.id()).unwrap(), SourceKind::Other);
-        assert!(process.end.set(Arc::new(end)).is_ok());
+        assert!(process.exit_source.set(Arc::new(end)).is_ok());
         process
     }
 
@@ -245,7 +247,8 @@ mod tests {
     /// Waits until the end is reported. A moment may pass: another test's child has the pipe's
     /// other end, too, from its fork to its exec.
     fn until_readable(child: &Process) {
-        let is_readable = || retry::is_ready(child.end().unwrap().fd(), Interest::Read).unwrap();
+        let is_readable =
+            || retry::is_ready(child.exit_source().unwrap().fd(), Interest::Read).unwrap();
         while !is_readable() {
             crate::green::park::yield_now(std::panic::Location::caller());
         }

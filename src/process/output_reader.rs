@@ -9,7 +9,7 @@ use super::pipe::Pipe;
 use crate::retry;
 
 /// Minimum size of a read; buffers double.
-const CHUNK: usize = 4096;
+const CHUNK_BYTES: usize = 4096;
 
 /// A pipe and its output so far.
 struct OutputReader<'a> {
@@ -24,7 +24,7 @@ impl OutputReader<'_> {
         if self.ended {
             return Ok(false);
         }
-        self.into.reserve(CHUNK);
+        self.into.reserve(CHUNK_BYTES);
         let drawn = self.pipe.try_read_onto(self.into)?;
         self.ended = drawn == Some(0);
         Ok(drawn.is_some() && !self.ended)
@@ -69,7 +69,7 @@ pub(super) fn both([one, other]: [&Pipe; 2], [first, second]: [&mut Vec<u8>; 2])
 #[track_caller]
 pub(super) fn to_end(pipe: &Pipe, into: &mut Vec<u8>) -> io::Result<()> {
     loop {
-        into.reserve(CHUNK);
+        into.reserve(CHUNK_BYTES);
         if pipe.read_onto(into)? == 0 {
             return Ok(());
         }

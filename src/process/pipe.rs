@@ -23,10 +23,10 @@ use crate::runtime::io::source::{Interest, Source, SourceKind};
 use crate::sys::sock;
 
 /// Minimum room of a writable pipe, in bytes.
-const PIPE_CHUNK: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
+const PIPE_CHUNK_BYTES: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
 
 /// How often one write may find room without yielding.
-const WRITES_A_ROUND: usize = 16;
+const MAX_WRITES_PER_ROUND: usize = 16;
 
 /// One end of a pipe.
 pub(super) struct Pipe {
@@ -38,7 +38,7 @@ pub(super) struct Pipe {
 }
 
 impl Pipe {
-    pub(super) fn adopt(fd: OwnedFd) -> Pipe {
+    pub(super) fn from_fd(fd: OwnedFd) -> Pipe {
         let was_nonblocking = sock::is_nonblocking(fd.as_fd()).unwrap_or(true);
         let made_nonblocking = !was_nonblocking
             && !sock::is_standard(fd.as_fd())
@@ -118,7 +118,10 @@ impl Pipe {
             }
             let buf = bufs.iter().find(|buf| !buf.is_empty());
             let buf = buf.map_or(&[][..], |buf| &**buf);
-            Ok(rustix::io::write(fd, &buf[..buf.len().min(PIPE_CHUNK)])?)
+            Ok(rustix::io::write(
+                fd,
+                &buf[..buf.len().min(PIPE_CHUNK_BYTES)],
+            )?)
         };
         retry::poll_io(&self.source, Interest::Write, context, write, |_| false)
     }
@@ -161,15 +164,15 @@ impl Pipe {
         let mut written = 0;
         loop {
             let round = |fd: BorrowedFd<'_>| {
-                for _ in 0..WRITES_A_ROUND {
+                for _ in 0..MAX_WRITES_PER_ROUND {
                     self.may(Interest::Write)?;
                     let rest = &buf[written..];
-                    let most = if self.asks_first {
-                        PIPE_CHUNK
+                    let max_bytes = if self.asks_first {
+                        PIPE_CHUNK_BYTES
                     } else {
                         usize::MAX
                     };
-                    let count = rustix::io::write(fd, &rest[..rest.len().min(most)])?;
+                    let count = rustix::io::write(fd, &rest[..rest.len().min(max_bytes)])?;
                     written += count;
                     if written >= buf.len() || count == 0 {
                         return Ok(true);
@@ -230,7 +233,7 @@ impl Pipe {
 macro_rules! pipe_traits {
     ($name:ident) => {
         impl $name {
-            pub(super) fn adopt(theirs: std::process::$name) -> $name {
+            pub(super) fn from_std(theirs: std::process::$name) -> $name {
                 $name::from(OwnedFd::from(theirs))
             }
         }
@@ -252,7 +255,7 @@ macro_rules! pipe_traits {
         impl From<OwnedFd> for $name {
             fn from(fd: OwnedFd) -> $name {
                 $name {
-                    pipe: Pipe::adopt(fd),
+                    pipe: Pipe::from_fd(fd),
                 }
             }
         }
@@ -280,7 +283,7 @@ macro_rules! pipe_traits {
 
         impl From<std::process::$name> for $name {
             fn from(theirs: std::process::$name) -> $name {
-                $name::adopt(theirs)
+                $name::from_std(theirs)
             }
         }
 

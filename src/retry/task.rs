@@ -75,10 +75,10 @@ pub(crate) fn poll_ready(
     interest: Interest,
     context: &mut Context<'_>,
 ) -> Poll<io::Result<()>> {
-    let look = |fd: BorrowedFd<'_>| match is_ready(fd, interest) {
+    let check = |fd: BorrowedFd<'_>| match is_ready(fd, interest) {
         Ok(true) => Ok(()),
         Ok(false) => Err(would_block()),
         Err(error) => Err(error),
     };
-    poll_io(source, interest, context, look, |()| false)
+    poll_io(source, interest, context, check, |()| false)
 }

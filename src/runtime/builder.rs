@@ -202,8 +202,8 @@ impl Builder {
     /// drop(runtime);
     /// # std::io::Result::Ok(())
     /// ```
-    pub fn shutdown_timeout(mut self, patience: Duration) -> Builder {
-        self.shutdown_timeout = Some(patience);
+    pub fn shutdown_timeout(mut self, timeout: Duration) -> Builder {
+        self.shutdown_timeout = Some(timeout);
         self
     }
 

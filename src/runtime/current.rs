@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "spawns what may borrow")]
+#![allow(unsafe_code, reason = "spawns closures that borrow")]
 //! Finds the runtime of the caller and spawns on it: the runtime of the green thread or of the
 //! blocking call, else the process-wide one.
 
@@ -140,7 +140,7 @@ where
     let block = worker.allocate_local(at)?;
     ThreadInner::join_scope(block, scope);
     // SAFETY: just born; SP1, by the contract.
-    let (scheduled, handle) = unsafe { ThreadInner::animate_so(block, f) };
+    let (scheduled, handle) = unsafe { ThreadInner::init_body_with(block, f) };
     worker.push(Unstarted(scheduled), key::<F, T>(at));
     Ok(handle)
 }

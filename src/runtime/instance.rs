@@ -1,9 +1,9 @@
-#![allow(unsafe_code, reason = "the first thread of a run may borrow")]
+#![allow(unsafe_code, reason = "spawns a closure that borrows")]
 //! The life cycle of a runtime: a builder starts it; `shutdown` or a drop ends it.
 //!
 //! The end proceeds in steps. The phase becomes `Closing`, and each worker cancels the threads that
 //! live on it; threads that are spawned from then on are cancelled as they start. When no thread is
-//! alive, or none has ended for the duration of the patience, the phase becomes `Ended`, and
+//! alive, or none has ended for the duration of the timeout, the phase becomes `Ended`, and
 //! workers without live threads exit. A worker with live threads stays, with those threads and
 //! their stacks, because other threads may have borrowed from them.
 //!
@@ -176,7 +176,7 @@ where
 /// The state of a runtime for `Debug`; [`Metrics`] has more.
 fn debug(shared: &Shared, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.debug_struct(name)
-        .field("workers", &shared.peers.len())
+        .field("workers", &shared.workers.len())
         .field("live", &shared.live())
         .field("ended", &shared.finished())
         .finish_non_exhaustive()
@@ -213,19 +213,21 @@ impl Runtime {
         panic_hook::install();
         // Without a capacity up front: `workers` may be a mistyped number that exceeds all memory,
         // and descriptors run out first.
-        let mut peers = Vec::new();
+        let mut worker_states = Vec::new();
         for index in 0..workers {
             match Remote::open() {
-                Ok(remote) => peers.push(WorkerShared::new(remote)),
+                Ok(remote) => worker_states.push(WorkerShared::new(remote)),
                 Err(error) => {
-                    peers.iter().for_each(|peer| peer.remote.close());
+                    worker_states
+                        .iter()
+                        .for_each(|worker| worker.remote.close());
                     return Err(no_worker(index, workers, &error));
                 }
             }
         }
-        let peers = peers.into_boxed_slice();
-        let shared = Arc::new(Shared::new(peers, config));
-        super::scheduler::shared::enlist(&shared);
+        let worker_states = worker_states.into_boxed_slice();
+        let shared = Arc::new(Shared::new(worker_states, config));
+        super::scheduler::shared::register_runtime(&shared);
         let runtime = Runtime {
             threads: Mutex::default(),
             shared,
@@ -236,8 +238,8 @@ impl Runtime {
             match thread {
                 Ok(thread) => lock(&runtime.threads).push(thread),
                 Err(error) => {
-                    for peer in &runtime.shared.peers[index..] {
-                        peer.remote.close();
+                    for worker in &runtime.shared.workers[index..] {
+                        worker.remote.close();
                     }
                     return Err(no_worker(index, workers, &error));
                 }
@@ -252,12 +254,12 @@ impl Runtime {
 
     fn start_worker(&self, index: usize, name: String) -> io::Result<OsJoinHandle<()>> {
         let shared = Arc::clone(&self.shared);
-        let remote = shared.peers[index].remote;
+        let remote = shared.workers[index].remote;
         let reactor = Reactor::new(remote)?;
         let alarm = reactor.new_alarm();
         let handle = Arc::clone(reactor.reactor_handle());
         // Each worker is started once, so it was not set.
-        let _set = shared.peers[index].reactor_handle.set(handle);
+        let _set = shared.workers[index].reactor_handle.set(handle);
         std::thread::Builder::new().name(name).spawn(move || {
             let _own = OwnThread::mark();
             if let Err(error) = crate::stack::overflow::prepare_thread() {
@@ -269,7 +271,7 @@ impl Runtime {
             // continue.
             let guard = AbortOnPanic;
             let number = rustix::thread::gettid().as_raw_nonzero().get();
-            shared.peers[index]
+            shared.workers[index]
                 .os_thread
                 .store(number, std::sync::atomic::Ordering::Relaxed);
             let worker = WorkerLoop::new(shared, index, reactor, alarm);
@@ -405,7 +407,7 @@ impl Runtime {
 
     /// Cancels the green threads that are alive and waits until they have unwound.
     ///
-    /// The wait lasts for at most `patience` after the last thread that ended. A thread that has
+    /// The wait lasts for at most `timeout` after the last thread that ended. A thread that has
     /// not ended by then is left behind with its OS thread: it computes without a wait, or stays in
     /// a [`shield`](crate::shield) or a destructor.
     ///
@@ -437,9 +439,9 @@ impl Runtime {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[track_caller]
-    pub fn shutdown(self, patience: Duration) -> Result<(), ShutdownError> {
+    pub fn shutdown(self, timeout: Duration) -> Result<(), ShutdownError> {
         refuse_inside();
-        self.end(patience)
+        self.end(timeout)
     }
 
     /// Blocks the calling OS thread until every green thread has ended. Returns false if a time
@@ -450,13 +452,13 @@ impl Runtime {
             let Ok(limit) = check_cancel_os(&wait) else {
                 return self.shared.is_quiet();
             };
-            if self.shared.wait_quiet_until(limit.look_again()) {
+            if self.shared.wait_quiet_until(limit.recheck()) {
                 return true;
             }
         }
     }
 
-    fn end(&self, patience: Duration) -> Result<(), ShutdownError> {
+    fn end(&self, timeout: Duration) -> Result<(), ShutdownError> {
         if self.shared.config.at_end == AtEnd::Abandon && !self.shared.is_quiet() {
             self.shared.abandon();
             self.shared.pool.close();
@@ -465,10 +467,10 @@ impl Runtime {
             return Ok(());
         }
         self.shared.advance(Phase::Closing);
-        let quiet = self.shared.wait_quiet(patience);
+        let quiet = self.shared.wait_quiet(timeout);
         let ended = match quiet {
             true => Ok(()),
-            false => Err(ShutdownError::new(self.shared.group, patience)),
+            false => Err(ShutdownError::new(self.shared.group, timeout)),
         };
         self.shared.advance(Phase::Ended);
         if !quiet {
@@ -486,7 +488,7 @@ impl Runtime {
     }
 
     /// Returns whether the caller is one of the runtime's own green threads.
-    fn is_around(&self) -> bool {
+    fn is_own_thread(&self) -> bool {
         WorkerContext::get()
             .and_then(RuntimeContext::of)
             .is_some_and(|context| Arc::ptr_eq(&context.shared, &self.shared))
@@ -496,7 +498,7 @@ impl Runtime {
 impl Drop for Runtime {
     fn drop(&mut self) {
         if WorkerContext::get().is_some() {
-            if self.shared.config.at_end == AtEnd::Abandon && !self.is_around() {
+            if self.shared.config.at_end == AtEnd::Abandon && !self.is_own_thread() {
                 self.shared.abandon();
                 return self.shared.pool.close();
             }
@@ -504,7 +506,7 @@ impl Drop for Runtime {
             self.shared.advance(Phase::Closing);
             self.shared.advance(Phase::Ended);
             self.shared.pool.close();
-            if !self.is_around() {
+            if !self.is_own_thread() {
                 eprintln_lossy(
                     "rustlet: a Runtime was dropped inside a green thread: its threads are cancelled, but not waited for",
                 );
@@ -519,11 +521,11 @@ impl Drop for Runtime {
             return;
         }
         // Without unwinding, threads are left running, as OS threads are at the end of a program.
-        let patience = match cfg!(panic = "unwind") {
+        let timeout = match cfg!(panic = "unwind") {
             true => self.shared.config.shutdown_timeout,
             false => Duration::ZERO,
         };
-        if let Err(left) = self.end(patience)
+        if let Err(left) = self.end(timeout)
             && cfg!(panic = "unwind")
         {
             self.shared

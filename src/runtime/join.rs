@@ -1,4 +1,7 @@
-#![allow(unsafe_code, reason = "takes results of any type")]
+#![allow(
+    unsafe_code,
+    reason = "takes results of any type out of control blocks"
+)]
 //! Handles that own the result of a green thread.
 //!
 //! J2. A shared reference to a handle gives nothing of `T`: taking or dropping the result needs the
@@ -113,7 +116,7 @@ impl<T> Joiner<T> {
             {
                 joins_itself();
             }
-            if completion.enter(self.waiter()) {
+            if completion.register(self.waiter()) {
                 // The thread had not ended when the waiter entered, so its end wakes the waiter.
                 let wait = &self.named(wait);
                 loop {
@@ -182,14 +185,14 @@ impl<T> Joiner<T> {
         struct Leave<'a>(&'a Completion);
         impl Drop for Leave<'_> {
             fn drop(&mut self) {
-                self.0.leave::<Unparker>();
+                self.0.unregister::<Unparker>();
             }
         }
         let completion = self.green().completion();
         if completion.is_done() {
             return Wake::Event;
         }
-        if !completion.enter(self.waiter()) {
+        if !completion.register(self.waiter()) {
             return self.wait_hooked(wait);
         }
         let leave = Leave(completion);
@@ -287,7 +290,7 @@ impl<T> Joiner<T> {
     pub(crate) fn enter_task(&self, task: &Arc<Task>) -> Option<TaskHook> {
         let green = self.green();
         let waiter = || Unparker::Task(Arc::clone(task));
-        if green.completion().is_done() || green.completion().enter(waiter()) {
+        if green.completion().is_done() || green.completion().register(waiter()) {
             return None;
         }
         let hook: Arc<dyn OnDone> = Arc::new(DoneWaiter(waiter()));
@@ -328,7 +331,7 @@ fn unwind_with_runtime(wait: &Wait) {
 
 impl<T> Drop for Joiner<T> {
     fn drop(&mut self) {
-        self.green().completion().leave::<Unparker>();
+        self.green().completion().unregister::<Unparker>();
         self.green().detach();
     }
 }

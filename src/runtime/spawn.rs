@@ -59,7 +59,7 @@ fn refuse(shared: &Shared) -> io::Error {
 
 /// Checks that the requested worker exists.
 fn check_worker(request: &SpawnRequest, shared: &Shared) -> io::Result<()> {
-    let workers = shared.peers.len();
+    let workers = shared.workers.len();
     match request.worker {
         Some(index) if index >= workers => Err(io::Error::new(
             io::ErrorKind::InvalidInput,
@@ -140,12 +140,12 @@ where
     let block = ThreadInner::allocate_with(spawn_info(request, stack, shared))
         .inspect_err(|_| give_back(shared, worker, usual))?;
     // SAFETY: just born; SP1.
-    let (scheduled, handle) = unsafe { ThreadInner::animate_so(block, f) };
+    let (scheduled, handle) = unsafe { ThreadInner::init_body_with(block, f) };
     match (worker, fixed) {
         (Some(worker), Some(index)) => worker.push_fixed(index, Unstarted(scheduled), key),
         (Some(worker), None) => worker.push(Unstarted(scheduled), key),
         (None, Some(index)) => {
-            shared.external.fetch_add(1, Ordering::Release);
+            shared.spawned_outside.fetch_add(1, Ordering::Release);
             shared.push_fixed(index, Unstarted(scheduled));
         }
         (None, None) => shared.push_external(Unstarted(scheduled), key),

@@ -36,7 +36,7 @@ use super::scheduler::shared::{Phase, Shared, WorkerShared};
 use super::scheduler::worker::WorkerLoop;
 use super::spawn::{SpawnRequest, spawn_at};
 use crate::green::context::remote::Remote;
-use crate::green::context::worker_context::{step_here, step_no_more};
+use crate::green::context::worker_context::{forget_stepped, note_stepped_here};
 use crate::green::park::{check_cancel_os, unwind_if_cancelled};
 use crate::green::{OnCancel, Reason, Wait, WorkerContext};
 use crate::sys::clock::{self, NEVER, Tick};
@@ -78,15 +78,15 @@ impl Stepped {
         reactor.mirror(timer_fd.as_fd())?;
         // The wake-up descriptor of the notifier is writable, which is an event.
         reactor.poll(0)?;
-        let peers = Box::new([WorkerShared::new(remote.0)]);
-        let shared = Arc::new(Shared::new(peers, config));
-        super::scheduler::shared::enlist(&shared);
+        let workers = Box::new([WorkerShared::new(remote.0)]);
+        let shared = Arc::new(Shared::new(workers, config));
+        super::scheduler::shared::register_runtime(&shared);
         if let Some(period) = watch {
             watchdog::start(&shared, period)?;
         }
-        step_here(shared.group);
+        note_stepped_here(shared.group);
         Ok(Rc::new(Stepped {
-            worker: WorkerLoop::by_hand(shared, reactor),
+            worker: WorkerLoop::new_stepped(shared, reactor),
             timer_fd,
             polled: Cell::new(false),
             remote,
@@ -112,7 +112,7 @@ impl Stepped {
     pub(crate) fn step(&self) -> bool {
         self.remote.0.notifier.awake();
         let stepped = self.worker.enter(|| {
-            self.worker.look();
+            self.worker.poll_all();
             self.worker.notify_idle();
             self.worker.step_one()
         });
@@ -132,11 +132,11 @@ impl Stepped {
                 let Ok(limit) = check_cancel_os(&wait) else {
                     return false;
                 };
-                let most = match limit.look_again() {
+                let max_sleep = match limit.recheck() {
                     NEVER => NEVER,
                     until => until.saturating_sub(clock::now()),
                 };
-                self.worker.work_on(most);
+                self.worker.work_on(max_sleep);
             }
             true
         });
@@ -179,13 +179,13 @@ impl Stepped {
 
     /// Returns whether the caller is one of its green threads.
     fn is_running(&self) -> bool {
-        WorkerContext::of_thread().is_some_and(|cx| self.worker.has_home(cx))
+        WorkerContext::of_thread().is_some_and(|cx| self.worker.owns_context(cx))
     }
 
     /// Cancels the threads that live here and steps until they have ended (H3).
     fn end(&self) {
         let shared = &self.worker.shared;
-        let patience = shared.config.shutdown_timeout;
+        let timeout = shared.config.shutdown_timeout;
         self.timer_fd.set(NEVER, 0);
         self.remote.0.notifier.awake();
         shared.advance(Phase::Closing);
@@ -201,9 +201,9 @@ impl Stepped {
                 if self.worker.close() {
                     return;
                 }
-                let left = clock::span(patience).saturating_sub(clock::now().saturating_sub(last));
+                let left = clock::span(timeout).saturating_sub(clock::now().saturating_sub(last));
                 if left == 0 {
-                    registry::report_refusing(shared.group, patience);
+                    registry::report_refusing(shared.group, timeout);
                     std::process::abort();
                 }
                 self.worker.work_on(left);
@@ -228,6 +228,6 @@ impl Drop for Stepped {
             ));
         }
         self.end();
-        step_no_more(self.worker.shared.group);
+        forget_stepped(self.worker.shared.group);
     }
 }

@@ -54,11 +54,11 @@ static STATE: Mutex<State> = Mutex::new(State {
     wakeup: None,
 });
 
-/// Identifies a request, to cancel it. Numbers repeat after [`MAX_NUMBER`].
+/// Identifies a request, to cancel it. Numbers repeat after [`MAX_REQUEST_ID`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RequestId(pub(crate) usize);
 
-const MAX_NUMBER: usize = usize::MAX / 2;
+const MAX_REQUEST_ID: usize = usize::MAX / 2;
 
 /// Submits `callback` to the poll thread, which runs it when `source` is ready for the given
 /// direction; errors and hang-ups count as ready.
@@ -76,7 +76,11 @@ pub(crate) fn submit(
     let flags = retry::flags(interest);
     let mut state = lock(&STATE);
     let number = state.next;
-    state.next = if number == MAX_NUMBER { 0 } else { number + 1 };
+    state.next = if number == MAX_REQUEST_ID {
+        0
+    } else {
+        number + 1
+    };
     state.requests.push(Request {
         number,
         source,
@@ -226,17 +230,17 @@ mod tests {
     #[test]
     fn more_requests_than_descriptors_may_be_open() {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-        const MOST_OPEN: u64 = 64;
+        const MAX_OPEN: u64 = 64;
         let name =
             "service_threads::poll_thread::tests::more_requests_than_descriptors_may_be_open";
         crate::test_child::run(name, || {
             let maximum = getrlimit(Resource::Nofile).maximum;
-            let current = Some(MOST_OPEN);
+            let current = Some(MAX_OPEN);
             setrlimit(Resource::Nofile, Rlimit { current, maximum }).unwrap();
             let (reader, mut writer) = io::pipe().unwrap();
             let source = Arc::new(Source::new(OwnedFd::from(reader), SourceKind::Other));
             let (tell, told) = mpsc::channel();
-            for number in 0..2 * MOST_OPEN {
+            for number in 0..2 * MAX_OPEN {
                 let tell = tell.clone();
                 submit(Arc::clone(&source), Interest::Read, move || {
                     tell.send(number).unwrap();
@@ -245,9 +249,9 @@ mod tests {
             }
             assert!(told.try_recv().is_err());
             writer.write_all(b"x").unwrap();
-            let mut all: Vec<_> = told.iter().take(2 * MOST_OPEN as usize).collect();
+            let mut all: Vec<_> = told.iter().take(2 * MAX_OPEN as usize).collect();
             all.sort_unstable();
-            assert!(all.into_iter().eq(0..2 * MOST_OPEN));
+            assert!(all.into_iter().eq(0..2 * MAX_OPEN));
         });
     }
 }

@@ -1,8 +1,8 @@
 //! A process-wide OS thread that wakes the tasks of futures at given times. Futures may be polled
 //! on any thread, also outside of this crate's workers.
 //!
-//! It is started by the first timer, and ends when there has been none for [`LINGER`]. Any thread
-//! may set a timer at any time. Nothing here suspends.
+//! It is started by the first timer, and ends when there has been none for [`IDLE_TIMEOUT`]. Any
+//! thread may set a timer at any time. Nothing here suspends.
 //!
 //! - **TM1** `is_running` is true exactly while the thread runs or is being started. The thread
 //!   clears it under the lock when it has found no timer, so that no timer is left behind.
@@ -20,7 +20,7 @@ use crate::shim::lock;
 use crate::sys::clock::{self, Tick};
 
 /// How long the thread stays alive without a timer.
-const LINGER: Duration = Duration::from_secs(2);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 
 struct State {
     timers: BTreeMap<(Tick, u64), Waker>,
@@ -127,7 +127,7 @@ fn run_loop() {
         let (span, idle) = match next {
             Some(at) => (Duration::from_nanos(at - now), None),
             // There is no timer, so this thread counts as parked: it will not wake a green thread.
-            None => (LINGER, Some(CountAsParked::new())),
+            None => (IDLE_TIMEOUT, Some(CountAsParked::new())),
         };
         let waited = EARLIER.wait_timeout(state, span);
         drop(idle);
@@ -146,10 +146,10 @@ mod tests {
     use std::sync::{Arc, mpsc};
     use std::task::Wake;
 
-    struct Tell(Mutex<mpsc::Sender<&'static str>>, &'static str);
+    struct SendOnWake(Mutex<mpsc::Sender<&'static str>>, &'static str);
 
-    impl Wake for Tell {
-        fn wake(self: Arc<Tell>) {
+    impl Wake for SendOnWake {
+        fn wake(self: Arc<SendOnWake>) {
             lock(&self.0).send(self.1).unwrap();
         }
     }
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn timers_fire_in_the_order_of_their_times_and_cancelled_ones_never() {
         let (sender, receiver) = mpsc::channel();
-        let waker = |name| Waker::from(Arc::new(Tell(Mutex::new(sender.clone()), name)));
+        let waker = |name| Waker::from(Arc::new(SendOnWake(Mutex::new(sender.clone()), name)));
         let now = clock::now();
         let later = set(now + 30_000_000, waker("later")).unwrap();
         let cancelled = set(now + 20_000_000, waker("cancelled")).unwrap();

@@ -32,7 +32,7 @@ use crate::sys;
 use crate::sys::poll::standard::beside_standard;
 
 /// A signal that was subscribed to at some time.
-struct Watched {
+struct HandledSignal {
     signal: Signal,
     flag: Arc<AtomicBool>,
     /// Without a subscriber the signal has its default effect; otherwise there was a handler, which
@@ -47,15 +47,15 @@ struct Subscriber {
     sent: VecDeque<Signal>,
 }
 
-struct Board {
-    watched: Vec<Watched>,
+struct Dispatcher {
+    handled: Vec<HandledSignal>,
     subscribers: Vec<Subscriber>,
     /// The pipe that handlers write to. None: there is no dispatcher yet.
     pipe: Option<PipeWriter>,
 }
 
-static BOARD: Mutex<Board> = Mutex::new(Board {
-    watched: Vec::new(),
+static DISPATCHER: Mutex<Dispatcher> = Mutex::new(Dispatcher {
+    handled: Vec::new(),
     subscribers: Vec::new(),
     pipe: None,
 });
@@ -71,12 +71,12 @@ pub(super) fn subscribe(signals: Vec<Signal>) -> io::Result<Receiver<Signal>> {
             format!("{signal} cannot be subscribed to: no handler can be installed for it"),
         ));
     }
-    let mut board = lock(&BOARD);
+    let mut dispatcher = lock(&DISPATCHER);
     for &signal in &signals {
-        board.watch(signal)?;
+        dispatcher.install_handler(signal)?;
     }
     let (sender, receiver) = channel::bounded(signals.len());
-    board.subscribers.push(Subscriber {
+    dispatcher.subscribers.push(Subscriber {
         sent: VecDeque::with_capacity(signals.len()),
         signals,
         sender,
@@ -84,10 +84,10 @@ pub(super) fn subscribe(signals: Vec<Signal>) -> io::Result<Receiver<Signal>> {
     Ok(receiver)
 }
 
-impl Board {
+impl Dispatcher {
     /// Makes sure that there is a handler.
-    fn watch(&mut self, signal: Signal) -> io::Result<()> {
-        if self.watched.iter().any(|watched| watched.signal == signal) {
+    fn install_handler(&mut self, signal: Signal) -> io::Result<()> {
+        if self.handled.iter().any(|handled| handled.signal == signal) {
             return Ok(());
         }
         let number = signal.as_raw();
@@ -106,7 +106,7 @@ impl Board {
             unregister(raise);
             return Err(error);
         }
-        self.watched.push(Watched {
+        self.handled.push(HandledSignal {
             signal,
             flag,
             was_default,
@@ -133,21 +133,21 @@ impl Board {
     /// Performs steps 2 and 3. Returns the signals for step 4.
     fn deliver(&mut self) -> Vec<Signal> {
         let mut orphans = Vec::new();
-        for watched in &self.watched {
+        for handled in &self.handled {
             // Acquire: pairs with the handler's store, if anything was written before the signal
             // was sent.
-            if !watched.flag.swap(false, Ordering::AcqRel) {
+            if !handled.flag.swap(false, Ordering::AcqRel) {
                 continue;
             }
             let mut heard = false;
             self.subscribers.retain_mut(|subscriber| {
-                let wants = subscriber.signals.contains(&watched.signal);
-                let lives = !wants || subscriber.tell(watched.signal);
+                let wants = subscriber.signals.contains(&handled.signal);
+                let lives = !wants || subscriber.wake_dispatcher(handled.signal);
                 heard |= wants && lives;
                 lives
             });
-            if !heard && watched.was_default {
-                orphans.push(watched.signal);
+            if !heard && handled.was_default {
+                orphans.push(handled.signal);
             }
         }
         orphans
@@ -156,7 +156,7 @@ impl Board {
 
 impl Subscriber {
     /// Sends the signal. Returns `false` if the subscriber is gone.
-    fn tell(&mut self, signal: Signal) -> bool {
+    fn wake_dispatcher(&mut self, signal: Signal) -> bool {
         // A message received between this line and the next was there when the signal arrived, and
         // counts for it.
         let left = self.sender.len();
@@ -183,7 +183,7 @@ fn dispatch(mut reader: PipeReader) {
             // The other end is never closed, nor is this one.
             Ok(0) | Err(_) => return,
         }
-        let orphans = lock(&BOARD).deliver();
+        let orphans = lock(&DISPATCHER).deliver();
         for signal in orphans {
             // An error: signal-hook does not know the default effect of the signal.
             let _unknown = emulate_default_handler(signal.as_raw());

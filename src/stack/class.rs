@@ -5,7 +5,7 @@
 use super::size::StackSize;
 
 /// Credits that a pool may hold beside those of green threads: for its list, and for future spawns.
-pub(super) const OWN_CREDITS: usize = 256;
+pub(super) const MAX_OWN_CREDITS: usize = 256;
 
 /// All slabs of one size of stack.
 #[derive(Debug)]
@@ -22,8 +22,8 @@ pub(super) struct Class {
     /// Slots that have left the slabs: in use, or in the lists of pools.
     pub(super) out: usize,
     pub(super) warm: usize,
-    pub(super) fewest_warm: usize,
-    pub(super) fewest_unpromised: usize,
+    pub(super) min_warm: usize,
+    pub(super) min_unpromised: usize,
     /// Warm slots still to be released in this period, and slots that may still be unmapped in it.
     pub(super) release: usize,
     pub(super) unmap: usize,
@@ -40,8 +40,8 @@ impl Class {
             promised: 0,
             out: 0,
             warm: 0,
-            fewest_warm: 0,
-            fewest_unpromised: 0,
+            min_warm: 0,
+            min_unpromised: 0,
             release: 0,
             unmap: 0,
         }
@@ -52,13 +52,13 @@ impl Class {
     }
 
     pub(super) fn note(&mut self) {
-        self.fewest_warm = self.fewest_warm.min(self.warm);
-        self.fewest_unpromised = self.fewest_unpromised.min(self.unpromised());
+        self.min_warm = self.min_warm.min(self.warm);
+        self.min_unpromised = self.min_unpromised.min(self.unpromised());
     }
 
     /// Returns whether the slots just taken will be used at once, because at least as many green
     /// threads wait for a stack. True only where one pool is all there is.
     pub(super) fn is_waited_for(&self) -> bool {
-        self.promised >= self.out + OWN_CREDITS
+        self.promised >= self.out + MAX_OWN_CREDITS
     }
 }

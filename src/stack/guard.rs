@@ -15,7 +15,7 @@ use std::io;
 use std::iter;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::size::GUARD;
+use super::size::GUARD_BYTES;
 use crate::sys::mem;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +111,7 @@ pub(super) unsafe fn install_all(
     if at_once && in_bulk() {
         let limits = (0..count).map(|slot| limit + slot * stride);
         // SAFETY: the caller's promise.
-        guarded = unsafe { mem::install_guards(limits, GUARD) };
+        guarded = unsafe { mem::install_guards(limits, GUARD_BYTES) };
         if guarded < count {
             // Either the call is forbidden from now on, or only this one failed: the single calls
             // tell which.
@@ -132,10 +132,10 @@ pub(super) unsafe fn install_all(
 ///
 /// # Safety
 ///
-/// The caller owns the slot (S1), and its lowest [`GUARD`] bytes hold nothing of value.
+/// The caller owns the slot (S1), and its lowest [`GUARD_BYTES`] bytes hold nothing of value.
 unsafe fn install(limit: usize) -> io::Result<()> {
     // SAFETY: the caller's promise.
-    let installed = unsafe { mem::install_guard(limit, GUARD) };
+    let installed = unsafe { mem::install_guard(limit, GUARD_BYTES) };
     match &installed {
         // EINVAL: returned for locked memory (mlockall), and by kernels without markers.
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
@@ -154,7 +154,7 @@ unsafe fn install(limit: usize) -> io::Result<()> {
 /// As for [`install`].
 pub(super) unsafe fn protect(limit: usize) -> io::Result<()> {
     // SAFETY: the caller's promise.
-    unsafe { mem::deny(limit, GUARD) }
+    unsafe { mem::deny(limit, GUARD_BYTES) }
 }
 
 #[cfg(test)]
@@ -167,7 +167,7 @@ mod tests {
         if choice() == Guarding::Protected {
             return;
         }
-        let stride = 2 * GUARD;
+        let stride = 2 * GUARD_BYTES;
         let start = mem::reserve(SLOTS * stride).unwrap();
         for round in 0..2 {
             // The second time one by one, over what is there already.
@@ -177,8 +177,8 @@ mod tests {
             for slot in 0..SLOTS {
                 let limit = start + slot * stride;
                 assert!(mem::faults(limit).unwrap());
-                assert!(mem::faults(limit + GUARD - 1).unwrap());
-                assert!(!mem::faults(limit + GUARD).unwrap());
+                assert!(mem::faults(limit + GUARD_BYTES - 1).unwrap());
+                assert!(!mem::faults(limit + GUARD_BYTES).unwrap());
                 assert!(!mem::faults(limit + stride - 1).unwrap());
             }
         }

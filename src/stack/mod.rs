@@ -23,8 +23,8 @@
 //!
 //! - **S1** A slot has exactly one owner at a time: a free list of its slab, the list of a pool, or
 //!   a [`Stack`]. Only the owner touches its memory.
-//! - **S2** Once a slot has been in a [`Stack`] or a pool, the lowest `GUARD` bytes of it fault on
-//!   every access until its slab is unmapped. Releasing pages does not lift a guard.
+//! - **S2** Once a slot has been in a [`Stack`] or a pool, the lowest `GUARD_BYTES` bytes of it
+//!   fault on every access until its slab is unmapped. Releasing pages does not lift a guard.
 //! - **S3** A slab is unmapped only when all its slots are in its own free lists, and it has left
 //!   the reserve and the table before.
 //! - **S4** For each size, the slots of all slabs are at least as many as were promised: credits
@@ -33,7 +33,7 @@
 //! - **S5** The usable bytes of a slot are private, readable and writable. Their content is
 //!   unspecified.
 //! - **S6** A top is aligned to 16 bytes, lies in the slot's highest page, and leaves at least a
-//!   page less `STAGGER` bytes of that page below it.
+//!   page less `MAX_STAGGER_BYTES` bytes of that page below it.
 //! - **S7** While a slot in a list or a [`Stack`] is marked as inhabited, no other code changes the
 //!   bytes between the mark of the pool (P2) and the top. A slot that comes out of the reserve is
 //!   not inhabited.

@@ -15,7 +15,7 @@ use std::fmt;
 use std::io;
 use std::sync::OnceLock;
 
-use super::size::GUARD;
+use super::size::GUARD_BYTES;
 use super::slab;
 use crate::sys::{mem, segv};
 
@@ -63,7 +63,7 @@ fn on_fault(address: usize) {
     };
     let overflowed = Overflowed {
         limit: found.limit,
-        usable: found.bytes - GUARD - mem::page_size(),
+        usable: found.bytes - GUARD_BYTES - mem::page_size(),
     };
     let mut writer = SignalWriter::new();
     writer.text("\nrustlet: ");
@@ -178,7 +178,7 @@ mod tests {
             prepare();
             let size = StackSize::from_usable(128 << 10);
             reserve_shared(size).unwrap();
-            write_to(take_sized(size).unwrap().limit() + GUARD - 1);
+            write_to(take_sized(size).unwrap().limit() + GUARD_BYTES - 1);
         }) else {
             return;
         };

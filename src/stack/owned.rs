@@ -6,7 +6,7 @@ use std::mem::ManuallyDrop;
 
 use super::mark::StackUse;
 use super::size::StackSize;
-use super::slot::{INHABITED, Slot};
+use super::slot::{HAS_COROUTINE, Slot};
 use super::{mark, reserve};
 
 /// One owned stack: guarded (S2), and exclusive to its owner (S1).
@@ -41,15 +41,15 @@ impl Stack {
     /// Returns whether a former thread has left data there that the next one may use (S7): see
     /// `green/fiber/mod.rs`.
     #[inline]
-    pub(crate) fn is_inhabited(&self) -> bool {
-        self.slot.tag & INHABITED != 0
+    pub(crate) fn has_coroutine(&self) -> bool {
+        self.slot.tag & HAS_COROUTINE != 0
     }
 
     /// Marks the stack as inhabited, until it goes to the reserve. For `green/fiber/mod.rs` only,
     /// which trusts the mark (F6 there).
     #[inline]
-    pub(crate) fn mark_inhabited(&mut self) {
-        self.slot.tag |= INHABITED;
+    pub(crate) fn mark_has_coroutine(&mut self) {
+        self.slot.tag |= HAS_COROUTINE;
     }
 
     /// Gives the stack back to the process-wide reserve, as a drop does. Returns how much of it was
@@ -131,7 +131,7 @@ pub(crate) fn take_sized(size: StackSize) -> io::Result<Stack> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::size::GUARD;
+    use super::super::size::GUARD_BYTES;
     use super::*;
     use crate::sys::mem;
 
@@ -158,13 +158,13 @@ mod tests {
         assert_eq!(stack.size(), size);
         assert_eq!(stack.top() % 16, 0);
         assert!(mem::faults(stack.limit()).unwrap());
-        assert!(mem::faults(stack.limit() + GUARD - 1).unwrap());
-        assert!(!mem::faults(stack.limit() + GUARD).unwrap());
+        assert!(mem::faults(stack.limit() + GUARD_BYTES - 1).unwrap());
+        assert!(!mem::faults(stack.limit() + GUARD_BYTES).unwrap());
         assert!(!mem::faults(stack.top() - 1).unwrap());
         let page = mem::page_size();
         assert_eq!(
             stack.slot.end() - stack.limit(),
-            GUARD + size.usable() + page
+            GUARD_BYTES + size.usable() + page
         );
         drop(stack);
         unreserve_shared(size);

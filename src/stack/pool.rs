@@ -11,9 +11,10 @@
 //! threads runs on few stacks, which are in the cache. Memory goes back in three ways:
 //!
 //! 1. [`StackPool::give`] looks at the mark. When the stack was deep, the pages below its highest
-//!    are released, but no more than [`MAX_CLEANINGS`] times between two trims. While deep threads
-//!    are rare, each one's stack is cleaned up; when many are deep, releasing would only make the
-//!    next one fault the same pages in again, and the cost stays about a hundredth of the time.
+//!    are released, but no more than [`MAX_CLEANINGS_PER_TRIM`] times between two trims. While deep
+//!    threads are rare, each one's stack is cleaned up; when many are deep, releasing would only
+//!    make the next one fault the same pages in again, and the cost stays about a hundredth of the
+//!    time.
 //! 2. [`StackPool::trim`] passes on the stacks that the list held all the time since the last trim.
 //! 3. It then releases blindly below the highest page of the few stacks at the end of the list,
 //!    which are the busy ones, in case a frame stepped over a mark.
@@ -26,7 +27,7 @@ use std::fmt;
 use std::io;
 use std::sync::Mutex;
 
-use super::class::OWN_CREDITS;
+use super::class::MAX_OWN_CREDITS;
 use super::guard::Guarding;
 use super::mark::{self, StackUse, is_marked, release_deep, write_mark};
 use super::owned::Stack;
@@ -36,19 +37,19 @@ use super::slot::Slot;
 
 /// How many deep stacks are cleaned up between two trims. Each costs some microseconds, most of
 /// them in the page faults of the next thread that goes deep on it.
-const MAX_CLEANINGS: u32 = 256;
+const MAX_CLEANINGS_PER_TRIM: u32 = 256;
 
 /// Stacks at the end of the list that each trim releases below the highest page.
-const BLIND_RELEASES: usize = 32;
+const RELEASES_PER_TRIM: usize = 32;
 
 /// Slots in the list, and slots fetched at once, with lightweight guards.
 const POOL_CAPACITY: usize = 128;
-const BATCH: usize = 64;
+const FETCH_BATCH: usize = 64;
 /// The same where a slot costs two mappings, of which there are few.
 const PROTECTED_POOL_CAPACITY: usize = 64;
-const PROTECTED_BATCH: usize = 16;
+const PROTECTED_FETCH_BATCH: usize = 16;
 
-const _: () = assert!(POOL_CAPACITY + 2 * BATCH <= OWN_CREDITS);
+const _: () = assert!(POOL_CAPACITY + 2 * FETCH_BATCH <= MAX_OWN_CREDITS);
 
 /// The free stacks of one worker, all of one size, and its credits.
 pub(crate) struct StackPool {
@@ -63,7 +64,7 @@ pub(crate) struct StackPool {
     /// A stack that was deep has been given back without being cleaned up.
     has_skipped: bool,
     /// The shortest length of `list` since the last trim.
-    fewest: usize,
+    min_len: usize,
     /// The period of the reserve that the last trim saw.
     period: u64,
     batch: usize,
@@ -83,11 +84,11 @@ impl StackPool {
             room: 0,
             joined: false,
             credits: 0,
-            cleanings_left: MAX_CLEANINGS,
+            cleanings_left: MAX_CLEANINGS_PER_TRIM,
             has_skipped: false,
-            fewest: 0,
+            min_len: 0,
             period: 0,
-            batch: BATCH,
+            batch: FETCH_BATCH,
             reserve,
         }
     }
@@ -102,7 +103,7 @@ impl StackPool {
     pub(crate) fn take(&mut self) -> io::Result<Stack> {
         match self.list.pop() {
             Some(slot) => {
-                self.fewest = self.fewest.min(self.list.len());
+                self.min_len = self.min_len.min(self.list.len());
                 Ok(Stack { slot })
             }
             None => self.refill(),
@@ -185,13 +186,13 @@ impl StackPool {
     /// [`StackPool::trim_step`]. The worker calls it about once a second.
     pub(crate) fn trim(&mut self) -> bool {
         self.period = reserve::lock(self.reserve).begin_period(self.period);
-        self.pass_on(self.fewest - self.fewest / 4);
+        self.pass_on(self.min_len - self.min_len / 4);
         if self.credits > self.batch {
             self.return_credits(self.credits - self.batch);
         }
-        self.fewest = self.list.len();
-        self.cleanings_left = MAX_CLEANINGS;
-        for slot in self.list.iter().rev().take(BLIND_RELEASES) {
+        self.min_len = self.list.len();
+        self.cleanings_left = MAX_CLEANINGS_PER_TRIM;
+        for slot in self.list.iter().rev().take(RELEASES_PER_TRIM) {
             release_deep(*slot);
         }
         self.trim_step()
@@ -208,7 +209,7 @@ impl StackPool {
         self.join();
         let want = self.batch.min(self.room).max(1);
         reserve::take(self.reserve, self.size, want, &mut self.list)?;
-        self.fewest = 0;
+        self.min_len = 0;
         match self.list.pop() {
             Some(slot) => Ok(Stack { slot }),
             None => Err(io::ErrorKind::OutOfMemory.into()),
@@ -222,8 +223,8 @@ impl StackPool {
         }
         let mut reserve = reserve::lock(self.reserve);
         let (room, batch) = match reserve.guarding() {
-            Guarding::Light => (POOL_CAPACITY, BATCH),
-            Guarding::Protected => (PROTECTED_POOL_CAPACITY, PROTECTED_BATCH),
+            Guarding::Light => (POOL_CAPACITY, FETCH_BATCH),
+            Guarding::Protected => (PROTECTED_POOL_CAPACITY, PROTECTED_FETCH_BATCH),
         };
         self.batch = batch;
         reserve.pools += usize::from(!self.joined);
@@ -262,7 +263,7 @@ impl StackPool {
         if count > 0 {
             reserve::lock(self.reserve).put(&self.list[..count]);
             self.list.drain(..count);
-            self.fewest = self.fewest.min(self.list.len());
+            self.min_len = self.min_len.min(self.list.len());
         }
     }
 
@@ -307,7 +308,7 @@ mod tests {
     use std::ptr;
 
     use super::super::mark::*;
-    use super::super::size::GUARD;
+    use super::super::size::GUARD_BYTES;
     use super::*;
     use crate::sys::mem;
 
@@ -376,8 +377,8 @@ mod tests {
             assert_eq!(limits.len(), 300);
             for stack in &stacks {
                 assert!(mem::faults(stack.limit()).unwrap(), "{guarding:?}");
-                assert!(mem::faults(stack.limit() + GUARD - 1).unwrap());
-                assert!(!mem::faults(stack.limit() + GUARD).unwrap());
+                assert!(mem::faults(stack.limit() + GUARD_BYTES - 1).unwrap());
+                assert!(!mem::faults(stack.limit() + GUARD_BYTES).unwrap());
             }
             give_all(&mut pool, stacks);
         }
@@ -426,14 +427,14 @@ mod tests {
         let mut pool = own_pool();
         let mut stack = take_many(&mut pool, 1).remove(0);
         let mut cleaned = 0;
-        for _ in 0..2 * MAX_CLEANINGS {
+        for _ in 0..2 * MAX_CLEANINGS_PER_TRIM {
             touch(&stack, 3);
             spoil(&stack);
             pool.give(stack);
             stack = pool.take().unwrap();
             cleaned += u32::from(resident(&stack) == 1);
         }
-        assert_eq!(cleaned, MAX_CLEANINGS);
+        assert_eq!(cleaned, MAX_CLEANINGS_PER_TRIM);
         pool.give(stack);
         pool.trim();
         stack = pool.take().unwrap();

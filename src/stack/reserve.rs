@@ -40,26 +40,26 @@ pub(super) fn lock(reserve: &Mutex<Reserve>) -> MutexGuard<'_, Reserve> {
 const MIB: usize = 1 << 20;
 
 /// The first slab of a size, in bytes; each further one is as large as all before together …
-const FIRST_SLAB: usize = 64 * MIB;
+const FIRST_SLAB_BYTES: usize = 64 * MIB;
 /// … up to this.
-const LARGEST_SLAB: usize = 512 * MIB;
+const MAX_SLAB_BYTES: usize = 512 * MIB;
 /// The same where each slot costs two mappings and two microseconds at once.
-const FIRST_PROTECTED_SLAB: usize = 16 * MIB;
-const LARGEST_PROTECTED_SLAB: usize = 64 * MIB;
+const FIRST_PROTECTED_SLAB_BYTES: usize = 16 * MIB;
+const MAX_PROTECTED_SLAB_BYTES: usize = 64 * MIB;
 
 /// When a large slab is refused, smaller ones are tried, down to this many slots.
-const FEWEST_SLOTS: u32 = 8;
+const MIN_SLOTS: u32 = 8;
 
 /// Mappings that protected slabs leave to the rest of the process, so that many green threads do
 /// not make an allocation elsewhere fail and end the process.
-const SPARE_MAPPINGS: u64 = 1_000;
+const MIN_SPARE_MAPPINGS: u64 = 1_000;
 
 /// How many slots a trim releases while it has the lock: some 20 µs.
-const RELEASE_AT_ONCE: usize = 64;
+const MAX_RELEASES_PER_LOCK: usize = 64;
 /// How many times one step of a trim does that.
-const RELEASES_A_STEP: usize = 8;
+const LOCKS_PER_STEP: usize = 8;
 /// Bytes that one step of a trim unmaps: about as many slots of the usual size.
-const UNMAP_STEP: usize = 128 * MIB;
+const UNMAP_BYTES_PER_STEP: usize = 128 * MIB;
 
 pub(super) struct Reserve {
     slabs: Vec<Option<Slab>>,
@@ -137,19 +137,19 @@ impl Reserve {
     fn map_slab(&mut self, size: StackSize) -> io::Result<()> {
         let guarding = self.guarding();
         let (first, largest) = match guarding {
-            Guarding::Light => (FIRST_SLAB, LARGEST_SLAB),
-            Guarding::Protected => (FIRST_PROTECTED_SLAB, LARGEST_PROTECTED_SLAB),
+            Guarding::Light => (FIRST_SLAB_BYTES, MAX_SLAB_BYTES),
+            Guarding::Protected => (FIRST_PROTECTED_SLAB_BYTES, MAX_PROTECTED_SLAB_BYTES),
         };
         let so_far = self.class(size).slots.saturating_mul(size.stride());
         let mut slots = (so_far.clamp(first, largest) / size.stride()).max(1) as u32;
-        let fewest = FEWEST_SLOTS.min(slots);
+        let min_slots = MIN_SLOTS.min(slots);
         let slab = loop {
             let result = self
                 .leave_mappings(guarding, slots)
                 .and_then(|()| Slab::map(size, slots, guarding));
             match result {
                 Ok(slab) => break slab,
-                Err(_) if slots > fewest => slots = (slots / 2).max(fewest),
+                Err(_) if slots > min_slots => slots = (slots / 2).max(min_slots),
                 Err(error) => return Err(shortage::explain(&error, size, slots, guarding)),
             }
         };
@@ -180,7 +180,7 @@ impl Reserve {
         if guarding == Guarding::Light {
             return Ok(());
         }
-        let needed = 2 * (self.protected_slots + u64::from(slots)) + SPARE_MAPPINGS;
+        let needed = 2 * (self.protected_slots + u64::from(slots)) + MIN_SPARE_MAPPINGS;
         match crate::sys::limits::max_map_count() {
             Some(most) if needed > most => Err(io::ErrorKind::OutOfMemory.into()),
             _ => Ok(()),
@@ -253,10 +253,10 @@ impl Reserve {
         if seen == self.period {
             self.period += 1;
             for class in &mut self.classes {
-                class.release = most_of(class.fewest_warm);
-                class.unmap = class.fewest_unpromised;
-                class.fewest_warm = class.warm;
-                class.fewest_unpromised = class.unpromised();
+                class.release = most_of(class.min_warm);
+                class.unmap = class.min_unpromised;
+                class.min_warm = class.warm;
+                class.min_unpromised = class.unpromised();
             }
         }
         self.period
@@ -282,7 +282,7 @@ impl Reserve {
     /// hole in it would split it in two.
     fn next_unmap(&mut self) -> Option<Work> {
         let (start, bytes) = self.retired.take()?;
-        let step = bytes.min(UNMAP_STEP);
+        let step = bytes.min(UNMAP_BYTES_PER_STEP);
         let rest = bytes - step;
         if rest > 0 {
             self.retired = Some((start, rest));
@@ -338,7 +338,7 @@ impl Reserve {
     /// Releases the pages of some warm slots of the youngest slab that has any.
     fn release(&mut self, at: usize) -> bool {
         let class = &mut self.classes[at];
-        let most = class.release.min(class.warm).min(RELEASE_AT_ONCE);
+        let most = class.release.min(class.warm).min(MAX_RELEASES_PER_LOCK);
         for number in class.slabs.iter().rev() {
             let Some(slab) = &mut self.slabs[*number as usize] else {
                 continue;
@@ -462,7 +462,7 @@ fn install(
 
 /// Does one step of this period's work, a millisecond at most. Returns false when there is none.
 pub(super) fn trim_step(reserve: &Mutex<Reserve>) -> bool {
-    for _ in 0..RELEASES_A_STEP {
+    for _ in 0..LOCKS_PER_STEP {
         // The lock is released after each piece, so that no thread waits for a stack for long.
         let work = lock(reserve).work();
         match work {
@@ -543,7 +543,7 @@ mod tests {
                         Err(error) => break error,
                     }
                 };
-                assert!(2 * granted < most && 2 * granted + 2 * SPARE_MAPPINGS > most);
+                assert!(2 * granted < most && 2 * granted + 2 * MIN_SPARE_MAPPINGS > most);
                 let text = error.to_string();
                 assert!(
                     text.contains(&format!("vm.max_map_count = {most}")),

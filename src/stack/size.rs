@@ -5,11 +5,11 @@ use std::fmt;
 use crate::sys::mem;
 
 /// Sizes are multiples of this, so that a page of any supported kernel divides them.
-pub(super) const UNIT: usize = 64 << 10;
+pub(super) const UNIT_BYTES: usize = 64 << 10;
 
 /// Bytes at the low end of a slot that fault. Rust's own frames touch every page on the way down;
 /// 64 KiB catch most C frames that do not.
-pub(super) const GUARD: usize = UNIT;
+pub(super) const GUARD_BYTES: usize = UNIT_BYTES;
 
 /// The size of a stack, in bytes of address space: usable bytes and guard, a multiple of 64 KiB.
 ///
@@ -30,18 +30,20 @@ impl StackSize {
     pub(crate) const FIRST: StackSize = StackSize::from_usable(2 << 20);
 
     /// Room for a panic with its message and its backtrace on top of some frames of the program.
-    const MIN_USABLE: usize = UNIT;
+    const MIN_USABLE_BYTES: usize = UNIT_BYTES;
 
     /// Returns the smallest size with at least `bytes` usable bytes; never less than 64 KiB usable.
     ///
     /// The reserve, not this function, refuses a size that no machine has room for.
     pub(crate) const fn from_usable(bytes: usize) -> StackSize {
-        let usable = if bytes < Self::MIN_USABLE {
-            Self::MIN_USABLE
+        let usable = if bytes < Self::MIN_USABLE_BYTES {
+            Self::MIN_USABLE_BYTES
         } else {
             bytes
         };
-        let units = usable.div_ceil(UNIT).saturating_add(GUARD / UNIT);
+        let units = usable
+            .div_ceil(UNIT_BYTES)
+            .saturating_add(GUARD_BYTES / UNIT_BYTES);
         StackSize {
             units: if units > u32::MAX as usize {
                 u32::MAX
@@ -53,12 +55,12 @@ impl StackSize {
 
     /// Returns the usable bytes, as the user counts them.
     pub(super) const fn usable(self) -> usize {
-        self.bytes() - GUARD
+        self.bytes() - GUARD_BYTES
     }
 
     /// Returns the bytes of address space, guard included.
     pub(super) const fn bytes(self) -> usize {
-        self.units as usize * UNIT
+        self.units as usize * UNIT_BYTES
     }
 
     /// Returns the distance from one slot to the next: one page more than the size.

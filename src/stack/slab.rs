@@ -22,7 +22,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use super::guard::{self, Guarding};
-use super::size::{GUARD, StackSize};
+use super::size::{GUARD_BYTES, StackSize};
 use super::slot::Slot;
 use crate::sys::mem;
 
@@ -175,8 +175,8 @@ impl Slab {
         // Neighbours are released in one call: the guards between them stay (S2), and it costs a
         // third.
         for run in slots.chunk_by(|one, next| one + 1 == *next) {
-            let start = self.limit(run.first().copied().unwrap_or_default()) + GUARD;
-            let bytes = run.len() * self.size.stride() - GUARD;
+            let start = self.limit(run.first().copied().unwrap_or_default()) + GUARD_BYTES;
+            let bytes = run.len() * self.size.stride() - GUARD_BYTES;
             // SAFETY: the slots were in a list of this slab (S1), and a free slot holds nothing of
             // value. If the call fails, the pages stay: nothing is lost but memory.
             let _released = unsafe { mem::release(start, bytes) };
@@ -224,7 +224,7 @@ impl Slab {
 /// An entry whose geometry is being written; no mapping starts at this address.
 const CLAIMED: usize = 1;
 
-const CHUNK: usize = 64;
+const ENTRIES_PER_CHUNK: usize = 64;
 
 #[derive(Debug)]
 struct Entry {
@@ -234,7 +234,7 @@ struct Entry {
 }
 
 struct Chunk {
-    entries: [Entry; CHUNK],
+    entries: [Entry; ENTRIES_PER_CHUNK],
     next: AtomicPtr<Chunk>,
 }
 
@@ -247,7 +247,7 @@ impl Chunk {
                     slot: AtomicUsize::new(0),
                     slots: AtomicUsize::new(0),
                 }
-            }; CHUNK],
+            }; ENTRIES_PER_CHUNK],
             next: AtomicPtr::new(ptr::null_mut()),
         }
     }
@@ -335,7 +335,7 @@ pub(super) fn find(address: usize) -> Option<Found> {
             return Some(Found {
                 limit: address - offset % bytes,
                 bytes,
-                in_guard: offset % bytes < GUARD,
+                in_guard: offset % bytes < GUARD_BYTES,
             });
         }
         chunk = here.next();

@@ -2,17 +2,17 @@
 
 use std::num::NonZeroUsize;
 
-use super::size::{GUARD, StackSize};
+use super::size::{GUARD_BYTES, StackSize};
 
 /// Tops of neighbouring slots differ by this many bytes …
-const CACHE_LINE: usize = 64;
+const CACHE_LINE_BYTES: usize = 64;
 
 /// … up to this. The stagger spreads the busy lines of the stacks over half of a cache way, and
 /// leaves half of a small page.
-const STAGGER: usize = 2048;
+const MAX_STAGGER_BYTES: usize = 2048;
 
 /// The smallest page of any supported system.
-const MIN_PAGE: usize = 4096;
+const MIN_PAGE_BYTES: usize = 4096;
 
 /// The location of one slot: plain data, independent of the slot's owner.
 ///
@@ -22,16 +22,16 @@ const MIN_PAGE: usize = 4096;
 pub(super) struct Slot {
     pub(super) top: NonZeroUsize,
     /// The number of the slab and, in the lower half, the units of the size; the highest bit is
-    /// [`INHABITED`].
+    /// [`HAS_COROUTINE`].
     pub(super) tag: u64,
 }
 
 /// The bit of a tag that marks an inhabited slot (S7).
-pub(super) const INHABITED: u64 = 1 << 63;
+pub(super) const HAS_COROUTINE: u64 = 1 << 63;
 
 impl Slot {
     pub(super) fn new(limit: usize, index: u32, slab: u32, size: StackSize) -> Slot {
-        let lowered = index as usize * CACHE_LINE % STAGGER;
+        let lowered = index as usize * CACHE_LINE_BYTES % MAX_STAGGER_BYTES;
         let top = limit + size.stride() - lowered;
         Slot {
             // Nothing is mapped at 0; a handle without that value fits a `Result` into two
@@ -43,7 +43,7 @@ impl Slot {
 
     #[inline]
     pub(super) fn slab(self) -> u32 {
-        ((self.tag & !INHABITED) >> 32) as u32
+        ((self.tag & !HAS_COROUTINE) >> 32) as u32
     }
 
     #[inline]
@@ -56,7 +56,7 @@ impl Slot {
     /// Returns the end of the slot. The top was lowered by less than the least page (S6).
     #[inline]
     pub(super) fn end(self) -> usize {
-        self.top.get().next_multiple_of(MIN_PAGE)
+        self.top.get().next_multiple_of(MIN_PAGE_BYTES)
     }
 
     #[inline]
@@ -67,11 +67,13 @@ impl Slot {
     /// Returns the lowest address that can be read and written.
     #[inline]
     pub(super) fn usable_from(self) -> usize {
-        self.limit() + GUARD
+        self.limit() + GUARD_BYTES
     }
 }
 
-const _: () = assert!(STAGGER < MIN_PAGE && STAGGER.is_multiple_of(CACHE_LINE));
+const _: () = assert!(
+    MAX_STAGGER_BYTES < MIN_PAGE_BYTES && MAX_STAGGER_BYTES.is_multiple_of(CACHE_LINE_BYTES)
+);
 
 #[cfg(test)]
 mod tests {
@@ -92,7 +94,7 @@ mod tests {
         }
         offsets.sort_unstable();
         offsets.dedup();
-        assert_eq!(offsets.len(), STAGGER / CACHE_LINE);
+        assert_eq!(offsets.len(), MAX_STAGGER_BYTES / CACHE_LINE_BYTES);
         assert!(offsets.iter().all(|offset| *offset <= mem::page_size() / 2));
     }
 }

@@ -50,7 +50,7 @@ pub struct Barrier {
 struct State {
     arrived: usize,
     generation: usize,
-    line: WaitQueue<WaitingThread>,
+    waiters: WaitQueue<WaitingThread>,
 }
 
 impl UnwindSafe for Barrier {}
@@ -115,7 +115,7 @@ impl Barrier {
             state: Spin::new(State {
                 arrived: 0,
                 generation: 0,
-                line: WaitQueue::new(),
+                waiters: WaitQueue::new(),
             }),
         }
     }
@@ -152,7 +152,7 @@ impl Barrier {
             let others = state.arrived - 1;
             state.arrived = 0;
             state.generation = state.generation.wrapping_add(1);
-            wake_some(&self.state, state, |state| &mut state.line, others);
+            wake_some(&self.state, state, |state| &mut state.waiters, others);
             return BarrierWaitResult(true);
         }
         let wait = Wait::at(Reason::Barrier, Location::caller()).on_cancel(OnCancel::Defer);
@@ -168,7 +168,7 @@ impl Barrier {
             let ended = wait_in_queue(
                 &self.state,
                 state,
-                |state| &mut state.line,
+                |state| &mut state.waiters,
                 &QueuePosition::BACK,
                 &wait,
                 || {},

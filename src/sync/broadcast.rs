@@ -53,7 +53,7 @@ struct State<T> {
     receivers: usize,
     waiting: WaitQueue<WaitingThread>,
     /// Waiters of a select.
-    asking: channel::Waiters,
+    observers: channel::Observers,
 }
 
 struct Entry<T> {
@@ -63,7 +63,7 @@ struct Entry<T> {
 }
 
 /// The position of a receiver.
-struct Seat<T> {
+struct Subscription<T> {
     shared: Arc<Shared<T>>,
     /// The number of its next message; changed by the receiver, under the lock.
     next: AtomicU64,
@@ -103,7 +103,7 @@ pub struct Sender<T> {
 /// assert_eq!((early.recv(), early.recv(), late.recv()), (Ok(1), Ok(2), Ok(2)));
 /// ```
 pub struct Receiver<T> {
-    seat: Arc<Seat<T>>,
+    subscription: Arc<Subscription<T>>,
 }
 
 /// Error of [`Sender::send`]: there are no receivers. Holds the message.
@@ -215,16 +215,16 @@ pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 
 impl<T> Shared<T> {
     /// Wakes all waiters, so that they check again. Each receiver waits in at most one place.
-    fn tell(&self, receivers: usize) {
+    fn notify(&self, receivers: usize) {
         let mut state = self.state.lock();
-        let asking = state.asking.take();
+        let observers = state.observers.take();
         wake_some(&self.state, state, |state| &mut state.waiting, receivers);
-        channel::wake(asking);
+        channel::wake(observers);
     }
 }
 
 impl<T> State<T> {
-    fn end(&self) -> u64 {
+    fn next_number(&self) -> u64 {
         self.first + self.ring.len() as u64
     }
 
@@ -296,7 +296,7 @@ impl<T> Sender<T> {
             senders: 1,
             receivers: 0,
             waiting: WaitQueue::new(),
-            asking: channel::Waiters::new(),
+            observers: channel::Observers::new(),
         };
         let shared = Shared {
             capacity,
@@ -347,10 +347,10 @@ impl<T> Sender<T> {
         });
         // After a loss, the message that is now at the front may have been seen by all.
         state.forget_seen();
-        let waited_for = !state.waiting.is_empty() || !state.asking.is_empty();
+        let waited_for = !state.waiting.is_empty() || !state.observers.is_empty();
         drop(state);
         if waited_for {
-            self.shared.tell(receivers);
+            self.shared.notify(receivers);
         }
         drop(lost);
         Ok(receivers)
@@ -441,14 +441,14 @@ impl<T> Sender<T> {
 fn subscribe<T>(shared: &Arc<Shared<T>>) -> Receiver<T> {
     let mut state = shared.state.lock();
     state.receivers += 1;
-    let next = AtomicU64::new(state.end());
+    let next = AtomicU64::new(state.next_number());
     drop(state);
-    let seat = Seat {
+    let subscription = Subscription {
         shared: Arc::clone(shared),
         next,
     };
     Receiver {
-        seat: Arc::new(seat),
+        subscription: Arc::new(subscription),
     }
 }
 
@@ -473,9 +473,13 @@ impl<T> Receiver<T> {
     #[track_caller]
     pub fn len(&self) -> usize {
         poll_budget_quietly(Location::caller());
-        let state = self.seat.shared.state.lock();
-        let next = self.seat.next.load(Ordering::Relaxed).max(state.first);
-        usize::try_from(state.end() - next).unwrap_or(usize::MAX)
+        let state = self.subscription.shared.state.lock();
+        let next = self
+            .subscription
+            .next
+            .load(Ordering::Relaxed)
+            .max(state.first);
+        usize::try_from(state.next_number() - next).unwrap_or(usize::MAX)
     }
 
     /// Returns `true` if no message waits for this receiver.
@@ -506,7 +510,7 @@ impl<T> Receiver<T> {
     /// ```
     #[must_use]
     pub fn resubscribe(&self) -> Receiver<T> {
-        subscribe(&self.seat.shared)
+        subscribe(&self.subscription.shared)
     }
 
     /// Returns `true` if both receive from the same channel.
@@ -519,7 +523,7 @@ impl<T> Receiver<T> {
     /// ```
     #[must_use]
     pub fn same_channel(&self, other: &Receiver<T>) -> bool {
-        Arc::ptr_eq(&self.seat.shared, &other.seat.shared)
+        Arc::ptr_eq(&self.subscription.shared, &other.subscription.shared)
     }
 
     /// Returns a receiver for `select!` that is ready whenever [`try_recv`](Receiver::try_recv)
@@ -546,7 +550,7 @@ impl<T> Receiver<T> {
         T: Send + Sync + 'static,
     {
         poll_budget_quietly(Location::caller());
-        channel::source(Arc::clone(&self.seat) as Arc<dyn channel::LevelSource>)
+        channel::source(Arc::clone(&self.subscription) as Arc<dyn channel::LevelSource>)
     }
 }
 
@@ -572,7 +576,12 @@ impl<T: Clone> Receiver<T> {
     #[track_caller]
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
         yield_point(Location::caller());
-        let taken = self.seat.shared.state.lock().take(&self.seat.next);
+        let taken = self
+            .subscription
+            .shared
+            .state
+            .lock()
+            .take(&self.subscription.next);
         taken.map(|message| own(message, T::clone))
     }
 
@@ -660,11 +669,11 @@ impl<T: Clone> Receiver<T> {
         at: &'static Location<'static>,
     ) -> Result<T, RecvTimeoutError> {
         yield_point(at);
-        let spin = &self.seat.shared.state;
+        let spin = &self.subscription.shared.state;
         let mut wait = None;
         loop {
             let mut state = spin.lock();
-            match state.take(&self.seat.next) {
+            match state.take(&self.subscription.next) {
                 Ok(message) => {
                     drop(state);
                     return Ok(own(message, T::clone));
@@ -695,18 +704,18 @@ impl<T: Clone> Receiver<T> {
     }
 }
 
-impl<T: Send + Sync> channel::LevelSource for Seat<T> {
+impl<T: Send + Sync> channel::LevelSource for Subscription<T> {
     fn is_ready(&self) -> bool {
         let state = self.shared.state.lock();
-        self.next.load(Ordering::Relaxed) < state.end() || state.senders == 0
+        self.next.load(Ordering::Relaxed) < state.next_number() || state.senders == 0
     }
 
     fn arm(&self, waiter: Unparker) -> channel::Key {
-        self.shared.state.lock().asking.add(waiter)
+        self.shared.state.lock().observers.add(waiter)
     }
 
     fn disarm(&self, key: channel::Key) {
-        let gone = self.shared.state.lock().asking.remove(key);
+        let gone = self.shared.state.lock().observers.remove(key);
         drop(gone);
     }
 }
@@ -727,16 +736,20 @@ impl<T> Drop for Sender<T> {
         let (last, receivers) = (state.senders == 0, state.receivers);
         drop(state);
         if last {
-            self.shared.tell(receivers);
+            self.shared.notify(receivers);
         }
     }
 }
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        let mut state = self.seat.shared.state.lock();
+        let mut state = self.subscription.shared.state.lock();
         state.receivers -= 1;
-        let next = self.seat.next.load(Ordering::Relaxed).max(state.first);
+        let next = self
+            .subscription
+            .next
+            .load(Ordering::Relaxed)
+            .max(state.first);
         let from = usize::try_from(next - state.first).unwrap_or(usize::MAX);
         let mut gone = Vec::new();
         for entry in state.ring.iter_mut().skip(from) {

@@ -1,13 +1,14 @@
 #![allow(
     unsafe_code,
-    reason = "a value handed over through the frame of the one that waits"
+    reason = "hands a value over through the waiter's stack frame"
 )]
 //! [`Callback`].
 //!
 //! CB1. Whenever the lock is free, the wait queue or the queue of values is empty. A call dequeues
 //!      a waiter and writes into its slot, or keeps its value.
-//! CB2. A waiter in `asking` sets `watched` after it entered, and checks after that. A call that
-//!      keeps its value and finds `watched` set takes all waiters out of `asking` and wakes them.
+//! CB2. A waiter in `observers` sets `has_observers` after it entered, and checks after that. A
+//!      call that keeps its value and finds `has_observers` set takes all waiters out of
+//!      `observers` and wakes them.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -16,11 +17,11 @@ use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::wait::spin::{Held, Spin};
+use super::wait::spin::{Spin, SpinGuard};
 use super::wait::wait_in_queue::{Ended, QueuePosition, Sleep, wait_in_queue};
 use super::wait::wait_queue::WaitQueue;
 use super::wait::waiting_thread::WaitingThread;
-use crate::channel::{self, Waiters};
+use crate::channel::{self, Observers};
 use crate::green::budget::poll_budget_quietly;
 use crate::green::park::unwind_if_cancelled;
 use crate::green::{OnCancel, Reason, Unparker, Wait};
@@ -31,7 +32,7 @@ use crate::sys::clock::{self, NEVER, Tick};
 ///
 /// Clones share one state: one clone is called, from any thread, and another one is waited for.
 /// Each call serves one wait, in first-in-first-out order. Values of calls without a waiter are
-/// kept.
+/// values.
 ///
 /// # Cancellation
 ///
@@ -62,14 +63,14 @@ pub struct Callback<T> {
 struct Shared<T> {
     state: Spin<State<T>>,
     /// Waiters of a select (CB2).
-    asking: Mutex<Waiters>,
+    observers: Mutex<Observers>,
 }
 
 struct State<T> {
-    kept: VecDeque<T>,
-    line: WaitQueue<WaitingThread>,
-    /// `asking` may have waiters.
-    watched: bool,
+    values: VecDeque<T>,
+    waiters: WaitQueue<WaitingThread>,
+    /// `observers` may have waiters.
+    has_observers: bool,
 }
 
 impl<T> UnwindSafe for Callback<T> {}
@@ -90,11 +91,11 @@ impl<T> Callback<T> {
         Callback {
             shared: Arc::new(Shared {
                 state: Spin::new(State {
-                    kept: VecDeque::new(),
-                    line: WaitQueue::new(),
-                    watched: false,
+                    values: VecDeque::new(),
+                    waiters: WaitQueue::new(),
+                    has_observers: false,
                 }),
-                asking: Mutex::default(),
+                observers: Mutex::default(),
             }),
         }
     }
@@ -117,12 +118,12 @@ impl<T> Callback<T> {
     pub fn call(&self, value: T) {
         poll_budget_quietly(Location::caller());
         let mut state = self.with_room();
-        let Some(claimed) = state.line.dequeue() else {
-            state.kept.push_back(value);
-            let watched = std::mem::take(&mut state.watched);
+        let Some(claimed) = state.waiters.dequeue() else {
+            state.values.push_back(value);
+            let has_observers = std::mem::take(&mut state.has_observers);
             drop(state);
-            if watched {
-                self.shared.tell();
+            if has_observers {
+                self.shared.notify_observers();
             }
             return;
         };
@@ -135,17 +136,17 @@ impl<T> Callback<T> {
     }
 
     /// Takes the lock with room for one more value: nothing is allocated while it is held.
-    fn with_room(&self) -> Held<'_, State<T>> {
+    fn with_room(&self) -> SpinGuard<'_, State<T>> {
         let mut room = VecDeque::new();
         loop {
             let mut state = self.shared.state.lock();
-            let count = state.kept.len();
-            if count < state.kept.capacity() || !state.line.is_empty() {
+            let count = state.values.len();
+            if count < state.values.capacity() || !state.waiters.is_empty() {
                 return state;
             }
             if count < room.capacity() {
-                room.append(&mut state.kept);
-                std::mem::swap(&mut room, &mut state.kept);
+                room.append(&mut state.values);
+                std::mem::swap(&mut room, &mut state.values);
                 drop(state);
                 // The old one is freed, and the loop checks again.
                 room = VecDeque::new();
@@ -215,7 +216,7 @@ impl<T> Callback<T> {
     #[track_caller]
     pub fn try_wait(&self) -> Option<T> {
         poll_budget_quietly(Location::caller());
-        self.shared.state.lock().kept.pop_front()
+        self.shared.state.lock().values.pop_front()
     }
 
     /// Returns a receiver for [`select!`](crate::channel::select) that is ready while there is a
@@ -256,14 +257,14 @@ impl<T> Callback<T> {
             .on_cancel(OnCancel::Defer);
         loop {
             let mut state = self.shared.state.lock();
-            if let Some(value) = state.kept.pop_front() {
+            if let Some(value) = state.values.pop_front() {
                 return Some(value);
             }
             let slot = Cell::new(None);
             let ended = wait_in_queue(
                 &self.shared.state,
                 state,
-                |state| &mut state.line,
+                |state| &mut state.waiters,
                 &QueuePosition::with::<Cell<Option<T>>>(&slot),
                 &wait,
                 || {},
@@ -280,25 +281,25 @@ impl<T> Callback<T> {
 
 impl<T> Shared<T> {
     #[cold]
-    fn tell(&self) {
-        let asking = lock(&self.asking).take();
-        channel::wake(asking);
+    fn notify_observers(&self) {
+        let observers = lock(&self.observers).take();
+        channel::wake(observers);
     }
 }
 
 impl<T: Send> channel::LevelSource for Shared<T> {
     fn is_ready(&self) -> bool {
-        !self.state.lock().kept.is_empty()
+        !self.state.lock().values.is_empty()
     }
 
     fn arm(&self, waiter: Unparker) -> channel::Key {
-        let key = lock(&self.asking).add(waiter);
-        self.state.lock().watched = true;
+        let key = lock(&self.observers).add(waiter);
+        self.state.lock().has_observers = true;
         key
     }
 
     fn disarm(&self, key: channel::Key) {
-        let gone = lock(&self.asking).remove(key);
+        let gone = lock(&self.observers).remove(key);
         drop(gone);
     }
 }

@@ -54,9 +54,9 @@ pub struct Event {
 }
 
 struct State {
-    standing: usize,
+    waiting: usize,
     generation: usize,
-    line: WaitQueue<WaitingThread>,
+    waiters: WaitQueue<WaitingThread>,
 }
 
 impl UnwindSafe for Event {}
@@ -77,9 +77,9 @@ impl Event {
         Event {
             set: AtomicBool::new(false),
             state: Spin::new(State {
-                standing: 0,
+                waiting: 0,
                 generation: 0,
-                line: WaitQueue::new(),
+                waiters: WaitQueue::new(),
             }),
         }
     }
@@ -107,8 +107,8 @@ impl Event {
         // Release: pairs with the Acquire of `has_happened`.
         self.set.store(true, Ordering::Release);
         state.generation = state.generation.wrapping_add(1);
-        let standing = std::mem::take(&mut state.standing);
-        wake_some(&self.state, state, |state| &mut state.line, standing);
+        let waiting = std::mem::take(&mut state.waiting);
+        wake_some(&self.state, state, |state| &mut state.waiters, waiting);
     }
 
     /// Clears the event: later calls of [`wait`](Event::wait) wait. Does not wait.
@@ -206,17 +206,17 @@ impl Event {
             if self.has_happened() || state.generation != came {
                 return true;
             }
-            state.standing += 1;
+            state.waiting += 1;
             let ended = wait_in_queue(
                 &self.state,
                 state,
-                |state| &mut state.line,
+                |state| &mut state.waiters,
                 &QueuePosition::BACK,
                 &wait,
                 || {},
                 |state| {
                     if state.generation == came {
-                        state.standing -= 1;
+                        state.waiting -= 1;
                     }
                 },
             );

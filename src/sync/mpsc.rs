@@ -70,7 +70,7 @@ pub struct SyncSender<T> {
 pub struct Receiver<T> {
     inner: channel::Receiver<T>,
     /// Makes it `!Sync`, as in std.
-    alone: PhantomData<Cell<()>>,
+    not_sync: PhantomData<Cell<()>>,
 }
 
 /// Creates a channel without a capacity limit.
@@ -206,7 +206,7 @@ impl<T> Receiver<T> {
     fn new(inner: channel::Receiver<T>) -> Receiver<T> {
         Receiver {
             inner,
-            alone: PhantomData,
+            not_sync: PhantomData,
         }
     }
 

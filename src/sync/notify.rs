@@ -1,8 +1,8 @@
 //! [`Notify`]: like tokio's `Notify`, for threads.
 //!
-//! NO1. The queue holds `earlier` waiters first, which `notify_waiters` has notified and not yet
+//! NO1. The queue holds `notified` waiters first, which `notify_waiters` has notified and not yet
 //!      woken, and then `waiting` others. A waiter that leaves by itself is subtracted from the
-//!      count that it belongs to: `earlier` if the generation has changed since it was queued,
+//!      count that it belongs to: `notified` if the generation has changed since it was queued,
 //!      otherwise `waiting`. So each waiter that is dequeued was notified, by exactly one call.
 
 use std::cell::Cell;
@@ -11,12 +11,12 @@ use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::wait::spin::{Held, Spin};
+use super::wait::spin::{Spin, SpinGuard};
 use super::wait::wait_in_queue::{Ended, QueuePosition, wait_in_queue};
 use super::wait::wait_queue::WaitQueue;
 use super::wait::waiting_thread::{WaitingThread, Waker};
 use crate::channel::wait_limit::WaitLimit;
-use crate::channel::{self, Waiters};
+use crate::channel::{self, Observers};
 use crate::green::budget::{poll_budget, poll_budget_quietly};
 use crate::green::park::unwind_if_cancelled;
 use crate::green::{OnCancel, Reason, Unparker, Wait};
@@ -72,17 +72,17 @@ struct State {
     permit: bool,
     /// Counts the calls of `notify_waiters`.
     generation: usize,
-    earlier: usize,
+    notified: usize,
     waiting: usize,
-    line: WaitQueue<WaitingThread>,
+    waiters: WaitQueue<WaitingThread>,
     /// Waiters of a select.
-    asking: Waiters,
+    observers: Observers,
 }
 
 impl State {
     /// Dequeues the first waiter. NO1: there is one.
     fn dequeue(&mut self) -> Waker {
-        let Some(claimed) = self.line.dequeue() else {
+        let Some(claimed) = self.waiters.dequeue() else {
             unreachable!("the waiter of a notification waits for nothing else");
         };
         claimed.finish()
@@ -108,10 +108,10 @@ impl Notify {
             state: Spin::new(State {
                 permit: false,
                 generation: 0,
-                earlier: 0,
+                notified: 0,
                 waiting: 0,
-                line: WaitQueue::new(),
-                asking: Waiters::new(),
+                waiters: WaitQueue::new(),
+                observers: Observers::new(),
             }),
         }
     }
@@ -132,7 +132,7 @@ impl Notify {
     #[track_caller]
     pub fn notify_one(&self) {
         poll_budget_quietly(Location::caller());
-        let mut state = self.lock_settled();
+        let mut state = self.lock_and_wake_notified();
         if state.waiting > 0 {
             state.waiting -= 1;
             let waker = state.dequeue();
@@ -140,9 +140,9 @@ impl Notify {
             waker.wake();
         } else {
             state.permit = true;
-            let asking = state.asking.take();
+            let observers = state.observers.take();
             drop(state);
-            channel::wake(asking);
+            channel::wake(observers);
         }
     }
 
@@ -164,16 +164,16 @@ impl Notify {
         poll_budget_quietly(Location::caller());
         let mut state = self.state.lock();
         state.generation = state.generation.wrapping_add(1);
-        state.earlier += std::mem::take(&mut state.waiting);
+        state.notified += std::mem::take(&mut state.waiting);
         drop(state);
-        drop(self.lock_settled());
+        drop(self.lock_and_wake_notified());
     }
 
     /// Wakes the waiters that were notified, and returns the lock when none is left.
-    fn lock_settled(&self) -> Held<'_, State> {
+    fn lock_and_wake_notified(&self) -> SpinGuard<'_, State> {
         let mut state = self.state.lock();
-        while state.earlier > 0 {
-            state.earlier -= 1;
+        while state.notified > 0 {
+            state.notified -= 1;
             let waker = state.dequeue();
             drop(state);
             waker.wake();
@@ -294,7 +294,7 @@ impl Notify {
             let ended = wait_in_queue(
                 &self.state,
                 state,
-                |state| &mut state.line,
+                |state| &mut state.waiters,
                 &QueuePosition::BACK,
                 wait,
                 || {},
@@ -303,7 +303,7 @@ impl Notify {
                     if state.generation == came {
                         state.waiting -= 1;
                     } else {
-                        state.earlier -= 1;
+                        state.notified -= 1;
                         was_notified.set(true);
                     }
                 },
@@ -324,11 +324,11 @@ impl channel::LevelSource for Notify {
     }
 
     fn arm(&self, waiter: Unparker) -> channel::Key {
-        self.state.lock().asking.add(waiter)
+        self.state.lock().observers.add(waiter)
     }
 
     fn disarm(&self, key: channel::Key) {
-        let gone = self.state.lock().asking.remove(key);
+        let gone = self.state.lock().observers.remove(key);
         drop(gone);
     }
 }

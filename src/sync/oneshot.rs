@@ -33,18 +33,18 @@ struct Shared<T> {
     raw: RawOneshot<T, WaitingThread>,
     /// Latch for the waiters of a select, if any; set when no value can follow. A thread that
     /// creates it looks at `raw` afterwards, and a thread that changes `raw` looks here afterwards.
-    settled: OnceLock<Latch>,
+    done: OnceLock<Latch>,
 }
 
 impl<T> Shared<T> {
     /// Called when the sender is done or the receiver is closed.
     fn close(&self) {
         self.raw.close();
-        self.settle();
+        self.set_done();
     }
 
-    fn settle(&self) {
-        if let Some(latch) = self.settled.get() {
+    fn set_done(&self) {
+        if let Some(latch) = self.done.get() {
             latch.set();
         }
     }
@@ -101,7 +101,7 @@ impl<T> RefUnwindSafe for Receiver<T> {}
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     let shared = Arc::new(Shared {
         raw: RawOneshot::new(),
-        settled: OnceLock::new(),
+        done: OnceLock::new(),
     });
     let sender = Sender {
         shared: Arc::clone(&shared),
@@ -273,8 +273,8 @@ impl<T> Receiver<T> {
     #[track_caller]
     pub fn receiver(&self) -> channel::Receiver<()> {
         poll_budget_quietly(Location::caller());
-        let latch = self.shared.settled.get_or_init(Latch::new);
-        if self.shared.raw.is_settled() {
+        let latch = self.shared.done.get_or_init(Latch::new);
+        if self.shared.raw.is_done() {
             latch.set();
         }
         latch.receiver()
@@ -327,7 +327,7 @@ impl<T> Receiver<T> {
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
         self.shared.raw.abandon();
-        self.shared.settle();
+        self.shared.set_done();
     }
 }
 

@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "references as raw pointers")]
+#![allow(unsafe_code, reason = "passes references as raw pointers")]
 //! [`Parker`] and [`Unparker`].
 //!
 //! PA1. A token is kept only while the wait queue is empty; a claimed waiter has used one up.
@@ -52,7 +52,7 @@ use crate::sys::clock::{self, NEVER, Tick};
 #[doc(alias = "Notify")]
 pub struct Parker {
     unparker: Unparker,
-    one_thread: PhantomData<Cell<()>>,
+    not_sync: PhantomData<Cell<()>>,
 }
 
 /// Ends waits of its [`Parker`], as in crossbeam-utils.
@@ -71,7 +71,7 @@ pub struct Unparker {
 
 struct State {
     token: bool,
-    line: WaitQueue<WaitingThread>,
+    waiters: WaitQueue<WaitingThread>,
 }
 
 impl UnwindSafe for Parker {}
@@ -95,10 +95,10 @@ impl Parker {
             unparker: Unparker {
                 shared: Arc::new(Spin::new(State {
                     token: false,
-                    line: WaitQueue::new(),
+                    waiters: WaitQueue::new(),
                 })),
             },
-            one_thread: PhantomData,
+            not_sync: PhantomData,
         }
     }
 
@@ -167,7 +167,7 @@ impl Parker {
             let ended = wait_in_queue(
                 spin,
                 state,
-                |state| &mut state.line,
+                |state| &mut state.waiters,
                 &QueuePosition::BACK,
                 &wait,
                 || {},
@@ -232,7 +232,7 @@ impl Parker {
         Parker {
             // SAFETY: by the contract; it is the same pointer.
             unparker: unsafe { Unparker::from_raw(ptr) },
-            one_thread: PhantomData,
+            not_sync: PhantomData,
         }
     }
 }
@@ -253,7 +253,7 @@ impl Unparker {
     pub fn unpark(&self) {
         poll_budget_quietly(Location::caller());
         let mut state = self.shared.lock();
-        let Some(claimed) = state.line.dequeue() else {
+        let Some(claimed) = state.waiters.dequeue() else {
             state.token = true;
             return;
         };

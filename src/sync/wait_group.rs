@@ -46,7 +46,7 @@ struct Shared {
 
 struct State {
     parts: usize,
-    line: WaitQueue<WaitingThread>,
+    waiters: WaitQueue<WaitingThread>,
 }
 
 impl UnwindSafe for Shared {}
@@ -66,7 +66,7 @@ impl WaitGroup {
             shared: Arc::new(Shared {
                 state: Spin::new(State {
                     parts: 1,
-                    line: WaitQueue::new(),
+                    waiters: WaitQueue::new(),
                 }),
             }),
         }
@@ -98,7 +98,7 @@ impl WaitGroup {
         drop(self);
         let wait = Wait::at(Reason::WaitGroup, Location::caller()).on_cancel(OnCancel::Defer);
         let is_met = |state: &State| state.parts == 0;
-        wait_until(&shared.state, |state| &mut state.line, &wait, is_met);
+        wait_until(&shared.state, |state| &mut state.waiters, &wait, is_met);
     }
 }
 
@@ -111,7 +111,7 @@ impl Drop for WaitGroup {
             wake_some(
                 &self.shared.state,
                 state,
-                |state| &mut state.line,
+                |state| &mut state.waiters,
                 usize::MAX,
             );
         }

@@ -62,11 +62,11 @@ struct State {
     /// Senders in `closed`.
     closing: WaitQueue<WaitingThread>,
     /// Waiters of a select.
-    asking: channel::Waiters,
+    observers: channel::Observers,
 }
 
 /// The part of a receiver that `select!` may share: which value it has seen.
-struct Seat<T> {
+struct Subscription<T> {
     shared: Arc<Shared<T>>,
     /// The version that was seen last. Only the receiver changes it.
     seen: AtomicU64,
@@ -106,7 +106,7 @@ pub struct Sender<T> {
 /// assert_eq!(*receiver.borrow(), 2);
 /// ```
 pub struct Receiver<T> {
-    seat: Arc<Seat<T>>,
+    subscription: Arc<Subscription<T>>,
 }
 
 /// Borrow of the value of a watch channel. It holds a read lock, so senders wait until it is
@@ -193,10 +193,10 @@ impl<T> Shared<T> {
     /// in the queue.
     fn wake_receivers(&self) {
         let mut state = self.state.lock();
-        let asking = state.asking.take();
+        let observers = state.observers.take();
         let most = state.receivers;
         wake_some(&self.state, state, |state| &mut state.waiting, most);
-        channel::wake(asking);
+        channel::wake(observers);
     }
 }
 
@@ -221,7 +221,7 @@ impl<T> Sender<T> {
                     receivers: 0,
                     waiting: WaitQueue::new(),
                     closing: WaitQueue::new(),
-                    asking: channel::Waiters::new(),
+                    observers: channel::Observers::new(),
                 }),
             }),
         }
@@ -458,7 +458,7 @@ impl<T> Sender<T> {
 impl<T> Receiver<T> {
     fn new(shared: &Arc<Shared<T>>, seen: u64) -> Receiver<T> {
         Receiver {
-            seat: Arc::new(Seat {
+            subscription: Arc::new(Subscription {
                 shared: Arc::clone(shared),
                 seen: AtomicU64::new(seen),
             }),
@@ -466,11 +466,11 @@ impl<T> Receiver<T> {
     }
 
     fn seen(&self) -> u64 {
-        self.seat.seen.load(Ordering::Relaxed)
+        self.subscription.seen.load(Ordering::Relaxed)
     }
 
     fn set_seen(&self, version: u64) {
-        self.seat.seen.store(version, Ordering::Relaxed);
+        self.subscription.seen.store(version, Ordering::Relaxed);
     }
 
     /// Borrows the newest value, without marking it as seen.
@@ -490,9 +490,9 @@ impl<T> Receiver<T> {
     /// ```
     #[track_caller]
     pub fn borrow(&self) -> Ref<'_, T> {
-        let value = self.seat.shared.read();
+        let value = self.subscription.shared.read();
         // WA1.
-        let version = self.seat.shared.state.lock().version;
+        let version = self.subscription.shared.state.lock().version;
         Ref {
             value,
             has_changed: version != self.seen(),
@@ -511,9 +511,9 @@ impl<T> Receiver<T> {
     /// ```
     #[track_caller]
     pub fn borrow_and_update(&mut self) -> Ref<'_, T> {
-        let value = self.seat.shared.read();
+        let value = self.subscription.shared.read();
         // WA1.
-        let version = self.seat.shared.state.lock().version;
+        let version = self.subscription.shared.state.lock().version;
         let has_changed = version != self.seen();
         self.set_seen(version);
         Ref { value, has_changed }
@@ -536,7 +536,7 @@ impl<T> Receiver<T> {
     #[track_caller]
     pub fn has_changed(&self) -> Result<bool, RecvError> {
         poll_budget_quietly(Location::caller());
-        let state = self.seat.shared.state.lock();
+        let state = self.subscription.shared.state.lock();
         match state.senders {
             0 => Err(RecvError),
             _ => Ok(state.version != self.seen()),
@@ -555,7 +555,7 @@ impl<T> Receiver<T> {
     #[track_caller]
     pub fn mark_changed(&mut self) {
         poll_budget_quietly(Location::caller());
-        let version = self.seat.shared.state.lock().version;
+        let version = self.subscription.shared.state.lock().version;
         self.set_seen(version.wrapping_sub(1));
     }
 
@@ -572,7 +572,7 @@ impl<T> Receiver<T> {
     #[track_caller]
     pub fn mark_unchanged(&mut self) {
         poll_budget_quietly(Location::caller());
-        let version = self.seat.shared.state.lock().version;
+        let version = self.subscription.shared.state.lock().version;
         self.set_seen(version);
     }
 
@@ -665,9 +665,9 @@ impl<T> Receiver<T> {
             if !is_first {
                 self.wait(WaitLimit::Never, at)?;
             }
-            let value = self.seat.shared.read();
+            let value = self.subscription.shared.read();
             // WA1.
-            let version = self.seat.shared.state.lock().version;
+            let version = self.subscription.shared.state.lock().version;
             let has_changed = version != self.seen() || !is_first;
             self.set_seen(version);
             if is_wanted(&value) {
@@ -701,7 +701,7 @@ impl<T> Receiver<T> {
         T: Send + Sync + 'static,
     {
         poll_budget_quietly(Location::caller());
-        channel::source(Arc::clone(&self.seat) as Arc<dyn channel::LevelSource>)
+        channel::source(Arc::clone(&self.subscription) as Arc<dyn channel::LevelSource>)
     }
 
     /// Returns `true` if both receivers belong to the same channel.
@@ -714,14 +714,14 @@ impl<T> Receiver<T> {
     /// ```
     #[must_use]
     pub fn same_channel(&self, other: &Receiver<T>) -> bool {
-        Arc::ptr_eq(&self.seat.shared, &other.seat.shared)
+        Arc::ptr_eq(&self.subscription.shared, &other.subscription.shared)
     }
 
     /// Waits for a value that was not seen, and marks it as seen. Returns `false` if the time has
     /// passed.
     fn wait(&self, limit: WaitLimit, at: &'static Location<'static>) -> Result<bool, RecvError> {
         yield_point(at);
-        let spin = &self.seat.shared.state;
+        let spin = &self.subscription.shared.state;
         let mut wait = None;
         loop {
             let state = spin.lock();
@@ -754,18 +754,18 @@ impl<T> Receiver<T> {
     }
 }
 
-impl<T: Send + Sync> channel::LevelSource for Seat<T> {
+impl<T: Send + Sync> channel::LevelSource for Subscription<T> {
     fn is_ready(&self) -> bool {
         let state = self.shared.state.lock();
         state.version != self.seen.load(Ordering::Relaxed) || state.senders == 0
     }
 
     fn arm(&self, waiter: Unparker) -> channel::Key {
-        self.shared.state.lock().asking.add(waiter)
+        self.shared.state.lock().observers.add(waiter)
     }
 
     fn disarm(&self, key: channel::Key) {
-        let gone = self.shared.state.lock().asking.remove(key);
+        let gone = self.shared.state.lock().observers.remove(key);
         drop(gone);
     }
 }
@@ -825,14 +825,14 @@ impl<T: Default> Default for Sender<T> {
 
 impl<T> Clone for Receiver<T> {
     fn clone(&self) -> Receiver<T> {
-        self.seat.shared.state.lock().receivers += 1;
-        Receiver::new(&self.seat.shared, self.seen())
+        self.subscription.shared.state.lock().receivers += 1;
+        Receiver::new(&self.subscription.shared, self.seen())
     }
 }
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        let shared = &self.seat.shared;
+        let shared = &self.subscription.shared;
         let mut state = shared.state.lock();
         state.receivers -= 1;
         if state.receivers == 0 {

@@ -19,7 +19,10 @@ fn epoch() -> Instant {
 
 /// Returns the current time as std's instant.
 #[inline]
-#[allow(clippy::disallowed_methods, reason = "this is the one place")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the only file that reads the clock"
+)]
 pub(crate) fn instant() -> Instant {
     Instant::now()
 }

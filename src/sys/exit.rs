@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "calls of C's")]
+#![allow(unsafe_code, reason = "calls C functions")]
 //! The end of the process: hooks that run then, an immediate end, and an exit from a thread that
 //! must not run C's `exit`.
 //!

@@ -34,9 +34,9 @@ const MAP_FLAGS: libc::c_int = libc::MAP_PRIVATE | libc::MAP_ANON;
 
 /// Returns the bytes of a page of memory: 4 KiB on x86_64; 4, 16 or 64 KiB on aarch64.
 pub(crate) fn page_size() -> usize {
-    static PAGE: AtomicUsize = AtomicUsize::new(0);
+    static PAGE_SIZE: AtomicUsize = AtomicUsize::new(0);
     // Relaxed: every thread computes the same value, and nothing else is published with it.
-    let known = PAGE.load(Ordering::Relaxed);
+    let known = PAGE_SIZE.load(Ordering::Relaxed);
     if known != 0 {
         return known;
     }
@@ -46,7 +46,7 @@ pub(crate) fn page_size() -> usize {
         .ok()
         .filter(|bytes| bytes.is_power_of_two())
         .unwrap_or(4096);
-    PAGE.store(page, Ordering::Relaxed);
+    PAGE_SIZE.store(page, Ordering::Relaxed);
     page
 }
 
@@ -213,13 +213,13 @@ fn vectored(
     bytes: usize,
     call: impl Fn(&[libc::iovec]) -> libc::c_long,
 ) -> usize {
-    const AT_ONCE: usize = 16;
+    const MAX_PER_CALL: usize = 16;
     let mut done = 0;
     loop {
         let mut ranges = [libc::iovec {
             iov_base: ptr::null_mut(),
             iov_len: bytes,
-        }; AT_ONCE];
+        }; MAX_PER_CALL];
         let mut count = 0;
         for (range, address) in ranges.iter_mut().zip(addresses.by_ref()) {
             range.iov_base = at(address);
@@ -294,9 +294,9 @@ impl Peek {
     /// up to the caller.
     pub(crate) fn bytes(&mut self, address: usize, out: &mut [u8]) -> bool {
         // A pipe has room for a page at least.
-        const AT_ONCE: usize = 4096;
-        for (index, chunk) in out.chunks_mut(AT_ONCE).enumerate() {
-            let from = address.wrapping_add(index * AT_ONCE);
+        const MAX_PER_CALL: usize = 4096;
+        for (index, chunk) in out.chunks_mut(MAX_PER_CALL).enumerate() {
+            let from = address.wrapping_add(index * MAX_PER_CALL);
             let fd = self.writer.as_raw_fd();
             // Not `write`: AddressSanitizer looks into its buffer, and may find a frame there that
             // has ended.

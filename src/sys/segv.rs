@@ -29,7 +29,7 @@ static PREVIOUS: [OnceLock<libc::sigaction>; 2] = [OnceLock::new(), OnceLock::ne
 const SIGNALS: [c_int; 2] = [libc::SIGSEGV, libc::SIGBUS];
 
 /// Room on the alternate stack beside what the kernel itself pushes there (up to 11 KiB on x86_64).
-const ALTERNATE_ROOM: usize = 64 << 10;
+const ALTERNATE_STACK_BYTES: usize = 64 << 10;
 
 /// Installs a handler that calls `hook` on each fault before the previous handler (usually std's
 /// own) sees it.
@@ -163,7 +163,7 @@ struct Alternate {
 impl Alternate {
     fn install() -> io::Result<Option<Alternate>> {
         let page = memory::page_size();
-        let room = (ALTERNATE_ROOM + kernel_frame()).next_multiple_of(page);
+        let room = (ALTERNATE_STACK_BYTES + kernel_frame()).next_multiple_of(page);
 
         let mut present = MaybeUninit::<libc::stack_t>::uninit();
         // SAFETY: only reads the present setting, into a struct of the right type.
@@ -197,7 +197,7 @@ impl Drop for Alternate {
         let disable = libc::stack_t {
             ss_sp: ptr::null_mut(),
             ss_flags: libc::SS_DISABLE,
-            ss_size: ALTERNATE_ROOM,
+            ss_size: ALTERNATE_STACK_BYTES,
         };
         let mut present = MaybeUninit::<libc::stack_t>::uninit();
         // SAFETY: only reads the present setting.

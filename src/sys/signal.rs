@@ -1,6 +1,6 @@
 #![allow(
     unsafe_code,
-    reason = "what a signal does is asked for by a raw system call"
+    reason = "queries the action of a signal by a raw system call"
 )]
 //! The dispositions of signals, and a timer whose signal interrupts a system call that blocks.
 //!

@@ -10,7 +10,7 @@ use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
-use crate::channel::{self, Key, LevelSource, Receiver, Waiters};
+use crate::channel::{self, Key, LevelSource, Observers, Receiver};
 use crate::green::budget::poll_budget_quietly;
 use crate::green::cancel::{CancelLimit, assert_unwinding, within};
 use crate::green::{Reason, Unparker, Wait, park};
@@ -78,7 +78,7 @@ struct Node {
 
 #[derive(Default)]
 struct Links {
-    waiters: Waiters,
+    observers: Observers,
     children: Vec<Weak<Node>>,
     /// The number of children that were left when dropped ones were last removed.
     alive: usize,
@@ -109,10 +109,10 @@ impl Node {
             if node.cancelled.swap(true, Ordering::Release) {
                 continue;
             }
-            let waiters = links.waiters.take();
+            let observers = links.observers.take();
             let children = std::mem::take(&mut links.children);
             drop(links);
-            channel::wake(waiters);
+            channel::wake(observers);
             left.extend(children.iter().filter_map(Weak::upgrade));
         }
     }
@@ -144,11 +144,11 @@ impl LevelSource for Node {
     }
 
     fn arm(&self, waiter: Unparker) -> Key {
-        lock(&self.links).waiters.add(waiter)
+        lock(&self.links).observers.add(waiter)
     }
 
     fn disarm(&self, key: Key) {
-        let gone = lock(&self.links).waiters.remove(key);
+        let gone = lock(&self.links).observers.remove(key);
         drop(gone);
     }
 }

@@ -1,6 +1,6 @@
 #![allow(
     unsafe_code,
-    reason = "values of any type under the addresses of their keys"
+    reason = "stores values of any type by the address of their key"
 )]
 //! Thread-local storage of green threads, with the names of `std::thread_local!`.
 //!
@@ -32,7 +32,7 @@ use std::thread::LocalKey as StdLocalKey;
 use crate::green::{LocalStorage, WorkerContext, catch_and_discard};
 
 /// Stands for the address of a key: marks a value that is kept only until its thread ends.
-const NOBODYS: usize = 0;
+const NO_KEY: usize = 0;
 
 /// A key of storage that has a separate value in each thread, green or not; see
 /// [`std::thread::LocalKey`]. It is declared with [`thread_local!`](crate::thread_local).
@@ -165,15 +165,15 @@ struct Locals {
 }
 
 /// A green thread's values: destroyed when it ends, in reverse order of creation.
-struct Keeper(RefCell<Locals>);
+struct ThreadLocals(RefCell<Locals>);
 
-impl Drop for Keeper {
+impl Drop for ThreadLocals {
     fn drop(&mut self) {
         self.destroy();
     }
 }
 
-impl LocalStorage for Keeper {
+impl LocalStorage for ThreadLocals {
     fn destroy(&self) {
         loop {
             let mut locals = self.0.borrow_mut();
@@ -195,7 +195,7 @@ impl LocalStorage for Keeper {
     }
 }
 
-impl Keeper {
+impl ThreadLocals {
     fn find<T: 'static>(&self, key: usize) -> Result<Option<NonNull<Value<T>>>, AccessError> {
         let locals = self.0.borrow();
         match locals.entries.iter().find(|(entry, _)| *entry == key) {
@@ -221,7 +221,7 @@ impl Keeper {
                 // V1: there may be a reference to it, in a coroutine of another crate that the
                 // initialiser has left suspended.
                 let before = std::mem::replace(slot, Slot::Alive(value));
-                entries.push((NOBODYS, before));
+                entries.push((NO_KEY, before));
             }
         }
         true
@@ -230,17 +230,18 @@ impl Keeper {
 
 /// Calls `f` with the green thread's list, which is kept in its control block; dropping that runs
 /// the destructors. `f` calls no code of the user.
-fn with_keeper<R>(cx: &WorkerContext, f: impl FnOnce(&Keeper) -> R) -> R {
-    let place = cx.current().locals();
+fn with_thread_locals<R>(cx: &WorkerContext, f: impl FnOnce(&ThreadLocals) -> R) -> R {
+    let storage = cx.current().locals();
     // SAFETY: the caller runs on that thread, and the reference ends before the next statement.
-    let keeper = unsafe { &mut *place }.get_or_insert_with(|| Box::new(Keeper(RefCell::default())));
-    let keeper: *const dyn LocalStorage = &raw const **keeper;
+    let storage =
+        unsafe { &mut *storage }.get_or_insert_with(|| Box::new(ThreadLocals(RefCell::default())));
+    let storage: *const dyn LocalStorage = &raw const **storage;
     // SAFETY: the keeper is boxed, and is dropped by this thread at its end only.
-    let keeper: &dyn Any = unsafe { &*keeper };
-    let Some(keeper) = keeper.downcast_ref::<Keeper>() else {
+    let storage: &dyn Any = unsafe { &*storage };
+    let Some(storage) = storage.downcast_ref::<ThreadLocals>() else {
         unreachable!("the keeper of a green thread is made here only");
     };
-    f(keeper)
+    f(storage)
 }
 
 /// The value of an OS thread, for one key. It has no destructor, so it can be accessed at any time.
@@ -331,7 +332,7 @@ impl<T: 'static> LocalKey<T> {
     #[inline]
     fn find(&'static self) -> Result<Option<NonNull<Value<T>>>, AccessError> {
         match WorkerContext::get() {
-            Some(cx) => with_keeper(cx, |keeper| keeper.find(self.key())),
+            Some(cx) => with_thread_locals(cx, |storage| storage.find(self.key())),
             None => match self.os_value.with(|value| value.0.get()) {
                 OsState::Vacant => Ok(None),
                 OsState::Alive(value) => Ok(Some(value)),
@@ -346,7 +347,7 @@ impl<T: 'static> LocalKey<T> {
     fn insert(&'static self, value: T) -> Result<NonNull<Value<T>>, AccessError> {
         let value = Value::new(value);
         let is_kept = match WorkerContext::get() {
-            Some(cx) => with_keeper(cx, |keeper| keeper.insert(self.key(), value)),
+            Some(cx) => with_thread_locals(cx, |storage| storage.insert(self.key(), value)),
             None => self.insert_os(value),
         };
         if !is_kept {
@@ -361,8 +362,8 @@ impl<T: 'static> LocalKey<T> {
         // As in std, only now: values that the initialiser has used are destroyed after this value.
         let is_registered = self.os_end.try_with(|_| ()).is_ok();
         if is_registered {
-            let place = |place: &OsValue<T>| place.0.replace(OsState::Alive(value));
-            OsValue::free(self.os_value.with(place));
+            let set = |os_value: &OsValue<T>| os_value.0.replace(OsState::Alive(value));
+            OsValue::free(self.os_value.with(set));
         }
         is_registered
     }

@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "green threads that borrow")]
+#![allow(unsafe_code, reason = "spawns closures that borrow")]
 //! Scopes: green threads that borrow from the stack of the thread that spawns them.
 //!
 //! Z1. `scope` neither returns nor unwinds before every thread of the scope has ended (SC1 in

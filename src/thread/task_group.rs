@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::{JoinHandle, spawn_failed};
 use crate::channel::wait_limit::yield_point;
-use crate::channel::{self, Key, LevelSource, Receiver, Waiters};
+use crate::channel::{self, Key, LevelSource, Observers, Receiver};
 use crate::green::budget::poll_budget_quietly;
 use crate::green::completion_hooks::OnDone;
 use crate::green::{Cancelled, OnCancel, Reason, Unparker, Wait};
@@ -81,7 +81,7 @@ pub struct TaskGroup<T> {
     limit: usize,
     /// Results that `look_for_error` has taken from their threads, in the order in which these
     /// ended.
-    kept: VecDeque<(u64, super::Result<T>)>,
+    buffered: VecDeque<(u64, super::Result<T>)>,
     ends: Arc<Ends>,
 }
 
@@ -94,10 +94,10 @@ struct State {
     /// How many threads have ended in all.
     count: u64,
     /// How many results are in `TaskGroup::kept`.
-    kept: usize,
-    line: WaitQueue<WaitingThread>,
+    buffered_count: usize,
+    waiters: WaitQueue<WaitingThread>,
     /// Waiters of a select.
-    asking: Waiters,
+    observers: Observers,
 }
 
 /// Hook that reports the end of one thread to its group.
@@ -111,24 +111,24 @@ impl OnDone for Member {
         let mut state = self.ends.0.lock();
         state.ended.push_back(self.number);
         state.count += 1;
-        let asking = state.asking.take();
-        wake_some(&self.ends.0, state, |state| &mut state.line, 1);
-        channel::wake(asking);
+        let observers = state.observers.take();
+        wake_some(&self.ends.0, state, |state| &mut state.waiters, 1);
+        channel::wake(observers);
     }
 }
 
 impl LevelSource for Ends {
     fn is_ready(&self) -> bool {
         let state = self.0.lock();
-        !state.ended.is_empty() || state.kept > 0
+        !state.ended.is_empty() || state.buffered_count > 0
     }
 
     fn arm(&self, waiter: Unparker) -> Key {
-        self.0.lock().asking.add(waiter)
+        self.0.lock().observers.add(waiter)
     }
 
     fn disarm(&self, key: Key) {
-        let gone = self.0.lock().asking.remove(key);
+        let gone = self.0.lock().observers.remove(key);
         drop(gone);
     }
 }
@@ -142,7 +142,7 @@ impl Ends {
         is_met: impl Fn(&State) -> bool,
     ) {
         let wait = Wait::at(Reason::TaskGroup, at).on_cancel(on_cancel);
-        wait_until(&self.0, |state| &mut state.line, &wait, is_met);
+        wait_until(&self.0, |state| &mut state.waiters, &wait, is_met);
     }
 }
 
@@ -190,13 +190,13 @@ impl<T: Send + 'static> TaskGroup<T> {
             threads: HashMap::new(),
             spawned: 0,
             limit,
-            kept: VecDeque::new(),
+            buffered: VecDeque::new(),
             ends: Arc::new(Ends(Spin::new(State {
                 ended: VecDeque::new(),
                 count: 0,
-                kept: 0,
-                line: WaitQueue::new(),
-                asking: Waiters::new(),
+                buffered_count: 0,
+                waiters: WaitQueue::new(),
+                observers: Observers::new(),
             }))),
         }
     }
@@ -464,9 +464,9 @@ impl<T: Send + 'static> TaskGroup<T> {
     }
 
     fn take_ended(&mut self) -> Option<(u64, super::Result<T>)> {
-        if let Some(kept) = self.kept.pop_front() {
-            self.ends.0.lock().kept = self.kept.len();
-            return Some(kept);
+        if let Some(buffered) = self.buffered.pop_front() {
+            self.ends.0.lock().buffered_count = self.buffered.len();
+            return Some(buffered);
         }
         let number = self.ends.0.lock().ended.pop_front()?;
         let thread = self.threads.remove(&number)?;
@@ -482,7 +482,7 @@ impl<T: Send + 'static> TaskGroup<T> {
         if self.is_empty() {
             return None;
         }
-        if self.kept.is_empty() {
+        if self.buffered.is_empty() {
             self.ends
                 .wait(on_cancel, at, |state| !state.ended.is_empty());
         }
@@ -616,24 +616,24 @@ where
 
     /// Takes the results of the threads that have ended. Returns the first error; keeps the values.
     fn look_for_error(&mut self, at: &'static Location<'static>) -> Result<(), E> {
-        let mut kept = std::mem::take(&mut self.kept);
-        self.ends.0.lock().kept = 0;
+        let mut buffered = std::mem::take(&mut self.buffered);
+        self.ends.0.lock().buffered_count = 0;
         while let Some((number, result)) = self.take_ended() {
             match result {
                 Ok(Err(error)) => {
-                    drop(kept);
+                    drop(buffered);
                     self.end(at);
                     return Err(error);
                 }
                 Err(payload) => {
-                    drop(kept);
+                    drop(buffered);
                     self.fail(payload, at);
                 }
-                Ok(value) => kept.push_back((number, Ok(value))),
+                Ok(value) => buffered.push_back((number, Ok(value))),
             }
         }
-        self.ends.0.lock().kept = kept.len();
-        self.kept = kept;
+        self.ends.0.lock().buffered_count = buffered.len();
+        self.buffered = buffered;
         Ok(())
     }
 }
@@ -654,7 +654,7 @@ impl<T> TaskGroup<T> {
     /// ```
     #[must_use]
     pub fn len(&self) -> usize {
-        self.threads.len() + self.kept.len()
+        self.threads.len() + self.buffered.len()
     }
 
     /// Returns `true` if all results were received.

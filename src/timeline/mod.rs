@@ -13,9 +13,9 @@ use std::panic::Location;
 use std::sync::Arc;
 
 pub(crate) use self::ring::{Kind, Record, flag};
-pub(crate) use self::session::{Session, Story, is_on};
+pub(crate) use self::session::{Session, TraceData, is_on};
 
-use self::ring::{Place, Ring};
+use self::ring::{LocationPtr, Ring};
 use self::session::{with_ring, worker_ring};
 use self::stamp::Stamp;
 
@@ -97,7 +97,7 @@ impl Steps {
             flags: first | last,
             reason: pause.map_or(0, |pause| pause.reason),
             other: pause.map_or(0, |pause| pause.subject as u64),
-            at: Place::new(pause.and_then(|pause| pause.at)),
+            at: LocationPtr::new(pause.and_then(|pause| pause.at)),
             ..Record::new(Kind::Step)
         });
         self.now = end;
@@ -133,7 +133,7 @@ pub(crate) fn spawn(thread: u64, spawner: u64, at: &'static Location<'static>) {
             thread,
             begin: ring.source.now(),
             other: spawner,
-            at: Place::new(Some(at)),
+            at: LocationPtr::new(Some(at)),
             ..Record::new(Kind::Spawn)
         });
     });
@@ -158,15 +158,15 @@ pub(crate) fn span(kind: Kind, began: Option<Stamp>, thread: u64) {
 
 /// The number of bytes of a name that one record holds. The constant after it is the largest number
 /// of records for a name.
-const NAME_PART: usize = 24;
-const MAX_PARTS: usize = 4;
+const NAME_PART_BYTES: usize = 24;
+const MAX_NAME_PARTS: usize = 4;
 
 /// Records the name of a thread. A name that is too long is truncated.
 #[cold]
 pub(crate) fn name(thread: u64, name: &str) {
-    let parts = name.as_bytes().chunks(NAME_PART).take(MAX_PARTS);
+    let parts = name.as_bytes().chunks(NAME_PART_BYTES).take(MAX_NAME_PARTS);
     for (number, part) in parts.enumerate() {
-        let mut bytes = [0; NAME_PART];
+        let mut bytes = [0; NAME_PART_BYTES];
         bytes[..part.len()].copy_from_slice(part);
         let word = |index: usize| {
             let mut word = [0; 8];
@@ -189,11 +189,11 @@ pub(crate) fn name(thread: u64, name: &str) {
 }
 
 /// Returns the bytes of a part of a name, and how many of them are used.
-pub(crate) fn name_part(record: &Record) -> ([u8; NAME_PART], usize) {
-    let mut bytes = [0; NAME_PART];
+pub(crate) fn name_part(record: &Record) -> ([u8; NAME_PART_BYTES], usize) {
+    let mut bytes = [0; NAME_PART_BYTES];
     let words = [record.begin, record.end, record.other];
     for (place, word) in bytes.chunks_mut(8).zip(words) {
         place.copy_from_slice(&word.to_le_bytes());
     }
-    (bytes, usize::from(record.reason).min(NAME_PART))
+    (bytes, usize::from(record.reason).min(NAME_PART_BYTES))
 }

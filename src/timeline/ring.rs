@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "a place travels through a ring as a pointer")]
+#![allow(unsafe_code, reason = "a ring stores source locations as pointers")]
 //! A ring buffer of records. One OS thread writes it, and another one may read it at the same time.
 //!
 //! The writer overwrites the oldest records and never waits. The reader copies the records and then
@@ -88,16 +88,16 @@ pub(crate) struct Record {
     pub(crate) end: u64,
     pub(crate) thread: u64,
     pub(crate) other: u64,
-    pub(crate) at: Place,
+    pub(crate) at: LocationPtr,
 }
 
 /// An optional place in the source, in the form in which a record stores it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place(*const Location<'static>);
+pub(crate) struct LocationPtr(*const Location<'static>);
 
-impl Place {
-    pub(super) fn new(at: Option<&'static Location<'static>>) -> Place {
-        Place(at.map_or(ptr::null(), ptr::from_ref))
+impl LocationPtr {
+    pub(super) fn new(at: Option<&'static Location<'static>>) -> LocationPtr {
+        LocationPtr(at.map_or(ptr::null(), ptr::from_ref))
     }
 
     pub(crate) fn get(self) -> Option<&'static Location<'static>> {
@@ -117,7 +117,7 @@ impl Record {
             end: 0,
             thread: 0,
             other: 0,
-            at: Place::new(None),
+            at: LocationPtr::new(None),
         }
     }
 
@@ -237,7 +237,7 @@ impl Ring {
                 end,
                 thread,
                 other,
-                at: Place(slot.at.load(Ordering::Relaxed)),
+                at: LocationPtr(slot.at.load(Ordering::Relaxed)),
             }
         }));
         // RI2: a record below `intact` may have been overwritten. The last one to overwrite is the

@@ -1,9 +1,9 @@
 //! A recording: its rings, the OS threads that write to them, and how an OS thread finds its ring.
 //!
-//! A session has one large ring for each OS thread of a worker, and at most [`MAX_SMALL`] small
-//! ones for other OS threads. When an OS thread ends, the next one of its kind takes over its ring
-//! and the records in it. So the memory is bounded, even if many OS threads start and end. Records
-//! of an OS thread without a ring are not written, only counted.
+//! A session has one large ring for each OS thread of a worker, and at most [`MAX_SMALL_RINGS`]
+//! small ones for other OS threads. When an OS thread ends, the next one of its kind takes over its
+//! ring and the records in it. So the memory is bounded, even if many OS threads start and end.
+//! Records of an OS thread without a ring are not written, only counted.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -14,9 +14,9 @@ use super::stamp::{Pair, Scale, StampSource};
 use crate::shim::lock;
 
 /// The largest number of small rings.
-const MAX_SMALL: usize = 64;
+const MAX_SMALL_RINGS: usize = 64;
 /// The number of records of a large ring divided by that of a small one.
-const SMALL: usize = 64;
+const SMALL_RING_DIVISOR: usize = 64;
 /// The largest number of OS threads whose names are kept.
 const MAX_TRACKS: usize = 4096;
 
@@ -46,7 +46,7 @@ pub(crate) struct Track {
 }
 
 /// The records of a session.
-pub(crate) struct Story {
+pub(crate) struct TraceData {
     /// In no particular order; the records of one track are in the order of their ends.
     pub(crate) records: Vec<Record>,
     pub(crate) tracks: Vec<Track>,
@@ -76,20 +76,22 @@ impl Session {
     /// two and to at least 1,024; the rings of `workers` workers are allocated in advance. Returns
     /// `None` if another session is recording.
     pub(crate) fn start(capacity: usize, workers: usize) -> Option<Arc<Session>> {
-        static NUMBERS: AtomicU32 = AtomicU32::new(1);
+        static NEXT_NUMBER: AtomicU32 = AtomicU32::new(1);
         let mut current = lock(&CURRENT);
         if current.is_some() {
             return None;
         }
         let source = StampSource::new();
-        let capacity = capacity.clamp(SMALL * 16, 1 << 32).next_power_of_two();
+        let capacity = capacity
+            .clamp(SMALL_RING_DIVISOR * 16, 1 << 32)
+            .next_power_of_two();
         let prepare = |_| {
             let ring = Ring::new(capacity, source, true);
             ring.is_free.store(true, Ordering::Relaxed);
             Arc::new(ring)
         };
         let session = Arc::new(Session {
-            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+            number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
             capacity,
             source,
             rings: Mutex::new(Rings {
@@ -117,7 +119,7 @@ impl Session {
     }
 
     /// Returns the records so far.
-    pub(crate) fn read(&self) -> Story {
+    pub(crate) fn read(&self) -> TraceData {
         let rings = lock(&self.rings);
         let now = self.source.now();
         let mut records = Vec::new();
@@ -125,7 +127,7 @@ impl Session {
         for ring in &rings.rings {
             lost += ring.read(now, &mut records);
         }
-        Story {
+        TraceData {
             records,
             tracks: rings.tracks.clone(),
             scale: Scale {
@@ -137,7 +139,7 @@ impl Session {
     }
 
     /// Finds or creates a ring for the calling OS thread, and registers its track. The ring is
-    /// `None` if there are [`MAX_SMALL`] small rings and all are in use.
+    /// `None` if there are [`MAX_SMALL_RINGS`] small rings and all are in use.
     fn ring(&self, is_worker: bool) -> (Option<Arc<Ring>>, u32) {
         let mut rings = lock(&self.rings);
         let track = rings.track(is_worker);
@@ -149,12 +151,12 @@ impl Session {
             return (Some(Arc::clone(left)), track);
         }
         let small = || rings.rings.iter().filter(|ring| !ring.is_large).count();
-        if !is_worker && small() >= MAX_SMALL {
+        if !is_worker && small() >= MAX_SMALL_RINGS {
             return (None, track);
         }
         let capacity = match is_worker {
             true => self.capacity,
-            false => self.capacity / SMALL,
+            false => self.capacity / SMALL_RING_DIVISOR,
         };
         let ring = Arc::new(Ring::new(capacity, self.source, is_worker));
         rings.rings.push(Arc::clone(&ring));

@@ -124,7 +124,7 @@ fn join_errors_tell_panics_from_cancellations() {
 // --- repeat and interval ---
 
 #[test]
-fn repeat_begins_at_once_and_keeps_to_its_grid() {
+fn repeat_begins_at_once_and_keeps_its_schedule() {
     on_workers(1, || {
         let times: Arc<Mutex<Vec<Instant>>> = Arc::default();
         let theirs = times.clone();
@@ -182,7 +182,7 @@ fn repeat_ends_with_its_panic_and_with_its_run() {
 }
 
 #[test]
-fn intervals_tick_on_their_grid() {
+fn intervals_stay_aligned_to_their_schedule() {
     everywhere(|| {
         let start = Instant::now();
         let mut ticks = interval(SOON);
@@ -216,7 +216,7 @@ fn intervals_tick_on_their_grid() {
 // --- wait_idle ---
 
 #[test]
-fn wait_idle_lets_everybody_else_go_first() {
+fn wait_idle_returns_after_all_other_ready_threads() {
     on_workers(1, || {
         let log: Rc<RefCell<Vec<&str>>> = Rc::default();
         let worker = |name, steps: u32| {
@@ -249,7 +249,7 @@ fn wait_idle_lets_everybody_else_go_first() {
 }
 
 #[test]
-fn those_that_wait_for_idleness_take_turns() {
+fn wait_idle_returns_in_one_thread_at_a_time() {
     on_workers(1, || {
         let log: Rc<RefCell<Vec<u32>>> = Rc::default();
         let threads: Vec<_> = (0..3)
@@ -350,7 +350,7 @@ fn wait_idle_on_a_worker_that_is_stepped() {
 
 /// A thread with completion receivers is joined in another way.
 #[test]
-fn join_timeout_of_a_watched_end() {
+fn join_timeout_of_a_hooked_thread() {
     everywhere(|| {
         let thread = spawn(|| {
             park();
@@ -436,7 +436,7 @@ fn block_on_waits_for_wakers() {
 }
 
 #[test]
-fn block_on_lets_the_others_go_on() {
+fn block_on_does_not_block_its_worker() {
     on_workers(1, || {
         let steps = Rc::new(Cell::new(0));
         let theirs = steps.clone();

@@ -169,7 +169,7 @@ fn the_wait_for_a_file_lock_is_ended() {
 }
 
 #[test]
-fn a_payload_is_told_from_a_result() {
+fn a_payload_is_distinguished_from_a_result() {
     // A run within a limit that has not elapsed: the cancellation is its own thread's.
     let thread = std::thread::spawn(|| {
         timeout(LONG, || {

@@ -241,7 +241,7 @@ fn a_scope_in_a_cancelled_thread_waits_for_its_threads_each_time() {
 }
 
 #[test]
-fn a_thread_that_computes_is_told_by_the_clock() {
+fn a_computing_thread_notices_the_limit_by_the_clock() {
     on_workers(1, || {
         // One worker that is never idle: it checks its timers every few switches, and each
         // `yield_now` is a switch.

@@ -170,7 +170,7 @@ fn iterators() {
 }
 
 #[test]
-fn senders_are_told_apart() {
+fn senders_are_compared_by_channel() {
     let ((one, this), (other, that)) = (unbounded::<()>(), unbounded::<()>());
     assert!(one.same_channel(&one.clone()) && !one.same_channel(&other));
     assert!(this.same_channel(&this.clone()) && !this.same_channel(&that));

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// A slot was reserved, and the message bypassed it to a waiting receiver: there is room again, and
 /// a sender that asks finds it.
 #[test]
-fn room_that_a_pledge_leaves_is_told_of() {
+fn room_left_by_a_reservation_is_notified() {
     on_workers(1, || {
         let (sender, receiver) = bounded(1);
         let watched = sender.clone();

@@ -48,7 +48,7 @@ fn a_send_ends_when_it_was_received() {
 }
 
 #[test]
-fn a_try_finds_one_who_waits() {
+fn a_try_finds_a_waiting_partner() {
     enter(|| {
         let (sender, receiver) = bounded(0);
         let thread = thread::spawn(move || receiver.recv());
@@ -74,7 +74,7 @@ fn a_try_finds_one_who_waits() {
 }
 
 #[test]
-fn a_crowd_on_both_sides() {
+fn many_senders_and_many_receivers() {
     enter(|| {
         let (sender, receiver) = bounded(0);
         let each = stress(100);

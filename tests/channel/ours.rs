@@ -269,7 +269,7 @@ fn room_that_is_given_back_is_used() {
 /// A receiver that arrived while all room was reserved gets the message, and the room goes to the
 /// next sender.
 #[test]
-fn promised_messages_go_to_those_who_wait() {
+fn reserved_messages_go_to_waiting_receivers() {
     on_workers(1, || {
         let (sender, receiver) = bounded(1);
         let mut list = Select::new();
@@ -310,7 +310,7 @@ fn remaining_messages_are_dropped_with_the_last_receiver() {
 /// other: "nothing is ready" would be wrong at any moment. (The original, which checks a few times,
 /// can report it.)
 #[test]
-fn nothing_is_ready_is_said_of_one_moment() {
+fn nothing_is_ready_holds_at_one_moment() {
     // One of the two runs on an OS thread, or none: the case is about true simultaneity.
     let case = || {
         let channels = [unbounded(), unbounded()];

@@ -6,7 +6,7 @@ mod constants {
         non_upper_case_globals,
         non_camel_case_types,
         dead_code,
-        reason = "names of all kinds"
+        reason = "declares names in every style"
     )]
 
     const place: u8 = 1;
@@ -15,7 +15,7 @@ mod constants {
     const case: u8 = 1;
     const cases: u8 = 1;
     const biased: u8 = 1;
-    const patience: u8 = 1;
+    const limit: u8 = 1;
     const message: u8 = 1;
     const chosen: u8 = 1;
     static receiver: u8 = 1;
@@ -55,7 +55,7 @@ mod paths {
         dead_code,
         unused_macros,
         unused_macro_rules,
-        reason = "names of all kinds"
+        reason = "declares names in every style"
     )]
 
     mod core {}
@@ -70,14 +70,15 @@ mod paths {
     enum Err {}
     enum Option {}
     enum Result {}
-    enum Patience {}
+    enum SelectTimeout {}
     enum Receiving {}
     enum Sending {}
     enum Chosen {}
     enum Receiver {}
     enum Sender {}
-    enum For {}
-    enum Endless {}
+    enum After {}
+    enum Never {}
+    enum Immediate {}
     enum bool {}
     enum u8 {}
     fn select() {}

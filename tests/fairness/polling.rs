@@ -51,7 +51,7 @@ macro_rules! cases {
     ($($kind:ident $name:literal: { $($before:tt)* } $op:expr;)*) => {
         &[$(Case($name, $kind, || {
             $($before)*
-            #[allow(unused_mut, reason = "some change what they have")]
+            #[allow(unused_mut, reason = "some operations need `mut`, others do not")]
             let mut op = move || { let _result = $op; };
             Box::new(move || op())
         })),*]
@@ -373,22 +373,22 @@ fn ends_cancelled(&Case(name, kind, make): &Case) {
 }
 
 #[test]
-fn a_loop_of_thread_operations_gives_way() {
+fn a_loop_of_thread_operations_yields() {
     for_each(THREADS, lets_another_run);
 }
 
 #[test]
-fn a_loop_of_lock_and_signal_operations_gives_way() {
+fn a_loop_of_lock_and_signal_operations_yields() {
     for_each(SYNC, lets_another_run);
 }
 
 #[test]
-fn a_loop_of_channel_operations_gives_way() {
+fn a_loop_of_channel_operations_yields() {
     for_each(CHANNELS, lets_another_run);
 }
 
 #[test]
-fn a_loop_of_io_operations_gives_way() {
+fn a_loop_of_io_operations_yields() {
     for_each(IO, lets_another_run);
 }
 
@@ -413,7 +413,7 @@ fn a_cancelled_loop_of_io_operations_ends() {
 }
 
 #[test]
-fn a_loop_that_asks_a_scoped_thread_gives_way() {
+fn a_loop_that_polls_a_scoped_thread_yields() {
     crate::on_workers(1, || {
         rustlet::scope(|s| {
             let thread = s.spawn(|| ());
@@ -424,7 +424,7 @@ fn a_loop_that_asks_a_scoped_thread_gives_way() {
 
 /// A query is made in destructors, too, where an unwinding would abort.
 #[test]
-fn a_question_in_a_destructor_gives_way_and_does_not_unwind() {
+fn a_poll_in_a_destructor_yields_and_does_not_unwind() {
     struct Asks(Mutex<u32>);
     impl Drop for Asks {
         fn drop(&mut self) {
@@ -447,7 +447,7 @@ fn a_question_in_a_destructor_gives_way_and_does_not_unwind() {
 
 /// A time limit ends a loop of it.
 #[test]
-fn a_loop_of_questions_is_ended_by_a_time_limit() {
+fn a_loop_of_polls_is_ended_by_a_time_limit() {
     crate::on_workers(1, || {
         let parked = spawn(park);
         let ended = rustlet::timeout(Duration::from_millis(1), || while !parked.is_finished() {});
@@ -457,7 +457,7 @@ fn a_loop_of_questions_is_ended_by_a_time_limit() {
 
 /// A loop within one of the library's operations: neither end waits.
 #[test]
-fn an_endless_copy_gives_way() {
+fn an_endless_copy_yields() {
     struct Until(Rc<Cell<bool>>);
     impl std::io::Write for Until {
         fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {

@@ -177,7 +177,7 @@ fn a_sleep_is_reset_and_polled_by_two_wakers_in_turn() {
 }
 
 #[test]
-fn a_sleep_that_is_dropped_wakes_nobody() {
+fn a_dropped_sleep_wakes_no_task() {
     everywhere(async || {
         let (waker, told) = tell();
         let mut nap = sleep(LONG);

@@ -52,7 +52,7 @@ fn tries() {
 }
 
 #[test]
-fn senders_that_wait_are_told_of_the_end() {
+fn waiting_senders_see_the_disconnection() {
     enter(|| {
         for bound in [0, 1] {
             let (sender, receiver) = sync_channel(bound);

@@ -398,7 +398,7 @@ fn closures_run_in_the_child_before_the_program() {
     enter(|| {
         let mut command = sh("true");
         // SAFETY: it only converts a number to an error.
-        #[allow(unsafe_code, reason = "std's are unsafe too")]
+        #[allow(unsafe_code, reason = "unsafe in std too")]
         unsafe {
             command.pre_exec(|| Err(io::Error::from_raw_os_error(42)))
         };
@@ -408,7 +408,7 @@ fn closures_run_in_the_child_before_the_program() {
         let mut command = Command::new("pwd");
         command.stdout(Stdio::piped());
         // SAFETY: a system call that may be made after a fork.
-        #[allow(unsafe_code, reason = "std's are unsafe too")]
+        #[allow(unsafe_code, reason = "unsafe in std too")]
         unsafe {
             command.pre_exec(|| Ok(rustix::process::chdir("/")?))
         };
@@ -423,7 +423,7 @@ fn a_panic_in_the_child_aborts_the_child_only() {
         let mut command = sh("true");
         command.stderr(Stdio::null());
         // SAFETY: std promises that a panic in there aborts, without an allocation.
-        #[allow(unsafe_code, reason = "std's are unsafe too")]
+        #[allow(unsafe_code, reason = "unsafe in std too")]
         unsafe {
             command.pre_exec(|| panic!("{}", "crash now!"))
         };

@@ -243,7 +243,7 @@ fn no_call_blocks_the_worker() {
 }
 
 #[test]
-fn a_child_that_is_let_go_goes_on_and_leaves_no_zombie() {
+fn a_dropped_child_runs_on_and_leaves_no_zombie() {
     for run in [|case: fn()| case(), |case: fn()| rustlet::run(case)] {
         run(|| {
             let mut child = waiting();
@@ -276,7 +276,7 @@ fn wait_until_gone(pid: Pid) {
 }
 
 #[test]
-fn many_that_were_let_go_are_all_reaped() {
+fn many_dropped_children_are_all_reaped() {
     let count = if support::is_emulated() { 20 } else { 200 };
     let (sender, receiver) = mpsc::channel();
     rustlet::run(move || {

@@ -194,7 +194,7 @@ fn from_many_threads_at_once() {
 }
 
 #[test]
-#[allow(unsafe_code, reason = "a handler of C's")]
+#[allow(unsafe_code, reason = "a C signal handler")]
 fn handlers_of_c_are_called() {
     unsafe extern "C" {
         safe fn atexit(handler: extern "C" fn()) -> i32;

@@ -23,7 +23,7 @@ fn everywhere(case: fn()) {
 }
 
 /// Returns when the child has ended.
-fn await_end(child: &mut Child) -> impl FnMut() + use<> {
+fn wait_for_exit(child: &mut Child) -> impl FnMut() + use<> {
     let mut output = child.stdout.take().unwrap();
     move || assert_eq!(output.read(&mut [0]).unwrap(), 0)
 }
@@ -32,7 +32,7 @@ fn await_end(child: &mut Child) -> impl FnMut() + use<> {
 fn a_dropped_child_is_killed() {
     everywhere(|| {
         let mut child = sleeper(true).spawn().unwrap();
-        let mut end = await_end(&mut child);
+        let mut end = wait_for_exit(&mut child);
         drop(child);
         end();
     });

@@ -342,7 +342,7 @@ fn locals_of_a_child_are_dropped_before_the_scope_ends() {
 }
 
 #[test]
-fn a_crowd_in_a_scope() {
+fn many_threads_in_a_scope() {
     run(|| {
         for _ in 0..stress(5) {
             let data: Vec<usize> = (0..1_000).collect();

@@ -6,7 +6,7 @@ use super::{enter, thread};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
 #[test]
-fn lets_go_together_and_again() {
+fn releases_all_threads_in_each_generation() {
     enter(|| {
         const N: usize = 10;
         let shared = Arc::new((Barrier::new(N), AtomicUsize::new(0), AtomicUsize::new(0)));

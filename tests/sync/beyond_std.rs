@@ -1,7 +1,7 @@
 //! `Semaphore`, `WaitGroup`, `Event`, `oneshot`, `Callback` and `Parker`: from green threads, from
 //! OS threads, and across.
 
-use crate::{on_workers, settle};
+use crate::{let_others_block, on_workers};
 use rustlet::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use rustlet::sync::{
     AcquireError, Arc, Callback, Event, Parker, Semaphore, TryAcquireError, WaitGroup, oneshot,
@@ -69,13 +69,13 @@ fn a_semaphore_counts() {
 }
 
 #[test]
-fn a_large_wish_is_not_starved() {
+fn a_large_acquire_is_not_starved() {
     on_workers(1, || {
         let places = Arc::new(Semaphore::new(2));
         let one = places.acquire().unwrap();
         let large = Arc::clone(&places);
         let large = spawn(move || drop(large.acquire_many(2).unwrap()));
-        settle();
+        let_others_block();
         // One permit is left, but another thread came first.
         assert!(places.try_acquire().is_err());
         assert_eq!(
@@ -147,7 +147,7 @@ fn a_wait_group_waits_for_all() {
 }
 
 #[test]
-fn an_event_lets_all_go() {
+fn an_event_wakes_all_waiters() {
     settings(|start| {
         let event = Arc::new(Event::new());
         let group = WaitGroup::new();
@@ -169,7 +169,7 @@ fn an_event_lets_all_go() {
 }
 
 #[test]
-fn an_event_that_is_cleared_at_once_lets_those_go_that_waited() {
+fn an_event_that_is_cleared_at_once_wakes_the_earlier_waiters() {
     on_workers(1, || {
         let event = Arc::new(Event::default());
         let wait = || {
@@ -177,14 +177,14 @@ fn an_event_that_is_cleared_at_once_lets_those_go_that_waited() {
             spawn(move || event.wait())
         };
         let early = [wait(), wait(), wait()];
-        settle();
+        let_others_block();
         event.set();
         event.clear();
         let late = wait();
         for thread in early {
             thread.join().unwrap();
         }
-        settle();
+        let_others_block();
         assert!(!late.is_finished());
         event.set();
         late.join().unwrap();
@@ -241,7 +241,7 @@ fn a_oneshot_drops_a_value_that_is_not_received() {
 }
 
 #[test]
-fn a_callback_serves_one_wait_a_call() {
+fn each_call_of_a_callback_ends_one_wait() {
     settings(|start| {
         let callback = Callback::new();
         assert_eq!(callback.try_wait(), None);

@@ -1,6 +1,6 @@
 //! Every wait can be cancelled: the thread unwinds from it, and no item or wake-up is lost.
 
-use crate::{on_workers, settle};
+use crate::{let_others_block, on_workers};
 use rustlet::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use rustlet::sync::{
     Arc, Barrier, Callback, Condvar, Event, LazyLock, Mutex, Once, OnceLock, Parker, RwLock,
@@ -19,7 +19,7 @@ fn cancels(wait: impl FnOnce() + Send + 'static) {
 
 #[track_caller]
 fn end<T>(thread: JoinHandle<T>) {
-    settle();
+    let_others_block();
     thread.cancel();
     let payload = thread.join().err().expect("it was to be cancelled");
     assert!(payload.is::<Cancelled>());
@@ -36,7 +36,7 @@ fn a_lock() {
         let third = spawn(move || *third.lock().unwrap() += 10);
         let fourth = Arc::clone(&mutex);
         let fourth = spawn(move || *fourth.lock().unwrap() += 100);
-        settle();
+        let_others_block();
         // Cancelled when it was woken already, or is about to be: the next waiter is not forgotten.
         drop(guard);
         third.cancel();
@@ -61,11 +61,11 @@ fn a_lock_for_reading_or_writing() {
         let reads = lock.read().unwrap();
         let writer = Arc::clone(&lock);
         let writer = spawn(move || *writer.write().unwrap() += 1);
-        settle();
+        let_others_block();
         assert!(lock.try_read().is_err());
         let reader = Arc::clone(&lock);
         let reader = spawn(move || *reader.read().unwrap());
-        settle();
+        let_others_block();
         assert!(!reader.is_finished());
         end(writer);
         assert_eq!(reader.join().unwrap(), 0);
@@ -93,7 +93,7 @@ fn a_condvar() {
         // Notified and then cancelled: the notification came first, and it continues.
         let other = Arc::clone(&pair);
         let notified = spawn(move || wait(&other));
-        settle();
+        let_others_block();
         *pair.0.lock().unwrap() = 1;
         pair.1.notify_one();
         notified.cancel();
@@ -105,7 +105,7 @@ fn a_condvar() {
             let other = Arc::clone(&pair);
             spawn(move || wait(&other))
         });
-        settle();
+        let_others_block();
         let [first, second] = threads;
         end(first);
         *pair.0.lock().unwrap() = 1;
@@ -136,10 +136,10 @@ fn a_condvar_takes_the_mutex_before_it_unwinds() {
                 true
             }));
         });
-        settle();
+        let_others_block();
         let guard = pair.0.lock().unwrap();
         waits.cancel();
-        settle();
+        let_others_block();
         // It waits for the mutex, shielded.
         assert!(!waits.is_finished());
         drop(guard);
@@ -160,14 +160,14 @@ fn a_barrier() {
         // The cancelled thread does not count.
         let other = Arc::clone(&barrier);
         let second = spawn(move || barrier_wait(&other));
-        settle();
+        let_others_block();
         assert!(!second.is_finished());
         assert!(barrier_wait(&barrier));
         second.join().unwrap();
         // Complete and then cancelled: it continues.
         let other = Arc::clone(&barrier);
         let third = spawn(move || barrier_wait(&other));
-        settle();
+        let_others_block();
         assert!(barrier_wait(&barrier));
         third.cancel();
         assert!(!third.join().unwrap());
@@ -186,7 +186,7 @@ fn an_initialiser() {
         let ran = Arc::new(AtomicUsize::new(0));
         let counts = Arc::clone(&ran);
         let running = spawn(move || running.call_once(rustlet::park));
-        settle();
+        let_others_block();
         let waits = Arc::clone(&once);
         cancels(move || waits.call_once(|| ()));
         let waits = Arc::clone(&once);
@@ -196,7 +196,7 @@ fn an_initialiser() {
                 counts.fetch_add(1, SeqCst);
             });
         });
-        settle();
+        let_others_block();
         assert!(!next.is_finished());
         // The `Once` is as if it had not been called, and the waiter runs its own closure.
         end(running);
@@ -243,10 +243,10 @@ fn a_semaphore() {
         let places = Arc::new(Semaphore::new(1));
         let large = Arc::clone(&places);
         let large = spawn(move || drop(large.acquire_many(2).unwrap()));
-        settle();
+        let_others_block();
         let small = Arc::clone(&places);
         let small = spawn(move || small.acquire().unwrap().forget());
-        settle();
+        let_others_block();
         assert!(!small.is_finished());
         end(large);
         // It has not taken its permits, and the next waiter is served.
@@ -255,7 +255,7 @@ fn a_semaphore() {
         // Granted and then cancelled: it has it.
         let other = Arc::clone(&places);
         let given = spawn(move || other.acquire().unwrap().num_permits());
-        settle();
+        let_others_block();
         places.add_permits(1);
         given.cancel();
         assert_eq!(given.join().unwrap(), 1);
@@ -338,16 +338,16 @@ fn destructors_may_lock() {
             let _counts = counts;
             rustlet::park();
         });
-        settle();
+        let_others_block();
         thread.cancel();
-        settle();
+        let_others_block();
         assert!(!thread.is_finished());
         drop(guard);
         let guard = pair.0.lock().unwrap();
         let mut guard = if *guard == 0 {
             // It was overtaken once.
             drop(guard);
-            settle();
+            let_others_block();
             pair.0.lock().unwrap()
         } else {
             guard

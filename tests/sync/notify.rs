@@ -1,6 +1,6 @@
 //! `Notify`: from green threads, from OS threads, and across.
 
-use crate::{on_workers, settle};
+use crate::{let_others_block, on_workers};
 use rustlet::channel::{after, select};
 use rustlet::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use rustlet::sync::{Arc, Notify};
@@ -40,7 +40,7 @@ fn waiters_are_notified_in_order() {
     on_workers(1, || {
         let notify = Arc::new(Notify::new());
         let threads = [waiter(&notify), waiter(&notify), waiter(&notify)];
-        settle();
+        let_others_block();
         for (count, thread) in threads.into_iter().enumerate() {
             assert!(!thread.is_finished(), "{count}");
             notify.notify_one();
@@ -55,14 +55,14 @@ fn all_that_wait_are_notified_and_no_others() {
     on_workers(1, || {
         let notify = Arc::new(Notify::new());
         let early = [(); 5].map(|()| waiter(&notify));
-        settle();
+        let_others_block();
         notify.notify_waiters();
         // It begins to wait before the others have run.
         let late = waiter(&notify);
         for thread in early {
             thread.join().unwrap();
         }
-        settle();
+        let_others_block();
         assert!(!late.is_finished());
         notify.notify_one();
         late.join().unwrap();
@@ -75,14 +75,14 @@ fn a_notification_is_not_lost_to_a_waiter_that_leaves() {
     on_workers(1, || {
         let notify = Arc::new(Notify::new());
         let (first, second) = (waiter(&notify), waiter(&notify));
-        settle();
+        let_others_block();
         first.cancel();
         notify.notify_one();
         // The cancelled one was still in the queue, and is notified: it returns. Or it has left,
         // and the second is notified. Then there is one notification, not two.
         let by_first = first.join().is_ok();
         if by_first {
-            settle();
+            let_others_block();
             assert!(!second.is_finished());
             notify.notify_one();
         }
@@ -91,16 +91,16 @@ fn a_notification_is_not_lost_to_a_waiter_that_leaves() {
 
         // Cancelled first, and seen to be.
         let (first, second) = (waiter(&notify), waiter(&notify));
-        settle();
+        let_others_block();
         first.cancel();
-        settle();
+        let_others_block();
         assert!(first.join().is_err());
         notify.notify_one();
         second.join().unwrap();
 
         // All are notified, and one is cancelled before it has run.
         let threads = [(); 3].map(|()| waiter(&notify));
-        settle();
+        let_others_block();
         notify.notify_waiters();
         threads[1].cancel();
         for thread in threads {

@@ -1,6 +1,6 @@
 //! Which threads poison a lock, and which do not, when several green threads of a worker unwind.
 
-use crate::{on_workers, settle};
+use crate::{let_others_block, on_workers};
 use rustlet::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use rustlet::sync::{Arc, Event, Mutex, Once, RwLock};
 use rustlet::{spawn, yield_now};
@@ -29,7 +29,7 @@ fn a_cancellation_does_not() {
             let _two = other.1.write().unwrap();
             rustlet::park();
         });
-        settle();
+        let_others_block();
         thread.cancel();
         assert!(thread.join().is_err());
         assert!(!locks.0.is_poisoned() && !locks.1.is_poisoned());
@@ -47,7 +47,7 @@ fn a_panic_after_a_caught_cancellation_does() {
             let _guard = other.lock().unwrap();
             quiet_panic();
         });
-        settle();
+        let_others_block();
         thread.cancel();
         assert!(thread.join().is_err());
         assert!(mutex.is_poisoned());
@@ -64,7 +64,7 @@ fn a_cancellation_that_is_passed_on_does_not() {
             let payload = catch_unwind(rustlet::park).unwrap_err();
             resume_unwind(payload);
         });
-        settle();
+        let_others_block();
         thread.cancel();
         assert!(thread.join().is_err());
         assert!(!mutex.is_poisoned());
@@ -85,13 +85,13 @@ fn the_payload_of_another_thread_changes_nothing() {
         }
         let cancelled = spawn(rustlet::park);
         cancelled.cancel();
-        settle();
+        let_others_block();
         let thread = spawn(move || {
             let _guard = other.lock().unwrap();
             let _drops = DropsAPayload(Some(cancelled));
             rustlet::park();
         });
-        settle();
+        let_others_block();
         thread.cancel();
         assert!(thread.join().is_err());
         assert!(!mutex.is_poisoned());
@@ -114,13 +114,13 @@ fn threads_beside_an_unwinding_one_do_not() {
                 go_on.wait();
             }
         });
-        settle();
+        let_others_block();
         let waits = WaitsInDrop(Arc::clone(&done));
         let panics = spawn(move || {
             let _waits = waits;
             quiet_panic();
         });
-        settle();
+        let_others_block();
         assert!(!std::thread::panicking());
         let meanwhile = Mutex::new(0);
         *meanwhile.lock().unwrap() += 1;
@@ -152,7 +152,7 @@ fn a_panic_does_though_it_waits_on_the_way() {
                 quiet_panic();
             }
         });
-        settle();
+        let_others_block();
         assert!(mutex.try_lock().is_err());
         done.set();
         assert!(panics.join().is_err());
@@ -210,7 +210,7 @@ fn the_end_of_a_run_does_not() {
             rustlet::park();
         });
         while !held.load(SeqCst) {
-            settle();
+            let_others_block();
         }
     });
     assert!(!mutex.is_poisoned() && mutex.try_lock().is_ok());
@@ -237,11 +237,11 @@ fn threads_beside_two_unwinding_ones_do_not() {
                 go_on.wait();
             }
         });
-        settle();
+        let_others_block();
         let first = unwinder(&first_done);
-        settle();
+        let_others_block();
         let second = unwinder(&second_done);
-        settle();
+        let_others_block();
         first_done.set();
         assert!(first.join().is_err());
         assert!(!std::thread::panicking() && !second.is_finished());
@@ -263,9 +263,9 @@ fn a_panic_does_when_the_others_have_done_with_theirs() {
             let _waits = waits;
             quiet_panic();
         });
-        settle();
+        let_others_block();
         let long = spawn(rustlet::park);
-        settle();
+        let_others_block();
         done.set();
         assert!(first.join().is_err());
         let mutex = Arc::new(Mutex::new(0));

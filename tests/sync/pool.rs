@@ -1,6 +1,6 @@
 //! `pool::Pool`: the limit, the order, what is kept and what is thrown away, cancellation.
 
-use crate::{on_workers, settle};
+use crate::{let_others_block, on_workers};
 use rustlet::pool::{GetError, Manager, Pool, Pooled};
 use rustlet::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use rustlet::sync::{Arc, Mutex};
@@ -130,7 +130,7 @@ fn requests_are_served_in_order() {
                     order.lock().unwrap().push(n);
                     yield_now();
                 });
-                settle();
+                let_others_block();
                 thread
             })
             .collect();
@@ -229,7 +229,7 @@ fn a_closed_pool_gives_nothing() {
         let lent = pool.get().unwrap();
         let other = pool.clone();
         let waits = spawn(move || other.get().err());
-        settle();
+        let_others_block();
         pool.close();
         assert_eq!(waits.join().unwrap(), Some(GetError::Closed));
         assert_eq!(pool.get().err(), Some(GetError::Closed));
@@ -253,7 +253,7 @@ fn a_cancelled_request_takes_nothing() {
             spawn(move || pool.get().map(|lent| lent.number).unwrap())
         };
         let (first, second) = (waits(&pool), waits(&pool));
-        settle();
+        let_others_block();
         first.cancel();
         // Given back at the same moment: it goes to the second.
         drop(lent);

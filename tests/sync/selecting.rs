@@ -34,7 +34,7 @@ fn is_silent(receiver: &Receiver<()>) {
 }
 
 #[test]
-fn the_value_of_a_oneshot_is_told_of() {
+fn the_value_of_a_oneshot_makes_its_receiver_ready() {
     everywhere(|| {
         let (sender, receiver) = oneshot::channel();
         let (first, second) = (receiver.receiver(), receiver.receiver());
@@ -57,7 +57,7 @@ fn the_value_of_a_oneshot_is_told_of() {
 }
 
 #[test]
-fn a_oneshot_that_will_have_no_value_is_told_of() {
+fn a_oneshot_without_a_value_makes_its_receiver_ready() {
     everywhere(|| {
         let (sender, receiver) = oneshot::channel::<u8>();
         let told = receiver.receiver();
@@ -120,7 +120,7 @@ fn a_oneshot_is_not_missed() {
 }
 
 #[test]
-fn the_calls_of_a_callback_are_told_of() {
+fn the_calls_of_a_callback_make_its_receiver_ready() {
     everywhere(|| {
         let callback = Callback::new();
         let told = callback.receiver();

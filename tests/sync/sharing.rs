@@ -2,7 +2,7 @@
 //! waiter is left behind.
 
 use crate::support::stress;
-use crate::{on_workers, settle};
+use crate::{let_others_block, on_workers};
 use rustlet::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use rustlet::sync::{
     Arc, Callback, Condvar, Event, Mutex, Once, OnceLock, RwLock, RwLockWriteGuard, Semaphore,
@@ -73,7 +73,7 @@ fn a_rwlock_counts() {
 }
 
 #[test]
-fn a_condvar_hands_round() {
+fn a_condvar_passes_a_token_round() {
     let shared = (Mutex::new(0_usize), Condvar::new());
     let turns = stress(30) * BODIES;
     let came = AtomicUsize::new(0);
@@ -215,7 +215,7 @@ fn many_wait_at_once() {
                 spawn(move || *mutex.lock().unwrap() += 1)
             })
             .collect();
-        settle();
+        let_others_block();
         drop(guard);
         for thread in threads {
             thread.join().unwrap();
@@ -234,7 +234,7 @@ fn a_dump_says_who_waits() {
             .name("waits for a lock".into())
             .spawn(move || drop(other.lock().unwrap()))
             .unwrap();
-        settle();
+        let_others_block();
         let threads = rustlet::runtime::threads();
         let shown = threads
             .iter()

@@ -1,6 +1,6 @@
 //! Locks with a time limit.
 
-use crate::{on_workers, settle};
+use crate::{let_others_block, on_workers};
 use rustlet::sync::{Arc, Mutex, RwLock, TryLockError};
 use rustlet::{Elapsed, spawn, timeout};
 use std::time::{Duration, Instant};
@@ -80,7 +80,7 @@ fn a_lock_that_is_released_in_time_is_taken() {
                 *also.try_lock_for(Duration::from_secs(600)).unwrap() += 1;
                 *os.try_write_for(Duration::MAX).unwrap() += 1;
             });
-            settle();
+            let_others_block();
             drop(guard);
             drop(writes);
             for thread in threads {
@@ -121,9 +121,9 @@ fn a_cancelled_waiter_leaves_the_lock_alone() {
         let cancelled = spawn(move || drop(other.try_lock_for(Duration::MAX)));
         let other = Arc::clone(&mutex);
         let next = spawn(move || *other.try_lock_for(Duration::MAX).unwrap() += 1);
-        settle();
+        let_others_block();
         cancelled.cancel();
-        settle();
+        let_others_block();
         drop(guard);
         drop(writes);
         assert!(cancelled.join().unwrap_err().is::<rustlet::Cancelled>());

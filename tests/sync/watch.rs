@@ -1,6 +1,6 @@
 //! `watch`: from green threads, from OS threads, and across.
 
-use crate::{on_workers, settle};
+use crate::{let_others_block, on_workers};
 use rustlet::channel::{after, select};
 use rustlet::sync::watch::{self, RecvError};
 use rustlet::{Cancelled, spawn, timeout};
@@ -131,9 +131,9 @@ fn a_sender_waits_until_no_receiver_is_left() {
             spawn(move || sender.closed()),
             spawn(move || other.closed()),
         ];
-        settle();
+        let_others_block();
         drop(receiver);
-        settle();
+        let_others_block();
         assert!(threads.iter().all(|thread| !thread.is_finished()));
         drop(second);
         for thread in threads {
@@ -156,7 +156,7 @@ fn a_cancelled_wait_has_seen_nothing() {
             receiver.mark_unchanged();
             receiver.changed()
         });
-        settle();
+        let_others_block();
         cancelled.cancel();
         assert!(cancelled.join().unwrap_err().is::<Cancelled>());
         // The receiver was dropped by the unwinding.

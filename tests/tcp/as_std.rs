@@ -89,11 +89,11 @@ fn calls<S: Stream>(stream: &mut S, letters: &str) -> Vec<String> {
 /// Waits until the connection has failed, and takes nothing.
 fn until_failed(stream: &impl AsFd) {
     let mut fds = [PollFd::new(stream, PollFlags::empty())];
-    let patience = Timespec {
+    let timeout = Timespec {
         tv_sec: 60,
         tv_nsec: 0,
     };
-    assert_eq!(poll(&mut fds, Some(&patience)).unwrap(), 1, "no failure");
+    assert_eq!(poll(&mut fds, Some(&timeout)).unwrap(), 1, "no failure");
 }
 
 fn pair<S: Stream>() -> (S, Peer) {

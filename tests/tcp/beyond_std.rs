@@ -220,7 +220,7 @@ fn a_stream_that_was_waited_on_can_be_converted_and_waited_on_again() {
 }
 
 #[test]
-fn nonblocking_reads_see_data_without_giving_way() {
+fn nonblocking_reads_see_data_without_yielding() {
     enter(|| {
         let (one, other) = pair();
         wait_for_a_byte(&one, &other);

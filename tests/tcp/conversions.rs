@@ -100,7 +100,7 @@ fn descriptors() {
         assert_eq!(client.as_fd().as_raw_fd(), number);
         let raw = client.into_raw_fd();
         // SAFETY: `into_raw_fd` has just released it.
-        #[allow(unsafe_code, reason = "what is tested is unsafe")]
+        #[allow(unsafe_code, reason = "the tested functions are unsafe")]
         let mut client = unsafe { TcpStream::from_raw_fd(raw) };
         client.write_all(b"x").unwrap();
         server.read_exact(&mut [0]).unwrap();

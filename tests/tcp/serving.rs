@@ -239,7 +239,7 @@ fn a_stopped_server_lets_open_connections_end() {
 }
 
 #[test]
-fn stopping_ends_the_wait_for_a_free_place() {
+fn stopping_ends_the_wait_for_a_free_slot() {
     enter(|| {
         let (server, addr) = bind();
         let server = server.max_connections(1);
@@ -384,7 +384,7 @@ fn a_graceful_end_from_an_os_thread_and_within_a_limit() {
 /// Connections that come and go while the server cancels them: each handler ends, and the server
 /// returns.
 #[test]
-fn a_cut_races_with_connections() {
+fn cancelling_all_races_with_connections() {
     for _ in 0..20 {
         enter(|| {
             let (server, addr) = bind();

@@ -36,7 +36,7 @@ fn a_clone_of_stds_that_became_ours_competes() {
     let theirs = theirs::TcpListener::bind("127.0.0.1:0").unwrap();
     let raw = theirs.try_clone().unwrap().into_raw_fd();
     // SAFETY: `into_raw_fd` has just released it.
-    #[allow(unsafe_code, reason = "what is tested is unsafe")]
+    #[allow(unsafe_code, reason = "the tested functions are unsafe")]
     let ours = unsafe { TcpListener::from_raw_fd(raw) };
     accept_in_competition(ours, theirs);
 }

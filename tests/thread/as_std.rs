@@ -203,7 +203,7 @@ fn captures_are_dropped_in_the_thread_before_it_ends() {
 }
 
 #[test]
-#[allow(unsafe_code, reason = "what is tested is")]
+#[allow(unsafe_code, reason = "the tested function is unsafe")]
 fn one_that_borrows_without_a_scope() {
     enter(|| {
         let words = [String::from("one"), String::from("two")];
@@ -344,7 +344,7 @@ fn writes_before_unpark_are_visible_after_park() {
 }
 
 #[test]
-fn two_threads_hand_a_turn_to_and_fro() {
+fn two_threads_alternate_by_parking() {
     enter(|| {
         const TURNS: usize = 1_000;
         let turn = Arc::new(AtomicUsize::new(0));
@@ -434,7 +434,7 @@ fn an_unpark_does_not_end_a_sleep() {
 }
 
 #[test]
-#[allow(deprecated, reason = "they are there")]
+#[allow(deprecated, reason = "the deprecated names exist in std too")]
 fn the_old_names_take_milliseconds() {
     enter(|| {
         let begin = Instant::now();

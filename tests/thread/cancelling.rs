@@ -287,7 +287,7 @@ fn cancelling_again_or_too_late_does_nothing() {
 }
 
 #[test]
-fn a_crowd_is_cancelled_while_it_moves() {
+fn many_threads_are_cancelled_while_they_run() {
     run(|| {
         for round in 0..stress(10) {
             let threads: Vec<_> = (0..200_usize)

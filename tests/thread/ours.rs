@@ -131,7 +131,7 @@ fn green_threads_of_two_runtimes_join_each_other() {
 }
 
 #[test]
-fn an_os_thread_and_a_green_one_hand_a_turn_to_and_fro() {
+fn an_os_thread_and_a_green_thread_alternate_by_parking() {
     let turns = stress(2_000);
     run(|| {
         let turn = Arc::new(AtomicUsize::new(0));
@@ -427,7 +427,7 @@ fn unparks_after_the_end_do_not_reach_the_next_user() {
 }
 
 #[test]
-fn os_threads_unpark_a_crowd() {
+fn os_threads_unpark_many_threads() {
     run(|| {
         const CROWD: usize = 500;
         let woken = Arc::new(AtomicUsize::new(0));

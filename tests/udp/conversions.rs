@@ -58,7 +58,7 @@ fn descriptors() {
         assert!(!is_nonblocking(&fd));
         let raw = UdpSocket::from(fd).into_raw_fd();
         // SAFETY: `into_raw_fd` has just released it.
-        #[allow(unsafe_code, reason = "what is tested is unsafe")]
+        #[allow(unsafe_code, reason = "the tested functions are unsafe")]
         let one = unsafe { UdpSocket::from_raw_fd(raw) };
         let receiver = thread::spawn(move || one.recv(&mut [0; 4]).unwrap());
         thread::yield_now();

@@ -61,7 +61,7 @@ fn listeners_and_datagrams_do_too() {
         let listener = theirs::UnixListener::from(listener);
         assert!(!is_nonblocking(&listener));
         // SAFETY: `into_raw_fd` has just released it.
-        #[allow(unsafe_code, reason = "what is tested is unsafe")]
+        #[allow(unsafe_code, reason = "the tested functions are unsafe")]
         let _listener = unsafe { UnixListener::from_raw_fd(listener.into_raw_fd()) };
 
         let (one, other) = theirs::UnixDatagram::pair().unwrap();

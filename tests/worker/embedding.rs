@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 const LONG: Duration = Duration::from_secs(3600);
 
 /// Returns whether the descriptor is readable, now or after a short wait.
-fn is_readable(worker: &impl AsFd, patience: Duration) -> bool {
-    let patience = rustix::time::Timespec {
-        tv_sec: patience.as_secs() as i64,
-        tv_nsec: i64::from(patience.subsec_nanos()),
+fn is_readable(worker: &impl AsFd, timeout: Duration) -> bool {
+    let timeout = rustix::time::Timespec {
+        tv_sec: timeout.as_secs() as i64,
+        tv_nsec: i64::from(timeout.subsec_nanos()),
     };
     let mut polled = [PollFd::new(worker, PollFlags::IN)];
-    poll(&mut polled, Some(&patience)).unwrap() > 0
+    poll(&mut polled, Some(&timeout)).unwrap() > 0
 }
 
 const NOW: Duration = Duration::ZERO;

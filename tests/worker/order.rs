@@ -116,7 +116,7 @@ fn woken_threads_go_to_the_end_of_the_run_queue() {
 }
 
 #[test]
-fn a_thousand_take_turns() {
+fn a_thousand_threads_alternate() {
     let said = Said::default();
     Worker::scope(|worker| {
         for number in 0..1_000 {

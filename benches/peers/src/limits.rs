@@ -1,6 +1,6 @@
 //! The lower limit of cost: bare coroutines with a plain queue, without a scheduler.
 
-#![allow(unsafe_code, reason = "stacks out of one mapping")]
+#![allow(unsafe_code, reason = "divides a mapping into stacks")]
 
 use std::collections::VecDeque;
 use std::io;

@@ -192,7 +192,7 @@ fn sections(output: &str) -> HashMap<&str, String> {
 
 /// Returns the output of the child, or the reason of its failure.
 fn child_measures(row: &Row, peers: &[&str], quick: bool) -> io::Result<Result<String, String>> {
-    let patience = Duration::from_secs(if quick { 30 } else { 60 }) * peers.len() as u32;
+    let timeout = Duration::from_secs(if quick { 30 } else { 60 }) * peers.len() as u32;
     let path = complaints();
     let mut child = Command::new(env::current_exe()?)
         .args([ARGUMENT, row.key, &peers.join(",")])
@@ -205,7 +205,7 @@ fn child_measures(row: &Row, peers: &[&str], quick: bool) -> io::Result<Result<S
         if let Some(status) = child.try_wait()? {
             break status;
         }
-        if start.elapsed() > patience {
+        if start.elapsed() > timeout {
             child.kill()?;
             child.wait()?;
             fs::remove_file(&path)?;

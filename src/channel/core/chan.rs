@@ -1,4 +1,7 @@
-#![allow(unsafe_code, reason = "values change frames under a lock")]
+#![allow(
+    unsafe_code,
+    reason = "moves values between stack frames, under a lock"
+)]
 //! The one channel behind all capacities: 0, bounded, unbounded. After Go's `chan.c`.
 //!
 //! A [`Spin`] guards the waiters on either side and the items in between. A sender that finds a
@@ -15,7 +18,7 @@
 //!      no room: `queue.len() + reserved >= capacity`.
 //! CH3. Nodes in `receivers` have slots that are `RecvSlot<T>`, those in `senders` have slots that
 //!      are `SendHeader<S>`, and, if it is not deferred, the head of an `SendSlot<T, S>`; those in
-//!      `watchers` have none.
+//!      `observers` have none.
 //! CH4. Under the lock no user code runs and no thread is woken.
 //! CH5. A wait does not unwind (ST1 in `sync/wait/wait_in_queue.rs`): a queued waiter leaves the
 //!      queue by the code that follows.
@@ -26,7 +29,7 @@ use super::channel_thread::ChannelThread;
 use super::outcome::{Op, PostUnlock, RecvOutcome, SendOutcome, Unreceived, Unsent};
 use super::queue::Queue;
 use super::slot::{RecvSlot, Reservation, SendHeader, SendSlot, SlotState};
-use crate::sync::wait::spin::{Held, Spin};
+use crate::sync::wait::spin::{Spin, SpinGuard};
 use crate::sync::wait::wait_in_queue::Ended;
 use crate::sync::wait::wait_queue::{Dequeued, WaitNode, WaitQueue, Waiter};
 
@@ -40,7 +43,7 @@ pub(crate) struct Core<S: ChannelThread> {
     pub(super) receivers: WaitQueue<S>,
     pub(super) senders: WaitQueue<S>,
     /// Waiters that are notified when the channel becomes ready, and check for themselves.
-    pub(crate) watchers: WaitQueue<S>,
+    pub(crate) observers: WaitQueue<S>,
     pub(super) capacity: usize,
     /// Reserved places in the buffer.
     pub(super) reserved: usize,
@@ -63,17 +66,17 @@ const _: () = {
     use crate::sync::wait::waiting_thread::WaitingThread as Thread;
     use std::mem::offset_of;
 
-    const WORD: usize = size_of::<usize>();
+    const WORD_BYTES: usize = size_of::<usize>();
     const CORE: usize = offset_of!(Chan<(), Thread>, core) + Spin::<Core<Thread>>::VALUE;
-    const QUEUE: usize = WaitQueue::<Thread>::FIRST;
-    assert!(CORE + offset_of!(Core<Thread>, receivers) + QUEUE == words::RECEIVERS * WORD);
-    assert!(CORE + offset_of!(Core<Thread>, senders) + QUEUE == words::SENDERS * WORD);
-    assert!(CORE + offset_of!(Core<Thread>, capacity) == words::CAPACITY * WORD);
-    assert!(offset_of!(Chan<(), Thread>, queue) + Queue::<()>::LEN == words::LEN * WORD);
-    assert!(size_of::<Chan<(), Thread>>() >= words::COUNT * WORD);
+    const QUEUE: usize = WaitQueue::<Thread>::HEAD_OFFSET;
+    assert!(CORE + offset_of!(Core<Thread>, receivers) + QUEUE == words::RECEIVERS * WORD_BYTES);
+    assert!(CORE + offset_of!(Core<Thread>, senders) + QUEUE == words::SENDERS * WORD_BYTES);
+    assert!(CORE + offset_of!(Core<Thread>, capacity) == words::CAPACITY * WORD_BYTES);
+    assert!(offset_of!(Chan<(), Thread>, queue) + Queue::<()>::LEN == words::LEN * WORD_BYTES);
+    assert!(size_of::<Chan<(), Thread>>() >= words::COUNT * WORD_BYTES);
     assert!(UNBOUNDED == usize::MAX);
-    assert!(WaitNode::<Thread>::LINKS[0] == words::PREVIOUS * WORD);
-    assert!(WaitNode::<Thread>::LINKS[1] == words::NEXT * WORD);
+    assert!(WaitNode::<Thread>::LINK_OFFSETS[0] == words::PREVIOUS * WORD_BYTES);
+    assert!(WaitNode::<Thread>::LINK_OFFSETS[1] == words::NEXT * WORD_BYTES);
 };
 
 // SAFETY: CH1; values move from thread to thread, references to them do not.
@@ -99,7 +102,7 @@ fn unwind_with<T, S: ChannelThread>(send_slot: &SendSlot<T, S>) {
 }
 
 /// How many waiters are woken at a time when there may be many.
-const BATCH: usize = 8;
+const WAKE_BATCH: usize = 8;
 
 impl<T, S: ChannelThread> Chan<T, S> {
     pub(crate) fn new(capacity: usize) -> Chan<T, S> {
@@ -107,7 +110,7 @@ impl<T, S: ChannelThread> Chan<T, S> {
             core: Spin::new(Core {
                 receivers: WaitQueue::new(),
                 senders: WaitQueue::new(),
-                watchers: WaitQueue::new(),
+                observers: WaitQueue::new(),
                 capacity,
                 reserved: 0,
                 senders_gone: false,
@@ -124,7 +127,10 @@ impl<T, S: ChannelThread> Chan<T, S> {
     // --- under the lock ---
 
     #[inline(always)]
-    #[allow(clippy::mut_from_ref, reason = "the core's guard stands for it")]
+    #[allow(
+        clippy::mut_from_ref,
+        reason = "the exclusive reference to the core stands for the lock"
+    )]
     pub(super) fn queue(&self, _core: &mut Core<S>) -> &mut Queue<T> {
         // SAFETY: CH1; a caller has one at a time.
         unsafe { &mut *self.queue.get() }
@@ -146,8 +152,11 @@ impl<T, S: ChannelThread> Chan<T, S> {
                 let claimed = unsafe { claimed.detach() };
                 waker = Some(self.unpark_sender(core, claimed));
             }
-            let watched = !core.watchers.is_empty();
-            return RecvOutcome::Done(PostUnlock { waker, watched });
+            let has_observers = !core.observers.is_empty();
+            return RecvOutcome::Done(PostUnlock {
+                waker,
+                has_observers,
+            });
         }
         // A deferred sender has to run before its value is available: one that cannot run is
         // skipped.
@@ -176,7 +185,7 @@ impl<T, S: ChannelThread> Chan<T, S> {
             send_slot.header.settle(SlotState::Served);
             return RecvOutcome::Done(PostUnlock {
                 waker: Some(claimed.finish()),
-                watched: false,
+                has_observers: false,
             });
         }
         if core.senders_gone {
@@ -215,7 +224,7 @@ impl<T, S: ChannelThread> Chan<T, S> {
         if let Some(claimed) = core.receivers.dequeue() {
             return SendOutcome::Done(PostUnlock {
                 waker: Some(Self::deliver(claimed, send_slot)),
-                watched: false,
+                has_observers: false,
             });
         }
         if self.has_room(core) {
@@ -223,7 +232,7 @@ impl<T, S: ChannelThread> Chan<T, S> {
             unsafe { self.queue(core).push(send_slot.value()) };
             return SendOutcome::Done(PostUnlock {
                 waker: None,
-                watched: !core.watchers.is_empty(),
+                has_observers: !core.observers.is_empty(),
             });
         }
         SendOutcome::Full
@@ -251,8 +260,8 @@ impl<T, S: ChannelThread> Chan<T, S> {
         if let Some(waker) = after.waker {
             S::wake(waker);
         }
-        if after.watched {
-            self.notify_watchers();
+        if after.has_observers {
+            self.notify_observers();
         }
     }
 
@@ -281,10 +290,10 @@ impl<T, S: ChannelThread> Chan<T, S> {
             let node = WaitNode::new(&waiter, 0, send_slot.slot());
             // SAFETY: L1: CH5, and on all paths below it is unlinked.
             unsafe { core.senders.push(&node) };
-            let watched = core.waits_are_watched();
+            let has_observers = core.waits_are_observed();
             drop(core);
-            if watched {
-                self.notify_watchers();
+            if has_observers {
+                self.notify_observers();
             }
             let ended = S::wait_for(&waiter, wait);
             if ended == Ended::Dequeued || !self.core.lock().senders.remove(&node) {
@@ -349,10 +358,10 @@ impl<T, S: ChannelThread> Chan<T, S> {
             let node = WaitNode::new(&waiter, 0, recv_slot.slot());
             // SAFETY: L1: CH5, and on all paths below it is unlinked.
             unsafe { core.receivers.push(&node) };
-            let watched = core.waits_are_watched();
+            let has_observers = core.waits_are_observed();
             drop(core);
-            if watched {
-                self.notify_watchers();
+            if has_observers {
+                self.notify_observers();
             }
             let ended = S::wait_for(&waiter, wait);
             if ended == Ended::Dequeued || !self.core.lock().receivers.remove(&node) {
@@ -397,14 +406,14 @@ impl<T, S: ChannelThread> Chan<T, S> {
         }
     }
 
-    /// Wakes the current watchers: they check for themselves, and may be back before the last has
+    /// Wakes the current observers: they check for themselves, and may be back before the last has
     /// been woken.
     #[cold]
-    pub(super) fn notify_watchers(&self) {
-        let mut left = self.core.lock().watchers.count();
+    pub(super) fn notify_observers(&self) {
+        let mut left = self.core.lock().observers.count();
         self.wake_all(|core| {
             left = left.checked_sub(1)?;
-            core.watchers.dequeue().map(Dequeued::finish)
+            core.observers.dequeue().map(Dequeued::finish)
         });
     }
 
@@ -423,7 +432,7 @@ impl<T, S: ChannelThread> Chan<T, S> {
             unsafe { &*recv_slot }.settle(SlotState::Disconnected);
             Some(claimed.finish())
         });
-        self.notify_watchers();
+        self.notify_observers();
     }
 
     /// Disconnects the receivers: waiting senders are notified, and the remaining items are
@@ -443,7 +452,7 @@ impl<T, S: ChannelThread> Chan<T, S> {
             unsafe { &*header }.settle(SlotState::Disconnected);
             Some(claimed.finish())
         });
-        self.notify_watchers();
+        self.notify_observers();
         drop(left);
     }
 
@@ -451,7 +460,7 @@ impl<T, S: ChannelThread> Chan<T, S> {
     fn wake_all(&self, mut claim: impl FnMut(&mut Core<S>) -> Option<S::Waker>) {
         loop {
             let mut core = self.core.lock();
-            let wakers: [_; BATCH] = std::array::from_fn(|_| claim(&mut core));
+            let wakers: [_; WAKE_BATCH] = std::array::from_fn(|_| claim(&mut core));
             drop(core);
             let all = wakers.last().is_some_and(Option::is_none);
             wakers.into_iter().flatten().for_each(S::wake);
@@ -461,7 +470,7 @@ impl<T, S: ChannelThread> Chan<T, S> {
         }
     }
 
-    // --- questions ---
+    // --- state ---
 
     pub(crate) fn len(&self) -> usize {
         self.queue(&mut self.core.lock()).len()
@@ -479,19 +488,19 @@ impl<T, S: ChannelThread> Chan<T, S> {
 
 impl<S: ChannelThread> Core<S> {
     #[inline]
-    pub(crate) fn line(&mut self, side: Op) -> &mut WaitQueue<S> {
-        match side {
+    pub(crate) fn wait_queue(&mut self, op: Op) -> &mut WaitQueue<S> {
+        match op {
             Op::Send => &mut self.senders,
             Op::Recv => &mut self.receivers,
         }
     }
 
     /// Returns whether a thread that begins to wait makes the other side ready, and there are
-    /// watchers.
-    pub(crate) fn waits_are_watched(&self) -> bool {
-        self.capacity == 0 && !self.watchers.is_empty()
+    /// observers.
+    pub(crate) fn waits_are_observed(&self) -> bool {
+        self.capacity == 0 && !self.observers.is_empty()
     }
 }
 
 /// A guard of a channel, for any type of items.
-pub(crate) type HeldCore<'a, S> = Held<'a, Core<S>>;
+pub(crate) type CoreGuard<'a, S> = SpinGuard<'a, Core<S>>;

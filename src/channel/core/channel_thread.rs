@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "asks a thread that waits")]
+#![allow(unsafe_code, reason = "reads the control block of a waiting thread")]
 //! How a thread waits at a channel: what the core of the channels needs of threads, beyond the
 //! common part of all waits, so that it can be model-checked with other threads than ours.
 
@@ -9,7 +9,7 @@ use crate::sync::wait::wait_queue::Waiter;
 
 /// A thread that can wait at a channel.
 pub(crate) trait ChannelThread: Sleep<Waker: Debug> + Debug + 'static {
-    /// Waits until the ticket is done, unconditionally: it has been claimed.
+    /// Waits until the waiter is done, unconditionally: it has been claimed.
     fn wait_until_done(waiter: &Waiter<Self>);
 
     /// Returns whether the thread can run while the calling thread waits for it. A thread of a

@@ -1,6 +1,6 @@
 //! Models of the channels, on their real source, with loom's threads.
 
-#![allow(unsafe_code, reason = "slots of selects")]
+#![allow(unsafe_code, reason = "accesses the slots of selects by raw pointer")]
 
 use loom::sync::Arc;
 use loom::thread;
@@ -10,7 +10,7 @@ use super::channel_thread::ChannelThread;
 use super::outcome::Op;
 use super::outcome::{Unreceived, Unsent};
 use super::slot::{RecvSlot, Reservation, SendHeader, SendSlot, SlotState};
-use super::task::{SendStart, SendWait, WatchWait};
+use super::task::{ReadyWait, SendStart, SendWait};
 use crate::channel::select::poll_order::PollOrder;
 use crate::channel::select::select_wait::{Arm, Operations, PollSource, SelectPark, WaitOutcome};
 use crate::sync::wait::wait_in_queue::model::{Model, Until};
@@ -95,8 +95,8 @@ enum Did {
 fn select(to: &Channel, value: usize, from: &Channel, until: Until, keeps: bool) -> Did {
     let (header, recv_slot) = (SendHeader::deferred(), RecvSlot::<usize>::new());
     let arms: [(Arm<'_, Model, Nothing>, *mut ()); 2] = [
-        (Arm::meeting(Op::Send, to), header.slot()),
-        (Arm::meeting(Op::Recv, from), recv_slot.slot()),
+        (Arm::channel(Op::Send, to), header.slot()),
+        (Arm::channel(Op::Recv, from), recv_slot.slot()),
     ];
     let arms = Operations {
         arms: &arms,
@@ -331,7 +331,7 @@ fn loom_ready() {
             let other = channel.clone();
             let sender = thread::spawn(move || send(&other, 1, Until::Dequeued).unwrap());
             let arms: [(Arm<'_, Model, Nothing>, *mut ()); 1] =
-                [(Arm::meeting(Op::Recv, &*channel), std::ptr::null_mut())];
+                [(Arm::channel(Op::Recv, &*channel), std::ptr::null_mut())];
             let arms = Operations {
                 arms: &arms,
                 order: &PollOrder::Written,
@@ -349,7 +349,7 @@ fn loom_ready() {
 fn reserve(channel: &Channel) -> Reservation<Model> {
     let header = SendHeader::<Model>::deferred();
     let arms: [(Arm<'_, Model, Nothing>, *mut ()); 1] =
-        [(Arm::meeting(Op::Send, channel), header.slot())];
+        [(Arm::channel(Op::Send, channel), header.slot())];
     let arms = Operations {
         arms: &arms,
         order: &PollOrder::Written,
@@ -361,9 +361,9 @@ fn reserve(channel: &Channel) -> Reservation<Model> {
 }
 
 /// Waits until one side is ready.
-fn watch(channel: &Channel, side: Op) {
+fn ready_wait(channel: &Channel, op: Op) {
     let arms: [(Arm<'_, Model, Nothing>, *mut ()); 1] =
-        [(Arm::meeting(side, channel), std::ptr::null_mut())];
+        [(Arm::channel(op, channel), std::ptr::null_mut())];
     let arms = Operations {
         arms: &arms,
         order: &PollOrder::Written,
@@ -385,14 +385,14 @@ fn loom_released_reservation_frees_room() {
     });
 }
 
-/// A message bypasses the place that was reserved for it: watchers for room are notified.
+/// A message bypasses the place that was reserved for it: observers for room are notified.
 #[test]
 fn loom_room_left_by_a_reservation() {
     bounded(3, || {
         let channel = channel(1);
         let reservation = reserve(&channel);
         let watcher = channel.clone();
-        let watcher = thread::spawn(move || watch(&watcher, Op::Send));
+        let watcher = thread::spawn(move || ready_wait(&watcher, Op::Send));
         let other = channel.clone();
         let receiver = thread::spawn(move || receive(&other, Until::Dequeued));
         channel.commit(reservation, &SendSlot::new(1)).unwrap();
@@ -401,7 +401,7 @@ fn loom_room_left_by_a_reservation() {
     });
 }
 
-/// A message comes in because a place was given back: watchers for messages are notified.
+/// A message comes in because a place was given back: observers for messages are notified.
 #[test]
 fn loom_unparked_sender_keeps_order() {
     bounded(3, || {
@@ -410,7 +410,7 @@ fn loom_unparked_sender_keeps_order() {
         let other = channel.clone();
         let sender = thread::spawn(move || send(&other, 2, Until::Dequeued).unwrap());
         let watcher = channel.clone();
-        let watcher = thread::spawn(move || watch(&watcher, Op::Recv));
+        let watcher = thread::spawn(move || ready_wait(&watcher, Op::Recv));
         channel.release(reservation);
         sender.join().unwrap();
         watcher.join().unwrap();
@@ -480,24 +480,24 @@ fn loom_receive_of_a_task() {
             let channel = channel(capacity);
             let other = channel.clone();
             let sender = thread::spawn(move || send(&other, 7, Until::Dequeued).unwrap());
-            let quitter = WatchWait::start(&channel, Model::current());
+            let quitter = ReadyWait::start(&channel, Model::current());
             let take = || {
                 let recv_slot = RecvSlot::new();
                 channel.try_recv(&recv_slot).ok()?;
                 recv_slot.take()
             };
-            let mut watch = WatchWait::start(&channel, Model::current());
+            let mut ready_wait = ReadyWait::start(&channel, Model::current());
             let mut got = take();
             drop(quitter);
             while got.is_none() {
-                while !watch.is_done() {
+                while !ready_wait.is_done() {
                     thread::yield_now();
                 }
-                watch = WatchWait::start(&channel, Model::current());
+                ready_wait = ReadyWait::start(&channel, Model::current());
                 got = take();
             }
             assert_eq!(got, Some(7));
-            drop(watch);
+            drop(ready_wait);
             sender.join().unwrap();
         });
     }

@@ -15,7 +15,7 @@ pub(crate) enum Op {
 #[derive(Debug)]
 pub(crate) struct PostUnlock<S: ChannelThread> {
     pub(super) waker: Option<S::Waker>,
-    pub(super) watched: bool,
+    pub(super) has_observers: bool,
 }
 
 /// The result of a receive attempt.

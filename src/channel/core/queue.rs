@@ -1,12 +1,12 @@
-#![allow(unsafe_code, reason = "blocks of places that are filled or not")]
-//! The FIFO of a channel's items: a linked list of blocks of places.
+#![allow(unsafe_code, reason = "blocks of slots that are filled or not")]
+//! The FIFO of a channel's items: a linked list of blocks of slots.
 //!
 //! A ring that doubles would move a burst of items while the channel is locked, and keep its
 //! memory. Here each item is written once and read once, a block is allocated on demand and freed
 //! after it has been read, and one spare block is kept. Nothing is allocated before the first item.
-//! An empty queue restarts its block, so a channel that holds one item at a time uses one place.
+//! An empty queue restarts its block, so a channel that holds one item at a time uses one slot.
 //!
-//! QU1. The places from (`head`, `read`) to (`tail`, `written`) along the links are filled, `len`
+//! QU1. The slots from (`head`, `read`) to (`tail`, `written`) along the links are filled, `len`
 //!      of them; no others are. `head` is null only if `tail` is, and then `len` is 0.
 //! QU2. Blocks come from `Queue::block` with the layout of this queue, and belong to it alone.
 
@@ -16,9 +16,9 @@ use std::ptr;
 
 /// Maximum size of a block in bytes, if its items are not larger.
 const BLOCK_BYTES: usize = 1024;
-const MAX_PLACES: usize = 64;
+const MAX_SLOTS: usize = 64;
 
-/// The head of a block; its places follow.
+/// The head of a block; its slots follow.
 struct Block {
     next: *mut Block,
 }
@@ -35,8 +35,8 @@ pub(crate) struct Queue<T> {
     read: usize,
     /// An empty block, or null.
     spare: *mut Block,
-    /// The number of places in a block.
-    places: usize,
+    /// The number of slots in a block.
+    slots: usize,
     items: std::marker::PhantomData<T>,
 }
 
@@ -52,16 +52,16 @@ impl<T> Queue<T> {
         let size = size_of::<T>();
         let fit = match BLOCK_BYTES.checked_div(size) {
             Some(fit) => fit,
-            None => MAX_PLACES,
+            None => MAX_SLOTS,
         };
-        let mut places = if fit > MAX_PLACES { MAX_PLACES } else { fit };
-        if places > capacity {
-            places = capacity;
+        let mut slots = if fit > MAX_SLOTS { MAX_SLOTS } else { fit };
+        if slots > capacity {
+            slots = capacity;
         }
-        if places < 2 {
+        if slots < 2 {
             // One, if it is to hold one; of larger items two, so that half of the block changes are
             // saved.
-            places = if capacity < 2 { 1 } else { 2 };
+            slots = if capacity < 2 { 1 } else { 2 };
         }
         Queue {
             len: 0,
@@ -70,7 +70,7 @@ impl<T> Queue<T> {
             head: ptr::null_mut(),
             read: 0,
             spare: ptr::null_mut(),
-            places,
+            slots,
             items: std::marker::PhantomData,
         }
     }
@@ -80,9 +80,9 @@ impl<T> Queue<T> {
         self.len
     }
 
-    /// Returns the layout of a block, and where its places begin.
-    const fn layout(places: usize) -> (Layout, usize) {
-        let Ok(items) = Layout::array::<T>(places) else {
+    /// Returns the layout of a block, and where its slots begin.
+    const fn layout(slots: usize) -> (Layout, usize) {
+        let Ok(items) = Layout::array::<T>(slots) else {
             panic!("a block of items is larger than memory")
         };
         let Ok((layout, offset)) = Layout::new::<Block>().extend(items) else {
@@ -93,9 +93,9 @@ impl<T> Queue<T> {
 
     /// Returns the address of item `at` of `block`.
     #[inline(always)]
-    fn place(block: *mut Block, at: usize) -> *mut T {
+    fn slot(block: *mut Block, at: usize) -> *mut T {
         let offset = size_of::<Block>().next_multiple_of(align_of::<T>());
-        // In bounds: QU2, `at` is less than `places`.
+        // In bounds: QU2, `at` is less than `slots`.
         block
             .cast::<u8>()
             .wrapping_add(offset)
@@ -110,12 +110,12 @@ impl<T> Queue<T> {
     /// `item` points to an item, which belongs to the queue from now on.
     #[inline(always)]
     pub(crate) unsafe fn push(&mut self, item: *const T) {
-        if self.written == self.places || self.tail.is_null() {
+        if self.written == self.slots || self.tail.is_null() {
             self.extend();
         }
-        let place = Self::place(self.tail, self.written);
-        // SAFETY: QU1, the place is not filled, and in bounds; the item by the contract.
-        unsafe { item.copy_to_nonoverlapping(place, 1) };
+        let slot = Self::slot(self.tail, self.written);
+        // SAFETY: QU1, the slot is not filled, and in bounds; the item by the contract.
+        unsafe { item.copy_to_nonoverlapping(slot, 1) };
         self.written += 1;
         self.len += 1;
     }
@@ -130,12 +130,12 @@ impl<T> Queue<T> {
         if self.len == 0 {
             return false;
         }
-        if self.read == self.places {
+        if self.read == self.slots {
             self.advance();
         }
-        let place = Self::place(self.head, self.read);
+        let slot = Self::slot(self.head, self.read);
         // SAFETY: QU1, and by the contract.
-        unsafe { place.copy_to_nonoverlapping(to, 1) };
+        unsafe { slot.copy_to_nonoverlapping(to, 1) };
         self.len -= 1;
         if self.len == 0 {
             // Then `head` is `tail`: QU1, and `extend` is followed by a write.
@@ -182,7 +182,7 @@ impl<T> Queue<T> {
     }
 
     fn block(&self) -> *mut Block {
-        let (layout, offset) = Self::layout(self.places);
+        let (layout, offset) = Self::layout(self.slots);
         debug_assert_eq!(offset, size_of::<Block>().next_multiple_of(align_of::<T>()));
         // SAFETY: its size is not 0: there is a head.
         let block = unsafe { alloc(layout) }.cast::<Block>();
@@ -211,7 +211,7 @@ impl<T> Queue<T> {
         if block.is_null() {
             return;
         }
-        let (layout, _) = Self::layout(self.places);
+        let (layout, _) = Self::layout(self.slots);
         // SAFETY: QU2.
         unsafe { dealloc(block.cast(), layout) };
     }
@@ -281,7 +281,7 @@ mod tests {
         agrees(usize::MAX, Wide);
         let mut queue = Queue::new(8);
         put(&mut queue, Wide(1));
-        assert!(Queue::<Wide>::place(queue.head, 0).is_aligned());
+        assert!(Queue::<Wide>::slot(queue.head, 0).is_aligned());
     }
 
     #[test]
@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_destructor_that_panics_ends_it() {
-        struct Bomb(#[allow(dead_code, reason = "counted")] Rc<()>);
+        struct Bomb(#[allow(dead_code, reason = "only counted")] Rc<()>);
         impl Drop for Bomb {
             fn drop(&mut self) {
                 panic!("as meant");

@@ -1,4 +1,7 @@
-#![allow(unsafe_code, reason = "values change frames under a lock")]
+#![allow(
+    unsafe_code,
+    reason = "moves values between stack frames, under a lock"
+)]
 //! A channel as a select sees it: attempts under its lock, and reservations, which are committed
 //! with a value or given back.
 //!
@@ -24,8 +27,8 @@ pub(crate) enum TryOutcome<S: ChannelThread> {
 ///
 /// # Safety
 ///
-/// `attempt` and `meet` fill slots as their contracts say; `side` is the queue of the nodes with
-/// such slots.
+/// `try_select` and `rendezvous` fill slots as their contracts say; `op` is the queue of the nodes
+/// with such slots.
 pub(crate) unsafe trait SelectChannel<S: ChannelThread> {
     fn core(&self) -> &Spin<Core<S>>;
 
@@ -33,7 +36,7 @@ pub(crate) unsafe trait SelectChannel<S: ChannelThread> {
     ///
     /// `core` is the data that [`core`](SelectChannel::core) guards, `slot` fits the side: an open
     /// `RecvSlot<T>`, or a deferred `SendHeader<S>`.
-    unsafe fn try_select(&self, side: Op, core: &mut Core<S>, slot: *mut ()) -> TryOutcome<S>;
+    unsafe fn try_select(&self, op: Op, core: &mut Core<S>, slot: *mut ()) -> TryOutcome<S>;
 
     /// Completes an attempt of a receiver. Returns `false` if it must begin again.
     ///
@@ -42,18 +45,18 @@ pub(crate) unsafe trait SelectChannel<S: ChannelThread> {
     /// `slot` is that of the attempt.
     unsafe fn rendezvous(&self, sender: Dequeued<'static, S>, slot: *mut ()) -> bool;
 
-    fn is_ready(&self, side: Op, core: &mut Core<S>) -> bool;
+    fn is_ready(&self, op: Op, core: &mut Core<S>) -> bool;
 
     fn conclude(&self, after: PostUnlock<S>);
 
-    fn notify_watchers(&self);
+    fn notify_observers(&self);
 
     /// Returns whether a receiver that has waited has a result: a value, or that there is none to
     /// come.
     ///
     /// # Safety
     ///
-    /// `slot` is that of a `RecvSlot<T>` whose ticket is done.
+    /// `slot` is that of a `RecvSlot<T>` whose waiter is done.
     unsafe fn is_delivered(&self, slot: *mut ()) -> bool;
 
     /// Resets a `RecvSlot<T>`.
@@ -105,7 +108,7 @@ impl<T, S: ChannelThread> Chan<T, S> {
                 recv_slot.settle(SlotState::Disconnected);
                 TryOutcome::Done(PostUnlock {
                     waker: None,
-                    watched: false,
+                    has_observers: false,
                 })
             }
             RecvOutcome::Rendezvous(sender) => TryOutcome::Rendezvous(sender),
@@ -154,7 +157,7 @@ impl<T, S: ChannelThread> Chan<T, S> {
         header.reserve(reservation);
         TryOutcome::Done(PostUnlock {
             waker: None,
-            watched: false,
+            has_observers: false,
         })
     }
 
@@ -175,7 +178,7 @@ impl<T, S: ChannelThread> Chan<T, S> {
                 let put = self.put(&mut core, send_slot);
                 // If a waiting receiver has got it, the room is still there.
                 let others = !core.senders.is_empty();
-                let watched = !core.watchers.is_empty();
+                let has_observers = !core.observers.is_empty();
                 drop(core);
                 let result = match put {
                     SendOutcome::Done(PostUnlock { waker, .. }) => {
@@ -188,8 +191,8 @@ impl<T, S: ChannelThread> Chan<T, S> {
                 if others {
                     self.admit_senders();
                 }
-                if watched {
-                    self.notify_watchers();
+                if has_observers {
+                    self.notify_observers();
                 }
                 result
             }
@@ -211,11 +214,11 @@ impl<T, S: ChannelThread> Chan<T, S> {
             Reservation::Room => {
                 let mut core = self.core().lock();
                 core.reserved -= 1;
-                let watched = !core.watchers.is_empty();
+                let has_observers = !core.observers.is_empty();
                 drop(core);
                 self.admit_senders();
-                if watched {
-                    self.notify_watchers();
+                if has_observers {
+                    self.notify_observers();
                 }
             }
             Reservation::None | Reservation::Disconnected => {}
@@ -240,9 +243,12 @@ impl<T, S: ChannelThread> Chan<T, S> {
             let send_slot = unsafe { &*claimed.slot().cast::<SendSlot<T, S>>() };
             if send_slot.header.deferred || core.receivers.is_empty() {
                 let waker = Some(self.unpark_sender(&mut core, claimed));
-                let watched = !core.watchers.is_empty();
+                let has_observers = !core.observers.is_empty();
                 drop(core);
-                self.conclude(PostUnlock { waker, watched });
+                self.conclude(PostUnlock {
+                    waker,
+                    has_observers,
+                });
                 continue;
             }
             // There is room, so it goes somewhere: perhaps to a receiver that waits for an earlier
@@ -280,8 +286,8 @@ unsafe impl<T, S: ChannelThread> SelectChannel<S> for Chan<T, S> {
         self.core()
     }
 
-    unsafe fn try_select(&self, side: Op, core: &mut Core<S>, slot: *mut ()) -> TryOutcome<S> {
-        match side {
+    unsafe fn try_select(&self, op: Op, core: &mut Core<S>, slot: *mut ()) -> TryOutcome<S> {
+        match op {
             // SAFETY: by the contract.
             Op::Send => unsafe { self.try_reserve(core, slot) },
             // SAFETY: by the contract.
@@ -294,8 +300,8 @@ unsafe impl<T, S: ChannelThread> SelectChannel<S> for Chan<T, S> {
         unsafe { self.try_rendezvous(sender, slot) }
     }
 
-    fn is_ready(&self, side: Op, core: &mut Core<S>) -> bool {
-        match side {
+    fn is_ready(&self, op: Op, core: &mut Core<S>) -> bool {
+        match op {
             Op::Send => self.is_ready_to_send(core),
             Op::Recv => self.is_ready_to_recv(core),
         }
@@ -305,8 +311,8 @@ unsafe impl<T, S: ChannelThread> SelectChannel<S> for Chan<T, S> {
         Chan::conclude(self, after);
     }
 
-    fn notify_watchers(&self) {
-        Chan::notify_watchers(self);
+    fn notify_observers(&self) {
+        Chan::notify_observers(self);
     }
 
     unsafe fn is_delivered(&self, slot: *mut ()) -> bool {

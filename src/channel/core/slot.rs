@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "values change frames")]
+#![allow(unsafe_code, reason = "moves values between stack frames")]
 //! The slot of a waiter, in its own frame: a place for a value to receive, or a value to send.
 //!
 //! SL1. A slot is accessed by its owner before it is queued and after it has seen `done` or has

@@ -93,10 +93,10 @@ impl<'c, T, S: ChannelThread> SendWait<'c, T, S> {
             SendOutcome::Full => {
                 // SAFETY: L1 by TW1.
                 unsafe { core.senders.push(parts.node(parts.slot.slot())) };
-                let is_watched = core.waits_are_watched();
+                let has_observers = core.waits_are_observed();
                 drop(core);
-                if is_watched {
-                    chan.notify_watchers();
+                if has_observers {
+                    chan.notify_observers();
                 }
                 SendStart::Waiting(wait)
             }
@@ -136,22 +136,22 @@ impl<T, S: ChannelThread> Drop for SendWait<'_, T, S> {
 }
 
 /// A receiver that is a task, as a watcher of the channel.
-pub(crate) struct WatchWait<'c, T, S: ChannelThread> {
+pub(crate) struct ReadyWait<'c, T, S: ChannelThread> {
     chan: &'c Chan<T, S>,
     parts: NonNull<Parts<(), S>>,
 }
 
-impl<'c, T, S: ChannelThread> WatchWait<'c, T, S> {
+impl<'c, T, S: ChannelThread> ReadyWait<'c, T, S> {
     /// Registers the task, which is woken when there may be a message. The caller must check for a
     /// message after this.
-    pub(crate) fn start(chan: &'c Chan<T, S>, sleeper: S) -> WatchWait<'c, T, S> {
+    pub(crate) fn start(chan: &'c Chan<T, S>, sleeper: S) -> ReadyWait<'c, T, S> {
         let parts = Parts::new(Waiter::single(sleeper), ());
-        let wait = WatchWait { chan, parts };
+        let wait = ReadyWait { chan, parts };
         // SAFETY: TW1.
         let node = unsafe { parts.as_ref() }.node(std::ptr::null_mut());
         let mut core = chan.core().lock();
         // SAFETY: L1 by TW1.
-        unsafe { core.watchers.push(node) };
+        unsafe { core.observers.push(node) };
         drop(core);
         wait
     }
@@ -163,12 +163,12 @@ impl<'c, T, S: ChannelThread> WatchWait<'c, T, S> {
     }
 }
 
-impl<T, S: ChannelThread> Drop for WatchWait<'_, T, S> {
+impl<T, S: ChannelThread> Drop for ReadyWait<'_, T, S> {
     fn drop(&mut self) {
         // SAFETY: TW1.
         if let Some(node) = unsafe { self.parts.as_ref() }.node.get() {
             // TW2: after this, no other thread accesses the parts.
-            self.chan.core().lock().watchers.remove(node);
+            self.chan.core().lock().observers.remove(node);
         }
         // SAFETY: TW1; it was leaked by `Parts::new`, and the node is not linked.
         drop(unsafe { Box::from_raw(self.parts.as_ptr()) });
@@ -178,12 +178,12 @@ impl<T, S: ChannelThread> Drop for WatchWait<'_, T, S> {
 /// Futures move between OS threads while they wait.
 #[cfg(not(loom))]
 mod threads {
-    use super::{SendWait, WatchWait};
+    use super::{ReadyWait, SendWait};
     use crate::sync::wait::waiting_thread::WaitingThread;
 
     // SAFETY: the value moves with it. The sleeper is a pointer or counted, so any thread may drop
     // it, and the threads that claim it reach it under the lock (TW2).
     unsafe impl<T: Send> Send for SendWait<'_, T, WaitingThread> {}
     // SAFETY: as above; it has no value.
-    unsafe impl<T: Send> Send for WatchWait<'_, T, WaitingThread> {}
+    unsafe impl<T: Send> Send for ReadyWait<'_, T, WaitingThread> {}
 }

@@ -18,7 +18,7 @@ use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
 use super::poll_order::PollOrder;
-use super::poll_source::{Sleeping, ThreadArm};
+use super::poll_source::{ThreadArm, ThreadPark};
 use super::select_wait::{Arm, Operations};
 use crate::channel::core::outcome::Op;
 use crate::channel::core::slot::{RecvSlot, SendHeader, SendSlot};
@@ -83,7 +83,7 @@ pub(super) fn select(
     yield_point(at);
     let order = order(biased, cases.len());
     let order = &order;
-    let sleep = limit.map(|limit| Sleeping::new(cases, order, true, wait(limit, at)));
+    let sleep = limit.map(|limit| ThreadPark::new(cases, order, true, wait(limit, at)));
     let arms = Operations { arms: cases, order };
     arms.select(sleep)
 }
@@ -98,7 +98,7 @@ fn ready(
     yield_point(at);
     let order = order(biased, cases.len());
     let order = &order;
-    let sleep = limit.map(|limit| Sleeping::new(cases, order, false, wait(limit, at)));
+    let sleep = limit.map(|limit| ThreadPark::new(cases, order, false, wait(limit, at)));
     let arms = Operations { arms: cases, order };
     arms.ready(sleep)
 }
@@ -124,7 +124,7 @@ trait Handle {
 
 impl<T> Handle for Sender<T> {
     fn arm(&self) -> ThreadArm<'_> {
-        Arm::meeting(Op::Send, self.chan())
+        Arm::channel(Op::Send, self.chan())
     }
 
     fn address(&self) -> usize {
@@ -402,7 +402,11 @@ impl<'a> Select<'a> {
         })
     }
 
-    fn look(&mut self, limit: Option<WaitLimit>, at: &'static Location<'static>) -> Option<usize> {
+    fn wait_ready(
+        &mut self,
+        limit: Option<WaitLimit>,
+        at: &'static Location<'static>,
+    ) -> Option<usize> {
         let case = |entry: &Entry<'a>| (entry.handle.arm(), std::ptr::null_mut());
         let cases: Vec<Case<'a>> = self.entries.iter().map(case).collect();
         ready(&cases, self.biased, limit, at).map(|at| self.entries[at].index)
@@ -550,7 +554,8 @@ impl<'a> Select<'a> {
     /// ```
     #[track_caller]
     pub fn try_ready(&mut self) -> Result<usize, TryReadyError> {
-        self.look(None, Location::caller()).ok_or(TryReadyError)
+        self.wait_ready(None, Location::caller())
+            .ok_or(TryReadyError)
     }
 
     /// Waits until an operation is ready and returns its index, without performing it. Another
@@ -579,7 +584,7 @@ impl<'a> Select<'a> {
     #[track_caller]
     pub fn ready(&mut self) -> usize {
         self.expect_some();
-        self.look(Some(WaitLimit::Never), Location::caller())
+        self.wait_ready(Some(WaitLimit::Never), Location::caller())
             .expect("a wait without a limit ends with an answer")
     }
 
@@ -602,7 +607,7 @@ impl<'a> Select<'a> {
     /// ```
     #[track_caller]
     pub fn ready_timeout(&mut self, timeout: Duration) -> Result<usize, ReadyTimeoutError> {
-        self.look(Some(WaitLimit::For(timeout)), Location::caller())
+        self.wait_ready(Some(WaitLimit::For(timeout)), Location::caller())
             .ok_or(ReadyTimeoutError)
     }
 
@@ -625,7 +630,7 @@ impl<'a> Select<'a> {
     /// ```
     #[track_caller]
     pub fn ready_deadline(&mut self, deadline: Instant) -> Result<usize, ReadyTimeoutError> {
-        self.look(Some(WaitLimit::Until(deadline)), Location::caller())
+        self.wait_ready(Some(WaitLimit::Until(deadline)), Location::caller())
             .ok_or(ReadyTimeoutError)
     }
 
@@ -730,12 +735,12 @@ impl SelectedOperation<'_> {
         self.index
     }
 
-    fn is(&self, address: usize, side: Op) -> bool {
+    fn is(&self, address: usize, op: Op) -> bool {
         let this = match self.handle.arm() {
-            Arm::SelectChannel(side, ..) => side,
+            Arm::SelectChannel(op, ..) => op,
             Arm::PollSource(_) => Op::Recv,
         };
-        this == side && self.handle.address() == address
+        this == op && self.handle.address() == address
     }
 
     /// Completes a send operation. Does not wait. `sender` must belong to the channel that was
@@ -769,9 +774,9 @@ impl SelectedOperation<'_> {
         self.completed = true;
         // SAFETY: LS1, LS2.
         let head = unsafe { &*self.slot.pointer().cast::<SendHeader<WaitingThread>>() };
-        let pledge = head.take_reservation();
+        let reservation = head.take_reservation();
         let offer = SendSlot::new(message);
-        match sender.chan().commit(pledge, &offer) {
+        match sender.chan().commit(reservation, &offer) {
             Ok(()) => Ok(()),
             // SAFETY: SN2 in `sender.rs`.
             Err(_) => Err(SendError(unsafe { offer.take() })),
@@ -808,8 +813,8 @@ impl SelectedOperation<'_> {
         );
         self.completed = true;
         // SAFETY: LS1, LS2.
-        let place = unsafe { &*self.slot.pointer().cast::<RecvSlot<T>>() };
-        place.take().ok_or(RecvError)
+        let slot = unsafe { &*self.slot.pointer().cast::<RecvSlot<T>>() };
+        slot.take().ok_or(RecvError)
     }
 }
 

@@ -43,19 +43,19 @@ pub struct SelectCase<'a>(Case<'a>);
 #[doc(hidden)]
 pub struct Chosen<'a, T> {
     sender: &'a Sender<T>,
-    pledge: Reservation<WaitingThread>,
+    reservation: Reservation<WaitingThread>,
 }
 
 /// How long the macro waits.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
-pub enum Patience {
+pub enum SelectTimeout {
     /// Forever.
-    Endless,
+    Never,
     /// Not at all.
-    None,
+    Immediate,
     /// For this long.
-    For(Duration),
+    After(Duration),
 }
 
 impl<T> Receiving<T> {
@@ -91,7 +91,7 @@ impl<T> Sending<T> {
 
     #[inline]
     pub fn case<'a>(&'a self, sender: &'a Sender<T>) -> SelectCase<'a> {
-        SelectCase((Arm::meeting(Op::Send, sender.chan()), self.0.slot()))
+        SelectCase((Arm::channel(Op::Send, sender.chan()), self.0.slot()))
     }
 
     #[inline]
@@ -103,7 +103,7 @@ impl<T> Sending<T> {
     pub fn choose<'a>(&self, sender: &'a Sender<T>) -> Chosen<'a, T> {
         Chosen {
             sender,
-            pledge: self.0.take_reservation(),
+            reservation: self.0.take_reservation(),
         }
     }
 }
@@ -114,9 +114,9 @@ impl<T> Chosen<'_, T> {
     /// Returns an error if the channel is disconnected.
     #[inline]
     pub fn send(mut self, message: T) -> Result<(), SendError<T>> {
-        let pledge = std::mem::replace(&mut self.pledge, Reservation::None);
+        let reservation = std::mem::replace(&mut self.reservation, Reservation::None);
         let offer = SendSlot::new(message);
-        match self.sender.chan().commit(pledge, &offer) {
+        match self.sender.chan().commit(reservation, &offer) {
             Ok(()) => Ok(()),
             // SAFETY: SN2 in `sender.rs`.
             Err(_) => Err(SendError(unsafe { offer.take() })),
@@ -127,8 +127,8 @@ impl<T> Chosen<'_, T> {
 impl<T> Drop for Chosen<'_, T> {
     fn drop(&mut self) {
         // The message's expression has unwound, or left the block.
-        let pledge = std::mem::replace(&mut self.pledge, Reservation::None);
-        self.sender.chan().release(pledge);
+        let reservation = std::mem::replace(&mut self.reservation, Reservation::None);
+        self.sender.chan().release(reservation);
     }
 }
 
@@ -157,11 +157,11 @@ pub fn no_arm_chosen() -> ! {
 #[doc(hidden)]
 #[track_caller]
 #[inline(always)]
-pub fn choose<const N: usize>(cases: [SelectCase<'_>; N], biased: bool, patience: Patience) {
-    let limit = match patience {
-        Patience::Endless => Some(WaitLimit::Never),
-        Patience::None => None,
-        Patience::For(timeout) => Some(WaitLimit::For(timeout)),
+pub fn choose<const N: usize>(cases: [SelectCase<'_>; N], biased: bool, timeout: SelectTimeout) {
+    let limit = match timeout {
+        SelectTimeout::Never => Some(WaitLimit::Never),
+        SelectTimeout::Immediate => None,
+        SelectTimeout::After(timeout) => Some(WaitLimit::For(timeout)),
     };
     let cases = cases.map(|case| case.0);
     let _which = select::select(&cases, biased, limit, Location::caller());
@@ -283,10 +283,10 @@ macro_rules! __rustlet_select {
         $crate::__rustlet_select!(@body $biased $arms $default [Sending ($sender) ($message) ($pattern)] $($rest)+)
     };
     (@arm $biased:tt $arms:tt [] default $(())? => $($rest:tt)+) => {
-        $crate::__rustlet_select!(@body $biased $arms [] [default None] $($rest)+)
+        $crate::__rustlet_select!(@body $biased $arms [] [default Immediate] $($rest)+)
     };
     (@arm $biased:tt $arms:tt [] default($timeout:expr $(,)?) => $($rest:tt)+) => {
-        $crate::__rustlet_select!(@body $biased $arms [] [default For($timeout)] $($rest)+)
+        $crate::__rustlet_select!(@body $biased $arms [] [default After($timeout)] $($rest)+)
     };
     (@arm $biased:tt $arms:tt [$($default:tt)+] default $($rest:tt)*) => {
         $crate::channel::internal::compile_error!("there can be only one `default` case in a `select!` block")
@@ -296,7 +296,7 @@ macro_rules! __rustlet_select {
     };
     (@arm $biased:tt $arms:tt [] ) => {
         $crate::__rustlet_select!(@write $biased $arms
-            [Endless => $crate::channel::internal::no_arm_chosen()])
+            [Never => $crate::channel::internal::no_arm_chosen()])
     };
     (@arm $biased:tt $arms:tt $default:tt ) => {
         $crate::__rustlet_select!(@write $biased $arms $default)
@@ -309,20 +309,20 @@ macro_rules! __rustlet_select {
     };
 
     // A body ends with a comma, unless it is a block or the last.
-    (@body $biased:tt $arms:tt [] [default $($patience:tt)+] $body:expr, $($rest:tt)*) => {
-        $crate::__rustlet_select!(@arm $biased $arms [$($patience)+ => $body] $($rest)*)
+    (@body $biased:tt $arms:tt [] [default $($limit:tt)+] $body:expr, $($rest:tt)*) => {
+        $crate::__rustlet_select!(@arm $biased $arms [$($limit)+ => $body] $($rest)*)
     };
     (@body $biased:tt [$($arms:tt)*] $default:tt [$($head:tt)+] $body:expr, $($rest:tt)*) => {
         $crate::__rustlet_select!(@arm $biased [$($arms)* { __rustlet_place __rustlet_handle $($head)+ => $body }] $default $($rest)*)
     };
-    (@body $biased:tt $arms:tt [] [default $($patience:tt)+] $body:block $($rest:tt)*) => {
-        $crate::__rustlet_select!(@arm $biased $arms [$($patience)+ => $body] $($rest)*)
+    (@body $biased:tt $arms:tt [] [default $($limit:tt)+] $body:block $($rest:tt)*) => {
+        $crate::__rustlet_select!(@arm $biased $arms [$($limit)+ => $body] $($rest)*)
     };
     (@body $biased:tt [$($arms:tt)*] $default:tt [$($head:tt)+] $body:block $($rest:tt)*) => {
         $crate::__rustlet_select!(@arm $biased [$($arms)* { __rustlet_place __rustlet_handle $($head)+ => $body }] $default $($rest)*)
     };
-    (@body $biased:tt $arms:tt [] [default $($patience:tt)+] $body:expr) => {
-        $crate::__rustlet_select!(@arm $biased $arms [$($patience)+ => $body])
+    (@body $biased:tt $arms:tt [] [default $($limit:tt)+] $body:expr) => {
+        $crate::__rustlet_select!(@arm $biased $arms [$($limit)+ => $body])
     };
     (@body $biased:tt [$($arms:tt)*] $default:tt [$($head:tt)+] $body:expr) => {
         $crate::__rustlet_select!(@arm $biased [$($arms)* { __rustlet_place __rustlet_handle $($head)+ => $body }] $default)
@@ -330,7 +330,7 @@ macro_rules! __rustlet_select {
 
     (@write $biased:tt
         [$({ $place:ident $handle:ident $kind:ident ($channel:expr) ($($message:expr)?) ($pattern:pat) => $body:expr })*]
-        [$patience:ident $(($timeout:expr))? => $default:expr]
+        [$limit:ident $(($timeout:expr))? => $default:expr]
     ) => {
         // Temporaries in the channels' expressions live until the body has ended.
         match ($(&$channel,)*) {
@@ -342,7 +342,7 @@ macro_rules! __rustlet_select {
                 $crate::channel::internal::choose(
                     [$($crate::channel::internal::$kind::case(&$place, $handle)),*],
                     $biased,
-                    $crate::channel::internal::Patience::$patience $(($timeout))?,
+                    $crate::channel::internal::SelectTimeout::$limit $(($timeout))?,
                 );
                 $(if $crate::channel::internal::$kind::is_chosen(&$place) {
                     let $pattern =

@@ -9,6 +9,6 @@ pub(crate) mod dynamic;
 #[cfg(not(loom))]
 pub(crate) mod macros;
 #[cfg(not(loom))]
-pub(crate) mod poll_source;
+pub(crate) mod observers;
 #[cfg(not(loom))]
-pub(crate) mod waiters;
+pub(crate) mod poll_source;

@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 pub(super) const INLINE_OPS: usize = 16;
 
 /// The arms as they are written, four bits each, the first in the lowest.
-const WRITTEN: u64 = 0xFEDC_BA98_7654_3210;
+const IN_WRITTEN_ORDER: u64 = 0xFEDC_BA98_7654_3210;
 
 /// The order in which arms are tried. The first ready one is performed, so the choice among the
 /// ready ones is uniform if each permutation is as likely as any other. A random start is not
@@ -21,7 +21,7 @@ pub(crate) enum PollOrder {
     /// As they are written.
     Written,
     /// At most [`INLINE_OPS`] arms: the random number that shuffles them, and the permutation in
-    /// the form of [`WRITTEN`], or 0 if it was not drawn to the end.
+    /// the form of [`IN_WRITTEN_ORDER`], or 0 if it was not drawn to the end.
     Few(u64, Cell<u64>),
     Many(RefCell<ManyShuffled>),
 }
@@ -56,14 +56,14 @@ impl PollOrder {
     /// Returns the arms in order, for a caller that reads them all: draws the permutation to the
     /// end and keeps it.
     #[inline]
-    pub(crate) fn settled(&self, count: usize) -> impl Iterator<Item = usize> {
+    pub(crate) fn fixed(&self, count: usize) -> impl Iterator<Item = usize> {
         let mut arms = match self {
-            PollOrder::Written | PollOrder::Many(_) => WRITTEN,
-            PollOrder::Few(random, settled) => {
-                if settled.get() == 0 {
-                    settled.set(FewShuffled::all(*random, count));
+            PollOrder::Written | PollOrder::Many(_) => IN_WRITTEN_ORDER,
+            PollOrder::Few(random, fixed) => {
+                if fixed.get() == 0 {
+                    fixed.set(FewShuffled::all(*random, count));
                 }
-                settled.get()
+                fixed.get()
             }
         };
         (0..count).map(move |step| {
@@ -99,12 +99,12 @@ impl FewShuffled {
     #[inline(always)]
     fn new(random: u64) -> FewShuffled {
         FewShuffled {
-            arms: WRITTEN,
+            arms: IN_WRITTEN_ORDER,
             random,
         }
     }
 
-    /// Returns a permutation of `count` arms, in the form of [`WRITTEN`].
+    /// Returns a permutation of `count` arms, in the form of [`IN_WRITTEN_ORDER`].
     #[inline(never)]
     fn all(random: u64, count: usize) -> u64 {
         let mut few = FewShuffled::new(random);
@@ -186,8 +186,8 @@ mod tests {
                 let arms: Vec<_> = order.of(count).collect();
                 // It stays as it was drawn, also where it was looked at only in part.
                 assert_eq!(order.of(count).next(), Some(arms[0]));
-                assert!(order.settled(count).eq(arms.iter().copied()));
-                assert!(order.settled(count).eq(arms.iter().copied()));
+                assert!(order.fixed(count).eq(arms.iter().copied()));
+                assert!(order.fixed(count).eq(arms.iter().copied()));
                 assert!(order.of(count).eq(arms.iter().copied()));
                 *drawn.entry(arms).or_insert(0) += 1;
             }

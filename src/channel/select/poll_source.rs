@@ -1,8 +1,11 @@
-#![allow(unsafe_code, reason = "what comes is written where the receiver says")]
-//! Receivers without senders: moments, questions, latches. They have a timer or a registration only
-//! while a thread waits.
+#![allow(
+    unsafe_code,
+    reason = "writes messages through the pointer to the receiver's slot"
+)]
+//! Receivers without senders: timers, latches and other states. They have a timer or a registration
+//! only while a thread waits.
 //!
-//! PL1. A question behind an `Arc<dyn TypedSource<T>>` fills a `RecvSlot<T>` when it is polled.
+//! PL1. A source behind an `Arc<dyn TypedSource<T>>` fills a `RecvSlot<T>` when it is polled.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -10,9 +13,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use super::observers::{Key, Observers, wake};
 use super::poll_order::PollOrder;
 use super::select_wait::{Arm, PollSource, SelectPark, WaitOutcome};
-use super::waiters::{Key, Waiters, wake};
 use crate::channel::core::channel_thread::ChannelThread;
 use crate::channel::core::slot::RecvSlot;
 use crate::green::{Unparker, Wait, Wake, park};
@@ -37,7 +40,7 @@ pub(crate) trait ReadyCheck: PollSource + Send + Sync {
     fn disarm(&self, _key: Key) {}
 }
 
-/// A question whose answers have the type `T`.
+/// A source whose messages have the type `T`.
 ///
 /// # Safety
 ///
@@ -171,8 +174,8 @@ impl<T> PollSource for Never<T> {
 
 impl<T> ReadyCheck for Never<T> {}
 
-/// A question about a state, such as "is it readable?". It is checked on each poll, and again when
-/// the waiter was woken; an answer is not used up.
+/// A source that is ready while a state holds, such as "it is readable". The state is checked on
+/// each poll, and again when the waiter was woken; a receive does not change it.
 pub(crate) trait LevelSource: Send + Sync {
     /// Returns whether the state holds now.
     fn is_ready(&self) -> bool;
@@ -187,10 +190,10 @@ pub(crate) trait LevelSource: Send + Sync {
     fn disarm(&self, key: Key);
 }
 
-/// An [`LevelSource`] as a source of a receiver.
-pub(crate) struct Source(pub(crate) Arc<dyn LevelSource>);
+/// Makes a [`LevelSource`] the source of a receiver.
+pub(crate) struct LevelAdapter(pub(crate) Arc<dyn LevelSource>);
 
-impl PollSource for Source {
+impl PollSource for LevelAdapter {
     unsafe fn poll(&self, slot: *mut ()) -> bool {
         let ready = self.0.is_ready();
         if ready {
@@ -205,7 +208,7 @@ impl PollSource for Source {
     }
 }
 
-impl ReadyCheck for Source {
+impl ReadyCheck for LevelAdapter {
     fn arm(&self, waiter: &Unparker) -> Option<Key> {
         Some(self.0.arm(waiter.clone()))
     }
@@ -216,7 +219,7 @@ impl ReadyCheck for Source {
 }
 
 // SAFETY: it fills a `RecvSlot<()>`.
-unsafe impl TypedSource<()> for Source {}
+unsafe impl TypedSource<()> for LevelAdapter {}
 
 /// The setting side of a one-time event.
 #[derive(Clone, Debug)]
@@ -225,9 +228,9 @@ pub(crate) struct Latch(Arc<LatchState>);
 
 #[derive(Default)]
 struct LatchState {
-    /// Written under the lock of `waiters`.
+    /// Written under the lock of `observers`.
     set: AtomicBool,
-    waiters: Mutex<Waiters>,
+    observers: Mutex<Observers>,
 }
 
 #[allow(dead_code, reason = "for the ends of threads and of children")]
@@ -236,17 +239,17 @@ impl Latch {
         Latch(Arc::default())
     }
 
-    pub(crate) fn question(&self) -> Arc<dyn LevelSource> {
+    pub(crate) fn source(&self) -> Arc<dyn LevelSource> {
         Arc::clone(&self.0) as Arc<dyn LevelSource>
     }
 
     /// Sets the event. Earlier writes of the caller are visible to receivers.
     pub(crate) fn set(&self) {
-        let mut waiters = lock(&self.0.waiters);
+        let mut observers = lock(&self.0.observers);
         // Release: pairs with the Acquire of `is_ready`.
         self.0.set.store(true, Ordering::Release);
-        let woken = waiters.take();
-        drop(waiters);
+        let woken = observers.take();
+        drop(observers);
         wake(woken);
     }
 
@@ -262,11 +265,11 @@ impl LevelSource for LatchState {
 
     fn arm(&self, waiter: Unparker) -> Key {
         // If it is set already, the waiter checks once more.
-        lock(&self.waiters).add(waiter)
+        lock(&self.observers).add(waiter)
     }
 
     fn disarm(&self, key: Key) {
-        let gone = lock(&self.waiters).remove(key);
+        let gone = lock(&self.observers).remove(key);
         drop(gone);
     }
 }
@@ -279,8 +282,8 @@ impl fmt::Debug for LatchState {
     }
 }
 
-/// The wait of a select between our threads: for a claim, a ready question, or the deadline.
-pub(crate) struct Sleeping<'a, 's> {
+/// The wait of a select between our threads: for a claim, a ready source, or the deadline.
+pub(crate) struct ThreadPark<'a, 's> {
     arms: &'s [(ThreadArm<'a>, *mut ())],
     order: &'s PollOrder,
     /// Whether a ready polled arm is also received from.
@@ -289,16 +292,16 @@ pub(crate) struct Sleeping<'a, 's> {
     deadline: Tick,
 }
 
-impl<'a, 's> Sleeping<'a, 's> {
+impl<'a, 's> ThreadPark<'a, 's> {
     /// `wait` has the location and the deadline.
     pub(crate) fn new(
         arms: &'s [(ThreadArm<'a>, *mut ())],
         order: &'s PollOrder,
         take: bool,
         wait: Wait,
-    ) -> Sleeping<'a, 's> {
+    ) -> ThreadPark<'a, 's> {
         let deadline = wait.deadline;
-        Sleeping {
+        ThreadPark {
             arms,
             order,
             take,
@@ -307,16 +310,16 @@ impl<'a, 's> Sleeping<'a, 's> {
         }
     }
 
-    fn questions(&self) -> impl Iterator<Item = (usize, &'a (dyn ReadyCheck + 'a), *mut ())> {
+    fn sources(&self) -> impl Iterator<Item = (usize, &'a (dyn ReadyCheck + 'a), *mut ())> {
         self.order
             .of(self.arms.len())
             .filter_map(|at| match self.arms[at] {
-                (Arm::PollSource(question), slot) => Some((at, question, slot)),
+                (Arm::PollSource(source), slot) => Some((at, source, slot)),
                 (Arm::SelectChannel(..), _) => None,
             })
     }
 
-    /// Registers the calling thread with all questions that need it.
+    /// Registers the calling thread with all sources that need it.
     #[inline(always)]
     fn arm(&mut self) -> Armed<'a> {
         let polled = |arm: &(ThreadArm<'_>, *mut ())| matches!(arm.0, Arm::PollSource(_));
@@ -334,15 +337,13 @@ impl<'a, 's> Sleeping<'a, 's> {
     fn arm_all(&self) -> Armed<'a> {
         let waiter = Unparker::current();
         let mut armed = Armed(Vec::new());
-        for (_, question, _) in self.questions() {
-            armed
-                .0
-                .extend(question.arm(&waiter).map(|key| (question, key)));
+        for (_, source, _) in self.sources() {
+            armed.0.extend(source.arm(&waiter).map(|key| (source, key)));
         }
         armed
     }
 
-    /// Withdraws the ticket, if possible.
+    /// Withdraws the waiter, if possible.
     fn give_up(waiter: &Waiter<WaitingThread>, outcome: WaitOutcome) -> WaitOutcome {
         if waiter.give_up() {
             return outcome;
@@ -352,13 +353,13 @@ impl<'a, 's> Sleeping<'a, 's> {
     }
 }
 
-/// Questions with a registration of the waiter.
+/// Sources with a registration of the waiter.
 struct Armed<'a>(Vec<(&'a (dyn ReadyCheck + 'a), Key)>);
 
 impl Armed<'_> {
     fn disarm(&mut self) {
-        for (question, key) in self.0.drain(..) {
-            question.disarm(key);
+        for (source, key) in self.0.drain(..) {
+            source.disarm(key);
         }
     }
 }
@@ -369,7 +370,7 @@ impl Drop for Armed<'_> {
     }
 }
 
-impl SelectPark<WaitingThread> for Sleeping<'_, '_> {
+impl SelectPark<WaitingThread> for ThreadPark<'_, '_> {
     #[inline(always)]
     fn park(&mut self, waiter: &Waiter<WaitingThread>) -> WaitOutcome {
         let mut armed = self.arm();
@@ -380,20 +381,19 @@ impl SelectPark<WaitingThread> for Sleeping<'_, '_> {
             if waiter.is_done() {
                 return WaitOutcome::Dequeued;
             }
-            if let Some((at, question, slot)) = self
-                .questions()
-                .find(|(_, question, _)| question.is_ready())
+            if let Some((at, source, slot)) =
+                self.sources().find(|(_, source, _)| source.is_ready())
             {
-                return match Sleeping::give_up(waiter, WaitOutcome::PollSource(at)) {
+                return match ThreadPark::give_up(waiter, WaitOutcome::PollSource(at)) {
                     // SAFETY: SV1 in `select_wait.rs`.
-                    WaitOutcome::PollSource(_) if self.take && !unsafe { question.poll(slot) } => {
+                    WaitOutcome::PollSource(_) if self.take && !unsafe { source.poll(slot) } => {
                         WaitOutcome::Again
                     }
                     outcome => outcome,
                 };
             }
             if expired {
-                return Sleeping::give_up(waiter, WaitOutcome::Elapsed);
+                return ThreadPark::give_up(waiter, WaitOutcome::Elapsed);
             }
             if stale {
                 armed.disarm();
@@ -401,12 +401,12 @@ impl SelectPark<WaitingThread> for Sleeping<'_, '_> {
                 stale = false;
                 continue;
             }
-            let due = self.questions().map(|(_, question, _)| question.due());
+            let due = self.sources().map(|(_, source, _)| source.due());
             self.wait.deadline = due.fold(self.deadline, Tick::min);
             match park(&self.wait) {
                 Wake::Event => stale = !armed.0.is_empty(),
                 Wake::Elapsed => expired = self.deadline <= clock::now(),
-                Wake::Cancelled => return Sleeping::give_up(waiter, WaitOutcome::Cancelled),
+                Wake::Cancelled => return ThreadPark::give_up(waiter, WaitOutcome::Cancelled),
             }
         }
     }

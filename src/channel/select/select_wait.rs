@@ -1,29 +1,32 @@
-#![allow(unsafe_code, reason = "nodes stand in the lines of several channels")]
+#![allow(
+    unsafe_code,
+    reason = "nodes are linked into the wait queues of several channels"
+)]
 //! Waiting at several channels at once: the engine of `select!` and
 //! [`Select`](crate::channel::select::dynamic::Select).
 //!
 //! 1. Try each channel, in a random order: the first ready operation is performed, and that is all.
 //! 2. Lock all of them, in the order of their addresses, and try again. If nothing is ready now,
-//!    enter the wait queue of each with one ticket, and unlock. So no thread finds a waiter that is
-//!    in some queues only, and two selects that wait for each other cannot miss each other.
-//! 3. Wait. The thread that claims the ticket performs the operation (see `chan.rs`); no other can.
+//!    enter the wait queue of each with one `Waiter`, and unlock. So no thread finds a waiter that
+//!    is in some queues only, and two selects that wait for each other cannot miss each other.
+//! 3. Wait. The thread that claims the waiter performs the operation (see `chan.rs`); no other can.
 //! 4. Leave the other queues.
 //!
 //! A select that must not wait does 1 and the try of 2: "nothing is ready" must hold at one moment.
 //!
-//! A source that is not a channel with a lock (a timer, a question) is *polled*: in 1, and again
-//! whenever the thread is woken; before it takes the result, it must get its own ticket back.
+//! A source that is not a channel with a lock (a timer, a latch) is *polled*: in 1, and again
+//! whenever the thread is woken; before it takes the result, it must withdraw its waiter.
 //!
-//! SV1. Each arm's slot fits its side (see [`SelectChannel`]) and does not move; its owner reads it
-//!      when the choice has been made.
-//! SV2. Stands do not move between `push` and the unlinking that follows every wait; no wait
+//! SV1. Each arm's slot fits its operation (see [`SelectChannel`]) and does not move; its owner
+//!      reads it when the choice has been made.
+//! SV2. Entries do not move between `push` and the unlinking that follows every wait; no wait
 //!      unwinds (CH5 in `chan.rs`).
 
 use std::cell::Cell;
 use std::ptr;
 
 use super::poll_order::{INLINE_OPS, PollOrder};
-use crate::channel::core::chan::{Core, HeldCore};
+use crate::channel::core::chan::{Core, CoreGuard};
 use crate::channel::core::channel_thread::ChannelThread;
 use crate::channel::core::outcome::Op;
 use crate::channel::core::select_channel::{SelectChannel, TryOutcome};
@@ -51,8 +54,8 @@ pub(crate) enum Arm<'a, S: ChannelThread, P: ?Sized> {
 impl<'a, S: ChannelThread, P: ?Sized> Arm<'a, S, P> {
     /// Creates the arm for one side of a channel.
     #[inline]
-    pub(crate) fn meeting(side: Op, channel: &'a dyn SelectChannel<S>) -> Arm<'a, S, P> {
-        Arm::SelectChannel(side, channel.core(), channel)
+    pub(crate) fn channel(op: Op, channel: &'a dyn SelectChannel<S>) -> Arm<'a, S, P> {
+        Arm::SelectChannel(op, channel.core(), channel)
     }
 }
 
@@ -67,21 +70,21 @@ impl<S: ChannelThread, P: ?Sized> Copy for Arm<'_, S, P> {}
 /// How a select's wait has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WaitOutcome {
-    /// Its ticket was claimed: it is done.
+    /// Its waiter was claimed: it is done.
     Dequeued,
-    /// Its ticket is its own again, and this polled arm was performed.
+    /// The waiter was withdrawn, and this polled arm was performed.
     PollSource(usize),
-    /// The ticket is its own again; try again.
+    /// The waiter was withdrawn; try again.
     Again,
-    /// The ticket is its own again, and the deadline has passed.
+    /// The waiter was withdrawn, and the deadline has passed.
     Elapsed,
-    /// The ticket is its own again, and the thread must unwind.
+    /// The waiter was withdrawn, and the thread must unwind.
     Cancelled,
 }
 
 /// The wait of a select.
 pub(crate) trait SelectPark<S: ChannelThread> {
-    /// Waits until the ticket is claimed, or has been withdrawn. Does not unwind.
+    /// Waits until the waiter is claimed, or has been withdrawn. Does not unwind.
     fn park(&mut self, waiter: &Waiter<S>) -> WaitOutcome;
 
     /// Unwinds after [`WaitOutcome::Cancelled`], when all queues have been left.
@@ -91,7 +94,7 @@ pub(crate) trait SelectPark<S: ChannelThread> {
 /// The node in the queue of one arm, and, until all have been visited, the lock of its channel.
 struct SelectEntry<'a, S: ChannelThread> {
     node: WaitNode<S>,
-    held: Cell<Option<HeldCore<'a, S>>>,
+    held: Cell<Option<CoreGuard<'a, S>>>,
     /// The arm that keeps the lock of this arm's channel: the first arm of the channel.
     keeper: Cell<usize>,
 }
@@ -103,11 +106,11 @@ pub(crate) struct Operations<'a, 's, S: ChannelThread, P: ?Sized> {
 }
 
 impl<'a, S: ChannelThread, P: PollSource + ?Sized> Operations<'a, '_, S, P> {
-    /// Performs steps 1 to 4. `pause` gets the ticket and waits; `None`: enter no queue. Returns
+    /// Performs steps 1 to 4. `pause` gets the waiter and waits; `None`: enter no queue. Returns
     /// the arm that was performed.
     pub(crate) fn select(&self, mut pause: Option<impl SelectPark<S>>) -> Option<usize> {
         loop {
-            if let Some(done) = self.look() {
+            if let Some(done) = self.try_each() {
                 return Some(done);
             }
             if pause.is_none() && !self.may_have_crossed() {
@@ -151,7 +154,7 @@ impl<'a, S: ChannelThread, P: PollSource + ?Sized> Operations<'a, '_, S, P> {
     pub(crate) fn ready(&self, mut pause: Option<impl SelectPark<S>>) -> Option<usize> {
         let ready = || {
             self.each().find(|&(_, arm, _)| match arm {
-                Arm::SelectChannel(side, core, channel) => channel.is_ready(side, &mut core.lock()),
+                Arm::SelectChannel(op, core, channel) => channel.is_ready(op, &mut core.lock()),
                 Arm::PollSource(polled) => polled.is_ready(),
             })
         };
@@ -171,7 +174,7 @@ impl<'a, S: ChannelThread, P: PollSource + ?Sized> Operations<'a, '_, S, P> {
                 if let Arm::SelectChannel(_, core, _) = arm {
                     let mut core = core.lock();
                     // SAFETY: L1, SV2.
-                    unsafe { core.watchers.push(&entries[at].node) };
+                    unsafe { core.observers.push(&entries[at].node) };
                 }
             }
             // A change before the queues were entered has notified no one.
@@ -183,7 +186,7 @@ impl<'a, S: ChannelThread, P: PollSource + ?Sized> Operations<'a, '_, S, P> {
             };
             for (at, arm, _) in self.all() {
                 if let Arm::SelectChannel(_, core, _) = arm {
-                    core.lock().watchers.remove(&entries[at].node);
+                    core.lock().observers.remove(&entries[at].node);
                 }
             }
             match (found, outcome) {
@@ -199,12 +202,12 @@ impl<'a, S: ChannelThread, P: PollSource + ?Sized> Operations<'a, '_, S, P> {
     /// Returns an arm that is ready at one moment.
     fn ready_at_once(&self, entries: &[SelectEntry<'a, S>]) -> Option<usize> {
         self.lock(entries);
-        let mut meetings = self.all().filter_map(|(at, arm, _)| match arm {
-            Arm::SelectChannel(side, core, channel) => Some((at, side, core, channel)),
+        let mut channels = self.all().filter_map(|(at, arm, _)| match arm {
+            Arm::SelectChannel(op, core, channel) => Some((at, op, core, channel)),
             Arm::PollSource(_) => None,
         });
-        let found = meetings.find(|&(at, side, core, channel)| {
-            self.with_core(entries, (at, core), |core| channel.is_ready(side, core))
+        let found = channels.find(|&(at, op, core, channel)| {
+            self.with_core(entries, (at, core), |core| channel.is_ready(op, core))
         });
         Self::unlock(entries);
         found.map(|(at, ..)| at)
@@ -212,7 +215,7 @@ impl<'a, S: ChannelThread, P: PollSource + ?Sized> Operations<'a, '_, S, P> {
 
     /// Returns all arms in order, with their numbers.
     fn all(&self) -> impl Iterator<Item = (usize, Arm<'a, S, P>, *mut ())> {
-        self.order.settled(self.arms.len()).map(|at| {
+        self.order.fixed(self.arms.len()).map(|at| {
             let (arm, slot) = self.arms[at];
             (at, arm, slot)
         })
@@ -227,13 +230,13 @@ impl<'a, S: ChannelThread, P: PollSource + ?Sized> Operations<'a, '_, S, P> {
     }
 
     /// Performs step 1.
-    fn look(&self) -> Option<usize> {
+    fn try_each(&self) -> Option<usize> {
         for (at, arm, slot) in self.each() {
             let done = match arm {
-                Arm::SelectChannel(side, core, channel) => {
+                Arm::SelectChannel(op, core, channel) => {
                     let mut core = core.lock();
                     // SAFETY: SV1.
-                    let attempt = unsafe { channel.try_select(side, &mut core, slot) };
+                    let attempt = unsafe { channel.try_select(op, &mut core, slot) };
                     drop(core);
                     match attempt {
                         TryOutcome::Nothing => false,
@@ -258,30 +261,30 @@ impl<'a, S: ChannelThread, P: PollSource + ?Sized> Operations<'a, '_, S, P> {
     }
 
     fn entries(&self, waiter: &Waiter<S>) -> Vec<SelectEntry<'a, S>> {
-        let stand = |(at, (_, slot)): (usize, &(Arm<'a, S, P>, *mut ()))| SelectEntry {
+        let entry = |(at, (_, slot)): (usize, &(Arm<'a, S, P>, *mut ()))| SelectEntry {
             node: WaitNode::new(waiter, at, *slot),
             held: Cell::new(None),
             keeper: Cell::new(at),
         };
-        self.arms.iter().enumerate().map(stand).collect()
+        self.arms.iter().enumerate().map(entry).collect()
     }
 
     /// Returns whether trying one arm after the other can have found nothing although at each
     /// moment one was ready: an arm became ready after its try, before another one ceased to be.
     fn may_have_crossed(&self) -> bool {
-        self.meetings().nth(1).is_some()
+        self.channels().nth(1).is_some()
     }
 
     /// Performs the try of step 2: leaves all locked if nothing is ready.
     fn try_all(&self, entries: &[SelectEntry<'a, S>]) -> Option<Enqueued> {
         self.lock(entries);
         for (at, arm, slot) in self.all() {
-            let Arm::SelectChannel(side, core, channel) = arm else {
+            let Arm::SelectChannel(op, core, channel) = arm else {
                 continue;
             };
             let attempt = self.with_core(entries, (at, core), |core| {
                 // SAFETY: SV1.
-                unsafe { channel.try_select(side, core, slot) }
+                unsafe { channel.try_select(op, core, slot) }
             });
             match attempt {
                 TryOutcome::Nothing => continue,
@@ -305,26 +308,26 @@ impl<'a, S: ChannelThread, P: PollSource + ?Sized> Operations<'a, '_, S, P> {
 
     /// Enters the queues in step 2: all are locked before, and none after.
     fn enqueue_all(&self, entries: &[SelectEntry<'a, S>]) -> Enqueued {
-        let mut watched = false;
+        let mut has_observers = false;
         // In this order too: a partner that meets the same channel twice claims the first.
         for (at, arm, _) in self.all() {
-            if let Arm::SelectChannel(side, core, _) = arm {
-                watched |= self.with_core(entries, (at, core), |core| {
+            if let Arm::SelectChannel(op, core, _) = arm {
+                has_observers |= self.with_core(entries, (at, core), |core| {
                     // SAFETY: L1, SV2.
-                    unsafe { core.line(side).push(&entries[at].node) };
-                    core.waits_are_watched()
+                    unsafe { core.wait_queue(op).push(&entries[at].node) };
+                    core.waits_are_observed()
                 });
             }
         }
         Self::unlock(entries);
-        if watched {
-            self.meetings()
-                .for_each(|channel| channel.notify_watchers());
+        if has_observers {
+            self.channels()
+                .for_each(|channel| channel.notify_observers());
         }
         Enqueued::Queued
     }
 
-    fn meetings(&self) -> impl Iterator<Item = &'a dyn SelectChannel<S>> {
+    fn channels(&self) -> impl Iterator<Item = &'a dyn SelectChannel<S>> {
         self.arms.iter().filter_map(|&(arm, _)| match arm {
             Arm::SelectChannel(_, _, channel) => Some(channel),
             Arm::PollSource(_) => None,
@@ -344,17 +347,17 @@ impl<'a, S: ChannelThread, P: PollSource + ?Sized> Operations<'a, '_, S, P> {
                 .arms
                 .iter()
                 .zip(entries)
-                .filter_map(|(&(arm, _), stand)| match arm {
-                    Arm::SelectChannel(_, core, _) => Some((core, stand)),
+                .filter_map(|(&(arm, _), entry)| match arm {
+                    Arm::SelectChannel(_, core, _) => Some((core, entry)),
                     Arm::PollSource(_) => None,
                 })
                 .filter(|(core, _)| address(core) > last)
                 .min_by_key(|(core, _)| address(core));
-            let Some((core, stand)) = next else {
+            let Some((core, entry)) = next else {
                 return;
             };
             last = address(core);
-            stand.held.set(Some(core.lock()));
+            entry.held.set(Some(core.lock()));
         }
     }
 
@@ -377,8 +380,8 @@ impl<'a, S: ChannelThread, P: PollSource + ?Sized> Operations<'a, '_, S, P> {
     }
 
     fn unlock(entries: &[SelectEntry<'a, S>]) {
-        for stand in entries {
-            drop(stand.held.take());
+        for entry in entries {
+            drop(entry.held.take());
         }
     }
 
@@ -408,11 +411,11 @@ impl<'a, S: ChannelThread, P: PollSource + ?Sized> Operations<'a, '_, S, P> {
 
     /// Performs step 4. The claimer has removed the claimed arm from its queue (L4).
     fn leave(&self, entries: &[SelectEntry<'a, S>], claimed: Option<usize>) {
-        for (at, (&(arm, _), stand)) in self.arms.iter().zip(entries).enumerate() {
-            if let Arm::SelectChannel(side, core, _) = arm
+        for (at, (&(arm, _), entry)) in self.arms.iter().zip(entries).enumerate() {
+            if let Arm::SelectChannel(op, core, _) = arm
                 && claimed != Some(at)
             {
-                core.lock().line(side).remove(&stand.node);
+                core.lock().wait_queue(op).remove(&entry.node);
             }
         }
     }
@@ -425,7 +428,7 @@ impl<'a, S: ChannelThread, P: PollSource + ?Sized> Operations<'a, '_, S, P> {
                 // SAFETY: SV1, it is done.
                 let come = unsafe { channel.is_delivered(slot) };
                 if !come {
-                    // SAFETY: SV1, and out of all lines.
+                    // SAFETY: SV1, and out of all queues.
                     unsafe { channel.reset(slot) };
                 }
                 come

@@ -1,4 +1,7 @@
-#![allow(unsafe_code, reason = "closures and results of any type in one block")]
+#![allow(
+    unsafe_code,
+    reason = "stores closures and results of any type in one block"
+)]
 //! The closure of a green thread and, after it has run, its result, in the same few words.
 //!
 //! B1. `stage` says what the slot holds. `Closure`: an `F` (or a box of it); `Result`: a

@@ -22,10 +22,10 @@ FIELDS = (
 STATES = ["not started", "ready", "running", "waits", "ended"]
 NEW, READY, RUNNING, PARKED, DONE = range(5)
 # How far the saved stack pointer is below `low` at most (F8 in fiber/mod.rs).
-LARGEST_FRAME = 64 << 10
+MAX_FRAME_BYTES = 64 << 10
 # What corosensei pushes when a coroutine suspends: the bytes, and the word of each register. At
 # the base of its stack a link points to what it pushed on its parent's.
-SWITCH = {
+SAVED_WORDS = {
     "x86-64": (24, {"rip": 0, "rbx": 1, "rbp": 2}, "rip", "rsp"),
     "aarch64": (32, {"x19": 0, "x29": 1, "pc": 2}, "pc", "sp"),
 }
@@ -49,7 +49,7 @@ def text(address, length):
 
 def switch():
     name = gdb.selected_inferior().architecture().name()
-    for key, value in SWITCH.items():
+    for key, value in SAVED_WORDS.items():
         if key in name:
             return value
     raise gdb.GdbError("green threads of %s are not known to this script" % name)
@@ -84,12 +84,12 @@ class Layout:
                 return int(found.group(), 16)
         raise gdb.GdbError("no symbol %s: is rustlet in this program, and is it stripped?" % LAYOUT)
 
-    def place(self, address):
+    def location(self, address):
         if not address:
             return ""
-        location = read(address, 24)
-        file = text(*struct.unpack_from("<QQ", location, self.file_at))
-        number = lambda offset: struct.unpack_from("<I", location, offset)[0]
+        record = read(address, 24)
+        file = text(*struct.unpack_from("<QQ", record, self.file_at))
+        number = lambda offset: struct.unpack_from("<I", record, offset)[0]
         return "%s:%d:%d" % (file, number(self.line_at), number(self.column_at))
 
     def threads(self):
@@ -125,19 +125,19 @@ class Thread:
         if self.state in (READY, PARKED):
             low = get(layout.low)
             handle = struct.unpack_from("<%dQ" % layout.handle_words, block, layout.handle)
-            self.sp = max((word for word in handle if low - LARGEST_FRAME < word <= low), default=0)
+            self.sp = max((word for word in handle if low - MAX_FRAME_BYTES < word <= low), default=0)
         self.layout = layout
 
     def __str__(self):
-        said = "green thread %d" % self.id
+        summary = "green thread %d" % self.id
         if self.name:
-            said += " '%s'" % self.name
-        said += ", " + STATES[self.state]
+            summary += " '%s'" % self.name
+        summary += ", " + STATES[self.state]
         if self.state == PARKED:
-            said += " in %s at %s" % (self.reason, self.layout.place(self.at))
+            summary += " in %s at %s" % (self.reason, self.layout.location(self.at))
         if self.spawned_at:
-            said += ", spawned at %s" % self.layout.place(self.spawned_at)
-        return said
+            summary += ", spawned at %s" % self.layout.location(self.spawned_at)
+        return summary
 
     def os_thread(self):
         """The OS thread that runs it: its stack pointer is below the base, and none is closer."""
@@ -170,7 +170,7 @@ class Suspended(gdb.unwinder.Unwinder):
                 # It is not live there, but gdb's own unwinder asks for it.
                 values["x30"] = values[pc_name]
             return self.unwound(pending, FrameId(self.thread.sp - 8, pc), values)
-        if self.thread.base - LARGEST_FRAME < sp <= self.thread.base and is_base(pc):
+        if self.thread.base - MAX_FRAME_BYTES < sp <= self.thread.base and is_base(pc):
             # The outermost frame: what follows is the worker's, and stale if the thread waits.
             values = {pc_name: 0, sp_name: sp + 8}
             if "x29" in saved:
@@ -220,9 +220,9 @@ def within(thread, command):
             count = re.search(r"\s(\d+)$", command)
             if count:
                 command = command[: count.start(1)] + str(int(count.group(1)) + 1)
-            said = gdb.execute(command, to_string=True)
-            start = re.search(r"^#1\s", said, re.M)
-            gdb.write(said[start.start() :] if start else said)
+            summary = gdb.execute(command, to_string=True)
+            start = re.search(r"^#1\s", summary, re.M)
+            gdb.write(summary[start.start() :] if start else summary)
         else:
             gdb.execute(command)
     finally:
@@ -236,7 +236,7 @@ def run_in(thread, command):
     if not command:
         return
     found = thread.os_thread() if thread.base else None
-    if thread.sp and found and thread.sp - LARGEST_FRAME < found[0]:
+    if thread.sp and found and thread.sp - MAX_FRAME_BYTES < found[0]:
         # It is about to be suspended, or just resumed.
         thread.state, thread.sp = RUNNING, 0
     if thread.state == RUNNING:

@@ -10,7 +10,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use super::{Rare, ThreadInner};
-use crate::green::fiber::Places;
+use crate::green::fiber::FiberOffsets;
 use crate::green::reason::Reason;
 
 #[repr(C)]
@@ -65,10 +65,10 @@ static LAYOUT: Layout = Layout {
     spawned_at: offset_of!(ThreadInner, spawned_at),
     rare: offset_of!(ThreadInner, rare),
     rare_name: offset_of!(Rare, name),
-    handle: FIBER + Places::HANDLE,
-    handle_words: Places::HANDLE_WORDS,
-    yielder: FIBER + Places::YIELDER,
-    low: FIBER + Places::LOW,
+    handle: FIBER + FiberOffsets::HANDLE,
+    handle_words: FiberOffsets::HANDLE_WORDS,
+    yielder: FIBER + FiberOffsets::YIELDER,
+    low: FIBER + FiberOffsets::LOW,
     reasons: Reason::TEXTS,
     sample: SAMPLE,
     sample_line: SAMPLE.line() as usize,

@@ -1,7 +1,4 @@
-#![allow(
-    unsafe_code,
-    reason = "what the control block holds goes to its next owner"
-)]
+#![allow(unsafe_code, reason = "drops and moves the contents of control blocks")]
 //! The end of a green thread: runs its closure, hands over the result, runs completion hooks and
 //! drops what the thread owns, in order.
 //!
@@ -35,11 +32,11 @@ impl ThreadInner {
     #[inline(always)]
     pub(crate) fn set_up(&self, stack: Stack) -> bool {
         self.stack_top.store(stack.top(), Ordering::Relaxed);
-        if !stack.is_inhabited() {
+        if !stack.has_coroutine() {
             return self.set_up_fresh(stack);
         }
         // SAFETY: just checked; stacks that are inhabited stay with their worker (S7).
-        let fiber = unsafe { Fiber::again(stack) };
+        let fiber = unsafe { Fiber::reuse(stack) };
         // SAFETY: G5.
         unsafe { *self.fiber.get() = Some(fiber) };
         true
@@ -97,7 +94,7 @@ impl ThreadInner {
             self.destroy_locals();
         }
         match self.completion.finish::<Unparker>() {
-            Finished::Kept => {}
+            Finished::Unjoined => {}
             Finished::Joined(waiter) => waiter.unpark_and_drop(),
             unusual => self.finish_rare(unusual, failed),
         }
@@ -128,7 +125,7 @@ impl ThreadInner {
     #[inline(never)]
     fn finish_rare(&self, finished: Finished<Unparker>, failed: bool) {
         let (is_detached, is_hooked) = match finished {
-            Finished::Kept | Finished::Joined(_) => (false, false),
+            Finished::Unjoined | Finished::Joined(_) => (false, false),
             Finished::Detached => (true, false),
             Finished::Hooked => (false, true),
             Finished::HookedDetached => (true, true),

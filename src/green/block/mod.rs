@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "the control block and its references")]
+#![allow(unsafe_code, reason = "manages control blocks and references to them")]
 //! The control block of a green thread and counted references to it. The invariants G1 to G5 and
 //! the table of states are in `mod.rs`.
 

@@ -3,14 +3,15 @@
 use std::cell::Cell;
 
 /// The number of the thread's spawn site (an index into the table in `runtime/placement/sites.rs`),
-/// and three flags, in one word, because it lies in the first cache line.
+/// and four flags, in one word, because it lies in the first cache line.
 pub(crate) struct Origin(pub(super) Cell<u16>);
 
 impl Origin {
     const PLACED: u16 = 1 << 15;
     const TIMED: u16 = 1 << 14;
     const SAMPLED: u16 = 1 << 13;
-    const FLAGS: u16 = Self::PLACED | Self::TIMED | Self::SAMPLED;
+    const SHORT: u16 = 1 << 12;
+    const FLAGS: u16 = Self::PLACED | Self::TIMED | Self::SAMPLED | Self::SHORT;
 
     /// Returns the number of the spawn site; 0 if there is none.
     #[inline(always)]
@@ -24,7 +25,20 @@ impl Origin {
         self.0.set(site);
     }
 
-    /// Sets the number of the spawn site, which is below 2^13.
+    /// Sets the number of the spawn site, whose threads are known to be short, of a thread that has
+    /// no flag yet.
+    #[inline(always)]
+    pub(crate) fn begin_short(&self, site: u16) {
+        self.0.set(site | Self::SHORT);
+    }
+
+    /// Returns whether the threads of its spawn site were known to be short when it was spawned.
+    #[inline(always)]
+    pub(crate) fn is_short(&self) -> bool {
+        self.0.get() & Self::SHORT != 0
+    }
+
+    /// Sets the number of the spawn site, which is below 2^12.
     #[inline(always)]
     pub(crate) fn set_site(&self, site: u16) {
         self.0.set(self.0.get() & Self::FLAGS | site);

@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "recycled memory for control blocks")]
+#![allow(unsafe_code, reason = "manages recycled memory for control blocks")]
 //! The memory of control blocks: slabs, a global pool for the process, a cache for each worker.
 //!
 //! The allocator stays off the spawn path, and the registry walks the slabs to find every existing
@@ -25,7 +25,7 @@ use crate::sys::mem;
 /// is freed in pieces.
 const SLAB_BYTES: usize = 256 << 10;
 const BLOCKS_PER_SLAB: usize = SLAB_BYTES / size_of::<ThreadInner>();
-const BATCH: usize = 64;
+const TRANSFER_BATCH: usize = 64;
 /// The most free blocks that a worker caches; `Cache::trim` returns those that were not needed for
 /// a second.
 const MAX_CACHED: usize = 128 * 1024;
@@ -284,7 +284,7 @@ pub(super) fn take(cache: Option<&Cache>) -> io::Result<NonNull<ThreadInner>> {
 fn refill(cache: &Cache) -> io::Result<NonNull<ThreadInner>> {
     let mut pool = lock(&GLOBAL_POOL);
     let block = pool.get()?;
-    for _ in 1..BATCH {
+    for _ in 1..TRANSFER_BATCH {
         match pool.get() {
             Ok(spare) => cache.push(spare),
             Err(_) => break,
@@ -300,7 +300,7 @@ pub(super) fn give(block: NonNull<ThreadInner>, cache: Option<&Cache>) {
         Some(cache) => {
             cache.push(block);
             if cache.count.get() > MAX_CACHED {
-                cache.shrink(MAX_CACHED - BATCH);
+                cache.shrink(MAX_CACHED - TRANSFER_BATCH);
             }
         }
         None => give_elsewhere(block),

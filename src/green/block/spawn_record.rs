@@ -109,7 +109,7 @@ impl ThreadInner {
     ///
     /// The same as for [`ThreadInner::init_body`].
     #[inline]
-    pub(crate) unsafe fn animate_so<F: FnOnce() -> T, T>(
+    pub(crate) unsafe fn init_body_with<F: FnOnce() -> T, T>(
         block: NonNull<ThreadInner>,
         closure: F,
     ) -> (ThreadRef, ThreadRef) {

@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "mailboxes are found by address")]
+#![allow(unsafe_code, reason = "finds a remote queue by its address")]
 //! Operations of other threads on a green thread: waking it, cancelling it, recycling its block.
 //!
 //! The invariants are those of the control block, in `green/mod.rs`, and of `remote_queue.rs`.

@@ -41,8 +41,8 @@ impl UnwindGuard {
     /// Creates the guard of the raise that the calling OS thread is about to make.
     pub(super) fn on_os_thread() -> UnwindGuard {
         let number = next_id();
-        let mark = OS_THREAD_MARK.get();
-        OS_THREAD_MARK.set((mark.0, mark.1.wrapping_add(1)));
+        let mark = OS_THREAD_UNWIND_MARK.get();
+        OS_THREAD_UNWIND_MARK.set((mark.0, mark.1.wrapping_add(1)));
         if OS_THREAD_UNWINDS.replace(Some(number)).is_none() {
             UNWINDS.fetch_add(1, Ordering::Relaxed);
         }
@@ -205,44 +205,44 @@ impl ThreadInner {
 }
 
 thread_local! {
-    static OF_OS_THREAD: Scopes = const { Scopes::new() };
+    static OS_THREAD_SCOPES: Scopes = const { Scopes::new() };
     static OS_THREAD_UNWINDS: Cell<Option<NonZeroU64>> = const { Cell::new(None) };
-    /// For [`RaiseMark`]: which thread it is, once that was asked, and how often it has unwound.
-    static OS_THREAD_MARK: Cell<(Option<NonZeroU64>, u32)> = const { Cell::new((None, 0)) };
+    /// For [`UnwindMark`]: which thread it is, once that was asked, and how often it has unwound.
+    static OS_THREAD_UNWIND_MARK: Cell<(Option<NonZeroU64>, u32)> = const { Cell::new((None, 0)) };
 }
 
 /// How often a thread had unwound because of a cancellation, at some moment.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct RaiseMark {
+pub(crate) struct UnwindMark {
     thread: NonZeroU64,
-    raises: u32,
+    unwinds: u32,
 }
 
-impl RaiseMark {
+impl UnwindMark {
     /// Returns the mark of the calling thread, now.
-    pub(crate) fn now() -> RaiseMark {
-        let (thread, raises) = match WorkerContext::get() {
+    pub(crate) fn now() -> UnwindMark {
+        let (thread, unwinds) = match WorkerContext::get() {
             Some(cx) => (cx.current().id(), cx.current().cancel_count.get()),
             None => {
-                let (thread, raises) = OS_THREAD_MARK.get();
+                let (thread, unwinds) = OS_THREAD_UNWIND_MARK.get();
                 let thread = thread.unwrap_or_else(next_id);
-                OS_THREAD_MARK.set((Some(thread), raises));
-                (thread, raises)
+                OS_THREAD_UNWIND_MARK.set((Some(thread), unwinds));
+                (thread, unwinds)
             }
         };
-        RaiseMark { thread, raises }
+        UnwindMark { thread, unwinds }
     }
 
     /// Returns whether the calling thread made the mark, and has unwound since.
     pub(crate) fn has_unwound_since(self) -> bool {
-        let now = RaiseMark::now();
-        now.thread == self.thread && now.raises != self.raises
+        let now = UnwindMark::now();
+        now.thread == self.thread && now.unwinds != self.unwinds
     }
 }
 
 /// Calls `f` with the scopes of the calling OS thread.
-pub(super) fn of_os_thread<R>(f: impl FnOnce(&Scopes) -> R) -> R {
-    OF_OS_THREAD.with(f)
+pub(super) fn with_os_thread_scopes<R>(f: impl FnOnce(&Scopes) -> R) -> R {
+    OS_THREAD_SCOPES.with(f)
 }
 
 /// Calls `f` within a cancel scope.
@@ -258,7 +258,7 @@ pub(crate) fn within<T>(limit: CancelLimit<'_>, f: impl FnOnce() -> T) -> Result
             green.note_scoped();
             within_list(&green.scopes, limit, f)
         }
-        None => OF_OS_THREAD.with(|scopes| within_list(scopes, limit, f)),
+        None => OS_THREAD_SCOPES.with(|scopes| within_list(scopes, limit, f)),
     }
 }
 
@@ -310,7 +310,7 @@ pub(crate) fn catch_and_discard(f: impl FnOnce()) {
 pub(crate) fn is_cancelled() -> bool {
     match WorkerContext::get() {
         Some(cx) => cx.current().needs_attention() && cx.current().cause().is_some(),
-        None => of_os_thread(|scopes| scopes.cause(false).is_some()),
+        None => with_os_thread_scopes(|scopes| scopes.cause(false).is_some()),
     }
 }
 

@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "a list through the stacks of those who wait")]
+#![allow(unsafe_code, reason = "a list through the stack frames of waiters")]
 //! Cancel scopes: they end waits early, and bound how far a cancellation unwinds.
 //!
 //! `timeout`, `deadline`, `shield` and `scope_cancelling` each put a [`CancelScope`] on the

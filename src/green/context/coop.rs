@@ -13,42 +13,42 @@ pub(super) const COOP_BUDGET: i32 = 128 * OPERATION;
 thread_local! {
     /// The remaining units until the next yield. One counter for each OS thread, whatever runs
     /// on it: that costs two instructions, and no check of what runs.
-    static LEFT: Cell<i32> = const { Cell::new(COOP_BUDGET) };
+    static REMAINING: Cell<i32> = const { Cell::new(COOP_BUDGET) };
 }
 
 /// Replaces the OS thread's budget and returns the old one. Each worker has its own budget, so that
 /// earlier work of other code does not decide where its threads yield.
 pub(super) fn exchange(left: i32) -> i32 {
-    LEFT.replace(left)
+    REMAINING.replace(left)
 }
 
 /// Charges one operation. Returns true if the budget is used up.
 #[inline(always)]
 pub(crate) fn charge() -> bool {
-    let left = LEFT.get() - OPERATION;
-    LEFT.set(left);
+    let left = REMAINING.get() - OPERATION;
+    REMAINING.set(left);
     left <= 0
 }
 
 /// Returns whether the budget is used up.
 #[inline(always)]
 pub(crate) fn is_used_up() -> bool {
-    LEFT.get() <= 0
+    REMAINING.get() <= 0
 }
 
 /// Charges one lock that was free without checking what is left.
 #[inline(always)]
 pub(crate) fn charge_lock() {
-    LEFT.set(LEFT.get() - 1);
+    REMAINING.set(REMAINING.get() - 1);
 }
 
 /// Starts a new budget.
 #[inline(always)]
 pub(crate) fn renew() {
-    LEFT.set(COOP_BUDGET);
+    REMAINING.set(COOP_BUDGET);
 }
 
 /// Returns how many operations are left of the calling OS thread's budget.
-pub(crate) fn left() -> i32 {
-    LEFT.get().div_euclid(OPERATION)
+pub(crate) fn remaining() -> i32 {
+    REMAINING.get().div_euclid(OPERATION)
 }

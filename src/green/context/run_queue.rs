@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "the queue names green threads by pointer")]
+#![allow(unsafe_code, reason = "stores pointers to green threads")]
 //! The run queue of a worker: ready threads, first in, first out. A ring of pointers, not a list
 //! through the blocks, so that it can look ahead.
 //!
@@ -17,7 +17,7 @@ use crate::sys::cpu::prefetch;
 /// addresses at a time, and a request whose page is not in the TLB holds up the requests behind it.
 /// Their stacks are prefetched one burst before they run, and their control blocks, which say where
 /// the stacks are, one burst before that.
-const BURST: usize = 8;
+const PREFETCH_BATCH: usize = 8;
 const MIN_CAPACITY: usize = 64;
 
 /// A ring buffer of ready threads; see the module documentation.
@@ -72,13 +72,13 @@ impl RunQueue {
         let mask = buffer.len() - 1;
         let green = buffer[head & mask];
         self.head.set(head.wrapping_add(1));
-        if head.is_multiple_of(BURST) && ready >= 3 * BURST {
-            for next in 2 * BURST..3 * BURST {
+        if head.is_multiple_of(PREFETCH_BATCH) && ready >= 3 * PREFETCH_BATCH {
+            for next in 2 * PREFETCH_BATCH..3 * PREFETCH_BATCH {
                 let block = buffer[(head + next) & mask] as usize;
                 prefetch(block);
                 prefetch(block + 64);
             }
-            for next in BURST..2 * BURST {
+            for next in PREFETCH_BATCH..2 * PREFETCH_BATCH {
                 // SAFETY: RQ1.
                 unsafe { &*buffer[(head + next) & mask] }.prefetch_stack();
             }

@@ -36,7 +36,7 @@ thread_local! {
 }
 
 /// Bits of an address in user space; above them is the number of a worker (see
-/// [`WorkerContext::place`]).
+/// [`WorkerContext::owner_tag`]).
 pub(crate) const ADDRESS_BITS: u32 = 48;
 
 /// Returns a number for a worker, other than 0. After 65,535 workers the numbers repeat, which
@@ -150,7 +150,7 @@ impl WorkerContext {
     /// bits, and below them the address of the control block, 0 if no green thread runs. Two
     /// threads with the same worker never run at the same time.
     #[inline(always)]
-    pub(crate) fn place(&self) -> usize {
+    pub(crate) fn owner_tag(&self) -> usize {
         self.tag | self.current.get().addr()
     }
 
@@ -451,34 +451,34 @@ impl WorkerContext {
     }
 }
 
-/// The runtimes that are stepped by hand, by group, and the OS threads that step them.
-static BY_HAND: std::sync::Mutex<Vec<(usize, NonZeroU64)>> = std::sync::Mutex::new(Vec::new());
+/// The runtimes that are stepped by their users, by group, and the OS threads that step them.
+static STEPPED: std::sync::Mutex<Vec<(usize, NonZeroU64)>> = std::sync::Mutex::new(Vec::new());
 
 /// Registers the calling OS thread as the one that steps the threads of the runtime `group`.
-pub(crate) fn step_here(group: usize) {
-    crate::shim::lock(&BY_HAND).push((group, os_thread()));
+pub(crate) fn note_stepped_here(group: usize) {
+    crate::shim::lock(&STEPPED).push((group, os_thread()));
 }
 
 /// Returns whether a worker runs, or has green threads, on the calling OS thread.
 pub(crate) fn has_worker() -> bool {
     let here = os_thread();
     WorkerContext::of_thread().is_some()
-        || crate::shim::lock(&BY_HAND)
+        || crate::shim::lock(&STEPPED)
             .iter()
             .any(|&(_, at)| at == here)
 }
 
 /// Returns whether an OS thread steps the threads of some runtime by hand.
-pub(crate) fn any_by_hand() -> bool {
-    !crate::shim::lock(&BY_HAND).is_empty()
+pub(crate) fn any_stepped() -> bool {
+    !crate::shim::lock(&STEPPED).is_empty()
 }
 
 /// Removes the registration of the runtime `group`.
-pub(crate) fn step_no_more(group: usize) {
-    crate::shim::lock(&BY_HAND).retain(|&(by_hand, _)| by_hand != group);
+pub(crate) fn forget_stepped(group: usize) {
+    crate::shim::lock(&STEPPED).retain(|&(stepped, _)| stepped != group);
 }
 
 /// Returns whether the calling OS thread steps the threads of the runtime `group`.
 pub(crate) fn is_stepped_here(group: usize) -> bool {
-    crate::shim::lock(&BY_HAND).contains(&(group, os_thread()))
+    crate::shim::lock(&STEPPED).contains(&(group, os_thread()))
 }

@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "the switch between stacks")]
+#![allow(unsafe_code, reason = "switches stacks")]
 //! A stack with a suspended call on it: the only file that names corosensei.
 //!
 //! A call that has ended leaves its coroutine behind, suspended at the end of a loop: the stack is
@@ -52,7 +52,7 @@ unsafe impl CoroStack for Slot {
     #[inline(always)]
     fn base(&self) -> StackPointer {
         // SAFETY: `Fiber::new` has checked it.
-        unsafe { StackPointer::new_unchecked(self.0.top() - HANDLE) }
+        unsafe { StackPointer::new_unchecked(self.0.top() - HANDLE_BYTES) }
     }
     #[inline]
     fn limit(&self) -> StackPointer {
@@ -65,18 +65,18 @@ unsafe impl CoroStack for Slot {
 type Co = Coroutine<(), bool, (), Slot>;
 
 /// Size of the space for the handle: a cache line.
-const HANDLE: usize = 64;
-const _: () = assert!(size_of::<Co>() <= HANDLE && align_of::<Co>() <= 16);
+const HANDLE_BYTES: usize = 64;
+const _: () = assert!(size_of::<Co>() <= HANDLE_BYTES && align_of::<Co>() <= 16);
 
 /// How far below the top of the stack the loop of an idle coroutine may stand, in bytes. The lowest
 /// top leaves 2 KiB and a cache line of its page, less the mark of the pool. Below its loop an idle
 /// coroutine has the frames of a suspension: some hundred bytes, in a debug build half a KiB.
-const IDLE: usize = 1024;
+const MAX_IDLE_DEPTH_BYTES: usize = 1024;
 
 /// Returns where an inhabited stack holds the handle of its coroutine.
 #[inline(always)]
-fn place(stack: &Stack) -> *mut Co {
-    ptr::with_exposed_provenance_mut(stack.top() - HANDLE)
+fn handle_slot(stack: &Stack) -> *mut Co {
+    ptr::with_exposed_provenance_mut(stack.top() - HANDLE_BYTES)
 }
 
 /// A call that can be suspended and resumed.
@@ -90,16 +90,16 @@ pub(crate) struct Fiber {
 /// What a debugger has to know of an `Option<Fiber>`: where its parts are, in bytes from its start.
 ///
 /// corosensei keeps the stack pointer of a suspended coroutine in its handle. It is the highest
-/// word of the handle that is lower than the word at [`LOW`](Places::LOW) (F8).
-pub(super) struct Places;
+/// word of the handle that is lower than the word at [`LOW`](FiberOffsets::LOW) (F8).
+pub(super) struct FiberOffsets;
 
-impl Places {
-    pub(super) const HANDLE: usize = Self::SOME + offset_of!(Fiber, co);
+impl FiberOffsets {
+    pub(super) const HANDLE: usize = Self::VALUE + offset_of!(Fiber, co);
     pub(super) const HANDLE_WORDS: usize = size_of::<Co>() / size_of::<usize>();
-    pub(super) const YIELDER: usize = Self::SOME + offset_of!(Fiber, yielder);
-    pub(super) const LOW: usize = Self::SOME + offset_of!(Fiber, low);
+    pub(super) const YIELDER: usize = Self::VALUE + offset_of!(Fiber, yielder);
+    pub(super) const LOW: usize = Self::VALUE + offset_of!(Fiber, low);
     /// Where the fiber is, if there is one.
-    const SOME: usize = {
+    const VALUE: usize = {
         let none = None::<Fiber>;
         // SAFETY: std points to where the value would be, within `none`.
         unsafe { none.as_slice().as_ptr().byte_offset_from(&raw const none) as usize }
@@ -117,13 +117,13 @@ impl Fiber {
     /// The stack is inhabited, and the caller is on the OS thread where the stack was inhabited
     /// (F1).
     #[inline(always)]
-    pub(crate) unsafe fn again(stack: Stack) -> Fiber {
-        let place = place(&stack);
+    pub(crate) unsafe fn reuse(stack: Stack) -> Fiber {
+        let slot = handle_slot(&stack);
         // The handle contains a `Stack`, too: it is this one.
         let _moved = ManuallyDrop::new(stack);
         // SAFETY: F6, S7: the handle was not changed, and it is read once for each time that it was
         // left there.
-        Fiber::of(unsafe { place.read() })
+        Fiber::of(unsafe { slot.read() })
     }
 
     /// Creates a fiber on `stack`, which is not inhabited, that will call `entry`. Returns `None`
@@ -145,7 +145,7 @@ impl Fiber {
                 // Only its address is used.
                 let here = MaybeUninit::<u8>::uninit();
                 // AddressSanitizer may keep `here` on a fake stack, at an address above `top`.
-                if top.wrapping_sub((&raw const here).addr()) > IDLE {
+                if top.wrapping_sub((&raw const here).addr()) > MAX_IDLE_DEPTH_BYTES {
                     // F7.
                     return;
                 }
@@ -224,8 +224,8 @@ impl Fiber {
         unsafe { co.force_reset() };
         let mut stack = co.into_stack().0;
         // SAFETY: F6, and the stack belongs to this function.
-        unsafe { place(&stack).cast::<ManuallyDrop<Co>>().write(idle) };
-        stack.mark_inhabited();
+        unsafe { handle_slot(&stack).cast::<ManuallyDrop<Co>>().write(idle) };
+        stack.mark_has_coroutine();
         stack
     }
 }
@@ -261,9 +261,9 @@ mod tests {
             unsafe { fiber.suspend() };
             STEPS.set(STEPS.get() + 1);
         };
-        let fiber = if stack.is_inhabited() {
+        let fiber = if stack.has_coroutine() {
             // SAFETY: just checked; the pool's stacks are of a size that no other code uses.
-            unsafe { Fiber::again(stack) }
+            unsafe { Fiber::reuse(stack) }
         } else {
             Fiber::new(stack, entry).unwrap()
         };
@@ -286,7 +286,7 @@ mod tests {
             for _ in 0..STACKS {
                 pool.reserve().unwrap();
                 let stack = call(pool.take().unwrap());
-                assert!(stack.is_inhabited());
+                assert!(stack.has_coroutine());
                 stacks.push(call(stack));
             }
             base += 4 * STACKS as u32;
@@ -306,7 +306,7 @@ mod tests {
                 pool.reserve().unwrap();
                 again.push(pool.take().unwrap());
             }
-            let left = again.iter().filter(|stack| stack.is_inhabited()).count();
+            let left = again.iter().filter(|stack| stack.has_coroutine()).count();
             assert!(left < inhabited, "the list is shorter: {left}");
             for stack in again {
                 pool.give(call(stack));

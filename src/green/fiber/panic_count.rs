@@ -49,7 +49,7 @@ use crate::stack::StackSize;
 use crate::sys::os_threads::OwnThread;
 
 /// The helper starts at most this many tokens at a time.
-const BATCH: usize = 16;
+const MAX_STARTS_PER_BATCH: usize = 16;
 /// The helper finishes tokens when more than this many are started.
 const MAX_STARTED: usize = 48;
 /// There are never more tokens than this.
@@ -58,7 +58,7 @@ const MAX_TOKENS: usize = 64;
 /// other causes.
 const MAX_DEPTH: u32 = 64;
 /// Started tokens are finished, and the helper ends, when none was needed for this long.
-const IDLE: Duration = Duration::from_secs(1);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The state of a token's coroutine.
 struct Core {
@@ -78,7 +78,7 @@ unsafe impl Send for Token {}
 
 thread_local! {
     /// The token that is being resumed for the first time.
-    static NEW: Cell<*const Core> = const { Cell::new(ptr::null()) };
+    static NEW_TOKEN: Cell<*const Core> = const { Cell::new(ptr::null()) };
 }
 
 /// Suspends the token in the middle of its unwinding, when it is dropped.
@@ -111,7 +111,7 @@ fn start_unwinding() {
 /// PC1: like [`start_unwinding`].
 #[inline(never)]
 fn new_core() -> *const Core {
-    NEW.get()
+    NEW_TOKEN.get()
 }
 
 /// The body of a token's coroutine.
@@ -138,7 +138,7 @@ impl Token {
             fiber,
             ends: Cell::new(false),
         });
-        NEW.set(&raw const *core);
+        NEW_TOKEN.set(&raw const *core);
         let token = Token {
             core,
             _right: right,
@@ -197,9 +197,9 @@ static TOKENS: Mutex<Tokens> = Mutex::new(Tokens {
     taken: 0,
 });
 /// Signalled when the helper has work.
-static WORK: Condvar = Condvar::new();
+static WORK_ADDED: Condvar = Condvar::new();
 /// Signalled when a list has grown.
-static MORE: Condvar = Condvar::new();
+static TOKENS_ADDED: Condvar = Condvar::new();
 
 fn lock() -> MutexGuard<'static, Tokens> {
     TOKENS.lock().unwrap_or_else(PoisonError::into_inner)
@@ -230,8 +230,8 @@ fn take_started() -> Option<Token> {
             tokens.has_helper = true;
         }
         tokens.wants_started += 1;
-        WORK.notify_one();
-        tokens = wait(&MORE, tokens);
+        WORK_ADDED.notify_one();
+        tokens = wait(&TOKENS_ADDED, tokens);
         tokens.wants_started -= 1;
         if tokens.refused != refused && tokens.started.is_empty() {
             return None;
@@ -261,8 +261,8 @@ fn take_idle() -> Token {
         }
         // The helper finishes started ones, or another thread is about to return one.
         tokens.wants_idle += 1;
-        WORK.notify_one();
-        tokens = wait(&MORE, tokens);
+        WORK_ADDED.notify_one();
+        tokens = wait(&TOKENS_ADDED, tokens);
         tokens.wants_idle -= 1;
     }
 }
@@ -271,10 +271,10 @@ fn give_idle(token: Token) {
     let mut tokens = lock();
     tokens.idle.push(token);
     if tokens.wants_idle > 0 {
-        MORE.notify_all();
+        TOKENS_ADDED.notify_all();
     }
     if tokens.wants_started > 0 {
-        WORK.notify_one();
+        WORK_ADDED.notify_one();
     }
 }
 
@@ -284,9 +284,9 @@ fn give_started(token: Token) {
     tokens.set_aside -= 1;
     tokens.started.push(token);
     if tokens.wants_started > 0 {
-        MORE.notify_all();
+        TOKENS_ADDED.notify_all();
     } else if tokens.started.len() > MAX_STARTED || tokens.wants_idle > 0 {
-        WORK.notify_one();
+        WORK_ADDED.notify_one();
     }
 }
 
@@ -306,14 +306,14 @@ impl Tokens {
         if self.wants_started > 0 && self.started.is_empty() && can_start {
             Work::Start
         } else if self.started.len() > MAX_STARTED {
-            Work::Finish(BATCH.min(own))
+            Work::Finish(MAX_STARTS_PER_BATCH.min(own))
         } else if self.wants_idle > 0 && self.idle.is_empty() {
             // Tokens that other threads wait for are kept. With few tokens, the helper would
             // otherwise start and finish them alternately, and no list would have one while the
             // lock is free.
             match self.started.len().saturating_sub(self.wants_started) {
                 0 => Work::Wait,
-                spare => Work::Finish(spare.min(BATCH).min(own)),
+                spare => Work::Finish(spare.min(MAX_STARTS_PER_BATCH).min(own)),
             }
         } else {
             Work::Wait
@@ -340,14 +340,14 @@ fn help() {
                     tokens.refused += 1;
                 }
                 tokens.started.extend(batch);
-                MORE.notify_all();
+                TOKENS_ADDED.notify_all();
             }
-            Work::Finish(most) => {
-                tokens = finish(tokens, most, &mut own);
+            Work::Finish(max_count) => {
+                tokens = finish(tokens, max_count, &mut own);
             }
             Work::Wait => {
                 let taken = tokens.taken;
-                let waited = WORK.wait_timeout(tokens, IDLE);
+                let waited = WORK_ADDED.wait_timeout(tokens, IDLE_TIMEOUT);
                 let timeout;
                 (tokens, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
                 if timeout.timed_out() && tokens.taken == taken {
@@ -370,29 +370,29 @@ impl Tokens {
     /// Takes idle tokens for the helper to start, and returns how many more it may make. These
     /// count as made from now on, so that other threads do not make them too.
     fn take_batch(&mut self) -> (Vec<Token>, usize) {
-        let most = self.made.clamp(2, BATCH);
-        let from = self.idle.len().saturating_sub(most);
+        let max_count = self.made.clamp(2, MAX_STARTS_PER_BATCH);
+        let from = self.idle.len().saturating_sub(max_count);
         let batch = self.idle.split_off(from);
-        let new = (MAX_TOKENS - self.made).min(most - batch.len());
+        let new = (MAX_TOKENS - self.made).min(max_count - batch.len());
         self.made += new;
         (batch, new)
     }
 }
 
-/// Finishes up to `most` started tokens, on the helper.
+/// Finishes up to `max_count` started tokens, on the helper.
 fn finish(
     mut tokens: MutexGuard<'static, Tokens>,
-    most: usize,
+    max_count: usize,
     own: &mut usize,
 ) -> MutexGuard<'static, Tokens> {
-    let from = tokens.started.len().saturating_sub(most);
+    let from = tokens.started.len().saturating_sub(max_count);
     let batch = tokens.started.split_off(from);
     drop(tokens);
     batch.iter().for_each(Token::resume);
     *own -= batch.len();
     let mut tokens = lock();
     tokens.idle.extend(batch);
-    MORE.notify_all();
+    TOKENS_ADDED.notify_all();
     tokens
 }
 

@@ -26,7 +26,7 @@ use crate::sys::file::CURRENT_POS;
 
 /// The number of bytes that a ready pipe takes without waiting (the minimum `PIPE_BUF` of our
 /// systems, and that of a terminal).
-pub(super) const READY_ROOM: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
+pub(super) const READY_PIPE_BYTES: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
 
 /// The result of starting a transfer.
 pub(crate) enum Begun<H: Handle> {
@@ -186,7 +186,7 @@ pub(super) fn write_device<H: Handle>(handle: &H, bufs: &[IoSlice<'_>]) -> io::R
         match Transfer::begin(handle, Interest::Write) {
             Begun::Transfer(transfer) => {
                 let first = bufs.iter().find(|buf| !buf.is_empty());
-                let first = first.map_or(&[][..], |buf| &buf[..buf.len().min(READY_ROOM)]);
+                let first = first.map_or(&[][..], |buf| &buf[..buf.len().min(READY_PIPE_BYTES)]);
                 let bounce_buffer = BounceBuffer::gather(&[IoSlice::new(first)]);
                 return match blocking::on_stream(move || transfer.write(&bounce_buffer))? {
                     Some(transfer) => transfer.take_written(),

@@ -7,7 +7,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::BorrowedFd;
 use std::task::{Context, Poll};
 
-use super::device::READY_ROOM;
+use super::device::READY_PIPE_BYTES;
 use super::file_state::{Handle, read_plain, write_plain};
 use super::unclaimed::Unclaimed;
 use crate::retry::{self, is_ready, would_block};
@@ -82,7 +82,7 @@ pub(crate) fn poll_write<H: Handle>(
             let Some(buf) = bufs.iter().find(|buf| !buf.is_empty()) else {
                 return write_plain(fd, bufs, CURRENT_POS);
             };
-            let some = IoSlice::new(&buf[..buf.len().min(READY_ROOM)]);
+            let some = IoSlice::new(&buf[..buf.len().min(READY_PIPE_BYTES)]);
             write_plain(fd, &[some], CURRENT_POS)
         }
     };

@@ -33,12 +33,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::io::Errno;
 
 use super::bounce_buffer::BounceBuffer;
-use super::device::{READY_ROOM, read_device, write_device};
+use super::device::{READY_PIPE_BYTES, read_device, write_device};
 use super::file_state::{FileState, Handle, InFlight, read_plain, write_plain};
 use super::unclaimed::Unclaimed;
 use crate::green::park::is_limited_os;
 use crate::green::{Reason, WorkerContext};
-use crate::retry::{self, Mode, Pauses, rest};
+use crate::retry::{self, Mode, Pauses, advance_slices};
 use crate::runtime::blocking;
 use crate::runtime::io::source::{Interest, Source, SourceKind};
 use crate::sys::clock::NEVER;
@@ -240,7 +240,7 @@ fn write_limited<H: Handle>(handle: &H, bufs: &[IoSlice<'_>]) -> io::Result<usiz
         return write_plain(handle.as_fd(), bufs, CURRENT_POS);
     };
     until_ready(handle, Interest::Write)?;
-    let some = IoSlice::new(&buf[..buf.len().min(READY_ROOM)]);
+    let some = IoSlice::new(&buf[..buf.len().min(READY_PIPE_BYTES)]);
     write_plain(handle.as_fd(), &[some], CURRENT_POS)
 }
 
@@ -407,7 +407,7 @@ fn write_some<H: Handle>(
     at: u64,
 ) -> io::Result<(usize, FileKind)> {
     let (whole, single);
-    let bufs = match rest(bufs, sent) {
+    let bufs = match advance_slices(bufs, sent) {
         (bufs, 0) => {
             whole = bufs;
             whole

@@ -14,9 +14,9 @@ use std::io::{self, BufRead, IoSliceMut, Read};
 use super::stream::StdStream;
 
 /// As large as std's; also the minimum size of a read.
-const SIZE: usize = 8 << 10;
+const BUFFER_BYTES: usize = 8 << 10;
 /// `read_exact` takes more than this in parts.
-const MAX_EXACT: usize = 1 << 20;
+const MAX_EXACT_BYTES: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(super) struct Input {
@@ -48,8 +48,9 @@ impl Input {
             self.end -= self.start;
             self.start = 0;
         }
-        if self.bytes.len() - self.end < SIZE {
-            self.bytes.resize((2 * self.end).max(self.end + SIZE), 0);
+        if self.bytes.len() - self.end < BUFFER_BYTES {
+            self.bytes
+                .resize((2 * self.end).max(self.end + BUFFER_BYTES), 0);
         }
         loop {
             match self.source.read(&mut self.bytes[self.end..]) {
@@ -122,7 +123,7 @@ impl Read for Input {
     fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         if self.start == self.end {
             // A caller with enough room reads directly.
-            if bufs.iter().map(|buf| buf.len()).sum::<usize>() >= SIZE {
+            if bufs.iter().map(|buf| buf.len()).sum::<usize>() >= BUFFER_BYTES {
                 return self.source.read_vectored(bufs);
             }
             if bufs.iter().any(|buf| !buf.is_empty()) {
@@ -156,7 +157,7 @@ impl Read for Input {
 
     #[track_caller]
     fn read_exact(&mut self, buf: &mut [u8]) -> io::Result<()> {
-        for part in buf.chunks_mut(MAX_EXACT) {
+        for part in buf.chunks_mut(MAX_EXACT_BYTES) {
             while self.buffered().len() < part.len() {
                 if self.read_more()? == 0 {
                     // std's error. As in std, the buffered data is lost.
@@ -183,7 +184,7 @@ impl BufRead for Input {
 
     fn consume(&mut self, amount: usize) {
         self.start = (self.start + amount).min(self.end);
-        if self.start == self.end && self.bytes.len() > 8 * SIZE {
+        if self.start == self.end && self.bytes.len() > 8 * BUFFER_BYTES {
             *self = Input::new(self.source);
         }
     }

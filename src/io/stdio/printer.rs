@@ -8,19 +8,19 @@
 //!   their line ends. Bytes that the descriptor has taken are before `start`: nothing unwinds
 //!   between the write and the update.
 //!
-//! Owned by the holder of the stream's lock. `settle` and its callers suspend.
+//! Owned by the holder of the stream's lock. `write_out` and its callers suspend.
 
 use std::io::{self, IoSlice, Write as _};
 
 use super::stream::StdStream;
 
 /// Maximum size of an unfinished line that stdout buffers; as in std.
-const MAX_PARTIAL_LINE: usize = 1024;
+const MAX_PARTIAL_LINE_BYTES: usize = 1024;
 /// Minimum size of the pieces in which a long text is put into the buffer; each goes to the end of
 /// a line.
-const PIECE: usize = 64 << 10;
+const MIN_PIECE_BYTES: usize = 64 << 10;
 /// A line that is longer than this may be split.
-const MAX_LINE: usize = 1 << 20;
+const MAX_LINE_BYTES: usize = 1 << 20;
 
 /// When a text is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,14 +77,14 @@ impl Printer {
         } else if let Some(end) = text.iter().rposition(|&byte| byte == b'\n') {
             self.due = all - (text.len() - end - 1);
         }
-        if all - self.due > MAX_PARTIAL_LINE {
+        if all - self.due > MAX_PARTIAL_LINE_BYTES {
             self.due = all;
         }
     }
 
     /// Writes the bytes that are due.
     #[track_caller]
-    fn settle(&mut self) -> io::Result<()> {
+    fn write_out(&mut self) -> io::Result<()> {
         while self.due > 0 {
             self.is_writing = true;
             let result = self.target.write(&self.bytes[self.start..][..self.due]);
@@ -106,8 +106,8 @@ impl Printer {
         if self.start == self.bytes.len() {
             self.start = 0;
             self.bytes.clear();
-            self.bytes.shrink_to(PIECE);
-        } else if self.start >= PIECE {
+            self.bytes.shrink_to(MIN_PIECE_BYTES);
+        } else if self.start >= MIN_PIECE_BYTES {
             self.bytes.drain(..self.start);
             self.start = 0;
         }
@@ -117,7 +117,7 @@ impl Printer {
     /// none of these is left.
     #[track_caller]
     fn settle_own(&mut self, count: usize) -> Result<(), Failed> {
-        self.settle().map_err(|error| {
+        self.write_out().map_err(|error| {
             let left = self.unwritten().min(count);
             self.bytes.truncate(self.bytes.len() - left);
             self.due = self.due.min(self.unwritten());
@@ -153,10 +153,10 @@ impl Printer {
     pub(super) fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut all = 0;
         for buf in bufs.iter().filter(|buf| !buf.is_empty()) {
-            if all == 0 && buf.len() > PIECE {
+            if all == 0 && buf.len() > MIN_PIECE_BYTES {
                 return self.write(buf);
             }
-            if all + buf.len() > PIECE {
+            if all + buf.len() > MIN_PIECE_BYTES {
                 break;
             }
             self.append(buf);
@@ -168,7 +168,7 @@ impl Printer {
     #[track_caller]
     pub(super) fn flush(&mut self) -> io::Result<()> {
         self.due = self.unwritten();
-        self.settle()
+        self.write_out()
     }
 
     /// Takes a part of a text whose end is marked by [`end_text`](Printer::end_text).
@@ -178,7 +178,7 @@ impl Printer {
     /// The text is so long that some of it was written.
     #[track_caller]
     pub(super) fn begin_text(&mut self, part: &[u8]) -> io::Result<()> {
-        if self.unwritten() + part.len() > MAX_LINE {
+        if self.unwritten() + part.len() > MAX_LINE_BYTES {
             return self.write_all(part);
         }
         self.append(part);
@@ -208,7 +208,7 @@ impl Printer {
                 }
             }
         } else {
-            let _unheard = self.settle();
+            let _unheard = self.write_out();
         }
         *self = Printer::unbuffered(self.target);
     }
@@ -224,12 +224,12 @@ fn count(result: Result<(), Failed>, all: usize) -> io::Result<usize> {
 
 /// Returns the end of the first piece of a text.
 fn end_of_piece(text: &[u8]) -> usize {
-    let limit = text.len().min(MAX_LINE);
-    match text.get(PIECE..limit) {
+    let limit = text.len().min(MAX_LINE_BYTES);
+    match text.get(MIN_PIECE_BYTES..limit) {
         Some(rest) => rest
             .iter()
             .position(|&byte| byte == b'\n')
-            .map_or(limit, |end| PIECE + end + 1),
+            .map_or(limit, |end| MIN_PIECE_BYTES + end + 1),
         None => limit,
     }
 }
@@ -241,11 +241,11 @@ mod tests {
     #[test]
     fn pieces_end_with_lines() {
         assert_eq!(end_of_piece(b"short"), 5);
-        let mut text = vec![b'x'; 3 * MAX_LINE];
-        assert_eq!(end_of_piece(&text), MAX_LINE);
-        text[PIECE - 1] = b'\n';
-        text[PIECE + 9] = b'\n';
-        assert_eq!(end_of_piece(&text), PIECE + 10);
+        let mut text = vec![b'x'; 3 * MAX_LINE_BYTES];
+        assert_eq!(end_of_piece(&text), MAX_LINE_BYTES);
+        text[MIN_PIECE_BYTES - 1] = b'\n';
+        text[MIN_PIECE_BYTES + 9] = b'\n';
+        assert_eq!(end_of_piece(&text), MIN_PIECE_BYTES + 10);
     }
 
     #[test]
@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(printer.due, 0);
         printer.append(b"\ntwo");
         assert_eq!(printer.due, 4);
-        printer.append(&[b'x'; MAX_PARTIAL_LINE]);
+        printer.append(&[b'x'; MAX_PARTIAL_LINE_BYTES]);
         assert_eq!(printer.due, printer.unwritten());
         printer.advance(5);
         assert_eq!(printer.due, printer.unwritten());

@@ -34,7 +34,7 @@ pub(super) struct Reentrant<T> {
 struct State {
     owner: u64,
     depth: usize,
-    line: VecDeque<(u64, Unparker)>,
+    waiters: VecDeque<(u64, Unparker)>,
 }
 
 /// Returns a number that identifies the calling thread among all living threads, green or not.
@@ -61,7 +61,7 @@ impl<T> Reentrant<T> {
             state: Mutex::new(State {
                 owner: 0,
                 depth: 0,
-                line: VecDeque::new(),
+                waiters: VecDeque::new(),
             }),
             value: Mutex::new(value),
         }
@@ -73,13 +73,13 @@ impl<T> Reentrant<T> {
         poll_budget_quietly(Location::caller());
         let me = me();
         if !self.enter(me) {
-            let place = Place { lock: self, me };
+            let queued = QueuedThread { lock: self, me };
             let wait = Wait::new(Reason::Mutex);
             while !self.claim(me) {
                 park(&wait);
             }
             // It has served its purpose.
-            let _taken = ManuallyDrop::new(place);
+            let _taken = ManuallyDrop::new(queued);
         }
         Guard {
             lock: self,
@@ -109,7 +109,7 @@ impl<T> Reentrant<T> {
             state.owner = me;
             state.depth += 1;
         } else {
-            state.line.push_back((me, Unparker::current()));
+            state.waiters.push_back((me, Unparker::current()));
         }
         free
     }
@@ -126,7 +126,7 @@ impl<T> Reentrant<T> {
 
     /// Hands the lock to the first waiter (LK2).
     fn hand_over(mut state: impl DerefMut<Target = State>) {
-        let next = state.line.pop_front();
+        let next = state.waiters.pop_front();
         state.depth = 0;
         state.owner = next.as_ref().map_or(0, |&(next, _)| next);
         drop(state);
@@ -137,19 +137,19 @@ impl<T> Reentrant<T> {
 }
 
 /// A position in the queue, left when a wait unwinds.
-struct Place<'a, T> {
+struct QueuedThread<'a, T> {
     lock: &'a Reentrant<T>,
     me: u64,
 }
 
-impl<T> Drop for Place<'_, T> {
+impl<T> Drop for QueuedThread<'_, T> {
     fn drop(&mut self) {
         let mut state = lock(&self.lock.state);
         if state.owner == self.me {
             Reentrant::<T>::hand_over(state);
         } else {
             let me = self.me;
-            state.line.retain(|&(waiter, _)| waiter != me);
+            state.waiters.retain(|&(waiter, _)| waiter != me);
         }
     }
 }

@@ -51,18 +51,18 @@ impl Handle for StdStream {
 
     fn unclaimed_or_init(&self) -> &Unclaimed {
         match self {
-            StdStream::In => &KEPT[0],
-            StdStream::Out => &KEPT[1],
-            StdStream::Err => &KEPT[2],
+            StdStream::In => &UNCLAIMED[0],
+            StdStream::Out => &UNCLAIMED[1],
+            StdStream::Err => &UNCLAIMED[2],
         }
     }
 }
 
 /// The only cached state: results of cancelled callers.
-static KEPT: [Unclaimed; 3] = [const { Unclaimed::new() }; 3];
+static UNCLAIMED: [Unclaimed; 3] = [const { Unclaimed::new() }; 3];
 
 /// How long the end of the process waits for a stream that takes nothing, in milliseconds.
-const SOON_MS: i64 = 999;
+const EXIT_WAIT_MS: i64 = 999;
 const MILLISECOND: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 1_000_000,
@@ -84,7 +84,7 @@ impl StdStream {
     /// Returns whether the ending process may write a little without a long wait.
     pub(super) fn has_room_soon(self) -> bool {
         // Data of a cancelled thread on the pool comes first.
-        for _ in 0..SOON_MS {
+        for _ in 0..EXIT_WAIT_MS {
             if !self.is_writing() {
                 break;
             }
@@ -94,7 +94,7 @@ impl StdStream {
         let mut fds = [PollFd::new(&self, PollFlags::OUT)];
         let soon = Timespec {
             tv_sec: 0,
-            tv_nsec: 1_000_000 * SOON_MS,
+            tv_nsec: 1_000_000 * EXIT_WAIT_MS,
         };
         !self.is_writing() && poll(&mut fds, Some(&soon)).is_ok_and(|count| count > 0)
     }

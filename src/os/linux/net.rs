@@ -12,7 +12,7 @@ use crate::net::TcpStream;
 
 mod sealed {
     /// Seals the traits here, so that they may grow as std's do.
-    #[allow(unnameable_types, reason = "that is what seals")]
+    #[allow(unnameable_types, reason = "an unnameable trait seals the others")]
     pub trait Sealed {}
     impl Sealed for crate::net::TcpStream {}
 }

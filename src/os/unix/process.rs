@@ -1,6 +1,6 @@
 #![allow(
     unsafe_code,
-    reason = "the closures that run in a child are unsafe, as std's are"
+    reason = "closures that run in a child are unsafe, as in std"
 )]
 //! Unix-only APIs of [`process`](crate::process): [`std::os::unix::process`].
 //!

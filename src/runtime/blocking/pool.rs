@@ -31,7 +31,7 @@ use super::job::{Call, Job};
 use crate::sys::clock::{self, Tick};
 use crate::sys::os_threads::OwnThread;
 
-const IDLE: Duration = Duration::from_secs(10);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The kind of a call, which decides where it queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,10 +109,10 @@ pub(crate) struct Backlog {
 /// The pool of one runtime.
 pub(crate) struct Pool {
     queues: Mutex<Queues>,
-    more: Condvar,
+    work_added: Condvar,
     name: Box<str>,
-    most: usize,
-    most_look_ups: usize,
+    max_threads: usize,
+    max_look_ups: usize,
 }
 
 impl std::fmt::Debug for Pool {
@@ -133,14 +133,14 @@ impl std::fmt::Debug for Pool {
 
 impl Pool {
     /// Its threads are called `name`, `-pool-` and a number.
-    pub(crate) fn new(name: &str, most: usize) -> Pool {
-        let most = most.max(1);
+    pub(crate) fn new(name: &str, max_threads: usize) -> Pool {
+        let max_threads = max_threads.max(1);
         Pool {
             queues: Mutex::default(),
-            more: Condvar::new(),
+            work_added: Condvar::new(),
             name: name.into(),
-            most,
-            most_look_ups: (most / 4).max(1),
+            max_threads,
+            max_look_ups: (max_threads / 4).max(1),
         }
     }
 
@@ -169,8 +169,8 @@ impl Pool {
             number,
             since: clock::now(),
         });
-        if queues.startable(self.most_look_ups) > queues.idle
-            && queues.threads < self.most
+        if queues.startable(self.max_look_ups) > queues.idle
+            && queues.threads < self.max_threads
             && let Err(error) = self.grow(&mut queues, Arc::<O>::clone(owner))
             && queues.threads == 0
         {
@@ -188,7 +188,7 @@ impl Pool {
             ));
         }
         drop(queues);
-        self.more.notify_one();
+        self.work_added.notify_one();
         Ok(number)
     }
 
@@ -261,13 +261,13 @@ impl Pool {
         }
     }
 
-    /// Whether calls have waited for `patience` or longer.
-    pub(crate) fn backlog(&self, now: Tick, patience: Duration) -> Option<Backlog> {
+    /// Whether calls have waited for `min_wait` or longer.
+    pub(crate) fn backlog(&self, now: Tick, min_wait: Duration) -> Option<Backlog> {
         let queues = self.lock();
         let first = [queues.general.front(), queues.look_ups.front()];
         let oldest = first.into_iter().flatten().map(|entry| entry.since);
         let longest = Duration::from_nanos(now.saturating_sub(oldest.min()?));
-        (longest >= patience && queues.waiting() > 0).then(|| Backlog {
+        (longest >= min_wait && queues.waiting() > 0).then(|| Backlog {
             queued: queues.waiting(),
             longest,
             threads: queues.threads,
@@ -277,7 +277,7 @@ impl Pool {
     /// Closes the pool: idle threads exit, busy ones exit when nothing is queued.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
-        self.more.notify_all();
+        self.work_added.notify_all();
     }
 }
 
@@ -289,17 +289,17 @@ impl Queues {
 
     /// How many may be started now, as far as their kind goes. Those that were left count too:
     /// better a thread too many.
-    fn startable(&self, most_look_ups: usize) -> usize {
-        let room = most_look_ups.saturating_sub(self.looking_up);
+    fn startable(&self, max_look_ups: usize) -> usize {
+        let room = max_look_ups.saturating_sub(self.looking_up);
         self.general.len() + self.look_ups.len().min(room)
     }
 
     /// Takes the call that has waited longest, among those that may start.
-    fn take(&mut self, most_look_ups: usize) -> Option<(CallKind, u64, Arc<dyn Call>)> {
+    fn take(&mut self, max_look_ups: usize) -> Option<(CallKind, u64, Arc<dyn Call>)> {
         loop {
             let general = self.general.front().map(|entry| entry.number);
             let look_up = self.look_ups.front().map(|entry| entry.number);
-            let look_up = look_up.filter(|_| self.looking_up < most_look_ups);
+            let look_up = look_up.filter(|_| self.looking_up < max_look_ups);
             let kind = match (general, look_up) {
                 (None, None) => return None,
                 (Some(general), Some(look_up)) if look_up < general => CallKind::LookUp,
@@ -338,7 +338,7 @@ fn serve(pool: &Pool, owner: Owner) {
     let os_thread = rustix::thread::gettid().as_raw_nonzero().get();
     let mut queues = pool.lock();
     loop {
-        if let Some((kind, number, call)) = queues.take(pool.most_look_ups) {
+        if let Some((kind, number, call)) = queues.take(pool.max_look_ups) {
             queues.running.push(Running { number, os_thread });
             drop(queues);
             call.run();
@@ -356,12 +356,12 @@ fn serve(pool: &Pool, owner: Owner) {
         queues.idle += 1;
         // Only while it waits for a call: a call may hold the end of a channel, or a lock.
         let own = OwnThread::mark();
-        let waited = pool.more.wait_timeout(queues, IDLE);
+        let waited = pool.work_added.wait_timeout(queues, IDLE_TIMEOUT);
         let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
         drop(own);
         queues = guard;
         queues.idle -= 1;
-        if timeout.timed_out() && queues.startable(pool.most_look_ups) == 0 {
+        if timeout.timed_out() && queues.startable(pool.max_look_ups) == 0 {
             break;
         }
     }

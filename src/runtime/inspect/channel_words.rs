@@ -109,9 +109,9 @@ pub(super) fn read(peek: &mut Peek, address: usize) -> Option<ChannelState> {
 /// Counts the waiters from `first` on. Each waiter points to the one before it, so memory that does
 /// not belong to a waiter any more is detected; then the result is `None`.
 fn count(peek: &mut Peek, first: usize) -> Option<usize> {
-    const MOST: usize = 10_000;
+    const MAX_COUNTED: usize = 10_000;
     let (mut before, mut at) = (0, first);
-    for count in 0..MOST {
+    for count in 0..MAX_COUNTED {
         if at == 0 {
             return Some(count);
         }
@@ -121,5 +121,5 @@ fn count(peek: &mut Peek, first: usize) -> Option<usize> {
         }
         (before, at) = (at, waiter[words::NEXT]);
     }
-    Some(MOST)
+    Some(MAX_COUNTED)
 }

@@ -1,17 +1,17 @@
 //! Detects and reports deadlocks. `wait_graph.rs` defines what a deadlock is.
 //!
-//! A worker looks for deadlocks when it has had nothing to run for some 20 ms. If threads wait for
-//! locks or have begun a wait that may close a cycle, it also looks while it is busy
-//! (`worker/look.rs`). The time to the next look doubles each time, up to ten seconds. A worker
-//! that has nothing to look for does not wake up. A worker that the program steps does not look at
-//! all.
+//! A worker checks for deadlocks when it has had nothing to run for some 20 ms. If threads wait for
+//! locks or have begun a wait that may close a cycle, it also checks while it is busy
+//! (`worker/deadlock_check.rs`). The time to the next check doubles each time, up to ten seconds. A
+//! worker that has nothing to check does not wake up. A worker that the program steps does not
+//! check at all.
 
 use std::fmt::Write as _;
 use std::sync::{Mutex, TryLockError};
 
 use super::registry::{self, ThreadInfo};
 use super::report::ReportKind;
-use super::wait_graph::{self, Holder, Hope, Reported, Seen, Suspected};
+use super::wait_graph::{self, Holder, Liveness, Reported, Seen, Suspected};
 use crate::green::block::slab;
 use crate::green::thread::ThreadId;
 use crate::runtime::config::OnDeadlock;
@@ -20,25 +20,25 @@ use crate::sys::clock;
 use crate::sys::exit;
 
 #[derive(Debug)]
-struct Looks {
+struct CheckState {
     suspected: Suspected,
     reported: Reported,
-    /// The sleep of all threads that was reported last, as [`Hope::None`] identifies it.
+    /// The sleep of all threads that was reported last, as [`Liveness::None`] identifies it.
     asleep: u64,
 }
 
-static LOOKS: Mutex<Looks> = Mutex::new(Looks {
+static CHECK_STATE: Mutex<CheckState> = Mutex::new(CheckState {
     suspected: Suspected::new(),
     reported: Reported::new(),
     asleep: 0,
 });
 
-/// The result of [`look`].
+/// The result of [`check`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     /// There is no deadlock, and no suspicion.
     Nothing,
-    /// There may be a deadlock: look again later.
+    /// There may be a deadlock: check again later.
     Doubt,
     /// There is a deadlock, and it was reported.
     Deadlock,
@@ -46,15 +46,15 @@ pub(crate) enum Found {
 
 /// Looks for deadlocks of this runtime. `is_idle`: the calling worker has nothing to run.
 /// `may_be_cycle`: some of its threads wait for locks, or have begun a wait that may close a cycle.
-pub(crate) fn look(shared: &Shared, is_idle: bool, may_be_cycle: bool) -> Found {
-    let mut looks = match LOOKS.try_lock() {
-        Ok(looks) => looks,
+pub(crate) fn check(shared: &Shared, is_idle: bool, may_be_cycle: bool) -> Found {
+    let mut state = match CHECK_STATE.try_lock() {
+        Ok(state) => state,
         Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-        // Another worker is looking.
+        // Another worker is checking.
         Err(TryLockError::WouldBlock) => return Found::Doubt,
     };
     if may_be_cycle {
-        match report_cycles(shared, &mut looks, false) {
+        match report_cycles(shared, &mut state, false) {
             Found::Nothing if is_idle => {}
             found => return found,
         }
@@ -64,14 +64,14 @@ pub(crate) fn look(shared: &Shared, is_idle: bool, may_be_cycle: bool) -> Found 
     }
     // The search ends at the first thread that something may still wake, so it is cheap even with
     // many waiting threads.
-    match wait_graph::hope(shared.group, || shared.has_no_mail()) {
-        Hope::Alive => Found::Nothing,
-        Hope::OsThread => Found::Doubt,
-        Hope::None { moments } => {
+    match wait_graph::liveness(shared.group, || shared.has_no_pending_wakeup()) {
+        Liveness::Alive => Found::Nothing,
+        Liveness::OsThread => Found::Doubt,
+        Liveness::None { moments } => {
             // A report of a cycle is more precise than one of sleeping threads.
-            let found = report_cycles(shared, &mut looks, true);
-            if found == Found::Nothing && looks.asleep != moments {
-                looks.asleep = moments;
+            let found = report_cycles(shared, &mut state, true);
+            if found == Found::Nothing && state.asleep != moments {
+                state.asleep = moments;
                 act(shared, &describe_sleepers(&registry::alive(shared.group)));
             }
             Found::Deadlock
@@ -81,7 +81,7 @@ pub(crate) fn look(shared: &Shared, is_idle: bool, may_be_cycle: bool) -> Found 
 
 /// Reports the cycles of this runtime. `is_still`: no thread runs, so a cycle need not be seen
 /// twice.
-fn report_cycles(shared: &Shared, looks: &mut Looks, is_still: bool) -> Found {
+fn report_cycles(shared: &Shared, state: &mut CheckState, is_still: bool) -> Found {
     // Without a free descriptor, memory cannot be read now.
     let Ok(cycles) = wait_graph::cycles() else {
         return Found::Doubt;
@@ -90,8 +90,8 @@ fn report_cycles(shared: &Shared, looks: &mut Looks, is_still: bool) -> Found {
     // The workers of another runtime report its cycles.
     let is_own = |cycle: &&Vec<Seen>| cycle.iter().any(|seen| seen.green.group() == shared.group);
     for cycle in cycles.iter().filter(is_own) {
-        if !is_still && !looks.suspected.is_confirmed(cycle[0].wait(), clock::now()) {
-            // This takes precedence over a cycle that is reported, so that the worker looks at this
+        if !is_still && !state.suspected.is_confirmed(cycle[0].wait(), clock::now()) {
+            // This takes precedence over a cycle that is reported, so that the worker checks this
             // one again.
             found = Found::Doubt;
             continue;
@@ -99,7 +99,7 @@ fn report_cycles(shared: &Shared, looks: &mut Looks, is_still: bool) -> Found {
         if found == Found::Nothing {
             found = Found::Deadlock;
         }
-        if looks.reported.is_new(cycle) {
+        if state.reported.is_new(cycle) {
             act(shared, &describe_cycle(cycle));
         }
     }

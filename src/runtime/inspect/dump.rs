@@ -136,7 +136,7 @@ pub(super) fn take() -> Dump {
 
 /// Most backtraces of one dump.
 #[cfg(feature = "backtrace")]
-const MAX_TRACED: usize = 200;
+const MAX_BACKTRACES: usize = 200;
 
 /// Takes the backtraces of one thread of each kind, and of each that gets a line of its own.
 #[cfg(feature = "backtrace")]
@@ -145,14 +145,14 @@ fn trace_some(threads: &mut [ThreadInfo]) {
     for thread in threads.iter() {
         *kinds.entry(Kind::of(thread)).or_default() += 1;
     }
-    let is_alone = |thread: &ThreadInfo| kinds[&Kind::of(thread)] <= GROUP;
+    let is_alone = |thread: &ThreadInfo| kinds[&Kind::of(thread)] <= MAX_LISTED;
     let holders = held_up(threads);
     let mut seen: HashSet<Kind> = HashSet::new();
     let mut wanted: HashSet<ThreadId> = HashSet::new();
     for thread in threads.iter() {
         let is_first = seen.insert(Kind::of(thread));
         if (is_first || is_alone(thread) || holders.contains_key(&thread.id))
-            && wanted.len() < MAX_TRACED
+            && wanted.len() < MAX_BACKTRACES
         {
             wanted.insert(thread.id);
         }
@@ -183,7 +183,7 @@ fn write_frames(f: &mut fmt::Formatter<'_>, thread: &ThreadInfo) -> fmt::Result 
 }
 
 fn workers_of(runtime: &Shared, threads: &[ThreadInfo]) -> Vec<WorkerInfo> {
-    let mut ready = vec![0; runtime.peers.len()];
+    let mut ready = vec![0; runtime.workers.len()];
     for thread in threads {
         let is_ready = thread.state == ThreadState::Ready && thread.runtime == runtime.group;
         if let Some(index) = thread.worker.filter(|_| is_ready) {
@@ -191,8 +191,8 @@ fn workers_of(runtime: &Shared, threads: &[ThreadInfo]) -> Vec<WorkerInfo> {
         }
     }
     let describe = |index: usize| {
-        let peer = &runtime.peers[index];
-        let os_thread = match peer.os_thread.load(Ordering::Relaxed) {
+        let worker = &runtime.workers[index];
+        let os_thread = match worker.os_thread.load(Ordering::Relaxed) {
             0 => None,
             number => Some(number),
         };
@@ -207,16 +207,16 @@ fn workers_of(runtime: &Shared, threads: &[ThreadInfo]) -> Vec<WorkerInfo> {
             os_thread,
             runs: running.map(|thread| thread.id),
             since: running.map_or(Duration::ZERO, |thread| thread.since),
-            sleeps: peer.load.sleeps(),
-            live: peer.live(),
+            sleeps: worker.load.is_asleep(),
+            live: worker.live(),
             ready: ready[index],
-            unstarted: peer.unstarted.len(),
+            unstarted: worker.unstarted.len(),
             os_state: os_thread
                 .and_then(os_threads::doing)
                 .map(|doing| doing.to_string()),
         }
     };
-    (0..runtime.peers.len()).map(describe).collect()
+    (0..runtime.workers.len()).map(describe).collect()
 }
 
 impl fmt::Display for WorkerInfo {
@@ -243,7 +243,7 @@ impl fmt::Display for WorkerInfo {
 }
 
 /// Largest number of similar threads that get a line each; more than that share one line.
-const GROUP: usize = 4;
+const MAX_LISTED: usize = 4;
 
 /// The properties that the threads of one line share.
 #[derive(PartialEq, Eq, Hash)]
@@ -303,7 +303,7 @@ impl fmt::Display for Dump {
         let mut groups: Vec<_> = groups.into_values().collect();
         groups.sort_by_key(|group| (std::cmp::Reverse(group.len()), group[0].id.0));
         for group in groups {
-            if group.len() <= GROUP {
+            if group.len() <= MAX_LISTED {
                 for thread in group {
                     write!(f, "\n  {thread}")?;
                     write_frames(f, thread)?;
@@ -345,12 +345,12 @@ fn write_group(f: &mut fmt::Formatter<'_>, group: &[&ThreadInfo]) -> fmt::Result
         write!(f, ", {what}")?;
     }
     write!(f, ": ")?;
-    const SHOWN: usize = 3;
-    for (index, thread) in group.iter().take(SHOWN).enumerate() {
+    const MAX_SHOWN: usize = 3;
+    for (index, thread) in group.iter().take(MAX_SHOWN).enumerate() {
         let comma = if index == 0 { "" } else { ", " };
         write!(f, "{comma}{:?}", thread.id)?;
     }
-    match group.len() - SHOWN.min(group.len()) {
+    match group.len() - MAX_SHOWN.min(group.len()) {
         0 => Ok(()),
         more => write!(f, " and {more} more"),
     }
@@ -368,14 +368,14 @@ pub(in crate::runtime) mod on_signal {
     use crate::shim::lock;
     use crate::sys::os_threads::OwnThread;
 
-    static WATCHED: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+    static DUMP_SIGNALS: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 
     /// # Errors
     ///
     /// The signal does not exist or cannot be caught, or no descriptor or OS thread is available.
     pub(crate) fn start(signal: i32) -> io::Result<()> {
-        let mut watched = lock(&WATCHED);
-        if watched.contains(&signal) {
+        let mut signals = lock(&DUMP_SIGNALS);
+        if signals.contains(&signal) {
             return Ok(());
         }
         if signal_hook::consts::FORBIDDEN.contains(&signal) {
@@ -398,7 +398,7 @@ pub(in crate::runtime) mod on_signal {
                 }
             })?;
         signal_hook::low_level::pipe::register(signal, there)?;
-        watched.insert(signal);
+        signals.insert(signal);
         Ok(())
     }
 }

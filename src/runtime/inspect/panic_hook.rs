@@ -38,7 +38,7 @@ pub(crate) fn install() {
 fn is_same(one: &Hook, other: &Hook) -> bool {
     #[allow(
         ambiguous_wide_pointer_comparisons,
-        reason = "the vtable is what tells functions without captures apart; both come from one place in std"
+        reason = "functions without captures differ only in their vtables; both come from the same code in std"
     )]
     let same = std::ptr::eq(&raw const **one, &raw const **other);
     size_of_val(&**one) == 0 && size_of_val(&**other) == 0 && same

@@ -577,21 +577,21 @@ fn list(f: &mut impl fmt::Write, left: &[ThreadInfo], fate: fmt::Arguments<'_>) 
 
 /// Writes each thread on a line of its own, or the first ones of many.
 pub(super) fn list_some(f: &mut impl fmt::Write, left: &[ThreadInfo]) -> fmt::Result {
-    const SHOWN: usize = 20;
-    for info in left.iter().take(SHOWN) {
+    const MAX_SHOWN: usize = 20;
+    for info in left.iter().take(MAX_SHOWN) {
         write!(f, "\n  {info}")?;
     }
-    match left.len().saturating_sub(SHOWN) {
+    match left.len().saturating_sub(MAX_SHOWN) {
         0 => Ok(()),
         more => write!(f, "\n  … and {more} more"),
     }
 }
 
 /// Names on stderr the threads that keep a stepped worker from ending, before the process aborts.
-pub(crate) fn report_refusing(group: usize, patience: Duration) {
+pub(crate) fn report_refusing(group: usize, timeout: Duration) {
     let mut text = String::new();
     let fate = format_args!(
-        "of a Worker that was dropped were cancelled and have not ended within {patience:?}; aborting, because no \
+        "of a Worker that was dropped were cancelled and have not ended within {timeout:?}; aborting, because no \
          caller can step them any more"
     );
     // A `String` takes everything.
@@ -599,7 +599,7 @@ pub(crate) fn report_refusing(group: usize, patience: Duration) {
     eprintln_lossy(&text);
 }
 
-/// Error returned when threads did not end within the patience of a
+/// Error returned when threads did not end within the timeout of a
 /// [shutdown](crate::Runtime::shutdown).
 ///
 /// These threads were cancelled, and left behind.
@@ -626,15 +626,15 @@ pub(crate) fn report_refusing(group: usize, patience: Duration) {
 #[derive(Clone, Debug)]
 pub struct ShutdownError {
     left: Vec<ThreadInfo>,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl ShutdownError {
     /// Lists the threads of the runtime `group` that are alive.
-    pub(crate) fn new(group: usize, patience: Duration) -> ShutdownError {
+    pub(crate) fn new(group: usize, timeout: Duration) -> ShutdownError {
         ShutdownError {
             left: alive(group),
-            patience,
+            timeout,
         }
     }
 
@@ -671,12 +671,12 @@ impl ShutdownError {
 
 impl fmt::Display for ShutdownError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let patience = self.patience;
+        let timeout = self.timeout;
         list(
             f,
             &self.left,
             format_args!(
-                "were cancelled and have not ended within {patience:?}; they are left behind"
+                "were cancelled and have not ended within {timeout:?}; they are left behind"
             ),
         )
     }

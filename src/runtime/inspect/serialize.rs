@@ -17,9 +17,9 @@ use crate::green::thread::ThreadId;
 use crate::runtime::metrics::{Bucket, Histogram, Metrics, StackMetrics, WorkerMetrics};
 
 /// A place in the source as a text.
-struct Place(&'static Location<'static>);
+struct SourceLocation(&'static Location<'static>);
 
-impl Serialize for Place {
+impl Serialize for SourceLocation {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self.0)
     }
@@ -29,8 +29,8 @@ fn seconds(duration: Duration) -> f64 {
     duration.as_secs_f64()
 }
 
-fn place(at: Option<&'static Location<'static>>) -> Option<Place> {
-    at.map(Place)
+fn source_location(at: Option<&'static Location<'static>>) -> Option<SourceLocation> {
+    at.map(SourceLocation)
 }
 
 /// Implements `Serialize` for a struct: the fields of an object, by name, and their values.
@@ -69,10 +69,10 @@ object!(WorkerInfo(worker) {
 object!(ThreadInfo(thread) {
     id: thread.id,
     name: thread.name,
-    spawned_at: place(thread.spawned_at),
+    spawned_at: source_location(thread.spawned_at),
     state: thread.state,
     waits_in: thread.waits_in,
-    waits_at: place(thread.waits_at),
+    waits_at: source_location(thread.waits_at),
     since: seconds(thread.since),
     limit: thread.limit.map(seconds),
     waits_for: thread.waits_for,

@@ -49,7 +49,7 @@ pub(super) enum Holder {
 }
 
 const HELD: usize = 1;
-const ADDRESS: usize = (1 << ADDRESS_BITS) - 1;
+const ADDRESS_MASK: usize = (1 << ADDRESS_BITS) - 1;
 /// The bits of a mutex's word that are flags.
 const MUTEX_FLAGS: usize = 15;
 
@@ -64,12 +64,12 @@ pub(super) fn holder(peek: &mut Peek, green: &ThreadInner) -> Holder {
         Reason::Join => Holder::EndOf(subject as u64),
         Reason::Scope => Holder::EndOfScope(subject),
         Reason::Mutex => match peek.words(subject) {
-            Some([word]) if word & HELD != 0 => held_by(word & ADDRESS & !MUTEX_FLAGS),
+            Some([word]) if word & HELD != 0 => held_by(word & ADDRESS_MASK & !MUTEX_FLAGS),
             _ => Holder::Unknown,
         },
         Reason::RwLock => match peek.words(subject) {
-            Some([state, place]) if state & HELD != 0 => held_by(place & ADDRESS),
-            Some([_, place]) => Holder::Readers(place & ADDRESS),
+            Some([state, holder]) if state & HELD != 0 => held_by(holder & ADDRESS_MASK),
+            Some([_, holder]) => Holder::Readers(holder & ADDRESS_MASK),
             None => Holder::Unknown,
         },
         _ => Holder::Unknown,
@@ -248,7 +248,7 @@ impl Reported {
 /// The time in nanoseconds for which a cycle must exist, while threads run, before it is reported.
 /// A thread that has just taken a lock may not have stored itself yet, and the lock still records
 /// the previous holder.
-const CONFIRMED_AFTER: u64 = 10_000_000;
+const CONFIRMED_AFTER_NS: u64 = 10_000_000;
 
 /// Cycles that were seen, by their oldest thread, with the moment of its wait and the time at which
 /// the cycle was first seen.
@@ -261,20 +261,20 @@ impl Suspected {
     }
 
     /// Records that the cycle whose oldest thread is in the wait `oldest` ([`Seen::wait`]) is seen
-    /// at `now`. Returns whether it has existed for [`CONFIRMED_AFTER`].
+    /// at `now`. Returns whether it has existed for [`CONFIRMED_AFTER_NS`].
     pub(super) fn is_confirmed(&mut self, oldest: (u64, u64), now: u64) -> bool {
         let (thread, since) = oldest;
         let first = self.0.entry(thread).or_insert((since, now));
         if first.0 != since {
             *first = (since, now);
         }
-        now.saturating_sub(first.1) >= CONFIRMED_AFTER
+        now.saturating_sub(first.1) >= CONFIRMED_AFTER_NS
     }
 }
 
 /// Whether anything can still wake a green thread of a runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hope {
+pub(super) enum Liveness {
     /// A thread runs or is about to run, or waits for an event outside of the process, or for a
     /// time.
     Alive,
@@ -314,10 +314,10 @@ fn needs_another_thread(green: &ThreadInner) -> bool {
 /// Returns whether anything can wake one of the green threads of the runtime `group`.
 /// `is_delivered` returns `true` if no wake-up is on its way to one of its workers. Threads of
 /// another runtime count as alive.
-pub(super) fn hope(group: usize, is_delivered: impl Fn() -> bool) -> Hope {
+pub(super) fn liveness(group: usize, is_delivered: impl Fn() -> bool) -> Liveness {
     // The waker of such a task may wake a thread.
-    if worker_context::any_by_hand() || task::any_at_sources() {
-        return Hope::Alive;
+    if worker_context::any_stepped() || task::any_at_sources() {
+        return Liveness::Alive;
     }
     let mut moments = Vec::new();
     let mut is_alive = false;
@@ -338,20 +338,20 @@ pub(super) fn hope(group: usize, is_delivered: impl Fn() -> bool) -> Hope {
         .map(|(green, since)| Seen::new(green, since))
         .collect();
     if is_alive || waiting.is_empty() || !is_delivered() {
-        return Hope::Alive;
+        return Liveness::Alive;
     }
     let foreign = os_threads::foreign();
     let parked = parked_os_threads();
     if !waiting.iter().all(Seen::still_waits) {
-        return Hope::Alive;
+        return Liveness::Alive;
     }
     match foreign {
-        Some(foreign) if foreign <= parked => Hope::None {
+        Some(foreign) if foreign <= parked => Liveness::None {
             moments: waiting
                 .iter()
                 .fold(0, |sum, seen| seen.since.wrapping_add(sum)),
         },
-        _ => Hope::OsThread,
+        _ => Liveness::OsThread,
     }
 }
 
@@ -363,10 +363,10 @@ mod tests {
     fn cycle_counts_when_the_same_waits_are_seen_again_later() {
         let mut suspected = Suspected::new();
         assert!(!suspected.is_confirmed((1, 7), 100));
-        assert!(!suspected.is_confirmed((1, 7), 99 + CONFIRMED_AFTER));
-        assert!(suspected.is_confirmed((1, 7), 100 + CONFIRMED_AFTER));
+        assert!(!suspected.is_confirmed((1, 7), 99 + CONFIRMED_AFTER_NS));
+        assert!(suspected.is_confirmed((1, 7), 100 + CONFIRMED_AFTER_NS));
         // Another wait of the same thread.
-        assert!(!suspected.is_confirmed((1, 8), 100 + CONFIRMED_AFTER));
-        assert!(suspected.is_confirmed((1, 8), 100 + 2 * CONFIRMED_AFTER));
+        assert!(!suspected.is_confirmed((1, 8), 100 + CONFIRMED_AFTER_NS));
+        assert!(suspected.is_confirmed((1, 8), 100 + 2 * CONFIRMED_AFTER_NS));
     }
 }

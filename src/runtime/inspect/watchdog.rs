@@ -72,7 +72,7 @@ fn watch(shared: &Weak<Shared>, period: Duration) {
             if report {
                 let worker = alive.worker_with(green.remote());
                 let os_thread =
-                    worker.map(|index| alive.peers[index].os_thread.load(Ordering::Relaxed));
+                    worker.map(|index| alive.workers[index].os_thread.load(Ordering::Relaxed));
                 registry::report_stuck(&alive.config.reporter, &green, span, os_thread);
             }
             seen.insert(id, (noted, first, reported || report));

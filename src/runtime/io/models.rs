@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "a waiter travels through one word")]
+#![allow(unsafe_code, reason = "packs a waiter into one word")]
 //! Models of `readiness.rs`: threads and tasks that wait for a socket.
 
 use std::task::{Wake, Waker};

@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "a waiter travels through one word")]
+#![allow(unsafe_code, reason = "packs a waiter into one word")]
 //! The readiness of one direction of a source, or its waiter. Go's `netpoll.go` has the same three
 //! states.
 //!
@@ -59,7 +59,7 @@ pub(crate) trait Wakeable: PackedWaiter {
     /// Drops the waker of a task. Does not unwind.
     fn drop_task(waker: Waker);
     /// Counts the directions at which tasks wait: one more, or one less.
-    fn count_tasks(more: bool);
+    fn count_tasks(is_added: bool);
 }
 
 /// One direction.

@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "events name sources by address")]
+#![allow(unsafe_code, reason = "the keys of events are addresses of sources")]
 //! The readiness of one source, as a reactor delivers it and as threads wait for it.
 //!
 //! SO1. The address of one that is registered stays good until it is retired (R2 in `reactor.rs`).
@@ -25,8 +25,8 @@ impl Wakeable for Unparker {
         task::discard(waker);
     }
 
-    fn count_tasks(more: bool) {
-        task::count_at_sources(more);
+    fn count_tasks(is_added: bool) {
+        task::count_at_sources(is_added);
     }
 }
 

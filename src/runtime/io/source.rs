@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "events name sources by address")]
+#![allow(unsafe_code, reason = "the keys of events are addresses of sources")]
 //! A descriptor that green threads wait for.
 //!
 //! A source is registered with the reactor of one worker, the first on which a thread waited for

@@ -171,10 +171,12 @@ pub(super) fn collect(shared: &Shared) -> Metrics {
     let ended = shared.finished();
     let spawned = shared.spawned();
     let stacks = stack::survey();
-    let peers = shared.peers.iter().enumerate();
-    let per_worker: Vec<_> = peers.map(|(index, peer)| of_worker(index, peer)).collect();
+    let workers = shared.workers.iter().enumerate();
+    let per_worker: Vec<_> = workers
+        .map(|(index, worker)| of_worker(index, worker))
+        .collect();
     Metrics {
-        workers: shared.peers.len(),
+        workers: shared.workers.len(),
         live: spawned.saturating_sub(ended),
         spawned,
         ended,
@@ -195,16 +197,16 @@ pub(super) fn collect(shared: &Shared) -> Metrics {
     }
 }
 
-fn of_worker(index: usize, peer: &WorkerShared) -> WorkerMetrics {
-    let stats = &peer.stats;
+fn of_worker(index: usize, worker: &WorkerShared) -> WorkerMetrics {
+    let stats = &worker.stats;
     let (busy, idle) = stats.busy_and_idle(clock::now());
     WorkerMetrics {
         index,
         steps: stats.steps.get() as u64,
         busy: Duration::from_nanos(busy),
         idle: Duration::from_nanos(idle),
-        live: peer.live(),
-        unstarted: peer.unstarted.len(),
+        live: worker.live(),
+        unstarted: worker.unstarted.len(),
         ready: stats.ready.get(),
         timers: stats.timers.get(),
         timers_expired: stats.timers_expired.get() as u64,

@@ -15,12 +15,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::sys::clock::Tick;
 
 /// A period of this length counts as much as all the time before it.
-const LOAD_WINDOW: f64 = 1e9;
+const LOAD_WINDOW_NS: f64 = 1e9;
 /// A difference below this part of a core is ignored: accepting many connections at once causes
 /// that much, and it passes.
-const MIN_DIFFERENCE: f64 = 0.25;
+const MIN_SHARE_DIFFERENCE: f64 = 0.25;
 /// The part of its core that a fully busy worker is assumed to have left.
-const MIN_SPARE: f64 = 0.02;
+const MIN_SPARE_SHARE: f64 = 0.02;
 
 /// The load of one worker; see the module's text.
 #[derive(Debug)]
@@ -43,19 +43,19 @@ impl Load {
 
     /// Records that the worker goes to sleep now; only the worker calls it (L1).
     #[inline]
-    pub(crate) fn falls_asleep(&self, now: Tick) {
+    pub(crate) fn note_sleep(&self, now: Tick) {
         self.change(now, 1);
     }
 
     /// Records that the worker is awake again; only the worker calls it (L1).
     #[inline]
-    pub(crate) fn awakes(&self, now: Tick) {
+    pub(crate) fn note_wake(&self, now: Tick) {
         self.change(now, 0);
     }
 
     /// Returns whether the worker sleeps, or has been woken and is not awake yet.
     #[inline]
-    pub(crate) fn sleeps(&self) -> bool {
+    pub(crate) fn is_asleep(&self) -> bool {
         self.changed.load(Ordering::Relaxed) & 1 == 1
     }
 
@@ -75,14 +75,14 @@ impl Load {
         let share = f64::from_bits(self.share.load(Ordering::Acquire));
         let since = now.saturating_sub(changed >> 1) as f64;
         let is_busy = (changed & 1 ^ 1) as f64;
-        share + (is_busy - share) * (since / (since + LOAD_WINDOW))
+        share + (is_busy - share) * (since / (since + LOAD_WINDOW_NS))
     }
 
     /// Returns what is left of the two cores, if one has clearly more left than the other.
-    pub(crate) fn rooms(&self, other: &Load, now: Tick) -> Option<(f64, f64)> {
+    pub(crate) fn spare(&self, other: &Load, now: Tick) -> Option<(f64, f64)> {
         let (mine, others) = (self.share(now), other.share(now));
-        let room = |share: f64| (1.0 - share).max(MIN_SPARE);
-        ((mine - others).abs() > MIN_DIFFERENCE).then(|| (room(mine), room(others)))
+        let room = |share: f64| (1.0 - share).max(MIN_SPARE_SHARE);
+        ((mine - others).abs() > MIN_SHARE_DIFFERENCE).then(|| (room(mine), room(others)))
     }
 }
 
@@ -96,34 +96,34 @@ mod tests {
     fn go_on(load: &Load, from: Tick, end: Tick, works: Tick, sleeps: Tick) {
         let mut now = from;
         while now < end {
-            load.awakes(now);
-            load.falls_asleep(now + works);
+            load.note_wake(now);
+            load.note_sleep(now + works);
             now += works + sleeps;
         }
     }
 
     #[test]
-    fn it_comes_to_the_part_that_is_worked() {
+    fn share_converges_to_the_busy_part_of_the_time() {
         let load = Load::new(0);
         go_on(&load, 0, 10_000 * MS, MS, 3 * MS);
         assert!((load.share(10_000 * MS) - 0.25).abs() < 0.01);
     }
 
     #[test]
-    fn a_burst_is_no_difference_and_a_second_of_work_is() {
+    fn a_burst_is_ignored_and_a_second_of_work_is_a_difference() {
         let (working, sleeping) = (Load::new(0), Load::new(0));
-        working.awakes(0);
-        assert_eq!(working.rooms(&sleeping, 100 * MS), None);
-        let (left, whole) = working.rooms(&sleeping, 1_000 * MS).unwrap();
+        working.note_wake(0);
+        assert_eq!(working.spare(&sleeping, 100 * MS), None);
+        let (left, whole) = working.spare(&sleeping, 1_000 * MS).unwrap();
         assert!((left - 0.5).abs() < 0.01 && whole == 1.0, "{left} {whole}");
     }
 
     #[test]
-    fn a_long_sleep_is_forgotten_work() {
+    fn work_before_a_long_sleep_is_forgotten() {
         let (one, other) = (Load::new(0), Load::new(0));
-        one.awakes(0);
-        one.falls_asleep(10_000 * MS);
-        assert!(one.rooms(&other, 10_000 * MS).is_some());
-        assert_eq!(one.rooms(&other, 60_000 * MS), None);
+        one.note_wake(0);
+        one.note_sleep(10_000 * MS);
+        assert!(one.spare(&other, 10_000 * MS).is_some());
+        assert_eq!(one.spare(&other, 60_000 * MS), None);
     }
 }

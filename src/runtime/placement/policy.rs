@@ -8,9 +8,9 @@
 //! | conduct | meaning | where its threads start |
 //! |---|---|---|
 //! | `Unknown` | none has shown what it does | on the first idle worker, until one has shown it |
-//! | `Short` | ends in its first step, within [`LONG_STEP`] | on the spawner's worker |
+//! | `Short` | ends in its first step, within [`LONG_STEP_NS`] | on the spawner's worker |
 //! | `Waits` | waits in its first step: it lives | in turns on all workers |
-//! | `Computes` | its first step takes [`LONG_STEP`] or more | on the first idle worker |
+//! | `Computes` | its first step takes [`LONG_STEP_NS`] or more | on the first idle worker |
 //! | `Talks` | its steps are tiny, and it waits for other threads | on the spawner's worker, if few live there |
 //!
 //! Threads of an unknown site stay in the spawner's queue of shared threads until an idle worker
@@ -22,47 +22,47 @@
 
 /// The length (in nanoseconds) from which a first step is a computation: about what it costs to
 /// wake a worker.
-pub(crate) const LONG_STEP: u64 = 20_000;
+pub(crate) const LONG_STEP_NS: u64 = 20_000;
 /// The length (in nanoseconds) from which a first step is a computation even if the thread then
 /// waits. It is longer because a single delay may be an interruption.
-pub(crate) const LONG_STEP_BEFORE_WAIT: u64 = 500_000;
+pub(crate) const LONG_STEP_BEFORE_WAIT_NS: u64 = 500_000;
 /// A thread that waits, but has ended within this time (in nanoseconds), is not worth another
 /// worker.
-pub(crate) const BRIEF_LIFE: u64 = 50_000;
+pub(crate) const BRIEF_LIFE_NS: u64 = 50_000;
 /// How long (in nanoseconds) a worker leaves a shared thread to an idle worker that was woken for
 /// it: longer than the system keeps the idle worker from its core for another process.
-pub(crate) const MAX_DEFERRAL: u64 = 10_000_000;
+pub(crate) const MAX_DEFERRAL_NS: u64 = 10_000_000;
 /// How long (in nanoseconds) a worker leaves a shared thread to others while no worker is idle: one
 /// may be about to become idle.
-pub(crate) const SHORT_DEFERRAL: u64 = 50_000;
+pub(crate) const SHORT_DEFERRAL_NS: u64 = 50_000;
 /// A worker that has started none of its new threads for this long (in nanoseconds) is in one long
 /// step.
-pub(crate) const STUCK_AFTER: u64 = 1_000_000;
+pub(crate) const STUCK_AFTER_NS: u64 = 1_000_000;
 /// The number of unstarted threads of its own from which a spawner has a burst, which is spread by
 /// counts.
-pub(crate) const BURST: usize = 64;
+pub(crate) const BURST_THRESHOLD: usize = 64;
 /// How long (in nanoseconds) a worker leaves several threads of unknown sites to idle workers: as
 /// long as a few wake-ups take. Then it starts one to see what it does.
-pub(crate) const UNKNOWN_DEFERRAL: u64 = 200_000;
+pub(crate) const UNKNOWN_DEFERRAL_NS: u64 = 200_000;
 /// How long (in nanoseconds) a worker holds threads of unknown sites back from others. This is
 /// usually enough for its spawner to wait and the first of them to show what it does.
-pub(crate) const MAX_HOLD: u64 = 200_000;
+pub(crate) const MAX_HOLD_NS: u64 = 200_000;
 /// Steps whose mean length is at most this (in nanoseconds) cost less than a message to another
 /// core.
-const TINY_STEP: u64 = 3_000;
+const TINY_STEP_NS: u64 = 3_000;
 /// The longest first step (in nanoseconds) that counts as one of exchanges only, if it used up a
 /// budget of exchanges.
-const BUSY_EXCHANGE: u64 = 60_000;
+const MAX_EXCHANGE_STEP_NS: u64 = 60_000;
 /// How many steps of a thread after its first are sampled to tell whether it talks.
 const SAMPLE_STEPS: u32 = 16;
 /// Threads that talk stay with their spawner as long as no more than this many live there.
-const TALKERS: usize = 8;
+const MAX_LOCAL_TALKERS: usize = 8;
 /// Where several workers spawn at one site, threads are placed in turns as long as no more than
 /// this many live on the spawner's worker.
-const MAX_BY_TURNS: usize = 16;
-/// The limit that replaces [`TALKERS`] for threads that are spawned already when the first of them
-/// is seen to talk.
-const TALKERS_AT_ONCE: usize = 24;
+const MAX_ROUND_ROBIN: usize = 16;
+/// The limit that replaces [`MAX_LOCAL_TALKERS`] for threads that are spawned already when the
+/// first of them is seen to talk.
+const MAX_TALKERS_AT_ONCE: usize = 24;
 
 /// How the threads of a site have behaved so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,9 +85,9 @@ impl Conduct {
     /// step ended the thread. `exchanged`: the step used up a budget of exchanges.
     pub(crate) fn shown(step: u64, has_ended: bool, exchanged: bool) -> Conduct {
         match (step, has_ended) {
-            (LONG_STEP_BEFORE_WAIT.., _) | (LONG_STEP.., true) => Conduct::Computes,
+            (LONG_STEP_BEFORE_WAIT_NS.., _) | (LONG_STEP_NS.., true) => Conduct::Computes,
             (_, true) => Conduct::Short,
-            (..=BUSY_EXCHANGE, false) if exchanged => Conduct::Talks,
+            (..=MAX_EXCHANGE_STEP_NS, false) if exchanged => Conduct::Talks,
             (_, false) => Conduct::Waits,
         }
     }
@@ -102,12 +102,12 @@ impl Sample {
     const EXCHANGE: u32 = 1 << 8;
     const BUSY_SHIFT: u32 = 16;
     /// The unit of the busy time, in nanoseconds.
-    const BUSY_UNIT: u64 = 64;
+    const BUSY_UNIT_NS: u64 = 64;
 
     /// Returns the sample with one more step. `is_exchange`: the step ended in a wait for another
     /// thread, or used up a budget of exchanges.
     pub(crate) fn with(self, step: u64, is_exchange: bool) -> Sample {
-        let busy = u64::from(self.0 >> Self::BUSY_SHIFT) + step.div_ceil(Self::BUSY_UNIT);
+        let busy = u64::from(self.0 >> Self::BUSY_SHIFT) + step.div_ceil(Self::BUSY_UNIT_NS);
         let exchange = if is_exchange { Self::EXCHANGE } else { 0 };
         let counts = (self.0 & 0xFFFF) + exchange + 1;
         Sample(((busy.min(0xFFFF) as u32) << Self::BUSY_SHIFT) | counts)
@@ -120,8 +120,8 @@ impl Sample {
             return None;
         }
         let exchanges = self.0 >> 8 & 0xFF;
-        let busy = u64::from(self.0 >> Self::BUSY_SHIFT) * Self::BUSY_UNIT;
-        Some(busy <= TINY_STEP * u64::from(steps) && exchanges * 4 >= steps * 3)
+        let busy = u64::from(self.0 >> Self::BUSY_SHIFT) * Self::BUSY_UNIT_NS;
+        Some(busy <= TINY_STEP_NS * u64::from(steps) && exchanges * 4 >= steps * 3)
     }
 }
 
@@ -140,9 +140,6 @@ const SEVERAL: u16 = 0b1000_0000;
 const SPAWNER_SHIFT: u32 = 8;
 
 impl Record {
-    /// The bits of the conduct, and their value for threads that are short.
-    pub(crate) const CONDUCT: u16 = CONDUCT;
-    pub(crate) const SHORT: u16 = Conduct::Short as u16;
     /// The record of a site that has not been seen before.
     pub(crate) const NEW: Record = Record(0);
     /// The record of a site whose threads have all been short for a while.
@@ -226,7 +223,7 @@ impl Record {
     /// after its start.
     pub(crate) fn lived(self, life: u64) -> Record {
         match self.conduct() {
-            Conduct::Waits if life < BRIEF_LIFE => Record(self.0 | FLAG),
+            Conduct::Waits if life < BRIEF_LIFE_NS => Record(self.0 | FLAG),
             Conduct::Waits => Record(self.0 & !FLAG),
             _ => self,
         }
@@ -275,13 +272,15 @@ pub(crate) struct View {
     /// Threads that live there or are on their way there; for the spawner's worker, also those that
     /// wait in its queue.
     pub(crate) live: usize,
-    /// It has been in one step for [`STUCK_AFTER`].
+    /// Threads that wait in its own queue to be started.
+    pub(crate) queued: usize,
+    /// It has been in one step for [`STUCK_AFTER_NS`].
     pub(crate) is_stuck: bool,
 }
 
 /// The destination of a new thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Placement {
     /// The spawner's queue, as for all short threads.
     Local,
     /// This worker, which may be the spawner's, for life: another worker takes the thread only if
@@ -305,47 +304,52 @@ pub(crate) fn place(
     cursor: &mut u16,
     workers: usize,
     view: impl Fn(usize) -> View,
-) -> Place {
+) -> Placement {
     match record.conduct() {
-        Conduct::Short => return Place::Local,
-        Conduct::Waits if record.flag() => return Place::Local,
-        Conduct::Computes => return Place::Shared,
-        Conduct::Talks if view(own).live <= TALKERS => return Place::Local,
+        Conduct::Short => return Placement::Local,
+        Conduct::Waits if record.flag() => return Placement::Local,
+        Conduct::Computes => return Placement::Shared,
+        Conduct::Talks if view(own).live <= MAX_LOCAL_TALKERS => return Placement::Local,
         Conduct::Unknown if record.is_unseen() => {
             // The thread may be a computation, which would delay the spawner. So it does not start
             // here, unless fewer threads live here than on each of some other workers.
             let live = view(own).live;
-            let fewest = sample(own, *cursor, workers)
+            let fewest = other_workers(own, *cursor, workers)
                 .map(|index| view(index).live)
                 .min();
             if fewest.is_none_or(|fewest| live >= fewest) {
-                return Place::Shared;
+                return Placement::Shared;
             }
-            *cursor = turn_of((own + 1) % workers);
-            return Place::At(own);
+            *cursor = cursor_at((own + 1) % workers);
+            return Placement::At(own);
         }
-        Conduct::Unknown if shared < BURST => return Place::Shared,
+        Conduct::Unknown if shared < BURST_THRESHOLD => return Placement::Shared,
         Conduct::Unknown | Conduct::Waits | Conduct::Talks => {}
     }
     let mut index = match *cursor {
         0 => (own + 1) % workers,
-        turn => usize::from(turn - 1) % workers,
+        next => usize::from(next - 1) % workers,
     };
     // Where the spawners are spread already, their threads stay with them; in a burst, placement by
     // counts keeps threads that were spawned in succession on the same worker.
-    let is_crowd = record.has_several_spawners() && view(own).live > MAX_BY_TURNS;
-    let by_counts = is_crowd || queued >= BURST || record.conduct() == Conduct::Talks;
+    let is_crowd = record.has_several_spawners() && view(own).live > MAX_ROUND_ROBIN;
+    let by_counts = is_crowd || queued >= BURST_THRESHOLD || record.conduct() == Conduct::Talks;
     if by_counts {
         if index == own {
             index = (own + 1) % workers;
         }
         let (here, there) = (view(own).live, view(index));
-        *cursor = turn_of((index + 1) % workers);
+        *cursor = cursor_at((index + 1) % workers);
+        // Where both workers have a burst, as in a tree of spawners, each starts its own: to swap
+        // threads one by one costs more than to steal some when one of them runs dry.
+        if queued >= BURST_THRESHOLD && there.queued >= BURST_THRESHOLD {
+            return Placement::Local;
+        }
         // The spawner itself does not count.
         return match here.saturating_sub(1) * 8 > there.live * 9 && !there.is_stuck {
-            true => Place::At(index),
-            false if queued >= BURST => Place::Local,
-            false => Place::At(own),
+            true => Placement::At(index),
+            false if queued >= BURST_THRESHOLD => Placement::Local,
+            false => Placement::At(own),
         };
     }
     for _ in 0..workers.min(8) {
@@ -354,25 +358,29 @@ pub(crate) fn place(
         }
         index = (index + 1) % workers;
     }
-    *cursor = turn_of((index + 1) % workers);
-    Place::At(index)
+    *cursor = cursor_at((index + 1) % workers);
+    Placement::At(index)
 }
 
 /// Returns how many more threads of a burst stay after one that does; `queued` threads wait
 /// already.
-pub(crate) fn keeps(queued: usize) -> usize {
-    if queued >= BURST { queued / 16 } else { 0 }
+pub(crate) fn burst_share(queued: usize) -> usize {
+    if queued >= BURST_THRESHOLD {
+        queued / 16
+    } else {
+        0
+    }
 }
 
-fn turn_of(index: usize) -> u16 {
+fn cursor_at(index: usize) -> u16 {
     index as u16 + 1
 }
 
 /// Returns some of the other workers, beginning with the one whose turn it is.
-fn sample(own: usize, cursor: u16, workers: usize) -> impl Iterator<Item = usize> {
+fn other_workers(own: usize, cursor: u16, workers: usize) -> impl Iterator<Item = usize> {
     let first = match cursor {
         0 => own + 1,
-        turn => usize::from(turn - 1),
+        next => usize::from(next - 1),
     };
     (0..workers.min(8))
         .map(move |offset| (first + offset) % workers)
@@ -397,7 +405,7 @@ pub(crate) enum Parked {
 
 /// The destination of a shared thread that its worker decides about once more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Settled {
+pub(crate) enum SharedPlacement {
     /// The spawner's queue.
     Here,
     /// The destination that [`place`] returns.
@@ -409,24 +417,24 @@ pub(crate) enum Settled {
 /// Decides where a shared thread of a site with this record goes, when its spawner's worker has
 /// nothing else to run. `is_awaited`: another thread waits for its end; `is_only`: there is no
 /// other shared thread; `live` threads live on that worker.
-pub(crate) fn settle(
+pub(crate) fn place_shared(
     record: Record,
     parked: Parked,
     is_awaited: bool,
     is_only: bool,
     live: usize,
-) -> Settled {
+) -> SharedPlacement {
     match record.conduct() {
-        Conduct::Short => Settled::Here,
-        Conduct::Talks if live <= TALKERS_AT_ONCE => Settled::Here,
-        Conduct::Talks | Conduct::Waits => Settled::Reconsider,
-        Conduct::Computes => Settled::Shared,
+        Conduct::Short => SharedPlacement::Here,
+        Conduct::Talks if live <= MAX_TALKERS_AT_ONCE => SharedPlacement::Here,
+        Conduct::Talks | Conduct::Waits => SharedPlacement::Reconsider,
+        Conduct::Computes => SharedPlacement::Shared,
         // Where these cases return `Here`, the waiting threads go on only after this thread.
         Conduct::Unknown => match parked {
-            Parked::Joiner if is_awaited => Settled::Here,
-            Parked::Asker if is_only => Settled::Here,
-            Parked::Talkers => Settled::Here,
-            _ => Settled::Shared,
+            Parked::Joiner if is_awaited => SharedPlacement::Here,
+            Parked::Asker if is_only => SharedPlacement::Here,
+            Parked::Talkers => SharedPlacement::Here,
+            _ => SharedPlacement::Shared,
         },
     }
 }
@@ -449,23 +457,23 @@ pub(crate) struct Deferral {
 
 impl Deferral {
     /// Returns how long the worker leaves the threads to others in total; 0 if it does not.
-    pub(crate) fn patience(&self) -> u64 {
+    pub(crate) fn limit_ns(&self) -> u64 {
         let is_known = self.unknown == 0;
         let are_many = self.shared > 2 * self.idle.max(1);
         match self.parked {
             Parked::Nothing => 0,
             Parked::Joiner if is_known => 0,
             _ if are_many && is_known => 0,
-            _ if are_many => UNKNOWN_DEFERRAL,
-            _ if self.idle > 0 => MAX_DEFERRAL,
+            _ if are_many => UNKNOWN_DEFERRAL_NS,
+            _ if self.idle > 0 => MAX_DEFERRAL_NS,
             // Another worker may be about to become idle.
-            _ => SHORT_DEFERRAL,
+            _ => SHORT_DEFERRAL_NS,
         }
     }
 
     /// Returns whether the worker starts one of them.
     pub(crate) fn starts(&self) -> bool {
-        self.deferred >= self.patience()
+        self.deferred >= self.limit_ns()
     }
 }
 
@@ -531,35 +539,52 @@ mod tests {
     fn a_few_threads_that_talk_stay_with_their_spawner_and_many_are_spread() {
         let record = Record::NEW.observed(Conduct::Talks);
         let (mut cursor, mut here) = (0, 1);
-        for _ in 0..TALKERS {
+        for _ in 0..MAX_LOCAL_TALKERS {
             let view = |index| View {
                 live: if index == 0 { here } else { 0 },
+                queued: 0,
                 is_stuck: false,
             };
-            let place = place(record, 0, 0, 0, &mut cursor, 2, view);
-            assert_eq!(place, Place::Local);
+            let placement = place(record, 0, 0, 0, &mut cursor, 2, view);
+            assert_eq!(placement, Placement::Local);
             here += 1;
         }
         let view = |index| View {
             live: if index == 0 { here } else { 0 },
+            queued: 0,
             is_stuck: false,
         };
-        let place = place(record, 0, 0, 0, &mut cursor, 2, view);
-        assert_eq!(place, Place::At(1));
+        let placement = place(record, 0, 0, 0, &mut cursor, 2, view);
+        assert_eq!(placement, Placement::At(1));
     }
 
     #[test]
     fn a_thread_of_an_unknown_site_starts_where_it_holds_up_nothing() {
-        let settle =
-            |parked, is_awaited, is_only| settle(Record::NEW, parked, is_awaited, is_only, 1);
+        let place_shared =
+            |parked, is_awaited, is_only| place_shared(Record::NEW, parked, is_awaited, is_only, 1);
         // A spawner that joins the thread, waits for its answer, or talks with others that wait for
         // it.
-        assert_eq!(settle(Parked::Joiner, true, false), Settled::Here);
-        assert_eq!(settle(Parked::Asker, false, true), Settled::Here);
-        assert_eq!(settle(Parked::Talkers, false, false), Settled::Here);
+        assert_eq!(
+            place_shared(Parked::Joiner, true, false),
+            SharedPlacement::Here
+        );
+        assert_eq!(
+            place_shared(Parked::Asker, false, true),
+            SharedPlacement::Here
+        );
+        assert_eq!(
+            place_shared(Parked::Talkers, false, false),
+            SharedPlacement::Here
+        );
         // A spawner that joins another thread, or sleeps.
-        assert_eq!(settle(Parked::Joiner, false, false), Settled::Shared);
-        assert_eq!(settle(Parked::Others, true, true), Settled::Shared);
+        assert_eq!(
+            place_shared(Parked::Joiner, false, false),
+            SharedPlacement::Shared
+        );
+        assert_eq!(
+            place_shared(Parked::Others, true, true),
+            SharedPlacement::Shared
+        );
     }
 
     #[test]
@@ -571,16 +596,22 @@ mod tests {
             parked,
             deferred: 0,
         };
-        assert_eq!(deferral(Parked::Nothing, 1, 1, 1).patience(), 0);
-        assert_eq!(deferral(Parked::Joiner, 1, 0, 1).patience(), 0);
-        assert_eq!(deferral(Parked::Others, 1, 1, 1).patience(), MAX_DEFERRAL);
-        assert_eq!(deferral(Parked::Others, 1, 0, 0).patience(), SHORT_DEFERRAL);
-        assert_eq!(deferral(Parked::Others, 8, 0, 1).patience(), 0);
+        assert_eq!(deferral(Parked::Nothing, 1, 1, 1).limit_ns(), 0);
+        assert_eq!(deferral(Parked::Joiner, 1, 0, 1).limit_ns(), 0);
+        assert_eq!(
+            deferral(Parked::Others, 1, 1, 1).limit_ns(),
+            MAX_DEFERRAL_NS
+        );
+        assert_eq!(
+            deferral(Parked::Others, 1, 0, 0).limit_ns(),
+            SHORT_DEFERRAL_NS
+        );
+        assert_eq!(deferral(Parked::Others, 8, 0, 1).limit_ns(), 0);
         let several = deferral(Parked::Others, 8, 8, 1);
-        assert_eq!(several.patience(), UNKNOWN_DEFERRAL);
+        assert_eq!(several.limit_ns(), UNKNOWN_DEFERRAL_NS);
         assert!(
             Deferral {
-                deferred: UNKNOWN_DEFERRAL,
+                deferred: UNKNOWN_DEFERRAL_NS,
                 ..several
             }
             .starts()
@@ -588,17 +619,37 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_is_dealt_in_turns() {
+    fn a_burst_is_not_placed_on_a_worker_that_has_one_itself() {
+        let record = Record::NEW.observed(Conduct::Waits);
+        let place = |queued_there| {
+            let view = |index| View {
+                live: if index == 0 { 10 * BURST_THRESHOLD } else { 0 },
+                queued: if index == 0 {
+                    BURST_THRESHOLD
+                } else {
+                    queued_there
+                },
+                is_stuck: false,
+            };
+            place(record, 0, BURST_THRESHOLD, 0, &mut 0, 2, view)
+        };
+        assert_eq!(place(0), Placement::At(1));
+        assert_eq!(place(BURST_THRESHOLD), Placement::Local);
+    }
+
+    #[test]
+    fn a_pool_is_placed_round_robin() {
         let record = Record::NEW.observed(Conduct::Waits);
         for workers in [2, 3, 16] {
             let (mut cursor, mut got) = (0, vec![0; workers]);
             for _ in 0..workers * 4 {
                 let idle = |_| View {
                     live: 0,
+                    queued: 0,
                     is_stuck: false,
                 };
                 match place(record, 0, 0, 0, &mut cursor, workers, idle) {
-                    Place::At(index) => got[index] += 1,
+                    Placement::At(index) => got[index] += 1,
                     other => panic!("{other:?}"),
                 }
             }

@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::policy::Record;
 
 /// The number of entries; a power of two.
-pub(crate) const ENTRIES: usize = 512;
+pub(crate) const ENTRY_COUNT: usize = 512;
 /// How many entries are in one cache line; a site may use any of the line that its hash selects.
-const GROUP: usize = 8;
+const ENTRIES_PER_LINE: usize = 8;
 const RECORD_BITS: u32 = 16;
 
 /// The number of an entry. [`NO_SITE`] stands for threads whose conduct is not recorded.
@@ -24,27 +24,27 @@ pub(crate) const NO_SITE: Site = 0;
 
 /// Returns the key of a site: its place in the source and the type of the closure, as one word.
 #[inline(always)]
-pub(crate) fn key(place: usize, kind: usize) -> u64 {
-    (place as u64) ^ (kind as u64).rotate_left(20)
+pub(crate) fn key(address: usize, kind: usize) -> u64 {
+    (address as u64) ^ (kind as u64).rotate_left(20)
 }
 
 /// The records of all spawn sites; see the module's text.
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct Sites {
-    entries: [AtomicU64; ENTRIES],
+    entries: [AtomicU64; ENTRY_COUNT],
 }
 
 impl Sites {
     pub(crate) fn new() -> Sites {
-        let entries = [const { AtomicU64::new(0) }; ENTRIES];
+        let entries = [const { AtomicU64::new(0) }; ENTRY_COUNT];
         entries[0].store(u64::from(Record::SURELY_SHORT.0), Ordering::Relaxed);
         Sites { entries }
     }
 
     #[inline(always)]
     fn entry(&self, site: Site) -> &AtomicU64 {
-        &self.entries[usize::from(site) % ENTRIES]
+        &self.entries[usize::from(site) % ENTRY_COUNT]
     }
 
     /// Returns the record of `site`.
@@ -53,17 +53,16 @@ impl Sites {
         Record(self.entry(site).load(Ordering::Relaxed) as u16)
     }
 
-    /// Returns the entry of the site `key` if its threads are known to be short, and the entry is
-    /// the first one of its group.
+    /// Returns the entry of the site `key` if its threads have been short for a while, and the
+    /// entry is the first one of its group.
     #[inline(always)]
     pub(crate) fn find_short(&self, key: u64) -> Option<Site> {
         let (hash, site) = Self::hash(key);
         let entry = self.entry(site).load(Ordering::Relaxed);
-        // One comparison for the tag and the conduct. The tag of `NO_SITE` is 0: hardly any key has
+        // One comparison for the tag and the record. The tag of `NO_SITE` is 0: hardly any key has
         // that tag, and a match does no harm.
-        let short = hash << RECORD_BITS | u64::from(Record::SHORT);
-        let differ = (entry ^ short) & !u64::from(!Record::CONDUCT);
-        (differ == 0).then_some(site)
+        let short = hash << RECORD_BITS | u64::from(Record::SURELY_SHORT.0);
+        (entry == short).then_some(site)
     }
 
     #[inline(always)]
@@ -71,7 +70,7 @@ impl Sites {
         // The factor is odd, so the lower bits of the product take as many different values as
         // those of the key.
         let hash = key.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let site = (hash >> (64 - ENTRIES.trailing_zeros())) as Site;
+        let site = (hash >> (64 - ENTRY_COUNT.trailing_zeros())) as Site;
         (hash, site)
     }
 
@@ -90,7 +89,7 @@ impl Sites {
     #[inline(never)]
     fn find_nearby(&self, hash: u64, first: Site) -> (Site, Record) {
         let tag = hash << RECORD_BITS;
-        let group = (0..GROUP as Site)
+        let group = (0..ENTRIES_PER_LINE as Site)
             .map(|offset| first ^ offset)
             .filter(|&site| site != NO_SITE);
         let mut free = None;

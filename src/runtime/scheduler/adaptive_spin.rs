@@ -14,13 +14,13 @@ use std::cell::Cell;
 use crate::sys::clock::Tick;
 
 /// How long a worker spins before it sleeps: about what it costs to be woken.
-pub(super) const SPIN_BEFORE_PARK: Tick = 40_000;
+pub(super) const SPIN_BEFORE_PARK_NS: Tick = 40_000;
 /// The longest sleep, its wake-up included, that is short: to spin instead would have paid.
-const SHORT_SLEEP: Tick = 150_000;
+const SHORT_SLEEP_NS: Tick = 150_000;
 /// How many short sleeps in a row make spinning likely to pay.
 const SHORT_STREAK: u32 = 4;
 /// The most short sleeps in a row that are required after failed spins.
-const MAX_BACKOFF: u32 = 4096;
+const MAX_REQUIRED_STREAK: u32 = 4096;
 
 #[derive(Debug)]
 pub(super) struct AdaptiveSpin {
@@ -44,7 +44,7 @@ impl AdaptiveSpin {
 
     /// Records a sleep that lasted `took`. `by_message`: a message ended it.
     pub(super) fn record_sleep(&self, took: Tick, by_message: bool) {
-        self.short.set(if by_message && took <= SHORT_SLEEP {
+        self.short.set(if by_message && took <= SHORT_SLEEP_NS {
             self.short.get().saturating_add(1)
         } else {
             0
@@ -57,7 +57,8 @@ impl AdaptiveSpin {
             self.needed.set((self.needed.get() / 2).max(SHORT_STREAK));
         } else {
             self.short.set(0);
-            self.needed.set((self.needed.get() * 2).min(MAX_BACKOFF));
+            self.needed
+                .set((self.needed.get() * 2).min(MAX_REQUIRED_STREAK));
         }
     }
 }
@@ -71,12 +72,12 @@ mod tests {
         let spin = AdaptiveSpin::new();
         for _ in 0..SHORT_STREAK {
             assert!(!spin.should_spin());
-            spin.record_sleep(SHORT_SLEEP, true);
+            spin.record_sleep(SHORT_SLEEP_NS, true);
         }
         assert!(spin.should_spin());
         spin.record_spin(true);
         assert!(spin.should_spin());
-        spin.record_sleep(SHORT_SLEEP, false);
+        spin.record_sleep(SHORT_SLEEP_NS, false);
         assert!(!spin.should_spin());
     }
 
@@ -91,6 +92,6 @@ mod tests {
             }
             spin.record_spin(false);
         }
-        assert!(sleeps > 80 * MAX_BACKOFF);
+        assert!(sleeps > 80 * MAX_REQUIRED_STREAK);
     }
 }

@@ -12,8 +12,8 @@
 //! - **RI1** Only the owner, one OS thread at a time, calls `push`, `pop` and `trim`; only these
 //!   change `tail`, `buffer` and `retired`.
 //! - **RI2** The words from `head` up to `tail` are in `buffer`, each at its number modulo the
-//!   number of places; the owner writes to the place of a word only when it has seen `head` beyond
-//!   that word. A thread that reads a place and then advances `head` has read the right word, even
+//!   number of slots; the owner writes to the slot of a word only when it has seen `head` beyond
+//!   that word. A thread that reads a slot and then advances `head` has read the right word, even
 //!   from a buffer that was replaced meanwhile: the contents of a replaced buffer do not change,
 //!   and a later word is announced by `tail` after its buffer.
 //! - **RI3** The owner frees a replaced buffer when it sees no visitor after the replacement. A
@@ -28,24 +28,24 @@ use std::fmt;
 
 use crate::shim::{AtomicPtr, AtomicUsize, Ordering, fence};
 
-/// The smallest number of places; a power of two, as for every buffer.
+/// The smallest number of slots; a power of two, as for every buffer.
 const MIN_CAPACITY: usize = if cfg!(loom) { 1 } else { 256 };
 
 struct Buffer {
-    places: Box<[AtomicUsize]>,
-    /// Read by every access to a place, and written when the buffer is freed, so that a model
+    slots: Box<[AtomicUsize]>,
+    /// Read by every access to a slot, and written when the buffer is freed, so that a model
     /// detects an access after the free (RI3).
     #[cfg(loom)]
     life: loom::cell::UnsafeCell<()>,
 }
 
 impl Buffer {
-    /// Returns the place of the word with that number.
+    /// Returns the slot of the word with that number.
     #[inline(always)]
-    fn place(&self, number: usize) -> &AtomicUsize {
+    fn slot(&self, number: usize) -> &AtomicUsize {
         #[cfg(loom)]
         self.life.with(|_| ());
-        &self.places[number & (self.places.len() - 1)]
+        &self.slots[number & (self.slots.len() - 1)]
     }
 
     /// Frees a buffer.
@@ -85,9 +85,9 @@ unsafe impl Send for Ring {}
 // SAFETY: as above.
 unsafe impl Sync for Ring {}
 
-fn fresh(places: usize) -> *mut Buffer {
+fn fresh(slots: usize) -> *mut Buffer {
     Box::into_raw(Box::new(Buffer {
-        places: (0..places).map(|_| AtomicUsize::new(0)).collect(),
+        slots: (0..slots).map(|_| AtomicUsize::new(0)).collect(),
         #[cfg(loom)]
         life: loom::cell::UnsafeCell::new(()),
     }))
@@ -128,18 +128,18 @@ impl Ring {
     #[inline]
     pub(crate) unsafe fn push(&self, word: usize) {
         let tail = self.owners.tail.load(Ordering::Relaxed);
-        // Acquire: other threads have finished reading the places before `head` (RI2).
+        // Acquire: other threads have finished reading the slots before `head` (RI2).
         let head = self.head.load(Ordering::Acquire);
         let mut buffer = self.owners.buffer.load(Ordering::Relaxed);
         // SAFETY: RI3, the owner frees it.
-        let places = unsafe { &*buffer }.places.len();
-        if tail.wrapping_sub(head) >= places {
+        let slots = unsafe { &*buffer }.slots.len();
+        if tail.wrapping_sub(head) >= slots {
             // SAFETY: by the contract.
-            buffer = unsafe { self.replace(2 * places) };
+            buffer = unsafe { self.replace(2 * slots) };
         }
         // SAFETY: RI3.
         let buffer = unsafe { &*buffer };
-        buffer.place(tail).store(word, Ordering::Relaxed);
+        buffer.slot(tail).store(word, Ordering::Relaxed);
         // Release: a thread that sees the number sees the word, what the word stands for, and the
         // buffer that holds it.
         self.owners
@@ -193,8 +193,8 @@ impl Ring {
         let buffer = self.owners.buffer.load(Ordering::Acquire);
         // SAFETY: RI3: the caller is the owner, or a visitor.
         let buffer = unsafe { &*buffer };
-        let word = buffer.place(head).load(Ordering::Relaxed);
-        // Release: the place was read before (RI2).
+        let word = buffer.slot(head).load(Ordering::Relaxed);
+        // Release: the slot was read before (RI2).
         self.head
             .compare_exchange(
                 head,
@@ -214,9 +214,9 @@ impl Ring {
     pub(crate) unsafe fn trim(&self) {
         let buffer = self.owners.buffer.load(Ordering::Relaxed);
         // SAFETY: RI3, the owner frees it.
-        let places = unsafe { &*buffer }.places.len();
+        let slots = unsafe { &*buffer }.slots.len();
         let wanted = (4 * self.len()).next_power_of_two().max(MIN_CAPACITY);
-        if wanted < places {
+        if wanted < slots {
             // SAFETY: by the contract.
             unsafe { self.replace(wanted) };
         } else {
@@ -225,15 +225,15 @@ impl Ring {
         }
     }
 
-    /// Replaces the buffer by one with `places` places, which must be enough, and returns the new
+    /// Replaces the buffer by one with `slots` slots, which must be enough, and returns the new
     /// one.
     ///
     /// # Safety
     ///
     /// RI1: the caller is the owner.
     #[cold]
-    unsafe fn replace(&self, places: usize) -> *mut Buffer {
-        let new = fresh(places);
+    unsafe fn replace(&self, slots: usize) -> *mut Buffer {
+        let new = fresh(slots);
         let old = self.owners.buffer.load(Ordering::Relaxed);
         // SAFETY: RI3, the owner frees it.
         let from = unsafe { &*old };
@@ -242,8 +242,8 @@ impl Ring {
         let tail = self.owners.tail.load(Ordering::Relaxed);
         let mut number = self.head.load(Ordering::Acquire);
         while number != tail {
-            let word = from.place(number).load(Ordering::Relaxed);
-            to.place(number).store(word, Ordering::Relaxed);
+            let word = from.slot(number).load(Ordering::Relaxed);
+            to.slot(number).store(word, Ordering::Relaxed);
             number = number.wrapping_add(1);
         }
         // Release: a thread that sees the buffer sees its contents.
@@ -308,7 +308,7 @@ mod loom_tests {
         builder.check(f);
     }
 
-    /// The words need two places, so the buffer is replaced, and shrunk again.
+    /// The words need two slots, so the buffer is replaced, and shrunk again.
     #[test]
     fn loom_each_word_is_taken_once() {
         model(|| {

@@ -1,4 +1,7 @@
-#![allow(unsafe_code, reason = "a pointer from the home to its context")]
+#![allow(
+    unsafe_code,
+    reason = "a pointer from the worker context to the runtime context"
+)]
 //! What code that runs on a worker can reach through it: the runtime, the reactor, and the queue of
 //! idle waiters.
 //!

@@ -6,7 +6,7 @@
 //! started thread is only in the run queue of its own worker. So a started thread cannot be stolen.
 //!
 //! Counting: each worker counts what it spawned and what it finished, and is the only one that
-//! writes its counters. Threads that were spawned from outside are counted in `external`.
+//! writes its counters. Threads that were spawned from outside are counted in `spawned_outside`.
 //!
 //! Q1. [`Shared::is_quiet`] reads all `finished` counters *before* all `spawned` counters. A thread
 //!     is counted as spawned before it can end, and what it spawned is counted before it has
@@ -30,7 +30,7 @@ use crate::runtime::blocking::pool::Pool;
 use crate::runtime::config::Config;
 use crate::runtime::io::reactor::ReactorHandle;
 use crate::runtime::placement::load::Load;
-use crate::runtime::placement::policy::MAX_HOLD;
+use crate::runtime::placement::policy::MAX_HOLD_NS;
 use crate::runtime::placement::sites::Sites;
 use crate::shim::lock;
 use crate::sys::clock::{self, NEVER, Tick};
@@ -44,8 +44,8 @@ pub(crate) struct WorkerShared {
     /// How many threads were started here. If it does not change, the stealer sees that the worker
     /// starts none.
     pub(crate) started: AtomicUsize,
-    /// How many threads were placed here ([`Shared::place`]) and have neither ended nor been taken
-    /// by another worker.
+    /// How many threads were placed here ([`Shared::choose_worker`]) and have neither ended nor
+    /// been taken by another worker.
     pub(crate) placed: AtomicUsize,
     /// How many of the placed threads have started.
     pub(crate) placed_started: AtomicUsize,
@@ -103,13 +103,13 @@ impl WorkerShared {
 
     /// Returns whether the worker sleeps, wakes up, or looks for work.
     pub(crate) fn is_idle(&self) -> bool {
-        self.load.sleeps() || self.is_searching.load(Ordering::Relaxed)
+        self.load.is_asleep() || self.is_searching.load(Ordering::Relaxed)
     }
 
     /// Returns whether the worker holds its shared threads back.
     fn holds_shared(&self) -> bool {
         let since = self.held_since.load(Ordering::Relaxed);
-        since != 0 && clock::now().saturating_sub(since) < MAX_HOLD
+        since != 0 && clock::now().saturating_sub(since) < MAX_HOLD_NS
     }
 
     /// Returns how many threads that were placed here have not started.
@@ -145,7 +145,7 @@ pub(crate) enum Phase {
 static RUNTIMES: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
 
 /// Adds this runtime to those that a dump shows.
-pub(crate) fn enlist(shared: &Arc<Shared>) {
+pub(crate) fn register_runtime(shared: &Arc<Shared>) {
     let mut runtimes = lock(&RUNTIMES);
     runtimes.retain(|runtime| runtime.strong_count() > 0);
     runtimes.push(Arc::downgrade(shared));
@@ -160,16 +160,16 @@ pub(crate) fn runtimes() -> Vec<Arc<Shared>> {
 /// State shared by the workers, the handles and the runtime itself.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) peers: Box<[WorkerShared]>,
+    pub(crate) workers: Box<[WorkerShared]>,
     pub(crate) config: Config,
     pub(crate) pool: Arc<Pool>,
     /// The number of this runtime within the process.
     pub(crate) group: usize,
-    pub(crate) external: AtomicUsize,
+    pub(crate) spawned_outside: AtomicUsize,
     /// How many threads were dropped without starting because the runtime had ended.
     discarded: AtomicUsize,
     /// How many threads are alive or reserved; counted only if there is a limit.
-    limited: AtomicUsize,
+    reserved: AtomicUsize,
     phase: AtomicU8,
     pub(crate) idle: Idle,
     pub(crate) sites: Sites,
@@ -178,10 +178,10 @@ pub(crate) struct Shared {
     waiting_shared: AtomicUsize,
     /// How many callers wait in `wait_quiet`. If there are any, workers that fall asleep notify
     /// them.
-    watched: AtomicUsize,
-    quiet: Mutex<()>,
-    quieter: Condvar,
-    turn: AtomicUsize,
+    quiet_waiters: AtomicUsize,
+    quiet_lock: Mutex<()>,
+    quiet_changed: Condvar,
+    next_worker: AtomicUsize,
     /// The report of the deadlock that has ended the runtime.
     pub(crate) deadlock: OnceLock<Box<str>>,
     /// The spawn sites of threads that were reported for the depth of their stacks.
@@ -189,24 +189,24 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(peers: Box<[WorkerShared]>, config: Config) -> Shared {
+    pub(crate) fn new(workers: Box<[WorkerShared]>, config: Config) -> Shared {
         static GROUPS: AtomicUsize = AtomicUsize::new(1);
         Shared {
-            peers,
+            workers,
             pool: Arc::new(Pool::new(&config.name, config.blocking_threads)),
             config,
             group: GROUPS.fetch_add(1, Ordering::Relaxed),
-            external: AtomicUsize::new(0),
+            spawned_outside: AtomicUsize::new(0),
             discarded: AtomicUsize::new(0),
-            limited: AtomicUsize::new(0),
+            reserved: AtomicUsize::new(0),
             phase: AtomicU8::new(Phase::Open as u8),
             idle: Idle::new(),
             sites: Sites::new(),
             waiting_shared: AtomicUsize::new(0),
-            watched: AtomicUsize::new(0),
-            quiet: Mutex::new(()),
-            quieter: Condvar::new(),
-            turn: AtomicUsize::new(0),
+            quiet_waiters: AtomicUsize::new(0),
+            quiet_lock: Mutex::new(()),
+            quiet_changed: Condvar::new(),
+            next_worker: AtomicUsize::new(0),
             deadlock: OnceLock::new(),
             deep_sites: Mutex::default(),
         }
@@ -214,16 +214,16 @@ impl Shared {
 
     /// Returns the number of the worker that owns `remote`.
     pub(crate) fn worker_with(&self, remote: *const Remote) -> Option<usize> {
-        let is_its = |peer: &WorkerShared| std::ptr::eq(peer.remote, remote);
-        self.peers.iter().position(is_its)
+        let is_its = |worker: &WorkerShared| std::ptr::eq(worker.remote, remote);
+        self.workers.iter().position(is_its)
     }
 
     /// Returns the reactor of one worker after the other, for tasks that are polled outside of all
     /// workers.
     pub(crate) fn next_reactor(&self) -> Option<&Arc<ReactorHandle>> {
-        static TURN: AtomicUsize = AtomicUsize::new(0);
-        let turn = TURN.fetch_add(1, Ordering::Relaxed);
-        self.peers[turn % self.peers.len()].reactor_handle.get()
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        self.workers[next % self.workers.len()].reactor_handle.get()
     }
 
     // --- life ---
@@ -241,17 +241,17 @@ impl Shared {
     /// Advances to `phase`, and wakes every worker so that it sees the new phase.
     pub(crate) fn advance(&self, phase: Phase) {
         self.phase.fetch_max(phase as u8, Ordering::AcqRel);
-        for peer in &self.peers {
-            peer.remote.notifier.wake();
+        for worker in &self.workers {
+            worker.remote.notifier.wake();
         }
-        drop(lock(&self.quiet));
-        self.quieter.notify_all();
+        drop(lock(&self.quiet_lock));
+        self.quiet_changed.notify_all();
     }
 
     /// Advances to [`Phase::Abandoned`]: no worker resumes a thread any more.
     pub(crate) fn abandon(&self) {
-        for peer in &self.peers {
-            peer.halted.store(true, Ordering::Relaxed);
+        for worker in &self.workers {
+            worker.halted.store(true, Ordering::Relaxed);
         }
         self.advance(Phase::Abandoned);
     }
@@ -260,31 +260,31 @@ impl Shared {
     /// ended.
     pub(crate) fn sleep_unless_ended(&self, period: Duration) -> bool {
         let guard = self
-            .quiet
+            .quiet_lock
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         let _woken = self
-            .quieter
+            .quiet_changed
             .wait_timeout_while(guard, period, |()| self.phase() < Phase::Ended);
         self.phase() >= Phase::Ended
     }
 
     pub(crate) fn finished(&self) -> usize {
         let inside: usize = self
-            .peers
+            .workers
             .iter()
-            .map(|peer| peer.finished.load(Ordering::Acquire))
+            .map(|worker| worker.finished.load(Ordering::Acquire))
             .sum();
         inside + self.discarded.load(Ordering::Acquire)
     }
 
     pub(crate) fn spawned(&self) -> usize {
         let inside: usize = self
-            .peers
+            .workers
             .iter()
-            .map(|peer| peer.spawned.load(Ordering::Acquire))
+            .map(|worker| worker.spawned.load(Ordering::Acquire))
             .sum();
-        inside + self.external.load(Ordering::Acquire)
+        inside + self.spawned_outside.load(Ordering::Acquire)
     }
 
     /// Returns how many green threads are alive; exact while none is spawned and none ends.
@@ -299,32 +299,34 @@ impl Shared {
     }
 
     /// Returns whether no wake-up is on its way to a worker.
-    pub(crate) fn has_no_mail(&self) -> bool {
-        self.peers.iter().all(|peer| peer.remote.queue.is_empty())
+    pub(crate) fn has_no_pending_wakeup(&self) -> bool {
+        self.workers
+            .iter()
+            .all(|worker| worker.remote.queue.is_empty())
     }
 
     /// Notifies the callers of `wait_quiet` if nothing is alive; called by a worker with nothing to
     /// run.
     pub(crate) fn notify_quiet(&self) {
-        if self.watched.load(Ordering::Relaxed) > 0 && self.is_quiet() {
-            drop(lock(&self.quiet));
-            self.quieter.notify_all();
+        if self.quiet_waiters.load(Ordering::Relaxed) > 0 && self.is_quiet() {
+            drop(lock(&self.quiet_lock));
+            self.quiet_changed.notify_all();
         }
     }
 
     /// Blocks the calling OS thread until nothing is alive, or until nothing has ended for
-    /// `patience`. Returns whether nothing is alive.
-    pub(crate) fn wait_quiet(&self, patience: Duration) -> bool {
+    /// `timeout`. Returns whether nothing is alive.
+    pub(crate) fn wait_quiet(&self, timeout: Duration) -> bool {
         let mut finished = self.finished();
         loop {
-            if self.wait_quiet_until(clock::after(patience)) {
+            if self.wait_quiet_until(clock::after(timeout)) {
                 return true;
             }
             let now = self.finished();
             if now == finished {
                 return self.is_quiet();
             }
-            // The patience counts from the last thread that ended.
+            // The timeout counts from the last thread that ended.
             finished = now;
         }
     }
@@ -332,18 +334,18 @@ impl Shared {
     /// Blocks the calling OS thread until nothing is alive, or until `deadline`. Returns whether
     /// nothing is alive.
     pub(crate) fn wait_quiet_until(&self, deadline: Tick) -> bool {
-        self.watched.fetch_add(1, Ordering::Relaxed);
+        self.quiet_waiters.fetch_add(1, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         // Wakes workers that slept already, so that they look again and notify.
-        for peer in &self.peers {
-            peer.remote.notifier.wake();
+        for worker in &self.workers {
+            worker.remote.notifier.wake();
         }
         let guard: MutexGuard<'_, ()> = self
-            .quiet
+            .quiet_lock
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         let quiet = self.wait_quiet_locked(guard, deadline);
-        self.watched.fetch_sub(1, Ordering::Relaxed);
+        self.quiet_waiters.fetch_sub(1, Ordering::Relaxed);
         quiet
     }
 
@@ -355,7 +357,7 @@ impl Shared {
             guard = match deadline {
                 NEVER => {
                     let _parked = CountAsParked::new();
-                    self.quieter
+                    self.quiet_changed
                         .wait(guard)
                         .unwrap_or_else(std::sync::PoisonError::into_inner)
                 }
@@ -364,7 +366,9 @@ impl Shared {
                     if left == 0 {
                         return false;
                     }
-                    let waited = self.quieter.wait_timeout(guard, Duration::from_nanos(left));
+                    let waited = self
+                        .quiet_changed
+                        .wait_timeout(guard, Duration::from_nanos(left));
                     waited.unwrap_or_else(std::sync::PoisonError::into_inner).0
                 }
             };
@@ -385,7 +389,7 @@ impl Shared {
         if limit == usize::MAX {
             return true;
         }
-        self.limited
+        self.reserved
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |live| {
                 (live < limit).then_some(live + 1)
             })
@@ -396,7 +400,7 @@ impl Shared {
     #[inline]
     pub(crate) fn release_slot(&self) {
         if self.config.max_threads != usize::MAX {
-            self.limited.fetch_sub(1, Ordering::Relaxed);
+            self.reserved.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -412,9 +416,13 @@ impl Shared {
 
     #[cold]
     fn wake_worker_slow(&self, except: usize) {
-        let count = self.peers.len();
+        let count = self.workers.len();
         for offset in 1..count {
-            if self.peers[(except + offset) % count].remote.notifier.wake() {
+            if self.workers[(except + offset) % count]
+                .remote
+                .notifier
+                .wake()
+            {
                 return;
             }
         }
@@ -424,9 +432,9 @@ impl Shared {
     /// with fewer placed threads, and if equal, with fewer live threads of any kind. A slightly
     /// lower load does not decide: of many threads that arrive at once, none has shown what it will
     /// cost.
-    pub(crate) fn place(&self, now: Tick) -> usize {
-        self.emptier_of_two(now, |peer| {
-            (peer.placed.load(Ordering::Relaxed), peer.live())
+    pub(crate) fn choose_worker(&self, now: Tick) -> usize {
+        self.emptier_of_two(now, |worker| {
+            (worker.placed.load(Ordering::Relaxed), worker.live())
         })
     }
 
@@ -434,17 +442,18 @@ impl Shared {
     /// busier of late, the counts are compared in proportion to what is left of each core.
     /// (Mitzenmacher, "The power of two choices in randomized load balancing".)
     fn emptier_of_two(&self, now: Tick, count: impl Fn(&WorkerShared) -> (usize, usize)) -> usize {
-        let workers = self.peers.len();
+        let workers = self.workers.len();
         if workers == 1 {
             return 0;
         }
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let one = turn % workers;
-        // Over `workers - 1` turns of `one`, `other` is each of the other workers.
-        let other = (one + 1 + (turn / workers) % (workers - 1)) % workers;
-        let (peer, rival) = (&self.peers[one], &self.peers[other]);
-        let (has, rival_has) = (count(peer), count(rival));
-        let is_emptier = match peer.load.rooms(&rival.load, now) {
+        let next = self.next_worker.fetch_add(1, Ordering::Relaxed);
+        let one = next % workers;
+        // While `one` goes through all workers `workers - 1` times, `other` is each of the other
+        // workers.
+        let other = (one + 1 + (next / workers) % (workers - 1)) % workers;
+        let (worker, rival) = (&self.workers[one], &self.workers[other]);
+        let (has, rival_has) = (count(worker), count(rival));
+        let is_emptier = match worker.load.spare(&rival.load, now) {
             Some((room, rivals_room)) => {
                 (has.0 + 1) as f64 * rivals_room <= (rival_has.0 + 1) as f64 * room
             }
@@ -460,40 +469,40 @@ impl Shared {
     /// function pushes, fences (in `wake`), and reads the phase. So this function sees any thread
     /// that a worker leaves behind.
     pub(crate) fn push_to(&self, index: usize, unstarted: Unstarted) {
-        let peer = &self.peers[index];
+        let worker = &self.workers[index];
         if self.phase() == Phase::Abandoned {
-            return self.discard(peer, unstarted);
+            return self.discard(worker, unstarted);
         }
-        peer.unstarted.push(unstarted);
-        peer.remote.notifier.wake();
+        worker.unstarted.push(unstarted);
+        worker.remote.notifier.wake();
         if self.phase() == Phase::Ended {
-            self.discard_unstarted(peer);
+            self.discard_unstarted(worker);
         }
     }
 
     /// Ends all unstarted threads. Called when the runtime has ended and workers may have exited,
     /// or be blocked forever.
     pub(crate) fn discard_all_unstarted(&self) {
-        for peer in &self.peers {
-            self.discard_unstarted(peer);
+        for worker in &self.workers {
+            self.discard_unstarted(worker);
         }
     }
 
-    fn discard_unstarted(&self, peer: &WorkerShared) {
+    fn discard_unstarted(&self, worker: &WorkerShared) {
         let next = || {
-            let new = peer.unstarted.take_shared()?;
+            let new = worker.unstarted.take_shared()?;
             self.waiting_shared.fetch_sub(1, Ordering::Relaxed);
             Some(new)
         };
-        while let Some(unstarted) = next().or_else(|| peer.unstarted.take_last()) {
-            self.discard(peer, unstarted);
+        while let Some(unstarted) = next().or_else(|| worker.unstarted.take_last()) {
+            self.discard(worker, unstarted);
         }
     }
 
-    fn discard(&self, peer: &WorkerShared, Unstarted(green): Unstarted) {
+    fn discard(&self, worker: &WorkerShared, Unstarted(green): Unstarted) {
         green.discard();
         if green.origin.is_placed() {
-            peer.placed.fetch_sub(1, Ordering::Relaxed);
+            worker.placed.fetch_sub(1, Ordering::Relaxed);
         }
         if !green.has_own_stack() {
             crate::stack::unreserve_shared(self.config.stack);
@@ -512,7 +521,7 @@ mod tests {
     use crate::stack::StackSize;
 
     fn shared(workers: usize) -> Shared {
-        let peers = (0..workers)
+        let workers = (0..workers)
             .map(|_| WorkerShared::new(Remote::open().expect("an eventfd")))
             .collect();
         let config = Config {
@@ -527,19 +536,19 @@ mod tests {
             reporter: Reporter::default(),
             timer_slack: None,
         };
-        Shared::new(peers, config)
+        Shared::new(workers, config)
     }
 
     /// Places `count` threads one after the other at `now`; returns how many each worker then has.
     fn placed(shared: &Shared, count: usize, now: Tick) -> Vec<usize> {
         for _ in 0..count {
-            shared.peers[shared.place(now)]
+            shared.workers[shared.choose_worker(now)]
                 .placed
                 .fetch_add(1, Ordering::Relaxed);
         }
-        let peers = shared.peers.iter();
-        peers
-            .map(|peer| peer.placed.load(Ordering::Relaxed))
+        let workers = shared.workers.iter();
+        workers
+            .map(|worker| worker.placed.load(Ordering::Relaxed))
             .collect()
     }
 
@@ -548,7 +557,7 @@ mod tests {
     #[test]
     fn workers_get_as_many_whatever_else_lives_on_them() {
         let shared = shared(2);
-        shared.peers[0].started.store(40, Ordering::Relaxed);
+        shared.workers[0].started.store(40, Ordering::Relaxed);
         assert_eq!(placed(&shared, 1, clock::now()), [0, 1]);
         assert_eq!(placed(&shared, 1000, clock::now())[0].abs_diff(500), 0);
     }
@@ -567,7 +576,7 @@ mod tests {
     fn briefly_busy_workers_get_as_many() {
         let shared = shared(2);
         let now = clock::now();
-        shared.peers[0].load.awakes(now);
+        shared.workers[0].load.note_wake(now);
         assert_eq!(placed(&shared, 1000, now + 100 * MS), [500, 500]);
     }
 
@@ -575,16 +584,16 @@ mod tests {
     fn busy_workers_get_threads_by_what_is_left_of_their_core() {
         let now = clock::now();
         let computing = shared(2);
-        computing.peers[0].load.awakes(now);
+        computing.workers[0].load.note_wake(now);
         assert_eq!(placed(&computing, 40, now + 100_000 * MS), [0, 40]);
         let half = shared(2);
-        half.peers[0].load.awakes(now);
+        half.workers[0].load.note_wake(now);
         // One busy second counts as much as the idle past, so half of the core is left.
         assert_eq!(placed(&half, 300, now + 1000 * MS), [100, 200]);
     }
 
     #[test]
-    fn the_limit_admits_and_dismisses() {
+    fn slots_are_acquired_up_to_the_limit_and_released() {
         let shared = shared(1);
         assert!(shared.acquire_slot());
         assert!(shared.acquire_slot());

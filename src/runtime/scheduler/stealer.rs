@@ -10,26 +10,30 @@ use crate::sys::clock::{NEVER, Tick};
 
 /// How long a thread may wait to be started before another worker takes it: about what waking a
 /// worker costs.
-const STEAL_AFTER: Tick = 50_000;
+const STEAL_AFTER_NS: Tick = 50_000;
 /// How long a thread that was placed on a worker may wait before another worker takes it. A started
 /// thread cannot move later, so keeping the intended count of each worker is worth a delay. The
 /// limit is longer than the system keeps a worker from its core for another process, and longer
 /// than accepting a burst of connections takes.
-const STEAL_PLACED_AFTER: Tick = 10_000_000;
+const STEAL_PLACED_AFTER_NS: Tick = 10_000_000;
 /// How many unstarted threads are worth a second worker at once.
 const STEAL_THRESHOLD: usize = 64;
-const MAX_NAP: Tick = 2_000_000;
+/// How many threads a stealer takes at once, at most. It takes the oldest, and in a tree of
+/// spawners these have the most work below them: half of a long queue would be far more than half
+/// of the work, and the two workers would take it from each other in turns.
+const MAX_STOLEN: usize = 256;
+const MAX_NAP_NS: Tick = 2_000_000;
 /// A stealer that has seen no queue for this long stops stealing.
-const MAX_QUIET: Tick = 20_000_000;
+const MAX_QUIET_NS: Tick = 20_000_000;
 
 /// How often a worker that always has something to run looks for workers that do not get to start
 /// their threads.
-const RESCUE_EVERY: Tick = 5_000_000;
+const RESCUE_EVERY_NS: Tick = 5_000_000;
 
 /// State that a worker keeps while it is the stealer.
 struct Observations {
-    /// Per peer with a queue: how many threads it had started, and when this worker first saw that
-    /// count.
+    /// Per worker with a queue: how many threads it had started, and when this worker first saw
+    /// that count.
     seen: Box<[Option<(usize, Tick)>]>,
     looked: Tick,
     nap: Tick,
@@ -45,14 +49,14 @@ pub(super) struct Stealer {
 }
 
 impl Stealer {
-    pub(super) fn new(index: usize, peers: usize) -> Stealer {
+    pub(super) fn new(index: usize, workers: usize) -> Stealer {
         Stealer {
             index,
             is_active: Cell::new(false),
             observed: RefCell::new(Observations {
-                seen: vec![None; peers].into_boxed_slice(),
+                seen: vec![None; workers].into_boxed_slice(),
                 looked: 0,
-                nap: STEAL_AFTER,
+                nap: STEAL_AFTER_NS,
                 quiet: 0,
                 rescued: 0,
             }),
@@ -73,7 +77,7 @@ impl Stealer {
     /// between two looks. For a queue of placed threads that takes longer, and its length does not
     /// matter.
     pub(super) fn check_queues(&self, shared: &Shared, now: Tick) -> Tick {
-        if shared.peers.len() == 1 {
+        if shared.workers.len() == 1 {
             return NEVER;
         }
         if !self.is_active.get() {
@@ -83,7 +87,7 @@ impl Stealer {
             self.is_active.set(true);
             let mut observed = self.observed.borrow_mut();
             observed.seen.fill(None);
-            observed.nap = STEAL_AFTER;
+            observed.nap = STEAL_AFTER_NS;
             observed.quiet = 0;
             observed.looked = now;
         }
@@ -91,30 +95,30 @@ impl Stealer {
         let since = now.saturating_sub(observed.looked);
         let (mut queues, mut placed_unstarted) = (false, false);
         let mut taken = 0;
-        for (index, peer) in shared.peers.iter().enumerate() {
+        for (index, worker) in shared.workers.iter().enumerate() {
             let seen = &mut observed.seen[index];
-            let waiting = peer.unstarted.stealable();
+            let waiting = worker.unstarted.stealable();
             if index == self.index || waiting == 0 {
                 *seen = None;
                 continue;
             }
-            let started = peer.started.load(Ordering::Relaxed);
+            let started = worker.started.load(Ordering::Relaxed);
             let first = match *seen {
                 Some((then, first)) if then == started => first,
                 _ => now,
             };
             *seen = Some((started, first));
             let age = now.saturating_sub(first);
-            let movable = waiting.saturating_sub(peer.placed_unstarted());
-            if age >= STEAL_PLACED_AFTER {
-                taken += self.steal(shared, peer, waiting.div_ceil(2));
-            } else if movable >= STEAL_THRESHOLD || age >= STEAL_AFTER && movable > 0 {
-                taken += self.steal(shared, peer, movable.div_ceil(2));
+            let movable = waiting.saturating_sub(worker.placed_unstarted());
+            if age >= STEAL_PLACED_AFTER_NS {
+                taken += self.steal(shared, worker, waiting.div_ceil(2));
+            } else if movable >= STEAL_THRESHOLD || age >= STEAL_AFTER_NS && movable > 0 {
+                taken += self.steal(shared, worker, movable.div_ceil(2));
             }
             queues |= movable > 0;
             placed_unstarted |= movable == 0;
         }
-        if since >= STEAL_AFTER {
+        if since >= STEAL_AFTER_NS {
             observed.looked = now;
         }
         if taken > 0 {
@@ -123,22 +127,22 @@ impl Stealer {
         }
         if queues {
             observed.quiet = 0;
-            observed.nap = STEAL_AFTER;
+            observed.nap = STEAL_AFTER_NS;
         } else {
             observed.quiet = if placed_unstarted {
                 0
             } else {
                 observed.quiet + since
             };
-            observed.nap = (observed.nap * 2).min(MAX_NAP);
-            if observed.quiet > MAX_QUIET {
+            observed.nap = (observed.nap * 2).min(MAX_NAP_NS);
+            if observed.quiet > MAX_QUIET_NS {
                 self.stop_stealing(shared);
                 // A spawner that saw the active stealer has not woken any worker: look once more.
                 if self.others_have_unstarted(shared) && shared.idle.try_become_stealer() {
                     self.is_active.set(true);
                     observed.quiet = 0;
-                    observed.nap = STEAL_AFTER;
-                    return STEAL_AFTER;
+                    observed.nap = STEAL_AFTER_NS;
+                    return STEAL_AFTER_NS;
                 }
                 return NEVER;
             }
@@ -151,25 +155,25 @@ impl Stealer {
     /// stealer.
     pub(super) fn rescue(&self, shared: &Shared, now: Tick) {
         let mut observed = self.observed.borrow_mut();
-        if now.saturating_sub(observed.rescued) < RESCUE_EVERY || shared.peers.len() == 1 {
+        if now.saturating_sub(observed.rescued) < RESCUE_EVERY_NS || shared.workers.len() == 1 {
             return;
         }
         observed.rescued = now;
-        for (index, peer) in shared.peers.iter().enumerate() {
+        for (index, worker) in shared.workers.iter().enumerate() {
             let seen = &mut observed.seen[index];
-            let waiting = peer.unstarted.stealable();
-            let started = peer.started.load(Ordering::Relaxed);
-            if index == self.index || waiting + peer.unstarted.shared() == 0 {
+            let waiting = worker.unstarted.stealable();
+            let started = worker.started.load(Ordering::Relaxed);
+            if index == self.index || waiting + worker.unstarted.shared() == 0 {
                 *seen = None;
                 continue;
             }
             match *seen {
                 Some((then, first)) if then == started => {
-                    if now.saturating_sub(first) >= STEAL_PLACED_AFTER {
-                        self.steal(shared, peer, waiting.div_ceil(2));
+                    if now.saturating_sub(first) >= STEAL_PLACED_AFTER_NS {
+                        self.steal(shared, worker, waiting.div_ceil(2));
                         if let Some(new) = shared.take_shared(index) {
-                            shared.peers[self.index].stats.steals.add(1);
-                            shared.peers[self.index].unstarted.push(new);
+                            shared.workers[self.index].stats.steals.add(1);
+                            shared.workers[self.index].unstarted.push(new);
                         }
                     }
                 }
@@ -185,7 +189,7 @@ impl Stealer {
         self.stop_stealing(shared);
         let runs_next = usize::from(ready == 0);
         if self.others_have_unstarted(shared)
-            || shared.peers[self.index].unstarted.stealable() > runs_next
+            || shared.workers[self.index].unstarted.stealable() > runs_next
         {
             shared.wake_worker(self.index);
         }
@@ -197,30 +201,31 @@ impl Stealer {
     }
 
     fn others_have_unstarted(&self, shared: &Shared) -> bool {
-        let others = shared.peers.iter().enumerate();
+        let others = shared.workers.iter().enumerate();
         others
             .filter(|&(index, _)| index != self.index)
-            .any(|(_, peer)| !peer.unstarted.has_none_to_steal())
+            .any(|(_, worker)| !worker.unstarted.has_none_to_steal())
     }
 
-    fn steal(&self, shared: &Shared, victim: &WorkerShared, most: usize) -> usize {
-        let stats = &shared.peers[self.index].stats;
-        for taken in 0..most {
+    fn steal(&self, shared: &Shared, victim: &WorkerShared, max_count: usize) -> usize {
+        let max_count = max_count.min(MAX_STOLEN);
+        let stats = &shared.workers[self.index].stats;
+        for taken in 0..max_count {
             match victim.unstarted.take() {
                 Some(new) => {
                     stats.steals.add(1);
-                    let peer = &shared.peers[self.index];
+                    let worker = &shared.workers[self.index];
                     if new.0.origin.is_placed() {
                         victim.placed.fetch_sub(1, Ordering::Relaxed);
-                        peer.placed.fetch_add(1, Ordering::Relaxed);
+                        worker.placed.fetch_add(1, Ordering::Relaxed);
                     }
                     // The order does not matter: a stealer sleeps, so nothing else is pushed here
                     // meanwhile.
-                    peer.unstarted.push(new);
+                    worker.unstarted.push(new);
                 }
                 None => return taken,
             }
         }
-        most
+        max_count
     }
 }

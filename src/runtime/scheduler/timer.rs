@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "the heap names green threads by pointer")]
+#![allow(unsafe_code, reason = "stores pointers to green threads")]
 //! The deadlines of a worker, in a 4-ary heap that is corrected lazily.
 //!
 //! A green thread waits for one thing at a time, so it has one deadline, in its control block, and

@@ -1,6 +1,6 @@
 #![allow(
     unsafe_code,
-    reason = "references travel as words, and one side has an owner"
+    reason = "stores references as words; one end of the queue has an owner"
 )]
 //! The queue of a worker's unstarted threads: mostly its own worker pushes, and any worker takes.
 //!
@@ -36,8 +36,9 @@ pub(crate) struct Unstarted(pub(crate) ThreadRef);
 pub(crate) struct UnstartedQueue {
     own: Ring,
     remote: SegQueue<Unstarted>,
-    /// Whether the last turn was that of `remote`. Only the worker uses this.
-    turn: AtomicBool,
+    /// Whether the last thread that was taken may have been one of `remote`. Only the worker uses
+    /// this.
+    remote_is_next: AtomicBool,
     extra: AtomicUsize,
     shared: SegQueue<Unstarted>,
     fixed: SegQueue<Unstarted>,
@@ -60,7 +61,7 @@ impl UnstartedQueue {
         UnstartedQueue {
             own: Ring::new(),
             remote: SegQueue::new(),
-            turn: AtomicBool::new(false),
+            remote_is_next: AtomicBool::new(false),
             extra: AtomicUsize::new(0),
             shared: SegQueue::new(),
             fixed: SegQueue::new(),
@@ -93,7 +94,7 @@ impl UnstartedQueue {
     pub(crate) unsafe fn pop_own(&self) -> Option<Unstarted> {
         let has_remote = !self.remote.is_empty();
         if has_remote
-            && self.takes_turn_of_remote()
+            && self.alternate_to_remote()
             && let Some(new) = self.remote.pop()
         {
             return Some(new);
@@ -108,11 +109,11 @@ impl UnstartedQueue {
         }
     }
 
-    /// Flips the turn between `own` and `remote`, and returns whether it is the turn of `remote`.
-    fn takes_turn_of_remote(&self) -> bool {
-        let turn = !self.turn.load(Ordering::Relaxed);
-        self.turn.store(turn, Ordering::Relaxed);
-        turn
+    /// Alternates between `own` and `remote`; returns whether it is `remote` now.
+    fn alternate_to_remote(&self) -> bool {
+        let is_remote = !self.remote_is_next.load(Ordering::Relaxed);
+        self.remote_is_next.store(is_remote, Ordering::Relaxed);
+        is_remote
     }
 
     /// Returns how many threads are in `shared` and `fixed`.

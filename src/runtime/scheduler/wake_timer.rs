@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alarm_whose_time_has_come_is_put_away() {
+    fn an_expired_alarm_is_disarmed() {
         let timer = wake_timer();
         let now = clock::now();
         for _ in 0..2 {

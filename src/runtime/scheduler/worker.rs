@@ -1,6 +1,6 @@
 #![allow(
     unsafe_code,
-    reason = "resumes fibers; a pointer from the home to its worker"
+    reason = "resumes fibers; a pointer from the worker context to its worker"
 )]
 //! A worker: one OS thread that runs green threads. Its loop is [`WorkerLoop::work`].
 //!
@@ -11,20 +11,20 @@
 //! W3. The scheduler's reference is in the unstarted queue. The worker owns it from the start of
 //!     the thread until the thread has finished.
 //! W4. A `WorkerLoop` is neither `Send` nor `Sync`: code that has a reference to it runs on its OS
-//!     thread. So its operations on its own peer's unstarted queue are the owner's (SQ1 in
+//!     thread. So its operations on its own worker's unstarted queue are the owner's (SQ1 in
 //!     `unstarted_queue.rs`).
-//! W5. `peer` is in a slice of `shared`, which never changes it and lives as long as the worker.
+//! W5. `worker` is in a slice of `shared`, which never changes it and lives as long as the worker.
 
-mod by_hand;
+mod check_schedule;
+mod deadlock_check;
 mod end;
-mod look;
-mod looks;
 mod measure;
 mod park;
 mod placing;
 mod sampling;
 mod sharing;
 mod step_recorder;
+mod stepped_worker;
 mod traced;
 
 pub(crate) use self::placing::place_next;
@@ -40,7 +40,7 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use self::looks::Looks;
+use self::check_schedule::CheckSchedule;
 use self::sampling::Sampling;
 use super::adaptive_spin::AdaptiveSpin;
 use super::idle_wait::IdleWaiters;
@@ -64,21 +64,21 @@ const STEPS_PER_BATCH: u32 = 64;
 /// How many new threads are started after a batch whose steps the ready threads have used up.
 const STARTS_PER_BATCH: u32 = 16;
 /// How often the reactor is polled while there is always something to run.
-const POLL_EVERY: Tick = 50_000;
+const POLL_EVERY_NS: Tick = 50_000;
 /// How often unneeded memory is given back.
-const TRIM_EVERY: Tick = 1_000_000_000;
+const TRIM_EVERY_NS: Tick = 1_000_000_000;
 /// How often a worker that is never idle continues an unfinished trim by one step.
-const STEP_EVERY: Tick = 100_000_000;
+const TRIM_STEP_EVERY_NS: Tick = 100_000_000;
 /// How long a worker that has no stack for a new thread waits before it tries again.
-const SHORT_NAP: Tick = 1_000_000;
+const STACK_RETRY_EVERY_NS: Tick = 1_000_000;
 
 /// A worker's state and loop; see the module's text.
 pub(crate) struct WorkerLoop {
     cx: WorkerContext,
     context: RuntimeContext,
     index: usize,
-    /// The entry of this worker in `shared.peers` (W5).
-    peer: NonNull<WorkerShared>,
+    /// The entry of this worker in `shared.workers` (W5).
+    worker_shared: NonNull<WorkerShared>,
     stacks: RefCell<StackPool>,
     timers: RefCell<Timers>,
     wake_timer: WakeTimer,
@@ -93,26 +93,26 @@ pub(crate) struct WorkerLoop {
     waiting_for_stack: RefCell<VecDeque<&'static ThreadInner>>,
     /// Set when a thread is spawned here; cleared when the unstarted queue is found empty.
     has_fresh: Cell<bool>,
-    /// Whether a user steps this worker (`by_hand.rs`). The user observes the order, so a spawned
-    /// thread is ready at once, at the end of the run queue.
-    by_hand: bool,
+    /// Whether a user steps this worker (`stepped_worker.rs`). The user observes the order, so a
+    /// spawned thread is ready at once, at the end of the run queue.
+    is_stepped: bool,
     /// How many batches in a row ran out of threads, but had work again right after messages were
     /// drained.
     short_rounds: Cell<u32>,
-    polled: Cell<Tick>,
-    trimmed: Cell<Tick>,
+    last_poll: Cell<Tick>,
+    last_trim: Cell<Tick>,
     /// There may be memory that has not been used for a while: the worker must not sleep past the
     /// next trim.
     has_spare: Cell<bool>,
     /// The last trim has not finished and continues in idle moments.
     is_trimming: Cell<bool>,
-    stepped: Cell<Tick>,
+    last_trim_step: Cell<Tick>,
     spin: AdaptiveSpin,
     /// The spawner and the worker for its next spawned thread (see [`WorkerLoop::place_next`]).
     destination: Cell<Option<(*const ThreadInner, usize)>>,
     /// What the worker keeps to place threads (`placing.rs`).
     sharing: Sharing,
-    looks: Looks,
+    deadlock_checks: CheckSchedule,
     sampling: Sampling,
 }
 
@@ -124,17 +124,17 @@ impl WorkerLoop {
         alarm: Option<TimerFd>,
     ) -> WorkerLoop {
         let slack = TimerSlack::new(shared.config.timer_slack);
-        let remote = shared.peers[index].remote;
+        let remote = shared.workers[index].remote;
         let stack = shared.config.stack;
         let now = clock::now();
-        let sharing = Sharing::new(shared.peers.len());
+        let sharing = Sharing::new(shared.workers.len());
         WorkerLoop {
             cx: WorkerContext::new(remote),
             index,
-            peer: NonNull::from(&shared.peers[index]),
+            worker_shared: NonNull::from(&shared.workers[index]),
             stacks: RefCell::new(StackPool::new(stack)),
             timers: RefCell::new(Timers::default()),
-            stealer: Stealer::new(index, shared.peers.len()),
+            stealer: Stealer::new(index, shared.workers.len()),
             context: RuntimeContext {
                 reactor_handle: Arc::clone(reactor.reactor_handle()),
                 idle_waiters: IdleWaiters::new(),
@@ -142,22 +142,22 @@ impl WorkerLoop {
             },
             wake_timer: WakeTimer::new(slack, alarm),
             reactor: RefCell::new(reactor),
-            by_hand: false,
+            is_stepped: false,
             cancelled: Cell::new(false),
             out_of_stacks: Cell::new(false),
             short_since: Cell::new(0),
             waiting_for_stack: RefCell::new(VecDeque::new()),
             has_fresh: Cell::new(false),
             short_rounds: Cell::new(0),
-            polled: Cell::new(now),
-            trimmed: Cell::new(now),
+            last_poll: Cell::new(now),
+            last_trim: Cell::new(now),
             has_spare: Cell::new(false),
             is_trimming: Cell::new(false),
-            stepped: Cell::new(0),
+            last_trim_step: Cell::new(0),
             spin: AdaptiveSpin::new(),
             destination: Cell::new(None),
             sharing,
-            looks: Looks::new(),
+            deadlock_checks: CheckSchedule::new(),
             sampling: Sampling::new(),
         }
     }
@@ -191,9 +191,9 @@ impl WorkerLoop {
     }
 
     #[inline(always)]
-    fn peer(&self) -> &WorkerShared {
+    fn worker_shared(&self) -> &WorkerShared {
         // SAFETY: W5.
-        unsafe { self.peer.as_ref() }
+        unsafe { self.worker_shared.as_ref() }
     }
 
     /// Runs green threads until the runtime has ended and none is left here.
@@ -201,7 +201,7 @@ impl WorkerLoop {
         self.publish();
         let now = clock::now();
         self.cx.now.set(now);
-        self.peer().load.awakes(now);
+        self.worker_shared().load.note_wake(now);
         self.cx.enter(|| {
             loop {
                 if self.stealer.is_active() && self.has_work() {
@@ -227,9 +227,10 @@ impl WorkerLoop {
         self.reactor.borrow().close();
     }
 
-    /// Ends a batch: does maintenance, or sleeps for at most `most` if there is nothing to run.
+    /// Ends a batch: does maintenance, or sleeps for at most `max_sleep` if there is nothing to
+    /// run.
     #[inline(always)]
-    fn maintain_or_park(&self, budget_exhausted: bool, most: Tick) {
+    fn maintain_or_park(&self, budget_exhausted: bool, max_sleep: Tick) {
         if budget_exhausted || self.short_rounds.get() >= STEPS_PER_BATCH {
             self.short_rounds.set(0);
             self.maintenance();
@@ -239,7 +240,7 @@ impl WorkerLoop {
             self.short_rounds.set(self.short_rounds.get() + 1);
         } else {
             self.short_rounds.set(0);
-            self.park_worker(most);
+            self.park_worker(max_sleep);
         }
     }
 
@@ -281,7 +282,7 @@ impl WorkerLoop {
             self.record_latency();
             return true;
         }
-        if self.peer().unstarted.extra() > 0
+        if self.worker_shared().unstarted.extra() > 0
             && let Some(new) = self.pop_beside()
         {
             recorder.start_slowly(self, new);
@@ -301,7 +302,7 @@ impl WorkerLoop {
     /// Returns whether the runtime was abandoned, so that nothing runs here any more.
     #[inline(always)]
     fn is_halted(&self) -> bool {
-        self.peer().halted.load(Ordering::Relaxed)
+        self.worker_shared().halted.load(Ordering::Relaxed)
     }
 
     /// Takes the oldest unstarted thread, unless there is no stack for it.
@@ -311,7 +312,7 @@ impl WorkerLoop {
             return None;
         }
         match self.pop_unstarted() {
-            None if self.peer().unstarted.shared() > 0 => self.pop_shared(),
+            None if self.worker_shared().unstarted.shared() > 0 => self.pop_shared(),
             new => new,
         }
     }
@@ -320,13 +321,13 @@ impl WorkerLoop {
     #[inline(always)]
     pub(super) fn pop_unstarted(&self) -> Option<Unstarted> {
         // SAFETY: W4.
-        unsafe { self.peer().unstarted.pop_own() }
+        unsafe { self.worker_shared().unstarted.pop_own() }
     }
 
     #[inline(always)]
     fn push_unstarted(&self, new: Unstarted) {
         // SAFETY: W4.
-        unsafe { self.peer().unstarted.push_own(new) }
+        unsafe { self.worker_shared().unstarted.push_own(new) }
     }
 
     /// Runs one step of a ready thread. Returns false if the thread needs a stack and there is
@@ -396,10 +397,10 @@ impl WorkerLoop {
     #[inline]
     fn attach(&self, green: &ThreadInner) {
         green.attach(self.cx.remote);
-        let peer = self.peer();
-        bump(&peer.started, 1);
+        let worker = self.worker_shared();
+        bump(&worker.started, 1);
         if green.origin.is_placed() {
-            bump(&peer.placed_started, 1);
+            bump(&worker.placed_started, 1);
         }
         if self.shared.phase() != Phase::Open {
             green.cancel();
@@ -419,7 +420,7 @@ impl WorkerLoop {
             self.out_of_stacks.set(true);
             self.short_since.set(self.cx.now.get());
         } else if self.out_of_stacks.get() {
-            self.try_stacks_again();
+            self.queue_waiting_for_stack();
         }
         ready
     }
@@ -439,7 +440,7 @@ impl WorkerLoop {
 
     /// Makes some of the threads ready that wait for a stack, because there may be stacks again.
     #[cold]
-    fn try_stacks_again(&self) {
+    fn queue_waiting_for_stack(&self) {
         self.out_of_stacks.set(false);
         let mut waiting_for_stack = self.waiting_for_stack.borrow_mut();
         let some = waiting_for_stack.len().min(STEPS_PER_BATCH as usize);
@@ -462,14 +463,14 @@ impl WorkerLoop {
                 self.stacks.borrow_mut().take_back(stack);
             }
             if self.out_of_stacks.get() {
-                self.try_stacks_again();
+                self.queue_waiting_for_stack();
             }
         }
         self.shared.release_slot();
         if green.origin.is_flagged() {
             self.note_end(green);
         }
-        bump(&self.peer().finished, 1);
+        bump(&self.worker_shared().finished, 1);
         self.has_spare.set(true);
         // SAFETY: W3.
         drop(unsafe { ThreadRef::from_raw(NonNull::from(green)) });
@@ -507,7 +508,7 @@ impl WorkerLoop {
 
     /// Enqueues a spawned thread that stays on this worker.
     pub(crate) fn push_local(&self, green: ThreadRef) {
-        bump(&self.peer().spawned, 1);
+        bump(&self.worker_shared().spawned, 1);
         self.enqueue_local(green);
     }
 
@@ -520,14 +521,14 @@ impl WorkerLoop {
         self.cx.make_ready(green);
     }
 
-    // --- looking around ---
+    // --- maintenance ---
 
     fn has_work(&self) -> bool {
         let has_startable = || {
-            !self.peer().unstarted.is_empty()
+            !self.worker_shared().unstarted.is_empty()
                 || !self.waiting_for_stack.borrow().is_empty()
-                || self.peer().unstarted.shared() > 0
-                    && (self.settle_shared() || self.may_start_shared())
+                || self.worker_shared().unstarted.shared() > 0
+                    && (self.reconsider_shared() || self.may_start_shared())
         };
         self.cx.ready() > 0 || (!self.out_of_stacks.get() && has_startable())
     }
@@ -536,10 +537,10 @@ impl WorkerLoop {
     fn maintenance(&self) {
         let now = self.tick();
         self.sample(now);
-        if now.saturating_sub(self.polled.get()) >= POLL_EVERY {
+        if now.saturating_sub(self.last_poll.get()) >= POLL_EVERY_NS {
             self.poll(0);
             self.stealer.rescue(&self.shared, now);
-            self.look_when_busy(now);
+            self.check_deadlocks_when_busy(now);
         }
     }
 
@@ -549,19 +550,21 @@ impl WorkerLoop {
         self.cx.now.set(now);
         self.expire(now);
         self.wake_timer.expire(now);
-        self.look_for_stacks(now);
-        let since = now.saturating_sub(self.trimmed.get());
-        if self.is_trimming.get() && now.saturating_sub(self.stepped.get()) >= STEP_EVERY {
-            self.stepped.set(now);
+        self.retry_stacks(now);
+        let since = now.saturating_sub(self.last_trim.get());
+        if self.is_trimming.get()
+            && now.saturating_sub(self.last_trim_step.get()) >= TRIM_STEP_EVERY_NS
+        {
+            self.last_trim_step.set(now);
             self.trim_step();
         }
-        if since >= TRIM_EVERY {
-            self.trimmed.set(now);
+        if since >= TRIM_EVERY_NS {
+            self.last_trim.set(now);
             let stacks = Self::traced(Kind::Trim, || self.stacks.borrow_mut().trim());
             self.is_trimming.set(stacks);
             let cached = self.cx.trim();
             // SAFETY: W4.
-            unsafe { self.peer().unstarted.trim() };
+            unsafe { self.worker_shared().unstarted.trim() };
             let blocks = slab::trim();
             self.has_spare.set(stacks || cached || blocks);
         }
@@ -571,7 +574,7 @@ impl WorkerLoop {
     /// Returns when the worker tries to get a stack again; [`NEVER`] while it is not out of stacks.
     fn next_try(&self) -> Tick {
         if self.out_of_stacks.get() {
-            self.short_since.get() + SHORT_NAP
+            self.short_since.get() + STACK_RETRY_EVERY_NS
         } else {
             NEVER
         }
@@ -579,13 +582,13 @@ impl WorkerLoop {
 
     /// Retries the threads that wait for a stack: after a nap if stacks had run out, and else at
     /// once, because threads before them have found one.
-    fn look_for_stacks(&self, now: Tick) {
+    fn retry_stacks(&self, now: Tick) {
         let is_time = match self.next_try() {
             NEVER => !self.waiting_for_stack.borrow().is_empty(),
             at => now >= at,
         };
         if is_time {
-            self.try_stacks_again();
+            self.queue_waiting_for_stack();
         }
     }
 
@@ -601,7 +604,7 @@ impl WorkerLoop {
             expired += 1;
         }
         if expired > 0 {
-            self.peer().stats.timers_expired.add(expired);
+            self.worker_shared().stats.timers_expired.add(expired);
         }
     }
 }

@@ -12,14 +12,14 @@ use std::panic::Location;
 use super::links::{Link, links};
 use crate::green::Reason;
 use crate::sys::clock::Tick;
-use crate::timeline::{Kind, Record, Story, flag, name_part};
+use crate::timeline::{Kind, Record, TraceData, flag, name_part};
 
 /// The length of a slice that shows an event without a duration, in nanoseconds.
-const MOMENT: Tick = 1;
+const INSTANT_SLICE_NS: Tick = 1;
 
 /// Adds the names in the records to `names`, and returns it.
-pub(super) fn all_names(story: &Story, mut names: HashMap<u64, String>) -> HashMap<u64, String> {
-    let mut parts: Vec<_> = story
+pub(super) fn all_names(data: &TraceData, mut names: HashMap<u64, String>) -> HashMap<u64, String> {
+    let mut parts: Vec<_> = data
         .records
         .iter()
         .filter(|record| record.kind == Kind::Name && !names.contains_key(&record.thread))
@@ -39,44 +39,43 @@ pub(super) fn all_names(story: &Story, mut names: HashMap<u64, String>) -> HashM
     names
 }
 
-/// Writes `story`. Returns the number of records that it has written.
+/// Writes `data`. Returns the number of records that it has written.
 pub(super) fn write(
     out: &mut dyn Write,
-    mut story: Story,
+    mut data: TraceData,
     names: HashMap<u64, String>,
 ) -> io::Result<usize> {
-    let names = all_names(&story, names);
-    story.records.retain(|record| record.kind != Kind::Name);
-    for record in &mut story.records {
-        record.begin = story.scale.tick(record.begin);
+    let names = all_names(&data, names);
+    data.records.retain(|record| record.kind != Kind::Name);
+    for record in &mut data.records {
+        record.begin = data.scale.tick(record.begin);
         if record.kind != Kind::Wake {
-            record.end = story.scale.tick(record.end).max(record.begin);
+            record.end = data.scale.tick(record.end).max(record.begin);
         }
     }
     // By time within each track, and a slice before the slices within it.
-    story
-        .records
+    data.records
         .sort_by_key(|record| (record.track, record.begin, u64::MAX - end(record)));
     let page = Page {
-        links: links(&story.records),
+        links: links(&data.records),
         names,
         pid: std::process::id(),
-        story: &story,
+        data: &data,
     };
     page.write(out)?;
-    Ok(story.records.len())
+    Ok(data.records.len())
 }
 
 /// Returns the time at which the slice for the record ends.
 fn end(record: &Record) -> Tick {
     match record.kind {
-        Kind::Wake | Kind::Spawn => record.begin + MOMENT,
+        Kind::Wake | Kind::Spawn => record.begin + INSTANT_SLICE_NS,
         _ => record.end,
     }
 }
 
 struct Page<'a> {
-    story: &'a Story,
+    data: &'a TraceData,
     links: Vec<Link>,
     names: HashMap<u64, String>,
     pid: u32,
@@ -85,14 +84,14 @@ struct Page<'a> {
 impl Page<'_> {
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{{\"displayTimeUnit\":\"ns\",")?;
-        let lost = self.story.lost;
+        let lost = self.data.lost;
         writeln!(
             out,
             "\"otherData\":{{\"recorded by\":\"rustlet\",\"lost records\":\"{lost}\"}},"
         )?;
         writeln!(out, "\"traceEvents\":[")?;
         self.write_tracks(out)?;
-        for (index, record) in self.story.records.iter().enumerate() {
+        for (index, record) in self.data.records.iter().enumerate() {
             self.write_record(out, record, self.links[index])?;
         }
         self.write_arrows(out)?;
@@ -112,7 +111,7 @@ impl Page<'_> {
             out,
             "{{\"ph\":\"M\",\"pid\":{pid},\"name\":\"process_name\",\"args\":{{\"name\":\"rustlet\"}}}},"
         )?;
-        for (index, track) in self.story.tracks.iter().enumerate() {
+        for (index, track) in self.data.tracks.iter().enumerate() {
             let tid = track.os_thread;
             let name = text(&track.name);
             let place = if track.is_worker {
@@ -189,7 +188,7 @@ impl Page<'_> {
         if let Some(since) = link.ready_since {
             args.micros("ready_for_us", record.begin.saturating_sub(since));
         }
-        if let Some(cause) = link.cause.map(|cause| &self.story.records[cause]) {
+        if let Some(cause) = link.cause.map(|cause| &self.data.records[cause]) {
             match cause.kind {
                 Kind::Spawn => args.place("spawned_at", cause.at.get()),
                 _ => args.text("woken_by", &self.waker(cause)),
@@ -261,8 +260,8 @@ impl Page<'_> {
     fn write_arrows(&self, out: &mut dyn Write) -> io::Result<()> {
         for (number, link) in self.links.iter().enumerate() {
             let Some(cause) = link.cause else { continue };
-            let cause = &self.story.records[cause];
-            let step = &self.story.records[number];
+            let cause = &self.data.records[cause];
+            let step = &self.data.records[number];
             let category = if cause.kind == Kind::Spawn {
                 "spawn"
             } else {
@@ -277,7 +276,7 @@ impl Page<'_> {
     }
 
     fn head(&self, record: &Record, kind: &str, at: Tick) -> String {
-        let tracks = &self.story.tracks;
+        let tracks = &self.data.tracks;
         let tid = tracks
             .get(record.track as usize)
             .map_or(0, |track| track.os_thread);

@@ -79,12 +79,12 @@ impl Recording {
         // If the process is killed, the file can be opened all the same.
         file.write_all(b"{\"traceEvents\":[]}\n")?;
         let runtimes = runtimes();
-        let workers: usize = runtimes.iter().map(|runtime| runtime.peers.len()).sum();
+        let workers: usize = runtimes.iter().map(|runtime| runtime.workers.len()).sum();
         let session = Session::start(records, workers + new_workers).ok_or_else(busy)?;
         // A sleeping worker would not record the wake-up of the first thread that it runs, so it is
         // woken.
-        for peer in runtimes.iter().flat_map(|runtime| &runtime.peers) {
-            peer.remote.notifier.wake();
+        for worker in runtimes.iter().flat_map(|runtime| &runtime.workers) {
+            worker.remote.notifier.wake();
         }
         let recording = Arc::new(Recording {
             session,
@@ -128,13 +128,13 @@ impl Recording {
 
     fn write(&self, mut names: HashMap<u64, String>) -> io::Result<Summary> {
         let mut file = lock(&self.file);
-        let story = self.session.read();
+        let data = self.session.read();
         names.extend(self::names());
-        let lost = story.lost;
+        let lost = data.lost;
         file.rewind()?;
         file.set_len(0)?;
         let mut out = BufWriter::with_capacity(1 << 16, &mut *file);
-        let written = chrome::write(&mut out, story, names)?;
+        let written = chrome::write(&mut out, data, names)?;
         out.flush()?;
         Ok(Summary {
             written: written as u64,

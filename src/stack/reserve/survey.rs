@@ -7,13 +7,13 @@ use std::sync::{Mutex, PoisonError};
 
 use super::{MIB, RESERVE, lock};
 use crate::stack::mark::{self, StackUse};
-use crate::stack::size::GUARD;
+use crate::stack::size::GUARD_BYTES;
 use crate::stack::slab;
 use crate::sys::clock::{self, Tick};
 use crate::sys::mem;
 
 /// The kernel is asked about pieces of this size.
-const PIECE: usize = 16 * MIB;
+const PIECE_BYTES: usize = 16 * MIB;
 /// The most pieces that one survey asks about: some milliseconds.
 const MAX_PIECES: usize = 256;
 
@@ -38,16 +38,16 @@ struct Piece {
 }
 
 /// How long the result of a survey is used, in nanoseconds.
-const FRESH: Tick = 100_000_000;
+const MAX_AGE_NS: Tick = 100_000_000;
 
 /// Returns what is known of all stacks of the process. The memory is that of at most a tenth of a
 /// second ago.
 pub(crate) fn survey() -> Survey {
-    static LAST: Mutex<Option<(Tick, Survey)>> = Mutex::new(None);
-    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    static LAST_SURVEY: Mutex<Option<(Tick, Survey)>> = Mutex::new(None);
+    let mut last = LAST_SURVEY.lock().unwrap_or_else(PoisonError::into_inner);
     let now = clock::now();
     let survey = match *last {
-        Some((then, survey)) if now.saturating_sub(then) < FRESH => survey,
+        Some((then, survey)) if now.saturating_sub(then) < MAX_AGE_NS => survey,
         _ => {
             let survey = take();
             *last = Some((now, survey));
@@ -70,7 +70,7 @@ fn take() -> Survey {
         for slab in reserve.slabs.iter().flatten() {
             let stride = slab.size().stride();
             survey.reserved += slab.slots() * stride;
-            let at_once = (PIECE / stride).max(1);
+            let at_once = (PIECE_BYTES / stride).max(1);
             let used = slab.begun();
             pieces.extend((0..used).step_by(at_once).map(|first| Piece {
                 start: slab.limit(first as u32),
@@ -110,7 +110,7 @@ impl Piece {
             resident += page;
             // The page at the end of a slot is not counted as usable.
             let depth = (per_slot - index % per_slot) * page;
-            deepest = deepest.max(depth.min(self.stride - GUARD - page));
+            deepest = deepest.max(depth.min(self.stride - GUARD_BYTES - page));
         }
         (resident, deepest)
     }
@@ -121,7 +121,7 @@ impl Piece {
 pub(crate) fn used_at(address: usize) -> Option<StackUse> {
     let found = slab::find(address)?;
     let page = mem::page_size();
-    let (from, end) = (found.limit + GUARD, found.limit + found.bytes);
+    let (from, end) = (found.limit + GUARD_BYTES, found.limit + found.bytes);
     let mut pages = mem::residency(from, end - from).ok()?;
     let unused = pages.position(|is_resident| is_resident)? * page;
     let usable = end - from - page;

@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "a closure, then its value, in one place")]
+#![allow(unsafe_code, reason = "a union of a closure and its value")]
 //! [`LazyLock`].
 //!
 //! LL1. `data` holds the closure while `once` is incomplete, the value when it is complete, and
@@ -101,7 +101,7 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     #[track_caller]
     pub fn force(this: &LazyLock<T, F>) -> &T {
         if !this.once.is_done() {
-            this.make(Location::caller());
+            this.init(Location::caller());
         }
         // SAFETY: LL1, the value is not written any more.
         let data = unsafe { &*this.data.get() };
@@ -111,7 +111,7 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
 
     #[cold]
     #[track_caller]
-    fn make(&self, at: &'static Location<'static>) {
+    fn init(&self, at: &'static Location<'static>) {
         let made = self.once.call(true, Unwound::IsLost, at, |_| {
             // SAFETY: LL1, this is the initialiser.
             let data = unsafe { &mut *self.data.get() };
@@ -144,14 +144,14 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
         match this.once.state() {
             End::Complete => {}
             End::Poisoned => poisoned(),
-            End::Incomplete => this.make_alone(),
+            End::Incomplete => this.init_exclusive(),
         }
         // SAFETY: LL1.
         unsafe { &mut this.data.get_mut().value }
     }
 
     #[cold]
-    fn make_alone(&mut self) {
+    fn init_exclusive(&mut self) {
         let data = self.data.get_mut();
         // The state that stays if the closure panics.
         self.once.set_state(End::Poisoned);
@@ -180,11 +180,11 @@ impl<T, F> LazyLock<T, F> {
         if !this.once.is_done() {
             poll_budget_quietly(Location::caller());
         }
-        this.look()
+        this.peek()
     }
 
     #[inline]
-    fn look(&self) -> Option<&T> {
+    fn peek(&self) -> Option<&T> {
         if !self.once.is_done() {
             return None;
         }
@@ -256,7 +256,7 @@ impl<T: Default> Default for LazyLock<T> {
 impl<T: fmt::Debug, F> fmt::Debug for LazyLock<T, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_tuple("LazyLock");
-        match self.look() {
+        match self.peek() {
             Some(value) => shown.field(value),
             None => shown.field(&format_args!("<uninit>")),
         };

@@ -94,7 +94,7 @@ impl Once {
     /// static START: rustlet::sync::Once = rustlet::sync::Once::new();
     /// START.call_once(|| println!("once"));
     /// ```
-    #[allow(clippy::new_without_default, reason = "std's has none either")]
+    #[allow(clippy::new_without_default, reason = "std has none either")]
     #[inline]
     #[must_use]
     pub const fn new() -> Once {

@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "a value that is there from some moment on")]
+#![allow(unsafe_code, reason = "a value that is initialised once")]
 //! [`OnceLock`].
 //!
 //! OL1. The value exists exactly when `once` is complete; it is written by the thread that runs the
@@ -79,7 +79,7 @@ impl<T> OnceLock<T> {
     #[inline]
     #[track_caller]
     pub fn get(&self) -> Option<&T> {
-        let found = self.look();
+        let found = self.peek();
         if found.is_none() {
             note_failed_try(Location::caller());
         }
@@ -87,7 +87,7 @@ impl<T> OnceLock<T> {
     }
 
     #[inline(always)]
-    fn look(&self) -> Option<&T> {
+    fn peek(&self) -> Option<&T> {
         if self.once.is_done() {
             // SAFETY: OL1.
             Some(unsafe { self.get_unchecked() })
@@ -210,12 +210,12 @@ impl<T> OnceLock<T> {
 
     /// Initialises the cell if it is empty. `make` is called at most once and returns a value then.
     #[cold]
-    fn initialise(&self, at: &'static Location<'static>, make: impl FnOnce() -> Option<T>) {
+    fn initialise(&self, at: &'static Location<'static>, init: impl FnOnce() -> Option<T>) {
         if self.once.is_done() {
             return;
         }
         self.once.call(false, Unwound::MayRetry, at, |_| {
-            let Some(value) = make() else {
+            let Some(value) = init() else {
                 unreachable!("called once");
             };
             // SAFETY: OL1; there was nothing to drop.
@@ -261,7 +261,7 @@ impl<T> Default for OnceLock<T> {
 impl<T: fmt::Debug> fmt::Debug for OnceLock<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_tuple("OnceLock");
-        match self.look() {
+        match self.peek() {
             Some(value) => shown.field(value),
             None => shown.field(&format_args!("<uninit>")),
         };
@@ -271,7 +271,7 @@ impl<T: fmt::Debug> fmt::Debug for OnceLock<T> {
 
 impl<T: Clone> Clone for OnceLock<T> {
     fn clone(&self) -> OnceLock<T> {
-        match self.look() {
+        match self.peek() {
             Some(value) => OnceLock::from(value.clone()),
             None => OnceLock::new(),
         }
@@ -280,16 +280,16 @@ impl<T: Clone> Clone for OnceLock<T> {
 
 impl<T> From<T> for OnceLock<T> {
     fn from(value: T) -> OnceLock<T> {
-        let mut place = OnceLock::new();
-        *place.value.get_mut() = Some(value);
-        place.once.set_state(End::Complete);
-        place
+        let mut lock = OnceLock::new();
+        *lock.value.get_mut() = Some(value);
+        lock.once.set_state(End::Complete);
+        lock
     }
 }
 
 impl<T: PartialEq> PartialEq for OnceLock<T> {
     fn eq(&self, other: &OnceLock<T>) -> bool {
-        self.look() == other.look()
+        self.peek() == other.peek()
     }
 }
 

@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "a value behind a lock")]
+#![allow(unsafe_code, reason = "a lock around an `UnsafeCell`")]
 //! [`Mutex`] and its guard. The lock itself is `sync/raw/mutex.rs`.
 //!
 //! MU1. The value is touched through a guard, and there is one guard at a time: it exists from a
@@ -11,7 +11,7 @@ use std::ops::{Deref, DerefMut};
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::sync::{LockResult, TryLockError, TryLockResult};
 
-use super::poison::{Entry, Flag};
+use super::poison::{Flag, PoisonGuard};
 use crate::channel::wait_limit::WaitLimit;
 use crate::green::budget::{before_lock, charge_locked, poll_budget_quietly};
 use crate::green::park::unwind_if_cancelled;
@@ -109,8 +109,8 @@ impl<T: ?Sized> RefUnwindSafe for Mutex<T> {}
 #[must_use = "if unused the Mutex will immediately unlock"]
 pub struct MutexGuard<'a, T: ?Sized> {
     mutex: &'a Mutex<T>,
-    entry: Entry,
-    stays: PhantomData<*const ()>,
+    poison_guard: PoisonGuard,
+    not_send: PhantomData<*const ()>,
 }
 
 // SAFETY: sharing it shares `&T`.
@@ -257,8 +257,8 @@ impl<T: ?Sized> Mutex<T> {
     fn guard(&self) -> MutexGuard<'_, T> {
         MutexGuard {
             mutex: self,
-            entry: self.poison.enter(),
-            stays: PhantomData,
+            poison_guard: self.poison.guard(),
+            not_send: PhantomData,
         }
     }
 
@@ -375,7 +375,7 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.mutex.poison.leave(self.entry);
+        self.mutex.poison.done(self.poison_guard);
         self.mutex.raw.unlock();
     }
 }

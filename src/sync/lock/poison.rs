@@ -26,8 +26,8 @@ pub(super) struct Flag(AtomicBool);
 
 /// The state when the lock was taken.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
-    unwinding: bool,
+pub(super) struct PoisonGuard {
+    panicking: bool,
     /// The thread's last cancellation, if it is not over although the thread does not unwind: it
     /// was caught.
     caught: u32,
@@ -49,26 +49,26 @@ impl Flag {
 
     /// Called when the calling thread has taken the lock.
     #[inline(always)]
-    pub(super) fn enter(&self) -> Entry {
-        Entry {
-            unwinding: std::thread::panicking(),
+    pub(super) fn guard(&self) -> PoisonGuard {
+        PoisonGuard {
+            panicking: std::thread::panicking(),
             caught: if may_have_unwound() { last_unwind() } else { 0 },
         }
     }
 
     /// Called before the lock is released.
     #[inline(always)]
-    pub(super) fn leave(&self, entry: Entry) {
+    pub(super) fn done(&self, guard: PoisonGuard) {
         if std::thread::panicking() {
-            self.leave_unwinding(entry);
+            self.done_panicking(guard);
         }
     }
 
     #[cold]
-    fn leave_unwinding(&self, entry: Entry) {
-        if !entry.unwinding {
-            let raise = last_unwind();
-            if raise == 0 || raise == entry.caught {
+    fn done_panicking(&self, guard: PoisonGuard) {
+        if !guard.panicking {
+            let unwind = last_unwind();
+            if unwind == 0 || unwind == guard.caught {
                 self.0.store(true, Ordering::Relaxed);
             }
         }

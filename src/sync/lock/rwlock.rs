@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "a value behind a lock")]
+#![allow(unsafe_code, reason = "a lock around an `UnsafeCell`")]
 //! [`RwLock`] and its guards. The lock itself is `sync/raw/rwlock.rs`.
 //!
 //! RL1. The value is accessed through guards: it is read while there are read guards, and changed
@@ -14,7 +14,7 @@ use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 use std::sync::{LockResult, TryLockError, TryLockResult};
 
-use super::poison::{Entry, Flag};
+use super::poison::{Flag, PoisonGuard};
 use crate::channel::wait_limit::WaitLimit;
 use crate::green::budget::{before_lock, charge_locked, poll_budget_quietly};
 use crate::green::park::unwind_if_cancelled;
@@ -93,8 +93,8 @@ unsafe impl<T: ?Sized + Sync> Sync for RwLockReadGuard<'_, T> {}
 #[must_use = "if unused the RwLock will immediately unlock"]
 pub struct RwLockWriteGuard<'a, T: ?Sized> {
     lock: &'a RwLock<T>,
-    entry: Entry,
-    stays: PhantomData<*const ()>,
+    poison_guard: PoisonGuard,
+    not_send: PhantomData<*const ()>,
 }
 
 // SAFETY: sharing it shares `&T`.
@@ -163,7 +163,7 @@ impl<T: ?Sized> RwLock<T> {
     pub fn read(&self) -> LockResult<RwLockReadGuard<'_, T>> {
         before_lock(Location::caller());
         if !self.raw.read_fast() {
-            self.enter_slow(Access::Read, Location::caller());
+            self.acquire_slow(Access::Read, Location::caller());
         }
         charge_locked();
         self.poison.wrap(self.read_guard())
@@ -195,18 +195,18 @@ impl<T: ?Sized> RwLock<T> {
     pub fn write(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
         before_lock(Location::caller());
         if !self.raw.write_fast() {
-            self.enter_slow(Access::Write, Location::caller());
+            self.acquire_slow(Access::Write, Location::caller());
         }
         charge_locked();
         self.poison.wrap(self.write_guard())
     }
 
     #[cold]
-    fn enter_slow(&self, access: Access, at: &'static Location<'static>) {
+    fn acquire_slow(&self, access: Access, at: &'static Location<'static>) {
         let wait = Wait::at(Reason::RwLock, at)
             .on(self.raw.subject())
             .on_cancel(OnCancel::Defer);
-        while !WorkerContext::waiting_for_lock(|| self.raw.enter_slow(access, &wait)) {
+        while !WorkerContext::waiting_for_lock(|| self.raw.acquire_slow(access, &wait)) {
             unwind_if_cancelled();
         }
     }
@@ -214,7 +214,7 @@ impl<T: ?Sized> RwLock<T> {
     /// Waits for the lock within `limit`, after a fast try has failed. Returns whether it was
     /// taken.
     #[cold]
-    fn enter_slow_within(
+    fn acquire_slow_within(
         &self,
         access: Access,
         limit: WaitLimit,
@@ -224,7 +224,7 @@ impl<T: ?Sized> RwLock<T> {
             .on(self.raw.subject())
             .until(limit.tick())
             .on_cancel(OnCancel::Defer);
-        while !WorkerContext::waiting_for_lock(|| self.raw.enter_slow(access, &wait)) {
+        while !WorkerContext::waiting_for_lock(|| self.raw.acquire_slow(access, &wait)) {
             unwind_if_cancelled();
             if wait.deadline <= clock::now() {
                 return false;
@@ -240,7 +240,7 @@ impl<T: ?Sized> RwLock<T> {
         at: &'static Location<'static>,
     ) -> TryLockResult<RwLockReadGuard<'_, T>> {
         poll_budget_quietly(at);
-        let taken = self.raw.read_fast() || self.enter_slow_within(Access::Read, limit, at);
+        let taken = self.raw.read_fast() || self.acquire_slow_within(Access::Read, limit, at);
         self.poison.wrap_tried(taken.then(|| self.read_guard()))
     }
 
@@ -251,7 +251,7 @@ impl<T: ?Sized> RwLock<T> {
         at: &'static Location<'static>,
     ) -> TryLockResult<RwLockWriteGuard<'_, T>> {
         poll_budget_quietly(at);
-        let taken = self.raw.write_fast() || self.enter_slow_within(Access::Write, limit, at);
+        let taken = self.raw.write_fast() || self.acquire_slow_within(Access::Write, limit, at);
         self.poison.wrap_tried(taken.then(|| self.write_guard()))
     }
 
@@ -280,7 +280,7 @@ impl<T: ?Sized> RwLock<T> {
 
     #[inline(always)]
     fn try_read_once(&self) -> TryLockResult<RwLockReadGuard<'_, T>> {
-        let entered = self.raw.read_fast() || self.raw.try_enter(Access::Read);
+        let entered = self.raw.read_fast() || self.raw.try_acquire(Access::Read);
         self.poison.wrap_tried(entered.then(|| self.read_guard()))
     }
 
@@ -303,7 +303,7 @@ impl<T: ?Sized> RwLock<T> {
     #[track_caller]
     pub fn try_write(&self) -> TryLockResult<RwLockWriteGuard<'_, T>> {
         poll_budget_quietly(Location::caller());
-        let entered = self.raw.write_fast() || self.raw.try_enter(Access::Write);
+        let entered = self.raw.write_fast() || self.raw.try_acquire(Access::Write);
         self.poison.wrap_tried(entered.then(|| self.write_guard()))
     }
 
@@ -323,8 +323,8 @@ impl<T: ?Sized> RwLock<T> {
     fn write_guard(&self) -> RwLockWriteGuard<'_, T> {
         RwLockWriteGuard {
             lock: self,
-            entry: self.poison.enter(),
-            stays: PhantomData,
+            poison_guard: self.poison.guard(),
+            not_send: PhantomData,
         }
     }
 
@@ -408,7 +408,7 @@ impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
         let guard = ManuallyDrop::new(s);
         let lock = guard.lock;
         // As its drop would: it cannot exclude writers any more.
-        lock.poison.leave(guard.entry);
+        lock.poison.done(guard.poison_guard);
         lock.raw.downgrade();
         lock.read_guard()
     }
@@ -445,15 +445,15 @@ impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
 impl<T: ?Sized> Drop for RwLockReadGuard<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.raw.leave_read();
+        self.raw.unlock_read();
     }
 }
 
 impl<T: ?Sized> Drop for RwLockWriteGuard<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.lock.poison.leave(self.entry);
-        self.lock.raw.leave_write();
+        self.lock.poison.done(self.poison_guard);
+        self.lock.raw.unlock_write();
     }
 }
 

@@ -1,7 +1,7 @@
 //! The wait queue of a [`Condvar`](crate::sync::Condvar).
 //!
 //! CV1. A waiter enters the queue before it releases the mutex. So a thread that changes the
-//!      condition under the mutex afterwards finds it there and sees that `standing` is not 0: the
+//!      condition under the mutex afterwards finds it there and sees that `waiting` is not 0: the
 //!      mutex orders the two.
 
 use crate::shim::{AtomicUsize, Ordering, const_unless_loom};
@@ -12,16 +12,16 @@ use crate::sync::wait::wait_queue::WaitQueue;
 /// See the module documentation.
 pub(crate) struct RawCondvar<S> {
     /// The length of the queue; written under its lock.
-    standing: AtomicUsize,
-    line: Spin<WaitQueue<S>>,
+    waiting: AtomicUsize,
+    waiters: Spin<WaitQueue<S>>,
 }
 
 impl<S> RawCondvar<S> {
     const_unless_loom! {
         pub(crate) fn new() -> RawCondvar<S> {
             RawCondvar {
-                standing: AtomicUsize::new(0),
-                line: Spin::new(WaitQueue::new()),
+                waiting: AtomicUsize::new(0),
+                waiters: Spin::new(WaitQueue::new()),
             }
         }
     }
@@ -31,12 +31,12 @@ impl<S: Sleep> RawCondvar<S> {
     /// Enters the queue, calls `release`, and waits. Does not unwind.
     #[inline(always)]
     pub(crate) fn wait(&self, wait: &S::Wait, release: impl FnOnce()) -> Ended {
-        let line = self.line.lock();
+        let waiters = self.waiters.lock();
         self.count(1);
         wait_in_queue(
-            &self.line,
-            line,
-            |line| line,
+            &self.waiters,
+            waiters,
+            |waiters| waiters,
             &QueuePosition::BACK,
             wait,
             release,
@@ -44,40 +44,40 @@ impl<S: Sleep> RawCondvar<S> {
         )
     }
 
-    /// Updates `standing`, under the lock of the queue.
+    /// Updates `waiting`, under the lock of the queue.
     #[inline(always)]
     fn count(&self, by: usize) {
-        let standing = self.standing.load(Ordering::Relaxed).wrapping_add(by);
-        self.standing.store(standing, Ordering::Relaxed);
+        let waiting = self.waiting.load(Ordering::Relaxed).wrapping_add(by);
+        self.waiting.store(waiting, Ordering::Relaxed);
     }
 
     /// Wakes the first waiter.
     #[inline]
     pub(crate) fn notify_one(&self) {
         // CV1.
-        if self.standing.load(Ordering::Relaxed) != 0 {
+        if self.waiting.load(Ordering::Relaxed) != 0 {
             self.notify(1);
         }
     }
 
     /// Wakes all current waiters.
     pub(crate) fn notify_all(&self) {
-        let standing = self.standing.load(Ordering::Relaxed);
-        if standing != 0 {
-            self.notify(standing);
+        let waiting = self.waiting.load(Ordering::Relaxed);
+        if waiting != 0 {
+            self.notify(waiting);
         }
     }
 
     /// Wakes at most `most` waiters: those that return to wait again are not woken twice.
     fn notify(&self, most: usize) {
         for _ in 0..most {
-            let mut line = self.line.lock();
-            let Some(claimed) = line.dequeue() else {
+            let mut waiters = self.waiters.lock();
+            let Some(claimed) = waiters.dequeue() else {
                 return;
             };
             let waker = claimed.finish();
             self.count(usize::MAX);
-            drop(line);
+            drop(waiters);
             S::wake(waker);
         }
     }
@@ -145,7 +145,7 @@ mod loom_tests {
             let waiter = thread::spawn(move || waiter.wait_for(1, Until::Dequeued));
             world.put();
             waiter.join().unwrap();
-            assert_eq!(world.changed.standing.load(Ordering::Relaxed), 0);
+            assert_eq!(world.changed.waiting.load(Ordering::Relaxed), 0);
         });
     }
 
@@ -164,7 +164,7 @@ mod loom_tests {
             for waiter in waiters {
                 waiter.join().unwrap();
             }
-            assert_eq!(world.changed.standing.load(Ordering::Relaxed), 0);
+            assert_eq!(world.changed.waiting.load(Ordering::Relaxed), 0);
         });
     }
 

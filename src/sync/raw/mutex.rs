@@ -1,10 +1,13 @@
-#![allow(unsafe_code, reason = "what a claimer finds in a waiter's frame")]
+#![allow(
+    unsafe_code,
+    reason = "accesses the slot in a waiter's stack frame by raw pointer"
+)]
 //! The lock of a [`Mutex`](crate::sync::Mutex): a state word and a wait queue.
 //!
-//! | `LOCKED` | `QUEUED` | `WOKEN` | `HAND` | means |
+//! | `LOCKED` | `QUEUED` | `WOKEN` | `HANDOFF` | means |
 //! |---|---|---|---|---|
 //! | 0 | 0 | 0 | 0 | free |
-//! | 1 | 0 | 0 | 0 | held, no waiter. The upper bits hold the place of the holder: its worker and its thread |
+//! | 1 | 0 | 0 | 0 | held, no waiter. The upper bits hold the holder's owner tag: its worker and its thread |
 //! | 1 | 1 | 0 | 0 | held, with waiters: the release wakes the first one, which retries |
 //! | any | any | 1 | 0 | a woken waiter is about to retry: a release wakes no other |
 //! | 1 | 1 | 0 | 1 | a woken waiter lost often enough: the release hands the lock over |
@@ -23,8 +26,8 @@
 //!      the lock, or in a word that is `LOCKED`.
 //! MX2. While one thread holds both this lock and the lock of the queue, no other thread changes
 //!      the word.
-//! MX3. A waiter that is given the lock finds `given` set in its offer. Its ticket provides Acquire
-//!      and Release (L4).
+//! MX3. A waiter that is given the lock finds `granted` set in its slot. The `Waiter` provides
+//!      Acquire and Release (L4).
 //! MX4. A thread that is named as the holder has run since. While the lock is handed over, only the
 //!      worker of the new holder is named: a report of deadlocks would take the new holder, which
 //!      is seen to wait until it is woken, for a thread that waits for itself.
@@ -39,19 +42,19 @@ use crate::sync::wait::wait_queue::WaitQueue;
 const LOCKED: usize = 1;
 const QUEUED: usize = 2;
 const WOKEN: usize = 4;
-const HAND: usize = 8;
-const FLAGS: usize = LOCKED | QUEUED | WOKEN | HAND;
+const HANDOFF: usize = 8;
+const FLAGS: usize = LOCKED | QUEUED | WOKEN | HANDOFF;
 
 /// The slot of a waiter.
-struct Offer {
+struct WaiterSlot {
     owner_tag: usize,
-    given: Cell<bool>,
+    granted: Cell<bool>,
 }
 
 /// See the module documentation.
 pub(crate) struct RawMutex<S> {
     state: AtomicUsize,
-    line: Spin<WaitQueue<S>>,
+    waiters: Spin<WaitQueue<S>>,
 }
 
 impl<S> RawMutex<S> {
@@ -59,7 +62,7 @@ impl<S> RawMutex<S> {
         pub(crate) fn new() -> RawMutex<S> {
             RawMutex {
                 state: AtomicUsize::new(0),
-                line: Spin::new(WaitQueue::new()),
+                waiters: Spin::new(WaitQueue::new()),
             }
         }
     }
@@ -67,7 +70,7 @@ impl<S> RawMutex<S> {
 
 impl<S: Sleep> RawMutex<S> {
     /// Returns what a wait for the lock names (`ThreadInner::subject`): the address of a word that
-    /// is odd while the lock is held, with the holder's place.
+    /// is odd while the lock is held, with the holder's owner tag.
     #[cfg(not(loom))]
     pub(crate) fn subject(&self) -> usize {
         std::ptr::from_ref(&self.state).addr()
@@ -116,28 +119,36 @@ impl<S: Sleep> RawMutex<S> {
     pub(crate) fn lock_slow(&self, wait: &S::Wait) -> bool {
         let mut barge = BargeState::new::<S>();
         loop {
-            if self.look(&barge) {
+            if self.spin(&barge) {
                 return true;
             }
-            let line = self.line.lock();
+            let waiters = self.waiters.lock();
             if self.take_or_announce(&mut barge) {
                 return true;
             }
-            let offer = Offer {
+            let waiter_slot = WaiterSlot {
                 owner_tag: barge.owner_tag(),
-                given: Cell::new(false),
+                granted: Cell::new(false),
             };
-            let stands = QueuePosition {
+            let position = QueuePosition {
                 at_front: barge.woken,
-                ..QueuePosition::with(&offer)
+                ..QueuePosition::with(&waiter_slot)
             };
-            let leave = |line: &mut WaitQueue<S>| {
-                if line.is_empty() {
-                    self.state.fetch_and(!(QUEUED | HAND), Ordering::Relaxed);
+            let leave = |waiters: &mut WaitQueue<S>| {
+                if waiters.is_empty() {
+                    self.state.fetch_and(!(QUEUED | HANDOFF), Ordering::Relaxed);
                 }
             };
-            match wait_in_queue(&self.line, line, |line| line, &stands, wait, || {}, leave) {
-                Ended::Dequeued if offer.given.get() => {
+            match wait_in_queue(
+                &self.waiters,
+                waiters,
+                |waiters| waiters,
+                &position,
+                wait,
+                || {},
+                leave,
+            ) {
+                Ended::Dequeued if waiter_slot.granted.get() => {
                     // MX4.
                     self.state.fetch_or(barge.owner_tag(), Ordering::Relaxed);
                     return true;
@@ -152,7 +163,7 @@ impl<S: Sleep> RawMutex<S> {
     /// is not. If others are queued and none is about to retry, it spins for a shorter time:
     /// spinning did not help them either.
     #[inline]
-    fn look(&self, barge: &BargeState) -> bool {
+    fn spin(&self, barge: &BargeState) -> bool {
         for round in 0..=S::SPIN_LIMIT {
             let state = self.state.load(Ordering::Relaxed);
             if state & LOCKED == 0 {
@@ -182,7 +193,7 @@ impl<S: Sleep> RawMutex<S> {
             let held = if state & LOCKED == 0 {
                 flags | LOCKED | barge.owner_tag()
             } else if barge.woken && barge.should_handoff::<S>(state & !FLAGS) {
-                flags | QUEUED | HAND
+                flags | QUEUED | HANDOFF
             } else {
                 flags | QUEUED
             };
@@ -228,10 +239,10 @@ impl<S: Sleep> RawMutex<S> {
                 Err(now) => state = now,
             }
         }
-        let mut line = self.line.lock();
+        let mut waiters = self.waiters.lock();
         let state = self.state.load(Ordering::Relaxed);
-        let others = if line.is_single() { 0 } else { QUEUED };
-        let Some(slot) = line.first_slot() else {
+        let others = if waiters.is_single() { 0 } else { QUEUED };
+        let Some(slot) = waiters.first_slot() else {
             self.state.store(state & WOKEN, Ordering::Release);
             return;
         };
@@ -242,21 +253,21 @@ impl<S: Sleep> RawMutex<S> {
             return;
         }
         // SAFETY: L1: it is queued, so its frame exists.
-        let offer = unsafe { &*slot.cast::<Offer>() };
+        let waiter_slot = unsafe { &*slot.cast::<WaiterSlot>() };
         // MX2.
-        if state & HAND == 0 {
+        if state & HANDOFF == 0 {
             self.state.store(others | WOKEN, Ordering::Release);
         } else {
-            offer.given.set(true);
+            waiter_slot.granted.set(true);
             // MX4.
-            let held = LOCKED | S::without_thread(offer.owner_tag) | others;
+            let held = LOCKED | S::without_thread(waiter_slot.owner_tag) | others;
             self.state.store(held, Ordering::Release);
         }
-        let Some(claimed) = line.dequeue() else {
+        let Some(dequeued) = waiters.dequeue() else {
             unreachable!("the first waiter of a mutex waits for nothing else");
         };
-        let waker = claimed.finish();
-        drop(line);
+        let waker = dequeued.finish();
+        drop(waiters);
         S::wake(waker);
     }
 }

@@ -13,7 +13,7 @@
 //!      completion check again.
 
 use crate::shim::{AtomicU8, Ordering, const_unless_loom};
-use crate::sync::wait::spin::{Held, Spin};
+use crate::sync::wait::spin::{Spin, SpinGuard};
 use crate::sync::wait::wait_in_queue::{Ended, QueuePosition, Sleep, wait_in_queue, wake_some};
 use crate::sync::wait::wait_queue::WaitQueue;
 
@@ -25,7 +25,7 @@ const COMPLETE: u8 = 3;
 /// See the module documentation.
 pub(crate) struct RawOnce<S> {
     state: AtomicU8,
-    line: Spin<WaitQueue<S>>,
+    waiters: Spin<WaitQueue<S>>,
 }
 
 /// The result of `begin`, for a caller that needs the initialiser to have run.
@@ -54,7 +54,7 @@ impl<S> RawOnce<S> {
         pub(crate) fn new() -> RawOnce<S> {
             RawOnce {
                 state: AtomicU8::new(INCOMPLETE),
-                line: Spin::new(WaitQueue::new()),
+                waiters: Spin::new(WaitQueue::new()),
             }
         }
     }
@@ -92,7 +92,7 @@ impl<S: Sleep> RawOnce<S> {
     /// A caller that gets `Run` must call [`end`](RawOnce::end).
     pub(crate) fn begin(&self, minds_poison: bool, wait: &S::Wait) -> Begin {
         loop {
-            let line = self.line.lock();
+            let waiters = self.waiters.lock();
             // Relaxed: under the lock.
             match self.state.load(Ordering::Relaxed) {
                 COMPLETE => return Begin::Complete,
@@ -105,7 +105,7 @@ impl<S: Sleep> RawOnce<S> {
                     };
                 }
             }
-            if !self.wait_in_queue(line, wait) {
+            if !self.wait_in_queue(waiters, wait) {
                 return Begin::GaveUp;
             }
         }
@@ -113,36 +113,36 @@ impl<S: Sleep> RawOnce<S> {
 
     /// Records that the initialiser has ended.
     pub(crate) fn end(&self, end: End) {
-        let line = self.line.lock();
+        let waiters = self.waiters.lock();
         self.state.store(word(end), Ordering::Release);
         // ON2. Waiters that keep waiting may be queued again before the last one has been woken.
-        let most = match end {
+        let max_count = match end {
             End::Complete => usize::MAX,
-            End::Incomplete | End::Poisoned => line.count(),
+            End::Incomplete | End::Poisoned => waiters.count(),
         };
-        wake_some(&self.line, line, |line| line, most);
+        wake_some(&self.waiters, waiters, |waiters| waiters, max_count);
     }
 
     /// Waits until an initialiser of any thread has completed; never returns `Run`.
     pub(crate) fn wait(&self, minds_poison: bool, wait: &S::Wait) -> Begin {
         loop {
-            let line = self.line.lock();
+            let waiters = self.waiters.lock();
             match self.state.load(Ordering::Relaxed) {
                 COMPLETE => return Begin::Complete,
                 POISONED if minds_poison => return Begin::Poisoned,
                 _ => {}
             }
-            if !self.wait_in_queue(line, wait) {
+            if !self.wait_in_queue(waiters, wait) {
                 return Begin::GaveUp;
             }
         }
     }
 
-    fn wait_in_queue(&self, line: Held<'_, WaitQueue<S>>, wait: &S::Wait) -> bool {
+    fn wait_in_queue(&self, waiters: SpinGuard<'_, WaitQueue<S>>, wait: &S::Wait) -> bool {
         let ended = wait_in_queue(
-            &self.line,
-            line,
-            |line| line,
+            &self.waiters,
+            waiters,
+            |waiters| waiters,
             &QueuePosition::BACK,
             wait,
             || {},

@@ -18,7 +18,7 @@ struct State<T, S> {
     /// The sender has sent or was dropped.
     sender_done: bool,
     receiver_closed: bool,
-    line: WaitQueue<S>,
+    waiters: WaitQueue<S>,
 }
 
 /// The result of a receive.
@@ -40,7 +40,7 @@ impl<T, S: Sleep> RawOneshot<T, S> {
                 value: None,
                 sender_done: false,
                 receiver_closed: false,
-                line: WaitQueue::new(),
+                waiters: WaitQueue::new(),
             }),
         }
     }
@@ -53,7 +53,7 @@ impl<T, S: Sleep> RawOneshot<T, S> {
             return Err(value);
         }
         state.value = Some(value);
-        wake_some(&self.state, state, |state| &mut state.line, usize::MAX);
+        wake_some(&self.state, state, |state| &mut state.waiters, usize::MAX);
         Ok(())
     }
 
@@ -61,14 +61,14 @@ impl<T, S: Sleep> RawOneshot<T, S> {
     pub(crate) fn abandon(&self) {
         let mut state = self.state.lock();
         state.sender_done = true;
-        wake_some(&self.state, state, |state| &mut state.line, usize::MAX);
+        wake_some(&self.state, state, |state| &mut state.waiters, usize::MAX);
     }
 
     /// Rejects what is sent from now on.
     pub(crate) fn close(&self) {
         let mut state = self.state.lock();
         state.receiver_closed = true;
-        wake_some(&self.state, state, |state| &mut state.line, usize::MAX);
+        wake_some(&self.state, state, |state| &mut state.waiters, usize::MAX);
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -76,7 +76,7 @@ impl<T, S: Sleep> RawOneshot<T, S> {
     }
 
     /// Returns whether a receiver will never wait again.
-    pub(crate) fn is_settled(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         let state = self.state.lock();
         state.sender_done || state.receiver_closed
     }
@@ -97,7 +97,7 @@ impl<T, S: Sleep> RawOneshot<T, S> {
             let ended = wait_in_queue(
                 &self.state,
                 state,
-                |state| &mut state.line,
+                |state| &mut state.waiters,
                 &QueuePosition::BACK,
                 wait,
                 || {},

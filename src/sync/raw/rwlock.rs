@@ -1,8 +1,11 @@
-#![allow(unsafe_code, reason = "what a claimer finds in a waiter's frame")]
+#![allow(
+    unsafe_code,
+    reason = "accesses the slot in a waiter's stack frame by raw pointer"
+)]
 //! The lock of an [`RwLock`](crate::sync::RwLock): a state word and one FIFO wait queue of readers
 //! and writers.
 //!
-//! | readers | `WRITER` | `QUEUED` | `WOKEN` | `HAND` | means |
+//! | readers | `WRITER` | `QUEUED` | `WOKEN` | `HANDOFF` | means |
 //! |---|---|---|---|---|---|
 //! | 0 | 0 | 0 | 0 | 0 | free |
 //! | n | 0 | 0 | 0 | 0 | held by readers; further readers enter |
@@ -19,11 +22,11 @@
 //! barges in while a waiter is being woken.
 //!
 //! RW1. If the queue is not empty, the lock is held by a thread whose release looks at the queue,
-//!      or a woken writer is about to retry, or a thread is about to call `let_in`. So a thread
-//!      that sets `QUEUED` in a free word, or leaves the queue, or clears `WOKEN` without the lock,
-//!      calls `let_in`.
-//! RW2. `QUEUED` and `HAND` change under the lock of the queue only.
-//! RW3. A waiter that is let in or given the lock finds `given` set in its offer. Its ticket
+//!      or a woken writer is about to retry, or a thread is about to call `admit_waiters`. So a
+//!      thread that sets `QUEUED` in a free word, or leaves the queue, or clears `WOKEN` without
+//!      the lock, calls `admit_waiters`.
+//! RW2. `QUEUED` and `HANDOFF` change under the lock of the queue only.
+//! RW3. A waiter that is let in or given the lock finds `granted` set in its slot. The `Waiter`
 //!      provides Acquire and Release (L4).
 
 use std::cell::Cell;
@@ -36,15 +39,15 @@ use crate::sync::wait::wait_queue::WaitQueue;
 const WRITER: usize = 1;
 const QUEUED: usize = 2;
 const WOKEN: usize = 4;
-const HAND: usize = 8;
+const HANDOFF: usize = 8;
 const READER: usize = 16;
 const FLAGS: usize = READER - 1;
 
 /// The slot of a waiter.
-struct Offer {
+struct WaiterSlot {
     access: Access,
     owner_tag: usize,
-    given: Cell<bool>,
+    granted: Cell<bool>,
 }
 
 /// See the module documentation.
@@ -52,9 +55,9 @@ struct Offer {
 #[repr(C)]
 pub(crate) struct RawRwLock<S> {
     state: AtomicUsize,
-    /// The place of the last thread that took the lock: a hint for threads that would spin.
+    /// The owner tag of the last thread that took the lock: a hint for threads that would spin.
     holder: AtomicUsize,
-    line: Spin<WaitQueue<S>>,
+    waiters: Spin<WaitQueue<S>>,
 }
 
 // Consistent between any two calls; guards refer to it, and std's may be captured by
@@ -71,10 +74,10 @@ pub(crate) enum Access {
 impl Access {
     /// Returns the word after one more access of this kind, or `None` while it has to wait.
     #[inline(always)]
-    fn enter(self, state: usize) -> Option<usize> {
+    fn next_state(self, state: usize) -> Option<usize> {
         let free = state & WRITER == 0 && state < READER;
         match self {
-            _ if state & HAND != 0 => None,
+            _ if state & HANDOFF != 0 => None,
             Access::Read if free || state & (WRITER | QUEUED) == 0 => Some(state + READER),
             Access::Write if free => Some(state | WRITER),
             _ => None,
@@ -88,7 +91,7 @@ impl<S> RawRwLock<S> {
             RawRwLock {
                 state: AtomicUsize::new(0),
                 holder: AtomicUsize::new(0),
-                line: Spin::new(WaitQueue::new()),
+                waiters: Spin::new(WaitQueue::new()),
             }
         }
     }
@@ -96,7 +99,7 @@ impl<S> RawRwLock<S> {
 
 impl<S: Sleep> RawRwLock<S> {
     /// Returns what a wait for the lock names (`ThreadInner::subject`): the address of two words.
-    /// The first is odd while a writer has the lock; the second is the place of the thread that
+    /// The first is odd while a writer has the lock; the second is the owner tag of the thread that
     /// took it last.
     #[cfg(not(loom))]
     pub(crate) fn subject(&self) -> usize {
@@ -134,14 +137,14 @@ impl<S: Sleep> RawRwLock<S> {
     }
 
     /// Takes the lock if that needs no waiting.
-    pub(crate) fn try_enter(&self, access: Access) -> bool {
+    pub(crate) fn try_acquire(&self, access: Access) -> bool {
         self.take(access, false)
     }
 
     /// Takes the lock if that needs no waiting; a woken writer clears `WOKEN` in the same step.
     fn take(&self, access: Access, woken: bool) -> bool {
         let mut state = self.state.load(Ordering::Relaxed);
-        while let Some(entered) = access.enter(state) {
+        while let Some(entered) = access.next_state(state) {
             let entered = if woken { entered & !WOKEN } else { entered };
             match self.state.compare_exchange_weak(
                 state,
@@ -160,43 +163,43 @@ impl<S: Sleep> RawRwLock<S> {
     }
 
     /// Waits for the lock. Returns `false` if the wait was given up; then the lock is not held.
-    pub(crate) fn enter_slow(&self, access: Access, wait: &S::Wait) -> bool {
+    pub(crate) fn acquire_slow(&self, access: Access, wait: &S::Wait) -> bool {
         let mut barge = BargeState::new::<S>();
         loop {
-            if self.look(access, &barge) {
+            if self.spin(access, &barge) {
                 return true;
             }
-            let line = self.line.lock();
+            let waiters = self.waiters.lock();
             if self.take_or_announce(access, &mut barge) {
                 return true;
             }
-            let offer = Offer {
+            let waiter_slot = WaiterSlot {
                 access,
                 owner_tag: barge.owner_tag(),
-                given: Cell::new(false),
+                granted: Cell::new(false),
             };
-            let stands = QueuePosition {
+            let position = QueuePosition {
                 at_front: barge.woken,
-                ..QueuePosition::with(&offer)
+                ..QueuePosition::with(&waiter_slot)
             };
             let ended = wait_in_queue(
-                &self.line,
-                line,
-                |line| line,
-                &stands,
+                &self.waiters,
+                waiters,
+                |waiters| waiters,
+                &position,
                 wait,
                 || {},
-                |line| self.left(line),
+                |waiters| self.clear_if_empty(waiters),
             );
             match ended {
-                Ended::Dequeued if offer.given.get() => {
+                Ended::Dequeued if waiter_slot.granted.get() => {
                     self.holder.store(barge.owner_tag(), Ordering::Relaxed);
                     return true;
                 }
                 Ended::Dequeued => barge.woken = true,
                 Ended::Elapsed | Ended::Cancelled => {
                     // RW1: the thread may have been queued before one that need not wait.
-                    self.let_in();
+                    self.admit_waiters();
                     return false;
                 }
             }
@@ -204,15 +207,15 @@ impl<S: Sleep> RawRwLock<S> {
     }
 
     /// Called when a waiter has left the queue, whose lock is held.
-    fn left(&self, line: &WaitQueue<S>) {
-        if line.is_empty() {
-            self.state.fetch_and(!(QUEUED | HAND), Ordering::Relaxed);
+    fn clear_if_empty(&self, waiters: &WaitQueue<S>) {
+        if waiters.is_empty() {
+            self.state.fetch_and(!(QUEUED | HANDOFF), Ordering::Relaxed);
         }
     }
 
     /// As in `mutex.rs`.
     #[inline]
-    fn look(&self, access: Access, barge: &BargeState) -> bool {
+    fn spin(&self, access: Access, barge: &BargeState) -> bool {
         for round in 0..=S::SPIN_LIMIT {
             if self.take(access, barge.woken) {
                 return true;
@@ -234,13 +237,13 @@ impl<S: Sleep> RawRwLock<S> {
     fn take_or_announce(&self, access: Access, barge: &mut BargeState) -> bool {
         let mut state = self.state.load(Ordering::Relaxed);
         loop {
-            let entered = access.enter(state);
+            let entered = access.next_state(state);
             let next = match entered {
                 Some(entered) => entered,
                 None if barge.woken
                     && barge.should_handoff::<S>(self.holder.load(Ordering::Relaxed)) =>
                 {
-                    state | QUEUED | HAND
+                    state | QUEUED | HANDOFF
                 }
                 None => state | QUEUED,
             };
@@ -263,21 +266,21 @@ impl<S: Sleep> RawRwLock<S> {
 
     /// Releases a read lock.
     #[inline(always)]
-    pub(crate) fn leave_read(&self) {
+    pub(crate) fn unlock_read(&self) {
         // Release: pairs with the Acquire of the next writer.
         let state = self.state.fetch_sub(READER, Ordering::Release);
         if state & QUEUED != 0 && state < 2 * READER {
-            self.let_in();
+            self.admit_waiters();
         }
     }
 
     /// Releases the write lock.
     #[inline(always)]
-    pub(crate) fn leave_write(&self) {
+    pub(crate) fn unlock_write(&self) {
         // Release: pairs with the Acquire of the next holder.
         let state = self.state.fetch_sub(WRITER, Ordering::Release);
         if state & QUEUED != 0 {
-            self.let_in();
+            self.admit_waiters();
         }
     }
 
@@ -285,27 +288,27 @@ impl<S: Sleep> RawRwLock<S> {
     pub(crate) fn downgrade(&self) {
         let state = self.state.fetch_add(READER - WRITER, Ordering::Release);
         if state & QUEUED != 0 {
-            self.let_in();
+            self.admit_waiters();
         }
     }
 
     /// Lets in the waiters at the front that need not wait any more; or wakes a writer to retry, or
     /// hands it the lock.
     #[cold]
-    fn let_in(&self) {
+    fn admit_waiters(&self) {
         loop {
-            let mut line = self.line.lock();
+            let mut waiters = self.waiters.lock();
             // Acquire, here and below: what earlier holders did happens before what the admitted
             // threads do.
             let mut state = self.state.load(Ordering::Acquire);
             let next = loop {
-                let Some(slot) = line.first_slot() else {
-                    self.left(&line);
+                let Some(slot) = waiters.first_slot() else {
+                    self.clear_if_empty(&waiters);
                     return;
                 };
                 // SAFETY: L1: it is queued, so its frame exists.
-                let offer = unsafe { &*slot.cast::<Offer>() };
-                let may = match offer.access {
+                let waiter_slot = unsafe { &*slot.cast::<WaiterSlot>() };
+                let may = match waiter_slot.access {
                     Access::Read => state & WRITER == 0,
                     Access::Write => state & WRITER == 0 && state < READER,
                 };
@@ -313,10 +316,10 @@ impl<S: Sleep> RawRwLock<S> {
                 if !may || state & WOKEN != 0 {
                     return;
                 }
-                let given = offer.access == Access::Read || state & HAND != 0;
-                let others = if line.is_single() { 0 } else { QUEUED };
-                let rest = state & !(QUEUED | HAND) | others;
-                let next = match offer.access {
+                let given = waiter_slot.access == Access::Read || state & HANDOFF != 0;
+                let others = if waiters.is_single() { 0 } else { QUEUED };
+                let rest = state & !(QUEUED | HANDOFF) | others;
+                let next = match waiter_slot.access {
                     Access::Read => rest + READER,
                     Access::Write if given => rest | WRITER,
                     Access::Write => rest | WOKEN,
@@ -328,10 +331,10 @@ impl<S: Sleep> RawRwLock<S> {
                     Ordering::Acquire,
                 ) {
                     Ok(_) => {
-                        offer.given.set(given);
+                        waiter_slot.granted.set(given);
                         if given {
                             // As MX4 in `mutex.rs`.
-                            let tag = S::without_thread(offer.owner_tag);
+                            let tag = S::without_thread(waiter_slot.owner_tag);
                             self.holder.store(tag, Ordering::Relaxed);
                         }
                         break next;
@@ -339,11 +342,11 @@ impl<S: Sleep> RawRwLock<S> {
                     Err(now) => state = now,
                 }
             };
-            let Some(claimed) = line.dequeue() else {
+            let Some(dequeued) = waiters.dequeue() else {
                 unreachable!("the first waiter of a lock waits for nothing else");
             };
-            let waker = claimed.finish();
-            drop(line);
+            let waker = dequeued.finish();
+            drop(waiters);
             S::wake(waker);
             // After a writer no other thread enters; after a reader perhaps the next one.
             if next & (WRITER | WOKEN) != 0 || next & QUEUED == 0 {
@@ -377,20 +380,20 @@ mod tests {
             // can; a writer is handed the lock the next time.
             let wait: Box<dyn Fn()> = Box::new(move || {
                 acting(16, || {
-                    other.leave_write();
+                    other.unlock_write();
                     let is_first = passed.replace(passed.get() + 1) == 0;
                     if is_first && access == Access::Write {
-                        return assert!(other.try_enter(Access::Write));
+                        return assert!(other.try_acquire(Access::Write));
                     }
                     assert_eq!(named(&other), 0);
                 });
             });
             acting(32, || {
-                assert!(lock.enter_slow(access, &wait));
+                assert!(lock.acquire_slow(access, &wait));
                 assert_eq!(named(&lock), 32);
                 match access {
-                    Access::Read => lock.leave_read(),
-                    Access::Write => lock.leave_write(),
+                    Access::Read => lock.unlock_read(),
+                    Access::Write => lock.unlock_write(),
                 }
             });
             assert_eq!(lock.state.load(Ordering::Relaxed), 0);
@@ -414,18 +417,18 @@ mod loom_tests {
     fn enter(lock: &Lock, access: Access, wait: Until) -> bool {
         match access {
             Access::Read => {
-                let entered = lock.0.read_fast() || lock.0.enter_slow(access, &wait);
+                let entered = lock.0.read_fast() || lock.0.acquire_slow(access, &wait);
                 if entered {
                     lock.1.get();
-                    lock.0.leave_read();
+                    lock.0.unlock_read();
                 }
                 entered
             }
             Access::Write => {
-                let entered = lock.0.write_fast() || lock.0.enter_slow(access, &wait);
+                let entered = lock.0.write_fast() || lock.0.acquire_slow(access, &wait);
                 if entered {
                     lock.1.change();
-                    lock.0.leave_write();
+                    lock.0.unlock_write();
                 }
                 entered
             }
@@ -518,7 +521,7 @@ mod loom_tests {
             let reader = thread::spawn(move || enter(&reader, Access::Read, Until::Dequeued));
             assert!(reader.join().unwrap());
             assert!(!writer.join().unwrap());
-            lock.0.leave_read();
+            lock.0.unlock_read();
             assert_eq!(lock.0.state.load(Ordering::Relaxed), 0);
         });
     }
@@ -531,12 +534,12 @@ mod loom_tests {
             let writer = thread::spawn(move || enter(&writer, Access::Write, Until::Dequeued));
             let reader = lock.clone();
             let reader = thread::spawn(move || enter(&reader, Access::Read, Until::Dequeued));
-            assert!(lock.0.write_fast() || lock.0.enter_slow(Access::Write, &Until::Dequeued));
+            assert!(lock.0.write_fast() || lock.0.acquire_slow(Access::Write, &Until::Dequeued));
             lock.1.change();
             let written = lock.1.get();
             lock.0.downgrade();
             assert_eq!(lock.1.get(), written);
-            lock.0.leave_read();
+            lock.0.unlock_read();
             writer.join().unwrap();
             reader.join().unwrap();
             assert_eq!(lock.1.get(), 2);

@@ -1,4 +1,7 @@
-#![allow(unsafe_code, reason = "what a claimer finds in a waiter's frame")]
+#![allow(
+    unsafe_code,
+    reason = "accesses the slot in a waiter's stack frame by raw pointer"
+)]
 //! The counter of a [`Semaphore`](crate::sync::Semaphore) and its FIFO wait queue.
 //!
 //! SE1. Whenever the lock is free, the first waiter wants more than is available, or a thread is
@@ -10,7 +13,7 @@
 use std::cell::Cell;
 
 use crate::shim::const_unless_loom;
-use crate::sync::wait::spin::{Held, Spin};
+use crate::sync::wait::spin::{Spin, SpinGuard};
 use crate::sync::wait::wait_in_queue::{Ended, QueuePosition, Sleep, wait_in_queue, wake_some};
 use crate::sync::wait::wait_queue::WaitQueue;
 
@@ -22,13 +25,13 @@ pub(crate) struct RawSemaphore<S> {
 struct Counter<S> {
     permits: usize,
     is_closed: bool,
-    line: WaitQueue<S>,
+    waiters: WaitQueue<S>,
 }
 
 /// The slot of a waiter.
-struct Want {
+struct WaiterSlot {
     permits: usize,
-    given: Cell<bool>,
+    granted: Cell<bool>,
 }
 
 /// The result of trying to get permits.
@@ -47,7 +50,7 @@ impl<S> RawSemaphore<S> {
                 counter: Spin::new(Counter {
                     permits,
                     is_closed: false,
-                    line: WaitQueue::new(),
+                    waiters: WaitQueue::new(),
                 }),
             }
         }
@@ -59,7 +62,7 @@ impl<S> Counter<S> {
     fn take(&mut self, permits: usize) -> Acquired {
         if self.is_closed {
             Acquired::Closed
-        } else if self.line.is_empty() && self.permits >= permits {
+        } else if self.waiters.is_empty() && self.permits >= permits {
             self.permits -= permits;
             Acquired::Yes
         } else {
@@ -89,22 +92,22 @@ impl<S: Sleep> RawSemaphore<S> {
             Acquired::No => {}
             taken => return taken,
         }
-        let want = Want {
+        let waiter_slot = WaiterSlot {
             permits,
-            given: Cell::new(false),
+            granted: Cell::new(false),
         };
         let ended = wait_in_queue(
             &self.counter,
             counter,
-            |counter| &mut counter.line,
-            &QueuePosition::with(&want),
+            |counter| &mut counter.waiters,
+            &QueuePosition::with(&waiter_slot),
             wait,
             || {},
             |_| {},
         );
         match ended {
             // SE2.
-            Ended::Dequeued if want.given.get() => Acquired::Yes,
+            Ended::Dequeued if waiter_slot.granted.get() => Acquired::Yes,
             Ended::Dequeued => Acquired::Closed,
             Ended::Elapsed | Ended::Cancelled => {
                 // SE1: the waiters behind it may want less.
@@ -135,19 +138,19 @@ impl<S: Sleep> RawSemaphore<S> {
 
     /// Gives permits to the waiters at the front as far as they suffice.
     #[inline]
-    fn give_out<'a>(&'a self, mut counter: Held<'a, Counter<S>>) {
-        while let Some(slot) = counter.line.first_slot() {
+    fn give_out<'a>(&'a self, mut counter: SpinGuard<'a, Counter<S>>) {
+        while let Some(slot) = counter.waiters.first_slot() {
             // SAFETY: L1: it is queued, so its frame exists.
-            let want = unsafe { &*slot.cast::<Want>() };
-            let Some(left) = counter.permits.checked_sub(want.permits) else {
+            let waiter_slot = unsafe { &*slot.cast::<WaiterSlot>() };
+            let Some(left) = counter.permits.checked_sub(waiter_slot.permits) else {
                 return;
             };
             counter.permits = left;
-            want.given.set(true);
-            let Some(claimed) = counter.line.dequeue() else {
+            waiter_slot.granted.set(true);
+            let Some(dequeued) = counter.waiters.dequeue() else {
                 unreachable!("the first waiter of a semaphore waits for nothing else");
             };
-            let waker = claimed.finish();
+            let waker = dequeued.finish();
             drop(counter);
             S::wake(waker);
             counter = self.counter.lock();
@@ -161,7 +164,7 @@ impl<S: Sleep> RawSemaphore<S> {
         wake_some(
             &self.counter,
             counter,
-            |counter| &mut counter.line,
+            |counter| &mut counter.waiters,
             usize::MAX,
         );
     }

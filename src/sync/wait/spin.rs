@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "a lock")]
+#![allow(unsafe_code, reason = "a lock around an `UnsafeCell`")]
 //! The spin lock that guards short critical sections: a queue, a buffer, a few words. Any thread
 //! may take it.
 //!
@@ -45,11 +45,11 @@ mod real {
         }
 
         #[inline(always)]
-        pub(crate) fn lock(&self) -> Held<'_, T> {
+        pub(crate) fn lock(&self) -> SpinGuard<'_, T> {
             if self.locked.swap(true, Ordering::Acquire) {
                 self.lock_slowly();
             }
-            Held { spin: self }
+            SpinGuard { spin: self }
         }
 
         #[cold]
@@ -82,11 +82,11 @@ mod real {
     }
 
     /// The guard.
-    pub(crate) struct Held<'a, T> {
+    pub(crate) struct SpinGuard<'a, T> {
         spin: &'a Spin<T>,
     }
 
-    impl<T> Deref for Held<'_, T> {
+    impl<T> Deref for SpinGuard<'_, T> {
         type Target = T;
         #[inline(always)]
         fn deref(&self) -> &T {
@@ -95,7 +95,7 @@ mod real {
         }
     }
 
-    impl<T> DerefMut for Held<'_, T> {
+    impl<T> DerefMut for SpinGuard<'_, T> {
         #[inline(always)]
         fn deref_mut(&mut self) -> &mut T {
             // SAFETY: SP1.
@@ -103,7 +103,7 @@ mod real {
         }
     }
 
-    impl<T> Drop for Held<'_, T> {
+    impl<T> Drop for SpinGuard<'_, T> {
         #[inline(always)]
         fn drop(&mut self) {
             self.spin.locked.store(false, Ordering::Release);
@@ -125,17 +125,17 @@ mod real {
         }
     }
 
-    pub(crate) type Held<'a, T> = loom::sync::MutexGuard<'a, T>;
+    pub(crate) type SpinGuard<'a, T> = loom::sync::MutexGuard<'a, T>;
 
     impl<T> Spin<T> {
         pub(crate) fn new(value: T) -> Spin<T> {
             Spin(Mutex::new(value))
         }
 
-        pub(crate) fn lock(&self) -> Held<'_, T> {
+        pub(crate) fn lock(&self) -> SpinGuard<'_, T> {
             self.0.lock().expect("no holder panics")
         }
     }
 }
 
-pub(crate) use self::real::{Held, Spin};
+pub(crate) use self::real::{Spin, SpinGuard};

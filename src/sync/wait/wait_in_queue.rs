@@ -7,11 +7,11 @@
 //!
 //! The protocols in `raw/` are generic over [`Sleep`], so that they are model-checked as they are.
 //!
-//! ST1. [`stand`] links one node and does not return before it is unlinked: by the claimer, or by
-//!      itself. It does not unwind, because [`Sleep::wait_for`] does not: the waits that come here
-//!      shield or defer.
+//! ST1. [`wait_in_queue`] links one node and does not return before it is unlinked: by the claimer,
+//!      or by itself. It does not unwind, because [`Sleep::wait_for`] does not: the waits that come
+//!      here shield or defer.
 
-use super::spin::{Held, Spin};
+use super::spin::{Spin, SpinGuard};
 use super::wait_queue::{Sleeper, WaitNode, WaitQueue, Waiter};
 
 /// How a wait has ended.
@@ -52,7 +52,7 @@ pub(crate) trait Sleep: Sleeper + Sized {
     /// Returns the tag without the part that says which thread it is.
     fn without_thread(owner_tag: usize) -> usize;
 
-    /// Waits until the ticket is done or the end that `wait` sets. Does not unwind.
+    /// Waits until the waiter is done or the end that `wait` sets. Does not unwind.
     fn wait_for(waiter: &Waiter<Self>, wait: &Self::Wait) -> Ended;
 
     /// Wakes a claimed thread.
@@ -86,8 +86,8 @@ impl BargeState {
     /// Returns whether the lock's holder, at `holder`, cannot run now because it is on this worker.
     #[inline(always)]
     pub(crate) fn same_worker<S: Sleep>(&self, holder: usize) -> bool {
-        let here = S::worker(self.owner_tag);
-        here != 0 && here == S::worker(holder)
+        let waiters = S::worker(self.owner_tag);
+        waiters != 0 && waiters == S::worker(holder)
     }
 
     /// Called when the woken waiter finds the lock held by `holder` again. Returns whether it may
@@ -129,14 +129,14 @@ impl QueuePosition {
     }
 }
 
-/// Enters the queue that `line` selects under the lock `held`, releases the lock, calls `before`,
+/// Enters the queue that `queue` selects under the lock `held`, releases the lock, calls `before`,
 /// and waits. If it gives up, it calls `leave` under the lock after it has left the queue; a claim
 /// at the last moment counts as claimed.
 #[inline(always)]
 pub(crate) fn wait_in_queue<S: Sleep, Q>(
     spin: &Spin<Q>,
-    mut held: Held<'_, Q>,
-    line: impl Fn(&mut Q) -> &mut WaitQueue<S>,
+    mut held: SpinGuard<'_, Q>,
+    queue: impl Fn(&mut Q) -> &mut WaitQueue<S>,
     position: &QueuePosition,
     wait: &S::Wait,
     before: impl FnOnce(),
@@ -144,13 +144,13 @@ pub(crate) fn wait_in_queue<S: Sleep, Q>(
 ) -> Ended {
     let waiter = Waiter::single(S::current());
     let node = WaitNode::new(&waiter, 0, position.slot);
-    let here = line(&mut held);
+    let waiters = queue(&mut held);
     if position.at_front {
         // SAFETY: ST1.
-        unsafe { here.push_front(&node) };
+        unsafe { waiters.push_front(&node) };
     } else {
         // SAFETY: ST1.
-        unsafe { here.push(&node) };
+        unsafe { waiters.push(&node) };
     }
     drop(held);
     before();
@@ -159,7 +159,7 @@ pub(crate) fn wait_in_queue<S: Sleep, Q>(
         return ended;
     }
     let mut held = spin.lock();
-    if line(&mut held).remove(&node) {
+    if queue(&mut held).remove(&node) {
         leave(&mut held);
         return ended;
     }
@@ -168,18 +168,19 @@ pub(crate) fn wait_in_queue<S: Sleep, Q>(
     Ended::Dequeued
 }
 
-/// Claims up to `most` waiters from the front and wakes each, with the lock released in between.
+/// Claims up to `max_count` waiters from the front and wakes each, with the lock released in
+/// between.
 pub(crate) fn wake_some<'a, S: Sleep, Q>(
     spin: &'a Spin<Q>,
-    mut held: Held<'a, Q>,
-    line: impl Fn(&mut Q) -> &mut WaitQueue<S>,
-    most: usize,
+    mut held: SpinGuard<'a, Q>,
+    queue: impl Fn(&mut Q) -> &mut WaitQueue<S>,
+    max_count: usize,
 ) {
-    for _ in 0..most {
-        let Some(claimed) = line(&mut held).dequeue() else {
+    for _ in 0..max_count {
+        let Some(dequeued) = queue(&mut held).dequeue() else {
             return;
         };
-        let waker = claimed.finish();
+        let waker = dequeued.finish();
         drop(held);
         S::wake(waker);
         held = spin.lock();
@@ -207,11 +208,11 @@ mod threads {
     use crate::sync::wait::waiting_thread::{WaitingThread, Waker, wait_for};
     use crate::sys::clock;
 
-    /// Waits at the end of the queue that `line` selects until `is_met` holds. `wait` has no time
+    /// Waits at the end of the queue that `queue` selects until `is_met` holds. `wait` has no time
     /// limit. If it ends because of a cancellation, the caller unwinds after it has left the queue.
     pub(crate) fn wait_until<Q>(
         spin: &Spin<Q>,
-        line: impl Fn(&mut Q) -> &mut WaitQueue<WaitingThread>,
+        queue: impl Fn(&mut Q) -> &mut WaitQueue<WaitingThread>,
         wait: &Wait,
         is_met: impl Fn(&Q) -> bool,
     ) {
@@ -220,7 +221,15 @@ mod threads {
             if is_met(&held) {
                 return;
             }
-            let ended = wait_in_queue(spin, held, &line, &QueuePosition::BACK, wait, || {}, |_| {});
+            let ended = wait_in_queue(
+                spin,
+                held,
+                &queue,
+                &QueuePosition::BACK,
+                wait,
+                || {},
+                |_| {},
+            );
             if ended == Ended::Cancelled {
                 unwind_if_cancelled();
             }
@@ -246,7 +255,7 @@ mod threads {
         #[inline(always)]
         fn owner_tag() -> usize {
             const { assert!(align_of::<ThreadInner>() >= 16) };
-            WorkerContext::of_thread().map_or(0, WorkerContext::place)
+            WorkerContext::of_thread().map_or(0, WorkerContext::owner_tag)
         }
 
         #[inline(always)]

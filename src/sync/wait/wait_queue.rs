@@ -4,21 +4,21 @@
 //! A wait allocates nothing: its [`Waiter`] and one [`WaitNode`] for each [`WaitQueue`] that it has
 //! joined are in its own frame. The owner of a queue (a lock, a channel) guards it with a
 //! [`Spin`](super::spin::Spin). A thread that has something to give *claims* a waiter under that
-//! lock: it unlinks the node, writes the result into the waiter's frame, marks its ticket done, and
+//! lock: it unlinks the node, writes the result into the waiter's frame, marks it done, and
 //! wakes the waiter after the lock is released. So a claimed waiter has what it waited for, and a
 //! waiter that gives up finds out under the lock which of the two came first. Nothing is ever given
 //! to a waiter that has left.
 //!
-//! A wait for several things (select) has one ticket and several nodes. There a claim is a
-//! compare-and-swap on the ticket, because the queues are under different locks.
+//! A wait for several things (select) has one `Waiter` and several nodes. There a claim is a
+//! compare-and-swap on the waiter, because the queues are under different locks.
 //!
-//! L1. A node is linked and unlinked under the lock of its line. It stays where it is, and its
-//!     ticket too, until it is unlinked: its owner does not leave its frame before (a guard sees to
+//! L1. A node is linked and unlinked under the lock of its queue. It stays where it is, and its
+//!     waiter too, until it is unlinked: its owner does not leave its frame before (a guard sees to
 //!     it when it unwinds).
-//! L2. A claim happens under the lock of a queue in which the ticket has a linked node, so the
-//!     ticket and its thread still exist. `done` is the last thing that the claimer touches in the
+//! L2. A claim happens under the lock of a queue in which the waiter has a linked node, so the
+//!     waiter and its thread still exist. `done` is the last thing that the claimer touches in the
 //!     waiter's frame.
-//! L3. Of all threads that claim a shared ticket, and its owner that gives up, one wins: `claimed`
+//! L3. Of all threads that claim a shared waiter, and its owner that gives up, one wins: `claimed`
 //!     leaves 0 once. The slot points to an `UnsafeCell` (or an atomic): both sides touch it.
 //! L4. The claimer writes into the waiter's frame before it sets `done` (Release); the waiter reads
 //!     it after it has seen `done` (Acquire).
@@ -50,7 +50,7 @@ const GONE: usize = usize::MAX;
 /// One wait.
 #[derive(Debug)]
 pub(crate) struct Waiter<S> {
-    /// L3; used by a shared ticket only.
+    /// L3; used by a shared waiter only.
     claimed: AtomicUsize,
     /// 0, or the number of the completed case plus 1.
     done: AtomicUsize,
@@ -59,7 +59,7 @@ pub(crate) struct Waiter<S> {
 }
 
 impl<S: Sleeper> Waiter<S> {
-    /// Creates the ticket of a wait in one queue.
+    /// Creates the waiter of a wait in one queue.
     #[inline(always)]
     pub(crate) fn single(sleeper: S) -> Waiter<S> {
         Waiter {
@@ -70,7 +70,7 @@ impl<S: Sleeper> Waiter<S> {
         }
     }
 
-    /// Creates the ticket of a wait in several queues.
+    /// Creates the waiter of a wait in several queues.
     pub(crate) fn shared(sleeper: S) -> Waiter<S> {
         Waiter {
             shared: true,
@@ -89,7 +89,7 @@ impl<S: Sleeper> Waiter<S> {
         self.done.load(Ordering::Acquire) != OPEN
     }
 
-    /// Ends the wait of a shared ticket by its owner. Returns `false` if it has been claimed: then
+    /// Ends the wait of a shared waiter by its owner. Returns `false` if it has been claimed: then
     /// `done` follows (L5).
     pub(crate) fn give_up(&self) -> bool {
         self.claimed
@@ -106,7 +106,7 @@ impl<S: Sleeper> Waiter<S> {
                 .is_ok()
     }
 
-    /// Returns whether the ticket can be claimed: a hint, unless the caller holds the locks of all
+    /// Returns whether the waiter can be claimed: a hint, unless the caller holds the locks of all
     /// its queues.
     fn is_open(&self) -> bool {
         !self.shared || self.claimed.load(Ordering::Relaxed) == OPEN
@@ -136,7 +136,7 @@ pub(crate) struct WaitNode<S> {
 #[cfg(not(loom))]
 impl<S> WaitNode<S> {
     /// Where the links are, in bytes from the start: to the node before, to the node behind.
-    pub(crate) const LINKS: [usize; 2] = [
+    pub(crate) const LINK_OFFSETS: [usize; 2] = [
         offset_of!(WaitNode<S>, previous),
         offset_of!(WaitNode<S>, next),
     ];
@@ -145,7 +145,7 @@ impl<S> WaitNode<S> {
 #[cfg(not(loom))]
 impl<S> WaitQueue<S> {
     /// Where the link to the first node is, in bytes from the start.
-    pub(crate) const FIRST: usize = offset_of!(WaitQueue<S>, head);
+    pub(crate) const HEAD_OFFSET: usize = offset_of!(WaitQueue<S>, head);
 }
 
 impl<S> WaitNode<S> {
@@ -217,7 +217,7 @@ impl<S> WaitQueue<S> {
     ///
     /// # Safety
     ///
-    /// L1: the node and its ticket stay where they are until the node is unlinked. It is not
+    /// L1: the node and its waiter stay where they are until the node is unlinked. It is not
     /// linked.
     #[inline(always)]
     pub(crate) unsafe fn push(&mut self, node: &WaitNode<S>) {
@@ -299,7 +299,7 @@ impl<S: Sleeper> WaitQueue<S> {
                     slot: node.slot,
                     case: node.case,
                     waiter,
-                    line: PhantomData,
+                    queue: PhantomData,
                 });
             }
         }
@@ -328,11 +328,11 @@ pub(crate) struct Dequeued<'a, S> {
     slot: *mut (),
     case: usize,
     waiter: *const Waiter<S>,
-    line: PhantomData<&'a mut WaitQueue<S>>,
+    queue: PhantomData<&'a mut WaitQueue<S>>,
 }
 
 impl<'a, S: Sleeper> Dequeued<'a, S> {
-    /// Claims a ticket that no other thread can claim: of a thread in no queue that waits for one
+    /// Claims a waiter that no other thread can claim: of a thread in no queue that waits for one
     /// partner.
     pub(crate) fn of(waiter: &'a Waiter<S>, slot: *mut ()) -> Dequeued<'a, S> {
         debug_assert!(!waiter.shared);
@@ -340,7 +340,7 @@ impl<'a, S: Sleeper> Dequeued<'a, S> {
             slot,
             case: 0,
             waiter,
-            line: PhantomData,
+            queue: PhantomData,
         }
     }
 
@@ -354,7 +354,7 @@ impl<'a, S: Sleeper> Dequeued<'a, S> {
             slot: self.slot,
             case: self.case,
             waiter: self.waiter,
-            line: PhantomData,
+            queue: PhantomData,
         }
     }
 

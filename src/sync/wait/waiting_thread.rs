@@ -1,6 +1,6 @@
-#![allow(unsafe_code, reason = "sleepers are borrowed")]
-//! The threads that wait in a [`WaitQueue`](super::line::WaitQueue): green threads and OS threads,
-//! and their wait; and tasks of futures.
+#![allow(unsafe_code, reason = "borrows waiting threads")]
+//! The threads that wait in a [`WaitQueue`](super::wait_queue::WaitQueue): green threads and OS
+//! threads, and their wait; and tasks of futures.
 //!
 //! W1. A sleeper's address stays valid until its thread leaves the wait: the scheduler keeps a
 //!     reference to a green thread's block until it ends; the sleeper itself holds one to an OS
@@ -77,7 +77,7 @@ impl Waker {
     }
 }
 
-/// Waits until the ticket is done ([`Wake::Event`]), the deadline has passed, or the thread is
+/// Waits until the waiter is done ([`Wake::Event`]), the deadline has passed, or the thread is
 /// cancelled (as the wait says). After the latter two the caller must still find out, under the
 /// lock, whether it was claimed at the last moment.
 #[inline(always)]

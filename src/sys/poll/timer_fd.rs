@@ -120,13 +120,13 @@ mod tests {
     use crate::sys::clock;
     use rustix::event::{PollFd, PollFlags, poll};
 
-    fn is_readable(alarm: &TimerFd, patience: i64) -> bool {
-        let patience = rustix::time::Timespec {
-            tv_sec: patience,
+    fn is_readable(alarm: &TimerFd, timeout: i64) -> bool {
+        let timeout = rustix::time::Timespec {
+            tv_sec: timeout,
             tv_nsec: 0,
         };
         let mut polled = [PollFd::new(alarm, PollFlags::IN)];
-        poll(&mut polled, Some(&patience)).unwrap() == 1
+        poll(&mut polled, Some(&timeout)).unwrap() == 1
     }
 
     #[test]

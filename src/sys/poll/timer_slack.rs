@@ -14,9 +14,9 @@ use std::time::Duration;
 use crate::sys::clock::{self, NEVER, Tick};
 
 /// The fraction of a timeout that `epoll_wait` adds to it: one part in this many.
-const PART: Tick = 1_000;
+const SLACK_DIVISOR: Tick = 1_000;
 /// The most that it adds because of that fraction.
-const MAX_PART: Tick = 100_000_000;
+const MAX_SLACK_NS: Tick = 100_000_000;
 
 /// The slack of the waits of one worker. See the module's text.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +47,7 @@ impl TimerSlack {
             return left;
         }
         let latest = self.latest(left);
-        let added = (latest / (PART + 1)).min(MAX_PART);
+        let added = (latest / (SLACK_DIVISOR + 1)).min(MAX_SLACK_NS);
         latest - added.max(self.system.min(self.wanted))
     }
 
@@ -106,7 +106,7 @@ mod tests {
     fn latest(slack: TimerSlack, left: Tick) -> Tick {
         let timeout = slack.timeout(left);
         let own = slack.system.min(slack.wanted);
-        timeout + (timeout / PART).min(MAX_PART).max(own)
+        timeout + (timeout / SLACK_DIVISOR).min(MAX_SLACK_NS).max(own)
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::net::methods::{handle_methods, timeout_methods};
 use crate::net::poll::{poll_ready_methods, poll_stream_methods};
 use crate::net::socket::{Protocol, Socket, descriptor_traits};
 use crate::net::transfer::stream_traits;
-use crate::retry::{self, Announced, Mode};
+use crate::retry::{self, Mode, WritableEvents};
 use crate::sys::{sock, unix_sock};
 
 /// A connection between two processes of one machine, or two threads:
@@ -127,7 +127,7 @@ impl UnixStream {
             socket.source(),
             Reason::Connect,
             Mode::default(),
-            Announced::Never,
+            WritableEvents::Never,
             |fd| unix_sock::connect(fd, addr),
         )?;
         Ok(UnixStream { socket })

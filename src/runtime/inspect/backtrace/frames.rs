@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_the_programs_is_left_out() {
+    fn frames_of_std_and_rustlet_are_left_out() {
         let all = [
             "<rustlet::sync::Mutex<T>>::lock",
             "core::ops::function::FnOnce::call_once",
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_tells_whose_function_it_is() {
+    fn functions_are_attributed_by_their_source_file() {
         let mut inlined = frame("suspend");
         inlined.place = Some((Path::new(OWN_SOURCE).join("green/park.rs"), 1));
         assert!(inlined.is_own());

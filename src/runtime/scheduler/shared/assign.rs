@@ -18,16 +18,16 @@ impl Shared {
     /// Queues a thread for the first idle worker, in the queue of the worker `index`, and wakes a
     /// sleeping worker.
     pub(crate) fn push_shared(&self, index: usize, unstarted: Unstarted) {
-        let peer = &self.peers[index];
+        let worker = &self.workers[index];
         if self.phase() == Phase::Abandoned {
-            return self.discard(peer, unstarted);
+            return self.discard(worker, unstarted);
         }
         // Counted before the push, so that a worker that reads 0 has not missed a thread.
         self.waiting_shared.fetch_add(1, Ordering::Relaxed);
-        peer.unstarted.push_shared(unstarted);
+        worker.unstarted.push_shared(unstarted);
         self.wake_one(index, index);
         if self.phase() == Phase::Ended {
-            self.discard_unstarted(peer);
+            self.discard_unstarted(worker);
         }
     }
 
@@ -44,33 +44,33 @@ impl Shared {
 
     /// Takes a thread that waits for an idle worker out of the queue of the worker `index`.
     pub(crate) fn take_shared(&self, index: usize) -> Option<Unstarted> {
-        let taken = self.peers[index].unstarted.take_shared()?;
+        let taken = self.workers[index].unstarted.take_shared()?;
         self.waiting_shared.fetch_sub(1, Ordering::Relaxed);
         Some(taken)
     }
 
     /// Passes each thread that waits for an idle worker in the queue of the worker `index`, the
-    /// caller's, to `settle` once; threads that `settle` returns stay in the queue. All stay
-    /// counted meanwhile, so that a worker that finds none in the queue does not sleep.
-    pub(crate) fn settle_shared(
+    /// caller's, to `reconsider` once; threads that `reconsider` returns stay in the queue. All
+    /// stay counted meanwhile, so that a worker that finds none in the queue does not sleep.
+    pub(crate) fn reconsider_shared(
         &self,
         index: usize,
-        mut settle: impl FnMut(Unstarted) -> Option<Unstarted>,
+        mut reconsider: impl FnMut(Unstarted) -> Option<Unstarted>,
     ) {
-        let peer = &self.peers[index];
-        for _ in 0..peer.unstarted.shared() {
-            let Some(new) = peer.unstarted.take_shared() else {
+        let worker = &self.workers[index];
+        for _ in 0..worker.unstarted.shared() {
+            let Some(new) = worker.unstarted.take_shared() else {
                 break;
             };
-            match settle(new) {
-                Some(new) => peer.unstarted.push_shared(new),
+            match reconsider(new) {
+                Some(new) => worker.unstarted.push_shared(new),
                 None => {
                     self.waiting_shared.fetch_sub(1, Ordering::Relaxed);
                 }
             }
         }
         if self.phase() == Phase::Ended {
-            self.discard_unstarted(peer);
+            self.discard_unstarted(worker);
         }
     }
 
@@ -80,9 +80,9 @@ impl Shared {
         if !self.has_shared() {
             return None;
         }
-        let count = self.peers.len();
+        let count = self.workers.len();
         let others = (1..count).map(|offset| (index + offset) % count);
-        let others = others.filter(|&index| !self.peers[index].holds_shared());
+        let others = others.filter(|&index| !self.workers[index].holds_shared());
         let mut taken = others.map(|index| (index, self.take_shared(index)));
         taken.find_map(|(index, new)| Some((index, new?)))
     }
@@ -94,35 +94,35 @@ impl Shared {
         if !self.idle.has_sleepers() {
             return;
         }
-        let count = self.peers.len();
+        let count = self.workers.len();
         let others = (1..count).map(|offset| (except + count - offset) % count);
         let others = others
             .filter(|&index| index != nor)
-            .map(|index| &self.peers[index]);
+            .map(|index| &self.workers[index]);
         let sleeping = others
-            .filter(|peer| peer.remote.notifier.is_asleep())
+            .filter(|worker| worker.remote.notifier.is_asleep())
             .take(8);
-        let best = sleeping.min_by_key(|peer| peer.residents());
+        let best = sleeping.min_by_key(|worker| worker.residents());
         // If another thread has woken that worker meanwhile, the worker will look anyway.
-        if let Some(peer) = best {
-            peer.remote.notifier.wake();
+        if let Some(worker) = best {
+            worker.remote.notifier.wake();
         }
     }
 
     /// Returns how many workers other than `except` sleep, wake up or look for work, counting up to
-    /// `most`.
-    pub(crate) fn idle_workers(&self, except: usize, most: usize) -> usize {
-        let others = self.peers.iter().enumerate();
-        let idle = others.filter(|&(index, peer)| index != except && peer.is_idle());
-        idle.take(most).count()
+    /// `max_count`.
+    pub(crate) fn idle_workers(&self, except: usize, max_count: usize) -> usize {
+        let others = self.workers.iter().enumerate();
+        let idle = others.filter(|&(index, worker)| index != except && worker.is_idle());
+        idle.take(max_count).count()
     }
 
     /// Queues a thread of the site `key` that is spawned from outside the runtime. If its site's
     /// threads start on the spawner's worker, it goes to a sleeping worker, or else to one with
     /// fewer live threads.
     pub(crate) fn push_external(&self, unstarted: Unstarted, key: u64) {
-        self.external.fetch_add(1, Ordering::Release);
-        let count = self.peers.len();
+        self.spawned_outside.fetch_add(1, Ordering::Release);
+        let count = self.workers.len();
         if count == 1 {
             return self.push_to(0, unstarted);
         }
@@ -132,21 +132,21 @@ impl Shared {
         if is_first {
             self.sites.note(site, |record| record.spawned_by(count));
         }
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let some = || (0..count).map(|offset| (turn + offset) % count);
-        let asleep = some().find(|&index| self.peers[index].remote.notifier.is_asleep());
-        let fewer = || self.emptier_of_two(clock::now(), |peer| (peer.live(), 0));
+        let next = self.next_worker.fetch_add(1, Ordering::Relaxed);
+        let some = || (0..count).map(|offset| (next + offset) % count);
+        let asleep = some().find(|&index| self.workers[index].remote.notifier.is_asleep());
+        let fewer = || self.emptier_of_two(clock::now(), |worker| (worker.live(), 0));
         match record.conduct() {
             Conduct::Short => self.push_to(asleep.unwrap_or_else(fewer), unstarted),
             conduct if conduct == Conduct::Computes || is_first => {
                 // Any queue but that of the worker that is expected to start it.
-                let idle = asleep.or_else(|| some().find(|&index| self.peers[index].is_idle()));
-                self.push_shared((idle.unwrap_or(turn) + 1) % count, unstarted);
+                let idle = asleep.or_else(|| some().find(|&index| self.workers[index].is_idle()));
+                self.push_shared((idle.unwrap_or(next) + 1) % count, unstarted);
             }
             _ => {
                 let emptiest = some()
                     .take(8)
-                    .min_by_key(|&index| self.peers[index].residents());
+                    .min_by_key(|&index| self.workers[index].residents());
                 self.push_placed(emptiest.unwrap_or(0), unstarted);
             }
         }
@@ -155,20 +155,20 @@ impl Shared {
     /// Hands a thread to the worker `index`, where it is to stay, and wakes that worker.
     pub(crate) fn push_placed(&self, index: usize, unstarted: Unstarted) {
         unstarted.0.origin.set_placed();
-        self.peers[index].placed.fetch_add(1, Ordering::Relaxed);
+        self.workers[index].placed.fetch_add(1, Ordering::Relaxed);
         self.push_to(index, unstarted);
     }
 
     /// Hands a thread to the worker `index`, the only one that may start it.
     pub(crate) fn push_fixed(&self, index: usize, unstarted: Unstarted) {
-        let peer = &self.peers[index];
+        let worker = &self.workers[index];
         if self.phase() == Phase::Abandoned {
-            return self.discard(peer, unstarted);
+            return self.discard(worker, unstarted);
         }
-        peer.unstarted.push_fixed(unstarted);
-        peer.remote.notifier.wake();
+        worker.unstarted.push_fixed(unstarted);
+        worker.remote.notifier.wake();
         if self.phase() == Phase::Ended {
-            self.discard_unstarted(peer);
+            self.discard_unstarted(worker);
         }
     }
 }

@@ -41,7 +41,7 @@ pub(crate) struct IdleTime(AtomicU64);
 impl IdleTime {
     /// Records that the worker goes to sleep; only the worker calls it (ST1).
     #[inline]
-    pub(crate) fn falls_asleep(&self, now: Tick) {
+    pub(crate) fn note_sleep(&self, now: Tick) {
         let slept = self.0.load(Ordering::Relaxed) & !1;
         self.0
             .store(slept.wrapping_sub(now << 1) | 1, Ordering::Relaxed);
@@ -49,7 +49,7 @@ impl IdleTime {
 
     /// Records that the worker is awake again; only the worker calls it (ST1).
     #[inline]
-    pub(crate) fn awakes(&self, now: Tick) {
+    pub(crate) fn note_wake(&self, now: Tick) {
         let slept = self.0.load(Ordering::Relaxed) & !1;
         self.0
             .store(slept.wrapping_add(now << 1), Ordering::Relaxed);
@@ -131,9 +131,9 @@ pub(crate) struct WorkerStats {
     pub(crate) idle: IdleTime,
     /// When the worker was made.
     since: Tick,
-    /// The most that readers were told, written by them.
-    told_busy: AtomicU64,
-    told_idle: AtomicU64,
+    /// The largest values that were reported to readers, written by them.
+    reported_busy: AtomicU64,
+    reported_idle: AtomicU64,
     pub(crate) latencies: Latencies,
 }
 
@@ -153,8 +153,11 @@ impl WorkerStats {
         let busy = now.saturating_sub(self.since).saturating_sub(idle);
         // A worker falls asleep and wakes up at a time that it has read a moment before, so a
         // reader may have counted that moment otherwise.
-        let grown = |told: &AtomicU64, now| told.fetch_max(now, Ordering::Relaxed).max(now);
-        (grown(&self.told_busy, busy), grown(&self.told_idle, idle))
+        let grown = |reported: &AtomicU64, now| reported.fetch_max(now, Ordering::Relaxed).max(now);
+        (
+            grown(&self.reported_busy, busy),
+            grown(&self.reported_idle, idle),
+        )
     }
 }
 
@@ -166,16 +169,16 @@ mod tests {
     fn sleep_is_counted_while_it_lasts_and_after() {
         let stats = WorkerStats::new(1_000);
         assert_eq!(stats.busy_and_idle(1_500), (500, 0));
-        stats.idle.falls_asleep(1_600);
+        stats.idle.note_sleep(1_600);
         assert_eq!(stats.busy_and_idle(1_600), (600, 0));
         assert_eq!(stats.busy_and_idle(2_000), (600, 400));
-        stats.idle.awakes(2_600);
+        stats.idle.note_wake(2_600);
         assert_eq!(stats.busy_and_idle(2_700), (700, 1_000));
-        stats.idle.falls_asleep(3_000);
-        stats.idle.awakes(3_001);
+        stats.idle.note_sleep(3_000);
+        stats.idle.note_wake(3_001);
         assert_eq!(stats.busy_and_idle(3_001), (1_000, 1_001));
         // It fell asleep before the last reading, which it did not know.
-        stats.idle.falls_asleep(2_990);
+        stats.idle.note_sleep(2_990);
         assert_eq!(stats.busy_and_idle(3_001), (1_000, 1_012));
     }
 
@@ -183,7 +186,7 @@ mod tests {
     #[test]
     fn a_first_sleep_that_begins_after_the_reading_has_no_length() {
         let stats = WorkerStats::new(0);
-        stats.idle.falls_asleep(1_000);
+        stats.idle.note_sleep(1_000);
         assert_eq!(stats.busy_and_idle(990), (990, 0));
         assert_eq!(stats.busy_and_idle(1_010).1, 10);
     }

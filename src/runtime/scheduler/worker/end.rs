@@ -20,7 +20,7 @@ impl WorkerLoop {
     }
 
     pub(crate) fn alive(&self) -> usize {
-        self.peer().live()
+        self.worker_shared().live()
     }
 
     /// Cancels the threads that live here, once, when the runtime closes. Returns true if this

@@ -15,30 +15,30 @@ use crate::stack::{Stack, StackUse};
 use crate::sys::clock::{self, Tick};
 
 /// How often a worker measures the latency of a thread of its own.
-const SAMPLE_EVERY: Tick = 1_000_000;
+const SAMPLE_EVERY_NS: Tick = 1_000_000;
 
 impl WorkerLoop {
     /// Copies the numbers that the worker counts on its own side to where other threads read them.
     #[inline(always)]
     pub(super) fn publish_counts(&self) {
-        let peer = self.peer();
-        let started = peer.started.load(Ordering::Relaxed);
+        let worker = self.worker_shared();
+        let started = worker.started.load(Ordering::Relaxed);
         let counted = self.cx.popped().wrapping_add(started);
         let steps = counted.wrapping_sub(self.sampling.no_steps());
-        peer.stats.steps.set(steps);
+        worker.stats.steps.set(steps);
         let (sent, received) = self.cx.wakeups();
-        peer.stats.wakeups_sent.set(sent);
-        peer.stats.wakeups_received.set(received);
+        worker.stats.wakeups_sent.set(sent);
+        worker.stats.wakeups_received.set(received);
     }
 
     /// Publishes how many threads are ready and how many timers there are. Begins to measure the
     /// latency of the thread that became ready last, from time to time. `now` was just read.
     #[inline]
     pub(super) fn sample(&self, now: Tick) {
-        let stats = &self.peer().stats;
+        let stats = &self.worker_shared().stats;
         stats.ready.set(self.cx.ready());
         stats.timers.set(self.timers.borrow().len());
-        if now.saturating_sub(self.sampling.sampled.get()) >= SAMPLE_EVERY && !self.by_hand {
+        if now.saturating_sub(self.sampling.sampled.get()) >= SAMPLE_EVERY_NS && !self.is_stepped {
             self.sampling.sampled.set(now);
             self.cx.sample_last(now);
         }
@@ -71,7 +71,7 @@ impl WorkerLoop {
         }
         if let Some(since) = self.cx.end_sample() {
             let waited = clock::now().saturating_sub(since);
-            self.peer().stats.latencies.record(waited);
+            self.worker_shared().stats.latencies.record(waited);
         }
     }
 

@@ -5,9 +5,9 @@
 
 use std::sync::atomic::Ordering;
 
-use super::super::adaptive_spin::SPIN_BEFORE_PARK;
+use super::super::adaptive_spin::SPIN_BEFORE_PARK_NS;
 use super::super::shared::Phase;
-use super::{POLL_EVERY, TRIM_EVERY, WorkerLoop};
+use super::{POLL_EVERY_NS, TRIM_EVERY_NS, WorkerLoop};
 use crate::sys::clock::{self, NEVER, Tick};
 use crate::timeline::{self, Kind};
 
@@ -15,7 +15,7 @@ impl WorkerLoop {
     /// Watches for messages for a moment, if that is likely to avoid a sleep. Returns true if there
     /// is work.
     fn spin(&self, now: Tick) -> bool {
-        if !self.spin.should_spin() || self.timers.borrow().next() <= now + SPIN_BEFORE_PARK {
+        if !self.spin.should_spin() || self.timers.borrow().next() <= now + SPIN_BEFORE_PARK_NS {
             return false;
         }
         let came = loop {
@@ -28,7 +28,7 @@ impl WorkerLoop {
             if !self.cx.remote.queue.is_empty() || self.has_work() || self.take_shared() {
                 break true;
             }
-            if clock::now() > now + SPIN_BEFORE_PARK {
+            if clock::now() > now + SPIN_BEFORE_PARK_NS {
                 break false;
             }
         };
@@ -38,24 +38,26 @@ impl WorkerLoop {
 
     /// Publishes whether this worker would start a shared thread at once.
     pub(super) fn is_searching(&self, searches: bool) {
-        self.peer().is_searching.store(searches, Ordering::Relaxed);
+        self.worker_shared()
+            .is_searching
+            .store(searches, Ordering::Relaxed);
     }
 
     /// Returns whether threads in the queues of other workers wait for an idle one.
     fn others_share(&self) -> bool {
         self.shared.has_shared()
             && !self.out_of_stacks.get()
-            && self.shared.waiting_shared() > self.peer().unstarted.shared()
+            && self.shared.waiting_shared() > self.worker_shared().unstarted.shared()
     }
 
     /// Sleeps until there is something to run. The numbered steps are those of
     /// `green/context/remote_queue.rs`.
-    pub(super) fn park_worker(&self, most: Tick) {
+    pub(super) fn park_worker(&self, max_sleep: Tick) {
         // Set until this worker is known to have something to run: other workers leave shared
         // threads to it.
         self.is_searching(true);
         let now = self.tick();
-        if now.saturating_sub(self.polled.get()) >= POLL_EVERY
+        if now.saturating_sub(self.last_poll.get()) >= POLL_EVERY_NS
             && (self.has_work() || self.spin.should_spin())
         {
             // A worker whose timers are always due, or that always finds a message while it spins,
@@ -66,8 +68,8 @@ impl WorkerLoop {
             self.is_searching(false);
             return;
         }
-        self.peer().load.falls_asleep(now);
-        self.peer().stats.idle.falls_asleep(now);
+        self.worker_shared().load.note_sleep(now);
+        self.worker_shared().stats.idle.note_sleep(now);
         self.shared.idle.enter();
         // Step 7, and step 3 of `idle.rs`.
         self.cx.remote.notifier.prepare();
@@ -103,23 +105,26 @@ impl WorkerLoop {
             let upkeep = if self.is_trimming.get() {
                 now
             } else if self.has_spare.get() {
-                self.trimmed.get() + TRIM_EVERY
+                self.last_trim.get() + TRIM_EVERY_NS
             } else {
                 NEVER
             };
-            let look = self.until_look(now);
+            let deadlock_check = self.until_deadlock_check(now);
             let deadline = self.timers.borrow().next();
-            self.peer().stats.timers.set(self.timers.borrow().len());
+            self.worker_shared()
+                .stats
+                .timers
+                .set(self.timers.borrow().len());
             self.wake_timer
                 .timeout(deadline, upkeep, now)
                 .min(retry)
                 .min(nap)
-                .min(most)
-                .min(look)
+                .min(max_sleep)
+                .min(deadlock_check)
                 .min(self.deferral_left())
         };
         if wait != 0 {
-            self.peer().stats.parks.add(1);
+            self.worker_shared().stats.parks.add(1);
         }
         // Step 9.
         let events = self.poll(wait);
@@ -131,14 +136,14 @@ impl WorkerLoop {
         self.spin
             .record_sleep(now.saturating_sub(slept_from), rung && !events);
         self.cx.now.set(now);
-        self.polled.set(now);
-        self.peer().load.awakes(now);
-        self.peer().stats.idle.awakes(now);
+        self.last_poll.set(now);
+        self.worker_shared().load.note_wake(now);
+        self.worker_shared().stats.idle.note_wake(now);
         self.expire(now);
         self.sample(now);
-        self.look_for_stacks(now);
+        self.retry_stacks(now);
         let has_news = events || rung || self.cx.ready() > 0;
-        self.look_when_idle(now, has_news);
+        self.check_deadlocks_when_idle(now, has_news);
         if self.cx.ready() == 0 {
             // Before the threads in this worker's own queue: another worker leaves its shared
             // thread to this one, but only for a short time.
@@ -153,7 +158,7 @@ impl WorkerLoop {
     /// Polls the reactor for at most `timeout`; returns whether there were events.
     pub(super) fn poll(&self, timeout: Tick) -> bool {
         let began = timeline::now();
-        self.peer().stats.polls.add(1);
+        self.worker_shared().stats.polls.add(1);
         let mut reactor = self.reactor.borrow_mut();
         let events = match timeout {
             0 | NEVER => reactor.poll(timeout),
@@ -170,7 +175,7 @@ impl WorkerLoop {
             0 => timeline::span(Kind::Poll, began.filter(|_| events), 0),
             _ => timeline::span(Kind::Sleep, began, 0),
         }
-        self.polled.set(self.cx.now.get());
+        self.last_poll.set(self.cx.now.get());
         self.cx.drain_remote();
         events
     }

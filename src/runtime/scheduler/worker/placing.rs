@@ -14,7 +14,7 @@ use crate::green::context::coop;
 use crate::green::{Reason, State, ThreadInner, WorkerContext};
 use crate::runtime::placement::policy;
 use crate::runtime::placement::policy::{
-    Conduct, Deferral, Parked, Place, Record, STUCK_AFTER, Sample, Settled, View,
+    Conduct, Deferral, Parked, Placement, Record, STUCK_AFTER_NS, Sample, SharedPlacement, View,
 };
 use crate::runtime::placement::sites::{NO_SITE, Site};
 use crate::sys::clock::{self, NEVER, Tick};
@@ -24,25 +24,25 @@ use crate::sys::clock::{self, NEVER, Tick};
 const TIMED_ONE_IN: usize = 64;
 /// A thread that has waited longer than this (in nanoseconds) to be started may find that other
 /// threads have done its work.
-const LATE: Tick = 100_000;
+const LATE_AFTER_NS: Tick = 100_000;
 /// Of the threads that end at once and may be late, one in this many counts; a power of two.
-const LATE_ONE_IN: usize = 16;
+const COUNT_LATE_ONE_IN: usize = 16;
 /// How often (in nanoseconds) a worker that leaves its shared threads to others checks whether they
 /// take them.
-const LOOK_AGAIN: Tick = 100_000;
+const RECHECK_EVERY_NS: Tick = 100_000;
 /// How many operations a spawner does between its spawn of a thread and its wait for an answer: at
 /// least a send and a receive, and not many more.
-const ASKS: std::ops::RangeInclusive<i32> = 2..=8;
+const ASK_OPERATIONS: std::ops::RangeInclusive<i32> = 2..=8;
 
 impl WorkerLoop {
     /// Queues a thread of the site `key` that any worker may start.
     #[inline]
     pub(crate) fn push(&self, new: Unstarted, key: u64) {
-        super::bump(&self.peer().spawned, 1);
-        if self.shared.peers.len() == 1 {
+        super::bump(&self.worker_shared().spawned, 1);
+        if self.shared.workers.len() == 1 {
             self.push_unstarted(new);
             self.has_fresh.set(true);
-            if self.by_hand {
+            if self.is_stepped {
                 self.drain_remote_spawns();
             }
             return;
@@ -56,10 +56,10 @@ impl WorkerLoop {
     /// Hands a thread of the site `key` to the worker `index`, the only one that may start it.
     #[cold]
     pub(crate) fn push_fixed(&self, index: usize, new: Unstarted, key: u64) {
-        if self.shared.peers.len() == 1 {
+        if self.shared.workers.len() == 1 {
             return self.push(new, key);
         }
-        super::bump(&self.peer().spawned, 1);
+        super::bump(&self.worker_shared().spawned, 1);
         self.has_fresh.set(true);
         self.shared.push_fixed(index, new);
     }
@@ -67,7 +67,7 @@ impl WorkerLoop {
     #[inline]
     fn push_by_site(&self, new: Unstarted, key: u64) {
         if let Some(site) = self.shared.sites.find_short(key) {
-            new.0.origin.begin(site);
+            new.0.origin.begin_short(site);
             return self.push_here(new);
         }
         self.push_by_record(new, key);
@@ -80,8 +80,10 @@ impl WorkerLoop {
         new.0.origin.begin(site);
         if record.is_short() {
             self.push_here(new);
-        } else if record.conduct() == Conduct::Waits && self.sharing.keeps.get() > 0 {
-            self.sharing.keeps.set(self.sharing.keeps.get() - 1);
+        } else if record.conduct() == Conduct::Waits && self.sharing.burst_left.get() > 0 {
+            self.sharing
+                .burst_left
+                .set(self.sharing.burst_left.get() - 1);
             self.push_here(new);
         } else {
             self.place(new, site, record);
@@ -107,25 +109,25 @@ impl WorkerLoop {
                 .note(site, |record| record.spawned_by(self.index));
         }
         let cursor = &self.sharing.cursors[usize::from(site)];
-        let mut turn = cursor.get();
-        let queued = self.peer().unstarted.own();
+        let mut position = cursor.get();
+        let queued = self.worker_shared().unstarted.own();
         let view = |index| self.view(index, queued);
-        let workers = shared.peers.len();
-        let waiting = self.peer().unstarted.shared();
+        let workers = shared.workers.len();
+        let waiting = self.worker_shared().unstarted.shared();
         let own = self.index;
-        let place = policy::place(record, own, queued, waiting, &mut turn, workers, view);
-        cursor.set(turn);
-        match place {
-            Place::Local => {
+        let placement = policy::place(record, own, queued, waiting, &mut position, workers, view);
+        cursor.set(position);
+        match placement {
+            Placement::Local => {
                 // In a burst, a few threads more or less make no difference, so the other workers
                 // are not looked at for each thread.
-                self.sharing.keeps.set(policy::keeps(queued));
+                self.sharing.burst_left.set(policy::burst_share(queued));
                 self.push_here(new);
             }
-            Place::Shared => {
+            Placement::Shared => {
                 self.sharing.deferring_since.set(0);
                 self.has_fresh.set(true);
-                self.sharing.is_unsettled.set(true);
+                self.sharing.has_undecided.set(true);
                 if record.conduct() == Conduct::Unknown {
                     self.note_spawner();
                     if waiting == 0 {
@@ -134,11 +136,11 @@ impl WorkerLoop {
                 }
                 shared.push_shared(self.index, new);
             }
-            Place::At(index) if index == self.index => {
+            Placement::At(index) if index == self.index => {
                 self.mark_placed(&new);
                 self.push_here(new);
             }
-            Place::At(index) => {
+            Placement::At(index) => {
                 shared.push_placed(index, new);
                 // If that worker computes for long, another worker may take the thread.
                 shared.wake_worker(self.index);
@@ -148,24 +150,25 @@ impl WorkerLoop {
 
     /// Returns what the policy sees of the worker `index`.
     fn view(&self, index: usize, queued: usize) -> View {
-        let peer = &self.shared.peers[index];
-        let mut live = peer.started_live();
-        let placed_unstarted = peer.placed_unstarted();
+        let worker = &self.shared.workers[index];
+        let mut live = worker.started_live();
+        let placed_unstarted = worker.placed_unstarted();
         live += placed_unstarted;
         if index == self.index {
             live += queued.saturating_sub(placed_unstarted);
             return View {
                 live,
+                queued,
                 is_stuck: false,
             };
         }
         // One reading is not enough: a worker that is just leaving a long step looks the same as
         // one that stays in it.
         let seen = &self.sharing.seen[index];
-        let started = peer.started.load(Ordering::Relaxed);
+        let started = worker.started.load(Ordering::Relaxed);
         let (then, since) = seen.get();
         let is_stuck =
-            if placed_unstarted == 0 || peer.load.sleeps() || then != started || since == 0 {
+            if placed_unstarted == 0 || worker.load.is_asleep() || then != started || since == 0 {
                 let now = if placed_unstarted == 0 {
                     0
                 } else {
@@ -174,14 +177,18 @@ impl WorkerLoop {
                 seen.set((started, now));
                 false
             } else {
-                clock::now().saturating_sub(since) >= STUCK_AFTER
+                clock::now().saturating_sub(since) >= STUCK_AFTER_NS
             };
-        View { live, is_stuck }
+        View {
+            live,
+            queued: worker.unstarted.own(),
+            is_stuck,
+        }
     }
 
     fn mark_placed(&self, new: &Unstarted) {
         new.0.origin.set_placed();
-        self.peer().placed.fetch_add(1, Ordering::Relaxed);
+        self.worker_shared().placed.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Queues the next spawn after [`WorkerLoop::place_next`].
@@ -205,9 +212,9 @@ impl WorkerLoop {
     /// Places the next thread that the running thread spawns on a worker that has room. Called when
     /// the running thread has accepted a connection.
     pub(crate) fn place_next(&self) {
-        if self.shared.peers.len() > 1 {
+        if self.shared.workers.len() > 1 {
             let current = self.cx.current_ptr();
-            let index = self.shared.place(self.cx.now.get());
+            let index = self.shared.choose_worker(self.cx.now.get());
             self.destination.set(Some((current, index)));
         }
     }
@@ -230,7 +237,7 @@ impl WorkerLoop {
             placed,
             placed_started,
             ..
-        } = self.peer();
+        } = self.worker_shared();
         placed_started.store(
             placed_started.load(Ordering::Relaxed) - 1,
             Ordering::Relaxed,
@@ -243,13 +250,26 @@ impl WorkerLoop {
     /// Runs the first step of a thread that has a stack and belongs to this worker.
     #[inline(always)]
     pub(super) fn run_first(&self, green: &'static ThreadInner) {
-        let site = green.origin.site();
-        if site == NO_SITE {
+        if green.origin.is_short() {
+            let started = self.worker_shared().started.load(Ordering::Relaxed);
+            if started.is_multiple_of(TIMED_ONE_IN) {
+                self.run_timed(green, green.origin.site());
+            } else if !self.run(green) {
+                self.note_surprise(green.origin.site(), false);
+            }
+        } else if green.origin.site() == NO_SITE {
             self.run(green);
-            return;
+        } else {
+            self.run_recorded(green);
         }
+    }
+
+    /// Runs the first step of a thread whose site was not known to be short when it was spawned.
+    #[inline(never)]
+    fn run_recorded(&self, green: &'static ThreadInner) {
+        let site = green.origin.site();
         let record = self.shared.sites.record(site);
-        let started = self.peer().started.load(Ordering::Relaxed);
+        let started = self.worker_shared().started.load(Ordering::Relaxed);
         if !record.is_sure() || started.is_multiple_of(TIMED_ONE_IN) {
             return self.run_timed(green, site);
         }
@@ -265,7 +285,7 @@ impl WorkerLoop {
         let start = clock::now();
         green.started_at.set(start);
         let since = green.since();
-        let is_late = since != 0 && start.saturating_sub(since) > LATE;
+        let is_late = since != 0 && start.saturating_sub(since) > LATE_AFTER_NS;
         if site != NO_SITE && !is_late {
             green.origin.set_timed();
         }
@@ -288,8 +308,8 @@ impl WorkerLoop {
             return;
         }
         sites.note(site, |record| record.observed(shown));
-        if known == Conduct::Unknown && self.peer().unstarted.shared() > 0 {
-            self.sharing.is_unsettled.set(true);
+        if known == Conduct::Unknown && self.worker_shared().unstarted.shared() > 0 {
+            self.sharing.has_undecided.set(true);
             self.has_fresh.set(true);
         }
     }
@@ -321,8 +341,9 @@ impl WorkerLoop {
     /// thread that starts when all jobs are done does not show how the others behave; many threads
     /// of a tree that wait long to be started do.
     fn counts_as_short(&self, known: Conduct) -> bool {
-        let started = self.peer().started.load(Ordering::Relaxed);
-        matches!(known, Conduct::Unknown | Conduct::Short) || started.is_multiple_of(LATE_ONE_IN)
+        let started = self.worker_shared().started.load(Ordering::Relaxed);
+        matches!(known, Conduct::Unknown | Conduct::Short)
+            || started.is_multiple_of(COUNT_LATE_ONE_IN)
     }
 
     /// Records that a thread, without being timed, did not behave as others of its site.
@@ -351,16 +372,18 @@ impl WorkerLoop {
     /// Starts or stops holding the shared threads of this worker back from others.
     fn hold_shared(&self, holds: bool) {
         let since = if holds { clock::now() } else { 0 };
-        self.peer().held_since.store(since, Ordering::Relaxed);
+        self.worker_shared()
+            .held_since
+            .store(since, Ordering::Relaxed);
     }
 
     /// Notes the running thread as the spawner of a thread of an unknown site.
     fn note_spawner(&self) {
         let sharing = &self.sharing;
-        if self.peer().started_live() <= 1 {
+        if self.worker_shared().started_live() <= 1 {
             sharing.talkers.set(0);
         }
-        sharing.budget.set(coop::left());
+        sharing.budget.set(coop::remaining());
         let known = sharing.spawner.take();
         let current = self.cx.current_ptr();
         let is_known = known
@@ -375,7 +398,7 @@ impl WorkerLoop {
 
     /// Returns what kind of threads wait here, as far as that matters for the shared threads.
     fn parked(&self) -> Parked {
-        let live = self.peer().started_live();
+        let live = self.worker_shared().started_live();
         if live == 0 {
             return Parked::Nothing;
         }
@@ -397,7 +420,8 @@ impl WorkerLoop {
         match reason {
             Reason::Join | Reason::Scope | Reason::WaitGroup if is_alone => Parked::Joiner,
             Reason::Receive
-                if is_alone && ASKS.contains(&(sharing.budget.get() - coop::left())) =>
+                if is_alone
+                    && ASK_OPERATIONS.contains(&(sharing.budget.get() - coop::remaining())) =>
             {
                 Parked::Asker
             }
@@ -413,27 +437,27 @@ impl WorkerLoop {
     /// Decides once more about the shared threads of this worker, which has nothing else to run.
     /// Returns true if some are in its own queue now.
     #[cold]
-    pub(super) fn settle_shared(&self) -> bool {
+    pub(super) fn reconsider_shared(&self) -> bool {
         let sharing = &self.sharing;
-        if !sharing.is_unsettled.replace(false) {
+        if !sharing.has_undecided.replace(false) {
             return false;
         }
         let parked = self.parked();
-        let live = self.peer().started_live();
-        let is_only = self.peer().unstarted.shared() == 1;
-        let (mut unknown, mut kept, mut left) = (0, 0, 0);
+        let live = self.worker_shared().started_live();
+        let is_only = self.worker_shared().unstarted.shared() == 1;
+        let (mut unknown, mut local, mut left) = (0, 0, 0);
         let mut waiting = Vec::new();
-        self.shared.settle_shared(self.index, |new| {
+        self.shared.reconsider_shared(self.index, |new| {
             let site = new.0.origin.site();
             let record = self.shared.sites.record(site);
             let is_awaited = new.0.completion().is_awaited();
-            match policy::settle(record, parked, is_awaited, is_only, live + kept) {
-                Settled::Here => {
-                    kept += 1;
+            match policy::place_shared(record, parked, is_awaited, is_only, live + local) {
+                SharedPlacement::Here => {
+                    local += 1;
                     self.push_here(new);
                 }
-                Settled::Reconsider => waiting.push(new),
-                Settled::Shared => {
+                SharedPlacement::Reconsider => waiting.push(new),
+                SharedPlacement::Shared => {
                     unknown += usize::from(record.conduct() == Conduct::Unknown);
                     left += 1;
                     return Some(new);
@@ -453,14 +477,14 @@ impl WorkerLoop {
             }
         }
         // If one of the threads starts here now, what it does decides about the others.
-        self.hold_shared(kept > 0 && unknown > 0);
+        self.hold_shared(local > 0 && unknown > 0);
         // The threads in the shared queue are not new, even where `place` has just added some.
-        sharing.is_unsettled.set(false);
+        sharing.has_undecided.set(false);
         sharing.unknown.set(unknown);
-        if self.peer().unstarted.shared() == 0 {
+        if self.worker_shared().unstarted.shared() == 0 {
             sharing.spawner.set(None);
         }
-        !self.peer().unstarted.is_empty()
+        !self.worker_shared().unstarted.is_empty()
     }
 
     /// Returns whether this worker, which has nothing else to run, may start a shared thread of its
@@ -470,7 +494,7 @@ impl WorkerLoop {
     /// must not restart the deferral.
     #[cold]
     pub(super) fn may_start_shared(&self) -> bool {
-        let shared = self.peer().unstarted.shared();
+        let shared = self.worker_shared().unstarted.shared();
         let since = self.sharing.deferring_since.get();
         // The cached time `cx.now` may be older than the shared thread.
         let now = clock::now();
@@ -491,7 +515,7 @@ impl WorkerLoop {
             self.sharing.deferring_since.set(now.max(1));
             self.shared.wake_one(self.index, self.index);
         }
-        let left = deferral.patience() - deferral.deferred;
+        let left = deferral.limit_ns() - deferral.deferred;
         self.sharing.deferring_until.set(now.saturating_add(left));
         false
     }
@@ -501,7 +525,7 @@ impl WorkerLoop {
     pub(super) fn deferral_left(&self) -> Tick {
         match self.sharing.deferring_since.get() {
             0 => NEVER,
-            _ if self.peer().unstarted.shared() == 0 => {
+            _ if self.worker_shared().unstarted.shared() == 0 => {
                 self.sharing.deferring_since.set(0);
                 NEVER
             }
@@ -512,7 +536,7 @@ impl WorkerLoop {
                 .deferring_until
                 .get()
                 .saturating_sub(self.cx.now.get())
-                .min(LOOK_AGAIN),
+                .min(RECHECK_EVERY_NS),
         }
     }
 
@@ -520,10 +544,10 @@ impl WorkerLoop {
     #[cold]
     #[inline(never)]
     pub(super) fn pop_shared(&self) -> Option<Unstarted> {
-        if self.settle_shared() {
+        if self.reconsider_shared() {
             return self.pop_unstarted();
         }
-        if self.peer().unstarted.shared() == 0 || !self.may_start_shared() {
+        if self.worker_shared().unstarted.shared() == 0 || !self.may_start_shared() {
             return None;
         }
         self.sharing.deferring_since.set(0);
@@ -537,7 +561,7 @@ impl WorkerLoop {
         if self.out_of_stacks.get() {
             return None;
         }
-        let queue = &self.peer().unstarted;
+        let queue = &self.worker_shared().unstarted;
         queue
             .pop_fixed()
             .or_else(|| (queue.shared() > 0).then(|| self.pop_shared()).flatten())
@@ -550,17 +574,19 @@ impl WorkerLoop {
             return false;
         }
         // The loop is bounded: threads that are pushed meanwhile are left for the next look.
-        for _ in 0..policy::BURST {
+        for _ in 0..policy::BURST_THRESHOLD {
             let Some((owner, new)) = self.shared.steal_shared(self.index) else {
                 return false;
             };
             let conduct = self.shared.sites.record(new.0.origin.site()).conduct();
-            let peers = &self.shared.peers;
+            let workers = &self.shared.workers;
             // Another thread of its site may have shown meanwhile that this one does not compute.
             // Then it belongs to the owner, or is placed by counts.
             match conduct {
                 Conduct::Talks => self.shared.push_to(owner, new),
-                Conduct::Waits if self.peer().residents() >= peers[owner].residents() => {
+                Conduct::Waits
+                    if self.worker_shared().residents() >= workers[owner].residents() =>
+                {
                     self.shared.push_placed(owner, new);
                 }
                 _ => {
@@ -574,7 +600,7 @@ impl WorkerLoop {
 
     /// Queues `new`, which `owner` had shared, to be started by this worker.
     fn take_in_shared(&self, owner: usize, new: Unstarted, conduct: Conduct) {
-        self.peer().stats.steals.add(1);
+        self.worker_shared().stats.steals.add(1);
         if self.shared.has_shared() {
             // A worker that takes a shared thread makes sure that the next one is taken. If this
             // thread turns out to be short, the next one may be for this worker, too, so that the

@@ -4,15 +4,15 @@
 use std::cell::Cell;
 
 use crate::green::ThreadRef;
-use crate::runtime::placement::sites::ENTRIES;
+use crate::runtime::placement::sites::ENTRY_COUNT;
 use crate::sys::clock::Tick;
 
 /// See the module documentation.
 pub(super) struct Sharing {
     /// Per spawn site, the cursor of its turns (`runtime/placement/policy.rs`).
-    pub(super) cursors: Box<[Cell<u16>; ENTRIES]>,
+    pub(super) cursors: Box<[Cell<u16>; ENTRY_COUNT]>,
     /// How many more threads of a burst stay here before the other workers are looked at again.
-    pub(super) keeps: Cell<usize>,
+    pub(super) burst_left: Cell<usize>,
     /// Per worker, how many threads it had started, and since when threads were seen to wait for it
     /// with that count unchanged (0: none were).
     pub(super) seen: Box<[Cell<(usize, Tick)>]>,
@@ -24,7 +24,7 @@ pub(super) struct Sharing {
     /// The coop budget that the spawner had left at that time.
     pub(super) budget: Cell<i32>,
     /// There are new shared threads, or more is known about some.
-    pub(super) is_unsettled: Cell<bool>,
+    pub(super) has_undecided: Cell<bool>,
     /// How many shared threads were of unknown sites at the last look.
     pub(super) unknown: Cell<usize>,
     /// How many threads that talk have started here since at most one other thread lived here; some
@@ -35,14 +35,14 @@ pub(super) struct Sharing {
 impl Sharing {
     pub(super) fn new(workers: usize) -> Sharing {
         Sharing {
-            cursors: Box::new([const { Cell::new(0) }; ENTRIES]),
-            keeps: Cell::new(0),
+            cursors: Box::new([const { Cell::new(0) }; ENTRY_COUNT]),
+            burst_left: Cell::new(0),
             seen: (0..workers).map(|_| Cell::default()).collect(),
             deferring_since: Cell::new(0),
             deferring_until: Cell::new(0),
             spawner: Cell::new(None),
             budget: Cell::new(0),
-            is_unsettled: Cell::new(false),
+            has_undecided: Cell::new(false),
             unknown: Cell::new(0),
             talkers: Cell::new(0),
         }

@@ -1,7 +1,7 @@
 //! Registrations of the waiters of a polled source: a slab, so that registering and withdrawing
 //! take constant time with any number of threads.
 //!
-//! WR1. A key is valid from `add` until `remove` or `take`, whichever comes first. Its epoch is
+//! OB1. A key is valid from `add` until `remove` or `take`, whichever comes first. Its epoch is
 //!      that of its `add`; `take`, which empties the slab, begins the next. So a key that `take`
 //!      has used up identifies no waiter, although its index is reused.
 
@@ -12,7 +12,7 @@ pub(crate) type Key = u64;
 
 /// The waiters. Lives under a lock.
 #[derive(Default)]
-pub(crate) struct Waiters {
+pub(crate) struct Observers {
     entries: Vec<Entry>,
     /// The first free entry, as an index plus one; 0: none.
     free: u32,
@@ -26,12 +26,12 @@ enum Entry {
     Free(u32),
 }
 
-impl Waiters {
+impl Observers {
     /// Number of entries that stay allocated when all are free.
     const MAX_SPARE: usize = 64;
 
-    pub(crate) const fn new() -> Waiters {
-        Waiters {
+    pub(crate) const fn new() -> Observers {
+        Observers {
             entries: Vec::new(),
             free: 0,
             len: 0,
@@ -72,14 +72,14 @@ impl Waiters {
         }
         let entry = self.entries.get_mut(index as usize)?;
         let Entry::Waiter(_) = entry else {
-            debug_assert!(false, "WR1");
+            debug_assert!(false, "OB1");
             return None;
         };
         let old = std::mem::replace(entry, Entry::Free(self.free));
         self.free = index + 1;
         self.len -= 1;
-        if self.len == 0 && self.entries.len() > Waiters::MAX_SPARE {
-            // Memory for many former waiters.
+        if self.len == 0 && self.entries.len() > Observers::MAX_SPARE {
+            // Memory for many former observers.
             drop(self.take());
         }
         match old {
@@ -91,15 +91,15 @@ impl Waiters {
     /// Takes all waiters, to be woken outside of the lock. Each registers again if it keeps
     /// waiting.
     pub(crate) fn take(&mut self) -> Taken {
-        let next = Waiters {
+        let next = Observers {
             epoch: self.epoch.wrapping_add(1),
-            ..Waiters::new()
+            ..Observers::new()
         };
         Taken(std::mem::replace(self, next).entries)
     }
 }
 
-/// The result of [`Waiters::take`].
+/// The result of [`Observers::take`].
 #[must_use]
 pub(crate) struct Taken(Vec<Entry>);
 
@@ -122,44 +122,44 @@ mod tests {
 
     #[test]
     fn a_key_names_one_registration() {
-        let mut waiters = Waiters::new();
-        let keys = [(); 4].map(|()| waiters.add(waiter()));
-        assert!(waiters.remove(keys[1]).is_some());
-        let again = waiters.add(waiter());
+        let mut observers = Observers::new();
+        let keys = [(); 4].map(|()| observers.add(waiter()));
+        assert!(observers.remove(keys[1]).is_some());
+        let again = observers.add(waiter());
         // Its entry is reused, and no waiter has lost its own.
         assert_eq!(again, keys[1]);
-        assert!(waiters.remove(keys[0]).is_some());
-        assert!(waiters.remove(keys[3]).is_some());
-        assert!(waiters.remove(again).is_some());
-        assert!(!waiters.is_empty());
-        assert!(waiters.remove(keys[2]).is_some());
-        assert!(waiters.is_empty());
+        assert!(observers.remove(keys[0]).is_some());
+        assert!(observers.remove(keys[3]).is_some());
+        assert!(observers.remove(again).is_some());
+        assert!(!observers.is_empty());
+        assert!(observers.remove(keys[2]).is_some());
+        assert!(observers.is_empty());
     }
 
     #[test]
     fn taken_key_names_no_registration() {
-        let mut waiters = Waiters::new();
-        let old = [(); 3].map(|()| waiters.add(waiter()));
-        assert_eq!(waiters.take().0.len(), 3);
-        assert!(waiters.is_empty());
-        let new = [(); 3].map(|()| waiters.add(waiter()));
+        let mut observers = Observers::new();
+        let old = [(); 3].map(|()| observers.add(waiter()));
+        assert_eq!(observers.take().0.len(), 3);
+        assert!(observers.is_empty());
+        let new = [(); 3].map(|()| observers.add(waiter()));
         for key in old {
-            assert!(waiters.remove(key).is_none());
+            assert!(observers.remove(key).is_none());
         }
         for key in new {
-            assert!(waiters.remove(key).is_some());
+            assert!(observers.remove(key).is_some());
         }
-        wake(waiters.take());
+        wake(observers.take());
     }
 
     #[test]
-    fn memory_of_a_crowd_is_given_back() {
-        let mut waiters = Waiters::new();
-        let keys: Vec<_> = (0..1_000).map(|_| waiters.add(waiter())).collect();
+    fn memory_of_many_observers_is_freed() {
+        let mut observers = Observers::new();
+        let keys: Vec<_> = (0..1_000).map(|_| observers.add(waiter())).collect();
         for &key in &keys {
-            assert!(waiters.remove(key).is_some());
+            assert!(observers.remove(key).is_some());
         }
-        assert_eq!(waiters.entries.capacity(), 0);
-        assert!(!keys.contains(&waiters.add(waiter())));
+        assert_eq!(observers.entries.capacity(), 0);
+        assert!(!keys.contains(&observers.add(waiter())));
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::core::chan::UNBOUNDED;
 use super::counter::Counter;
-use super::select::poll_source::{At, Latch, LevelSource, Source, Ticker};
+use super::select::poll_source::{At, Latch, LevelAdapter, LevelSource, Ticker};
 use super::{Receiver, Sender};
 use crate::sys::clock;
 
@@ -105,7 +105,7 @@ pub fn after(duration: Duration) -> Receiver<Instant> {
 #[doc(alias = "sleep_until")]
 #[must_use]
 pub fn at(moment: Instant) -> Receiver<Instant> {
-    Receiver::asking(Arc::new(At::new(moment)))
+    Receiver::from_source(Arc::new(At::new(moment)))
 }
 
 /// Returns a receiver that never gets a message and is never disconnected: for an arm of a
@@ -125,7 +125,7 @@ pub fn at(moment: Instant) -> Receiver<Instant> {
 /// ```
 #[must_use]
 pub const fn never<T>() -> Receiver<T> {
-    Receiver::silent()
+    Receiver::never()
 }
 
 /// Returns a receiver of periodic messages, the first after `duration`: the moments at which they
@@ -153,7 +153,7 @@ pub const fn never<T>() -> Receiver<T> {
 #[must_use]
 pub fn tick(duration: Duration) -> Receiver<Instant> {
     match clock::instant().checked_add(duration) {
-        Some(first) => Receiver::asking(Arc::new(Ticker::new(first, duration))),
+        Some(first) => Receiver::from_source(Arc::new(Ticker::new(first, duration))),
         None => never(),
     }
 }
@@ -170,12 +170,12 @@ pub(crate) fn latch() -> (Latch, Receiver<()>) {
 impl Latch {
     /// Returns a receiver that is ready once the latch is set.
     pub(crate) fn receiver(&self) -> Receiver<()> {
-        source(self.question())
+        source(self.source())
     }
 }
 
-/// Creates a receiver that yields `Ok(())` whenever `question` is ready.
+/// Creates a receiver that yields `Ok(())` whenever `source` is ready.
 #[allow(dead_code, reason = "for readiness of descriptors and the like")]
-pub(crate) fn source(question: Arc<dyn LevelSource>) -> Receiver<()> {
-    Receiver::asking(Arc::new(Source(question)))
+pub(crate) fn source(source: Arc<dyn LevelSource>) -> Receiver<()> {
+    Receiver::from_source(Arc::new(LevelAdapter(source)))
 }

@@ -48,7 +48,9 @@ pub(crate) fn until_ready_borrowed(
     // The reactor knows descriptors, not borrows: this one is ours, and is never registered twice.
     match sock::duplicate(fd) {
         Ok(own) => until_ready(&Source::new(own, SourceKind::Other), interest, timeout),
-        Err(error) if is_out_of_descriptors(&error) => until_ready_by_asking(fd, interest, timeout),
+        Err(error) if is_out_of_descriptors(&error) => {
+            until_ready_by_polling(fd, interest, timeout)
+        }
         Err(error) => Err(error),
     }
 }
@@ -64,7 +66,7 @@ pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
 /// Waits without a descriptor to wait with.
 #[cold]
 #[track_caller]
-fn until_ready_by_asking(
+fn until_ready_by_polling(
     fd: BorrowedFd<'_>,
     interest: Interest,
     timeout: Option<Duration>,
@@ -92,7 +94,7 @@ impl Default for Pauses {
 }
 
 impl Pauses {
-    const LONGEST: Duration = Duration::from_millis(16);
+    const MAX_PAUSE: Duration = Duration::from_millis(16);
 
     /// Makes the next pause, which ends at `deadline` at the latest.
     ///
@@ -103,7 +105,7 @@ impl Pauses {
     pub(crate) fn wait(&mut self, reason: Reason, deadline: Tick) -> io::Result<()> {
         let until = clock::after(self.0).min(deadline);
         let wait = Wait::new(reason).until(until).on_cancel(OnCancel::Report);
-        self.0 = (self.0 * 2).min(Pauses::LONGEST);
+        self.0 = (self.0 * 2).min(Pauses::MAX_PAUSE);
         while clock::now() < until {
             if park(&wait) == Wake::Cancelled {
                 return Err(cancelled());

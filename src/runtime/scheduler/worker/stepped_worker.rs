@@ -15,14 +15,14 @@ use crate::timeline;
 
 impl WorkerLoop {
     /// Creates a worker that its user steps.
-    pub(crate) fn by_hand(shared: Arc<Shared>, reactor: Reactor) -> WorkerLoop {
+    pub(crate) fn new_stepped(shared: Arc<Shared>, reactor: Reactor) -> WorkerLoop {
         let mut worker = WorkerLoop::new(shared, 0, reactor, None);
-        worker.by_hand = true;
+        worker.is_stepped = true;
         worker
     }
 
     /// Returns whether `cx` is this worker's.
-    pub(crate) fn has_home(&self, cx: &WorkerContext) -> bool {
+    pub(crate) fn owns_context(&self, cx: &WorkerContext) -> bool {
         ptr::eq(cx, &raw const self.cx)
     }
 
@@ -40,7 +40,7 @@ impl WorkerLoop {
     /// Makes all unstarted threads ready, whether spawned from elsewhere or just now.
     #[cold]
     pub(super) fn drain_remote_spawns(&self) {
-        for _ in 0..self.peer().unstarted.len() {
+        for _ in 0..self.worker_shared().unstarted.len() {
             let Some(Unstarted(green)) = self.pop_unstarted() else {
                 return;
             };
@@ -50,7 +50,7 @@ impl WorkerLoop {
 
     /// Polls timers, then I/O, then messages, and makes ready all threads whose events have
     /// occurred.
-    pub(crate) fn look(&self) {
+    pub(crate) fn poll_all(&self) {
         self.tick();
         self.poll(0);
         self.drain_remote_spawns();
@@ -75,16 +75,16 @@ impl WorkerLoop {
         false
     }
 
-    /// Runs a batch of ready threads, then does maintenance, or sleeps for at most `most`, unless
-    /// all threads have ended.
-    pub(crate) fn work_on(&self, most: Tick) {
+    /// Runs a batch of ready threads, then does maintenance, or sleeps for at most `max_sleep`,
+    /// unless all threads have ended.
+    pub(crate) fn work_on(&self, max_sleep: Tick) {
         self.drain_remote_spawns();
         let budget_exhausted = self.run_batch();
         self.cx.drain_remote();
         self.publish_counts();
         self.drain_remote_spawns();
         if self.alive() > 0 {
-            self.maintain_or_park(budget_exhausted, most);
+            self.maintain_or_park(budget_exhausted, max_sleep);
         }
     }
 
