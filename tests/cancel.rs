@@ -36,6 +36,8 @@ setting!(one_worker, |case: fn()| crate::on_workers(1, case));
 setting!(os_threads, |case: fn()| case());
 setting!(spawned, |case: fn()| rustlet::spawn(case).join().unwrap());
 
+#[path = "cancel/destructors.rs"]
+mod destructors;
 #[path = "cancel/failing.rs"]
 mod failing;
 #[path = "cancel/helpers.rs"]

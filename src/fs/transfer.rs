@@ -3,11 +3,13 @@
 use std::io::{self, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
+use std::panic::Location;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use super::File;
 use crate::green::WorkerContext;
+use crate::green::budget::poll_budget_quietly;
 use crate::io::file::bounce_buffer::MAX_TRANSFER;
 use crate::io::file::file_state::InFlight;
 use crate::io::file::{poll, transfer};
@@ -97,6 +99,7 @@ impl File {
 
     #[track_caller]
     fn seek_to(&self, to: SeekFrom) -> io::Result<u64> {
+        poll_budget_quietly(Location::caller());
         // Finding the end may need the disk; otherwise the position is a number.
         if WorkerContext::get().is_none()
             || (!matches!(to, SeekFrom::End(_)) && self.open.file_state.is_free())

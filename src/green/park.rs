@@ -8,10 +8,12 @@
 //!
 //! A cancelled green thread observes the cancellation when it *enters* a wait, so a condition that
 //! became true is never lost to a cancellation that arrived with it. The cancellation is raised
-//! again at each wait (level-triggered) until the thread has ended. It is never raised in a thread
-//! that is already unwinding, because that would abort the process: there a wait either reports the
-//! cancellation ([`OnCancel::Report`]) or continues. std knows whether a thread unwinds;
-//! `panic_count.rs` makes its answer exact for each green thread.
+//! again at each wait (level-triggered) until the thread has ended. In a thread that is already
+//! unwinding it must not leave the destructor that waits, because that would abort the process:
+//! there a wait either reports the cancellation ([`OnCancel::Report`]) or continues. Only a scope
+//! that this destructor has opened, and so catches the unwinding inside of it, is raised
+//! ([`Scopes::of_destructor`]). std knows whether a thread unwinds; `panic_count.rs` makes its
+//! answer exact for each green thread.
 //!
 //! `cancel/mod.rs` and `cancel/scopes.rs` decide what cancels, the thread itself or a scope around
 //! the call, and how far the cancellation unwinds. Deadlines of scopes are enforced here: a wait
@@ -29,7 +31,7 @@ use std::thread::panicking;
 use std::time::Duration;
 
 use super::cancel::payload::UnwindGuard;
-use super::cancel::scopes::Cause;
+use super::cancel::scopes::{Cause, Scopes};
 use super::cancel::{assert_unwinding, with_os_thread_scopes};
 use super::context::worker_context::WorkerContext;
 use super::fiber::panic_count;
@@ -281,24 +283,34 @@ enum CancelCheck {
 // suspension.
 #[cold]
 fn check_cancel(cx: &WorkerContext, green: &ThreadInner, wait: &Wait) -> CancelCheck {
-    let until = CancelCheck::Until(wait.deadline);
+    if wait.on_cancel == OnCancel::Shield {
+        return CancelCheck::Until(wait.deadline);
+    }
     let unwinds = panicking();
+    let destructor = unwinds.then(|| green.scopes.of_destructor()).flatten();
+    let mut deadline = wait.deadline;
+    if let Some(scopes) = destructor {
+        match scopes.cause() {
+            Some(_) if wait.on_cancel == OnCancel::Defer => return CancelCheck::Cancelled,
+            Some(cause) => unwind_cancelled(cx, green, &cause),
+            None => deadline = deadline.min(scopes.next()),
+        }
+    }
+    let until = CancelCheck::Until(deadline);
     let can_end = match wait.on_cancel {
-        OnCancel::Shield => return until,
         OnCancel::Report => true,
-        OnCancel::Unwind | OnCancel::Defer => !unwinds,
+        OnCancel::Unwind | OnCancel::Defer | OnCancel::Shield => !unwinds,
     };
     match green.cause() {
-        None if can_end => CancelCheck::Until(green.scopes.next().min(wait.deadline)),
+        None if can_end => CancelCheck::Until(green.scopes.next().min(deadline)),
         Some(cause) if !unwinds && wait.on_cancel != OnCancel::Defer => {
             unwind_cancelled(cx, green, &cause)
         }
         Some(_) if can_end => CancelCheck::Cancelled,
         // Perhaps the thread does not unwind, and `panicking()` is only inexact.
-        _ if !panic_count::is_exact() => CancelCheck::Until(
-            wait.deadline
-                .min(clock::now().saturating_add(CANCEL_POLL_EVERY_NS)),
-        ),
+        _ if !panic_count::is_exact() => {
+            CancelCheck::Until(deadline.min(clock::now().saturating_add(CANCEL_POLL_EVERY_NS)))
+        }
         _ => until,
     }
 }
@@ -311,24 +323,39 @@ fn check_cancel(cx: &WorkerContext, green: &ThreadInner, wait: &Wait) -> CancelC
 /// The wait ends before it begins.
 pub(crate) fn check_cancel_os(wait: &Wait) -> Result<OsLimit, Wake> {
     let unwinds = panicking();
+    let mut until = wait.deadline;
+    let mut is_flagged = false;
+    if unwinds && wait.on_cancel != OnCancel::Shield {
+        let limit = with_os_thread_scopes(|scopes| {
+            let scopes = scopes.of_destructor()?;
+            let cause = scopes.cause();
+            Some((cause.map(|cause| cause.payload(None)), scopes.next()))
+        });
+        match limit {
+            Some((Some(_), _)) if wait.on_cancel == OnCancel::Defer => return Err(Wake::Cancelled),
+            Some((Some(payload), _)) => unwind(payload),
+            Some((None, next)) => {
+                until = until.min(next);
+                is_flagged = with_os_thread_scopes(Scopes::is_flagged);
+            }
+            None => {}
+        }
+    }
     let can_end = match wait.on_cancel {
         OnCancel::Shield => false,
         OnCancel::Report => true,
         OnCancel::Unwind | OnCancel::Defer => !unwinds,
     };
     if !can_end {
-        return Ok(OsLimit {
-            until: wait.deadline,
-            is_flagged: false,
-        });
+        return Ok(OsLimit { until, is_flagged });
     }
     let limit = with_os_thread_scopes(|scopes| match scopes.cause(false) {
         None => Ok(OsLimit {
-            until: scopes.next().min(wait.deadline),
+            until: scopes.next().min(until),
             is_flagged: scopes.is_flagged(),
         }),
         Some(_) if unwinds || wait.on_cancel == OnCancel::Defer => Err(None),
-        Some(cause) => Err(Some(cause.payload(UnwindGuard::on_os_thread()))),
+        Some(cause) => Err(Some(cause.payload(Some(UnwindGuard::on_os_thread())))),
     });
     match limit {
         Ok(limit) => Ok(limit),
@@ -413,9 +440,7 @@ fn yield_green(cx: &WorkerContext, at: &'static Location<'static>) {
 #[cold]
 #[inline(never)]
 fn yield_attentive(cx: &WorkerContext, at: &'static Location<'static>) {
-    if !panicking() {
-        unwind_if_due(cx, cx.current());
-    }
+    unwind_if_due(cx, cx.current());
     yield_quietly(cx, at);
 }
 
@@ -439,19 +464,19 @@ pub(crate) fn unwind_if_cancelled() {
     let Some(cx) = WorkerContext::get() else {
         return unwind_if_due_os();
     };
-    if cx.current().needs_attention() && !panicking() {
+    if cx.current().needs_attention() {
         unwind_if_due(cx, cx.current());
     }
 }
 
 #[cold]
 fn unwind_if_due_os() {
-    if panicking() {
-        return;
-    }
     let payload = with_os_thread_scopes(|scopes| {
+        if panicking() {
+            return Some(scopes.of_destructor()?.cause()?.payload(None));
+        }
         let cause = scopes.cause(false)?;
-        Some(cause.payload(UnwindGuard::on_os_thread()))
+        Some(cause.payload(Some(UnwindGuard::on_os_thread())))
     });
     if let Some(payload) = payload {
         unwind(payload);
@@ -460,7 +485,14 @@ fn unwind_if_due_os() {
 
 #[cold]
 fn unwind_if_due(cx: &WorkerContext, green: &ThreadInner) {
-    if let Some(cause) = green.cause() {
+    let cause = match panicking() {
+        false => green.cause(),
+        true => green
+            .scopes
+            .of_destructor()
+            .and_then(|scopes| scopes.cause()),
+    };
+    if let Some(cause) = cause {
         unwind_cancelled(cx, green, &cause);
     }
 }
@@ -476,11 +508,12 @@ fn unwind_cancelled(cx: &WorkerContext, green: &ThreadInner, cause: &Cause<'_>) 
     if cancel_count > MAX_PROMPT_UNWINDS {
         aside(cx, || {
             cx.make_ready(green);
-            // SAFETY: K1.
-            unsafe { green.suspend() };
+            suspend(green);
         });
     }
-    unwind(cause.payload(UnwindGuard::new(green, cancel_count)))
+    // A destructor's scope leaves alone what the thread unwinds with.
+    let guard = (!panicking()).then(|| UnwindGuard::new(green, cancel_count));
+    unwind(cause.payload(guard))
 }
 
 #[cold]

@@ -102,10 +102,20 @@ impl<T> Joiner<T> {
     }
 
     /// Waits for the end and returns the result. If the wait unwinds, the handle is dropped.
+    ///
+    /// # Panics
+    ///
+    /// The caller is that thread itself.
     #[inline(always)]
+    #[track_caller]
     pub(crate) fn join(self, wait: &Wait) -> Outcome<T> {
         let completion = self.green().completion();
         if !completion.is_done() {
+            if let Some(cx) = WorkerContext::get()
+                && ptr::eq(cx.current(), self.green())
+            {
+                joins_itself();
+            }
             if completion.register(self.waiter()) {
                 // The thread had not ended when the waiter entered, so its end wakes the waiter.
                 let wait = &self.named(wait);
@@ -204,6 +214,14 @@ impl<T> Joiner<T> {
             false => wake,
         }
     }
+}
+
+/// The panic of std, which the system tells of the deadlock.
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn joins_itself() -> ! {
+    panic!("join: a green thread cannot wait for its own end, which would be a deadlock");
 }
 
 /// Panics if the caller would wait for itself: a thread of a stepped worker never ends while the OS
@@ -367,6 +385,10 @@ impl<T> JoinHandle<T> {
     ///
     /// Returns the payload of the panic if the thread panicked, or [`Cancelled`](crate::Cancelled)
     /// if it was cancelled.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the caller is the thread itself, as std's `join` does.
     ///
     /// # Suspends
     ///

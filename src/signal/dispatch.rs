@@ -31,6 +31,7 @@ use crate::channel::{self, Receiver, Sender};
 use crate::runtime::trace::write_before;
 use crate::shim::lock;
 use crate::sys;
+use crate::sys::poll::standard::beside_standard;
 
 /// A signal that was subscribed to at some time.
 struct HandledSignal {
@@ -120,7 +121,7 @@ impl Dispatcher {
         let pipe = match self.pipe.take() {
             Some(pipe) => pipe,
             None => {
-                let (reader, writer) = io::pipe()?;
+                let (reader, writer) = beside_standard(io::pipe)?;
                 std::thread::Builder::new()
                     .name("rustlet-signals".into())
                     .stack_size(256 * 1024)

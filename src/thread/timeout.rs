@@ -41,9 +41,10 @@ use crate::sys::clock;
 ///   should resume it. Otherwise the next wait raises it again, until this call is reached (after a
 ///   hundred times it yields before each). If `f` returns in spite of it, its value counts: `Ok`.
 /// - **A panic** of `f` passes through, unchanged.
-/// - **In destructors that run while unwinding** nothing is raised, because that would abort the
+/// - **In destructors that run while unwinding** it is not raised, because that would abort the
 ///   process. There, once the time has passed, an operation that returns `io::Result` and would
-///   have to wait returns an error that carries `Cancelled`; other waits go on.
+///   have to wait returns an error that carries `Cancelled`; other waits go on. A `timeout` that
+///   the destructor itself calls ends the waits in it as everywhere.
 /// - **[`scope`](crate::scope)** and [`scope_cancelling`](crate::thread::scope_cancelling) cancel
 ///   their threads when the time limit around them elapses, wait until they have ended, and unwind.
 /// - **Threads** that `f` spawns are not bound by it.

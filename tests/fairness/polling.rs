@@ -3,11 +3,13 @@
 //! `arch-notes/scheduler.md` lists them.
 
 use std::cell::Cell;
-use std::io::{Read as _, Write as _};
+use std::future::Future as _;
+use std::io::{Read as _, Seek as _, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::OnceLock as StdOnceLock;
 use std::sync::mpsc::RecvTimeoutError;
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use rustlet::channel::{self, Select, select};
@@ -82,6 +84,9 @@ const THREADS: &[Case] = cases! {
     Waits "sleep_until": { let now = Instant::now(); } thread::sleep_until(now);
     Waits "yield_now": {} thread::yield_now();
     Waits "unblock": {} rustlet::unblock(|| ());
+    Quiet "future::Sleep::is_elapsed": { let it = rustlet::future::sleep(HOUR); } it.is_elapsed();
+    Quiet "future::Sleep::poll": { let mut it = Box::pin(rustlet::future::sleep(HOUR)); }
+        it.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
     Waits "block_on": {} rustlet::block_on(std::future::ready(()));
     Quiet "is_cancelled": {} rustlet::is_cancelled();
     Quiet "timeout": {} rustlet::timeout(HOUR, || ());
@@ -287,6 +292,9 @@ const IO: &[Case] = cases! {
     Waits "Stdout::flush": {} io::stdout().flush().unwrap();
     Waits "Stderr::write": {} io::stderr().write(b"").unwrap();
     Waits "File::read": { let mut it = fs::File::open("/dev/null").unwrap(); } it.read(&mut [0]).unwrap();
+    Waits "File::read, empty": { let mut it = fs::File::open("/dev/null").unwrap(); } it.read(&mut []).unwrap();
+    Quiet "File::seek": { let mut it = fs::File::open("/").unwrap(); } it.stream_position().unwrap();
+    Waits "PipeWriter::write, empty": { let mut it = Box::new(io::pipe().unwrap()); } it.1.write(b"").unwrap();
     Waits "File::write": { let mut it = fs::File::create("/dev/null").unwrap(); } it.write(b"x").unwrap();
     Waits "TcpStream::write, empty": { let mut it = Box::new(pair()); } it.0.write(b"").unwrap();
     Waits "TcpStream::read, empty": { let mut it = Box::new(pair()); } it.0.read(&mut []).unwrap_err();

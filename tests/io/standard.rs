@@ -286,3 +286,21 @@ fn a_reader_that_goes_away() {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+/// What the runtime opens does not take the number of a stream that the program has closed.
+#[test]
+fn streams_that_the_program_has_closed_stay_closed() {
+    let name = named("streams_that_the_program_has_closed_stay_closed");
+    if is_child(&name) {
+        // SAFETY: from here on only the tested code uses them in this process.
+        unsafe { close_both() };
+        return enter(|| {
+            let mut text = String::new();
+            assert_eq!(stdin().read_to_string(&mut text).unwrap(), 0);
+            stdout().write_all(b"to nobody\n").unwrap();
+            stdout().flush().unwrap();
+            thread::sleep(std::time::Duration::from_millis(1));
+        });
+    }
+    finish(start(&name));
+}

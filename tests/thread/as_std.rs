@@ -689,3 +689,26 @@ fn a_panicking_destructor_of_a_capture_is_the_threads_panic() {
         assert_eq!(payload.downcast_ref::<&str>(), Some(&"capture"));
     });
 }
+
+/// It would wait forever. The system tells std of it; the thread goes on with a panic.
+#[test]
+fn a_thread_cannot_join_itself() {
+    enter(|| {
+        let (to_it, handle) = mpsc::channel::<thread::JoinHandle<()>>();
+        let is_refused = Arc::new(AtomicBool::new(false));
+        let theirs = is_refused.clone();
+        let it = thread::spawn(move || {
+            let mut own = None;
+            wait_until(|| {
+                own = handle.try_recv().ok();
+                own.is_some()
+            });
+            let joined = catch_unwind(AssertUnwindSafe(|| own.unwrap().join()));
+            theirs.store(joined.is_err(), Ordering::SeqCst);
+        });
+        to_it.send(it).unwrap();
+        let until = Instant::now() + Duration::from_secs(10);
+        wait_until(|| is_refused.load(Ordering::SeqCst) || Instant::now() > until);
+        assert!(is_refused.load(Ordering::SeqCst));
+    });
+}

@@ -284,7 +284,7 @@ fn within_list<T>(
     scopes.0.set(scope.outer);
     match result {
         Ok(value) => {
-            if scope.number.get().is_some() {
+            if scope.number.get().is_some() && !scope.is_of_destructor() {
                 // It was raised, and caught within `f`.
                 forget_caught();
             }

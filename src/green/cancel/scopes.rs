@@ -18,6 +18,12 @@
 //! pass. A number is assigned at the first raise and never reused in this process: a payload that
 //! is kept, and thrown after its scope has ended, passes everywhere.
 //!
+//! **While a thread unwinds**, a wait in a destructor must not unwind out of that destructor. A
+//! scope that the destructor itself has opened may still end the wait, because its `within` catches
+//! the unwinding there. Such a scope knows how many panics of its thread were in flight when it was
+//! opened ([`UnwindDepth`]). If as many are in flight at a wait, no frame between the two unwinds,
+//! and the scope applies. Scopes further out do not.
+//!
 //! - **X1** A scope is in its thread's list exactly while its `within` runs `f`. Calls nest, and
 //!   `within` catches every unwinding, so scopes leave in the reverse order, and any code that runs
 //!   on that thread may read all of them. (A thread that never ends is leaked with its stack.) A
@@ -36,8 +42,10 @@ use std::cell::Cell;
 use std::num::NonZeroU64;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::panicking;
 
 use super::payload::{Cancelled, UnwindGuard};
+use crate::green::fiber::panic_count;
 use crate::green::ids::next_id;
 use crate::sys::clock::{self, NEVER, Tick};
 use crate::sys::exit;
@@ -51,6 +59,30 @@ pub(crate) enum CancelLimit<'a> {
     Flag(&'a AtomicBool),
     /// Blocks cancellations from further out.
     Shield,
+}
+
+/// How many panics of a thread are in flight; a cancellation that unwinds counts as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::green) struct UnwindDepth(u32);
+
+impl UnwindDepth {
+    /// The depth of a thread that does not unwind.
+    const NONE: UnwindDepth = UnwindDepth(0);
+    /// The depth of a thread that unwinds, but it is not known how often.
+    const UNKNOWN: UnwindDepth = UnwindDepth(u32::MAX);
+
+    /// Returns the depth of the calling thread. That costs some microseconds if it unwinds.
+    #[inline(always)]
+    fn current() -> UnwindDepth {
+        match panicking() {
+            false => UnwindDepth::NONE,
+            true => panic_count::depth().map_or(UnwindDepth::UNKNOWN, UnwindDepth),
+        }
+    }
+
+    fn is_known_unwinding(self) -> bool {
+        self != UnwindDepth::NONE && self != UnwindDepth::UNKNOWN
+    }
 }
 
 /// An open cancel scope; see the module documentation.
@@ -67,6 +99,8 @@ pub(crate) struct CancelScope {
     is_flagged: bool,
     /// Whether this scope or any scope outside of it is a shield.
     is_sealed: bool,
+    /// The depth of the thread when the scope was opened; `NONE` for a shield, which needs none.
+    opened_at: UnwindDepth,
     pub(super) number: Cell<Option<NonZeroU64>>,
 }
 
@@ -85,17 +119,20 @@ impl CancelScope {
             next,
             is_flagged,
             is_sealed,
+            opened_at: UnwindDepth::NONE,
             number: Cell::new(None),
         };
         match limit {
             CancelLimit::Until(deadline) => CancelScope {
                 deadline,
                 next: next.min(deadline),
+                opened_at: UnwindDepth::current(),
                 ..plain
             },
             CancelLimit::Flag(flag) => CancelScope {
                 flag,
                 is_flagged: true,
+                opened_at: UnwindDepth::current(),
                 ..plain
             },
             CancelLimit::Shield => CancelScope {
@@ -106,6 +143,11 @@ impl CancelScope {
                 ..plain
             },
         }
+    }
+
+    /// Returns whether the scope was opened by a destructor while its thread unwound.
+    pub(super) fn is_of_destructor(&self) -> bool {
+        self.opened_at != UnwindDepth::NONE
     }
 
     fn has_ended(&self, now: Tick) -> bool {
@@ -136,8 +178,9 @@ pub(crate) enum Cause<'a> {
 }
 
 impl Cause<'_> {
-    /// Creates the payload to unwind with.
-    pub(crate) fn payload(&self, raised: UnwindGuard) -> Box<Cancelled> {
+    /// Creates the payload to unwind with. It has no guard if the thread unwinds already: what the
+    /// thread unwinds with remains the outer cause.
+    pub(crate) fn payload(&self, raised: Option<UnwindGuard>) -> Box<Cancelled> {
         let scope = match self {
             Cause::Thread => None,
             Cause::Scope(scope) => {
@@ -148,7 +191,7 @@ impl Cause<'_> {
         };
         Box::new(Cancelled {
             scope,
-            _guard: Some(raised),
+            _guard: raised,
         })
     }
 }
@@ -179,6 +222,15 @@ impl Scopes {
         self.innermost().is_some_and(|scope| scope.is_flagged)
     }
 
+    /// Returns the innermost scope if it applies although the calling thread unwinds: a destructor
+    /// has opened it, and no unwinding that began since is in flight.
+    #[cold]
+    pub(crate) fn of_destructor(&self) -> Option<DestructorScopes<'_>> {
+        let innermost = self.innermost()?;
+        (innermost.opened_at.is_known_unwinding() && innermost.opened_at == UnwindDepth::current())
+            .then_some(DestructorScopes(innermost))
+    }
+
     /// Returns the cause that ends the waits of this thread now. `cancelled`: the thread itself is.
     pub(crate) fn cause(&self, cancelled: bool) -> Option<Cause<'_>> {
         let Some(innermost) = self.innermost() else {
@@ -206,6 +258,39 @@ impl Scopes {
             }
         }
         cause
+    }
+}
+
+/// The scopes that the destructor has opened which the thread is in: the innermost, and those
+/// outside of it that were opened at the same depth.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DestructorScopes<'a>(&'a CancelScope);
+
+impl<'a> DestructorScopes<'a> {
+    fn iter(self) -> impl Iterator<Item = &'a CancelScope> {
+        let first = (!self.0.is_shield).then_some(self.0);
+        std::iter::successors(first, |scope| {
+            // SAFETY: X1.
+            let outer = unsafe { scope.outer.as_ref() }?;
+            (!outer.is_shield && outer.opened_at == scope.opened_at).then_some(outer)
+        })
+    }
+
+    /// Returns the outermost of them that has ended.
+    pub(crate) fn cause(self) -> Option<Cause<'a>> {
+        let now = clock::now();
+        self.iter()
+            .filter(|scope| scope.has_ended(now))
+            .last()
+            .map(Cause::Scope)
+    }
+
+    /// Returns their earliest deadline.
+    pub(crate) fn next(self) -> Tick {
+        self.iter()
+            .map(|scope| scope.deadline)
+            .min()
+            .unwrap_or(NEVER)
     }
 }
 

@@ -268,10 +268,10 @@ pub(crate) fn read<H: Handle>(
         }
         return read_plain(handle.as_fd(), bufs, at);
     };
+    cx.poll_budget(Location::caller());
     if size == 0 {
         return read_nothing(handle, bufs, at);
     }
-    cx.poll_budget(Location::caller());
     loop {
         let next = begin(handle, Interest::Read, at, |fd| {
             file::read_now(fd, bufs, at)
@@ -365,10 +365,10 @@ pub(crate) fn write<H: Handle>(handle: &H, bufs: &[IoSlice<'_>], at: u64) -> io:
     let size = bufs
         .iter()
         .fold(0, |sum: usize, buf| sum.saturating_add(buf.len()));
+    cx.poll_budget(Location::caller());
     if size == 0 {
         return write_plain(handle.as_fd(), bufs, at);
     }
-    cx.poll_budget(Location::caller());
     let mut sent = 0;
     loop {
         let at = if at == CURRENT_POS {

@@ -22,6 +22,7 @@ use super::scheduled_io::ScheduledIo;
 use crate::green::context::remote::Remote;
 use crate::shim::lock;
 use crate::sys::clock::Tick;
+use crate::sys::poll::standard::beside_standard;
 use crate::sys::poll::timer_fd::TimerFd;
 
 /// The key of the notifier; no core has that address.
@@ -115,7 +116,7 @@ pub(crate) struct Reactor {
 impl Reactor {
     /// Creates a reactor that the notifier of `remote` wakes.
     pub(crate) fn new(remote: &'static Remote) -> io::Result<Reactor> {
-        let poller = Poller::new()?;
+        let poller = beside_standard(Poller::new)?;
         remote.notifier.with_wakeup(|wakeup| match wakeup {
             Some(wakeup) => register(&poller, wakeup.as_fd(), WAKE_KEY),
             None => Ok(()),

@@ -8,6 +8,8 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use super::standard::beside_standard;
+
 /// A descriptor that becomes readable, with an edge, each time it is signalled.
 #[derive(Debug)]
 pub(crate) struct EventFd {
@@ -20,12 +22,13 @@ impl EventFd {
         #[cfg(all(target_os = "linux", not(rustlet_portable)))]
         {
             use rustix::event::{EventfdFlags, eventfd};
-            let read = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+            let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+            let read = beside_standard(|| Ok(eventfd(0, flags)?))?;
             Ok(EventFd { read, write: None })
         }
         #[cfg(not(all(target_os = "linux", not(rustlet_portable))))]
         {
-            let (read, write) = io::pipe()?;
+            let (read, write) = beside_standard(io::pipe)?;
             let (read, write) = (OwnedFd::from(read), OwnedFd::from(write));
             rustix::io::ioctl_fionbio(&read, true)?;
             rustix::io::ioctl_fionbio(&write, true)?;

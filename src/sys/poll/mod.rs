@@ -3,5 +3,6 @@
 #[cfg(all(target_os = "linux", not(rustlet_portable)))]
 pub(crate) mod epoll;
 pub(crate) mod event_fd;
+pub(crate) mod standard;
 pub(crate) mod timer_fd;
 pub(crate) mod timer_slack;

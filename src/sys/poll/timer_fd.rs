@@ -10,6 +10,8 @@ use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use super::standard::beside_standard;
 use crate::sys::clock::{NEVER, Tick};
 
 /// A descriptor that is readable from a given time on. See the module's text.
@@ -54,7 +56,7 @@ impl TimerFd {
         use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         Ok(TimerFd {
-            fd: timerfd_create(TimerfdClockId::Monotonic, flags)?,
+            fd: beside_standard(|| Ok(timerfd_create(TimerfdClockId::Monotonic, flags)?))?,
             set: Cell::new(NEVER),
         })
     }
