@@ -1,17 +1,20 @@
 //! The trace of a process that a signal ends.
 
 use rustix::process::{Signal, getpid, kill_process};
+use rustlet::runtime::Builder;
 use rustlet::signal::{self, SIGTERM};
 use rustlet::{park, yield_now};
 
 use super::{End, from_environment, named};
 
 /// Runs a thread that is in the trace, and then `end`, in a child process. Asserts that the trace
-/// is whole.
+/// is whole. There is one worker: another one could end the step of the thread after it has been
+/// joined, and after the trace was written.
 fn check(test: &str, end: End, body: fn()) {
     let test = format!("ending::{test}");
     let file = from_environment(&test, end, || {
-        rustlet::run(|| {
+        let runtime = Builder::new().workers(1).build().unwrap();
+        runtime.run(|| {
             named("traced", 0, yield_now).join().unwrap();
             body();
         });
