@@ -96,7 +96,9 @@ impl io::Write for Waiting {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         static WRITES: AtomicU32 = AtomicU32::new(0);
         // One in four, in no regular order: not always the same thread.
-        let mixed = WRITES.fetch_add(1, Ordering::SeqCst).wrapping_mul(0x9E37_79B9);
+        let mixed = WRITES
+            .fetch_add(1, Ordering::SeqCst)
+            .wrapping_mul(0x9E37_79B9);
         if WRITER_WAITS.load(Ordering::SeqCst) && (mixed >> 13).is_multiple_of(4) {
             yield_now();
         }
@@ -136,10 +138,19 @@ pub fn interleave() {
             buffer.take()
         };
         many_threads(&check(of_many_threads));
-        assert_eq!(check(twice_the_same), ["inner: in", "outer: between", "outer: out"]);
-        assert_eq!(check(cancelled), ["main: one", "waiter:deep: dropped", "main: two"]);
+        assert_eq!(
+            check(twice_the_same),
+            ["inner: in", "outer: between", "outer: out"]
+        );
+        assert_eq!(
+            check(cancelled),
+            ["main: one", "waiter:deep: dropped", "main: two"]
+        );
         assert_eq!(check(leaked), ["after"]);
-        assert_eq!(check(spawned), ["spawner: here", "there", "spawner:child: adopted"]);
+        assert_eq!(
+            check(spawned),
+            ["spawner: here", "there", "spawner:child: adopted"]
+        );
         assert_eq!(check(of_a_destructor), ["first: ends", "second: ends"]);
         assert_eq!(check(instrumented), ["work{n=1}: done", "work{n=2}: done"]);
         left_at_the_end_of_run(workers, &buffer, &counts);
@@ -172,8 +183,16 @@ fn many_threads(lines: &[String]) {
     for n in 0..THREADS {
         let outer = format!("request{{n={n}}}: I am {n}");
         let inner = format!("request{{n={n}}}:child{{n={n}}}: I am {n}");
-        assert_eq!(lines.iter().filter(|line| **line == outer).count(), 3, "{lines:#?}");
-        assert_eq!(lines.iter().filter(|line| **line == inner).count(), 1, "{lines:#?}");
+        assert_eq!(
+            lines.iter().filter(|line| **line == outer).count(),
+            3,
+            "{lines:#?}"
+        );
+        assert_eq!(
+            lines.iter().filter(|line| **line == inner).count(),
+            1,
+            "{lines:#?}"
+        );
     }
 }
 
@@ -208,7 +227,10 @@ fn cancelled() {
         park();
     });
     let id = waiter.thread().id();
-    while !rustlet::runtime::threads().iter().any(|info| info.id == id && info.waits_in == "park") {
+    while !rustlet::runtime::threads()
+        .iter()
+        .any(|info| info.id == id && info.waits_in == "park")
+    {
         yield_now();
     }
     info!("one");
@@ -223,7 +245,9 @@ fn leaked() {
     let its = span.clone();
     let thread = move || std::mem::forget(its.enter());
     rustlet::spawn_local(thread).join().expect("no panic");
-    rustlet::spawn_local(|| info!("after")).join().expect("no panic");
+    rustlet::spawn_local(|| info!("after"))
+        .join()
+        .expect("no panic");
     drop(span);
 }
 
@@ -342,8 +366,15 @@ fn stepped(buffer: &Buffer, counts: &Counts) {
         }
     });
     let lines = buffer.take();
-    assert_eq!(lines.iter().filter(|line| *line == "own: a thread").count(), 1, "{lines:?}");
-    assert!(lines.iter().filter(|line| *line == "user: a step").count() >= 2, "{lines:?}");
+    assert_eq!(
+        lines.iter().filter(|line| *line == "own: a thread").count(),
+        1,
+        "{lines:?}"
+    );
+    assert!(
+        lines.iter().filter(|line| *line == "user: a step").count() >= 2,
+        "{lines:?}"
+    );
     counts.assert_balanced();
 }
 
