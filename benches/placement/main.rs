@@ -32,6 +32,8 @@ const MESSAGE_ACROSS: u64 = US;
 const STEAL_AFTER_NS: u64 = 50 * US;
 /// The same for a thread that was placed.
 const PLACED_STEAL_AFTER: u64 = 10 * MS;
+/// How many threads that were not placed an idle worker takes at once, at most.
+const MAX_STOLEN: usize = 256;
 
 /// One step of a thread.
 #[derive(Clone, Debug)]
@@ -458,7 +460,7 @@ impl<'a> World<'a> {
                 return taken;
             }
         }
-        // Takes half of the threads that have waited too long elsewhere.
+        // Takes some of the threads that have waited too long elsewhere.
         let mut soonest = u64::MAX;
         for other in others() {
             let Some(&oldest) = self.workers[other].own.front() else {
@@ -474,7 +476,13 @@ impl<'a> World<'a> {
                 soonest = soonest.min(self.now + limit - age);
                 continue;
             }
-            for _ in 0..self.workers[other].own.len().div_ceil(2) {
+            let half = self.workers[other].own.len().div_ceil(2);
+            let count = if self.threads[oldest].placed {
+                half
+            } else {
+                half.min(MAX_STOLEN)
+            };
+            for _ in 0..count {
                 if let Some(taken) = self.workers[other].own.pop_front() {
                     if self.threads[taken].placed {
                         self.workers[other].newcomers -= 1;
