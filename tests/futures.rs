@@ -7,6 +7,8 @@
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 
 #[path = "futures/channels.rs"]
+mod budget;
+#[path = "futures/channels.rs"]
 mod channels;
 #[path = "futures/ends.rs"]
 mod ends;

@@ -4,10 +4,9 @@
 //! channel.
 
 use std::fmt;
-use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::core::task::{ReadyWait, SendStart, SendWait};
 use super::receiver::Origin;
@@ -15,7 +14,7 @@ use super::select::observers::Key;
 use super::select::poll_source::ReadyCheck;
 use super::{Receiver, RecvError, SendError, Sender, TryRecvError, TrySendError};
 use crate::green::Unparker;
-use crate::green::budget::poll_budget_quietly;
+use crate::green::budget::poll_or_wake;
 use crate::green::task::Task;
 use crate::service_threads::timer_thread::{self, TimerId};
 use crate::sync::wait::waiting_thread::WaitingThread;
@@ -117,9 +116,8 @@ impl Drop for Armed<'_> {
 impl<T> Future for RecvFuture<'_, T> {
     type Output = Result<T, RecvError>;
 
-    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T, RecvError>> {
-        poll_budget_quietly(Location::caller());
+        ready!(poll_or_wake(context));
         let this = &mut *self;
         if this.waiting.is_none()
             && let Poll::Ready(result) = this.try_recv()
@@ -243,9 +241,8 @@ impl<T> Unpin for SendFuture<'_, T> {}
 impl<T> Future for SendFuture<'_, T> {
     type Output = Result<(), SendError<T>>;
 
-    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        poll_budget_quietly(Location::caller());
+        ready!(poll_or_wake(context));
         let this = &mut *self;
         match std::mem::replace(&mut this.state, State::Done) {
             State::Unsent(message) => this.begin(message, context),

@@ -3,13 +3,11 @@
 //! Any thread may poll them. No call here waits.
 
 use std::future::{IntoFuture, poll_fn};
-use std::panic::Location;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use crate::green::Elapsed;
-use crate::green::budget::poll_budget_quietly;
 use crate::service_threads::timer_thread::{self, TimerId};
 use crate::sys::clock::{self, NEVER, Tick};
 
@@ -85,13 +83,7 @@ impl Sleep {
     /// assert!(rustlet::future::sleep(Duration::ZERO).is_elapsed());
     /// ```
     #[must_use]
-    #[track_caller]
     pub fn is_elapsed(&self) -> bool {
-        poll_budget_quietly(Location::caller());
-        self.has_passed()
-    }
-
-    fn has_passed(&self) -> bool {
         self.deadline != NEVER && self.deadline <= clock::now()
     }
 
@@ -123,12 +115,10 @@ impl Sleep {
 impl Future for Sleep {
     type Output = ();
 
-    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        poll_budget_quietly(Location::caller());
         let this = &mut *self;
         loop {
-            if this.has_passed() {
+            if this.is_elapsed() {
                 this.cancel();
                 return Poll::Ready(());
             }

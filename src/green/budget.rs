@@ -15,10 +15,15 @@
 //!   cancelled thread that has yielded [`MAX_QUIET_YIELDS`] times in a row, and still only calls
 //!   operations of this kind, is unwound: otherwise its loop would never end.
 //!
+//! A poll of a future is charged as well, but it never yields ([`poll_or_wake`]): its caller may hold
+//! a lock of std, as HTTP/2 does of the crate h2. When the budget is used up, the poll returns
+//! `Pending` and wakes its task, as in tokio, and `block_on` yields between two polls.
+//!
 //! A destructor is not charged, nor is an operation that only reads or changes the caller's own
 //! data.
 
 use std::panic::Location;
+use std::task::{Context, Poll};
 
 use super::context::coop;
 #[cfg(feature = "testing")]
@@ -44,6 +49,33 @@ pub(crate) fn poll_budget_quietly(at: &'static Location<'static>) {
     if coop::charge() {
         used_up_quietly(at);
     }
+}
+
+/// Charges one poll of a future. If the budget of a green thread is used up, wakes the task and
+/// returns `Pending`; the task then gives way, and polls again.
+#[inline(always)]
+pub(crate) fn poll_or_wake(context: &Context<'_>) -> Poll<()> {
+    match coop::charge_poll() {
+        true => used_up_in_poll(context),
+        false => Poll::Ready(()),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn used_up_in_poll(context: &Context<'_>) -> Poll<()> {
+    // On an OS thread, and in a worker's own code, there is no other thread to yield to.
+    if WorkerContext::get().is_none() {
+        coop::renew();
+        return Poll::Ready(());
+    }
+    // In a simulation the budget is always used up.
+    #[cfg(feature = "testing")]
+    if crate::simulation::is_on() {
+        return Poll::Ready(());
+    }
+    context.waker().wake_by_ref();
+    Poll::Pending
 }
 
 /// Yields if the budget is used up, before a lock is taken: the first half of

@@ -6,11 +6,10 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::panic::Location;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::{is_ready, would_block};
-use crate::green::budget::poll_budget_quietly;
+use crate::green::budget::poll_or_wake;
 use crate::runtime::current::reactor_elsewhere;
 use crate::runtime::io::source::{Interest, Source};
 
@@ -20,7 +19,6 @@ use crate::runtime::io::source::{Interest, Source};
 /// # Errors
 ///
 /// Those of `op`, except `WouldBlock`, and of [`Source::register_task`].
-#[track_caller]
 pub(crate) fn poll_io<T>(
     source: &Source,
     interest: Interest,
@@ -28,7 +26,7 @@ pub(crate) fn poll_io<T>(
     mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
     drained: impl Fn(&T) -> bool,
 ) -> Poll<io::Result<T>> {
-    poll_budget_quietly(Location::caller());
+    ready!(poll_or_wake(context));
     let direction = source.readiness(interest);
     loop {
         // Not ready: the last operation would have blocked, and no event came since.
@@ -69,7 +67,6 @@ pub(crate) fn poll_io<T>(
 /// # Errors
 ///
 /// The same as for [`poll_io`].
-#[track_caller]
 pub(crate) fn poll_ready(
     source: &Source,
     interest: Interest,

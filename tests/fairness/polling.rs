@@ -3,13 +3,12 @@
 //! `arch-notes/scheduler.md` lists them.
 
 use std::cell::Cell;
-use std::future::Future as _;
 use std::io::{Read as _, Seek as _, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::OnceLock as StdOnceLock;
 use std::sync::mpsc::RecvTimeoutError;
-use std::task::{Context, Waker};
+
 use std::time::{Duration, Instant};
 
 use rustlet::channel::{self, Select, select};
@@ -84,9 +83,6 @@ const THREADS: &[Case] = cases! {
     Waits "sleep_until": { let now = Instant::now(); } thread::sleep_until(now);
     Waits "yield_now": {} thread::yield_now();
     Waits "unblock": {} rustlet::unblock(|| ());
-    Quiet "future::Sleep::is_elapsed": { let it = rustlet::future::sleep(HOUR); } it.is_elapsed();
-    Quiet "future::Sleep::poll": { let mut it = Box::pin(rustlet::future::sleep(HOUR)); }
-        it.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
     Waits "block_on": {} rustlet::block_on(std::future::ready(()));
     Quiet "is_cancelled": {} rustlet::is_cancelled();
     Quiet "timeout": {} rustlet::timeout(HOUR, || ());

@@ -30,6 +30,17 @@ pub(crate) fn charge() -> bool {
     left <= 0
 }
 
+/// Charges one poll of a future. Returns true if it should give up its turn: the budget is used up,
+/// and the last poll was not refused for that. So a loop that polls by hand, and never yields,
+/// makes progress in every second poll.
+#[inline(always)]
+pub(crate) fn charge_poll() -> bool {
+    let left = REMAINING.get() - OPERATION;
+    let was_refused = left <= -OPERATION;
+    REMAINING.set(if was_refused { OPERATION } else { left });
+    left <= 0 && !was_refused
+}
+
 /// Returns whether the budget is used up.
 #[inline(always)]
 pub(crate) fn is_used_up() -> bool {

@@ -1,12 +1,11 @@
 //! Permits of a [`Semaphore`] as futures.
 
 use std::fmt;
-use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use crate::green::budget::poll_budget_quietly;
+use crate::green::budget::poll_or_wake;
 use crate::green::task::Task;
 use crate::sync::raw::semaphore::{AcquireWait, Acquired};
 use crate::sync::semaphore::{AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
@@ -154,9 +153,8 @@ enum State<'a> {
 impl<'a> Future for AcquireFuture<'a> {
     type Output = Result<SemaphorePermit<'a>, AcquireError>;
 
-    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        poll_budget_quietly(Location::caller());
+        ready!(poll_or_wake(context));
         let this = &mut *self;
         let result = match &mut this.state {
             State::Untried => this.begin(context),

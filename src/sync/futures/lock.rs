@@ -1,12 +1,11 @@
 //! A lock of a [`Mutex`] as a future.
 
 use std::fmt;
-use std::panic::Location;
 use std::pin::Pin;
 use std::sync::{Arc, LockResult};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use crate::green::budget::poll_budget_quietly;
+use crate::green::budget::poll_or_wake;
 use crate::green::task::Task;
 use crate::sync::lock::mutex::{Mutex, MutexGuard};
 use crate::sync::raw::mutex::LockWait;
@@ -84,9 +83,8 @@ enum State<'a> {
 impl<'a, T: ?Sized> Future for LockFuture<'a, T> {
     type Output = LockResult<MutexGuard<'a, T>>;
 
-    #[track_caller]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        poll_budget_quietly(Location::caller());
+        ready!(poll_or_wake(context));
         let this = &mut *self;
         let raw = this.mutex.raw();
         if matches!(this.state, State::Untried) {
