@@ -4,7 +4,6 @@ use std::panic::{AssertUnwindSafe, panic_any};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rustlet::channel::unbounded;
 use rustlet::sync::{Arc, Condvar, Mutex};
 use rustlet::testing::{self, Simulation};
 
@@ -78,23 +77,6 @@ fn lock_is_released_in_a_livelock() {
         });
         assert!(text.contains("livelock"), "{text}");
     }
-}
-
-#[test]
-fn loop_of_destructors_is_a_livelock() {
-    let text = panic_of(|| {
-        Simulation::new().max_steps(1000).run(|| {
-            let (sender, _receiver) = unbounded::<()>();
-            let other = rustlet::sync::atomic::AtomicBool::new(false);
-            loop {
-                for _ in 0..1000 {
-                    drop(sender.clone());
-                }
-                other.load(Ordering::SeqCst);
-            }
-        });
-    });
-    assert!(text.contains("livelock"), "{text}");
 }
 
 /// The threads that a failed run has left end in virtual time.
