@@ -239,7 +239,8 @@ impl Record {
     }
 
     /// Returns the record after the worker `index` has spawned at the site. Short sites record no
-    /// spawner: theirs is compared as a whole. The site may have become one since the caller looked.
+    /// spawner: theirs is compared as a whole. The site may have become one since the caller
+    /// looked.
     pub(crate) fn spawned_by(self, index: usize) -> Record {
         if self.is_short() || self.0 & SEVERAL != 0 {
             return self;

@@ -18,7 +18,8 @@ const FIRST: i32 = 3;
 /// they are no longer when it creates its own descriptors.
 static TAKING: Mutex<()> = Mutex::new(());
 
-/// Calls `make`, which creates descriptors and does not call this function, while the numbers of the standard streams are taken.
+/// Calls `make`, which creates descriptors and does not call this function, while the numbers of
+/// the standard streams are taken.
 ///
 /// # Errors
 ///
