@@ -196,7 +196,6 @@ impl WritableEvents {
 /// # Errors
 ///
 /// The same as for [`read`].
-/// The same as for [`read`].
 #[track_caller]
 #[inline(always)]
 pub(crate) fn write_persistently<T>(
@@ -230,6 +229,10 @@ fn keep_trying<T>(
 ) -> io::Result<T> {
     let deadline = mode.timeout.map_or(NEVER, clock::after);
     let direction = source.readiness(Interest::Write);
+    let reason = match events {
+        WritableEvents::Mostly => reason,
+        WritableEvents::Never => reason.of_pause(),
+    };
     let mut wait = Wait::at(reason, at).on_cancel(OnCancel::Report);
     let [mut pause, longest] = events.pauses();
     loop {
@@ -247,6 +250,8 @@ fn keep_trying<T>(
         }
         wait.deadline = clock::after(pause).min(deadline);
         let wake = match (WorkerContext::get(), events) {
+            // A failed attempt is an event of the sender, after which time would stand still.
+            (Some(_), _) if reason == Reason::Retry => park(&wait),
             (Some(cx), _) => source.wait(cx, Interest::Write, &wait)?,
             (None, WritableEvents::Never) => park(&wait),
             (None, WritableEvents::Mostly) => poll(

@@ -8,6 +8,8 @@
 
 #[path = "testing/atomics.rs"]
 mod atomics;
+#[path = "testing/end.rs"]
+mod end;
 #[path = "testing/explore.rs"]
 mod explore;
 #[path = "testing/external.rs"]

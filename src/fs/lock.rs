@@ -221,7 +221,7 @@ impl File {
                 Err(TryLockError::Error(error)) => return Err(error),
                 Ok(()) => return Ok(()),
             }
-            let wait = Wait::new(Reason::File).until(clock::after(pause));
+            let wait = Wait::new(Reason::File.of_pause()).until(clock::after(pause));
             while clock::now() < wait.deadline {
                 park(&wait);
             }

@@ -95,7 +95,7 @@ pub(crate) fn charge_locked(at: &'static Location<'static>) {
     coop::charge_lock();
     // A thread that tries the lock sees it held only if its holder is interrupted here.
     #[cfg(feature = "testing")]
-    switch_point::switch_point(at);
+    switch_point::locked_point(at);
     let _: &Location<'_> = at;
 }
 
@@ -106,12 +106,12 @@ impl WorkerContext {
         poll_budget(at);
     }
 
-    /// Like [`poll_budget`], for an operation that must complete: a cancellation is never raised.
+    /// Like [`poll_budget`], for an operation that must complete: it never unwinds.
     pub(super) fn poll_budget_shielded(&self, at: &'static Location<'static>) {
         if coop::charge() {
             coop::renew();
             #[cfg(feature = "testing")]
-            if !switch_point::is_budget_used_up(self, at) {
+            if !switch_point::is_budget_used_up(self, at, false) {
                 return;
             }
             park::yield_quietly(self, at);
@@ -126,7 +126,7 @@ fn used_up(at: &'static Location<'static>) {
     // On an OS thread, and in a worker's own code, there is no other thread to yield to.
     if let Some(cx) = WorkerContext::get() {
         #[cfg(feature = "testing")]
-        if !switch_point::is_budget_used_up(cx, at) {
+        if !switch_point::is_budget_used_up(cx, at, true) {
             return;
         }
         cx.exchanges.set(cx.exchanges.get().wrapping_add(1));
@@ -142,7 +142,7 @@ fn used_up_quietly(at: &'static Location<'static>) {
         return;
     };
     #[cfg(feature = "testing")]
-    if !switch_point::is_budget_used_up(cx, at) {
+    if !switch_point::is_budget_used_up(cx, at, true) {
         return;
     }
     let green = cx.current();

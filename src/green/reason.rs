@@ -65,6 +65,7 @@ reasons! {
     TaskGroup = "a wait of a TaskGroup",
     Pool = "Pool::get",
     Value = "the queue of a Blocking value",
+    Retry = "a pause before the next attempt",
 }
 
 impl Reason {
@@ -89,6 +90,17 @@ impl Reason {
             self,
             Accept | Blocking | Child | Connect | File | LookUp | Read | Readiness | Write
         )
+    }
+
+    /// Returns the reason of a pause after which the caller tries again what it waits for. In a
+    /// simulation it is told apart, because virtual time ends it, and nothing outside.
+    #[inline]
+    pub(crate) fn of_pause(self) -> Reason {
+        #[cfg(feature = "testing")]
+        if crate::simulation::is_on() {
+            return Reason::Retry;
+        }
+        self
     }
 
     pub(crate) fn from_u8(value: u8) -> Reason {

@@ -23,7 +23,13 @@ use crate::simulation;
 
 /// Returns whether the budget of an operation that has found it used up really is, so that the
 /// operation yields: always, unless a simulation runs. Then it may let another thread run.
-pub(super) fn is_budget_used_up(cx: &WorkerContext, at: &'static Location<'static>) -> bool {
+///
+/// `may_unwind`: see [`switch`].
+pub(super) fn is_budget_used_up(
+    cx: &WorkerContext,
+    at: &'static Location<'static>,
+    may_unwind: bool,
+) -> bool {
     if !simulation::is_on() {
         return true;
     }
@@ -31,7 +37,7 @@ pub(super) fn is_budget_used_up(cx: &WorkerContext, at: &'static Location<'stati
     if simulation::count_charge() {
         return true;
     }
-    switch(cx, at);
+    switch(cx, at, may_unwind);
     false
 }
 
@@ -41,7 +47,18 @@ pub(crate) fn switch_point(at: &'static Location<'static>) {
     if simulation::is_on()
         && let Some(cx) = WorkerContext::get()
     {
-        switch(cx, at);
+        switch(cx, at, true);
+    }
+}
+
+/// Lets another thread run when a lock has been taken. It does not unwind: the guard that would
+/// release the lock does not exist yet.
+#[inline(always)]
+pub(super) fn locked_point(at: &'static Location<'static>) {
+    if simulation::is_on()
+        && let Some(cx) = WorkerContext::get()
+    {
+        switch(cx, at, false);
     }
 }
 
@@ -59,21 +76,29 @@ fn release(at: &'static Location<'static>) {
     if !simulation::has_local_threads()
         && let Some(cx) = WorkerContext::get()
     {
-        switch(cx, at);
+        switch(cx, at, false);
     }
 }
 
+/// Lets another thread run, if the simulation chooses one.
+///
+/// If the run has passed too many switch points, the call panics, or yields to the end of the run
+/// if it must not unwind (`may_unwind` is false): in a destructor, between a lock and its guard,
+/// and in the wait for the threads of a scope, which borrow from the caller's frame.
 #[cold]
 #[inline(never)]
-fn switch(cx: &WorkerContext, at: &'static Location<'static>) {
+fn switch(cx: &WorkerContext, at: &'static Location<'static>, may_unwind: bool) {
     // Destructors run to their end: what they do is no part of what is tested.
     if std::thread::panicking() {
         return;
     }
-    assert!(
-        simulation::count_step(),
-        "livelock: this thread passes switch points and the run does not end"
-    );
+    if !simulation::count_step() {
+        assert!(
+            !may_unwind,
+            "livelock: this thread passes switch points and the run does not end"
+        );
+        return yield_quietly(cx, at);
+    }
     let ready = cx.ready();
     if ready == 0 {
         return;

@@ -503,7 +503,7 @@ impl Shared {
     fn pause(&self, pause: Duration) {
         self.waiting.store(true, SeqCst);
         if !self.is_stopping() {
-            park(&Wait::new(Reason::Accept).until(clock::after(pause)));
+            park(&Wait::new(Reason::Accept.of_pause()).until(clock::after(pause)));
         }
         self.waiting.store(false, SeqCst);
     }

@@ -104,7 +104,9 @@ impl Pauses {
     #[track_caller]
     pub(crate) fn wait(&mut self, reason: Reason, deadline: Tick) -> io::Result<()> {
         let until = clock::after(self.0).min(deadline);
-        let wait = Wait::new(reason).until(until).on_cancel(OnCancel::Report);
+        let wait = Wait::new(reason.of_pause())
+            .until(until)
+            .on_cancel(OnCancel::Report);
         self.0 = (self.0 * 2).min(Pauses::MAX_PAUSE);
         while clock::now() < until {
             if park(&wait) == Wake::Cancelled {

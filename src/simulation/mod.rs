@@ -299,7 +299,7 @@ pub(crate) fn count_charge() -> bool {
 }
 
 /// Counts a step of the run. Returns false if there have been too many, which is noted as a
-/// failure.
+/// failure. The next step is one too many again: the caller may be unable to end the thread.
 pub(crate) fn count_step() -> bool {
     let is_too_many = with(Simulation::count_step).unwrap_or(false);
     if is_too_many {
@@ -308,7 +308,7 @@ pub(crate) fn count_step() -> bool {
             let text = format!(
                 "livelock: the threads have passed {most} switch points and the run has not ended"
             );
-            simulation.steps = 0;
+            simulation.steps = most;
             simulation.failure.get_or_insert(Failure {
                 kind: FailureKind::Livelock,
                 text,
@@ -372,9 +372,13 @@ pub(crate) fn fail(kind: FailureKind, text: String) {
     });
 }
 
-/// Notes a panic of the running thread, for the case that nothing catches it.
+/// Notes a panic of the running thread, for the case that nothing catches it. One at the end of a
+/// run is that of a destructor, and no part of what is tested.
 pub(crate) fn note_panic(text: String) {
     with(|simulation| {
+        if simulation.is_ending {
+            return;
+        }
         let running = simulation.running;
         simulation.panics.insert(running, text.clone());
         simulation.events.push(running, Event::Panics { text });
@@ -387,13 +391,14 @@ pub(crate) fn last_panic(number: u32) -> Option<String> {
 }
 
 /// Fails the run: the thread with this id has panicked, and its result was dropped, so that no code
-/// of the program has seen the panic.
+/// of the program has seen the panic. That may be found at the end of the run, which drops the last
+/// handle of a thread that has panicked before.
 pub(crate) fn fail_unseen(id: u64) {
     with(|simulation| {
         let number = simulation.number(id);
         let known = simulation.panics.get(&number).cloned();
-        let text = known.unwrap_or_else(|| "resume_unwind was called".to_owned());
-        if !simulation.is_ending {
+        if !simulation.is_ending || known.is_some() {
+            let text = known.unwrap_or_else(|| "resume_unwind was called".to_owned());
             let text = format!("thread #{number} panicked, and nothing has joined it: {text}");
             simulation.failure.get_or_insert(Failure {
                 kind: FailureKind::Panic,
@@ -414,13 +419,15 @@ pub(crate) fn has_failed() -> bool {
 }
 
 /// Ends the choices: from now on the threads run in the order in which they become ready, and
-/// nothing is recorded. For the end of a run, which unwinds the threads that are left.
+/// nothing is recorded. For the end of a run, which unwinds the threads that are left. The caller
+/// has taken the failure of the run, which would end this one at once.
 pub(crate) fn end_choices(most_steps: u64) {
     with(|simulation| {
         simulation.is_ending = true;
         simulation.next = None;
         simulation.steps = 0;
         simulation.most_steps = most_steps;
+        simulation.failure = None;
         simulation.events.close();
     });
 }

@@ -96,13 +96,17 @@ where
     };
     stepped.simulate(&|| handle.0.is_done(), FUTURES);
     let mut value = None;
+    let mut payload = None;
     let mut handle = Some(handle);
     if handle.as_ref().is_some_and(|handle| handle.0.is_done())
         && let Some(handle) = handle.take()
     {
         match handle.join() {
             Ok(returned) => value = Some(returned),
-            Err(payload) => simulation::fail(FailureKind::Panic, describe_panic(&*payload)),
+            Err(panic) => {
+                simulation::fail(FailureKind::Panic, describe_panic(&*panic));
+                payload = Some(panic);
+            }
         }
     }
     if plan.fails_on_threads_left && stepped.live() > 0 {
@@ -124,7 +128,6 @@ where
             threads = run.renumber(&threads);
             failure.text = run.renumber(&failure.text);
         });
-        value = None;
     }
     let elapsed = Duration::from_nanos(clock::now().saturating_sub(start));
     let is_external = simulation::is_external();
@@ -134,13 +137,19 @@ where
         // The end of the worker names the threads that refuse to end, in real time, and aborts.
         clock::set_virtual(NEVER);
     }
-    drop(handle);
     drop(stepped);
+    if failure.is_none() {
+        failure = failure_of_end();
+    }
     let (choices, events) = match simulation::end() {
         Some(simulation) => simulation.into_choices(),
         None => unreachable!("the simulation began above"),
     };
     drop(time);
+    // What is not returned is dropped here, because a destructor may sleep: on this OS thread that
+    // takes real time.
+    let unwanted = value.take_if(|_| failure.is_some());
+    drop((unwanted, payload, handle));
     Finished {
         value,
         failure,
@@ -151,6 +160,14 @@ where
         elapsed,
         is_external,
     }
+}
+
+/// Returns the failure that only the end of the run has shown: a thread panicked before it, and its
+/// handle was dropped by one that was left.
+fn failure_of_end() -> Option<Failure> {
+    let mut failure = simulation::failure().filter(|failure| failure.kind == FailureKind::Panic)?;
+    simulation::with(|run| failure.text = run.renumber(&failure.text));
+    Some(failure)
 }
 
 /// Describes the panic of the first thread.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use rustlet::io::{Read, Write};
 use rustlet::net::{TcpListener, TcpStream};
-use rustlet::testing::Simulation;
+use rustlet::os::unix::net::UnixDatagram;
+use rustlet::testing::{Simulation, elapsed};
 
 #[test]
 fn time_stands_still_while_a_thread_waits_for_a_socket() {
@@ -62,4 +63,48 @@ fn wait_for_a_socket_is_no_deadlock() {
     });
     assert_eq!(recording.failure, None);
     other.join().unwrap();
+}
+
+/// A thread that waits for a lock of a file tries it again after pauses of virtual time.
+#[test]
+fn time_moves_while_a_thread_waits_for_a_lock_of_a_file() {
+    let path = std::env::temp_dir().join(format!("rustlet-simulated-{}", std::process::id()));
+    let inner = path.clone();
+    let recording = Simulation::new().record(move || {
+        let held = rustlet::fs::File::create(&inner).unwrap();
+        held.lock().unwrap();
+        let waiter = rustlet::spawn(move || {
+            let file = rustlet::fs::File::open(&inner).unwrap();
+            file.lock().unwrap();
+            elapsed()
+        });
+        rustlet::sleep(Duration::from_millis(100));
+        held.unlock().unwrap();
+        assert!(waiter.join().unwrap() >= Duration::from_millis(100));
+    });
+    std::fs::remove_file(path).unwrap();
+    assert_eq!(recording.failure, None);
+}
+
+/// The sender pauses while the receiver waits for it.
+#[test]
+fn time_moves_while_a_thread_waits_for_one_that_pauses() {
+    let path = std::env::temp_dir().join(format!("rustlet-full-{}", std::process::id()));
+    let inner = path.clone();
+    let recording = Simulation::new().max_steps(100_000).record(move || {
+        let receiver = UnixDatagram::bind(&inner).unwrap();
+        let sender = rustlet::spawn(move || {
+            let sender = UnixDatagram::unbound().unwrap();
+            for _ in 0..1000 {
+                sender.send_to(&[1], &inner).unwrap();
+            }
+        });
+        rustlet::sleep(Duration::from_millis(1));
+        for _ in 0..1000 {
+            receiver.recv(&mut [0]).unwrap();
+        }
+        sender.join().unwrap();
+    });
+    std::fs::remove_file(path).unwrap();
+    assert_eq!(recording.failure, None);
 }

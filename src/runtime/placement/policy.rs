@@ -238,10 +238,11 @@ impl Record {
         }
     }
 
-    /// Returns the record after the worker `index` has spawned at the site. Callers skip it for
-    /// short sites, which record no spawner.
+    /// Returns the record after the worker `index` has spawned at the site. Short sites record no
+    /// spawner: theirs is compared as a whole. The site may have become one since the caller
+    /// looked.
     pub(crate) fn spawned_by(self, index: usize) -> Record {
-        if self.0 & SEVERAL != 0 {
+        if self.is_short() || self.0 & SEVERAL != 0 {
             return self;
         }
         let spawner = (index as u16 % 255 + 1) << SPAWNER_SHIFT;
@@ -486,6 +487,13 @@ mod tests {
             .iter()
             .fold(Record::NEW, |record, &seen| record.observed(seen));
         record.conduct()
+    }
+
+    #[test]
+    fn a_short_site_records_no_spawner() {
+        let short = Record::SURELY_SHORT;
+        assert_eq!(short.spawned_by(0), short);
+        assert_ne!(Record::NEW.spawned_by(0), Record::NEW);
     }
 
     #[test]

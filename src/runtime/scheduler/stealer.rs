@@ -18,7 +18,8 @@ const STEAL_AFTER_NS: Tick = 50_000;
 const STEAL_PLACED_AFTER_NS: Tick = 10_000_000;
 /// How many unstarted threads are worth a second worker at once.
 const STEAL_THRESHOLD: usize = 64;
-/// How many threads a stealer takes at once, at most. It takes the oldest, and in a tree of
+/// How many threads a stealer takes at once from a worker that still starts threads, at most. It
+/// takes the oldest, and in a tree of
 /// spawners these have the most work below them: half of a long queue would be far more than half
 /// of the work, and the two workers would take it from each other alternately.
 const MAX_STOLEN: usize = 256;
@@ -110,11 +111,7 @@ impl Stealer {
             *seen = Some((started, first));
             let age = now.saturating_sub(first);
             let movable = waiting.saturating_sub(worker.placed_unstarted());
-            if age >= STEAL_PLACED_AFTER_NS {
-                taken += self.steal(shared, worker, waiting.div_ceil(2));
-            } else if movable >= STEAL_THRESHOLD || age >= STEAL_AFTER_NS && movable > 0 {
-                taken += self.steal(shared, worker, movable.div_ceil(2));
-            }
+            taken += self.steal(shared, worker, count_to_steal(waiting, movable, age));
             queues |= movable > 0;
             placed_unstarted |= movable == 0;
         }
@@ -208,7 +205,6 @@ impl Stealer {
     }
 
     fn steal(&self, shared: &Shared, victim: &WorkerShared, max_count: usize) -> usize {
-        let max_count = max_count.min(MAX_STOLEN);
         let stats = &shared.workers[self.index].stats;
         for taken in 0..max_count {
             match victim.unstarted.take() {
@@ -227,5 +223,37 @@ impl Stealer {
             }
         }
         max_count
+    }
+}
+
+/// Returns how many threads to take from a worker where `waiting` have not been started, of which
+/// `movable` were not placed there, and which has started none for `age`.
+fn count_to_steal(waiting: usize, movable: usize, age: Tick) -> usize {
+    if age >= STEAL_PLACED_AFTER_NS {
+        // The worker is stuck, so none of them would start there.
+        waiting.div_ceil(2)
+    } else if movable >= STEAL_THRESHOLD || age >= STEAL_AFTER_NS {
+        movable.div_ceil(2).min(MAX_STOLEN)
+    } else {
+        0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_queue_of_a_stuck_worker_is_halved() {
+        let count = 10 * MAX_STOLEN;
+        for movable in [0, count] {
+            let taken = count_to_steal(count, movable, STEAL_PLACED_AFTER_NS);
+            assert_eq!(taken, count / 2);
+        }
+        assert_eq!(count_to_steal(count, count, STEAL_AFTER_NS), MAX_STOLEN);
+        assert_eq!(count_to_steal(count, count, 0), MAX_STOLEN);
+        assert_eq!(count_to_steal(count, 0, STEAL_AFTER_NS), 0);
+        assert_eq!(count_to_steal(count, 3, STEAL_AFTER_NS), 2);
+        assert_eq!(count_to_steal(count, 3, 0), 0);
     }
 }

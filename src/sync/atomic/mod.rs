@@ -7,6 +7,10 @@
 //! In a run all threads see all operations in one order, whatever their [`Ordering`] is. So a test
 //! finds lost updates and forgotten checks, and not an ordering that is too weak.
 //!
+//! So a thread of a run must not call an operation while it holds a lock of std, or a borrow of a
+//! `RefCell` in a `std::thread_local!`, that another one wants: the test would hang or panic. Use
+//! the locks and the `thread_local!` of this crate there.
+//!
 //! # Examples
 //!
 //! ```

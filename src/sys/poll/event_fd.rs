@@ -47,9 +47,16 @@ impl EventFd {
             return;
         };
         // E1.
-        while rustix::io::write(write, &[1]) == Err(rustix::io::Errno::AGAIN) {
-            let mut bytes = [0; 4096];
-            while rustix::io::read(&self.read, &mut bytes).is_ok_and(|count| count > 0) {}
+        loop {
+            match rustix::io::write(write, &[1]) {
+                Err(rustix::io::Errno::AGAIN) => {
+                    let mut bytes = [0; 4096];
+                    while rustix::io::read(&self.read, &mut bytes).is_ok_and(|count| count > 0) {}
+                }
+                // A signal came first, and nothing is written.
+                Err(rustix::io::Errno::INTR) => {}
+                Ok(_) | Err(_) => return,
+            }
         }
     }
 }

@@ -7,18 +7,26 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{Mode, OFlags};
 
 /// The descriptors with smaller numbers are the standard streams.
 const FIRST: i32 = 3;
 
-/// Calls `make`, which creates descriptors, while the numbers of the standard streams are taken.
+/// Held while numbers are taken: a thread would take those of another one for open streams, which
+/// they are no longer when it creates its own descriptors.
+static TAKING: Mutex<()> = Mutex::new(());
+
+/// Calls `make`, which creates descriptors and does not call this function, while the numbers of
+/// the standard streams are taken.
 ///
 /// # Errors
 ///
 /// Returns the error of `make`.
 pub(crate) fn beside_standard<T>(make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    // Dropped last.
+    let _taking = TAKING.lock().unwrap_or_else(PoisonError::into_inner);
     let _taken = take_closed();
     make()
 }
@@ -31,4 +39,19 @@ fn take_closed() -> Vec<OwnedFd> {
     std::iter::from_fn(open)
         .take_while(|fd| fd.as_raw_fd() < FIRST)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::TryLockError;
+
+    #[test]
+    fn one_thread_at_a_time_takes_numbers() {
+        let is_alone = || match TAKING.try_lock() {
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Poisoned(_)) | Ok(_) => Ok(false),
+        };
+        assert!(beside_standard(is_alone).unwrap());
+    }
 }

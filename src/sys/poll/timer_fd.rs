@@ -10,7 +10,6 @@ use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
 use super::standard::beside_standard;
 use crate::sys::clock::{NEVER, Tick};
 
@@ -95,7 +94,7 @@ impl TimerFd {
 
     /// Creates one that is not set.
     pub(crate) fn new() -> io::Result<TimerFd> {
-        let (read, write) = io::pipe()?;
+        let (read, write) = beside_standard(io::pipe)?;
         let (fd, write) = (OwnedFd::from(read), OwnedFd::from(write));
         rustix::io::ioctl_fionbio(&fd, true)?;
         Ok(TimerFd {

@@ -3,11 +3,13 @@
 //!
 //! Time stands still while a thread is ready. If all threads wait, it moves to the next deadline at
 //! once. If one of them waits for something outside of the simulation (a socket, a file), time does
-//! not move, and the worker waits for that.
+//! not move, and the worker waits for that; except that another thread may pause before it tries
+//! again what the first one waits for. Then time moves to the next deadline after each such wait.
 
 use super::WorkerLoop;
 use crate::green::block::slab;
 use crate::green::context::coop;
+use crate::green::reason::Reason;
 use crate::green::{State, ThreadInner};
 use crate::runtime::inspect::deadlock;
 use crate::simulation::events::Event;
@@ -55,9 +57,10 @@ impl WorkerLoop {
             }
             if simulation::is_external() {
                 let before = self.cx.ready();
-                let waits = self.has_external_waits();
+                let waits = self.has_waits(Reason::is_external);
                 self.wait_external(if waits { EXTERNAL_WAIT } else { 0 });
-                if waits || self.cx.ready() > before {
+                let may_move = !waits || self.has_waits(|reason| reason == Reason::Retry);
+                if !may_move || self.cx.ready() > before {
                     continue;
                 }
             }
@@ -134,12 +137,12 @@ impl WorkerLoop {
         true
     }
 
-    /// Returns whether a thread waits for something outside of the simulation.
-    fn has_external_waits(&self) -> bool {
+    /// Returns whether a thread waits for a reason of this kind.
+    fn has_waits(&self, is_kind: impl Fn(Reason) -> bool) -> bool {
         let waits = |green: &ThreadInner| {
             green.group() == self.shared.group
                 && green.state() == State::Parked
-                && green.reason().is_external()
+                && is_kind(green.reason())
         };
         !slab::all_that(waits).is_empty()
     }
