@@ -6,7 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests, and what only tests call")]
 
-#[path = "futures/channels.rs"]
+#[path = "futures/budget.rs"]
 mod budget;
 #[path = "futures/channels.rs"]
 mod channels;
