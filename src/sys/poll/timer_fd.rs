@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(all(target_os = "linux", not(rustlet_portable)))]
 use super::standard::beside_standard;
 use crate::sys::clock::{NEVER, Tick};
 
