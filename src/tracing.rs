@@ -18,16 +18,18 @@
 //!   in which the thread ran, or was ready to run on a busy worker.
 //! - What it writes to should not suspend the thread: std's streams and the non-blocking writer of
 //!   tracing-appender do not, [`rustlet::io::stderr`](crate::io::stderr()) may. A subscriber of the
-//!   process may suspend, but not at every entry and exit of a span; one of [`with_default`] must
-//!   not suspend at all, because tracing discards all events of the OS thread while such a
-//!   subscriber is at work.
+//!   process may suspend, but not at every entry and exit of a span, and not while a default of
+//!   [`with_default`] or of one OS thread exists anywhere in the process. One of [`with_default`]
+//!   must not suspend at all. If they do, tracing discards the events of the other threads of the
+//!   worker meanwhile, and a thread that continues there prints a panic message and may go on
+//!   without its default.
 //! - A default subscriber of one OS thread (`tracing::subscriber::with_default`, `set_default`) is
 //!   seen by all green threads of the worker. Use [`with_default`] of this module instead.
 //!
 //! # Cost
 //!
-//! A suspension asks the subscriber for the current span, some 30 ns, and exits and enters each
-//! span of the thread.
+//! A suspension asks the subscriber for the current span, and exits and enters each span of the
+//! thread.
 //!
 //! [`Subscriber::current_span`]: tracing_core::Subscriber::current_span
 
@@ -50,7 +52,11 @@ struct ScopedDefault<'a> {
 
 impl Ambient for ScopedDefault<'_> {
     fn enter(&self) {
-        *self.guard.borrow_mut() = Some(dispatcher::set_default(self.dispatch));
+        // tracing panics while a subscriber waits on the same OS thread.
+        catch_and_discard(|| {
+            let guard = dispatcher::set_default(self.dispatch);
+            *self.guard.borrow_mut() = Some(guard);
+        });
         if let Some(spans) = self.spans.take() {
             catch_and_discard(|| spans.enter_again());
         }
@@ -103,4 +109,48 @@ pub fn with_default<T>(dispatcher: &Dispatch, f: impl FnOnce() -> T) -> T {
         spans: RefCell::new(None),
     };
     cx.with_ambient(&default, f)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+    use super::*;
+    use crate::runtime::Builder;
+    use crate::test_child;
+    use crate::thread::{spawn, yield_now};
+
+    #[test]
+    fn a_default_that_cannot_be_set_again_does_not_end_the_process() {
+        static IS_INSIDE: AtomicBool = AtomicBool::new(false);
+        static MAY_LEAVE: AtomicBool = AtomicBool::new(false);
+        let name = "tracing::tests::a_default_that_cannot_be_set_again_does_not_end_the_process";
+        test_child::run(name, || {
+            // As long as one exists somewhere, tracing borrows that of each OS thread.
+            let _elsewhere = dispatcher::set_default(&Dispatch::none());
+            let runtime = Builder::new().workers(1).build().unwrap();
+            runtime.run(|| {
+                let other = spawn(|| {
+                    with_default(&Dispatch::none(), || {
+                        IS_INSIDE.store(true, SeqCst);
+                        while !MAY_LEAVE.load(SeqCst) {
+                            yield_now();
+                        }
+                        5
+                    })
+                });
+                while !IS_INSIDE.load(SeqCst) {
+                    yield_now();
+                }
+                // As a subscriber that waits in an event.
+                dispatcher::get_default(|_| {
+                    for _ in 0..10 {
+                        yield_now();
+                    }
+                });
+                MAY_LEAVE.store(true, SeqCst);
+                assert_eq!(other.join().unwrap(), 5);
+            });
+        });
+    }
 }

@@ -320,3 +320,45 @@ fn the_watchdog_says_what_a_hog_runs() {
     let hog = runtime.spawn(|| outer(spin_until_reported));
     assert_eq!(hog.join().unwrap(), 3);
 }
+
+/// Steps a worker as a program's own event loop does.
+#[inline(never)]
+fn event_loop(worker: &rustlet::Worker) {
+    while worker.live() > 0 {
+        worker.tick();
+    }
+}
+
+/// A sample may come when the worker is about to switch to the thread.
+#[test]
+fn the_event_loop_around_a_stepped_worker_is_in_no_backtrace() {
+    const SAMPLES: usize = 100;
+    static HAS_BEGUN: AtomicBool = AtomicBool::new(false);
+    static HAS_ENDED: AtomicBool = AtomicBool::new(false);
+    let yields = || {
+        HAS_BEGUN.store(true, SeqCst);
+        while !HAS_ENDED.load(SeqCst) {
+            yield_now();
+        }
+    };
+    let stepper = std::thread::spawn(move || {
+        rustlet::Worker::scope(|worker| {
+            worker.assign(move || {
+                let builder = Builder::new().name("stepped beside".into());
+                builder.spawn_local(yields).unwrap().join().unwrap();
+            });
+            event_loop(worker);
+        });
+    });
+    while !HAS_BEGUN.load(SeqCst) {
+        std::thread::yield_now();
+    }
+    let seen: Vec<String> = (0..SAMPLES)
+        .filter_map(|_| info("stepped beside").backtrace())
+        .map(|backtrace| functions(&backtrace).join(" < "))
+        .filter(|names| names.contains("event_loop"))
+        .collect();
+    HAS_ENDED.store(true, SeqCst);
+    stepper.join().unwrap();
+    assert!(seen.is_empty(), "{seen:?}");
+}

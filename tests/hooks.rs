@@ -284,3 +284,15 @@ fn a_panic_of_a_hook_is_not_the_threads() {
         assert_eq!(thread.join().unwrap(), 2);
     });
 }
+
+/// It has run nowhere, so the state is that of the thread that spawns it.
+#[test]
+fn a_thread_that_never_starts_leaves_the_state_of_its_spawner_alone() {
+    prepare();
+    let runtime = Builder::new().workers(1).build().unwrap();
+    let handle = runtime.handle();
+    drop(runtime);
+    PLAIN.set(7);
+    assert!(handle.spawn(|| ()).join().is_err());
+    assert_eq!(PLAIN.take(), 7);
+}

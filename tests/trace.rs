@@ -18,6 +18,7 @@ use rustlet::trace::{self, Options};
 use rustlet::{spawn, thread, yield_now};
 use support::child_with;
 
+#[cfg(target_os = "linux")]
 #[path = "trace/ending.rs"]
 mod ending;
 #[path = "trace/format.rs"]

@@ -45,6 +45,7 @@ use crate::green::park::{check_cancel_os, unwind_if_cancelled};
 use crate::green::{OnCancel, Reason, Wait, WorkerContext};
 use crate::sys::clock::{self, NEVER, Tick};
 use crate::sys::exit;
+use crate::sys::os_threads;
 use crate::sys::poll::timer_fd::TimerFd;
 
 /// Closes the remote queue when it is dropped.
@@ -83,8 +84,9 @@ impl Stepped {
         // The wake-up descriptor of the notifier is writable, which is an event.
         reactor.poll(0)?;
         let workers = Box::new([WorkerShared::new(remote.0)]);
-        let own_number = rustix::thread::gettid().as_raw_nonzero().get();
-        workers[0].os_thread.store(own_number, Ordering::Relaxed);
+        workers[0]
+            .os_thread
+            .store(os_threads::id(), Ordering::Relaxed);
         let shared = Arc::new(Shared::new(workers, config));
         super::scheduler::shared::register_runtime(&shared);
         if let Some(period) = watch {

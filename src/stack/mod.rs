@@ -53,6 +53,8 @@ mod size;
 mod slab;
 mod slot;
 
+#[cfg(all(feature = "backtrace", target_os = "linux"))]
+pub(crate) use self::reserve::survey::has_address;
 pub(crate) use self::{
     mark::StackUse,
     owned::{Stack, reserve_shared, take_sized, unreserve_shared},

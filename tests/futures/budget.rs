@@ -68,9 +68,7 @@ fn polls_never_yield() {
             pin!(sleep(Duration::ZERO)).poll(context).is_ready()
         });
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        assert_never_yields(steps, |context| {
-            socket.poll_writable(context).is_ready()
-        });
+        assert_never_yields(steps, |context| socket.poll_writable(context).is_ready());
     });
 }
 

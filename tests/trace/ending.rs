@@ -108,3 +108,43 @@ fn a_trace_is_written_when_a_signal_is_no_longer_handled() {
         receive_and_wait(Signal::TERM);
     });
 }
+
+/// The process does not abort by itself when the handler returns.
+#[test]
+fn a_trace_is_written_when_an_abort_is_sent() {
+    let test = "a_trace_is_written_when_an_abort_is_sent";
+    check(test, End::Signal(6), || {
+        signal_hook::low_level::raise(signal_hook::consts::SIGABRT).unwrap();
+        rustlet::process::exit(3);
+    });
+}
+
+/// The signal comes while `Trace::finish` writes the file.
+#[test]
+fn a_signal_does_not_cut_off_a_trace_that_is_being_written() {
+    const YIELDS: usize = 5_000;
+    let test = "ending::a_signal_does_not_cut_off_a_trace_that_is_being_written";
+    let file = from_environment(test, End::Signal(15), || {
+        let pattern = std::env::var("RUSTLET_TRACE").unwrap();
+        let path = pattern.replace("%p", &std::process::id().to_string());
+        let trace = rustlet::trace::start(&path).unwrap();
+        let empty = std::fs::metadata(&path).unwrap().len();
+        let runtime = Builder::new().workers(1).build().unwrap();
+        runtime.run(|| {
+            let yields = || (0..YIELDS).for_each(|_| yield_now());
+            named("traced", 0, yields).join().unwrap();
+        });
+        std::thread::spawn(move || {
+            while std::fs::metadata(&path).unwrap().len() <= empty {
+                std::hint::spin_loop();
+            }
+            send(Signal::TERM);
+        });
+        trace.finish().unwrap();
+        loop {
+            std::thread::park();
+        }
+    });
+    let file = file.unwrap();
+    assert!(file.any(|slice| slice.name == "traced" && slice.is("then", "ends")));
+}

@@ -94,7 +94,8 @@ impl ThreadInner {
         if self.has_locals() {
             self.destroy_locals();
         }
-        if is_rare {
+        // The state of the OS thread is the caller's, if the thread is discarded unstarted.
+        if is_rare && self.state() == State::Running {
             hooks::end(self);
         }
         match self.completion.finish::<Unparker>() {

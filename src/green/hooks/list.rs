@@ -166,8 +166,8 @@ static FIRST: OnceLock<Box<Node>> = OnceLock::new();
 ///
 /// # Cost
 ///
-/// None until a hook is added. From then on each suspension takes a slower path of some 50 ns and
-/// calls the hooks.
+/// None until a hook is added. From then on each suspension takes a slower path and calls the
+/// hooks.
 ///
 /// # Suspends
 ///

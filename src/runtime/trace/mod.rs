@@ -115,6 +115,8 @@ impl Recording {
         // afterwards.
         let names = names();
         self.session.stop();
+        let written = self.write(names);
+        // Afterwards: an exit during the write waits for it.
         let mut at_exit = lock(&AT_EXIT);
         if at_exit
             .as_ref()
@@ -122,8 +124,7 @@ impl Recording {
         {
             *at_exit = None;
         }
-        drop(at_exit);
-        self.write(names)
+        written
     }
 
     /// Writes what was recorded so far; the recording continues.
@@ -185,7 +186,7 @@ pub(crate) fn write_before(signal: i32) {
 
 /// Writes the recording that was not finished, when the process is about to end.
 fn write_at_exit() {
-    // A thread that holds the lock is writing the file, or is about to.
+    // A thread that holds the lock has written the file, or creates it.
     let Ok(recording) = AT_EXIT.try_lock().map(|kept| kept.clone()) else {
         return;
     };

@@ -116,6 +116,12 @@ impl Piece {
     }
 }
 
+/// Returns whether `address` is on the stack below `top`.
+#[cfg(all(feature = "backtrace", target_os = "linux"))]
+pub(crate) fn has_address(top: usize, address: usize) -> bool {
+    address < top && slab::find(top - 1).is_some_and(|found| found.limit <= address)
+}
+
 /// Measures how much has been used of the stack that contains `address`; `None` if there is no such
 /// stack, or if the kernel does not tell.
 pub(crate) fn used_at(address: usize) -> Option<StackUse> {
@@ -139,6 +145,23 @@ mod tests {
     use super::*;
     use crate::stack::{StackSize, reserve_shared, take_sized, unreserve_shared};
     use std::ptr;
+
+    #[cfg(all(feature = "backtrace", target_os = "linux"))]
+    #[test]
+    fn an_address_of_another_stack_is_not_on_this_one() {
+        let size = StackSize::from_usable(3 << 20);
+        reserve_shared(size).unwrap();
+        let stack = take_sized(size).unwrap();
+        let (top, limit) = (stack.top(), stack.limit());
+        assert!(has_address(top, top - 1) && has_address(top, limit));
+        assert!(!has_address(top, top) && !has_address(top, limit - 1));
+        // That of the OS thread.
+        let local = 0_u8;
+        assert!(!has_address(top, ptr::from_ref(&local).addr()));
+        assert!(!has_address(0, top - 1));
+        drop(stack);
+        unreserve_shared(size);
+    }
 
     #[test]
     fn what_a_stack_has_used_is_seen_in_its_pages() {

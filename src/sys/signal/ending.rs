@@ -3,7 +3,8 @@
 //!
 //! 1. The handler writes the number of the signal into a pipe. If the signal is `SIGABRT`, it waits
 //!    for an answer, for [`MAX_ABORT_WAIT_MS`] at most: the process aborts when the handler
-//!    returns.
+//!    returns. An abort does so by itself; for a `SIGABRT` that was sent, the handler raises it
+//!    again.
 //! 2. The kernel has set the action of the signal back to the default when it called the handler
 //!    (`SA_RESETHAND`), so a second signal ends the process at once.
 //! 3. The OS thread reads the number. If the action of the signal is still the default, no code of
@@ -11,7 +12,8 @@
 //!    another handler was installed over this one, and has called it, the OS thread does nothing.
 //!
 //! - **E1** The handler calls only what is async-signal-safe: `getpid`, `gettid`, `write`, `poll`,
-//!   `read`, `raise`. It neither allocates nor takes a lock, and leaves `errno` as it was.
+//!   `read`, `sigaction`, `signal`, `raise`. It neither allocates nor takes a lock, and leaves
+//!   `errno` as it was.
 //! - **E2** [`ENDING`] is set before a handler is installed, and stays; its descriptors are never
 //!   closed.
 //! - **E3** A `sigaction` of zeros is valid: no handler, no flags, an empty mask.
@@ -56,6 +58,8 @@ pub(super) fn handler() -> usize {
 pub(crate) fn act_before(signals: &[c_int], act: fn()) -> io::Result<()> {
     let (reader, numbers) = io::pipe()?;
     let (answers, writer) = io::pipe()?;
+    // Two OS threads may abort at once, and find one answer.
+    rustix::io::ioctl_fionbio(&answers, true)?;
     let ending = Ending {
         // SAFETY: it has no precondition.
         process: unsafe { libc::getpid() },
@@ -73,15 +77,18 @@ pub(crate) fn act_before(signals: &[c_int], act: fn()) -> io::Result<()> {
             run(reader, writer, act);
         })?;
     for &signal in signals {
-        if is_default(signal) {
+        if has_default_effect(signal) {
             install(signal);
         }
     }
     Ok(())
 }
 
-fn is_default(signal: c_int) -> bool {
-    action::handler(signal).is_ok_and(|handler| handler == libc::SIG_DFL)
+/// Returns whether no handler of the program is installed for a signal. The handler of this file
+/// may be: functions that restore an action may drop its `SA_RESETHAND`.
+fn has_default_effect(signal: c_int) -> bool {
+    action::handler(signal)
+        .is_ok_and(|installed| installed == libc::SIG_DFL || installed == handler())
 }
 
 fn install(signal: c_int) {
@@ -89,6 +96,11 @@ fn install(signal: c_int) {
     let mut action: libc::sigaction = unsafe { mem::zeroed() };
     action.sa_sigaction = handler();
     action.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK | libc::SA_RESETHAND;
+    if signal == libc::SIGABRT {
+        // Another handler would interrupt the wait for the answer.
+        // SAFETY: the set is part of `action`.
+        unsafe { libc::sigfillset(&raw mut action.sa_mask) };
+    }
     // SAFETY: the handler has the signature for these flags, and keeps to E1. If the kernel refuses
     // it, the signal ends the process as it did.
     let _refused = unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) };
@@ -107,7 +119,7 @@ fn run(mut reader: PipeReader, mut writer: PipeWriter, act: fn()) {
         if signal == libc::SIGABRT {
             act();
             let _ended = writer.write_all(&number);
-        } else if is_default(signal) {
+        } else if has_default_effect(signal) {
             act();
             // An error: the signal ends no process.
             let _unknown = emulate_default_handler(signal);
@@ -125,16 +137,18 @@ extern "C" fn on_signal(signal: c_int) {
     let saved = unsafe { *errno };
     // SAFETY: E1.
     if unsafe { libc::getpid() } != ending.process {
-        // A child that has not executed its program yet. The signal has its default effect when the
-        // handler returns.
-        // SAFETY: E1.
-        let _raised = unsafe { libc::raise(signal) };
+        // A child that has not executed its program yet.
+        raise_if_default(signal);
     } else if let Ok(number) = u8::try_from(signal) {
         tell(ending, number);
         // SAFETY: E1.
         let own = unsafe { libc::gettid() };
-        if signal == libc::SIGABRT && own != ending.acting.load(Ordering::Relaxed) {
-            wait_for_answer(ending);
+        if signal == libc::SIGABRT {
+            if own != ending.acting.load(Ordering::Relaxed) {
+                wait_for_answer(ending);
+            }
+            // `abort` ends the process when the handler returns; `kill` would not.
+            raise_if_default(signal);
         }
     }
     // SAFETY: as above.
@@ -146,13 +160,187 @@ fn tell(ending: &Ending, number: u8) {
     let _told = unsafe { libc::write(ending.numbers.as_raw_fd(), (&raw const number).cast(), 1) };
 }
 
+/// Makes a signal have its default effect when the handler returns, unless another handler has
+/// called this one.
+fn raise_if_default(signal: c_int) {
+    if has_default_effect(signal) {
+        // SAFETY: E1.
+        let _former = unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: E1.
+        let _raised = unsafe { libc::raise(signal) };
+    }
+}
+
 fn wait_for_answer(ending: &Ending) {
     let mut answers = libc::pollfd {
         fd: ending.answers.as_raw_fd(),
         events: libc::POLLIN,
         revents: 0,
     };
-    // Interrupted by another signal: the abort goes on.
     // SAFETY: E1, E2; one pollfd is there.
-    let _ready = unsafe { libc::poll(&raw mut answers, 1, MAX_ABORT_WAIT_MS) };
+    let ready = unsafe { libc::poll(&raw mut answers, 1, MAX_ABORT_WAIT_MS) };
+    if ready == 1 {
+        let mut answer = 0_u8;
+        // A later signal must not find this answer.
+        // SAFETY: E1, E2; there is room for a byte.
+        let _read = unsafe { libc::read(answers.fd, (&raw mut answer).cast(), 1) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Output;
+    use std::sync::atomic::AtomicUsize;
+    use std::time::Duration;
+
+    use libc::{SIGABRT, SIGTERM, SIGUSR1};
+
+    use super::*;
+    use crate::test_child;
+
+    /// Calls `body` in a child process, which exits with 99 after some time.
+    fn child(test: &str, body: impl FnOnce()) -> Option<Output> {
+        let test = format!("sys::signal::ending::tests::{test}");
+        test_child::outcome(&test, || {
+            std::thread::spawn(|| {
+                #[allow(clippy::disallowed_methods, reason = "an OS thread of the test's own")]
+                std::thread::sleep(Duration::from_secs(20));
+                std::process::exit(99);
+            });
+            body();
+        })
+    }
+
+    #[track_caller]
+    fn assert_killed(output: &Output, signal: c_int) {
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.signal(), Some(signal), "{output:?} {said}");
+    }
+
+    #[track_caller]
+    fn assert_acted(output: &Output) {
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(told.contains("acted"), "{told}");
+    }
+
+    fn announce() {
+        println!("acted");
+    }
+
+    fn raise(signal: c_int) {
+        // SAFETY: each of these tests has set the action of the signal.
+        assert_eq!(unsafe { libc::raise(signal) }, 0);
+    }
+
+    /// Installs a handler without flags.
+    fn set_handler(signal: c_int, handler: usize) {
+        // SAFETY: the handlers of these tests have the signature, and keep to E1.
+        unsafe { libc::signal(signal, handler) };
+    }
+
+    /// A handler of the program that calls the former one.
+    extern "C" fn call_former(signal: c_int) {
+        on_signal(signal);
+    }
+
+    extern "C" fn ignore(_: c_int) {}
+
+    /// Calls `f` in a fork of this process, which exits with 7 afterwards; returns how it ended.
+    fn fork(f: fn()) -> std::process::ExitStatus {
+        // SAFETY: the child calls only functions that are async-signal-safe.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // SAFETY: it has no precondition.
+            unsafe { libc::alarm(10) };
+            f();
+            // SAFETY: it has no precondition.
+            unsafe { libc::_exit(7) };
+        }
+        let mut status = 0;
+        // SAFETY: there is room for the status.
+        let ended = unsafe { libc::waitpid(child, &raw mut status, 0) };
+        assert_eq!(ended, child);
+        std::process::ExitStatus::from_raw(status)
+    }
+
+    #[test]
+    fn a_handler_that_was_restored_without_its_flags_acts() {
+        let test = "a_handler_that_was_restored_without_its_flags_acts";
+        let output = child(test, || {
+            act_before(&[SIGTERM], announce).unwrap();
+            set_handler(SIGTERM, handler());
+            raise(SIGTERM);
+            loop {
+                std::hint::spin_loop();
+            }
+        });
+        if let Some(output) = output {
+            assert_killed(&output, SIGTERM);
+            assert_acted(&output);
+        }
+    }
+
+    #[test]
+    fn in_a_fork_a_signal_has_its_effect_and_a_handler_that_calls_this_one_returns() {
+        let test = "in_a_fork_a_signal_has_its_effect_and_a_handler_that_calls_this_one_returns";
+        let output = child(test, || {
+            act_before(&[SIGTERM], announce).unwrap();
+            assert_eq!(fork(|| raise(SIGTERM)).signal(), Some(SIGTERM));
+            set_handler(SIGTERM, handler());
+            assert_eq!(fork(|| raise(SIGTERM)).signal(), Some(SIGTERM));
+            set_handler(SIGTERM, call_former as extern "C" fn(c_int) as usize);
+            assert_eq!(fork(|| raise(SIGTERM)).code(), Some(7));
+        });
+        if let Some(output) = output {
+            assert!(output.status.success(), "{output:?}");
+        }
+    }
+
+    #[test]
+    fn other_signals_do_not_end_the_wait_of_an_abort() {
+        static ABORTING: AtomicI32 = AtomicI32::new(0);
+        fn interrupt() {
+            let thread = ABORTING.load(Ordering::SeqCst);
+            let process = std::process::id();
+            for _ in 0..10_000 {
+                // SAFETY: the signal has a handler.
+                unsafe { libc::syscall(libc::SYS_tgkill, process, thread, SIGUSR1) };
+                std::thread::yield_now();
+            }
+            announce();
+        }
+        let output = child("other_signals_do_not_end_the_wait_of_an_abort", || {
+            set_handler(SIGUSR1, ignore as extern "C" fn(c_int) as usize);
+            ABORTING.store(crate::sys::os_threads::id(), Ordering::SeqCst);
+            act_before(&[SIGABRT], interrupt).unwrap();
+            std::process::abort();
+        });
+        if let Some(output) = output {
+            assert_killed(&output, SIGABRT);
+            assert_acted(&output);
+        }
+    }
+
+    #[test]
+    fn each_abort_waits_for_its_own_answer() {
+        static ACTED: AtomicUsize = AtomicUsize::new(0);
+        fn act() {
+            for _ in 0..1000 {
+                std::thread::yield_now();
+            }
+            ACTED.fetch_add(1, Ordering::SeqCst);
+        }
+        let output = child("each_abort_waits_for_its_own_answer", || {
+            act_before(&[SIGABRT], act).unwrap();
+            set_handler(SIGABRT, call_former as extern "C" fn(c_int) as usize);
+            for times in 1..=3 {
+                raise(SIGABRT);
+                assert_eq!(ACTED.load(Ordering::SeqCst), times);
+            }
+        });
+        if let Some(output) = output {
+            assert!(output.status.success(), "{output:?}");
+        }
+    }
 }

@@ -46,6 +46,8 @@ const MAX_WAIT_NS: Tick = 100_000_000;
 pub(crate) struct Sample {
     /// What the hook has returned: the number of the green thread that runs, 0 if none does.
     pub(crate) green: u64,
+    /// The address above the stack of that thread.
+    pub(crate) top: usize,
     pub(crate) pc: usize,
     pub(crate) sp: usize,
     pub(crate) fp: usize,
@@ -73,6 +75,7 @@ static SIGNAL: AtomicI32 = AtomicI32::new(0);
 struct Copied {
     os_thread: i32,
     green: u64,
+    top: usize,
     /// pc, sp, fp, lr.
     registers: [usize; 4],
     peek: Peek,
@@ -97,7 +100,7 @@ pub(crate) fn sample(os_thread: i32, running: Running) -> Option<Sample> {
     static SAMPLING: Mutex<()> = Mutex::new(());
     let _sampling = lock(&SAMPLING);
     let shared = shared(running)?;
-    let until = clock::now().saturating_add(MAX_WAIT_NS);
+    let until = clock::real_now().saturating_add(MAX_WAIT_NS);
     // SA2: of a sampler that gave up.
     wait_while(WRITING, until);
     if STATE.load(Ordering::Acquire) == WRITING {
@@ -119,7 +122,7 @@ pub(crate) fn sample(os_thread: i32, running: Running) -> Option<Sample> {
     if taken_back.is_ok() {
         return None;
     }
-    wait_while(WRITING, clock::now().saturating_add(MAX_WAIT_NS));
+    wait_while(WRITING, clock::real_now().saturating_add(MAX_WAIT_NS));
     if STATE.load(Ordering::Acquire) != DONE {
         return None;
     }
@@ -128,6 +131,7 @@ pub(crate) fn sample(os_thread: i32, running: Running) -> Option<Sample> {
     let [pc, sp, fp, lr] = copied.registers;
     let sample = Sample {
         green: copied.green,
+        top: copied.top,
         pc,
         sp,
         fp,
@@ -145,6 +149,7 @@ fn shared(running: Running) -> Option<&'static Shared> {
         let copied = Copied {
             os_thread: 0,
             green: 0,
+            top: 0,
             registers: [0; 4],
             peek: Peek::new().ok()?,
             stack: vec![0; MAX_COPIED].into_boxed_slice(),
@@ -161,7 +166,7 @@ fn shared(running: Running) -> Option<&'static Shared> {
 /// Waits while the state is `state`, until `until` at the latest.
 fn wait_while(state: u32, until: Tick) {
     let mut turns = 0;
-    while STATE.load(Ordering::Acquire) == state && clock::now() < until {
+    while STATE.load(Ordering::Acquire) == state && clock::real_now() < until {
         turns += 1;
         if turns < 100 {
             std::thread::yield_now();
@@ -243,6 +248,7 @@ extern "C" fn on_signal(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void)
         copied.registers = registers(context);
         let (green, top) = (shared.running)();
         copied.green = green;
+        copied.top = top;
         copied.copy_stack(top);
         STATE.store(DONE, Ordering::Release);
     }

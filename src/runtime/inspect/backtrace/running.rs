@@ -8,6 +8,8 @@ use crate::green::fiber::suspended::Suspended;
 use crate::green::{ThreadInner, WorkerContext};
 use crate::runtime::scheduler::shared;
 #[cfg(target_os = "linux")]
+use crate::stack;
+#[cfg(target_os = "linux")]
 use crate::sys::signal::sampling;
 
 /// Returns the backtrace of a thread, if it runs and its worker answers.
@@ -23,7 +25,6 @@ pub(in crate::runtime::inspect) fn trace_running(
     let os_thread = runtime.workers[worker].os_thread.load(Ordering::Relaxed);
     let copy = copy(os_thread, green.id().get())?;
     let backtrace = Backtrace::of(tracer.frames_of(&copy));
-    // There are none of the program while the worker is about to switch to the thread, or back.
     (!backtrace.frames().is_empty()).then_some(backtrace)
 }
 
@@ -43,7 +44,9 @@ fn copy(os_thread: i32, id: u64) -> Option<Suspended> {
         return None;
     }
     let sample = sampling::sample(os_thread, WorkerContext::running)?;
-    (sample.green == id).then(|| {
+    // Between two steps the stack of a worker may be that of its user's event loop.
+    let is_on_own_stack = stack::has_address(sample.top, sample.sp);
+    (sample.green == id && is_on_own_stack).then(|| {
         let registers = (sample.pc, sample.sp, sample.fp, sample.lr);
         Suspended::interrupted(registers, sample.stack)
     })
