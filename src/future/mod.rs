@@ -22,6 +22,10 @@
 //! the process keeps the times; it is started for the first timer. If it cannot be started, tasks
 //! that wait for a time poll in a loop until that time.
 //!
+//! No poll suspends or yields, so its caller may hold a lock of std. On a green thread polls are
+//! charged to its budget: once that is used up, a poll wakes its task and returns `Pending`, and
+//! [`block_on`] lets other threads run before it polls again.
+//!
 //! # Dropping a future
 //!
 //! A future that is dropped before it is ready leaves nothing behind, and has taken nothing: no
