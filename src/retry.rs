@@ -235,6 +235,9 @@ fn keep_trying<T>(
     };
     let mut wait = Wait::at(reason, at).on_cancel(OnCancel::Report);
     let [mut pause, longest] = events.pauses();
+    // Where events tell nothing, a failed attempt may be one: after an event that was of no use the
+    // thread pauses, otherwise it would try again and again without a pause.
+    let mut was_event = false;
     loop {
         direction.take();
         match op(source.fd()) {
@@ -250,8 +253,9 @@ fn keep_trying<T>(
         }
         wait.deadline = clock::after(pause).min(deadline);
         let wake = match (WorkerContext::get(), events) {
-            // A failed attempt is an event of the sender, after which time would stand still.
+            // In a simulation time would stand still after such an event.
             (Some(_), _) if reason == Reason::Retry => park(&wait),
+            (Some(_), WritableEvents::Never) if was_event => park(&wait),
             (Some(cx), _) => source.wait(cx, Interest::Write, &wait)?,
             (None, WritableEvents::Never) => park(&wait),
             (None, WritableEvents::Mostly) => poll(
@@ -259,6 +263,7 @@ fn keep_trying<T>(
                 &wait,
             )?,
         };
+        was_event = matches!(wake, Wake::Event);
         match wake {
             Wake::Event => {}
             Wake::Elapsed => pause = (2 * pause).min(longest),

@@ -327,3 +327,24 @@ fn cancelled_and_uncancelled_senders() {
             });
     }
 }
+
+/// A failed attempt to send is an event for the sender's socket. It must not try again at once,
+/// without end.
+#[test]
+fn senders_pause_while_the_queue_of_the_receiver_is_full() {
+    on_one_worker(|| {
+        let (_receiver, addr) = full_receiver();
+        let sender = UnixDatagram::unbound().unwrap();
+        let steps = || {
+            let metrics = rustlet::runtime::Handle::current().unwrap().metrics();
+            metrics.per_worker[0].steps
+        };
+        let before = steps();
+        let limit = std::time::Duration::from_millis(200);
+        let sent = rustlet::timeout(limit, || sender.send_to_addr(b"one more", &addr));
+        assert!(!matches!(sent, Ok(Ok(_))), "{sent:?}");
+        // Pauses of 50 µs, then twice as long and so on, up to 10 ms, and two attempts after each.
+        let taken = steps() - before;
+        assert!(taken < 200, "{taken} steps");
+    });
+}
