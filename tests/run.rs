@@ -182,7 +182,9 @@ fn nothing_is_left_behind_by_many_runs() {
         }
         let threads_left = os_threads_left(before.1);
         assert!(threads_left <= before.1, "{threads_left} of {before:?}");
-        assert_eq!(open_descriptors(), before.0);
+        // Fewer, if an OS thread of the first runs had not closed its own yet.
+        let open = open_descriptors();
+        assert!(open <= before.0, "{open} of {before:?}");
         assert!(threads().is_empty(), "{:?}", threads());
     });
     succeeded(&output);

@@ -15,8 +15,8 @@
 //!   cancelled thread that has yielded [`MAX_QUIET_YIELDS`] times in a row, and still only calls
 //!   operations of this kind, is unwound: otherwise its loop would never end.
 //!
-//! A poll of a future is charged as well, but it never yields ([`poll_or_wake`]): its caller may hold
-//! a lock of std, as HTTP/2 does of the crate h2. When the budget is used up, the poll returns
+//! A poll of a future is charged as well, but it never yields ([`poll_or_wake`]): its caller may
+//! hold a lock of std, as HTTP/2 does of the crate h2. When the budget is used up, the poll returns
 //! `Pending` and wakes its task, as in tokio, and `block_on` yields between two polls.
 //!
 //! A destructor is not charged, nor is an operation that only reads or changes the caller's own
