@@ -215,7 +215,8 @@ fn a_runtime_that_cannot_start_leaves_nothing_behind() {
             assert_eq!(error.raw_os_error().or(Some(24)), Some(24), "{error}");
             let threads_left = os_threads_left(before.1);
             assert!(threads_left <= before.1, "{threads_left} of {before:?}");
-            assert_eq!(open_descriptors(), before.0, "{workers} workers");
+            let open = open_descriptors();
+            assert!(open <= before.0, "{workers} workers: {open} of {before:?}");
         }
         assert_eq!(Builder::new().workers(2).build().unwrap().run(|| 5), 5);
     });
