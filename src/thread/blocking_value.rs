@@ -49,8 +49,9 @@ use crate::sys::clock::NEVER;
 ///         client.with(|client| client.query(Duration::from_millis(50)))
 ///     });
 ///     assert!(slow.is_err());
-///     // The first call was not lost: this one comes after it.
-///     assert_eq!(client.with(|client| client.query(Duration::ZERO)), 2);
+///     // If the first call had begun, it was not lost: this one comes after it.
+///     let calls = client.with(|client| client.query(Duration::ZERO));
+///     assert!(calls == 2 || calls == 1);
 /// });
 /// ```
 #[doc(alias = "spawn_blocking")]
