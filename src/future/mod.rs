@@ -22,9 +22,10 @@
 //! the process keeps the times; it is started for the first timer. If it cannot be started, tasks
 //! that wait for a time poll in a loop until that time.
 //!
-//! No poll suspends or yields, so its caller may hold a lock of std. On a green thread polls are
-//! charged to its budget: once that is used up, a poll wakes its task and returns `Pending`, and
-//! [`block_on`] lets other threads run before it polls again.
+//! No poll suspends or yields, so its caller may hold a lock of std. On a green thread polls of
+//! sockets, pipes, messages and locks are charged to its budget: once that is used up, such a poll
+//! wakes its task and returns `Pending`, and [`block_on`] lets other threads run before it polls
+//! again.
 //!
 //! # Dropping a future
 //!

@@ -44,21 +44,22 @@ pub(super) fn is_budget_used_up(
 /// Lets another thread run, if a simulation runs and chooses one.
 #[inline(always)]
 pub(crate) fn switch_point(at: &'static Location<'static>) {
-    if simulation::is_on()
-        && let Some(cx) = WorkerContext::get()
-    {
-        switch(cx, at, true);
-    }
+    point(at, true);
 }
 
 /// Lets another thread run when a lock has been taken. It does not unwind: the guard that would
 /// release the lock does not exist yet.
 #[inline(always)]
 pub(super) fn locked_point(at: &'static Location<'static>) {
+    point(at, false);
+}
+
+#[inline(always)]
+fn point(at: &'static Location<'static>, may_unwind: bool) {
     if simulation::is_on()
         && let Some(cx) = WorkerContext::get()
     {
-        switch(cx, at, false);
+        switch(cx, at, may_unwind);
     }
 }
 
@@ -73,10 +74,8 @@ pub(crate) fn release_point() {
 
 #[cold]
 fn release(at: &'static Location<'static>) {
-    if !simulation::has_local_threads()
-        && let Some(cx) = WorkerContext::get()
-    {
-        switch(cx, at, false);
+    if !simulation::has_local_threads() {
+        point(at, false);
     }
 }
 

@@ -13,8 +13,8 @@ use crate::green::budget::poll_or_wake;
 use crate::runtime::current::reactor_elsewhere;
 use crate::runtime::io::source::{Interest, Source};
 
-/// Performs an operation, or registers the task to be woken when it may succeed. `drained` tells of
-/// a success whether it has taken all data.
+/// Performs an operation, or registers the task to be woken when it may succeed, or wakes it at
+/// once if the budget is used up. `drained` tells of a success whether it has taken all data.
 ///
 /// # Errors
 ///

@@ -32,7 +32,7 @@ thread_local! {
 
 /// After this many switch points in a row at which the running thread went on although another one
 /// was ready, it is interrupted: it may wait in a loop for something that the other has to do.
-const MOST_AT_ONCE: u32 = 1_000;
+const MAX_POINTS_IN_A_ROW: u32 = 1_000;
 
 /// Of the operations that a simulation counts, one in this many yields like one of an ordinary run
 /// whose budget is used up.
@@ -93,7 +93,7 @@ pub(crate) struct Simulation {
     charges: u32,
     at_once: u32,
     steps: u64,
-    most_steps: u64,
+    max_steps: u64,
     is_external: bool,
     has_local_threads: bool,
     is_ending: bool,
@@ -103,7 +103,7 @@ pub(crate) struct Simulation {
 }
 
 impl Simulation {
-    pub(crate) fn new(chooser: Chooser, events: Events, most_steps: u64) -> Simulation {
+    pub(crate) fn new(chooser: Chooser, events: Events, max_steps: u64) -> Simulation {
         Simulation {
             chooser,
             choices: Vec::new(),
@@ -114,7 +114,7 @@ impl Simulation {
             charges: 0,
             at_once: 0,
             steps: 0,
-            most_steps,
+            max_steps,
             is_external: false,
             has_local_threads: false,
             is_ending: false,
@@ -192,7 +192,7 @@ impl Simulation {
         };
         if kind == Kind::Switch && chosen == 0 {
             self.at_once += 1;
-            if self.at_once > MOST_AT_ONCE {
+            if self.at_once > MAX_POINTS_IN_A_ROW {
                 self.chooser.demote(numbers[0]);
                 chosen = 1;
             }
@@ -204,10 +204,22 @@ impl Simulation {
         chosen
     }
 
-    /// Counts one step. Returns true if there have been too many.
+    /// Counts one step. Returns false if there have been too many, and notes that as a failure. The
+    /// next step is one too many again: the caller may be unable to end the thread.
     fn count_step(&mut self) -> bool {
-        self.steps += 1;
-        self.steps > self.most_steps
+        if self.steps < self.max_steps {
+            self.steps += 1;
+            return true;
+        }
+        let text = format!(
+            "livelock: the threads have passed {} switch points and the run has not ended",
+            self.max_steps
+        );
+        self.failure.get_or_insert(Failure {
+            kind: FailureKind::Livelock,
+            text,
+        });
+        false
     }
 }
 
@@ -298,24 +310,9 @@ pub(crate) fn count_charge() -> bool {
     .unwrap_or(true)
 }
 
-/// Counts a step of the run. Returns false if there have been too many, which is noted as a
-/// failure. The next step is one too many again: the caller may be unable to end the thread.
+/// Counts a step of the run. Returns false if there have been too many: the run has failed.
 pub(crate) fn count_step() -> bool {
-    let is_too_many = with(Simulation::count_step).unwrap_or(false);
-    if is_too_many {
-        with(|simulation| {
-            let most = simulation.most_steps;
-            let text = format!(
-                "livelock: the threads have passed {most} switch points and the run has not ended"
-            );
-            simulation.steps = most;
-            simulation.failure.get_or_insert(Failure {
-                kind: FailureKind::Livelock,
-                text,
-            });
-        });
-    }
-    !is_too_many
+    with(Simulation::count_step).unwrap_or(true)
 }
 
 /// Notes that a step of the thread with this id begins.
@@ -421,12 +418,12 @@ pub(crate) fn has_failed() -> bool {
 /// Ends the choices: from now on the threads run in the order in which they become ready, and
 /// nothing is recorded. For the end of a run, which unwinds the threads that are left. The caller
 /// has taken the failure of the run, which would end this one at once.
-pub(crate) fn end_choices(most_steps: u64) {
+pub(crate) fn end_choices(max_steps: u64) {
     with(|simulation| {
         simulation.is_ending = true;
         simulation.next = None;
         simulation.steps = 0;
-        simulation.most_steps = most_steps;
+        simulation.max_steps = max_steps;
         simulation.failure = None;
         simulation.events.close();
     });

@@ -83,7 +83,7 @@ impl Simulation {
 
     pub(super) fn plan(&self, events: usize) -> Plan {
         Plan {
-            most_steps: self.most_steps,
+            max_steps: self.max_steps,
             events,
             fails_on_threads_left: self.fails_on_threads_left,
         }

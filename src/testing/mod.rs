@@ -114,7 +114,7 @@ pub struct Simulation {
     seed: Option<u64>,
     seeds: Option<u64>,
     strategy: Strategy,
-    most_steps: u64,
+    max_steps: u64,
     most_switches: u32,
     time_limit: Option<Duration>,
     fails_on_threads_left: bool,
@@ -139,7 +139,7 @@ impl Simulation {
             seed: None,
             seeds: None,
             strategy: Strategy::Mixed,
-            most_steps: 1_000_000,
+            max_steps: 1_000_000,
             most_switches: 2,
             time_limit: None,
             fails_on_threads_left: false,
@@ -203,7 +203,7 @@ impl Simulation {
     /// assert!(text.downcast_ref::<String>().unwrap().contains("livelock"));
     /// ```
     pub fn max_steps(mut self, steps: u64) -> Simulation {
-        self.most_steps = steps;
+        self.max_steps = steps;
         self
     }
 

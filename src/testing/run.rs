@@ -16,7 +16,7 @@ use crate::simulation::{self, Choice, Failure, FailureKind, Simulation};
 use crate::sys::clock::{self, NEVER};
 
 /// How many switch points the threads may pass while they unwind at the end of a run.
-const MOST_STEPS_OF_END: u64 = 100_000;
+const MAX_STEPS_AT_END: u64 = 100_000;
 
 const FUTURES: OtherTimers = OtherTimers {
     next: timer_thread::simulated::next,
@@ -26,7 +26,7 @@ const FUTURES: OtherTimers = OtherTimers {
 /// What a run may do.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
-    pub(super) most_steps: u64,
+    pub(super) max_steps: u64,
     /// How many of the last events are kept.
     pub(super) events: usize,
     pub(super) fails_on_threads_left: bool,
@@ -85,7 +85,7 @@ where
         Err(error) => panic!("rustlet::testing: cannot create a worker: {error}"),
     };
     let events = Events::new(start, plan.events);
-    simulation::begin(Simulation::new(chooser, events, plan.most_steps));
+    simulation::begin(Simulation::new(chooser, events, plan.max_steps));
     let request = SpawnRequest {
         at,
         ..SpawnRequest::new()
@@ -132,7 +132,7 @@ where
     let elapsed = Duration::from_nanos(clock::now().saturating_sub(start));
     let is_external = simulation::is_external();
     let steps = simulation::with(|run| run.steps()).unwrap_or(0);
-    simulation::end_choices(MOST_STEPS_OF_END);
+    simulation::end_choices(MAX_STEPS_AT_END);
     if !stepped.simulate_end(FUTURES) {
         // The end of the worker names the threads that refuse to end, in real time, and aborts.
         clock::set_virtual(NEVER);

@@ -19,9 +19,9 @@ const STEAL_PLACED_AFTER_NS: Tick = 10_000_000;
 /// How many unstarted threads are worth a second worker at once.
 const STEAL_THRESHOLD: usize = 64;
 /// How many threads a stealer takes at once from a worker that still starts threads, at most. It
-/// takes the oldest, and in a tree of
-/// spawners these have the most work below them: half of a long queue would be far more than half
-/// of the work, and the two workers would take it from each other alternately.
+/// takes the oldest, and in a tree of spawners these have the most work below them: half of a long
+/// queue would be far more than half of the work, and the two workers would take it from each other
+/// alternately.
 const MAX_STOLEN: usize = 256;
 const MAX_NAP_NS: Tick = 2_000_000;
 /// A stealer that has seen no queue for this long stops stealing.

@@ -37,8 +37,8 @@ use crate::sys::clock::{self, Tick};
 use crate::sys::mem::Peek;
 
 /// The largest number of bytes of a stack that are copied, from the stack pointer on.
-const MAX_COPIED: usize = 256 << 10;
-const PAGE: usize = 4096;
+const MAX_COPIED_BYTES: usize = 256 << 10;
+const PAGE_BYTES: usize = 4096;
 /// How long a sampler waits for the handler.
 const MAX_WAIT_NS: Tick = 100_000_000;
 
@@ -152,7 +152,7 @@ fn shared(running: Running) -> Option<&'static Shared> {
             top: 0,
             registers: [0; 4],
             peek: Peek::new().ok()?,
-            stack: vec![0; MAX_COPIED].into_boxed_slice(),
+            stack: vec![0; MAX_COPIED_BYTES].into_boxed_slice(),
             length: 0,
         };
         let _lost = COPY.set(Shared {
@@ -262,11 +262,11 @@ impl Copied {
     fn copy_stack(&mut self, top: usize) {
         let [_, sp, ..] = self.registers;
         let bytes = match top.checked_sub(sp) {
-            Some(bytes) if bytes < MAX_COPIED => bytes,
-            _ => MAX_COPIED,
+            Some(bytes) if bytes < MAX_COPIED_BYTES => bytes,
+            _ => MAX_COPIED_BYTES,
         };
         self.length = 0;
-        for chunk in self.stack[..bytes].chunks_mut(PAGE) {
+        for chunk in self.stack[..bytes].chunks_mut(PAGE_BYTES) {
             if !self.peek.bytes(sp + self.length, chunk) {
                 return;
             }

@@ -1,5 +1,5 @@
 //! A worker in a simulation: it steps the thread that the simulation chooses, and its time is
-//! virtual. It replaces [`WorkerLoop::work`] as `by_hand.rs` does, and relies on the same.
+//! virtual. It replaces [`WorkerLoop::work`] as `stepped_worker.rs` does, and relies on the same.
 //!
 //! Time stands still while a thread is ready. If all threads wait, it moves to the next deadline at
 //! once. If one of them waits for something outside of the simulation (a socket, a file), time does
@@ -26,9 +26,10 @@ pub(crate) struct OtherTimers {
 }
 
 /// How long the worker waits at once for something outside of the simulation.
-const EXTERNAL_WAIT: Tick = 10_000_000;
-/// How often it waits for that if no thread seems to wait for it, before it reports a deadlock.
-const EXTERNAL_WAITS: u32 = 20;
+const EXTERNAL_WAIT_NS: Tick = 10_000_000;
+/// How often it waits for that, at most, if no thread seems to wait for it, before it reports a
+/// deadlock.
+const MAX_EXTERNAL_WAITS: u32 = 20;
 
 impl WorkerLoop {
     /// Runs threads until `is_done`, or the simulation has failed. The caller has entered the
@@ -58,7 +59,7 @@ impl WorkerLoop {
             if simulation::is_external() {
                 let before = self.cx.ready();
                 let waits = self.has_waits(Reason::is_external);
-                self.wait_external(if waits { EXTERNAL_WAIT } else { 0 });
+                self.wait_external(if waits { EXTERNAL_WAIT_NS } else { 0 });
                 let may_move = !waits || self.has_waits(|reason| reason == Reason::Retry);
                 if !may_move || self.cx.ready() > before {
                     continue;
@@ -74,9 +75,9 @@ impl WorkerLoop {
                 self.retry_stacks(clock::now());
                 continue;
             }
-            if simulation::is_external() && quiet < EXTERNAL_WAITS {
+            if simulation::is_external() && quiet < MAX_EXTERNAL_WAITS {
                 quiet += 1;
-                self.wait_external(EXTERNAL_WAIT);
+                self.wait_external(EXTERNAL_WAIT_NS);
                 continue;
             }
             let text = deadlock::describe_all_asleep(&self.shared);
